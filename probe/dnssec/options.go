@@ -1,0 +1,27 @@
+package dnssec
+
+import (
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Anchor is one trust anchor: a DS of a zone's key (RFC 4033 §2).
+type Anchor = dns.DS
+
+// SHA1 says what signatures made with SHA-1 (algorithms 5 and 7) prove.
+type SHA1 string
+
+// The choices for Options.SHA1.
+const (
+	SHA1Insecure SHA1 = "insecure" // nothing: such a zone is as good as unsigned (RFC 9905)
+	SHA1Accept   SHA1 = "accept"   // as much as any other
+)
+
+// Options are the settings of a Resolver.
+type Options struct {
+	SHA1               SHA1          // default SHA1Insecure
+	NSEC3MaxIterations uint16        // above it an NSEC3 record proves nothing (RFC 9276 §3.2); default 50
+	CacheEntries       int           // validated zones kept; default 10000
+	QueryTimeout       time.Duration // for one query and its retries; default 5 s
+}
