@@ -1,0 +1,201 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+)
+
+// Report is one probe of one target: what was found, and what it means.
+// Nothing in it is shared, and nobody writes to it once it is returned.
+type Report struct {
+	Target   Target
+	Module   Module
+	Start    time.Time     // on the wall
+	Duration time.Duration // of the whole probe
+	Deadline time.Duration // the time that it had
+	Facts    Facts
+	Verdict  Verdict
+}
+
+// Facts are what the probe found, without judgement.
+type Facts struct {
+	Denied    bool           // the configuration forbids this target: nothing was asked
+	MX        *dnssec.Answer // with DiscoverMX
+	Hosts     []Host         // in the order in which a client tries them
+	Phases    []Phase
+	Complete  bool    // false: the deadline cut something short
+	Truncated []string // what there was too much of: "hosts", "addresses"
+	Faults    []error  // defects of our own that were caught
+}
+
+// Host is one server name that the target leads to.
+type Host struct {
+	Name       string     // A-labels, lower case, no trailing dot
+	Preference uint16     // of its MX record
+	Pinned     netip.Addr // the target named this address: it alone is connected to
+	A, AAAA    *dnssec.Answer
+	Services   []Service
+}
+
+// Service is one port of one host.
+type Service struct {
+	Port      uint16
+	Protocol  string
+	TLSA      []TLSALookup // one for each candidate for the TLSA base domain that was asked, in order
+	Endpoints []Endpoint
+}
+
+// TLSALookup is the look-up of the TLSA records under one base domain.
+type TLSALookup struct {
+	Base   string // the candidate, written as Host.Name is
+	Answer dnssec.Answer
+}
+
+// Endpoint is one address of a service, and how far a handshake with it got.
+type Endpoint struct {
+	Address    netip.Addr
+	Reached    Stage // the last stage that was completed
+	Err        error // why it got no further; nil where Reached is StageTLS
+	Hurried    bool  // Err came of our deadline before the endpoint had had a fair time
+	Skipped    bool  // not tried, and nobody's fault: no IPv6 here
+	Transcript starttls.Transcript
+	SNI        string
+	TLSVersion uint16 // as crypto/tls numbers them
+	Cipher     uint16
+	Raw        [][]byte    // the certificates as sent, leaf first
+	Chain      *tlsa.Chain // the same, parsed; nil where crypto/x509 cannot
+	Started    time.Time
+	Ended      time.Time
+}
+
+// Stage is a step on the way to a handshake.
+type Stage uint8
+
+const (
+	StageNone     Stage = iota
+	StageConnect        // the TCP connection stands
+	StageStartTLS       // the dialogue led to STARTTLS
+	StageTLS            // the handshake is complete
+)
+
+// Phase is one kind of work in a probe, from its first start to its last end.
+type Phase struct {
+	Name       string // "discover", "lookup", "connect", "starttls", "tls"
+	Start, End time.Time
+}
+
+// LookupKind names what was looked up, as the label of the metrics does.
+type LookupKind string
+
+const (
+	LookupMX   LookupKind = "mx"
+	LookupA    LookupKind = "a"
+	LookupAAAA LookupKind = "aaaa"
+	LookupTLSA LookupKind = "tlsa"
+)
+
+// Lookup is one look-up of a probe, and for which host it was made.
+type Lookup struct {
+	Kind   LookupKind
+	Host   string // empty for MX
+	Answer *dnssec.Answer
+}
+
+// Lookups lists all look-ups in the order in which a client makes them.
+func (f *Facts) Lookups() []Lookup {
+	var all []Lookup
+	add := func(kind LookupKind, host string, answer *dnssec.Answer) {
+		if answer != nil {
+			all = append(all, Lookup{kind, host, answer})
+		}
+	}
+	add(LookupMX, "", f.MX)
+	for i := range f.Hosts {
+		host := &f.Hosts[i]
+		add(LookupA, host.Name, host.A)
+		add(LookupAAAA, host.Name, host.AAAA)
+		for j := range host.Services {
+			for k := range host.Services[j].TLSA {
+				add(LookupTLSA, host.Name, &host.Services[j].TLSA[k].Answer)
+			}
+		}
+	}
+	return all
+}
+
+// Verdict is what the facts mean at one moment, under one module.
+type Verdict struct {
+	At       time.Time
+	Outcome  Outcome
+	Success  bool
+	Services []ServiceVerdict // every service of every host, in the order of the facts
+	Findings []Finding
+}
+
+// ServiceVerdict is the verdict on one service.
+type ServiceVerdict struct {
+	Host       string
+	Port       uint16
+	Preference uint16
+	Outcome    Outcome
+	Base       string         // the TLSA base domain; empty where no secure TLSA records apply
+	Answer     *dnssec.Answer // the look-up that gave Records
+	Records    []RecordVerdict
+	Names      []string // the reference identifiers
+	Endpoints  []EndpointVerdict
+	// Until is when today's authentication ends if no certificate changes;
+	// zero where no date counts, or nothing is authenticated.
+	Until time.Time
+}
+
+// RecordVerdict is one TLSA record that applies, before and after the handshakes.
+type RecordVerdict struct {
+	Record   tlsa.Record
+	Standing tlsa.Standing
+	Why      string
+	Matches  bool // what some endpoint serves
+}
+
+// EndpointVerdict is the verdict on one endpoint.
+type EndpointVerdict struct {
+	Address   netip.Addr
+	Outcome   Outcome
+	Skipped   bool         // it does not count
+	Facts     *Endpoint    // what it was judged by
+	Matches   []tlsa.Match // one for each of the service's Records; empty where there was no handshake
+	NameMatch Measure      // the leaf is for one of Names
+	PKIX      Measure      // the Web PKI accepts it
+	PKIXWhy   string       // why not
+}
+
+// Measure is a fact that may not have been measured.
+type Measure uint8
+
+const (
+	NotMeasured Measure = iota
+	No
+	Yes
+)
+
+// MeasureOf turns what was measured into a Measure.
+func MeasureOf(b bool) Measure {
+	if b {
+		return Yes
+	}
+	return No
+}
+
+// Finding is one thing that somebody should know, with its reason's name and
+// where it was found. Fields that do not apply are empty.
+type Finding struct {
+	Reason  Reason
+	Host    string
+	Port    uint16
+	Address netip.Addr
+	Lookup  LookupKind // for findings of DNS
+	Detail  string     // in words: what was attempted, on what, what came back
+}

@@ -1,0 +1,31 @@
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"time"
+
+	"dane_exporter/probe/dnssec"
+)
+
+// World is everything outside: a probe touches nothing else. The lab and every
+// test are other worlds.
+type World struct {
+	// Now decides what is valid, nothing else; timers use package time.
+	Now func() time.Time
+	// Dial opens a TCP connection. It takes an address, never a name, so that
+	// nothing is resolved twice and no name can be bound to another address
+	// between the check and the connection.
+	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	// DNS reaches the recursive resolvers.
+	DNS dnssec.Transport
+	// Anchors are the trust anchors that DNSSEC validation starts from.
+	Anchors []dnssec.Anchor
+	// Roots are the certificate authorities of the Web PKI; nil: there are none here.
+	Roots *x509.CertPool
+	// Hostname is the name that this machine greets mail servers with, an FQDN.
+	// Where it is empty, the address literal of the connection is used (RFC 5321 §4.1.3).
+	Hostname string
+}
