@@ -1,0 +1,124 @@
+package zone
+
+import (
+	"encoding/base64"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Fault is one thing broken: any of its functions may be nil. They are called
+// concurrently.
+type Fault struct {
+	Where  Where
+	Server string // Answer only: breaks what this server says; empty: what each says
+
+	// Sign changes how an RRset that Where accepts is signed; Signed changes the
+	// signature made. Both act wherever the RRset is seen.
+	Sign   func(*Signing)
+	Signed func(*dns.RRSIG)
+	// Answer changes the response to a question that Where accepts. An error is
+	// what the transport reports instead of a response: see ErrSilent.
+	Answer func(query, response *dns.Msg) error
+}
+
+// Where says which RRsets or questions a fault concerns. Names are absolute
+// and lower case.
+type Where func(name string, rrtype uint16) bool
+
+// At accepts one name: of every type, or of those named.
+func At(name string, types ...uint16) Where {
+	name = dns.CanonicalName(name)
+	return func(n string, t uint16) bool { return n == name && accepts(types, t) }
+}
+
+// Under accepts a name and all below it: of every type, or of those named.
+func Under(name string, types ...uint16) Where {
+	name = dns.CanonicalName(name)
+	return func(n string, t uint16) bool { return dns.IsSubDomain(name, n) && accepts(types, t) }
+}
+
+func accepts(types []uint16, t uint16) bool { return len(types) == 0 || slices.Contains(types, t) }
+
+// Corrupt flips one bit in each signature.
+func Corrupt(where Where) Fault {
+	return Fault{Where: where, Signed: func(signature *dns.RRSIG) {
+		octets, err := base64.StdEncoding.DecodeString(signature.Signature)
+		if err != nil || len(octets) == 0 {
+			return
+		}
+		octets[len(octets)/2] ^= 1
+		signature.Signature = base64.StdEncoding.EncodeToString(octets)
+	}}
+}
+
+// Shift moves the validity of signatures by d.
+func Shift(where Where, d time.Duration) Fault {
+	return Fault{Where: where, Sign: func(s *Signing) {
+		s.Inception, s.Expiry = s.Inception.Add(d), s.Expiry.Add(d)
+	}}
+}
+
+// Expire lets signatures end about a day ago.
+func Expire(where Where) Fault { return Shift(where, -lifetime-24*time.Hour) }
+
+// SignWith lets other keys sign.
+func SignWith(where Where, keys ...Key) Fault {
+	return Fault{Where: where, Sign: func(s *Signing) { s.Keys = keys }}
+}
+
+// Strip takes the signatures away.
+func Strip(where Where) Fault { return SignWith(where) }
+
+// Drop takes RRsets and their signatures out of every response.
+func Drop(where Where) Fault {
+	return Fault{Where: anywhere, Answer: func(_, response *dns.Msg) error {
+		filter(response, func(rr dns.RR) bool { return !where(dns.CanonicalName(rr.Header().Name), covered(rr)) })
+		return nil
+	}}
+}
+
+// DropProof takes NSEC and NSEC3 records, and their signatures, out of the
+// response to a question.
+func DropProof(where Where) Fault {
+	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
+		filter(response, func(rr dns.RR) bool {
+			t := covered(rr)
+			return t != dns.TypeNSEC && t != dns.TypeNSEC3
+		})
+		return nil
+	}}
+}
+
+// Rcode answers a question with nothing but a response code.
+func Rcode(where Where, rcode int) Fault {
+	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
+		response.Rcode = rcode
+		filter(response, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
+		return nil
+	}}
+}
+
+// Silence leaves a question without an answer.
+func Silence(where Where) Fault {
+	return Fault{Where: where, Answer: func(_, _ *dns.Msg) error { return ErrSilent }}
+}
+
+func anywhere(string, uint16) bool { return true }
+
+// covered is the type of rr, or the type that it signs.
+func covered(rr dns.RR) uint16 {
+	if signature, ok := rr.(*dns.RRSIG); ok {
+		return signature.TypeCovered
+	}
+	return rr.Header().Rrtype
+}
+
+// filter leaves in every section what keep accepts.
+func filter(m *dns.Msg, keep func(dns.RR) bool) {
+	drop := func(rr dns.RR) bool { return !keep(rr) }
+	m.Answer = slices.DeleteFunc(m.Answer, drop)
+	m.Ns = slices.DeleteFunc(m.Ns, drop)
+	m.Extra = slices.DeleteFunc(m.Extra, drop)
+}

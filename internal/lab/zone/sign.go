@@ -1,0 +1,116 @@
+package zone
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Signatures hold from an hour or two ago for two weeks.
+const (
+	backdate = time.Hour
+	lifetime = 14 * 24 * time.Hour
+)
+
+// Signing is one RRset about to be signed. A Fault may change all of it.
+type Signing struct {
+	Set       []dns.RR
+	Keys      []Key  // each makes one signature; none: the RRset goes out unsigned
+	Signer    string // the signer's name: the zone's apex
+	Inception time.Time
+	Expiry    time.Time
+}
+
+// window is the validity of signatures made at now. It moves once an hour, so
+// that equal times give equal signatures and few need making.
+func window(now time.Time) (inception, expiry time.Time) {
+	inception = now.Add(-backdate).UTC().Truncate(time.Hour)
+	return inception, inception.Add(lifetime)
+}
+
+// signing says how the zone signs set (RFC 4035 §2.2). What is delegated away
+// is not the zone's to sign, but for the DS.
+func (l *loaded) signing(set []dns.RR, now time.Time) Signing {
+	s := Signing{Set: set, Signer: l.apex}
+	s.Inception, s.Expiry = window(now)
+	header := set[0].Header()
+	if header.Rrtype == dns.TypeNS && l.isCut(header.Name) {
+		return s
+	}
+	for _, key := range l.keys {
+		if l.signs(key, header.Rrtype) {
+			s.Keys = append(s.Keys, key)
+		}
+	}
+	return s
+}
+
+// signs reports whether key signs RRsets of that type: secure entry points
+// sign the keys, the others everything else; who has no other, does both.
+func (l *loaded) signs(key Key, rrtype uint16) bool {
+	forKeys := rrtype == dns.TypeDNSKEY
+	if key.SEP() == forKeys {
+		return true
+	}
+	for _, other := range l.keys {
+		if other.Public.Algorithm == key.Public.Algorithm && other.SEP() == forKeys {
+			return false
+		}
+	}
+	return true
+}
+
+// make signs: one signature for each key.
+func (s Signing) make() ([]*dns.RRSIG, error) {
+	var signatures []*dns.RRSIG
+	for _, key := range s.Keys {
+		signature := &dns.RRSIG{
+			Hdr:        dns.RR_Header{Ttl: s.Set[0].Header().Ttl},
+			Algorithm:  key.Public.Algorithm,
+			KeyTag:     key.Public.KeyTag(),
+			SignerName: s.Signer,
+			Inception:  uint32(s.Inception.Unix()),
+			Expiration: uint32(s.Expiry.Unix()),
+		}
+		if err := signature.Sign(key.signer, s.Set); err != nil {
+			header := s.Set[0].Header()
+			return nil, fmt.Errorf("sign %s %s with key %d: %w", header.Name, dns.TypeToString[header.Rrtype], signature.KeyTag, err)
+		}
+		signatures = append(signatures, signature)
+	}
+	return signatures, nil
+}
+
+// memo keeps the signatures made for the window of one hour.
+type memo struct {
+	mu        sync.Mutex
+	inception time.Time
+	made      map[setKey][]*dns.RRSIG
+}
+
+// setKey names an RRset. The zone belongs to it: at a cut, parent and child
+// have RRsets of the same name and type.
+type setKey struct {
+	zone, owner string
+	rrtype      uint16
+}
+
+func (m *memo) get(key setKey, inception time.Time) ([]*dns.RRSIG, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.inception.Equal(inception) {
+		m.inception, m.made = inception, map[setKey][]*dns.RRSIG{}
+	}
+	signatures, ok := m.made[key]
+	return signatures, ok
+}
+
+func (m *memo) put(key setKey, inception time.Time, signatures []*dns.RRSIG) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inception.Equal(inception) {
+		m.made[key] = signatures
+	}
+}

@@ -1,0 +1,470 @@
+package zone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+var noon = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
+
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+// world is a little Internet with one of everything, once with NSEC and once
+// with NSEC3 in every zone.
+func world(t *testing.T, now time.Time, hashed *NSEC3) *Internet {
+	t.Helper()
+	zones := []Zone{
+		{Apex: ".", Algorithms: []uint8{dns.RSASHA256}},
+		{Apex: "test."},
+		{Apex: "home.test.", Records: `
+@            MX    10 mx
+mx           A     192.0.2.1
+_25._tcp.mx  TLSA  3 1 1 00
+alias        CNAME mx
+away         CNAME www.far.test.
+deep         CNAME gone.far.test.
+*.wild       TXT   "any"
+*.walias     CNAME www.far.test.
+a.b.c        TXT   "ents"
+old          DNAME new
+host.new     A     192.0.2.2
+lame         NS    ns.elsewhere.
+`},
+		{Apex: "far.test.", Algorithms: []uint8{dns.ED25519}, CSK: true, Records: "www A 192.0.2.3\n* TXT \"wild\""},
+		{Apex: "open.test.", Unsigned: true, Records: "www A 192.0.2.4"},
+	}
+	for i := range zones {
+		if hashed != nil {
+			zones[i].NSEC3 = hashed
+		}
+	}
+	internet, err := New(at(now), zones...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return internet
+}
+
+func ask(t *testing.T, internet *Internet, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	query := new(dns.Msg).SetQuestion(name, qtype)
+	query.SetEdns0(1232, true)
+	response, _, err := internet.Exchange(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
+	}
+	return response
+}
+
+// kinds are how zones deny: each story is told of each.
+func kinds() map[string]*NSEC3 {
+	return map[string]*NSEC3{
+		"NSEC":             nil,
+		"NSEC3":            {},
+		"salted NSEC3":     {Iterations: 3, Salt: "AABB"},
+		"opt-out NSEC3":    {OptOut: true},
+		"iterated opt-out": {Iterations: 1, OptOut: true},
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	tests := []struct {
+		story  string
+		name   string
+		qtype  uint16
+		rcode  int
+		answer []string // owner and type of each record but signatures
+		soa    string   // owner of the SOA: the zone that denies
+		denied []string // names whose absence the proof must cover
+		proven []string // names whose types the proof must show, without the type asked
+	}{
+		{story: "a record that is there", name: "mx.home.test.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
+		{story: "underscore names", name: "_25._tcp.mx.home.test.", qtype: dns.TypeTLSA, answer: []string{"_25._tcp.mx.home.test. TLSA"}},
+		{story: "the keys of the root", name: ".", qtype: dns.TypeDNSKEY, answer: []string{". DNSKEY", ". DNSKEY"}},
+		{story: "a single key does both", name: "far.test.", qtype: dns.TypeDNSKEY, answer: []string{"far.test. DNSKEY"}},
+		{story: "the parent has the DS", name: "home.test.", qtype: dns.TypeDS, answer: []string{"home.test. DS"}},
+		{story: "an alias in the zone", name: "alias.home.test.", qtype: dns.TypeA, answer: []string{"alias.home.test. CNAME", "mx.home.test. A"}},
+		{story: "the alias itself", name: "alias.home.test.", qtype: dns.TypeCNAME, answer: []string{"alias.home.test. CNAME"}},
+		{story: "an alias into another zone", name: "away.home.test.", qtype: dns.TypeA, answer: []string{"away.home.test. CNAME", "www.far.test. A"}},
+		{story: "an alias to a name that a wildcard makes, of another type", name: "deep.home.test.", qtype: dns.TypeA,
+			answer: []string{"deep.home.test. CNAME"}, soa: "far.test.", denied: []string{"gone.far.test."}, proven: []string{"*.far.test."}},
+		{story: "a DNAME", name: "host.old.home.test.", qtype: dns.TypeA,
+			answer: []string{"old.home.test. DNAME", "host.old.home.test. CNAME", "host.new.home.test. A"}},
+		{story: "a type that is not there", name: "mx.home.test.", qtype: dns.TypeAAAA, soa: "home.test.", proven: []string{"mx.home.test."}},
+		{story: "a name that is not there", name: "no.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
+			denied: []string{"no.home.test.", "*.home.test."}},
+		{story: "a name far below any other", name: "x.y.z.mx.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
+			denied: []string{"z.mx.home.test.", "*.mx.home.test."}},
+		{story: "a wildcard answers", name: "x.y.wild.home.test.", qtype: dns.TypeTXT, answer: []string{"x.y.wild.home.test. TXT"},
+			denied: []string{"y.wild.home.test."}},
+		{story: "a wildcard answers with an alias", name: "x.walias.home.test.", qtype: dns.TypeA,
+			answer: []string{"x.walias.home.test. CNAME", "www.far.test. A"}, denied: []string{"x.walias.home.test."}},
+		{story: "a wildcard without the type", name: "x.wild.home.test.", qtype: dns.TypeA, soa: "home.test.",
+			denied: []string{"x.wild.home.test."}, proven: []string{"*.wild.home.test."}},
+		{story: "a name that exists for those below it", name: "b.c.home.test.", qtype: dns.TypeTXT, soa: "home.test.", proven: []string{"b.c.home.test."}},
+		{story: "no DS at an insecure delegation", name: "open.test.", qtype: dns.TypeDS, soa: "test.", proven: []string{"open.test."}},
+		{story: "an unsigned answer", name: "www.open.test.", qtype: dns.TypeA, answer: []string{"www.open.test. A"}},
+		{story: "an unsigned denial", name: "no.open.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "open.test."},
+		{story: "a delegation to servers that are not there", name: "www.lame.home.test.", qtype: dns.TypeA, rcode: dns.RcodeServerFailure},
+		{story: "mixed case", name: "MX.Home.TEST.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
+	}
+	for kind, hashed := range kinds() {
+		internet := world(t, noon, hashed)
+		for _, test := range tests {
+			t.Run(kind+"/"+test.story, func(t *testing.T) {
+				m := ask(t, internet, test.name, test.qtype)
+				if m.Rcode != test.rcode {
+					t.Errorf("rcode %s, want %s", dns.RcodeToString[m.Rcode], dns.RcodeToString[test.rcode])
+				}
+				if got := owners(m.Answer); !slices.Equal(got, test.answer) {
+					t.Errorf("answer %q, want %q", got, test.answer)
+				}
+				if got := soaOwner(m); got != test.soa {
+					t.Errorf("SOA of %q, want %q", got, test.soa)
+				}
+				verify(t, internet, m)
+				for _, name := range test.denied {
+					if !denies(m, name, hashed) {
+						t.Errorf("nothing covers %s in\n%v", name, m)
+					}
+				}
+				for _, name := range test.proven {
+					if !shown(m, name, test.qtype, hashed) {
+						t.Errorf("nothing shows that %s has no %s in\n%v", name, dns.TypeToString[test.qtype], m)
+					}
+				}
+			})
+		}
+	}
+}
+
+func owners(records []dns.RR) []string {
+	var all []string
+	for _, rr := range records {
+		if rr.Header().Rrtype != dns.TypeRRSIG {
+			all = append(all, strings.ToLower(rr.Header().Name)+" "+dns.TypeToString[rr.Header().Rrtype])
+		}
+	}
+	return all
+}
+
+func soaOwner(m *dns.Msg) string {
+	for _, rr := range m.Ns {
+		if rr.Header().Rrtype == dns.TypeSOA {
+			return rr.Header().Name
+		}
+	}
+	return ""
+}
+
+// verify checks every RRset of a response but those of open.test. and the
+// CNAMEs that a DNAME makes: there is a signature by every algorithm of the
+// zone, and all verify and are in date.
+func verify(t *testing.T, internet *Internet, m *dns.Msg) {
+	t.Helper()
+	type set struct {
+		name   string
+		rrtype uint16
+	}
+	sets, signatures := map[set][]dns.RR{}, map[set][]*dns.RRSIG{}
+	for _, rr := range slices.Concat(m.Answer, m.Ns) {
+		name := dns.CanonicalName(rr.Header().Name)
+		if signature, ok := rr.(*dns.RRSIG); ok {
+			key := set{name, signature.TypeCovered}
+			signatures[key] = append(signatures[key], signature)
+			continue
+		}
+		key := set{name, rr.Header().Rrtype}
+		sets[key] = append(sets[key], rr)
+	}
+	for key, records := range sets {
+		if dns.IsSubDomain("open.test.", key.name) && key.rrtype != dns.TypeDS {
+			continue
+		}
+		if key.rrtype == dns.TypeCNAME && dns.IsSubDomain("old.home.test.", key.name) {
+			continue
+		}
+		if len(signatures[key]) == 0 {
+			t.Errorf("%s %s is not signed", key.name, dns.TypeToString[key.rrtype])
+		}
+		for _, signature := range signatures[key] {
+			if err := verifyOne(internet, signature, records); err != nil {
+				t.Errorf("%s %s: %v", key.name, dns.TypeToString[key.rrtype], err)
+			}
+		}
+	}
+}
+
+func verifyOne(internet *Internet, signature *dns.RRSIG, records []dns.RR) error {
+	zone := internet.zones[signature.SignerName]
+	if zone == nil {
+		return fmt.Errorf("signed by %s, which is no zone", signature.SignerName)
+	}
+	for _, key := range zone.keys {
+		if key.Public.KeyTag() != signature.KeyTag {
+			continue
+		}
+		if !signature.ValidityPeriod(internet.now()) {
+			return fmt.Errorf("valid from %d to %d only", signature.Inception, signature.Expiration)
+		}
+		return signature.Verify(key.Public, records)
+	}
+	return fmt.Errorf("no key %d in %s", signature.KeyTag, zone.apex)
+}
+
+// denies reports whether a record of m covers name.
+func denies(m *dns.Msg, name string, hashed *NSEC3) bool {
+	return slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
+		switch record := rr.(type) {
+		case *dns.NSEC3:
+			return hashed != nil && record.Cover(name)
+		case *dns.NSEC:
+			after := compareNames(record.Hdr.Name, name) < 0
+			before := compareNames(name, record.NextDomain) < 0 || compareNames(record.NextDomain, record.Hdr.Name) <= 0
+			return hashed == nil && after && before
+		}
+		return false
+	})
+}
+
+// shown looks for the proof that name exists and has no qtype: a record that
+// matches it, an NSEC whose next name lies below it, or for DS an NSEC3 with
+// opt-out that covers it.
+func shown(m *dns.Msg, name string, qtype uint16, hashed *NSEC3) bool {
+	return slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
+		switch record := rr.(type) {
+		case *dns.NSEC3:
+			if record.Match(name) {
+				return !slices.Contains(record.TypeBitMap, qtype)
+			}
+			return qtype == dns.TypeDS && hashed.OptOut && record.Flags&1 == 1 && record.Cover(name)
+		case *dns.NSEC:
+			if record.Hdr.Name == name {
+				return !slices.Contains(record.TypeBitMap, qtype)
+			}
+			return below(record.NextDomain, name)
+		}
+		return false
+	})
+}
+
+func TestAlgorithms(t *testing.T) {
+	algorithms := []uint8{dns.RSASHA1, dns.RSASHA1NSEC3SHA1, dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519}
+	for _, algorithm := range algorithms {
+		t.Run(dns.AlgorithmToString[algorithm], func(t *testing.T) {
+			internet, err := New(at(noon), Zone{Apex: "example.", Algorithms: []uint8{algorithm}, Records: "@ TXT hello"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := ask(t, internet, "example.", dns.TypeTXT)
+			verify(t, internet, m)
+			if signature := m.Answer[1].(*dns.RRSIG); signature.Algorithm != algorithm {
+				t.Errorf("signed with %d", signature.Algorithm)
+			}
+			verify(t, internet, ask(t, internet, "example.", dns.TypeDNSKEY))
+		})
+	}
+}
+
+func TestTwoAlgorithmsSignTwice(t *testing.T) {
+	internet, err := New(at(noon), Zone{Apex: "example.", Algorithms: []uint8{dns.ECDSAP256SHA256, dns.ED25519}, Records: "@ TXT hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := ask(t, internet, "example.", dns.TypeTXT)
+	verify(t, internet, m)
+	if len(m.Answer) != 3 {
+		t.Errorf("want a record and two signatures:\n%v", m)
+	}
+	if ds := ask(t, internet, "example.", dns.TypeDS); len(owners(ds.Answer)) != 2 {
+		t.Errorf("want two DS:\n%v", ds)
+	}
+}
+
+func TestSameDescriptionAndTimeGiveSameOctets(t *testing.T) {
+	one, two := world(t, noon, &NSEC3{}), world(t, noon.Add(10*time.Minute), &NSEC3{})
+	for _, name := range []string{"mx.home.test.", "no.home.test.", "www.far.test.", "."} {
+		a, b := ask(t, one, name, dns.TypeA), ask(t, two, name, dns.TypeA)
+		a.Id, b.Id = 0, 0
+		if a.String() != b.String() {
+			t.Errorf("%s: two worlds, two answers:\n%v\n%v", name, a, b)
+		}
+	}
+}
+
+func TestSignaturesAreRenewed(t *testing.T) {
+	now := noon
+	internet, err := New(func() time.Time { return now }, Zone{Apex: "example.", Records: "@ TXT hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		verify(t, internet, ask(t, internet, "example.", dns.TypeTXT))
+		now = now.Add(40 * 24 * time.Hour)
+	}
+}
+
+func TestAnchorLeadsToTheRoot(t *testing.T) {
+	internet := world(t, noon, nil)
+	anchors := internet.Anchors()
+	if len(anchors) != 1 {
+		t.Fatalf("%d anchors, want 1", len(anchors))
+	}
+	leads := slices.ContainsFunc(ask(t, internet, ".", dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
+		key, ok := rr.(*dns.DNSKEY)
+		return ok && key.ToDS(anchors[0].DigestType).Digest == anchors[0].Digest
+	})
+	if !leads {
+		t.Error("no key of the root has the anchor's digest")
+	}
+}
+
+func TestDelegations(t *testing.T) {
+	for _, algorithm := range []uint8{dns.ECDSAP256SHA256, dns.RSASHA256} {
+		internet, err := New(at(noon),
+			Zone{Apex: "right.", Algorithms: []uint8{algorithm}},
+			Zone{Apex: "former.", Algorithms: []uint8{algorithm}, Delegation: Former},
+			Zone{Apex: "island.", Algorithms: []uint8{algorithm}, Delegation: Insecure})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for apex, want := range map[string]struct{ ds, leads bool }{"right.": {true, true}, "former.": {true, false}, "island.": {false, false}} {
+			var digests []string
+			for _, rr := range ask(t, internet, apex, dns.TypeDS).Answer {
+				if ds, ok := rr.(*dns.DS); ok {
+					digests = append(digests, ds.Digest)
+				}
+			}
+			if got := len(digests) > 0; got != want.ds {
+				t.Errorf("%s has DS: %v, want %v", apex, got, want.ds)
+			}
+			leads := slices.ContainsFunc(ask(t, internet, apex, dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
+				key, ok := rr.(*dns.DNSKEY)
+				return ok && slices.Contains(digests, key.ToDS(dns.SHA256).Digest)
+			})
+			if leads != want.leads {
+				t.Errorf("DS of %s leads to a key: %v, want %v", apex, leads, want.leads)
+			}
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	const host = "mx.home.test."
+	signature := func(m *dns.Msg) *dns.RRSIG {
+		for _, rr := range m.Answer {
+			if s, ok := rr.(*dns.RRSIG); ok {
+				return s
+			}
+		}
+		return nil
+	}
+	stranger, err := NewKey("home.test.", "stranger", dns.ECDSAP256SHA256, dns.ZONE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		story  string
+		fault  Fault
+		qtype  uint16
+		broken func(*Internet, *dns.Msg) bool
+	}{
+		{"a bit flips", Corrupt(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return verifyOne(n, signature(m), m.Answer[:1]) != nil
+		}},
+		{"signatures end", Expire(Under("home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return !signature(m).ValidityPeriod(noon) && signature(m).ValidityPeriod(noon.Add(-3*24*time.Hour))
+		}},
+		{"signatures begin tomorrow", Shift(Under("home.test."), 24*time.Hour), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return !signature(m).ValidityPeriod(noon) && signature(m).ValidityPeriod(noon.Add(24*time.Hour))
+		}},
+		{"a stranger signs", SignWith(At(host), stranger), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return signature(m).KeyTag == stranger.Public.KeyTag() && signature(m).Verify(stranger.Public, m.Answer[:1]) == nil
+		}},
+		{"nobody signs", Strip(At(host)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return signature(m) == nil && len(m.Answer) == 1
+		}},
+		{"records vanish", Drop(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return len(m.Answer) == 0 && m.Rcode == dns.RcodeSuccess
+		}},
+		{"a proof vanishes", DropProof(At(host)), dns.TypeAAAA, func(n *Internet, m *dns.Msg) bool {
+			return soaOwner(m) != "" && len(owners(m.Ns)) == 1
+		}},
+		{"the server fails", Rcode(At(host), dns.RcodeServerFailure), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return m.Rcode == dns.RcodeServerFailure && len(m.Answer) == 0
+		}},
+		{"elsewhere", Corrupt(At("alias.home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return verifyOne(n, signature(m), m.Answer[:1]) == nil
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.story, func(t *testing.T) {
+			internet := world(t, noon, nil)
+			ask(t, internet, host, test.qtype) // what was signed before must not stay
+			internet.Break(test.fault)
+			if m := ask(t, internet, host, test.qtype); !test.broken(internet, m) {
+				t.Errorf("not broken as it should be:\n%v", m)
+			}
+		})
+	}
+}
+
+func TestSilenceLastsUntilTheContextEnds(t *testing.T) {
+	internet := world(t, noon, nil)
+	internet.Break(Silence(At("mx.home.test.")))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	query := new(dns.Msg).SetQuestion("mx.home.test.", dns.TypeA)
+	if _, _, err := internet.Exchange(ctx, query); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's end", err)
+	}
+}
+
+func TestAFaultOfOneServer(t *testing.T) {
+	internet := world(t, noon, nil)
+	bad := Rcode(At("mx.home.test."), dns.RcodeServerFailure)
+	bad.Server = internet.Servers()[0]
+	internet.Break(bad)
+	for i, want := range []int{dns.RcodeServerFailure, dns.RcodeSuccess} {
+		m, err := internet.ExchangeWith(t.Context(), internet.Servers()[i], new(dns.Msg).SetQuestion("mx.home.test.", dns.TypeA))
+		if err != nil || m.Rcode != want {
+			t.Errorf("server %d: %v, %v", i, m, err)
+		}
+	}
+}
+
+func TestWithoutDO(t *testing.T) {
+	internet := world(t, noon, nil)
+	for _, name := range []string{"mx.home.test.", "no.home.test."} {
+		m, _, err := internet.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, dns.TypeA))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rr := range slices.Concat(m.Answer, m.Ns) {
+			if rrtype := rr.Header().Rrtype; rrtype != dns.TypeA && rrtype != dns.TypeSOA {
+				t.Errorf("unasked: %v", rr)
+			}
+		}
+	}
+}
+
+func TestWrongDescriptions(t *testing.T) {
+	for story, zones := range map[string][]Zone{
+		"records that do not parse": {{Apex: "example.", Records: "@ A not-an-address"}},
+		"records outside the zone":  {{Apex: "example.", Records: "www.elsewhere. A 192.0.2.1"}},
+		"two zones of one name":     {{Apex: "example."}, {Apex: "EXAMPLE"}},
+		"an algorithm nobody has":   {{Apex: "example.", Algorithms: []uint8{200}}},
+		"two SOA records":           {{Apex: "example.", Records: "@ SOA a b 1 1 1 1 1\n@ SOA a c 1 1 1 1 1"}},
+	} {
+		if _, err := New(at(noon), zones...); err == nil {
+			t.Errorf("%s: no error", story)
+		}
+	}
+}
