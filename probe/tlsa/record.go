@@ -1,13 +1,20 @@
-// Package tlsa is the arithmetic of DANE: TLSA records, which of them a client
-// may use, and whether the certificates that a server sent match them
-// (RFC 6698, RFC 7671). It is pure: nothing is looked up, nothing is dialled.
 package tlsa
 
-import "time"
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Usage is the certificate usage field (RFC 6698 §2.1.1), named by RFC 7218.
 type Usage uint8
 
+// The certificate usages.
 const (
 	PKIXTA Usage = 0
 	PKIXEE Usage = 1
@@ -15,22 +22,42 @@ const (
 	DANEEE Usage = 3
 )
 
+// String returns the acronym of RFC 7218 with its number, as "DANE-EE(3)".
+func (u Usage) String() string {
+	return acronym(uint8(u), "PKIX-TA", "PKIX-EE", "DANE-TA", "DANE-EE")
+}
+
 // Selector is the selector field (RFC 6698 §2.1.2).
 type Selector uint8
 
+// The selectors.
 const (
 	Cert Selector = 0 // the whole certificate
 	SPKI Selector = 1 // the public key alone
 )
 
+// String returns the acronym of RFC 7218 with its number, as "SPKI(1)".
+func (s Selector) String() string { return acronym(uint8(s), "Cert", "SPKI") }
+
 // MatchingType is the matching type field (RFC 6698 §2.1.3).
 type MatchingType uint8
 
+// The matching types.
 const (
 	Full   MatchingType = 0
 	SHA256 MatchingType = 1
 	SHA512 MatchingType = 2
 )
+
+// String returns the acronym of RFC 7218 with its number, as "SHA2-256(1)".
+func (m MatchingType) String() string { return acronym(uint8(m), "Full", "SHA2-256", "SHA2-512") }
+
+func acronym(n uint8, known ...string) string {
+	if int(n) < len(known) {
+		return fmt.Sprintf("%s(%d)", known[n], n)
+	}
+	return fmt.Sprintf("unknown(%d)", n)
+}
 
 // Record is the data of one TLSA record.
 type Record struct {
@@ -40,51 +67,76 @@ type Record struct {
 	Data         []byte
 }
 
-// Usages says which certificate usages a client can act on.
-type Usages [4]bool
-
-// SMTPRelay are those of RFC 7672 §3.1: DANE-TA(2) and DANE-EE(3).
-func SMTPRelay() Usages { return Usages{DANETA: true, DANEEE: true} }
-
-// Client are those of RFC 6698: all four.
-func Client() Usages { return Usages{true, true, true, true} }
-
-// Standing is what a client makes of a record before it sees a certificate.
-type Standing uint8
-
-const (
-	Usable     Standing = iota
-	Unusable            // malformed, or its parameters are unknown or not for this client
-	Superseded          // usable, and a stronger digest stands beside it (RFC 7671 §9)
-)
-
-// Failure says why a record does not authenticate what the server sent.
-type Failure uint8
-
-const (
-	None             Failure = iota // it authenticates, or it was not looked at (see Standing)
-	Mismatch                        // no certificate at a place it speaks of has its data
-	AnchorNotSent                   // DANE-TA or PKIX-TA: the missing certificate is known, and the server did not send it
-	ChainInvalid                    // a certificate matches, but the chain as sent does not lead to it
-	NameMismatch                    // the chain holds, but the leaf is for other names
-	Expired                         // a certificate that counts is past its notAfter
-	NotYetValid                     // a certificate that counts is before its notBefore
-	PKIXUntrusted                   // PKIX usages: no chain to the system roots
-	Unmeasured                      // PKIX usages without system roots: not judged
-)
-
-// Match is the verdict of one record on one chain.
-type Match struct {
-	Record   Record
-	Standing Standing
-	Matches  bool      // the data is that of a certificate sent, at a place the usage speaks of
-	Depth    int       // which one: 0 is the leaf; -1 where none, or where the record itself supplied the anchor
-	Failure  Failure   // None with Standing Usable and Matches: it authenticates
-	Until    time.Time // when that ends by the dates that count; zero where none does
-	Why      string    // in words
+// String returns the presentation format of RFC 6698 §2.2, as "3 1 1 abcd".
+func (r Record) String() string {
+	return fmt.Sprintf("%d %d %d %x", uint8(r.Usage), uint8(r.Selector), uint8(r.MatchingType), r.Data)
 }
 
-// Authenticates reports whether this record alone proves the peer.
-func (m Match) Authenticates() bool {
-	return m.Standing == Usable && m.Matches && m.Failure == None
+// maxData is the most that the data of a DNS record can hold beside the three
+// numbers (RFC 1035 §3.2.1: the length has 16 bits).
+const maxData = 1<<16 - 1 - 3
+
+// ParseRecord reads the presentation format of RFC 6698 §2.2. White space
+// inside the hexadecimal data is allowed, as zone files have it. Whether a
+// client can use the record is another question: see Standings.
+//
+// It returns an error where a number is missing or above 255, or where the
+// data is missing, not hexadecimal, or more than a DNS record can hold.
+func ParseRecord(text string) (Record, error) {
+	if len(text) > 4*maxData {
+		return Record{}, fmt.Errorf("tlsa record: %d characters are more than a DNS record can hold", len(text))
+	}
+	fields := strings.Fields(text)
+	if len(fields) < 4 {
+		return Record{}, fmt.Errorf("tlsa record %q: want usage, selector, matching type and data, as \"3 1 1 abcd…\"", clip(text))
+	}
+	var numbers [3]uint8
+	for i, what := range []string{"usage", "selector", "matching type"} {
+		n, err := strconv.ParseUint(fields[i], 10, 8)
+		if err != nil {
+			return Record{}, fmt.Errorf("tlsa record: %s %q is not a number from 0 to 255", what, clip(fields[i]))
+		}
+		numbers[i] = uint8(n)
+	}
+	data, err := hex.DecodeString(strings.Join(fields[3:], ""))
+	if err != nil {
+		return Record{}, fmt.Errorf("tlsa record: the data is not hexadecimal: %w", err)
+	}
+	if len(data) > maxData {
+		return Record{}, fmt.Errorf("tlsa record: %d bytes of data are more than a DNS record can hold", len(data))
+	}
+	return Record{Usage(numbers[0]), Selector(numbers[1]), MatchingType(numbers[2]), data}, nil
+}
+
+// For makes the record of one certificate. It returns an error where a
+// parameter is one that no RFC defines.
+func For(certificate *x509.Certificate, usage Usage, selector Selector, matchingType MatchingType) (Record, error) {
+	if certificate == nil || len(certificate.Raw) == 0 {
+		return Record{}, errors.New("make a tlsa record: no certificate given")
+	}
+	record := Record{Usage: usage, Selector: selector, MatchingType: matchingType}
+	if usage > DANEEE || selector > SPKI || matchingType > SHA512 {
+		return Record{}, fmt.Errorf("make a tlsa record: no RFC defines the parameters %d %d %d", usage, selector, matchingType)
+	}
+	record.Data = associate(certificate, selector, matchingType)
+	return record, nil
+}
+
+// associate computes the certificate association data (RFC 6698 §2.1.4) for
+// parameters that are known.
+func associate(certificate *x509.Certificate, selector Selector, matchingType MatchingType) []byte {
+	selected := certificate.Raw
+	if selector == SPKI {
+		selected = certificate.RawSubjectPublicKeyInfo
+	}
+	switch matchingType {
+	case SHA256:
+		sum := sha256.Sum256(selected)
+		return sum[:]
+	case SHA512:
+		sum := sha512.Sum512(selected)
+		return sum[:]
+	default:
+		return selected
+	}
 }

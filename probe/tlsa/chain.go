@@ -1,0 +1,96 @@
+package tlsa
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// maxCertificates is how many certificates of a chain are judged. Senders give
+// up far earlier; the bound keeps a hostile server from buying our time.
+const maxCertificates = 32
+
+// Chain is what the server sent, leaf first, exactly as sent. It is safe for
+// concurrent use once made, and must not be copied.
+type Chain struct {
+	Certificates []*x509.Certificate
+
+	once   sync.Once
+	digest []associations // of each certificate
+}
+
+// associations are the data that a record of each selector and matching type
+// would hold for one certificate.
+type associations [SPKI + 1][SHA512 + 1][]byte
+
+// NewChain parses the certificates of a TLS handshake, the first 32 of them.
+// It returns an error that names the position where crypto/x509 cannot parse
+// one, or where there is none.
+func NewChain(raw [][]byte) (*Chain, error) {
+	if len(raw) == 0 {
+		return nil, errors.New("read the server's certificates: it sent none")
+	}
+	c := &Chain{}
+	for depth, der := range raw[:min(len(raw), maxCertificates)] {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("read the server's certificate at depth %d: %w", depth, err)
+		}
+		c.Certificates = append(c.Certificates, certificate)
+	}
+	return c, nil
+}
+
+// sent are the certificates that are judged.
+func (c *Chain) sent() []*x509.Certificate {
+	return c.Certificates[:min(len(c.Certificates), maxCertificates)]
+}
+
+func (c *Chain) leaf() *x509.Certificate { return c.Certificates[0] }
+
+func (c *Chain) empty() bool { return c == nil || len(c.Certificates) == 0 }
+
+// association returns what a record like r would hold for the certificate at
+// depth. Each digest is computed once for the life of the chain.
+func (c *Chain) association(depth int, r Record) []byte {
+	c.once.Do(func() {
+		c.digest = make([]associations, len(c.sent()))
+		for i, certificate := range c.sent() {
+			for s := range c.digest[i] {
+				for m := range c.digest[i][s] {
+					c.digest[i][s][m] = associate(certificate, Selector(s), MatchingType(m))
+				}
+			}
+		}
+	})
+	return c.digest[depth][r.Selector][r.MatchingType]
+}
+
+// has reports whether the certificate at depth has the data of r.
+func (c *Chain) has(depth int, r Record) bool {
+	return bytes.Equal(c.association(depth, r), r.Data)
+}
+
+// issuersWith lists the depths above the leaf whose certificates have the data
+// of r. A leaf that is sent twice does not become its own issuer.
+func (c *Chain) issuersWith(r Record) []int {
+	var depths []int
+	for depth := 1; depth < len(c.sent()); depth++ {
+		if c.has(depth, r) && !c.Certificates[depth].Equal(c.leaf()) {
+			depths = append(depths, depth)
+		}
+	}
+	return depths
+}
+
+// depthOf returns where certificate stands among those sent, or -1.
+func (c *Chain) depthOf(certificate *x509.Certificate) int {
+	for depth, sent := range c.sent() {
+		if sent.Equal(certificate) {
+			return depth
+		}
+	}
+	return -1
+}
