@@ -23,20 +23,33 @@ type Fault struct {
 	Answer func(query, response *dns.Msg) error
 }
 
-// Where says which RRsets or questions a fault concerns. Names are absolute
-// and lower case.
-type Where func(name string, rrtype uint16) bool
+// Where says which RRsets or questions a fault concerns.
+type Where func(Place) bool
 
-// At accepts one name: of every type, or of those named.
-func At(name string, types ...uint16) Where {
-	name = dns.CanonicalName(name)
-	return func(n string, t uint16) bool { return n == name && accepts(types, t) }
+// Place is one RRset, or one question. The name is absolute and lower case.
+type Place struct {
+	Zone string // the zone that signs the RRset, or that is asked first
+	Name string
+	Type uint16
 }
 
-// Under accepts a name and all below it: of every type, or of those named.
+// At accepts one name: with every type, or with those named.
+func At(name string, types ...uint16) Where {
+	name = dns.CanonicalName(name)
+	return func(p Place) bool { return p.Name == name && accepts(types, p.Type) }
+}
+
+// Under accepts a name and all below it, whatever the zone: so the DS at a
+// zone's apex is among what is under it.
 func Under(name string, types ...uint16) Where {
 	name = dns.CanonicalName(name)
-	return func(n string, t uint16) bool { return dns.IsSubDomain(name, n) && accepts(types, t) }
+	return func(p Place) bool { return dns.IsSubDomain(name, p.Name) && accepts(types, p.Type) }
+}
+
+// In accepts what one zone says.
+func In(apex string, types ...uint16) Where {
+	apex = dns.CanonicalName(apex)
+	return func(p Place) bool { return p.Zone == apex && accepts(types, p.Type) }
 }
 
 func accepts(types []uint16, t uint16) bool { return len(types) == 0 || slices.Contains(types, t) }
@@ -71,10 +84,13 @@ func SignWith(where Where, keys ...Key) Fault {
 // Strip takes the signatures away.
 func Strip(where Where) Fault { return SignWith(where) }
 
-// Drop takes RRsets and their signatures out of every response.
-func Drop(where Where) Fault {
+// Drop takes RRsets of one name, and their signatures, out of every response.
+func Drop(name string, types ...uint16) Fault {
+	name = dns.CanonicalName(name)
 	return Fault{Where: anywhere, Answer: func(_, response *dns.Msg) error {
-		filter(response, func(rr dns.RR) bool { return !where(dns.CanonicalName(rr.Header().Name), covered(rr)) })
+		filter(response, func(rr dns.RR) bool {
+			return dns.CanonicalName(rr.Header().Name) != name || !accepts(types, covered(rr))
+		})
 		return nil
 	}}
 }
@@ -105,7 +121,7 @@ func Silence(where Where) Fault {
 	return Fault{Where: where, Answer: func(_, _ *dns.Msg) error { return ErrSilent }}
 }
 
-func anywhere(string, uint16) bool { return true }
+func anywhere(Place) bool { return true }
 
 // covered is the type of rr, or the type that it signs.
 func covered(rr dns.RR) uint16 {

@@ -149,7 +149,7 @@ func (n *Internet) ExchangeWith(ctx context.Context, server string, query *dns.M
 	state := n.present()
 	response, err := n.answer(state, query)
 	if err == nil {
-		err = state.breakAnswer(server, query, response)
+		err = n.breakAnswer(state.faults, server, query, response)
 	}
 	if errors.Is(err, ErrSilent) {
 		<-ctx.Done()
@@ -179,13 +179,11 @@ func (n *Internet) answer(state state, query *dns.Msg) (*dns.Msg, error) {
 	return r.msg, r.err
 }
 
-func (s state) breakAnswer(server string, query, response *dns.Msg) error {
-	question := query.Question[0]
-	for _, fault := range s.faults {
-		if fault.Answer == nil || fault.Server != "" && fault.Server != server {
-			continue
-		}
-		if !fault.Where(dns.CanonicalName(question.Name), question.Qtype) {
+func (n *Internet) breakAnswer(faults []Fault, server string, query, response *dns.Msg) error {
+	place := Place{Name: dns.CanonicalName(query.Question[0].Name), Type: query.Question[0].Qtype}
+	place.Zone = n.zoneOf(place.Name, place.Type).apex
+	for _, fault := range faults {
+		if fault.Answer == nil || fault.Server != "" && fault.Server != server || !fault.Where(place) {
 			continue
 		}
 		if err := fault.Answer(query, response); err != nil {
@@ -198,22 +196,21 @@ func (s state) breakAnswer(server string, query, response *dns.Msg) error {
 // signatures signs an RRset of a zone, or remembers that it did.
 func (s state) signatures(zone *loaded, set []dns.RR, now time.Time) ([]*dns.RRSIG, error) {
 	header := set[0].Header()
-	key := setKey{zone.apex, header.Name, header.Rrtype}
+	place := Place{zone.apex, header.Name, header.Rrtype}
 	signing := zone.signing(set, now)
 	inception := signing.Inception
-	if made, ok := s.memo.get(key, inception); ok {
+	if made, ok := s.memo.get(place, inception); ok {
 		return made, nil
 	}
-	made, err := s.sign(signing)
+	made, err := s.sign(place, signing)
 	if err == nil {
-		s.memo.put(key, inception, made)
+		s.memo.put(place, inception, made)
 	}
 	return made, err
 }
 
-func (s state) sign(signing Signing) ([]*dns.RRSIG, error) {
-	header := signing.Set[0].Header()
-	faults := slices.DeleteFunc(slices.Clone(s.faults), func(f Fault) bool { return !f.Where(header.Name, header.Rrtype) })
+func (s state) sign(place Place, signing Signing) ([]*dns.RRSIG, error) {
+	faults := slices.DeleteFunc(slices.Clone(s.faults), func(f Fault) bool { return !f.Where(place) })
 	for _, fault := range faults {
 		if fault.Sign != nil {
 			fault.Sign(&signing)

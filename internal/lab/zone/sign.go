@@ -83,34 +83,28 @@ func (s Signing) make() ([]*dns.RRSIG, error) {
 	return signatures, nil
 }
 
-// memo keeps the signatures made for the window of one hour.
+// memo keeps the signatures made for the window of one hour. The zone belongs
+// to the key: at a cut, parent and child have RRsets of the same name and type.
 type memo struct {
 	mu        sync.Mutex
 	inception time.Time
-	made      map[setKey][]*dns.RRSIG
+	made      map[Place][]*dns.RRSIG
 }
 
-// setKey names an RRset. The zone belongs to it: at a cut, parent and child
-// have RRsets of the same name and type.
-type setKey struct {
-	zone, owner string
-	rrtype      uint16
-}
-
-func (m *memo) get(key setKey, inception time.Time) ([]*dns.RRSIG, bool) {
+func (m *memo) get(place Place, inception time.Time) ([]*dns.RRSIG, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.inception.Equal(inception) {
-		m.inception, m.made = inception, map[setKey][]*dns.RRSIG{}
+		m.inception, m.made = inception, map[Place][]*dns.RRSIG{}
 	}
-	signatures, ok := m.made[key]
+	signatures, ok := m.made[place]
 	return signatures, ok
 }
 
-func (m *memo) put(key setKey, inception time.Time, signatures []*dns.RRSIG) {
+func (m *memo) put(place Place, inception time.Time, signatures []*dns.RRSIG) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.inception.Equal(inception) {
-		m.made[key] = signatures
+		m.made[place] = signatures
 	}
 }

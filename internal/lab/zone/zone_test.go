@@ -379,7 +379,7 @@ func TestFaults(t *testing.T) {
 		{"a bit flips", Corrupt(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return verifyOne(n, signature(m), m.Answer[:1]) != nil
 		}},
-		{"signatures end", Expire(Under("home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"signatures end", Expire(In("home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return !signature(m).ValidityPeriod(noon) && signature(m).ValidityPeriod(noon.Add(-3*24*time.Hour))
 		}},
 		{"signatures begin tomorrow", Shift(Under("home.test."), 24*time.Hour), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
@@ -391,7 +391,7 @@ func TestFaults(t *testing.T) {
 		{"nobody signs", Strip(At(host)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return signature(m) == nil && len(m.Answer) == 1
 		}},
-		{"records vanish", Drop(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"records vanish", Drop(host, dns.TypeA), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return len(m.Answer) == 0 && m.Rcode == dns.RcodeSuccess
 		}},
 		{"a proof vanishes", DropProof(At(host)), dns.TypeAAAA, func(n *Internet, m *dns.Msg) bool {
