@@ -1,9 +1,81 @@
 package probe
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+)
 
 // Access says where a probe may go.
 type Access struct {
 	Targets       []string       `yaml:"targets"`        // patterns of target names, as path.Match reads them
 	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // special-purpose networks that may be connected to
+}
+
+// ErrNotAllowed: the configuration forbids connecting to an address.
+var ErrNotAllowed = errors.New("not allowed")
+
+// allowsTarget reports whether a target of that name may be probed.
+func (a Access) allowsTarget(name string) bool {
+	for _, pattern := range a.Targets {
+		if ok, err := path.Match(pattern, name); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}
+
+// checkAddress returns an error that wraps ErrNotAllowed if addr is special
+// and its network is not listed. An IPv4 address in IPv6 clothes is judged as
+// what it is, the operator's networks included.
+func (a Access) checkAddress(addr netip.Addr) error {
+	addr = addr.WithZone("").Unmap()
+	for _, network := range a.AllowNetworks {
+		if network.Contains(addr) {
+			return nil
+		}
+	}
+	for _, special := range specialPurpose() {
+		if special.Contains(addr) {
+			return fmt.Errorf("%s lies in the special-purpose network %s (RFC 6890), which access.allow_networks does not list: %w", addr, special, ErrNotAllowed)
+		}
+	}
+	return nil
+}
+
+// specialPurpose lists the networks of the IANA special-purpose address
+// registries (RFC 6890) and multicast: none of them is a mail server on the Internet.
+// NAT64 (64:ff9b::/96) and 6to4 (2002::/16) are here too, since an IPv4 address
+// of any kind may hide in them.
+func specialPurpose() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"),
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("100.64.0.0/10"),
+		netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.0.0.0/24"),
+		netip.MustParsePrefix("192.0.2.0/24"),
+		netip.MustParsePrefix("192.88.99.0/24"),
+		netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("198.18.0.0/15"),
+		netip.MustParsePrefix("198.51.100.0/24"),
+		netip.MustParsePrefix("203.0.113.0/24"),
+		netip.MustParsePrefix("224.0.0.0/4"),
+		netip.MustParsePrefix("240.0.0.0/4"),
+		netip.MustParsePrefix("::/127"),
+		netip.MustParsePrefix("64:ff9b::/96"),
+		netip.MustParsePrefix("64:ff9b:1::/48"),
+		netip.MustParsePrefix("100::/64"),
+		netip.MustParsePrefix("2001::/23"),
+		netip.MustParsePrefix("2001:db8::/32"),
+		netip.MustParsePrefix("2002::/16"),
+		netip.MustParsePrefix("3fff::/20"),
+		netip.MustParsePrefix("5f00::/16"),
+		netip.MustParsePrefix("fc00::/7"),
+		netip.MustParsePrefix("fe80::/10"),
+		netip.MustParsePrefix("ff00::/8"),
+	}
 }

@@ -1,9 +1,15 @@
 package probe
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
+	"time"
 
 	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
 )
 
 // Settings are what a Prober needs beside its world.
@@ -17,6 +23,7 @@ type Prober struct {
 	world    World
 	access   Access
 	resolver *dnssec.Resolver
+	turns    turns
 }
 
 // New returns a Prober of one world.
@@ -32,7 +39,160 @@ func New(world World, settings Settings) *Prober {
 func (p *Prober) Resolver() *dnssec.Resolver { return p.resolver }
 
 // Probe asks everything about one target and judges it. It returns by the
-// deadline of ctx with what it has.
+// deadline of ctx, or the module's timeout if that is nearer, with what it has.
 func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Report {
-	return &Report{Target: target, Module: module}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, module.Timeout)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+
+	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start)}
+	run := &run{Prober: p, target: target, module: module, fairTime: report.Deadline * 2 / 5}
+	run.gather(ctx, &report.Facts)
+	rules := Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
+	report.Verdict = Judge(&report.Facts, rules, p.world.Now())
+	report.Duration = time.Since(start)
+	return report
+}
+
+// run is one probe on its way.
+type run struct {
+	*Prober
+	target Target
+	module Module
+	// fairTime is how long an endpoint must have had before its silence is its
+	// own fault. Look-ups take at most half of the probe's time, so that an
+	// endpoint that waits for nothing else has more than this.
+	fairTime time.Duration
+}
+
+// gather finds the facts: the hosts, then for all of them at once look-ups and handshakes.
+func (r *run) gather(ctx context.Context, facts *Facts) {
+	facts.Complete = true
+	if !r.access.allowsTarget(r.target.Name) {
+		facts.Denied = true
+		return
+	}
+	lookups, cancel := halfway(ctx)
+	defer cancel()
+	together(task{
+		do:    func() { facts.Discovery = timed(func() { r.discover(lookups, facts) }) },
+		fault: &facts.Fault,
+	})
+	var hosts []task
+	for i := range facts.Hosts {
+		host := &facts.Hosts[i]
+		host.Services = []Service{{Port: cmp.Or(r.target.Port, r.module.Port), Protocol: r.module.Protocol}}
+		hosts = append(hosts, task{
+			do:    func() { r.probeHost(ctx, lookups, host) },
+			fault: &host.Fault,
+		})
+	}
+	together(hosts...)
+	sumUp(facts)
+}
+
+// probeHost looks up what there is of a host and meets its endpoints.
+func (r *run) probeHost(ctx, lookups context.Context, host *Host) {
+	addressed := make(chan struct{})
+	tasks := []task{{
+		do: func() {
+			defer close(addressed)
+			host.Looking = timed(func() { r.lookUpAddresses(lookups, host) })
+		},
+		fault: &host.Fault,
+	}}
+	for i := range host.Services {
+		service := &host.Services[i]
+		tasks = append(tasks, task{
+			do:    func() { r.probeService(ctx, lookups, host, service, addressed) },
+			fault: &service.Fault,
+		})
+	}
+	together(tasks...)
+}
+
+// probeService looks up a service's TLSA records and meets its endpoints, both
+// at once. The look-up under the host's own name begins before its addresses
+// are known: whether it counts shows only then, and waiting would cost a round trip.
+func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Service, addressed <-chan struct{}) {
+	var own dnssec.Answer
+	var faults [3]error
+	owned, decided := make(chan struct{}), make(chan struct{})
+	together(
+		task{
+			do: func() {
+				defer close(owned)
+				own = r.lookUp(lookups, tlsaOwner(host.Name, service.Port), dns.TypeTLSA)
+			},
+			fault: &faults[0],
+		},
+		task{
+			do: func() {
+				defer close(decided)
+				<-addressed
+				r.lookUpTLSA(lookups, host, service, func() dnssec.Answer { <-owned; return own })
+			},
+			fault: &faults[1],
+		},
+		task{
+			do: func() {
+				<-addressed
+				r.meetAll(ctx, host, service, decided)
+			},
+			fault: &faults[2],
+		},
+	)
+	service.Fault = errors.Join(faults[:]...)
+}
+
+// meetAll meets all endpoints of a service at once. The name to send in the
+// handshake is the TLSA base domain (RFC 7672 §8.1), which is in doubt only
+// where the host is an alias: then the ClientHello waits for the look-ups.
+func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided <-chan struct{}) {
+	sni := func() string { return host.Name }
+	if addresses := addressAnswer(host); addresses != nil && len(addresses.Aliases) > 0 {
+		sni = func() string {
+			<-decided
+			if state, lookup := decideTLSA(service.TLSA); state == tlsaFound {
+				return lookup.Base
+			}
+			return host.Name
+		}
+	}
+	addresses, _ := addressesOf(host)
+	service.Endpoints = make([]Endpoint, len(addresses))
+	meetings := make([]task, len(addresses))
+	for i := range addresses {
+		endpoint := &service.Endpoints[i]
+		endpoint.Address = addresses[i]
+		meetings[i] = task{
+			do:    func() { r.meet(ctx, service, endpoint, sni) },
+			fault: &endpoint.Err,
+		}
+	}
+	together(meetings...)
+}
+
+// sumUp adds to the facts what follows from them all.
+func sumUp(facts *Facts) {
+	for _, lookup := range facts.Lookups() {
+		if errors.Is(lookup.Answer.Err, dnssec.ErrDeadline) {
+			facts.Complete = false
+		}
+	}
+	for i := range facts.Hosts {
+		host := &facts.Hosts[i]
+		if _, cut := addressesOf(host); cut && !slices.Contains(facts.Truncated, "addresses") {
+			facts.Truncated = append(facts.Truncated, "addresses")
+		}
+		for j := range host.Services {
+			for _, endpoint := range host.Services[j].Endpoints {
+				if endpoint.Hurried {
+					facts.Complete = false
+				}
+			}
+		}
+	}
+	facts.Phases = phases(facts)
 }

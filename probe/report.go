@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -23,13 +24,14 @@ type Report struct {
 
 // Facts are what the probe found, without judgement.
 type Facts struct {
-	Denied    bool           // the configuration forbids this target: nothing was asked
+	Denied    bool // the configuration forbids this target: nothing was asked
+	Discovery Span
 	MX        *dnssec.Answer // with DiscoverMX
 	Hosts     []Host         // in the order in which a client tries them
 	Phases    []Phase
-	Complete  bool    // false: the deadline cut something short
+	Complete  bool     // false: the deadline cut something short
 	Truncated []string // what there was too much of: "hosts", "addresses"
-	Faults    []error  // defects of our own that were caught
+	Fault     error    // a defect of ours that cost the discovery
 }
 
 // Host is one server name that the target leads to.
@@ -38,7 +40,9 @@ type Host struct {
 	Preference uint16     // of its MX record
 	Pinned     netip.Addr // the target named this address: it alone is connected to
 	A, AAAA    *dnssec.Answer
+	Looking    Span // of all its look-ups
 	Services   []Service
+	Fault      error // a defect of ours that cost the host
 }
 
 // Service is one port of one host.
@@ -47,6 +51,7 @@ type Service struct {
 	Protocol  string
 	TLSA      []TLSALookup // one for each candidate for the TLSA base domain that was asked, in order
 	Endpoints []Endpoint
+	Fault     error // a defect of ours that cost the service
 }
 
 // TLSALookup is the look-up of the TLSA records under one base domain.
@@ -60,7 +65,7 @@ type Endpoint struct {
 	Address    netip.Addr
 	Reached    Stage // the last stage that was completed
 	Err        error // why it got no further; nil where Reached is StageTLS
-	Hurried    bool  // Err came of our deadline before the endpoint had had a fair time
+	Hurried    bool  // our deadline came before the endpoint had had a fair time
 	Skipped    bool  // not tried, and nobody's fault: no IPv6 here
 	Transcript starttls.Transcript
 	SNI        string
@@ -68,8 +73,9 @@ type Endpoint struct {
 	Cipher     uint16
 	Raw        [][]byte    // the certificates as sent, leaf first
 	Chain      *tlsa.Chain // the same, parsed; nil where crypto/x509 cannot
-	Started    time.Time
-	Ended      time.Time
+	Connect    Span
+	StartTLS   Span
+	TLS        Span
 }
 
 // Stage is a step on the way to a handshake.
@@ -84,8 +90,8 @@ const (
 
 // Phase is one kind of work in a probe, from its first start to its last end.
 type Phase struct {
-	Name       string // "discover", "lookup", "connect", "starttls", "tls"
-	Start, End time.Time
+	Name string // "discover", "lookup", "connect", "starttls", "tls"
+	Span
 }
 
 // LookupKind names what was looked up, as the label of the metrics does.
@@ -121,6 +127,32 @@ func (f *Facts) Lookups() []Lookup {
 		for j := range host.Services {
 			for k := range host.Services[j].TLSA {
 				add(LookupTLSA, host.Name, &host.Services[j].TLSA[k].Answer)
+			}
+		}
+	}
+	return all
+}
+
+// Faults lists the defects of our own that were caught on the way.
+func (f *Facts) Faults() []*Fault {
+	var all []*Fault
+	add := func(err error) {
+		var fault *Fault
+		if errors.As(err, &fault) {
+			all = append(all, fault)
+		}
+	}
+	add(f.Fault)
+	for _, lookup := range f.Lookups() {
+		add(lookup.Answer.Err)
+	}
+	for i := range f.Hosts {
+		add(f.Hosts[i].Fault)
+		for j := range f.Hosts[i].Services {
+			service := &f.Hosts[i].Services[j]
+			add(service.Fault)
+			for k := range service.Endpoints {
+				add(service.Endpoints[k].Err)
 			}
 		}
 	}

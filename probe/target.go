@@ -1,6 +1,14 @@
 package probe
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
 
 // Target is what a scrape asks about.
 type Target struct {
@@ -10,8 +18,135 @@ type Target struct {
 	Port    uint16     // 0: the module's
 }
 
+// String is the target in its short, unambiguous form.
+func (t Target) String() string {
+	name := t.Name
+	if t.Address.IsValid() {
+		name = t.Address.String() + " as " + t.Name
+	}
+	if t.Port != 0 {
+		return name + " port " + strconv.Itoa(int(t.Port))
+	}
+	return name
+}
+
+// The longest names: of a domain (RFC 1035 §2.3.4), and of what we look at at
+// all, since an IDN is longer in UTF-8 than in A-labels.
+const (
+	maxName   = 253
+	maxTarget = 1024
+)
+
 // ParseTarget reads a target, and hostname where the target is an address.
 // The error is one line that says what form is wanted.
 func ParseTarget(target, hostname string, module Module) (Target, error) {
-	return Target{Asked: target, Name: target}, nil
+	t, err := parseTarget(target, hostname)
+	if err != nil {
+		return Target{}, err
+	}
+	if module.Discover == DiscoverMX {
+		if t.Address.IsValid() {
+			return Target{}, fmt.Errorf("module %s looks up MX records: give a mail domain such as example.org, not an address", module.Name)
+		}
+		if t.Port != 0 {
+			return Target{}, fmt.Errorf("module %s looks up MX records: give a mail domain without a port; the port is the module's", module.Name)
+		}
+	}
+	return t, nil
+}
+
+func parseTarget(target, hostname string) (Target, error) {
+	const form = "give a domain, host, host:port, or an address with hostname=…"
+	t := Target{Asked: target}
+	switch {
+	case target == "":
+		return t, errors.New("the target is empty: " + form)
+	case len(target) > maxTarget:
+		return t, fmt.Errorf("the target is %d bytes long: %s", len(target), form)
+	case strings.Contains(target, "://"):
+		return t, fmt.Errorf("the target %q has a scheme: %s, without https:// or the like", target, form)
+	case strings.ContainsAny(target, "/?#"):
+		return t, fmt.Errorf("the target %q has a path: %s", target, form)
+	case strings.ContainsAny(target, "@"):
+		return t, fmt.Errorf("the target %q looks like a mail address: give its domain alone", target)
+	}
+
+	host, port, err := splitPort(target)
+	if err != nil {
+		return t, fmt.Errorf("the target %q: %w: %s", target, err, form)
+	}
+	t.Port = port
+
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return t, fmt.Errorf("the target %q has a zone: %s", target, form)
+		}
+		if hostname == "" {
+			return t, fmt.Errorf("the target %q is an address: add hostname=… with the name that its TLSA records are published under", target)
+		}
+		t.Address = addr.Unmap()
+		host = hostname
+	} else if hostname != "" {
+		return t, fmt.Errorf("hostname=%q goes with a target that is an address, and %q is none", hostname, target)
+	}
+
+	if t.Name, err = domainName(host); err != nil {
+		return t, fmt.Errorf("%q is no domain name: %w: %s", host, err, form)
+	}
+	return t, nil
+}
+
+// splitPort splits "host:port", "[v6]:port" and "host"; a bare IPv6 address has no port.
+func splitPort(s string) (host string, port uint16, err error) {
+	host, text := s, ""
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, 0, nil
+	}
+	if rest, ok := strings.CutPrefix(s, "["); ok {
+		if host, text, ok = strings.Cut(rest, "]"); !ok {
+			return "", 0, errors.New("a bracket is open")
+		}
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
+			return "", 0, errors.New("brackets hold an IPv6 address")
+		}
+		if text == "" {
+			return host, 0, nil
+		}
+		if text, ok = strings.CutPrefix(text, ":"); !ok {
+			return "", 0, errors.New("a colon and a port may follow the bracket")
+		}
+	} else {
+		var found bool
+		if host, text, found = strings.Cut(s, ":"); !found {
+			return s, 0, nil
+		}
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("%q is no port", text)
+	}
+	return host, uint16(n), nil
+}
+
+// domainName returns name in A-labels (RFC 5891), lower case, without trailing dot.
+// Underscores pass: such names exist in DNS.
+func domainName(name string) (string, error) {
+	name = strings.TrimSuffix(name, ".")
+	if name == "" {
+		return "", errors.New("it is empty")
+	}
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(false), idna.VerifyDNSLength(true), idna.Transitional(false))
+	ascii, err := profile.ToASCII(name)
+	if err != nil {
+		return "", err
+	}
+	if len(ascii) > maxName {
+		return "", fmt.Errorf("it is longer than %d bytes", maxName)
+	}
+	for _, c := range []byte(ascii) {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_.", rune(c)) {
+			return "", fmt.Errorf("it contains %q", rune(c))
+		}
+	}
+	return ascii, nil
 }

@@ -1,0 +1,141 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+)
+
+// ErrUnparsable: crypto/x509 cannot read a certificate that the server sent.
+var ErrUnparsable = errors.New("a certificate cannot be parsed")
+
+// errNoIPv6: this machine has no way to an IPv6 address.
+var errNoIPv6 = errors.New("no way to IPv6 addresses from here")
+
+// meet connects to one endpoint and shakes hands, as a sender would. sni is
+// asked for the name to send when the ClientHello is due, not before: all that
+// comes earlier waits for nothing.
+func (r *run) meet(ctx context.Context, service *Service, endpoint *Endpoint, sni func() string) {
+	if err := r.access.checkAddress(endpoint.Address); err != nil {
+		endpoint.Err = err
+		return
+	}
+	address := netip.AddrPortFrom(endpoint.Address, service.Port)
+	done, err := r.turns.take(ctx, address)
+	if err != nil {
+		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for another connection to %s to end: %w", address, err), true
+		return
+	}
+	defer done()
+
+	begun := time.Now()
+	endpoint.Err = r.shakeHands(ctx, service, endpoint, address, sni)
+	if ctx.Err() != nil {
+		endpoint.Hurried = time.Since(begun) < r.fairTime
+	}
+}
+
+func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoint, address netip.AddrPort, sni func() string) error {
+	var conn net.Conn
+	var err error
+	endpoint.Connect = timed(func() { conn, err = r.world.Dial(ctx, address) })
+	if err != nil {
+		if address.Addr().Is6() && isNoRoute(err) {
+			endpoint.Skipped = r.module.IPProtocol == IPAuto
+			return fmt.Errorf("%w: %w", errNoIPv6, err)
+		}
+		return fmt.Errorf("connecting to %s: %w", address, err)
+	}
+	defer conn.Close()
+	endpoint.Reached = StageConnect
+
+	protocol, err := starttls.New(service.Protocol, starttls.Settings{EHLO: r.ehlo(conn)})
+	if err != nil {
+		return err
+	}
+	endpoint.StartTLS = timed(func() { endpoint.Transcript, err = protocol.Start(ctx, conn) })
+	if err != nil {
+		return fmt.Errorf("speaking %s with %s: %w", service.Protocol, address, err)
+	}
+	endpoint.Reached = StageStartTLS
+
+	endpoint.SNI = sni()
+	client := tls.Client(conn, clientConfig(endpoint.SNI))
+	endpoint.TLS = timed(func() { err = client.HandshakeContext(ctx) })
+	if err != nil {
+		return fmt.Errorf("TLS handshake with %s: %w", address, handshakeError(err))
+	}
+	endpoint.Reached = StageTLS
+	state := client.ConnectionState()
+	endpoint.TLSVersion, endpoint.Cipher = state.Version, state.CipherSuite
+	for _, certificate := range state.PeerCertificates {
+		endpoint.Raw = append(endpoint.Raw, certificate.Raw)
+	}
+	protocol.Goodbye(client)
+	if endpoint.Chain, err = tlsa.NewChain(endpoint.Raw); err != nil {
+		return fmt.Errorf("the certificates of %s: %w: %w", address, ErrUnparsable, err)
+	}
+	return nil
+}
+
+// ehlo is the name to greet with: the module's, this machine's, or the literal
+// of the address that the connection leaves from (RFC 5321 §4.1.3).
+func (r *run) ehlo(conn net.Conn) string {
+	if r.module.SMTP.EHLO != "" {
+		return r.module.SMTP.EHLO
+	}
+	if r.world.Hostname != "" {
+		return r.world.Hostname
+	}
+	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return "[127.0.0.1]"
+	}
+	addr := local.Addr().WithZone("").Unmap()
+	if addr.Is6() {
+		return "[IPv6:" + addr.String() + "]"
+	}
+	return "[" + addr.String() + "]"
+}
+
+// clientConfig offers what a mail sender offers: every version and cipher
+// suite that crypto/tls has, and no session to resume, since a resumed one
+// shows no certificates. Who the peer is, Judge says later, from the chain.
+func clientConfig(sni string) *tls.Config {
+	var suites []uint16
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		suites = append(suites, suite.ID)
+	}
+	return &tls.Config{
+		ServerName:             sni,
+		InsecureSkipVerify:     true,
+		MinVersion:             tls.VersionTLS10,
+		CipherSuites:           suites,
+		SessionTicketsDisabled: true,
+	}
+}
+
+// handshakeError names the failures that are limits of crypto/tls and not the
+// server's fault. It gives them no type, so its words must do.
+func handshakeError(err error) error {
+	words := err.Error()
+	if strings.Contains(words, "failed to parse certificate") || strings.Contains(words, "certificate containing RSA key larger than") {
+		return fmt.Errorf("%w: %w", ErrUnparsable, err)
+	}
+	return err
+}
+
+// isNoRoute reports whether dialling failed for want of a route or a source
+// address, which is this machine's lack.
+func isNoRoute(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+}

@@ -1,0 +1,512 @@
+package probe
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
+
+	"github.com/miekg/dns"
+)
+
+// Rules are what a verdict depends on beside the facts.
+type Rules struct {
+	Target  string // the domain or host that was asked about
+	Policy  Policy
+	Require Requirement
+	Roots   *x509.CertPool // of the Web PKI; nil: what needs them is not measured
+}
+
+// Judge says what a client that follows the rules would do, given the facts,
+// at one moment. It is pure: the same facts can be judged for another day.
+func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
+	j := &judgement{facts: facts, rules: rules, Verdict: Verdict{At: at}}
+	if outcome, ended := j.discovery(); ended {
+		j.Outcome = outcome
+		return j.Verdict
+	}
+	for i := range facts.Hosts {
+		host := &facts.Hosts[i]
+		j.addresses(host)
+		for k := range host.Services {
+			j.Services = append(j.Services, j.service(host, &host.Services[k]))
+		}
+	}
+	for _, what := range facts.Truncated {
+		j.find(Finding{Reason: LimitExceeded, Detail: fmt.Sprintf("the target has more %s than are probed", what)})
+	}
+	j.Outcome = j.target()
+	j.Success = j.meets()
+	return j.Verdict
+}
+
+// judgement is a verdict in the making.
+type judgement struct {
+	facts *Facts
+	rules Rules
+	Verdict
+}
+
+func (j *judgement) find(f Finding) { j.Findings = append(j.Findings, f) }
+
+// demand is what the TLSA look-ups of a service demand of its endpoints
+// (RFC 7672 §2.2).
+type demand uint8
+
+const (
+	demandNothing demand = iota // DANE does not apply
+	demandTLS                   // TLS, without authentication: secure records, none usable
+	demandMatch                 // TLS, and a record that authenticates
+	demandRefusal               // the look-up failed at the zone's side: the client must not go on
+	demandSilence               // the look-up failed at our side: nothing can be said
+)
+
+// discovery judges the way from the target to its hosts. ended: there are
+// none, and outcome is the target's (RFC 7672 §2.2.1, RFC 7505).
+func (j *judgement) discovery() (outcome Outcome, ended bool) {
+	mx := j.facts.MX
+	switch {
+	case j.facts.Denied:
+		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})
+		return Unknown, true
+	case j.facts.Fault != nil:
+		j.find(Finding{Reason: InternalError, Detail: j.facts.Fault.Error()})
+		return Unknown, true
+	case mx == nil:
+		return "", false
+	case mx.Status.Failed():
+		reason := reasonOfAnswer(mx)
+		j.find(Finding{Reason: reason, Lookup: LookupMX, Detail: describe(mx)})
+		return refusedUnlessOurs(reason), true
+	case !mx.NameExists():
+		j.find(Finding{Reason: NoSuchDomain, Lookup: LookupMX, Detail: describe(mx)})
+		return NothingThere, true
+	case mx.Found() && isNullMX(mx.Records):
+		j.find(Finding{Reason: NullMX, Lookup: LookupMX, Detail: describe(mx)})
+		return NothingThere, true
+	case mx.Status == dnssec.Insecure:
+		j.find(Finding{Reason: MXInsecure, Lookup: LookupMX, Detail: describe(mx)})
+	}
+	return "", false
+}
+
+// addresses notes each address look-up that failed. It costs its addresses,
+// and the host only if none remain.
+func (j *judgement) addresses(host *Host) {
+	note := func(kind LookupKind, answer *dnssec.Answer) {
+		if answer != nil && answer.Status.Failed() {
+			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer)})
+		}
+	}
+	note(LookupA, host.A)
+	note(LookupAAAA, host.AAAA)
+}
+
+func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
+	v := ServiceVerdict{Host: host.Name, Port: service.Port, Preference: host.Preference}
+	if fault := errors.Join(host.Fault, service.Fault); fault != nil {
+		j.find(Finding{Reason: InternalError, Host: host.Name, Port: service.Port, Detail: fault.Error()})
+		v.Outcome = Unknown
+		return v
+	}
+	if addresses, _ := addressesOf(host); len(addresses) == 0 {
+		v.Outcome = j.withoutAddress(host)
+		return v
+	}
+	demand := j.tlsa(host, service, &v)
+	v.Names = j.names(host, v.Base)
+	for i := range service.Endpoints {
+		v.Endpoints = append(v.Endpoints, j.endpoint(&service.Endpoints[i], &v, demand))
+	}
+	v.Outcome = worstEndpoint(v.Endpoints)
+	v.Until = until(v.Endpoints)
+	return v
+}
+
+// withoutAddress judges a host that cannot be connected to: its addresses are
+// lost to failed look-ups, or there are none.
+func (j *judgement) withoutAddress(host *Host) Outcome {
+	outcome := NothingThere
+	exists := false
+	for _, answer := range []*dnssec.Answer{host.A, host.AAAA} {
+		switch {
+		case answer == nil:
+		case answer.Status.Failed():
+			outcome = worse(outcome, refusedUnlessOurs(reasonOfAnswer(answer)))
+		case answer.NameExists():
+			exists = true
+		}
+	}
+	if outcome != NothingThere {
+		return outcome
+	}
+	reason := NoAddress
+	if !exists && host.Name == j.rules.Target {
+		reason = NoSuchDomain
+	}
+	j.find(Finding{Reason: reason, Host: host.Name, Detail: describeNone(host)})
+	return NothingThere
+}
+
+// tlsa judges the look-ups of TLSA records: what they demand, and of which
+// records (RFC 7672 §2.2, RFC 6698 §4.1).
+func (j *judgement) tlsa(host *Host, service *Service, v *ServiceVerdict) demand {
+	state, lookup := decideTLSA(service.TLSA)
+	find := func(reason Reason, kind LookupKind, detail string) {
+		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
+	}
+	if addresses := addressAnswer(host); state != tlsaFound && j.rules.Policy == SMTPRelay && addresses != nil && addresses.Status == dnssec.Insecure {
+		find(AddressInsecure, lookupKind(addresses.Type), describe(addresses))
+	}
+	switch state {
+	case tlsaFailed:
+		reason := reasonOfAnswer(&lookup.Answer)
+		find(reason, LookupTLSA, describe(&lookup.Answer))
+		if reason.Info().Effect == Ours {
+			return demandSilence
+		}
+		return demandRefusal
+	case tlsaInsecure, tlsaNone:
+		find(whyNoRecords(&lookup.Answer), LookupTLSA, describe(&lookup.Answer))
+		return demandNothing
+	case tlsaFound:
+		v.Base, v.Answer = lookup.Base, &lookup.Answer
+		return j.records(host, service, v, tlsaRecords(&lookup.Answer))
+	default:
+		return demandNothing
+	}
+}
+
+// whyNoRecords says why a look-up that did not fail gives a client nothing.
+func whyNoRecords(answer *dnssec.Answer) Reason {
+	switch {
+	case answer.Status == dnssec.Insecure && answer.Found():
+		return TLSAInsecure
+	case len(answer.Aliases) > 0 && !answer.Found():
+		return TLSAAliasDangling
+	default:
+		return NoTLSA
+	}
+}
+
+// records judges secure TLSA records before a certificate is seen.
+func (j *judgement) records(host *Host, service *Service, v *ServiceVerdict, records []tlsa.Record) demand {
+	standings, whys := tlsa.Standings(records, j.usages())
+	var unusable []string
+	for i, record := range records {
+		v.Records = append(v.Records, RecordVerdict{Record: record, Standing: standings[i], Why: whys[i]})
+		if standings[i] == tlsa.Unusable {
+			unusable = append(unusable, fmt.Sprintf("%s: %s", record, whys[i]))
+		}
+	}
+	if len(unusable) > 0 {
+		j.find(Finding{Reason: TLSAUnusable, Host: host.Name, Port: service.Port, Lookup: LookupTLSA, Detail: strings.Join(unusable, "; ")})
+	}
+	switch {
+	case slices.Contains(standings, tlsa.Usable):
+		return demandMatch
+	case j.rules.Policy == SMTPRelay:
+		return demandTLS // RFC 7672 §2.2: TLS is mandatory all the same
+	default:
+		return demandNothing // RFC 6698 §4.1: as if there were none
+	}
+}
+
+func (j *judgement) usages() tlsa.Usages {
+	if j.rules.Policy == SMTPRelay {
+		return tlsa.SMTPRelay()
+	}
+	return tlsa.Client()
+}
+
+// names are the reference identifiers that a certificate may be for
+// (RFC 7672 §3.2.2, RFC 7671 §7). A name that came by an insecure MX record
+// proves nothing about the domain, so the host's own is all there is.
+func (j *judgement) names(host *Host, base string) []string {
+	if base == "" {
+		base = host.Name
+	}
+	names := []string{base}
+	switch mx := j.facts.MX; {
+	case mx == nil:
+		names = append(names, host.Name)
+	case mx.Status == dnssec.Secure:
+		names = append(names, j.rules.Target, nameOf(mx.Canonical))
+	}
+	return unique(names)
+}
+
+// endpoint judges one address by what its service's records demand.
+func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) EndpointVerdict {
+	ev := EndpointVerdict{Address: e.Address, Facts: e, Skipped: e.Skipped}
+	find := func(reason Reason, detail string) {
+		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
+	}
+	reason := reasonOfEndpoint(e)
+	if reason != "" {
+		find(reason, e.Err.Error())
+	}
+	if e.Reached == StageTLS && e.Chain != nil {
+		j.measure(&ev, v)
+	}
+	switch {
+	case demand == demandRefusal:
+		ev.Outcome = Refused
+	case demand == demandSilence:
+		ev.Outcome = Unknown
+	case e.Reached == StageTLS && demand != demandMatch:
+		// Also where the certificates are beyond us: they do not matter here.
+		ev.Outcome = Opportunistic
+		if demand == demandTLS {
+			ev.Outcome = Encrypted
+		}
+	case reason != "" && reason.Info().Effect == Ours:
+		ev.Outcome = Unknown
+	case reason != "":
+		ev.Outcome = j.withoutHandshake(e, reason, demand)
+	default:
+		var failed Reason
+		var detail string
+		if ev.Outcome, failed, detail = authenticate(ev.Matches); failed != "" {
+			find(failed, detail)
+		}
+	}
+	return ev
+}
+
+// withoutHandshake judges an endpoint that got no TLS, by its own fault.
+func (j *judgement) withoutHandshake(e *Endpoint, reason Reason, demand demand) Outcome {
+	refusesTLS := reason == StartTLSNotOffered || reason == StartTLSRejected
+	failsTLS := e.Reached == StageStartTLS
+	switch {
+	case !refusesTLS && !failsTLS:
+		return Unreachable
+	case demand != demandNothing:
+		return Refused
+	case failsTLS && j.rules.Policy == Client:
+		return Unreachable // a client has no other way in
+	default:
+		return Opportunistic // a relay goes on in the clear
+	}
+}
+
+// measure adds what the certificates say, with DANE or without.
+func (j *judgement) measure(ev *EndpointVerdict, v *ServiceVerdict) {
+	verifier := tlsa.Verifier{Usages: j.usages(), Names: v.Names, Roots: j.rules.Roots, At: j.At}
+	chain := ev.Facts.Chain
+	ev.NameMatch = MeasureOf(verifier.NameMatches(chain))
+	if j.rules.Roots != nil {
+		err := verifier.PKIX(chain)
+		ev.PKIX = MeasureOf(err == nil)
+		if err != nil {
+			ev.PKIXWhy = err.Error()
+		}
+	}
+	records := make([]tlsa.Record, len(v.Records))
+	for i := range v.Records {
+		records[i] = v.Records[i].Record
+	}
+	ev.Matches = verifier.Match(records, chain)
+	for i, match := range ev.Matches {
+		v.Records[i].Matches = v.Records[i].Matches || match.Matches
+	}
+}
+
+// authenticate says whether any record proves the peer, and if none does, why
+// the one that came nearest does not.
+func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail string) {
+	nearest := -1
+	for i, match := range matches {
+		if match.Authenticates() {
+			return Authenticated, "", ""
+		}
+		if match.Standing == tlsa.Usable && (nearest < 0 || nearness(match.Failure) > nearness(matches[nearest].Failure)) {
+			nearest = i
+		}
+	}
+	if nearest < 0 {
+		return Unknown, InternalError, "no usable record was compared"
+	}
+	match := matches[nearest]
+	detail = fmt.Sprintf("%s: %s", match.Record, match.Why)
+	if match.Failure == tlsa.Unmeasured {
+		return Unknown, InternalError, detail
+	}
+	return Refused, reasonOfFailure(match.Failure), detail
+}
+
+// nearness orders failures by how near the record came to authenticating. One
+// that could not be measured might have, so it comes first.
+func nearness(failure tlsa.Failure) int {
+	return slices.Index([]tlsa.Failure{
+		tlsa.Mismatch, tlsa.AnchorNotSent, tlsa.ChainInvalid, tlsa.PKIXUntrusted,
+		tlsa.NameMismatch, tlsa.NotYetValid, tlsa.Expired, tlsa.Unmeasured,
+	}, failure)
+}
+
+// target is what a client ends up with that tries hosts by preference, and
+// what is broken only after what works.
+func (j *judgement) target() Outcome {
+	var all, best []Outcome
+	preference := -1
+	for _, v := range j.Services {
+		for _, outcome := range outcomesOf(v) {
+			all = append(all, outcome)
+			if usable(outcome) && (preference < 0 || int(v.Preference) <= preference) {
+				if int(v.Preference) < preference {
+					best = nil
+				}
+				preference = int(v.Preference)
+				best = append(best, outcome)
+			}
+		}
+	}
+	if len(best) > 0 {
+		outcome := worst(best)
+		if mx := j.facts.MX; mx != nil && mx.Status != dnssec.Secure {
+			outcome = worse(outcome, Opportunistic)
+		}
+		return outcome
+	}
+	for _, outcome := range []Outcome{Refused, Unreachable, Unknown} {
+		if slices.Contains(all, outcome) {
+			return outcome
+		}
+	}
+	return NothingThere
+}
+
+// usable reports whether a client that gets this outcome delivers.
+func usable(outcome Outcome) bool {
+	return outcome == Authenticated || outcome == Encrypted || outcome == Opportunistic
+}
+
+// outcomesOf lists what counts of a service: its endpoints but for those that
+// were skipped, or the service itself where it came to none.
+func outcomesOf(v ServiceVerdict) []Outcome {
+	var outcomes []Outcome
+	for _, e := range v.Endpoints {
+		if !e.Skipped {
+			outcomes = append(outcomes, e.Outcome)
+		}
+	}
+	if len(outcomes) == 0 {
+		return []Outcome{v.Outcome}
+	}
+	return outcomes
+}
+
+// meets says whether everything that counts is as the module requires. A host
+// without an address is no endpoint, so it does not count.
+func (j *judgement) meets() bool {
+	accepted := func(outcome Outcome) bool {
+		return outcome == Authenticated || j.rules.Require == RequireIfPublished && usable(outcome)
+	}
+	if !accepted(j.Outcome) || len(j.facts.Truncated) > 0 {
+		return false
+	}
+	for _, v := range j.Services {
+		for _, outcome := range outcomesOf(v) {
+			if outcome != NothingThere && !accepted(outcome) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// worstEndpoint is the outcome of a service: its worst endpoint's.
+func worstEndpoint(endpoints []EndpointVerdict) Outcome {
+	return worst(outcomesOf(ServiceVerdict{Endpoints: endpoints, Outcome: Unknown}))
+}
+
+func worst(outcomes []Outcome) Outcome {
+	w := Authenticated
+	for _, outcome := range outcomes {
+		w = worse(w, outcome)
+	}
+	return w
+}
+
+func worse(a, b Outcome) Outcome {
+	if order := Outcomes(); slices.Index(order, b) > slices.Index(order, a) {
+		return b
+	}
+	return a
+}
+
+// until is when the first of the endpoints stops being authenticated, if no
+// certificate changes. Each has until its last record fails. Zero: never.
+func until(endpoints []EndpointVerdict) time.Time {
+	var first time.Time
+	for _, e := range endpoints {
+		if e.Outcome != Authenticated {
+			continue
+		}
+		if end := endOf(e.Matches); !end.IsZero() && (first.IsZero() || end.Before(first)) {
+			first = end
+		}
+	}
+	return first
+}
+
+func endOf(matches []tlsa.Match) time.Time {
+	var last time.Time
+	for _, match := range matches {
+		if !match.Authenticates() {
+			continue
+		}
+		if match.Until.IsZero() {
+			return time.Time{}
+		}
+		if match.Until.After(last) {
+			last = match.Until
+		}
+	}
+	return last
+}
+
+func refusedUnlessOurs(reason Reason) Outcome {
+	if reason.Info().Effect == Ours {
+		return Unknown
+	}
+	return Refused
+}
+
+func lookupKind(qtype uint16) LookupKind {
+	return LookupKind(strings.ToLower(dns.TypeToString[qtype]))
+}
+
+// describe tells a look-up in one line.
+func describe(answer *dnssec.Answer) string {
+	line := fmt.Sprintf("%s %s is %s: %s", nameOf(answer.Name), dns.TypeToString[answer.Type], answer.Status, answer.Why)
+	if answer.Err != nil {
+		line += " (" + answer.Err.Error() + ")"
+	}
+	return line
+}
+
+func describeNone(host *Host) string {
+	var lines []string
+	for _, answer := range []*dnssec.Answer{host.A, host.AAAA} {
+		if answer != nil {
+			lines = append(lines, describe(answer))
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+func unique(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if name != "" && !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
