@@ -1,5 +1,28 @@
 // Package starttls speaks the dialogues that come before TLS, as a client that
 // wants nothing but the handshake. Each protocol has a file of its own.
+//
+// Some ports speak TLS from the first byte. On others, mail between servers
+// foremost, the two sides begin in the clear, the server says that it offers
+// TLS, the client asks for it, and the server agrees:
+//
+//	S: 220 mx.example.org ESMTP           the greeting: the server speaks first
+//	C: EHLO probe.example.net             the client says who it is
+//	S: 250-mx.example.org                 and hears what the server can do,
+//	S: 250-SIZE 52428800                  one line for each extension
+//	S: 250 STARTTLS
+//	C: STARTTLS
+//	S: 220 go ahead                       from here on, TLS, and the client begins
+//
+// All of that can be forged or cut out by whoever sits on the line. For a
+// client that knows from DNSSEC that the server has TLSA records, a server
+// without STARTTLS is therefore an attack or a mistake, and mail waits
+// (RFC 7672 §2.2). The other danger is at the seam: bytes that arrive in the
+// clear behind the last reply must never be taken for a part of what TLS
+// protects (CVE-2011-0411). The server has nothing to say there before the
+// client's first TLS message, so any such byte is an error here.
+//
+// What a server sends is hostile until proven otherwise: lines and replies are
+// bounded, and nothing of them is handed on that is not printable.
 package starttls
 
 import (
@@ -7,17 +30,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // Protocol is one way from an open connection to the first byte of TLS.
 type Protocol interface {
 	// Start leads conn to the point where the ClientHello is due. It honours
-	// ctx: when ctx ends, the dialogue does. The transcript is returned in any case.
+	// ctx: when ctx ends, the dialogue does, and conn is of no further use.
+	// It sets no deadline of its own. The transcript is returned in any case.
 	//
 	// Errors: ErrNotOffered, *Rejected, *ProtocolError, or one of the
 	// connection's own (time-out, reset), wrapped.
 	Start(ctx context.Context, conn net.Conn) (Transcript, error)
-	// Goodbye takes leave inside TLS. Its errors interest nobody.
+	// Goodbye takes leave inside TLS, or in the clear where Start came no
+	// further. It returns within a second or two and leaves closing to the
+	// caller. Its errors interest nobody.
 	Goodbye(conn net.Conn)
 }
 
@@ -26,13 +53,23 @@ type Settings struct {
 	EHLO string // the name to greet with: an FQDN or an address literal, as "[192.0.2.1]"
 }
 
-// New returns the protocol of that name, "smtp" or "tls".
+// New returns the protocol of that name, "smtp" or "tls". It returns an error
+// where the name is another, or where "smtp" has no name to greet with.
 func New(name string, s Settings) (Protocol, error) {
-	return nil, fmt.Errorf("no protocol %q", name)
+	switch name {
+	case "smtp":
+		if s.EHLO == "" || strings.ContainsFunc(s.EHLO, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, fmt.Errorf("protocol smtp: %q is no name for EHLO; want a host name or an address literal, as [192.0.2.1]", s.EHLO)
+		}
+		return smtp{ehlo: s.EHLO}, nil
+	case "tls":
+		return direct{}, nil
+	}
+	return nil, fmt.Errorf("no protocol %q; want one of %s", name, strings.Join(Names(), ", "))
 }
 
 // Names lists the protocols that New knows, sorted.
-func Names() []string { return nil }
+func Names() []string { return []string{"smtp", "tls"} }
 
 // ErrNotOffered: the server spoke its protocol well and did not offer STARTTLS.
 var ErrNotOffered = errors.New("the server does not offer STARTTLS")
@@ -43,28 +80,21 @@ type Rejected struct {
 	Reply Reply
 }
 
-func (r *Rejected) Error() string { return "" }
-
-// Reply is an SMTP-style reply (RFC 5321 §4.2).
-type Reply struct {
-	Code  int
-	Lines []string // text of each line, without code
+// Error gives the step and the whole reply.
+func (r *Rejected) Error() string {
+	if r.Step == "greeting" {
+		return fmt.Sprintf("the server greets with %s", r.Reply)
+	}
+	return fmt.Sprintf("the server answers %s with %s", r.Step, r.Reply)
 }
 
 // ProtocolError is an answer that is none in this protocol.
 type ProtocolError struct {
 	Step string // what was waited for
-	Got  string // quoted and bounded
+	Got  string // what came, or what was wrong with it: printable and bounded
 }
 
-func (e *ProtocolError) Error() string { return "" }
-
-// Transcript is the dialogue as it went, for people: bounded, and printable
-// whatever the server sent.
-type Transcript []Line
-
-// Line is one line of a dialogue.
-type Line struct {
-	Sent bool // by us
-	Text string
+// Error gives the step and what came instead.
+func (e *ProtocolError) Error() string {
+	return fmt.Sprintf("waiting for %s: %s", e.Step, e.Got)
 }
