@@ -25,3 +25,19 @@ type Options struct {
 	CacheEntries       int           // validated zones kept; default 10000
 	QueryTimeout       time.Duration // for one query and its retries; default 5 s
 }
+
+func (o Options) withDefaults() Options {
+	if o.SHA1 == "" {
+		o.SHA1 = SHA1Insecure
+	}
+	if o.NSEC3MaxIterations == 0 {
+		o.NSEC3MaxIterations = 50
+	}
+	if o.CacheEntries <= 0 {
+		o.CacheEntries = 10000
+	}
+	if o.QueryTimeout <= 0 {
+		o.QueryTimeout = 5 * time.Second
+	}
+	return o
+}

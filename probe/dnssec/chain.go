@@ -1,0 +1,385 @@
+package dnssec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// zone is the verdict on one zone: secure, with the keys that sign its data,
+// or insecure, with the reason. A zone is never changed once it is made, so
+// that look-ups can share it.
+type zone struct {
+	name   string
+	status Status // Secure or Insecure
+	keys   []*dns.DNSKEY
+	parent *zone // nil for one with a trust anchor of its own
+	link   Link
+
+	own     Validity  // of the signature over its keys
+	parents Validity  // of everything above, its DS included
+	until   time.Time // the end of its TTL or its signatures, whichever comes first
+	since   time.Time // the latest inception above and in it
+}
+
+func (z *zone) secure() bool { return z.status == Secure }
+
+// holds reports whether the verdict on z can be used at a time.
+func (z *zone) holds(at time.Time) bool { return !at.Before(z.since) && !at.After(z.until) }
+
+// links is the chain from the trust anchor down to z.
+func (z *zone) links() []Link {
+	var list []Link
+	for ; z != nil; z = z.parent {
+		list = append(list, z.link)
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// anchor is the zone with the trust anchor that z hangs from.
+func (z *zone) anchor() *zone {
+	for z.parent != nil {
+		z = z.parent
+	}
+	return z
+}
+
+// zone judges the zone at name. Where the zone above is insecure, that is the
+// answer. Where the zone above proves that there is no zone cut at name, it
+// returns nil.
+func (v *validation) zone(name string) (*zone, error) {
+	if z := v.zones[name]; z != nil {
+		return z, nil
+	}
+	if _, ok := v.uncut[name]; ok {
+		return nil, nil
+	}
+	if set := v.anchors[name]; len(set) > 0 {
+		return v.keep(v.keyed(name, set, nil, proof{}))
+	}
+	if v.closest(name) == "" {
+		return v.unanchored(), nil
+	}
+	if _, asked := v.replies[question{name, dns.TypeDS}]; !asked && v.named[name] {
+		v.want(question{name, dns.TypeDNSKEY})
+	}
+	r, err := v.ask(question{name, dns.TypeDS})
+	if err != nil {
+		return nil, err
+	}
+	parent, err := v.delegator(name, r)
+	if err != nil || !parent.secure() {
+		return parent, err
+	}
+	return v.keep(v.delegation(name, r, parent))
+}
+
+func (v *validation) keep(z *zone, err error) (*zone, error) {
+	if z != nil && err == nil {
+		v.zones[z.name] = z
+	}
+	return z, err
+}
+
+// signer judges a zone that a signature names: its keys are asked for together
+// with its DS.
+func (v *validation) signer(name string) (*zone, error) {
+	v.named[name] = true
+	return v.zone(name)
+}
+
+// unanchored is the verdict on names under no trust anchor (RFC 4033 §5 calls
+// them indeterminate; for a client they are insecure, see Insecure).
+func (v *validation) unanchored() *zone {
+	return &zone{name: ".", status: Insecure, since: v.at, until: v.at,
+		link: Link{Zone: ".", Status: Insecure, Why: "no trust anchor covers the name"}}
+}
+
+// closest is the deepest zone at or above name that is known or has an anchor;
+// empty where no anchor covers the name.
+func (v *validation) closest(name string) string {
+	for n := labels(name); n >= 0; n-- {
+		candidate := suffix(name, n)
+		if v.zones[candidate] != nil || len(v.anchors[candidate]) > 0 {
+			return candidate
+		}
+	}
+	return ""
+}
+
+// apex is the deepest zone that holds name, found cut by cut from the deepest
+// one known; an insecure one ends the walk.
+func (v *validation) apex(name string) (*zone, error) {
+	start := v.closest(name)
+	if start == "" {
+		return v.unanchored(), nil
+	}
+	z, err := v.zone(start)
+	if err != nil {
+		return nil, err
+	}
+	for n := labels(start) + 1; n <= labels(name) && z.secure(); n++ {
+		child := suffix(name, n)
+		next, err := v.zone(child)
+		if err != nil {
+			return nil, err
+		}
+		if next != nil {
+			z = next
+		} else if v.uncut[child].void {
+			break // nothing exists below a name that does not (RFC 8020 §2)
+		}
+	}
+	return z, nil
+}
+
+// delegator is the zone above a cut: the one that signed what r says about the
+// DS of name, or, where nobody did, the one that should have.
+func (v *validation) delegator(name string, r *reply) (*zone, error) {
+	above := parentOf(name)
+	floor := v.closest(above)
+	for _, signer := range signersOf(delegationSigs(r, name), name, dns.TypeDS) {
+		if floor != "" && within(signer, floor) {
+			z, err := v.signer(signer)
+			if z != nil || err != nil {
+				return z, err
+			}
+		}
+		break
+	}
+	return v.apex(above)
+}
+
+// delegationSigs gathers the signatures that say who answers for name.
+func delegationSigs(r *reply, name string) []*dns.RRSIG {
+	var sigs []*dns.RRSIG
+	for _, set := range r.answer {
+		if set.name == name && (set.rrtype == dns.TypeDS || set.rrtype == dns.TypeCNAME) ||
+			set.rrtype == dns.TypeDNAME && below(name, set.name) {
+			sigs = append(sigs, set.sigs...)
+		}
+	}
+	return append(sigs, denialSigs(r)...)
+}
+
+// delegation judges the cut at name by what its parent, a secure zone, says of
+// the DS (RFC 4035 §5.2). It returns nil where there is no cut.
+func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, error) {
+	if set := r.find(name, dns.TypeDS); set != nil {
+		p, f := v.authenticate(set, parent.keys, parent.name)
+		switch {
+		case f == nil && p.wildcard != "":
+			f = bogus("%s was expanded from the wildcard %s", set, p.wildcard)
+		case f != nil && len(set.sigs) == 0:
+			return nil, v.unsigned(parent, set.String())
+		}
+		if f != nil {
+			return nil, f.beneath(parent, name)
+		}
+		return v.keyed(name, records[*dns.DS](set.records), parent, p)
+	}
+	if set := r.find(name, dns.TypeCNAME); set != nil && len(set.sigs) > 0 {
+		return v.aliasedCut(name, set, parent)
+	}
+	if set := r.dnameAbove(name); set != nil {
+		return v.aliasedCut(name, set, parent)
+	}
+	d, err := v.denial(r, parent)
+	if err != nil {
+		return nil, err
+	}
+	if d.empty() && !d.tried {
+		return nil, v.unsigned(parent, "the answer that "+name+" has no DS")
+	}
+	cut, why, limit := d.delegation(name)
+	switch {
+	case limit != nil:
+		return nil, limit
+	case cut == noCut || cut == nothingBelow:
+		v.uncut[name] = uncut{void: cut == nothingBelow, until: v.at.Add(d.proof.ttl)}
+		return nil, nil
+	case cut == insecureCut:
+		return v.insecure(name, parent, d.proof, nil, why), nil
+	}
+	return nil, bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, why).beneath(parent, name)
+}
+
+// aliasedCut: a name that is an alias, or lies below a DNAME, is no zone cut.
+func (v *validation) aliasedCut(name string, set *rrset, parent *zone) (*zone, error) {
+	p, f := v.authenticate(set, parent.keys, parent.name)
+	if f != nil {
+		return nil, f.beneath(parent, name)
+	}
+	v.uncut[name] = uncut{until: v.at.Add(p.ttl)}
+	return nil, nil
+}
+
+// insecure makes the verdict on a zone that its parent, a secure zone, proves
+// to be insecure; p is the proof.
+func (v *validation) insecure(name string, parent *zone, p proof, ds []*dns.DS, why string) *zone {
+	z := &zone{name: name, status: Insecure, parent: parent, parents: parent.own.And(parent.parents).And(p.Validity)}
+	z.link = Link{Zone: name, Status: Insecure, DS: describeDS(ds, nil), Why: why, Validity: p.Validity}
+	z.since, z.until = lifetime(z, parent, v.at, p.ttl)
+	return z
+}
+
+// lifetime bounds the use of a verdict by TTL, signatures, and its parent's.
+func lifetime(z, parent *zone, at time.Time, ttl time.Duration) (since, until time.Time) {
+	all := z.own.And(z.parents)
+	since, until = all.Inception, at.Add(ttl)
+	if !all.Expiry.IsZero() && all.Expiry.Before(until) {
+		until = all.Expiry
+	}
+	if parent != nil && parent.until.Before(until) {
+		until = parent.until
+	}
+	return since, until
+}
+
+// keyed judges a zone by its DS set, or its trust anchors, and its DNSKEY
+// RRset. p proves the DS set; an anchor needs no proof.
+func (v *validation) keyed(name string, set []*dns.DS, parent *zone, p proof) (*zone, error) {
+	usable := v.options.usableDS(set)
+	if len(usable) == 0 {
+		why := "no DS has both an algorithm and a digest type that are supported"
+		if parent == nil {
+			why = "no trust anchor has both an algorithm and a digest type that are supported"
+			z := &zone{name: name, status: Insecure, since: v.at, until: v.at.Add(time.Hour)}
+			z.link = Link{Zone: name, Status: Insecure, DS: describeDS(set, nil), Why: why}
+			return z, nil
+		}
+		return v.insecure(name, parent, p, set, why+v.sha1Note(set)), nil
+	}
+	r, err := v.ask(question{name, dns.TypeDNSKEY})
+	if err != nil {
+		return nil, err
+	}
+	keys := r.find(name, dns.TypeDNSKEY)
+	switch {
+	case (keys == nil || len(keys.sigs) == 0) && parent == nil:
+		return nil, stripped(r, name)
+	case keys == nil:
+		return nil, bogus("%s has a DS in %s but answers with no DNSKEY", name, parent.name).beneath(parent, name)
+	case len(keys.sigs) == 0:
+		return nil, v.unsigned(parent, keys.String())
+	}
+	z, f := v.trusted(name, usable, keys, parent, p)
+	if f != nil {
+		return nil, f.beneath(parent, name)
+	}
+	z.link.DS = describeDS(set, z.link.Keys)
+	return z, nil
+}
+
+// trusted looks for a key that a DS names and that signs the zone's keys
+// (RFC 4035 §5.2); then every key of the RRset may sign the zone's data
+// (RFC 6840 §5.11: one path is enough).
+func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, *fault) {
+	all := records[*dns.DNSKEY](keys.records)
+	var entry []*dns.DNSKEY
+	revoked := false
+	for _, key := range all {
+		if slices.ContainsFunc(usable, func(ds *dns.DS) bool { return leadsTo(ds, key, name) }) {
+			if mayVerify(key) {
+				entry = append(entry, key)
+			}
+			revoked = revoked || key.Flags&dns.REVOKE != 0
+		}
+	}
+	if len(entry) == 0 {
+		of := "the DS set names"
+		if parent == nil {
+			of = "the trust anchors name"
+		}
+		if revoked {
+			return nil, bogus("the key of %s that %s is revoked (RFC 5011)", name, of)
+		}
+		return nil, bogus("no DNSKEY of %s matches what %s (%s)", name, of, tags(usable))
+	}
+	signed, f := v.authenticate(keys, entry, name)
+	if f != nil {
+		return nil, f
+	}
+	if signed.wildcard != "" {
+		return nil, bogus("the keys of %s were expanded from the wildcard %s", name, signed.wildcard)
+	}
+	z := &zone{name: name, status: Secure, parent: parent, own: signed.Validity, parents: p.Validity}
+	ttl := signed.ttl
+	if parent != nil {
+		z.parents = parent.own.And(parent.parents).And(p.Validity)
+		ttl = min(ttl, p.ttl)
+	}
+	for _, key := range all {
+		if mayVerify(key) && v.options.supports(key.Algorithm) {
+			z.keys = append(z.keys, key)
+		}
+	}
+	z.since, z.until = lifetime(z, parent, v.at, ttl)
+	z.link = Link{Zone: name, Status: Secure, Keys: describeKeys(all, signed.key), Validity: signed.Validity.And(p.Validity)}
+	z.link.Why = fmt.Sprintf("its keys are signed by %s, valid until %s", keyName(signed.tag, signed.alg), clock(signed.Expiry))
+	if parent == nil {
+		z.link.Why += "; that key is a trust anchor"
+	} else {
+		z.link.Why += fmt.Sprintf("; %s vouches for that key", parent.name)
+	}
+	return z, nil
+}
+
+// sha1Note says what Options.SHA1 decided here.
+func (v *validation) sha1Note(set []*dns.DS) string {
+	if v.options.SHA1 == SHA1Accept {
+		return ""
+	}
+	for _, ds := range set {
+		if ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1 {
+			return "; signatures made with SHA-1 count for nothing (RFC 9905)"
+		}
+	}
+	return ""
+}
+
+// describeKeys names the keys of a zone; those that sign come first.
+func describeKeys(keys []*dns.DNSKEY, signing *dns.DNSKEY) []Key {
+	list := make([]Key, 0, len(keys))
+	for _, key := range keys {
+		list = append(list, Key{Tag: key.KeyTag(), Algorithm: key.Algorithm, SEP: key.Flags&dns.SEP != 0, Signing: key == signing})
+	}
+	signingFirst(list)
+	return list
+}
+
+func signingFirst(list []Key) {
+	rank := func(k Key) int {
+		if k.Signing {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(list, func(a, b Key) int { return rank(a) - rank(b) })
+}
+
+// describeDS names DS records; those that lead to a signing key are used.
+func describeDS(set []*dns.DS, keys []Key) []DS {
+	list := make([]DS, 0, len(set))
+	for _, ds := range set {
+		used := slices.ContainsFunc(keys, func(k Key) bool {
+			return k.Signing && k.Tag == ds.KeyTag && k.Algorithm == ds.Algorithm
+		})
+		list = append(list, DS{Tag: ds.KeyTag, Algorithm: ds.Algorithm, DigestType: ds.DigestType, Used: used})
+	}
+	return list
+}
+
+func tags(set []*dns.DS) string {
+	var words []string
+	for _, ds := range set {
+		if word := keyName(ds.KeyTag, ds.Algorithm); !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, "; ")
+}

@@ -1,0 +1,9 @@
+package dnssec
+
+// Guess switches queries on a guess on or off: they may change no verdict.
+func (r *Resolver) Guess(on bool) { r.speculate = on }
+
+// LimitSignatures and the like lower a limit.
+func (r *Resolver) LimitSignatures(n int) { r.limits.signatures = n }
+func (r *Resolver) LimitQueries(n int)    { r.limits.queries = n }
+func (r *Resolver) LimitHashes(n int)     { r.limits.hashes = n }

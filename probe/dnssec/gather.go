@@ -1,0 +1,222 @@
+package dnssec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// gathering is one look-up under way: it asks, lets validate judge what came,
+// and asks for what the verdict still needs, until there is one. What is asked
+// beforehand on a guess is used if the verdict comes to need it, and changes
+// nothing but the time that it takes.
+type gathering struct {
+	*Resolver
+	question question
+	rules    rules
+	evidence evidence
+	ledger   *ledger
+	pending  map[question]bool
+	arrivals chan arrival
+	uncut    map[string]uncut
+}
+
+type arrival struct {
+	question question
+	reply    *reply
+}
+
+// gather looks one question up. ctx is the look-up's own.
+func (r *Resolver) gather(ctx context.Context, q question) Answer {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whatever is still asked on a guess
+
+	g := &gathering{Resolver: r, question: q, ledger: newLedger(r.limits)}
+	g.rules = rules{at: r.now(), anchors: r.anchors, options: r.options}
+	g.evidence = evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)}
+	g.pending, g.uncut = make(map[question]bool), make(map[string]uncut)
+	g.arrivals = make(chan arrival, r.limits.queries) // nobody who answers ever waits
+
+	g.recall(q.name)
+	g.send(ctx, q)
+	g.guess(ctx, q.name)
+	for needed := []question{q}; ; {
+		if !g.receive(ctx, needed) {
+			return g.interrupted(ctx)
+		}
+		result := validate(q, g.evidence, g.rules, g.ledger)
+		for name, z := range result.zones {
+			g.evidence.zones[name] = z
+		}
+		for name, u := range result.uncut {
+			g.uncut[name] = u
+		}
+		if len(result.missing) == 0 {
+			g.remember(result.answer)
+			return result.answer
+		}
+		needed = result.missing
+		for _, next := range needed {
+			g.recall(next.name)
+			if g.pending[next] {
+				continue
+			}
+			if g.ledger.work.Queries >= r.limits.queries {
+				return g.exhausted()
+			}
+			g.send(ctx, next)
+		}
+	}
+}
+
+// recall takes what the cache knows of the zones above a name.
+func (g *gathering) recall(name string) {
+	for n := labels(name); n >= 0; n-- {
+		ancestor := suffix(name, n)
+		if g.evidence.zones[ancestor] != nil {
+			continue
+		}
+		if z, _ := g.cache.get(ancestor, g.rules.at); z != nil {
+			g.evidence.zones[ancestor] = z
+		}
+	}
+}
+
+// guess asks for the chain of a name before anybody knows where its zones
+// begin: every name above it may be one, but for underscore labels, and those
+// that are known.
+func (g *gathering) guess(ctx context.Context, name string) {
+	if !g.speculate {
+		return
+	}
+	top := ""
+	for n := 0; n <= min(labels(name), g.limits.guesses); n++ {
+		candidate := suffix(name, n)
+		z := g.evidence.zones[candidate]
+		anchored := len(g.anchors[candidate]) > 0
+		switch {
+		case z != nil && !z.secure(), strings.HasPrefix(candidate, "_"):
+			return
+		case z != nil || anchored:
+			top = candidate
+		}
+		if _, known := g.cache.get(candidate, g.rules.at); known || z != nil || top == "" && !anchored {
+			continue
+		}
+		if !anchored {
+			g.send(ctx, question{candidate, dns.TypeDS})
+		}
+		g.send(ctx, question{candidate, dns.TypeDNSKEY})
+	}
+}
+
+// send asks one question; its reply arrives on its own. The reply about the
+// target is asked for anew, those about the chain are shared with other look-ups.
+func (g *gathering) send(ctx context.Context, q question) {
+	if g.pending[q] {
+		return
+	}
+	g.pending[q] = true
+	g.ledger.work.Queries++
+	go func() {
+		defer func() {
+			if problem := recover(); problem != nil {
+				g.arrivals <- arrival{q, &reply{err: fmt.Errorf("internal error: %v", problem)}}
+			}
+		}()
+		ask := func(ctx context.Context) *reply { return g.exchange(ctx, q) }
+		if q.qtype != dns.TypeDS && q.qtype != dns.TypeDNSKEY {
+			limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
+			defer cancel()
+			g.arrivals <- arrival{q, ask(limited)}
+			return
+		}
+		r, err := g.queries.do(ctx, q, g.options.QueryTimeout, ask)
+		if err != nil {
+			r = &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
+		}
+		g.arrivals <- arrival{q, r}
+	}()
+}
+
+// receive takes replies in until those needed are there; false where ctx ended first.
+func (g *gathering) receive(ctx context.Context, needed []question) bool {
+	for slices.ContainsFunc(needed, func(q question) bool { return g.evidence.replies[q] == nil }) {
+		select {
+		case a := <-g.arrivals:
+			g.evidence.replies[a.question] = a.reply
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// exchange sends one query as a validator does: DNSSEC records wanted, checking
+// left to us (RFC 4035 §4.9.1, §4.9.2, RFC 6840 §5.9).
+func (r *Resolver) exchange(ctx context.Context, q question) *reply {
+	query := new(dns.Msg)
+	query.SetQuestion(q.name, q.qtype)
+	query.CheckingDisabled = true
+	query.SetEdns0(maxUDPSize, true)
+	start := time.Now()
+	response, server, err := r.transport.Exchange(ctx, query)
+	if err == nil && response == nil {
+		err = errors.New("an empty response")
+	}
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: %w", ErrUnreachable, q, err), server: server}
+	}
+	answer := newReply(response)
+	answer.server, answer.rtt = server, time.Since(start)
+	if response.Truncated {
+		answer.err = fmt.Errorf("%w: the answer to %s is truncated, and TCP did not bring it whole", ErrServer, q)
+	}
+	return answer
+}
+
+// maxUDPSize is the EDNS buffer size that avoids fragments (RFC 9715 §3.2 rounds it to 1232 for IPv6's least MTU).
+const maxUDPSize = 1232
+
+// remember keeps the zones that this look-up judged for the next, and the
+// names that are no zone cut.
+func (g *gathering) remember(a Answer) {
+	hits, misses := 0, 0
+	for name, z := range g.evidence.zones {
+		if cached, _ := g.cache.get(name, g.rules.at); cached == z {
+			hits++
+			continue
+		}
+		misses++
+		g.cache.put(name, z, z.until)
+	}
+	for name, u := range g.uncut {
+		g.cache.put(name, nil, u.until)
+	}
+	g.cache.count(hits, misses)
+	if a.Status != Secure || len(a.Chain) == 0 || a.Type == dns.TypeDS {
+		return
+	}
+	// A secure answer lies in the last zone of its chain: no cut in between.
+	apex := a.Chain[len(a.Chain)-1].Zone
+	for n := labels(a.Canonical); n > labels(apex) && within(a.Canonical, apex); n-- {
+		g.cache.put(suffix(a.Canonical, n), nil, g.rules.at.Add(a.TTL))
+	}
+}
+
+func (g *gathering) interrupted(ctx context.Context) Answer {
+	return Answer{Name: g.question.name, Type: g.question.qtype, Canonical: g.question.name, Work: g.ledger.work,
+		Why: "the time for the look-up ran out before its verdict",
+		Err: fmt.Errorf("%w: look up %s: %w", ErrDeadline, g.question, context.Cause(ctx))}
+}
+
+func (g *gathering) exhausted() Answer {
+	f := exceeded(g.limits.queries, "queries")
+	return Answer{Name: g.question.name, Type: g.question.qtype, Canonical: g.question.name, Work: g.ledger.work,
+		Why: f.why, Err: fmt.Errorf("look up %s: %w", g.question, f.err)}
+}

@@ -1,0 +1,84 @@
+package dnssec
+
+import (
+	"fmt"
+
+	"github.com/miekg/dns"
+)
+
+// limits bound what one look-up may cost, whatever zones and resolvers send:
+// many keys with one tag and many signatures (CVE-2023-50387), many NSEC3
+// hashes (CVE-2023-50868), long chains of aliases, deep chains of zones.
+type limits struct {
+	queries    int // messages sent
+	signatures int // signature checks
+	collisions int // keys tried for one signature: those of the same tag and algorithm
+	signers    int // zones tried for one RRset
+	hashes     int // NSEC3 hashes
+	aliases    int // CNAME steps
+	guesses    int // levels of the chain fetched before a signature names them
+}
+
+func defaultLimits() limits {
+	return limits{queries: 120, signatures: 128, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
+}
+
+// ledger keeps the account of one look-up. It remembers what was computed, so
+// that going over the same evidence again costs nothing.
+type ledger struct {
+	limits   limits
+	work     Work
+	verified map[check]error
+	hashes   map[hashInput][]byte
+}
+
+// check is one signature with one key; within a look-up they are the same
+// values in memory each time.
+type check struct {
+	sig *dns.RRSIG
+	key *dns.DNSKEY
+}
+
+type hashInput struct {
+	name, salt string
+	iterations uint16
+}
+
+func newLedger(l limits) *ledger {
+	return &ledger{limits: l, verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
+}
+
+func exceeded(limit int, what string) *fault {
+	why := fmt.Sprintf("the look-up was given up: it would take more than %d %s", limit, what)
+	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: more than %d %s", ErrLimit, limit, what)}
+}
+
+// verify checks one signature, once.
+func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (error, *fault) {
+	id := check{sig, key}
+	if err, ok := l.verified[id]; ok {
+		return err, nil
+	}
+	if l.work.Signatures >= l.limits.signatures {
+		return nil, exceeded(l.limits.signatures, "signature checks")
+	}
+	l.work.Signatures++
+	err := verifySignature(set, sig, key)
+	l.verified[id] = err
+	return err, nil
+}
+
+// hash computes an NSEC3 hash (RFC 5155 §5), once.
+func (l *ledger) hash(name string, salt []byte, iterations uint16) ([]byte, *fault) {
+	id := hashInput{name, string(salt), iterations}
+	if h, ok := l.hashes[id]; ok {
+		return h, nil
+	}
+	if l.work.Hashes >= l.limits.hashes {
+		return nil, exceeded(l.limits.hashes, "NSEC3 hashes")
+	}
+	l.work.Hashes++
+	h := nsec3Hash(name, salt, iterations)
+	l.hashes[id] = h
+	return h, nil
+}
