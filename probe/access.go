@@ -45,9 +45,9 @@ func (a Access) checkAddress(addr netip.Addr) error {
 }
 
 // specialPurpose lists the networks of the IANA special-purpose address
-// registries (RFC 6890) and multicast: none of them is a mail server on the Internet.
-// NAT64 (64:ff9b::/96) and 6to4 (2002::/16) are here too, since an IPv4 address
-// of any kind may hide in them.
+// registries (RFC 6890) and multicast: none of them is a mail server on the
+// Internet. Of IPv6 all but 2000::/3 is such (RFC 4291 §2.4), and within it the
+// networks in which an IPv4 address of any kind may hide.
 func specialPurpose() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),
@@ -63,19 +63,13 @@ func specialPurpose() []netip.Prefix {
 		netip.MustParsePrefix("198.18.0.0/15"),
 		netip.MustParsePrefix("198.51.100.0/24"),
 		netip.MustParsePrefix("203.0.113.0/24"),
-		netip.MustParsePrefix("224.0.0.0/4"),
-		netip.MustParsePrefix("240.0.0.0/4"),
-		netip.MustParsePrefix("::/127"),
-		netip.MustParsePrefix("64:ff9b::/96"),
-		netip.MustParsePrefix("64:ff9b:1::/48"),
-		netip.MustParsePrefix("100::/64"),
+		netip.MustParsePrefix("224.0.0.0/3"),
+		netip.MustParsePrefix("::/3"),
 		netip.MustParsePrefix("2001::/23"),
 		netip.MustParsePrefix("2001:db8::/32"),
 		netip.MustParsePrefix("2002::/16"),
 		netip.MustParsePrefix("3fff::/20"),
-		netip.MustParsePrefix("5f00::/16"),
-		netip.MustParsePrefix("fc00::/7"),
-		netip.MustParsePrefix("fe80::/10"),
-		netip.MustParsePrefix("ff00::/8"),
+		netip.MustParsePrefix("4000::/2"),
+		netip.MustParsePrefix("8000::/1"),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -134,6 +135,9 @@ func domainName(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" {
 		return "", errors.New("it is empty")
+	}
+	if !utf8.ValidString(name) {
+		return "", errors.New("it is no UTF-8")
 	}
 	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(false), idna.VerifyDNSLength(true), idna.Transitional(false))
 	ascii, err := profile.ToASCII(name)

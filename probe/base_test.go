@@ -1,0 +1,78 @@
+package probe
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// RFC 7672 §2.2.2 and RFC 7671 §7, case by case.
+func TestBaseCandidates(t *testing.T) {
+	const name = "mx.example.org"
+	aliased := func(first, rest, total dnssec.Status) *dnssec.Answer {
+		a := addressed(total, name)
+		a.Canonical = "real.example.net."
+		a.Aliases = []dnssec.Alias{{From: name + ".", To: "between.example.com.", Status: first}, {From: "between.example.com.", To: a.Canonical, Status: rest}}
+		return a
+	}
+	secure, insecure := dnssec.Secure, dnssec.Insecure
+	for _, story := range []struct {
+		name   string
+		host   Host
+		policy Policy
+		want   []string
+	}{
+		{"a secure address", Host{A: addressed(secure, name)}, SMTPRelay, []string{name}},
+		{"an insecure address", Host{A: addressed(insecure, name)}, SMTPRelay, nil},
+		{"an insecure address, another client", Host{A: addressed(insecure, name)}, Client, []string{name}},
+		{"no address at all", Host{A: addressed(dnssec.Bogus, name)}, SMTPRelay, nil},
+		{"secure all the way: never the name between", Host{A: aliased(secure, secure, secure)}, SMTPRelay, []string{"real.example.net", name}},
+		{"the alias leads out of what is signed", Host{A: aliased(secure, insecure, insecure)}, SMTPRelay, []string{name}},
+		{"the host's own alias is insecure", Host{A: aliased(insecure, secure, insecure)}, SMTPRelay, nil},
+		{"one family insecure", Host{A: addressed(secure, name), AAAA: addressed(insecure, name)}, SMTPRelay, nil},
+		{"one family without addresses does not count", Host{A: addressed(secure, name), AAAA: &dnssec.Answer{Status: insecure}}, SMTPRelay, []string{name}},
+		{"one family lost does not count", Host{A: addressed(secure, name), AAAA: addressed(dnssec.Bogus, name)}, SMTPRelay, []string{name}},
+		{"the target named the address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, SMTPRelay, []string{name}},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			story.host.Name = name
+			if got := baseCandidates(&story.host, story.policy); !slices.Equal(got, story.want) {
+				t.Errorf("got %v, want %v", got, story.want)
+			}
+		})
+	}
+}
+
+func TestDecideTLSA(t *testing.T) {
+	const record = "3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	full, own := "real.example.net", "mx.example.org"
+	for _, story := range []struct {
+		name    string
+		lookups []TLSALookup
+		want    tlsaState
+		base    string
+	}{
+		{"nothing was asked", nil, tlsaNotApplicable, ""},
+		{"records at the first", []TLSALookup{published(dnssec.Secure, full, record)}, tlsaFound, full},
+		{"none at the first, records at the second", []TLSALookup{published(dnssec.Secure, full), published(dnssec.Secure, own, record)}, tlsaFound, own},
+		{"insecure at the first, records at the second", []TLSALookup{published(dnssec.Insecure, full, record), published(dnssec.Secure, own, record)}, tlsaFound, own},
+		{"a failure at the first ends it", []TLSALookup{lost(full, failed(dnssec.ErrServer, full, dns.TypeTLSA)), published(dnssec.Secure, own, record)}, tlsaFailed, full},
+		{"none anywhere", []TLSALookup{published(dnssec.Secure, full), published(dnssec.Secure, own)}, tlsaNone, own},
+		{"insecure everywhere", []TLSALookup{published(dnssec.Insecure, full), published(dnssec.Insecure, own)}, tlsaInsecure, full},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			state, lookup := decideTLSA(story.lookups)
+			base := ""
+			if lookup != nil {
+				base = lookup.Base
+			}
+			if state != story.want || base != story.base {
+				t.Errorf("got %d at %q, want %d at %q", state, base, story.want, story.base)
+			}
+		})
+	}
+}

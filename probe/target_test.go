@@ -1,0 +1,86 @@
+package probe
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestParseTarget(t *testing.T) {
+	mx := Module{Name: "smtp_mx", Discover: DiscoverMX}
+	host := Module{Name: "smtp", Discover: DiscoverNone}
+	address := netip.MustParseAddr
+	for _, story := range []struct {
+		target, hostname string
+		module           Module
+		want             Target // Asked is the target as written
+		wrong            string // a part of the error
+	}{
+		{"example.org", "", mx, Target{Name: "example.org"}, ""},
+		{"Example.ORG.", "", mx, Target{Name: "example.org"}, ""},
+		{"bücher.example", "", mx, Target{Name: "xn--bcher-kva.example"}, ""},
+		{"mx.example.org:2525", "", host, Target{Name: "mx.example.org", Port: 2525}, ""},
+		{"_dmarc.example.org", "", host, Target{Name: "_dmarc.example.org"}, ""},
+		{"192.0.2.1", "mx.example.org", host, Target{Name: "mx.example.org", Address: address("192.0.2.1")}, ""},
+		{"192.0.2.1:465", "mx.example.org", host, Target{Name: "mx.example.org", Address: address("192.0.2.1"), Port: 465}, ""},
+		{"2001:db8::1", "mx.example.org", host, Target{Name: "mx.example.org", Address: address("2001:db8::1")}, ""},
+		{"[2001:db8::1]:25", "MX.example.org.", host, Target{Name: "mx.example.org", Address: address("2001:db8::1"), Port: 25}, ""},
+		{"::ffff:192.0.2.1", "mx.example.org", host, Target{Name: "mx.example.org", Address: address("192.0.2.1")}, ""},
+
+		{"", "", mx, Target{}, "empty"},
+		{strings.Repeat("a", 2000), "", mx, Target{}, "2000 bytes"},
+		{strings.Repeat("a.", 200) + "example", "", mx, Target{}, "no domain name"},
+		{strings.Repeat("a", 64) + ".example", "", mx, Target{}, "no domain name"},
+		{"https://example.org", "", mx, Target{}, "scheme"},
+		{"example.org/path", "", mx, Target{}, "path"},
+		{"user@example.org", "", mx, Target{}, "mail address"},
+		{"example..org", "", mx, Target{}, "no domain name"},
+		{".", "", mx, Target{}, "no domain name"},
+		{"exa mple.org", "", mx, Target{}, "no domain name"},
+		{"example.org\x00", "", mx, Target{}, "no domain name"},
+		{"exa\xffmple.org", "", mx, Target{}, "no domain name"},
+		{"example.org\n", "", mx, Target{}, "no domain name"},
+		{"mx.example.org:0", "", host, Target{}, "no port"},
+		{"mx.example.org:70000", "", host, Target{}, "no port"},
+		{"mx.example.org:smtp", "", host, Target{}, "no port"},
+		{"[2001:db8::1", "", host, Target{}, "bracket"},
+		{"[192.0.2.1]:25", "", host, Target{}, "IPv6"},
+		{"fe80::1%eth0", "mx.example.org", host, Target{}, "zone"},
+		{"192.0.2.1", "", host, Target{}, "hostname"},
+		{"mx.example.org", "other.example.org", host, Target{}, "hostname"},
+		{"192.0.2.1", "mx.example.org", mx, Target{}, "not an address"},
+		{"example.org:25", "", mx, Target{}, "without a port"},
+	} {
+		t.Run(story.target, func(t *testing.T) {
+			got, err := ParseTarget(story.target, story.hostname, story.module)
+			if story.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), story.wrong) {
+					t.Fatalf("got %v and error %v; want one that says %q", got, err, story.wrong)
+				}
+				if strings.ContainsAny(err.Error(), "\n\x00") || len(err.Error()) > 3000 {
+					t.Errorf("the error is not one printable line: %q", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			story.want.Asked = story.target
+			if got != story.want {
+				t.Errorf("got %+v, want %+v", got, story.want)
+			}
+		})
+	}
+}
+
+func FuzzParseTarget(f *testing.F) {
+	for _, seed := range []string{"example.org", "[2001:db8::1]:25", "bücher.example:1", "::1", "xn--.", "a.", "[]:"} {
+		f.Add(seed, "mx.example.org")
+	}
+	f.Fuzz(func(t *testing.T, target, hostname string) {
+		got, err := ParseTarget(target, hostname, Module{Discover: DiscoverNone})
+		if err == nil && (got.Name == "" || len(got.Name) > maxName || strings.ToLower(got.Name) != got.Name || strings.HasSuffix(got.Name, ".")) {
+			t.Errorf("accepted %q as the name %q", target, got.Name)
+		}
+	})
+}
