@@ -64,6 +64,9 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	}
 	endpoint.StartTLS = timed(func() { endpoint.Transcript, err = protocol.Start(ctx, conn) })
 	if err != nil {
+		if ctx.Err() == nil {
+			protocol.Goodbye(conn)
+		}
 		return fmt.Errorf("speaking %s with %s: %w", service.Protocol, address, err)
 	}
 	endpoint.Reached = StageStartTLS
@@ -81,6 +84,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 		endpoint.Raw = append(endpoint.Raw, certificate.Raw)
 	}
 	protocol.Goodbye(client)
+	client.Close()
 	if endpoint.Chain, err = tlsa.NewChain(endpoint.Raw); err != nil {
 		return fmt.Errorf("the certificates of %s: %w: %w", address, ErrUnparsable, err)
 	}
