@@ -1,0 +1,235 @@
+// Package transport carries DNS messages to recursive resolvers, over UDP and
+// TCP (RFC 1035 §4.2, RFC 7766).
+//
+// It believes nothing and judges little: a response must fit its query, and
+// that is all; what it says is for the validator. Fitting means: it comes from
+// the address and port that was asked, to the port that asked, with the same
+// random ID and the same question, and calls itself a response (RFC 5452 §9).
+// Each query has a socket, and so a random port, of its own. A datagram that
+// does not fit is somebody's attempt at forgery or a straggler: it is passed
+// over, and the wait goes on.
+//
+// Resolvers are asked in their order. One that is silent, unreachable or
+// sends rubbish is passed over and asked again in the next round; one that
+// reports a failure of its own (SERVFAIL, REFUSED …) is passed over for good,
+// and its response is what the caller gets if no other resolver does better.
+package transport
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Options are the settings of a Transport.
+type Options struct {
+	Timeout    time.Duration // for one query to one server; default 2 s
+	Attempts   int           // how often a silent server is asked; default 2
+	ResolvConf string        // what the server "system" stands for; default /etc/resolv.conf
+	Observe    func(Event)   // told of each query once it has ended, concurrently; may be nil
+}
+
+// Event is one query to one server, and how it ended.
+type Event struct {
+	Server    string // as Servers names it
+	Transport string // "udp" or "tcp"
+	Fault     Fault  // empty: an answer
+	RTT       time.Duration
+}
+
+// Fault is what was wrong with the reply to a query, from a short closed list.
+type Fault string
+
+// The faults.
+const (
+	Timeout   Fault = "timeout"   // no reply in time
+	Cancelled Fault = "cancelled" // the caller no longer waits; no fault of the server
+	Network   Fault = "network"   // no connection, or it broke
+	Malformed Fault = "malformed" // a reply that is no DNS message, or does not fit the query
+	Truncated Fault = "truncated" // cut short even over TCP
+	FormErr   Fault = "formerr"
+	ServFail  Fault = "servfail"
+	NotImp    Fault = "notimp"
+	Refused   Fault = "refused"
+	OtherCode Fault = "other_rcode"
+)
+
+// Transport asks a fixed list of resolvers. It is safe for concurrent use.
+type Transport struct {
+	servers  []server
+	timeout  time.Duration
+	attempts int
+	observe  func(Event)
+}
+
+// New returns a Transport to servers, each written as
+//
+//	system               the name servers of /etc/resolv.conf, as it is now
+//	192.0.2.53           port 53; UDP first, TCP where that does not suffice
+//	192.0.2.53:5353      [2001:db8::53]:5353
+//	udp://192.0.2.53     the same
+//	tcp://192.0.2.53     TCP alone
+//
+// It returns an error that quotes what it cannot read, or where there is no
+// server at all.
+func New(servers []string, o Options) (*Transport, error) {
+	t := &Transport{timeout: o.Timeout, attempts: o.Attempts, observe: o.Observe}
+	if t.timeout <= 0 {
+		t.timeout = 2 * time.Second
+	}
+	if t.attempts <= 0 {
+		t.attempts = 2
+	}
+	if t.observe == nil {
+		t.observe = func(Event) {}
+	}
+	if o.ResolvConf == "" {
+		o.ResolvConf = "/etc/resolv.conf"
+	}
+	var err error
+	if t.servers, err = parseServers(servers, o.ResolvConf); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Servers names the resolvers in the order in which they are asked, as
+// "192.0.2.53:53" or "tcp://192.0.2.53:53".
+func (t *Transport) Servers() []string {
+	names := make([]string, len(t.servers))
+	for i, s := range t.servers {
+		names[i] = s.name
+	}
+	return names
+}
+
+// Exchange asks the resolvers in turn until one answers, and says which did.
+// A truncated answer has been asked for again over TCP. The query is sent as
+// it is, but for its ID; EDNS and flags are the caller's.
+//
+// It returns an error where no resolver replied at all: it names each and
+// what happened, and wraps the errors of the network and of ctx.
+func (t *Transport) Exchange(ctx context.Context, query *dns.Msg) (response *dns.Msg, server string, err error) {
+	return t.ask(ctx, t.servers, query)
+}
+
+// ExchangeWith asks one server, named as Servers names it. It returns an error
+// where that server did not reply, or where it is none of ours.
+func (t *Transport) ExchangeWith(ctx context.Context, name string, query *dns.Msg) (*dns.Msg, error) {
+	for i, s := range t.servers {
+		if s.name == name {
+			response, _, err := t.ask(ctx, t.servers[i:i+1], query)
+			return response, err
+		}
+	}
+	return nil, fmt.Errorf("ask the resolver %q: not one of those configured", name)
+}
+
+func (t *Transport) ask(ctx context.Context, servers []server, query *dns.Msg) (*dns.Msg, string, error) {
+	var failing *dns.Msg // the first response that is no answer
+	var failed string
+	var errs failures
+	passed := make([]bool, len(servers))
+	for range t.attempts {
+		for i, s := range servers {
+			if passed[i] || ctx.Err() != nil {
+				continue
+			}
+			response, err := t.query(ctx, s, query)
+			switch {
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+			case faultOf(response) == "":
+				return response, s.name, nil
+			default:
+				passed[i] = true
+				if failing == nil {
+					failing, failed = response, s.name
+				}
+			}
+		}
+	}
+	if failing != nil {
+		return failing, failed, nil
+	}
+	if err := ctx.Err(); err != nil {
+		errs = append(errs, err)
+	}
+	return nil, "", fmt.Errorf("ask %s: %w", asked(query), errs)
+}
+
+// failures are what became of every query.
+type failures []error
+
+func (f failures) Error() string {
+	texts := make([]string, len(f))
+	for i, err := range f {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (f failures) Unwrap() []error { return f }
+
+// query asks one server once, over TCP again if the answer is truncated
+// (RFC 7766 §5).
+func (t *Transport) query(ctx context.Context, s server, query *dns.Msg) (*dns.Msg, error) {
+	if !s.tcpOnly {
+		response, err := t.observed(ctx, s, "udp", query)
+		if err != nil || !response.Truncated {
+			return response, err
+		}
+	}
+	return t.observed(ctx, s, "tcp", query)
+}
+
+// observed makes one exchange and tells of it.
+func (t *Transport) observed(ctx context.Context, s server, network string, query *dns.Msg) (*dns.Msg, error) {
+	start := time.Now()
+	try, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	response, err := exchange(try, network, s.address, query)
+	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
+	if err != nil {
+		e.Fault = faultIn(err)
+		if e.Fault == Timeout {
+			err = fmt.Errorf("no reply within %s: %w", e.RTT.Round(time.Millisecond), err)
+		}
+		err = fmt.Errorf("%s: %w", network, err)
+	} else {
+		e.Fault = faultOf(response)
+	}
+	t.observe(e)
+	return response, err
+}
+
+// faultOf says whether a response that fits is an answer: to a validator,
+// NXDOMAIN is one, and so is YXDOMAIN (RFC 6672 §2.2: a DNAME led too far).
+func faultOf(response *dns.Msg) Fault {
+	switch response.Rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain:
+		return ""
+	case dns.RcodeFormatError:
+		return FormErr
+	case dns.RcodeServerFailure:
+		return ServFail
+	case dns.RcodeNotImplemented:
+		return NotImp
+	case dns.RcodeRefused:
+		return Refused
+	default:
+		return OtherCode
+	}
+}
+
+// asked names the question of a query.
+func asked(query *dns.Msg) string {
+	if len(query.Question) != 1 {
+		return fmt.Sprintf("a query with %d questions", len(query.Question))
+	}
+	q := query.Question[0]
+	return fmt.Sprintf("for %s %s", q.Name, dns.Type(q.Qtype))
+}
