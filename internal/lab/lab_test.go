@@ -1,0 +1,383 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/smtp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dane_exporter/internal/lab/zone"
+	"github.com/miekg/dns"
+)
+
+func open(t *testing.T) *Lab {
+	t.Helper()
+	l, err := New(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// The lab is a world for the validator to look names up in: its resolvers are
+// a dnssec.Transport, which the lab does not import.
+var _ interface {
+	Exchange(context.Context, *dns.Msg) (*dns.Msg, string, error)
+	ExchangeWith(context.Context, string, *dns.Msg) (*dns.Msg, error)
+	Servers() []string
+} = (*zone.Internet)(nil)
+
+// The public words: the table may use no others.
+var (
+	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
+	modules  = words("smtp_mx https submission submissions")
+	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
+		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
+		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
+		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable`)
+)
+
+func words(s string) []string { return strings.Fields(s) }
+
+func TestTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Scenarios() {
+		if seen[s.Name] {
+			t.Errorf("%s: twice", s.Name)
+		}
+		seen[s.Name] = true
+		if labels, ok := dns.IsDomainName(s.Target()); !ok || labels != 3 || s.Name != strings.ToLower(s.Name) {
+			t.Errorf("%s: target %q", s.Name, s.Target())
+		}
+		if !strings.HasSuffix(s.Story, ".") {
+			t.Errorf("%s: the story %q is no sentence", s.Name, s.Story)
+		}
+		if !slices.Contains(modules, s.Module) || !slices.Contains(outcomes, s.Outcome) {
+			t.Errorf("%s: module %q, outcome %q", s.Name, s.Module, s.Outcome)
+		}
+		if !slices.IsSorted(s.Reasons) || len(slices.Compact(slices.Clone(s.Reasons))) != len(s.Reasons) {
+			t.Errorf("%s: reasons %q are not sorted, each once", s.Name, s.Reasons)
+		}
+		for _, reason := range s.Reasons {
+			if !slices.Contains(reasons, reason) {
+				t.Errorf("%s: reason %q", s.Name, reason)
+			}
+		}
+		if s.Success && s.Outcome != "authenticated" || s.Outcome != "authenticated" && len(s.Reasons) == 0 {
+			t.Errorf("%s: outcome %s, success %v, reasons %q", s.Name, s.Outcome, s.Success, s.Reasons)
+		}
+	}
+	wanted := words(`good good-nsec3 good-ipv6 two-mx-one-broken two-addresses-one-broken tlsa-mismatch no-tlsa unsigned
+		optout-unsigned bogus-signature expired-signature wrong-ds tlsa-denial-bogus tlsa-servfail insecure-host-tlsa-servfail
+		insecure-mx-secure-host insecure-mx-mismatch mx-cname mx-cname-tlsa-at-alias tlsa-cname tlsa-cname-unsigned
+		wildcard-tlsa rollover dane-ta dane-ta-anchor-in-dns dane-ta-root-not-sent dane-ta-of-leaf dane-ta-name-mismatch
+		dane-ta-alias-name dane-ta-cn-only dane-ta-expired dane-ee-expired pkix-usages-only malformed-tlsa
+		malformed-beside-good sha512-wrong-sha256-right full-certificate-tlsa no-starttls no-starttls-no-tlsa
+		starttls-rejected client-rejected garbage-banner tarpit connection-refused null-mx no-mx no-such-domain`)
+	for _, name := range wanted {
+		if !seen[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+func ask(t *testing.T, l *Lab, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	query.SetEdns0(1232, true)
+	response, _, err := l.DNS().Exchange(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
+	}
+	return response
+}
+
+// records looks up records of one type, whatever stands in between.
+func records[T dns.RR](t *testing.T, l *Lab, name string, qtype uint16) []T {
+	t.Helper()
+	var found []T
+	for _, rr := range ask(t, l, name, qtype).Answer {
+		if record, ok := rr.(T); ok {
+			found = append(found, record)
+		}
+	}
+	return found
+}
+
+// service is where a scenario's host and port lead.
+type service struct {
+	host  string
+	port  uint16
+	addrs []netip.Addr
+}
+
+// services follows a scenario's target as a client does that trusts all it is told.
+func services(t *testing.T, l *Lab, s Scenario) []service {
+	t.Helper()
+	port := map[string]uint16{"smtp_mx": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
+	all := []service{{host: s.Target(), port: port}}
+	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); s.Module == "smtp_mx" && len(mx) > 0 {
+		all = nil
+		for _, record := range mx {
+			all = append(all, service{host: record.Mx, port: port})
+		}
+	}
+	if s.Name == "mx-servfail" { // what its MX record says, if only it could be had
+		all[0].host = "mx." + s.Target()
+	}
+	for i := range all {
+		for _, a := range records[*dns.A](t, l, all[i].host, dns.TypeA) {
+			address, _ := netip.AddrFromSlice(a.A.To4())
+			all[i].addrs = append(all[i].addrs, address)
+		}
+		for _, aaaa := range records[*dns.AAAA](t, l, all[i].host, dns.TypeAAAA) {
+			address, _ := netip.AddrFromSlice(aaaa.AAAA)
+			all[i].addrs = append(all[i].addrs, address)
+		}
+	}
+	return all
+}
+
+// Every address in DNS has its server, but in the scenario where none shall;
+// and every server is at an address of the documentation.
+func TestServersListen(t *testing.T) {
+	l := open(t)
+	reached := 0
+	for _, s := range Scenarios() {
+		for _, service := range services(t, l, s) {
+			for _, address := range service.addrs {
+				to := netip.AddrPortFrom(address, service.port)
+				conn, err := l.Dial(t.Context(), to)
+				if s.Name == "connection-refused" {
+					if !errors.Is(err, syscall.ECONNREFUSED) {
+						t.Errorf("%s: %v, want a refused connection", s.Name, err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v", s.Name, err)
+					continue
+				}
+				reached++
+				if conn.RemoteAddr().String() != to.String() {
+					t.Errorf("%s: connected to %s, want %s", s.Name, conn.RemoteAddr(), to)
+				}
+				conn.Close()
+			}
+		}
+	}
+	if reached != len(l.servers) {
+		t.Errorf("%d servers can be found by DNS, %d listen", reached, len(l.servers))
+	}
+	for at := range l.servers {
+		if !slices.ContainsFunc(Networks(), func(n netip.Prefix) bool { return n.Contains(at.Addr()) }) {
+			t.Errorf("a server at %s", at)
+		}
+	}
+}
+
+// The servers show what the records promise, and do not where the story says
+// so: found out by the standard library, and by the crudest of matches, which
+// knows neither usages nor chains.
+func TestRecordsMatchServers(t *testing.T) {
+	tests := map[string]bool{ // that some record has the data of something sent, at every endpoint
+		"good": true, "good-nsec3": true, "good-ipv6": true, "good-dual-stack": true, "rollover": true, "wildcard-tlsa": true,
+		"full-certificate-tlsa": true, "dane-ee-expired": true, "hostile-subject": true, "no-mx": true, "malformed-beside-good": true,
+		"two-mx-one-broken": false, "two-addresses-one-broken": false, "tlsa-mismatch": false, "insecure-mx-secure-host": true, "insecure-mx-mismatch": false,
+		"mx-cname": true, "tlsa-cname": true, "tlsa-cname-unsigned": true, "dane-ta": true, "dane-ta-intermediate": true,
+		"dane-ta-anchor-in-dns": false, "dane-ta-key-in-dns": false, "dane-ta-root-not-sent": false, "dane-ta-of-leaf": true,
+		"dane-ta-wrong-chain": true, "dane-ta-name-mismatch": true, "dane-ta-alias-name": true, "pkix-usages-only": true, "malformed-tlsa": false,
+		"sha512-wrong-sha256-right": true, "https-pkix-ee": true, "https-dane-ee": true, "submission-dane-ee": true, "submissions-dane-ta": true,
+	}
+	l := open(t)
+	for _, s := range Scenarios() {
+		want, listed := tests[s.Name]
+		if !listed {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			all := true
+			for _, service := range services(t, l, s) {
+				base := canonical(t, l, service.host)
+				tlsa := records[*dns.TLSA](t, l, fmt.Sprintf("_%d._tcp.%s", service.port, base), dns.TypeTLSA)
+				if len(tlsa) == 0 {
+					t.Fatalf("no TLSA records at %s", base)
+				}
+				for _, address := range service.addrs {
+					sent := handshake(t, l, netip.AddrPortFrom(address, service.port), strings.TrimSuffix(base, "."))
+					all = all && slices.ContainsFunc(tlsa, func(record *dns.TLSA) bool { return hasData(record, sent) })
+				}
+			}
+			if all != want {
+				t.Errorf("every endpoint shows what a record has: %v, want %v", all, want)
+			}
+		})
+	}
+}
+
+// canonical is the name at the end of the aliases of host.
+func canonical(t *testing.T, l *Lab, host string) string {
+	t.Helper()
+	for _, alias := range records[*dns.CNAME](t, l, host, dns.TypeA) {
+		host = alias.Target
+	}
+	return host
+}
+
+func handshake(t *testing.T, l *Lab, to netip.AddrPort, name string) []*x509.Certificate {
+	t.Helper()
+	conn, err := l.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	config := &tls.Config{ServerName: name, InsecureSkipVerify: true}
+	if to.Port() == 443 || to.Port() == 465 {
+		client := tls.Client(conn, config)
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return client.ConnectionState().PeerCertificates
+	}
+	client, err := smtp.NewClient(conn, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.StartTLS(config); err != nil {
+		t.Fatal(err)
+	}
+	state, _ := client.TLSConnectionState()
+	return state.PeerCertificates
+}
+
+func hasData(record *dns.TLSA, sent []*x509.Certificate) bool {
+	want, err := hex.DecodeString(record.Certificate)
+	return err == nil && slices.ContainsFunc(sent, func(certificate *x509.Certificate) bool {
+		data := certificate.Raw
+		if record.Selector == 1 {
+			data = certificate.RawSubjectPublicKeyInfo
+		}
+		sum256, sum512 := sha256.Sum256(data), sha512.Sum512(data)
+		return bytes.Equal(want, [][]byte{data, sum256[:], sum512[:]}[record.MatchingType])
+	})
+}
+
+// The faults of DNS are there, and in their place alone.
+func TestFaultsInDNS(t *testing.T) {
+	l := open(t)
+	rcodes := map[string]struct {
+		qtype uint16
+		rcode int
+	}{
+		"_25._tcp.mx.tlsa-servfail.lab.test":                     {dns.TypeTLSA, dns.RcodeServerFailure},
+		"mx.tlsa-servfail.lab.test":                              {dns.TypeA, dns.RcodeSuccess},
+		"_25._tcp.mx.plain.insecure-host-tlsa-servfail.lab.test": {dns.TypeTLSA, dns.RcodeServerFailure},
+		"mx-servfail.lab.test":                                   {dns.TypeMX, dns.RcodeServerFailure},
+		"no-such-domain.lab.test":                                {dns.TypeMX, dns.RcodeNameError},
+		"_25._tcp.mx.no-tlsa.lab.test":                           {dns.TypeTLSA, dns.RcodeNameError},
+		"_25._tcp.mx.tlsa-denial-bogus.lab.test":                 {dns.TypeTLSA, dns.RcodeNameError},
+		"null-mx.lab.test":                                       {dns.TypeMX, dns.RcodeSuccess},
+	}
+	for name, want := range rcodes {
+		if m := ask(t, l, name, want.qtype); m.Rcode != want.rcode {
+			t.Errorf("%s: %s, want %s", name, dns.RcodeToString[m.Rcode], dns.RcodeToString[want.rcode])
+		}
+	}
+	proofs := func(name string) int {
+		return len(slices.DeleteFunc(ask(t, l, name, dns.TypeTLSA).Ns, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeNSEC }))
+	}
+	if with, without := proofs("_25._tcp.mx.no-tlsa.lab.test"), proofs("_25._tcp.mx.tlsa-denial-bogus.lab.test"); with == 0 || without != 0 {
+		t.Errorf("%d proofs where some belong, %d where none do", with, without)
+	}
+	for name, want := range map[string]bool{"expired-signature.lab.test": false, "good.lab.test": true} {
+		for _, signature := range records[*dns.RRSIG](t, l, name, dns.TypeMX) {
+			if got := signature.ValidityPeriod(time.Now()); got != want {
+				t.Errorf("signature of %s is in date: %v, want %v", name, got, want)
+			}
+		}
+	}
+}
+
+func TestCertificatesThatPrintBadly(t *testing.T) {
+	subject, err := hostileSubject()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, octets := range []string{"\n", `"`, `\`, "\x00", "\xff"} {
+		if !bytes.Contains(subject, []byte(octets)) {
+			t.Errorf("the hostile subject has no %q", octets)
+		}
+	}
+	l := open(t)
+	for _, s := range Scenarios() {
+		if s.Name != "unparsable-certificate" {
+			continue
+		}
+		conn, err := l.Dial(t.Context(), netip.AddrPortFrom(services(t, l, s)[0].addrs[0], 25))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := smtp.NewClient(conn, "mx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.StartTLS(&tls.Config{InsecureSkipVerify: true}); err == nil || !strings.Contains(err.Error(), "parse certificate") {
+			t.Errorf("crypto/tls says %v, want that it cannot parse the certificate", err)
+		}
+	}
+}
+
+func TestDialWhereNothingIs(t *testing.T) {
+	l := open(t)
+	for _, to := range []string{"192.0.2.1:25", "[2001:db8::ffff]:25", "127.0.0.1:25"} {
+		_, err := l.Dial(t.Context(), netip.MustParseAddrPort(to))
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Addr.String() != to || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	l, err := New(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	for at := range l.servers {
+		conn, err := l.Dial(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	l.Close()
+	for _, conn := range conns {
+		io.Copy(io.Discard, conn) // ends, for the other side is closed
+		conn.Close()
+	}
+	// What has been waited for may still have its last instruction to run.
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"time"
+)
+
+// Certificate is a certificate with its private key, and who issued it.
+type Certificate struct {
+	DER       []byte // the certificate
+	PublicKey []byte // its SubjectPublicKeyInfo, DER
+	key       *ecdsa.PrivateKey
+	issuer    *Authority // nil: itself
+}
+
+// Sent is what a server shows that sends the certificate and then others.
+func (c *Certificate) Sent(others ...*Certificate) tls.Certificate {
+	chain := [][]byte{c.DER}
+	for _, other := range others {
+		chain = append(chain, other.DER)
+	}
+	return tls.Certificate{Certificate: chain, PrivateKey: c.key}
+}
+
+// Chain is what a server shows that is set up well: the certificate and the
+// intermediates above it, without the root (RFC 8446 §4.4.2).
+func (c *Certificate) Chain() tls.Certificate {
+	var above []*Certificate
+	for issuer := c.issuer; issuer != nil && issuer.issuer != nil; issuer = issuer.issuer {
+		above = append(above, &issuer.Certificate)
+	}
+	return c.Sent(above...)
+}
+
+// Authority is a certificate authority.
+type Authority struct {
+	Certificate
+	parsed *x509.Certificate
+	now    time.Time
+}
+
+// Validity of what is issued, around the time at which the root was made.
+const (
+	backdate     = 24 * time.Hour
+	leafLifetime = 365 * 24 * time.Hour
+	caLifetime   = 10 * leafLifetime
+)
+
+// NewRoot makes a self-signed authority, at the time now.
+func NewRoot(name string, now time.Time) (*Authority, error) {
+	return newAuthority(name, nil, now)
+}
+
+// Intermediate makes an authority below a.
+func (a *Authority) Intermediate(name string) (*Authority, error) {
+	return newAuthority(name, a, a.now)
+}
+
+// X509 returns the authority's certificate, parsed.
+func (a *Authority) X509() *x509.Certificate { return a.parsed }
+
+func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, error) {
+	certificate, err := issue(&x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(caLifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, issuer)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseCertificate(certificate.DER)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	return &Authority{Certificate: *certificate, parsed: parsed, now: now}, nil
+}
+
+// Leaf says what an end-entity certificate is for.
+type Leaf struct {
+	Names      []string  // dNSNames
+	CommonName string    // default: the first of Names
+	RawSubject []byte    // DER of a subject, in place of CommonName
+	NotAfter   time.Time // default: a year after the authority was made
+}
+
+// Issue makes an end-entity certificate. The error is that of crypto/x509.
+func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
+	if leaf.CommonName == "" && len(leaf.Names) > 0 {
+		leaf.CommonName = leaf.Names[0]
+	}
+	if leaf.NotAfter.IsZero() {
+		leaf.NotAfter = a.now.Add(leafLifetime)
+	}
+	return issue(&x509.Certificate{
+		Subject:               pkix.Name{CommonName: leaf.CommonName},
+		RawSubject:            leaf.RawSubject,
+		DNSNames:              leaf.Names,
+		NotBefore:             leaf.NotAfter.Add(-leafLifetime - backdate),
+		NotAfter:              leaf.NotAfter,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, a)
+}
+
+// issue signs template with a new P-256 key of its own or of its issuer.
+func issue(template *x509.Certificate, issuer *Authority) (*Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	parent, signer := template, key
+	if issuer != nil {
+		parent, signer = issuer.parsed, issuer.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", template.Subject, err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("public key of %s: %w", template.Subject, err)
+	}
+	return &Certificate{DER: der, PublicKey: public, key: key, issuer: issuer}, nil
+}

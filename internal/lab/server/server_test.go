@@ -1,0 +1,184 @@
+package server
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/smtp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func start(t *testing.T, handler Handler) string {
+	t.Helper()
+	s, err := Start(handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s.Addr().String()
+}
+
+// pki is a root, an intermediate and a leaf for mx.example.
+func pki(t *testing.T) (root, intermediate *Authority, leaf *Certificate) {
+	t.Helper()
+	var err error
+	if root, err = NewRoot("Root", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if intermediate, err = root.Intermediate("Intermediate"); err != nil {
+		t.Fatal(err)
+	}
+	if leaf, err = intermediate.Issue(Leaf{Names: []string{"mx.example"}}); err != nil {
+		t.Fatal(err)
+	}
+	return root, intermediate, leaf
+}
+
+func trusting(root *Authority, name string) *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AddCert(root.X509())
+	return &tls.Config{RootCAs: pool, ServerName: name}
+}
+
+// The standard library's client is the judge of a good server.
+func TestGoodSMTP(t *testing.T) {
+	root, _, leaf := pki(t)
+	client, err := smtp.Dial(start(t, SMTP{Name: "mx.example", TLS: Always(leaf.Chain())}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.StartTLS(trusting(root, "mx.example")); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := client.Extension("STARTTLS"); again {
+		t.Error("STARTTLS is offered inside TLS")
+	}
+	if err := client.Quit(); err != nil {
+		t.Errorf("QUIT inside TLS: %v", err)
+	}
+}
+
+func TestBadSMTP(t *testing.T) {
+	tests := []struct {
+		story  string
+		server Handler
+		wait   string // read up to and with this
+		say    string
+		want   string // the line that follows
+	}{
+		{"the greeting turns clients away", SMTP{Greeting: "554 go away"}, "", "", "554 go away"},
+		{"after that, only QUIT", SMTP{Greeting: "554 go away"}, "554 go away", "EHLO x", "503 not here"},
+		{"STARTTLS is rejected", SMTP{Reject: "454 not now"}, "220  ESMTP", "STARTTLS", "454 not now"},
+		{"STARTTLS is unknown", SMTP{NoStartTLS: true}, "220  ESMTP", "STARTTLS", "502 no such command"},
+		{"STARTTLS leads to no TLS", SMTP{Name: "mx", BreakTLS: true}, "220 mx ESMTP", "STARTTLS", "220 go ahead"},
+	}
+	for _, test := range tests {
+		t.Run(test.story, func(t *testing.T) {
+			conn, err := net.Dial("tcp", start(t, test.server))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			lines := bufio.NewScanner(conn)
+			for test.wait != "" && lines.Scan() && lines.Text() != test.wait {
+				t.Logf("skipped %q", lines.Text())
+			}
+			if test.say != "" {
+				io.WriteString(conn, test.say+"\r\n")
+			}
+			if !lines.Scan() || lines.Text() != test.want {
+				t.Errorf("got %q, %v, want %q", lines.Text(), lines.Err(), test.want)
+			}
+		})
+	}
+}
+
+func TestStartTLSIsHidden(t *testing.T) {
+	client, err := smtp.Dial(start(t, SMTP{NoStartTLS: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if offered, _ := client.Extension("STARTTLS"); offered {
+		t.Error("STARTTLS is offered")
+	}
+}
+
+func TestBrokenTLS(t *testing.T) {
+	root, _, _ := pki(t)
+	client, err := smtp.Dial(start(t, SMTP{BreakTLS: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.StartTLS(trusting(root, "mx.example")); err == nil {
+		t.Error("TLS works")
+	}
+}
+
+func TestCertificateByName(t *testing.T) {
+	root, intermediate, leaf := pki(t)
+	other, err := intermediate.Issue(Leaf{Names: []string{"other.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := start(t, TLS{BySNI(other.Chain(), map[string]tls.Certificate{"mx.example": leaf.Chain()})})
+	for asked, want := range map[string]string{"mx.example": "mx.example", "else.example": "other.example", "": "other.example"} {
+		config := trusting(root, asked)
+		config.InsecureSkipVerify = true
+		conn, err := tls.Dial("tcp", addr, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := conn.ConnectionState().PeerCertificates
+		if len(sent) != 2 || !slices.Equal(sent[0].DNSNames, []string{want}) {
+			t.Errorf("asked for %q: %d certificates, for %q", asked, len(sent), sent[0].DNSNames)
+		}
+		conn.Close()
+	}
+}
+
+func TestGarbageIsNoReply(t *testing.T) {
+	if _, err := smtp.Dial(start(t, Garbage{})); err == nil {
+		t.Error("the standard library's client takes it for a greeting")
+	}
+}
+
+func TestCloseEndsConnections(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for story, handler := range map[string]Handler{"tarpit": Tarpit{}, "SMTP": SMTP{}, "TLS": TLS{&tls.Config{}}} {
+		s, err := Start(handler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if story != "TLS" {
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Fatalf("%s: %v", story, err)
+			}
+		}
+		s.Close()
+		if rest, err := io.ReadAll(conn); err == nil && strings.HasSuffix(string(rest), "\n") && story == "tarpit" {
+			t.Errorf("the tarpit finished its greeting: %q", rest)
+		}
+		conn.Close()
+		if _, err := net.Dial("tcp", s.Addr().String()); err == nil {
+			t.Errorf("%s still listens", story)
+		}
+	}
+	// What has been waited for may still have its last instruction to run.
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}

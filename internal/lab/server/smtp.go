@@ -1,0 +1,112 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// SMTP is a mail server that talks, may start TLS, and takes no mail. Its zero
+// value but for Name and TLS is a good one.
+type SMTP struct {
+	Name string      // as it calls itself
+	TLS  *tls.Config // for STARTTLS
+
+	Greeting   string // instead of a 220; anything but 2xx and only QUIT is served
+	NoStartTLS bool   // EHLO does not offer it, and the command is unknown
+	Reject     string // the reply to STARTTLS, instead of a 220
+	BreakTLS   bool   // after the 220 to STARTTLS comes more SMTP
+}
+
+// Serve implements Handler.
+func (s SMTP) Serve(_ context.Context, conn net.Conn) {
+	greeting := s.Greeting
+	if greeting == "" {
+		greeting = "220 " + s.Name + " ESMTP"
+	}
+	d := newDialogue(conn)
+	d.reply(greeting)
+	s.talk(d, conn, strings.HasPrefix(greeting, "2"), false)
+}
+
+// talk serves commands (RFC 5321 §4.1) until QUIT or the end of the connection.
+func (s SMTP) talk(d *dialogue, conn net.Conn, welcome, encrypted bool) {
+	for {
+		command, ok := d.command()
+		switch {
+		case !ok:
+			return
+		case command == "QUIT":
+			d.reply("221 " + s.Name + " closing")
+			return
+		case !welcome:
+			d.reply("503 not here")
+		case command == "EHLO":
+			d.reply(s.extensions(encrypted)...)
+		case command == "HELO", command == "NOOP", command == "RSET":
+			d.reply("250 " + s.Name)
+		case command == "STARTTLS" && !encrypted && !s.NoStartTLS:
+			if s.startTLS(d, conn) {
+				return
+			}
+		default:
+			d.reply("502 no such command")
+		}
+	}
+}
+
+func (s SMTP) extensions(encrypted bool) []string {
+	lines := []string{"250-" + s.Name, "250-PIPELINING", "250-SIZE 10240000"}
+	if !encrypted && !s.NoStartTLS {
+		lines = append(lines, "250-STARTTLS")
+	}
+	return append(lines, "250 8BITMIME")
+}
+
+// startTLS answers STARTTLS (RFC 3207 §4) and reports whether the plain
+// dialogue is over.
+func (s SMTP) startTLS(d *dialogue, conn net.Conn) bool {
+	if s.Reject != "" {
+		d.reply(s.Reject)
+		return false
+	}
+	d.reply("220 go ahead")
+	if s.BreakTLS {
+		d.reply("421 " + s.Name + " lost its TLS")
+		return true
+	}
+	secured := tls.Server(conn, s.TLS)
+	if secured.Handshake() == nil {
+		s.talk(newDialogue(secured), secured, true, true)
+	}
+	return true
+}
+
+// dialogue is lines to and fro.
+type dialogue struct {
+	conn  net.Conn
+	lines *bufio.Scanner
+}
+
+// newDialogue reads lines of at most a few KiB.
+func newDialogue(conn net.Conn) *dialogue {
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, 4096)
+	return &dialogue{conn, lines}
+}
+
+func (d *dialogue) reply(lines ...string) {
+	fmt.Fprint(d.conn, strings.Join(lines, "\r\n")+"\r\n") // an error shows at the next read
+}
+
+// command returns the verb of the next line, in upper case.
+func (d *dialogue) command() (string, bool) {
+	if !d.lines.Scan() {
+		return "", false
+	}
+	verb, _, _ := strings.Cut(strings.TrimSpace(d.lines.Text()), " ")
+	return strings.ToUpper(verb), true
+}
