@@ -1,0 +1,164 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// mailModule is smtp_mx with little patience.
+func mailModule(timeout time.Duration) Module {
+	return Module{Name: "smtp_mx", Discover: DiscoverMX, Protocol: "smtp", Policy: SMTPRelay, Port: 25,
+		Timeout: timeout, Require: RequireDANE, IPProtocol: IPAuto}
+}
+
+const anyRecord = "_25._tcp.mx TLSA 3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+
+// internet holds example.org with these records, signed from the root down.
+func internet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet {
+	t.Helper()
+	n, err := zone.New(func() time.Time { return noon }, zone.Zone{Apex: "org"}, zone.Zone{Apex: "example.org", Records: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Break(faults...)
+	return n
+}
+
+type dialer func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+
+func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ...string) *Prober {
+	access := Access{Targets: []string{"*"}}
+	for _, network := range allow {
+		access.AllowNetworks = append(access.AllowNetworks, netip.MustParsePrefix(network))
+	}
+	return New(World{Now: func() time.Time { return noon }, Dial: dial, DNS: resolver, Anchors: anchors}, Settings{Access: access})
+}
+
+func neverDials(t *testing.T) dialer {
+	return func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+		t.Errorf("a connection to %s was tried", to)
+		return nil, errors.New("not in this story")
+	}
+}
+
+// waits is a server that takes the connection and says nothing.
+func waits(t *testing.T) dialer {
+	return func(context.Context, netip.AddrPort) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { theirs.Close() })
+		return ours, nil
+	}
+}
+
+func TestProbeInBadWorlds(t *testing.T) {
+	const mail = "@ MX 10 mx\nmx A 192.0.2.25\n" + anyRecord
+	for _, story := range []struct {
+		name, story string
+		internet    *zone.Internet
+		dial        dialer
+		allow       []string
+		timeout     time.Duration
+		want        Outcome
+		reasons     []Reason
+		complete    bool
+	}{
+		{"a silent resolver", "nothing comes back, and the probe ends in time",
+			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, 100 * time.Millisecond,
+			Unknown, []Reason{ProbeDeadline}, false},
+		{"a zone that points inside", "the address is checked where the connection would be made",
+			internet(t, "@ MX 10 mx\nmx A 127.0.0.1\nmx AAAA ::1\n"+anyRecord), neverDials(t), nil, 10 * time.Second,
+			Unknown, []Reason{TargetNotAllowed}, true},
+		{"a silent server", "it had its time, so it is its own fault",
+			internet(t, mail), waits(t), []string{"192.0.2.0/24"}, 500 * time.Millisecond,
+			Unreachable, []Reason{Timeout}, true},
+		{"a panic while dialling", "a defect costs one endpoint and not the scrape",
+			internet(t, mail), func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+			Unknown, []Reason{InternalError}, true},
+		{"more addresses than anybody has", "the first sixteen are probed",
+			internet(t, "@ MX 10 mx\n"+addresses(20)+anyRecord), func(context.Context, netip.AddrPort) (net.Conn, error) { panic("counted elsewhere") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+			Unknown, []Reason{InternalError, LimitExceeded}, true},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			t.Parallel()
+			prober := proberOf(story.internet, story.internet.Anchors(), story.dial, story.allow...)
+			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(story.timeout))
+			if report.Verdict.Outcome != story.want || report.Facts.Complete != story.complete {
+				t.Errorf("%s: got %s, complete %t; want %s, %t: %v", story.story, report.Verdict.Outcome, report.Facts.Complete, story.want, story.complete, report.Verdict.Findings)
+			}
+			if got := reasonsOf(report.Verdict); !slices.Equal(got, story.reasons) {
+				t.Errorf("%s: reasons %v, want %v", story.story, got, story.reasons)
+			}
+			for _, host := range report.Facts.Hosts {
+				if n := len(host.Services[0].Endpoints); n > maxAddresses {
+					t.Errorf("%d endpoints of one host", n)
+				}
+			}
+		})
+	}
+}
+
+func addresses(n int) string {
+	records := ""
+	for i := range n {
+		records += "mx A " + netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}).String() + "\n"
+	}
+	return records
+}
+
+func TestProbeOfADeniedTargetAsksNobody(t *testing.T) {
+	prober := New(World{Now: time.Now, Dial: neverDials(t)}, Settings{Access: Access{Targets: []string{"*.example.net"}}})
+	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Second))
+	if report.Verdict.Outcome != Unknown || !slices.Equal(reasonsOf(report.Verdict), []Reason{TargetNotAllowed}) {
+		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
+	}
+}
+
+// The one who asked has gone: nothing may go on in his name.
+func TestProbeEndsWithItsCaller(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
+	prober := proberOf(n, n.Anchors(), func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		leave()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, "192.0.2.0/24")
+	report := prober.Probe(ctx, Target{Name: "example.org"}, mailModule(time.Minute))
+	if report.Verdict.Outcome != Unknown || report.Facts.Complete {
+		t.Errorf("got %s, complete %t", report.Verdict.Outcome, report.Facts.Complete)
+	}
+}
+
+// Two domains at one mail host must not mean two connections to it at once.
+func TestProbesTakeTurnsAtAnAddress(t *testing.T) {
+	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
+	var open, most atomic.Int32
+	prober := proberOf(n, n.Anchors(), func(context.Context, netip.AddrPort) (net.Conn, error) {
+		most.Store(max(most.Load(), open.Add(1)))
+		defer open.Add(-1)
+		return nil, errors.New("closed")
+	}, "192.0.2.0/24")
+	done := make(chan struct{})
+	for range 8 {
+		go func() {
+			prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute))
+			done <- struct{}{}
+		}()
+	}
+	for range 8 {
+		<-done
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d connections at once", most.Load())
+	}
+}
