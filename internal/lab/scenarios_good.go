@@ -95,15 +95,5 @@ func goodScenarios() []Scenario {
 				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
 			},
 		},
-		{
-			Name:   "unparsable-certificate",
-			Story:  "The subject is no UTF-8 though it says so: other clients do not care, and Go's library cannot read it.",
-			Module: "smtp_mx", Outcome: "unknown", Reasons: []string{"certificate_unparsable"},
-			build: func(b *builder) {
-				certificate := b.issueTo(unparsableSubject())
-				b.mail(b.mx("mx"), certificate)
-				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
-			},
-		},
 	}
 }

@@ -2,7 +2,8 @@ package lab
 
 import "dane_exporter/internal/lab/server"
 
-// serverScenarios: servers that do not come as far as TLS.
+// serverScenarios: servers that do not come as far as TLS, or as a certificate
+// that can be read.
 func serverScenarios() []Scenario {
 	return []Scenario{
 		{
@@ -58,6 +59,16 @@ func serverScenarios() []Scenario {
 			build: func(b *builder) {
 				b.mx("mx")
 				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
+			},
+		},
+		{
+			Name:   "unparsable-certificate",
+			Story:  "The subject has characters that its string type does not allow: OpenSSL does not care, Go's library cannot read it.",
+			Module: "smtp_mx", Outcome: "unknown", Reasons: []string{"certificate_unparsable"},
+			build: func(b *builder) {
+				certificate := b.issueTo(unparsableSubject())
+				b.mail(b.mx("mx"), certificate)
+				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
 			},
 		},
 	}

@@ -16,9 +16,10 @@ func hostileSubject() ([]byte, error) {
 	)
 }
 
-// unparsableSubject says that it is UTF-8, and is not.
+// unparsableSubject has characters that a PrintableString may not have. Many
+// certificates do; crypto/x509 refuses them, OpenSSL does not.
 func unparsableSubject() ([]byte, error) {
-	return subject(asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("mx \xff\xfe \xc3\x28")})
+	return subject(asn1.RawValue{Tag: asn1.TagPrintableString, Bytes: []byte("mail_server@lab")})
 }
 
 // subject is the DER of a distinguished name of common names, their octets as

@@ -39,7 +39,7 @@ type state struct {
 // Records that do not parse, two zones of one name and keys that cannot be
 // made are errors.
 func New(now func() time.Time, zones ...Zone) (*Internet, error) {
-	n := &Internet{now: now, servers: []string{"192.0.2.53:53", "198.51.100.53:53"}, zones: map[string]*loaded{}, state: state{memo: new(memo)}}
+	n := &Internet{now: now, servers: []string{"198.51.100.53:53", "198.51.100.54:53"}, zones: map[string]*loaded{}, state: state{memo: new(memo)}}
 	if !slices.ContainsFunc(zones, func(z Zone) bool { return z.Apex == "." }) {
 		zones = append([]Zone{{Apex: "."}}, zones...)
 	}
