@@ -1,0 +1,122 @@
+package collector
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// exposition collects measurements into metric families in which no label set
+// stands twice.
+type exposition struct {
+	families   map[string]*family
+	perAddress bool
+}
+
+// family is one series while it is being collected.
+type family struct {
+	Series
+	labels []string
+	values map[string]*sample // by the label values, joined
+}
+
+// sample is one label set and its value.
+type sample struct {
+	labels []string
+	value  float64
+}
+
+func newExposition(perAddress bool) *exposition {
+	e := &exposition{families: make(map[string]*family), perAddress: perAddress}
+	for _, series := range AllSeries() {
+		labels := series.Labels
+		if series.Endpoint && perAddress {
+			labels = slices.Insert(slices.Clone(labels), afterPort, "address")
+		}
+		e.families[series.Name] = &family{Series: series, labels: labels, values: make(map[string]*sample)}
+	}
+	return e
+}
+
+// afterPort is where endpoint series, which start with host and port, have
+// their address.
+const afterPort = 2
+
+// set measures one label set of a series. Measured again, the lesser value
+// stands, or the greater where the series says so.
+func (e *exposition) set(name string, value float64, labels ...string) {
+	f := e.families[name]
+	if f == nil || len(labels) != len(f.labels) {
+		panic(fmt.Sprintf("collector: %s has no labels %q", name, labels))
+	}
+	for i := range labels {
+		labels[i] = label(labels[i])
+	}
+	key := strings.Join(labels, "\x00") // label lets no NUL through
+	known := f.values[key]
+	switch {
+	case known == nil:
+		f.values[key] = &sample{labels, value}
+	case f.any:
+		known.value = max(known.value, value)
+	default:
+		known.value = min(known.value, value)
+	}
+}
+
+// setAt measures an endpoint series at one address. The labels begin with
+// those of the service.
+func (e *exposition) setAt(address, name string, value float64, labels ...string) {
+	if e.perAddress {
+		labels = slices.Insert(labels, afterPort, address)
+	}
+	e.set(name, value, labels...)
+}
+
+// count is how many label sets of a series there are.
+func (e *exposition) count(name string) int { return len(e.families[name].values) }
+
+// gather returns the families that have samples, sorted by name, their samples
+// sorted by label values.
+func (e *exposition) gather() []*dto.MetricFamily {
+	var gathered []*dto.MetricFamily
+	for _, f := range e.families {
+		if len(f.values) > 0 {
+			gathered = append(gathered, f.gather())
+		}
+	}
+	slices.SortFunc(gathered, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return gathered
+}
+
+func (f *family) gather() *dto.MetricFamily {
+	samples := make([]*sample, 0, len(f.values))
+	for _, s := range f.values {
+		samples = append(samples, s)
+	}
+	slices.SortFunc(samples, func(a, b *sample) int { return slices.Compare(a.labels, b.labels) })
+	gathered := &dto.MetricFamily{
+		Name: new(f.Name),
+		Help: new(f.Help),
+		Type: dto.MetricType_GAUGE.Enum(),
+	}
+	for _, s := range samples {
+		metric := &dto.Metric{Gauge: &dto.Gauge{Value: new(s.value)}}
+		for i, name := range f.labels {
+			metric.Label = append(metric.Label, &dto.LabelPair{Name: new(name), Value: new(s.labels[i])})
+		}
+		gathered.Metric = append(gathered.Metric, metric)
+	}
+	return gathered
+}
+
+// number is a truth as a value.
+func number(truth bool) float64 {
+	if truth {
+		return 1
+	}
+	return 0
+}

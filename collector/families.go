@@ -1,0 +1,274 @@
+package collector
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+)
+
+// Families returns the metrics of one probe: sorted, without duplicates, valid
+// whatever the report has in it.
+func Families(report *probe.Report) []*dto.MetricFamily {
+	e := newExposition(report.Module.PerAddress)
+	x := newExcerpt(report)
+	e.target(report)
+	e.findings(x)
+	for _, found := range x.lookups {
+		e.lookup(found)
+	}
+	for _, s := range x.services {
+		e.service(s)
+		e.records(s)
+		for _, endpoint := range s.Endpoints {
+			if !endpoint.Skipped && endpoint.Facts != nil {
+				e.endpoint(s, endpoint)
+			}
+		}
+	}
+	e.preferences(report, x)
+	for what, over := range x.over {
+		e.set(truncated, number(over), what)
+	}
+	return e.gather()
+}
+
+// target exports what is said of the probe as a whole.
+func (e *exposition) target(report *probe.Report) {
+	e.set(probeSuccess, number(report.Verdict.Success))
+	e.set(probeDuration, report.Duration.Seconds())
+	e.set(probeTimeout, report.Deadline.Seconds())
+	e.set(probeComplete, number(report.Facts.Complete))
+	for _, phase := range report.Facts.Phases {
+		e.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
+	}
+	for _, possible := range probe.Outcomes() {
+		e.set(outcome, number(possible == report.Verdict.Outcome), string(possible))
+	}
+}
+
+func (e *exposition) findings(x *excerpt) {
+	for _, found := range x.findings {
+		port, address := "", ""
+		if found.Port != 0 {
+			port = strconv.Itoa(int(found.Port))
+		}
+		if found.Address.IsValid() {
+			address = found.Address.String()
+		}
+		e.set(finding, 1, string(found.Reason), found.Host, port, address)
+	}
+	e.set(findings, float64(e.count(finding)))
+}
+
+func (e *exposition) lookup(l *lookup) {
+	if l.measured {
+		e.set(dnssecValid, number(l.status == dnssec.Secure), string(l.kind), l.name, l.host)
+	}
+	for _, possible := range dnssec.Statuses() {
+		e.set(dnssecStatus, number(possible == l.status), string(l.kind), l.name, l.host, possible.String())
+	}
+	e.validity(l, "zone", l.zone)
+	e.validity(l, "parents", l.parents)
+}
+
+func (e *exposition) validity(l *lookup, scope string, of dnssec.Validity) {
+	e.setTime(signatureExpiry, of.Expiry, string(l.kind), l.name, l.host, scope)
+	e.setTime(signatureInception, of.Inception, string(l.kind), l.name, l.host, scope)
+}
+
+// setTime measures a moment; the zero time is none.
+func (e *exposition) setTime(name string, at time.Time, labels ...string) {
+	if !at.IsZero() {
+		e.set(name, float64(at.Unix()), labels...)
+	}
+}
+
+// ours says whether a look-up failed for reasons that say nothing of the zone.
+func ours(err error) bool {
+	for _, own := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	var fault *probe.Fault
+	return errors.As(err, &fault)
+}
+
+func (e *exposition) service(s *service) {
+	counts := make(map[probe.Outcome]int)
+	for _, endpoint := range s.Endpoints {
+		if !endpoint.Skipped {
+			counts[endpoint.Outcome]++
+		}
+	}
+	for _, possible := range probe.Outcomes() {
+		e.set(hostOutcome, number(possible == s.Outcome), s.Host, s.port, string(possible))
+		e.set(endpoints, float64(counts[possible]), s.Host, s.port, string(possible))
+	}
+	e.setTime(authenticatedUntil, s.Until, s.Host, s.port)
+}
+
+// records exports the TLSA records of a service, where it is known whether
+// there are any.
+func (e *exposition) records(s *service) {
+	if !s.recordsKnown() {
+		return
+	}
+	standings := map[tlsa.Standing]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
+	counts := make(map[tlsa.Standing]int)
+	for _, record := range s.Records {
+		counts[record.Standing]++
+	}
+	for standing, word := range standings {
+		e.set(tlsaRecords, float64(counts[standing]), s.Host, s.port, word)
+	}
+	if s.Answer != nil && len(s.Records) > 0 {
+		e.set(tlsaTTL, s.Answer.TTL.Seconds(), s.Host, s.port)
+	}
+	if !s.matched() {
+		return
+	}
+	for _, record := range s.Records {
+		r := record.Record
+		e.set(tlsaRecordMatch, number(record.Matches), s.Host, s.port,
+			strconv.Itoa(int(r.Usage)), strconv.Itoa(int(r.Selector)), strconv.Itoa(int(r.MatchingType)), data(r))
+	}
+}
+
+// recordsKnown says whether a look-up of TLSA records came to a result.
+func (s *service) recordsKnown() bool {
+	if s.Answer != nil {
+		return true
+	}
+	if s.facts == nil {
+		return false
+	}
+	for i := range s.facts.TLSA {
+		answer := &s.facts.TLSA[i].Answer
+		if answer.Err != nil || answer.Status.Failed() {
+			return false
+		}
+	}
+	return len(s.facts.TLSA) > 0
+}
+
+// matched says whether records were held against the certificates of some endpoint.
+func (s *service) matched() bool {
+	for _, endpoint := range s.Endpoints {
+		if len(endpoint.Matches) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// data writes a record's data: a digest in hex, and the digest of anything longer.
+func data(r tlsa.Record) string {
+	if r.MatchingType != tlsa.Full && len(r.Data) <= maxLabel/4 {
+		return hex.EncodeToString(r.Data)
+	}
+	digest := sha256.Sum256(r.Data)
+	return "sha256:" + hex.EncodeToString(digest[:])
+}
+
+// endpoint exports what was measured at one address.
+func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
+	facts := v.Facts
+	set := func(name string, value float64, more ...string) {
+		e.setAt(v.Address.String(), name, value, append([]string{s.Host, s.port}, more...)...)
+	}
+	measure := func(name string, m probe.Measure) {
+		if m != probe.NotMeasured {
+			set(name, number(m == probe.Yes))
+		}
+	}
+	measure(endpointUp, up(v))
+	measure(startTLSOffered, offered(s, facts))
+	measure(certificateNameMatch, v.NameMatch)
+	measure(pkixValid, v.PKIX)
+	if len(v.Matches) > 0 {
+		set(tlsaMatch, number(authenticates(v.Matches)))
+	}
+	if facts.Reached < probe.StageTLS {
+		return
+	}
+	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
+	if facts.Chain == nil || len(facts.Chain.Certificates) == 0 {
+		return
+	}
+	leaf := facts.Chain.Certificates[0]
+	first := leaf.NotAfter
+	for _, certificate := range facts.Chain.Certificates {
+		if certificate.NotAfter.Before(first) {
+			first = certificate.NotAfter
+		}
+	}
+	set(certificateNotAfter, float64(leaf.NotAfter.Unix()))
+	set(certificateChainUntil, float64(first.Unix()))
+	fingerprint := sha256.Sum256(leaf.Raw)
+	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	set(certificateInfo, 1, leaf.Subject.String(), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber),
+		hex.EncodeToString(fingerprint[:]), hex.EncodeToString(key[:]))
+}
+
+// up says whether the endpoint took the connection; not where it was us who
+// did not try, or not long enough.
+func up(v probe.EndpointVerdict) probe.Measure {
+	switch {
+	case v.Facts.Reached >= probe.StageConnect:
+		return probe.Yes
+	case v.Facts.Err == nil || v.Facts.Hurried || v.Outcome == probe.Unknown:
+		return probe.NotMeasured
+	default:
+		return probe.No
+	}
+}
+
+// offered says whether the dialogue got to know of STARTTLS.
+func offered(s *service, facts *probe.Endpoint) probe.Measure {
+	if s.facts == nil || s.facts.Protocol == "tls" {
+		return probe.NotMeasured
+	}
+	var rejected *starttls.Rejected
+	switch {
+	case facts.Reached >= probe.StageStartTLS:
+		return probe.Yes
+	case errors.Is(facts.Err, starttls.ErrNotOffered):
+		return probe.No
+	case errors.As(facts.Err, &rejected) && rejected.Step == "STARTTLS":
+		return probe.Yes
+	default:
+		return probe.NotMeasured
+	}
+}
+
+func authenticates(matches []tlsa.Match) bool {
+	for _, match := range matches {
+		if match.Authenticates() {
+			return true
+		}
+	}
+	return false
+}
+
+// preferences exports those of the MX records; a host named by several has its
+// lowest.
+func (e *exposition) preferences(report *probe.Report, x *excerpt) {
+	if report.Facts.MX == nil || !report.Facts.MX.Found() {
+		return
+	}
+	for _, s := range x.services {
+		e.set(mxPreference, float64(s.Preference), s.Host)
+	}
+}

@@ -1,0 +1,113 @@
+package collector
+
+// Series describes one metric of a probe.
+type Series struct {
+	Name   string
+	Labels []string // an endpoint series has address too, where the module says per_address
+	Help   string
+	// Endpoint: it is measured at each address of a host, and the worst of them
+	// is exported unless the module says per_address.
+	Endpoint bool
+	// any: where several measurements make one series, the greatest stands for
+	// them, not the least.
+	any bool
+}
+
+// The names of the series, as public as the series themselves.
+const (
+	probeSuccess          = "probe_success"
+	probeDuration         = "probe_duration_seconds"
+	probeTimeout          = "probe_timeout_seconds"
+	probeComplete         = "dane_probe_complete"
+	phaseDuration         = "dane_probe_phase_duration_seconds"
+	outcome               = "dane_outcome"
+	hostOutcome           = "dane_host_outcome"
+	endpoints             = "dane_endpoints"
+	finding               = "dane_finding"
+	findings              = "dane_findings"
+	authenticatedUntil    = "dane_authenticated_until_timestamp_seconds"
+	dnssecValid           = "dane_dnssec_valid"
+	dnssecStatus          = "dane_dnssec_status"
+	signatureExpiry       = "dane_dnssec_signature_expiry_timestamp_seconds"
+	signatureInception    = "dane_dnssec_signature_inception_timestamp_seconds"
+	tlsaRecords           = "dane_tlsa_records"
+	tlsaTTL               = "dane_tlsa_ttl_seconds"
+	tlsaMatch             = "dane_tlsa_match"
+	tlsaRecordMatch       = "dane_tlsa_record_match"
+	certificateNotAfter   = "dane_certificate_not_after_timestamp_seconds"
+	certificateChainUntil = "dane_certificate_chain_not_after_timestamp_seconds"
+	certificateInfo       = "dane_certificate_info"
+	certificateNameMatch  = "dane_certificate_name_match"
+	pkixValid             = "dane_pkix_valid"
+	endpointUp            = "dane_endpoint_up"
+	startTLSOffered       = "dane_starttls_offered"
+	tlsInfo               = "dane_tls_info"
+	mxPreference          = "dane_mx_preference"
+	truncated             = "dane_truncated"
+)
+
+// AllSeries lists every series that a probe may return, in the order in which
+// they are read best.
+func AllSeries() []Series {
+	labels := func(names ...string) []string { return names }
+	return []Series{
+		{Name: probeSuccess,
+			Help: "Whether every endpoint that counts meets what the module requires."},
+		{Name: probeDuration,
+			Help: "How long the probe took, in seconds."},
+		{Name: probeTimeout,
+			Help: "How long the probe was allowed to take, in seconds."},
+		{Name: probeComplete,
+			Help: "Whether everything was measured; 0: the deadline cut something short."},
+		{Name: phaseDuration, Labels: labels("phase"),
+			Help: "Seconds from the first start to the last end of one kind of work."},
+		{Name: outcome, Labels: labels("outcome"),
+			Help: "What a DANE client ends up with; 1 at the outcome of the target."},
+		{Name: hostOutcome, Labels: labels("host", "port", "outcome"),
+			Help: "What a DANE client ends up with at one service; 1 at its outcome."},
+		{Name: endpoints, Labels: labels("host", "port", "outcome"),
+			Help: "How many endpoints of a service came out so."},
+		{Name: finding, Labels: labels("reason", "host", "port", "address"), any: true,
+			Help: "1 for each finding while it holds; labels that do not apply are empty."},
+		{Name: findings,
+			Help: "How many findings there are."},
+		{Name: authenticatedUntil, Labels: labels("host", "port"),
+			Help: "When today's authentication ends if no certificate changes, in Unix seconds; only dates that count."},
+		{Name: dnssecValid, Labels: labels("lookup", "name", "host"),
+			Help: "Whether the answer to a look-up is secure."},
+		{Name: dnssecStatus, Labels: labels("lookup", "name", "host", "status"),
+			Help: "The DNSSEC status of a look-up; 1 at the present one."},
+		{Name: signatureExpiry, Labels: labels("lookup", "name", "host", "scope"),
+			Help: "When the first signature expires, in Unix seconds; of the answer and its zone's keys, or of all above."},
+		{Name: signatureInception, Labels: labels("lookup", "name", "host", "scope"), any: true,
+			Help: "When the last signature became valid, in Unix seconds; of the answer and its zone's keys, or of all above."},
+		{Name: tlsaRecords, Labels: labels("host", "port", "usable"),
+			Help: "How many TLSA records a client of this policy can use, cannot use, or passes over for a stronger digest."},
+		{Name: tlsaTTL, Labels: labels("host", "port"),
+			Help: "How long the TLSA records may be kept, in seconds."},
+		{Name: tlsaMatch, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether what is served authenticates by the TLSA records."},
+		{Name: tlsaRecordMatch, Labels: labels("host", "port", "usage", "selector", "matching_type", "data"), any: true,
+			Help: "Whether a TLSA record matches what some endpoint serves."},
+		{Name: certificateNotAfter, Labels: labels("host", "port"), Endpoint: true,
+			Help: "When the server's own certificate ends, in Unix seconds."},
+		{Name: certificateChainUntil, Labels: labels("host", "port"), Endpoint: true,
+			Help: "When the first of all certificates that the server sends ends, in Unix seconds."},
+		{Name: certificateInfo, Labels: labels("host", "port", "subject", "issuer", "serial", "fingerprint_sha256", "spki_sha256"), Endpoint: true,
+			Help: "The server's own certificate."},
+		{Name: certificateNameMatch, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether the server's certificate is for one of the names expected, whatever DANE says."},
+		{Name: pkixValid, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether the Web PKI accepts the server's certificates, whatever DANE says."},
+		{Name: endpointUp, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether a TCP connection could be made."},
+		{Name: startTLSOffered, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether the server offers STARTTLS."},
+		{Name: tlsInfo, Labels: labels("host", "port", "version", "cipher"), Endpoint: true,
+			Help: "What was negotiated in the TLS handshake."},
+		{Name: mxPreference, Labels: labels("host"),
+			Help: "The preference of a mail host; the lowest is tried first."},
+		{Name: truncated, Labels: labels("what"),
+			Help: "Whether there was more than is exported: TLSA records of a service, hosts, or addresses of a host."},
+	}
+}

@@ -1,0 +1,90 @@
+// Package command is the program as its user sees it: commands, flags, signals
+// and exit codes. Each command has a file; what they share is how a Prober is
+// made of a configuration and of the surroundings that it works in.
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+
+	"dane_exporter/internal/config"
+)
+
+// Exit codes; check's are those of monitoring plugins.
+const (
+	exitOK       = 0
+	exitError    = 1 // what was asked for could not be done
+	exitCritical = 2 // check: the target does not meet what its module requires
+	exitUnknown  = 3 // check: that could not be found out
+)
+
+// session is one run of the program.
+type session struct {
+	example        []byte // the default configuration
+	stdout, stderr io.Writer
+	logging        promslog.Config
+}
+
+// command does what one command line asks for, and returns the exit code.
+type command func(context.Context) int
+
+// Run does what args say and returns the exit code. It ends early, and in good
+// order, on SIGINT and SIGTERM. example is the default configuration.
+func Run(args []string, example []byte, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	s := &session{example: example, stdout: stdout, stderr: stderr}
+	return s.run(ctx, args)
+}
+
+func (s *session) run(ctx context.Context, args []string) int {
+	answered := false // by the parser itself: --help, --version
+	app := kingpin.New("dane_exporter", "Says what a DANE client would do with a mail domain or TLS service, and why it would refuse.").
+		Version(version.Print("dane_exporter")).
+		UsageWriter(s.stdout).
+		ErrorWriter(s.stderr).
+		Terminate(func(int) { answered = true })
+	app.HelpFlag.Short('h')
+	promslogflag.AddFlags(app, &s.logging)
+	s.logging.Writer = s.stderr
+
+	commands := make(map[string]command)
+	s.addServe(app, commands)
+	s.addCheck(app, commands)
+
+	chosen, err := app.Parse(args)
+	switch {
+	case answered:
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(s.stderr, "dane_exporter: %v; --help tells what there is\n", err)
+		return exitUnknown
+	}
+	return commands[chosen](ctx)
+}
+
+func (s *session) logger() *slog.Logger { return promslog.New(&s.logging) }
+
+// load reads the configuration file at path, or the defaults where path is empty.
+func (s *session) load(path string) (*config.Config, error) {
+	defaults, err := config.Defaults(s.example)
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(path, defaults)
+}
+
+// complain tells of an error, one line for each of several.
+func (s *session) complain(err error) {
+	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(err.Error(), "\n", "\ndane_exporter: "))
+}

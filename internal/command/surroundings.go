@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"dane_exporter/internal/config"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/dnssec/transport"
+)
+
+// surroundings are where probes take place.
+type surroundings interface {
+	// adapt returns the configuration as it is in force here.
+	adapt(*config.Config) *config.Config
+	// world is reached by these settings. observe is told of each DNS query.
+	world(settings config.Resolver, observe func(transport.Event)) (probe.World, error)
+}
+
+// newProber makes the prober that obeys a configuration, in its surroundings.
+// The error says what of the outside world is not as the configuration has it.
+func newProber(c *config.Config, where surroundings, observe func(transport.Event)) (*probe.Prober, error) {
+	world, err := where.world(c.Resolver, observe)
+	if err != nil {
+		return nil, err
+	}
+	return proberOf(c, world), nil
+}
+
+func proberOf(c *config.Config, world probe.World) *probe.Prober {
+	retries := time.Duration(c.Resolver.Attempts * len(world.DNS.Servers()))
+	return probe.New(world, probe.Settings{
+		DNS: dnssec.Options{
+			SHA1:               c.Resolver.SHA1,
+			NSEC3MaxIterations: c.Resolver.NSEC3MaxIterations,
+			QueryTimeout:       c.Resolver.Timeout * retries,
+		},
+		Access: c.Access,
+	})
+}
+
+// internet is the world outside this machine.
+type internet struct{}
+
+func (internet) adapt(c *config.Config) *config.Config { return c }
+
+func (internet) world(settings config.Resolver, observe func(transport.Event)) (probe.World, error) {
+	servers, err := transport.New(settings.Servers, transport.Options{
+		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
+	})
+	if err != nil {
+		return probe.World{}, fmt.Errorf("reach the resolvers: %w", err)
+	}
+	anchors, err := anchors(settings.TrustAnchors)
+	if err != nil {
+		return probe.World{}, err
+	}
+	return probe.World{
+		Now:      time.Now,
+		Dial:     dial,
+		DNS:      servers,
+		Anchors:  anchors,
+		Roots:    systemRoots(),
+		Hostname: hostname(),
+	}, nil
+}
+
+func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+}
+
+// anchors reads the trust anchors that the configuration names.
+func anchors(named string) ([]dnssec.Anchor, error) {
+	if named == config.BuiltinAnchors {
+		return dnssec.BuiltinAnchors(), nil
+	}
+	file, err := os.Open(named)
+	if err != nil {
+		return nil, fmt.Errorf("read resolver.trust_anchors: %w", err)
+	}
+	defer file.Close()
+	anchors, err := dnssec.ParseAnchors(file)
+	if err != nil {
+		return nil, fmt.Errorf("read resolver.trust_anchors: %s: %w", named, err)
+	}
+	return anchors, nil
+}
+
+// systemRoots are the certificate authorities that this machine trusts; nil
+// where it knows of none, as containers built from nothing do: what needs them
+// is then not measured.
+func systemRoots() *x509.CertPool {
+	roots, err := x509.SystemCertPool()
+	if err != nil || roots.Equal(x509.NewCertPool()) {
+		return nil
+	}
+	return roots
+}
+
+// hostname is this machine's name if it can stand in EHLO: fully qualified.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || !strings.Contains(name, ".") {
+		return ""
+	}
+	return name
+}

@@ -1,0 +1,142 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+
+	"dane_exporter/collector"
+	"dane_exporter/internal/config"
+	"dane_exporter/internal/report"
+	"dane_exporter/probe"
+)
+
+// probe makes one probe, and answers with its metrics or, with debug=true, with
+// the whole story. A probe that fails is an answer too: 200 and probe_success 0.
+func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+	current := s.current.Load()
+	if current == nil {
+		notReady(w)
+		return
+	}
+	ask, err := readQuestion(r.URL.RawQuery, current.config.Modules)
+	if err != nil {
+		if errors.Is(err, errUnknownModule) {
+			s.Exporter.UnknownModule()
+		}
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	allowed, err := budget(ask.module.Timeout, r.Header.Get(scrapeTimeoutHeader), s.TimeoutOffset)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), allowed)
+	defer cancel()
+
+	if rejected := s.limiter.take(ctx, current.config.Limits.QueueWait); rejected != "" {
+		s.Exporter.Rejected(rejected)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, fmt.Sprintf("too many probes at the same time: limits.probes allows %d", current.config.Limits.Probes), http.StatusServiceUnavailable)
+		return
+	}
+	found := s.run(ctx, current.prober, ask)
+	if ask.debug {
+		s.story(w, found)
+		return
+	}
+	families := func() ([]*dto.MetricFamily, error) { return collector.Families(found), nil }
+	promhttp.HandlerFor(prometheus.GathererFunc(families), promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
+}
+
+// run makes the probe in the place that was taken for it.
+func (s *Server) run(ctx context.Context, prober Prober, ask question) *probe.Report {
+	defer s.limiter.leave()
+	defer s.Exporter.Started()()
+	found := prober.Probe(ctx, ask.target, ask.module)
+	s.Exporter.Observe(found)
+	s.history.add(found)
+	s.log(ctx, found)
+	return found
+}
+
+func (s *Server) log(ctx context.Context, found *probe.Report) {
+	reasons := make([]string, 0, len(found.Verdict.Findings))
+	for _, finding := range found.Verdict.Findings {
+		if !slices.Contains(reasons, string(finding.Reason)) {
+			reasons = append(reasons, string(finding.Reason))
+		}
+	}
+	s.Logger.Log(ctx, s.ProbeLevel, "Probed", "target", found.Target.Asked, "module", found.Module.Name,
+		"outcome", found.Verdict.Outcome, "success", found.Verdict.Success, "duration", found.Duration, "findings", reasons)
+}
+
+// story writes the report for people.
+func (s *Server) story(w http.ResponseWriter, found *probe.Report) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := report.Text(w, found); err != nil {
+		s.Logger.Debug("A report was not read to its end", "err", err)
+	}
+}
+
+// question is what a request to /probe asks.
+type question struct {
+	target probe.Target
+	module probe.Module
+	debug  bool
+}
+
+var errUnknownModule = errors.New("unknown module")
+
+// readQuestion reads the parameters of /probe. The error is one line that says
+// what form is wanted; it wraps errUnknownModule where that is the matter.
+func readQuestion(query string, modules map[string]probe.Module) (question, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return question{}, errors.New("the query cannot be read: want /probe?target=example.org&module=" + config.DefaultModule)
+	}
+	for key, given := range values {
+		switch {
+		case !slices.Contains([]string{"target", "module", "hostname", "debug"}, key):
+			return question{}, fmt.Errorf("unknown parameter %.40q: there are target, module, hostname and debug", key)
+		case len(given) > 1:
+			return question{}, fmt.Errorf("the parameter %s is given %d times: want it once", key, len(given))
+		}
+	}
+	if !values.Has("target") {
+		return question{}, errors.New("no target: want /probe?target=example.org&module=" + config.DefaultModule)
+	}
+	return answerable(values, modules)
+}
+
+// answerable makes a question of parameters that each stand once.
+func answerable(values url.Values, modules map[string]probe.Module) (question, error) {
+	name := values.Get("module")
+	if !values.Has("module") {
+		name = config.DefaultModule
+	}
+	module, ok := modules[name]
+	if !ok {
+		return question{}, fmt.Errorf("%w %.80q: /config lists those that there are", errUnknownModule, name)
+	}
+	target, err := probe.ParseTarget(values.Get("target"), values.Get("hostname"), module)
+	if err != nil {
+		return question{}, err
+	}
+	debug := false
+	if values.Has("debug") {
+		if debug, err = strconv.ParseBool(values.Get("debug")); err != nil {
+			return question{}, fmt.Errorf("debug is %.40q: want true or false", values.Get("debug"))
+		}
+	}
+	return question{target, module, debug}, nil
+}
