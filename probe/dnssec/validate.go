@@ -293,9 +293,12 @@ func (v *validation) unlessInsecure(name string, rrtype uint16, what string, err
 		name = parentOf(name)
 	}
 	z, walked := v.apex(name)
-	switch {
-	case walked != nil && (isBogus(walked) == nil || err == errUnsigned):
+	switch f := isBogus(walked); {
+	case walked != nil && f == nil:
 		return step{}, walked
+	case f != nil && err == errUnsigned:
+		why := fmt.Sprintf("%s carries no signature, and nothing proves that it needs none: %s", what, f.why)
+		return step{}, &fault{status: Bogus, why: why, above: f.above, failed: f.failed}
 	case walked == nil && !z.secure():
 		return insecureStep(z, 0), nil
 	case err == errUnsigned:
