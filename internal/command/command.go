@@ -61,6 +61,7 @@ func (s *session) run(ctx context.Context, args []string) int {
 	commands := make(map[string]command)
 	s.addServe(app, commands)
 	s.addCheck(app, commands)
+	s.addLab(app, commands)
 
 	chosen, err := app.Parse(args)
 	switch {
