@@ -21,6 +21,7 @@ func TestMatch(t *testing.T) {
 	direct := issue(t, root, "direct", host(mx))
 
 	self := issue(t, nil, "self", host("elsewhere.example"))
+	ownName := issue(t, nil, "own name", host(mx))
 	oldSelf := issue(t, nil, "old", until(now.Add(-day)))
 
 	oldLeaf := issue(t, sub, "old leaf", all(host(mx), until(now.Add(-time.Second))))
@@ -127,6 +128,10 @@ func TestMatch(t *testing.T) {
 			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(direct), matches: true, depth: -1, until: subEnds},
 		{name: "a bare key that signed nothing here",
 			record: record(t, other, DANETA, SPKI, Full), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch},
+		{name: "a bare key that signed its own certificate, the leaf: OpenSSL takes it too",
+			record: record(t, ownName, DANETA, SPKI, Full), chain: chainOf(ownName), matches: true, depth: -1, until: subEnds},
+		{name: "a bare key has no dates: its certificate, not sent, may have expired",
+			record: record(t, oldRoot, DANETA, SPKI, Full), chain: chainOf(underOld), matches: true, depth: -1, until: subEnds},
 		{name: "a bare key does not excuse dates",
 			record: record(t, sub, DANETA, SPKI, Full), chain: chainOf(oldLeaf), matches: true, depth: -1, failure: Expired},
 		{name: "an expired leaf",
