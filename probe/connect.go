@@ -62,7 +62,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	if err != nil {
 		return err
 	}
-	endpoint.StartTLS = timed(func() { endpoint.Transcript, err = protocol.Start(ctx, conn) })
+	endpoint.StartTLS = timed(func() { endpoint.Dialogue, err = protocol.Start(ctx, conn) })
 	if err != nil {
 		if ctx.Err() == nil {
 			protocol.Goodbye(conn)

@@ -281,14 +281,12 @@ func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) Endp
 
 // withoutHandshake judges an endpoint that got no TLS, by its own fault.
 func (j *judgement) withoutHandshake(e *Endpoint, reason Reason, demand demand) Outcome {
-	refusesTLS := reason == StartTLSNotOffered || reason == StartTLSRejected
-	failsTLS := e.Reached == StageStartTLS
 	switch {
-	case !refusesTLS && !failsTLS:
-		return Unreachable
+	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
+		return Unreachable // it was never about TLS
 	case demand != demandNothing:
 		return Refused
-	case failsTLS && j.rules.Policy == Client:
+	case e.Reached == StageStartTLS && j.rules.Policy == Client:
 		return Unreachable // a client has no other way in
 	default:
 		return Opportunistic // a relay goes on in the clear

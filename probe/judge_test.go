@@ -117,6 +117,12 @@ func shaken(chain *tlsa.Chain) Endpoint { return Endpoint{Reached: StageTLS, Cha
 
 func stuck(reached Stage, err error) Endpoint { return Endpoint{Reached: reached, Err: err} }
 
+// offered is an endpoint that got stuck after it had offered TLS.
+func offered(e Endpoint) Endpoint {
+	e.Dialogue.Offered = true
+	return e
+}
+
 func TestJudgeMailServers(t *testing.T) {
 	const domain, name = "example.org", "mx.example.org"
 	chain := served(t)
@@ -125,11 +131,11 @@ func TestJudgeMailServers(t *testing.T) {
 	wrong := fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key")))
 	pkix := fmt.Sprintf("1 1 1 %x", digest)
 	noSTARTTLS := stuck(StageConnect, fmt.Errorf("speaking smtp: %w", starttls.ErrNotOffered))
-	refusing := stuck(StageConnect, &starttls.Rejected{Step: "STARTTLS", Reply: starttls.Reply{Code: 454}})
+	refusing := offered(stuck(StageConnect, &starttls.Rejected{Step: "STARTTLS", Reply: starttls.Reply{Code: 454}}))
 	turnedAway := stuck(StageConnect, &starttls.Rejected{Step: "greeting", Reply: starttls.Reply{Code: 554}})
 	closed := stuck(StageNone, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 	silent := stuck(StageConnect, os.ErrDeadlineExceeded)
-	alerted := stuck(StageStartTLS, errors.New("remote error: tls: handshake failure"))
+	alerted := offered(stuck(StageStartTLS, errors.New("remote error: tls: handshake failure")))
 
 	one := func(a *dnssec.Answer, lookup TLSALookup, endpoints ...Endpoint) []Host {
 		return []Host{host(10, a, Service{TLSA: []TLSALookup{lookup}, Endpoints: endpoints})}
@@ -177,6 +183,12 @@ func TestJudgeMailServers(t *testing.T) {
 		{"handshake fails", "after STARTTLS there is no way back",
 			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), alerted)},
 			Refused, false, false, []Reason{TLSHandshakeFailed}},
+		{"words in the clear after STARTTLS", "an injection, or a broken server: TLS was promised",
+			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(stuck(StageConnect, &starttls.ProtocolError{})))},
+			Refused, false, false, []Reason{ProtocolError}},
+		{"stalled after STARTTLS", "the server had its time, and offered what it does not give",
+			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(silent))},
+			Refused, false, false, []Reason{Timeout}},
 		{"nobody listens", "every client fails, DANE or not",
 			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), closed)},
 			Unreachable, false, false, []Reason{ConnectFailed}},
@@ -308,7 +320,7 @@ func TestJudgeClients(t *testing.T) {
 	const name = "www.example.org"
 	chain := served(t)
 	digest := sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)
-	alerted := stuck(StageStartTLS, errors.New("remote error: tls: handshake failure"))
+	alerted := offered(stuck(StageStartTLS, errors.New("remote error: tls: handshake failure")))
 	for _, story := range []struct {
 		name     string
 		lookup   TLSALookup

@@ -67,7 +67,7 @@ type Endpoint struct {
 	Err        error // why it got no further; nil where Reached is StageTLS
 	Hurried    bool  // our deadline came before the endpoint had had a fair time
 	Skipped    bool  // not tried, and nobody's fault: no IPv6 here
-	Transcript starttls.Transcript
+	Dialogue   starttls.Dialogue
 	SNI        string
 	TLSVersion uint16 // as crypto/tls numbers them
 	Cipher     uint16

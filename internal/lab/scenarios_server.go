@@ -33,6 +33,12 @@ func serverScenarios() []Scenario {
 			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), BreakTLS: true}, true) },
 		},
 		{
+			Name:   "plaintext-injected",
+			Story:  "Behind the reply to STARTTLS comes more in the clear, as if an attacker had put it there.",
+			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"protocol_error"},
+			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), Inject: "\r\n250 OK"}, true) },
+		},
+		{
 			Name:   "client-rejected",
 			Story:  "The mail server turns us away with its greeting.",
 			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"client_rejected"},

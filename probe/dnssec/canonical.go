@@ -76,7 +76,8 @@ func isWildcard(name string) bool { return len(name) >= 2 && name[:2] == "*." }
 // canonicalRDATA is the RDATA without compression, with the names in it in
 // lower case where the type demands it.
 func canonicalRDATA(rr dns.RR) ([]byte, error) {
-	rr = lowerNames(rr)
+	rr = dns.Copy(rr) // packing writes to its header, and others may hold it too
+	lowerNames(rr)
 	buffer := make([]byte, dns.Len(rr)+16)
 	end, err := dns.PackRR(rr, buffer, 0, nil, false)
 	if err != nil {
@@ -96,20 +97,13 @@ func canonicalRDATA(rr dns.RR) ([]byte, error) {
 	return buffer[start:end], nil
 }
 
-// lowerNames returns rr with the names in its RDATA in lower case, for the
-// types that RFC 4034 §6.2 lists; RFC 6840 §5.1 takes NSEC off that list.
-func lowerNames(rr dns.RR) dns.RR {
+// lowerNames puts the names in the RDATA of rr in lower case, for the types
+// that RFC 4034 §6.2 lists; RFC 6840 §5.1 takes NSEC off that list.
+func lowerNames(rr dns.RR) {
 	lower := func(names ...*string) {
 		for _, name := range names {
 			*name = fold(*name)
 		}
-	}
-	switch rr.(type) {
-	case *dns.NS, *dns.MD, *dns.MF, *dns.CNAME, *dns.SOA, *dns.MB, *dns.MG, *dns.MR, *dns.PTR, *dns.MINFO, *dns.MX, *dns.RP,
-		*dns.AFSDB, *dns.RT, *dns.SIG, *dns.RRSIG, *dns.PX, *dns.NAPTR, *dns.KX, *dns.SRV, *dns.DNAME:
-		rr = dns.Copy(rr)
-	default:
-		return rr
 	}
 	switch r := rr.(type) {
 	case *dns.NS:
@@ -155,5 +149,4 @@ func lowerNames(rr dns.RR) dns.RR {
 	case *dns.DNAME:
 		lower(&r.Target)
 	}
-	return rr
 }

@@ -17,14 +17,14 @@ type smtp struct{ ehlo string }
 //
 // A server that refuses EHLO has refused the client: an old one might still
 // take HELO, but extensions, STARTTLS among them, exist under EHLO alone.
-func (s smtp) Start(ctx context.Context, conn net.Conn) (Transcript, error) {
+func (s smtp) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
-	d := &dialogue{conn: conn, replies: replies{Reader: bufio.NewReaderSize(conn, maxLine)}}
+	d := &session{conn: conn, replies: replies{Reader: bufio.NewReaderSize(conn, maxLine)}}
 	err := d.startTLS(s.ehlo)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
 	}
-	return d.transcript, err
+	return Dialogue{Offered: d.offered, Transcript: d.transcript}, err
 }
 
 // expire makes every read and write on conn return at once.
@@ -35,26 +35,28 @@ func expire(conn net.Conn) { conn.SetDeadline(time.Unix(1, 0)) }
 func (smtp) Goodbye(conn net.Conn) {
 	const patience = time.Second
 	conn.SetDeadline(time.Now().Add(patience))
-	d := &dialogue{conn: conn, replies: replies{Reader: bufio.NewReaderSize(conn, maxLine)}}
+	d := &session{conn: conn, replies: replies{Reader: bufio.NewReaderSize(conn, maxLine)}}
 	if d.send("QUIT") == nil {
 		d.next("the reply to QUIT")
 	}
 }
 
-type dialogue struct {
-	conn io.Writer
+// session is a dialogue under way.
+type session struct {
+	conn    io.Writer
+	offered bool
 	replies
 }
 
-func (d *dialogue) startTLS(ehlo string) error {
+func (d *session) startTLS(ehlo string) error {
 	if _, err := d.expect("greeting", "the greeting"); err != nil {
 		return err
 	}
-	offered, err := d.ask("EHLO", "EHLO "+ehlo)
+	extensions, err := d.ask("EHLO", "EHLO "+ehlo)
 	if err != nil {
 		return err
 	}
-	if !offers(offered, "STARTTLS") {
+	if d.offered = offers(extensions, "STARTTLS"); !d.offered {
 		return ErrNotOffered
 	}
 	if _, err := d.ask("STARTTLS", "STARTTLS"); err != nil {
@@ -69,21 +71,21 @@ func (d *dialogue) startTLS(ehlo string) error {
 }
 
 // ask sends a command and expects a positive reply.
-func (d *dialogue) ask(step, command string) (Reply, error) {
+func (d *session) ask(step, command string) (Reply, error) {
 	if err := d.send(command); err != nil {
 		return Reply{}, fmt.Errorf("send %s: %w", step, err)
 	}
 	return d.expect(step, "the reply to "+step)
 }
 
-func (d *dialogue) send(command string) error {
+func (d *session) send(command string) error {
 	d.transcript = append(d.transcript, Line{Sent: true, Text: command})
 	_, err := io.WriteString(d.conn, command+"\r\n")
 	return err
 }
 
 // expect reads a reply that should be positive.
-func (d *dialogue) expect(step, what string) (Reply, error) {
+func (d *session) expect(step, what string) (Reply, error) {
 	reply, err := d.next(what)
 	switch {
 	case err != nil:

@@ -37,15 +37,21 @@ import (
 type Protocol interface {
 	// Start leads conn to the point where the ClientHello is due. It honours
 	// ctx: when ctx ends, the dialogue does, and conn is of no further use.
-	// It sets no deadline of its own. The transcript is returned in any case.
+	// It sets no deadline of its own. How far it got is returned in any case.
 	//
 	// Errors: ErrNotOffered, *Rejected, *ProtocolError, or one of the
 	// connection's own (time-out, reset), wrapped.
-	Start(ctx context.Context, conn net.Conn) (Transcript, error)
+	Start(ctx context.Context, conn net.Conn) (Dialogue, error)
 	// Goodbye takes leave inside TLS, or in the clear where Start came no
 	// further. It returns within a second or two and leaves closing to the
 	// caller. Its errors interest nobody.
 	Goodbye(conn net.Conn)
+}
+
+// Dialogue is how it went.
+type Dialogue struct {
+	Offered    bool // the server offered TLS: whatever fails from here on is a failure of TLS
+	Transcript Transcript
 }
 
 // Settings are what a dialogue needs to know.

@@ -130,7 +130,7 @@ func TestSMTP(t *testing.T) {
 			if err != nil && !strings.Contains(err.Error(), story.says) {
 				t.Errorf("the error is %q, want it to say %q", err, story.says)
 			}
-			if story.server[0] != "" && len(transcript) == 0 {
+			if story.server[0] != "" && len(transcript.Transcript) == 0 {
 				t.Error("no transcript")
 			}
 		})
@@ -156,13 +156,13 @@ func TestTranscriptTellsTheDialogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Transcript{
+	want := Dialogue{Offered: true, Transcript: Transcript{
 		{Text: "220 mx.example.org ESMTP"},
 		{Sent: true, Text: "EHLO probe.example.net"},
 		{Text: "250-mx.example.org"}, {Text: "250-SIZE 1000"}, {Text: "250 STARTTLS"},
 		{Sent: true, Text: "STARTTLS"},
 		{Text: "220 go ahead"},
-	}
+	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -180,7 +180,7 @@ func TestTranscriptIsPrintable(t *testing.T) {
 		t.Fatal(err)
 	}
 	texts := append([]string{err.Error()}, rejected.Reply.Lines...)
-	for _, line := range transcript {
+	for _, line := range transcript.Transcript {
 		texts = append(texts, line.Text)
 	}
 	for _, text := range texts {
@@ -258,7 +258,7 @@ func TestTLSHasNoDialogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if transcript, err := p.Start(t.Context(), client); err != nil || len(transcript) != 0 {
+	if transcript, err := p.Start(t.Context(), client); err != nil || len(transcript.Transcript) != 0 {
 		t.Errorf("%v, %v", transcript, err)
 	}
 	p.Goodbye(client)

@@ -9,6 +9,8 @@ import (
 // nothing to say before it, and nothing to take leave from inside.
 type direct struct{}
 
-func (direct) Start(context.Context, net.Conn) (Transcript, error) { return nil, nil }
+func (direct) Start(context.Context, net.Conn) (Dialogue, error) {
+	return Dialogue{Offered: true}, nil
+}
 
 func (direct) Goodbye(net.Conn) {}

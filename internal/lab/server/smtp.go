@@ -18,7 +18,8 @@ type SMTP struct {
 	Greeting   string // instead of a 220; anything but 2xx and only QUIT is served
 	NoStartTLS bool   // EHLO does not offer it, and the command is unknown
 	Reject     string // the reply to STARTTLS, instead of a 220
-	BreakTLS   bool   // after the 220 to STARTTLS comes more SMTP
+	BreakTLS   bool   // answers the ClientHello with more SMTP
+	Inject     string // comes in the clear right behind the 220 to STARTTLS
 }
 
 // Serve implements Handler.
@@ -73,8 +74,9 @@ func (s SMTP) startTLS(d *dialogue, conn net.Conn) bool {
 		d.reply(s.Reject)
 		return false
 	}
-	d.reply("220 go ahead")
+	d.reply("220 go ahead" + s.Inject)
 	if s.BreakTLS {
+		conn.Read(make([]byte, 1)) // whatever it is, or the end
 		d.reply("421 " + s.Name + " lost its TLS")
 		return true
 	}

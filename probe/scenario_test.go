@@ -1,0 +1,79 @@
+package probe_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"dane_exporter/internal/lab"
+	"dane_exporter/probe"
+)
+
+// TestScenarios probes every domain of the lab and wants the outcome, the
+// success and the reasons that its story tells.
+func TestScenarios(t *testing.T) {
+	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+	world, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { world.Close() })
+	prober := probe.New(probe.World{
+		Now: now, Dial: world.Dial, DNS: world.DNS(), Anchors: world.Anchors(), Roots: world.Roots(),
+	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
+
+	for _, scenario := range lab.Scenarios() {
+		t.Run(scenario.Name, func(t *testing.T) {
+			t.Parallel()
+			module := modules()[scenario.Module]
+			if module.Name == "" {
+				t.Fatalf("no module %q", scenario.Module)
+			}
+			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
+				module.Timeout = 2 * time.Second // all of it is spent waiting
+			}
+			target, err := probe.ParseTarget(scenario.Target(), "", module)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report := prober.Probe(context.Background(), target, module)
+			verdict := report.Verdict
+			if string(verdict.Outcome) != scenario.Outcome || verdict.Success != scenario.Success {
+				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Story, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
+			}
+			var reasons []string
+			for _, finding := range verdict.Findings {
+				reasons = append(reasons, string(finding.Reason))
+			}
+			slices.Sort(reasons)
+			reasons = slices.Compact(reasons)
+			if want := slices.Sorted(slices.Values(scenario.Reasons)); !slices.Equal(reasons, want) {
+				t.Errorf("%s\nreasons %v, want %v", scenario.Story, reasons, want)
+			}
+			if t.Failed() {
+				for _, finding := range verdict.Findings {
+					t.Logf("%s %s %s: %s", finding.Reason, finding.Host, finding.Lookup, finding.Detail)
+				}
+			}
+		})
+	}
+}
+
+// modules are the built-in ones, as config.example.yml has them.
+func modules() map[string]probe.Module {
+	mail := probe.Module{Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Port: 25,
+		Timeout: 30 * time.Second, Require: probe.RequireDANE, IPProtocol: probe.IPAuto}
+	client := mail
+	client.Discover, client.Policy = probe.DiscoverNone, probe.Client
+	made := make(map[string]probe.Module)
+	add := func(name string, m probe.Module, protocol string, port uint16) {
+		m.Name, m.Protocol, m.Port = name, protocol, port
+		made[name] = m
+	}
+	add("smtp_mx", mail, "smtp", 25)
+	add("submission", client, "smtp", 587)
+	add("submissions", client, "tls", 465)
+	add("https", client, "tls", 443)
+	return made
+}
