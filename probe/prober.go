@@ -46,7 +46,7 @@ func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Repor
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 
-	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start)}
+	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
 	run := &run{Prober: p, target: target, module: module, fairTime: report.Deadline * 2 / 5}
 	run.gather(ctx, &report.Facts)
 	rules := Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}

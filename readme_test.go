@@ -1,0 +1,92 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dane_exporter/collector"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+)
+
+var update = flag.Bool("update", false, "write the tables into README.md")
+
+// TestReadmeTables holds the tables of README.md to those of the code.
+// go test -run TestReadmeTables . -update writes them anew.
+func TestReadmeTables(t *testing.T) {
+	content, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]string{"series": seriesTable(), "exporter": exporterTable(t), "reasons": reasonsTable()}
+	place := regexp.MustCompile(`(?s)(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)`)
+	seen := 0
+	written := place.ReplaceAllStringFunc(string(content), func(old string) string {
+		parts := place.FindStringSubmatch(old)
+		table, known := tables[parts[2]]
+		if !known {
+			t.Errorf("README.md has a table %q that the code does not have", parts[2])
+			return old
+		}
+		seen++
+		if parts[3] != table && !*update {
+			t.Errorf("the table of %s in README.md is not that of the code; want\n%s", parts[2], table)
+		}
+		return parts[1] + table + parts[4]
+	})
+	if seen != len(tables) {
+		t.Errorf("README.md has %d of %d tables", seen, len(tables))
+	}
+	if *update {
+		if err := os.WriteFile("README.md", []byte(written), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func seriesTable() string {
+	var b strings.Builder
+	b.WriteString("| series | labels | meaning |\n|---|---|---|\n")
+	for _, s := range collector.AllSeries() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, strings.Join(s.Labels, ", "), s.Help)
+	}
+	return b.String()
+}
+
+func exporterTable(t *testing.T) string {
+	registry := prometheus.NewPedanticRegistry()
+	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} })
+	descriptions := make(chan *prometheus.Desc)
+	go func() {
+		registry.Describe(descriptions)
+		close(descriptions)
+	}()
+	form := regexp.MustCompile(`fqName: "(dane_exporter_\w+)", help: "([^"]*)",.*? constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
+	var rows []string
+	for description := range descriptions {
+		if parts := form.FindStringSubmatch(description.String()); parts != nil {
+			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", parts[1], strings.ReplaceAll(parts[3], ",", ", "), parts[2]))
+		}
+	}
+	if len(rows) < 10 {
+		t.Fatalf("only %d series of the exporter itself were found", len(rows))
+	}
+	sort.Strings(rows)
+	return "| series | labels | meaning |\n|---|---|---|\n" + strings.Join(rows, "")
+}
+
+func reasonsTable() string {
+	var b strings.Builder
+	b.WriteString("| reason | effect | meaning | remedy |\n|---|---|---|---|\n")
+	for _, r := range probe.Reasons() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Reason, r.Effect, r.Meaning, r.Remedy)
+	}
+	return b.String()
+}
