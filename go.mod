@@ -37,3 +37,12 @@ require (
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+// Judge what real clients judge: small RSA keys and SHA-1 handshakes that
+// OpenSSL still takes, RSA keys as large as it takes, and negative serial numbers.
+godebug (
+	rsa1024min=0
+	tlsmaxrsasize=16384
+	tlssha1=1
+	x509negativeserial=1
+)
