@@ -240,14 +240,11 @@ func offered(s *service, facts *probe.Endpoint) probe.Measure {
 	if s.facts == nil || s.facts.Protocol == "tls" {
 		return probe.NotMeasured
 	}
-	var rejected *starttls.Rejected
 	switch {
-	case facts.Reached >= probe.StageStartTLS:
+	case facts.Dialogue.Offered:
 		return probe.Yes
 	case errors.Is(facts.Err, starttls.ErrNotOffered):
 		return probe.No
-	case errors.As(facts.Err, &rejected) && rejected.Step == "STARTTLS":
-		return probe.Yes
 	default:
 		return probe.NotMeasured
 	}

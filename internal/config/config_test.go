@@ -1,0 +1,335 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"dane_exporter/probe"
+)
+
+// defaults reads the example file that the program carries.
+func defaults(t *testing.T) *Config {
+	t.Helper()
+	c, err := Defaults(example(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func example(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../config.example.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestExampleNamesEverySetting walks the structs, so that no setting can be
+// added without its line in the example.
+func TestExampleNamesEverySetting(t *testing.T) {
+	var document map[string]any
+	if err := yaml.Unmarshal(example(t), &document); err != nil {
+		t.Fatal(err)
+	}
+	modules := document["modules"].(map[string]any)
+	checkKeys(t, "", reflect.TypeFor[Config](), document)
+	checkKeys(t, "modules."+DefaultModule, reflect.TypeFor[probe.Module](), modules[DefaultModule].(map[string]any))
+}
+
+// checkKeys compares the yaml names of a struct's fields with a mapping's keys.
+func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]any) {
+	t.Helper()
+	known := 0
+	for i := range of.NumField() {
+		field := of.Field(i)
+		key := field.Tag.Get("yaml")
+		if key == "-" {
+			continue
+		}
+		known++
+		value, ok := mapping[key]
+		if !ok {
+			t.Errorf("the example lacks %s.%s", path, key)
+			continue
+		}
+		if field.Type.Kind() == reflect.Struct {
+			nested, ok := value.(map[string]any)
+			if !ok {
+				t.Errorf("the example has no keys under %s.%s", path, key)
+				continue
+			}
+			checkKeys(t, path+"."+key, field.Type, nested)
+		}
+	}
+	if known != len(mapping) {
+		t.Errorf("%s has %d settings, the example %d keys", path, known, len(mapping))
+	}
+}
+
+// TestExampleExplainsEverySetting wants a comment above each key of the first
+// place that it stands in.
+func TestExampleExplainsEverySetting(t *testing.T) {
+	explained := make(map[string]bool)
+	previous := ""
+	for line := range strings.Lines(string(example(t))) {
+		line = strings.TrimSpace(line)
+		if key, _, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "#") && !explained[key] {
+			if !strings.HasPrefix(previous, "#") {
+				t.Errorf("the example does not explain %q", key)
+			}
+			explained[key] = true
+		}
+		previous = line
+	}
+	if len(explained) < 20 {
+		t.Errorf("only %d keys were found in the example", len(explained))
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c := defaults(t)
+	smtpMX := probe.Module{
+		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Port: 25,
+		Timeout: 30 * time.Second, Require: probe.RequireDANE, IPProtocol: probe.IPAuto,
+	}
+	with := func(name string, change func(*probe.Module)) probe.Module {
+		m := smtpMX
+		m.Name = name
+		change(&m)
+		return m
+	}
+	client := func(port uint16, protocol string) func(*probe.Module) {
+		return func(m *probe.Module) {
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, probe.Client, port, protocol
+		}
+	}
+	want := Config{
+		Resolver: Resolver{
+			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
+			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
+		},
+		Limits: Limits{Probes: 256, QueueWait: 2 * time.Second},
+		Access: probe.Access{Targets: []string{"*"}},
+		Modules: map[string]probe.Module{
+			"smtp_mx":              smtpMX,
+			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = probe.RequireIfPublished }),
+			"smtp":                 with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
+			"submission":           with("submission", client(587, "smtp")),
+			"submissions":          with("submissions", client(465, "tls")),
+			"https":                with("https", client(443, "tls")),
+		},
+	}
+	got := *c
+	if len(got.Access.AllowNetworks) != 0 {
+		t.Errorf("allow_networks: got %v, want none", got.Access.AllowNetworks)
+	}
+	got.Access.AllowNetworks = nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestFileOverDefaults(t *testing.T) {
+	c := load(t, `
+access: {allow_networks: [10.0.0.0/8, "fd00::/8"]}
+resolver:
+  servers: ["192.0.2.53:5353", tcp://192.0.2.54]
+modules:
+  mine: {port: 2525, smtp: {ehlo: probe.example.org}}
+  smtp: {timeout: 1m30s}
+  empty:
+`)
+	base := defaults(t)
+	if got := c.Resolver; got.Timeout != base.Resolver.Timeout || len(got.Servers) != 2 || got.Servers[1] != "tcp://192.0.2.54" {
+		t.Errorf("resolver: %+v", got)
+	}
+	if len(c.Access.AllowNetworks) != 2 || len(c.Access.Targets) != 1 {
+		t.Errorf("access: %+v", c.Access)
+	}
+	mine := base.Modules[DefaultModule]
+	mine.Name, mine.Port, mine.SMTP.EHLO = "mine", 2525, "probe.example.org"
+	if c.Modules["mine"] != mine {
+		t.Errorf("a module of one's own starts as %s: got %+v", DefaultModule, c.Modules["mine"])
+	}
+	smtp := base.Modules[DefaultModule]
+	smtp.Name, smtp.Timeout = "smtp", 90*time.Second
+	if c.Modules["smtp"] != smtp {
+		t.Errorf("a module replaces one of the same name whole: got %+v", c.Modules["smtp"])
+	}
+	if len(c.Modules) != len(base.Modules)+2 {
+		t.Errorf("%d modules", len(c.Modules))
+	}
+	if _, changed := base.Modules["mine"]; changed {
+		t.Error("the defaults were written to")
+	}
+}
+
+func TestNoFile(t *testing.T) {
+	base := defaults(t)
+	if c, err := Load("", base); err != nil || c != base {
+		t.Errorf("got %v, %v", c, err)
+	}
+	if c := load(t, ""); !reflect.DeepEqual(c, base) {
+		t.Errorf("an empty file is not the defaults: %+v", c)
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none.yml"), base); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAliases: anchors are YAML's own way to say a thing once.
+func TestAliases(t *testing.T) {
+	c := load(t, "modules:\n  a: &a {port: 26}\n  b: *a\n")
+	if c.Modules["b"].Port != 26 || c.Modules["b"].Name != "b" {
+		t.Errorf("got %+v", c.Modules["b"])
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       []string // each error, without the file's name
+	}{
+		{"an unknown key at the top", "resolvers: {}\n",
+			[]string{":1: resolvers: unknown key; allowed here: access, limits, modules, resolver"}},
+		{"an unknown key deep down", "modules:\n  m:\n    smtp:\n      helo: x\n",
+			[]string{":4: modules.m.smtp.helo: unknown key; allowed here: ehlo"}},
+		{"a key given twice", "limits:\n  probes: 1\n  probes: 2\n",
+			[]string{":3: limits.probes: given twice, first in line 2"}},
+		{"a module given twice", "modules:\n  m: {}\n  m: {}\n",
+			[]string{":3: modules.m: given twice, first in line 2"}},
+		{"a port too high", "modules: {m: {port: 65536}}\n",
+			[]string{`:1: modules.m.port: "65536" is not a whole number from 1 to 65535`}},
+		{"a number that is none", "limits: {probes: many}\n",
+			[]string{`:1: limits.probes: "many" is not a whole number from 1 to 100000`}},
+		{"an unknown protocol", "modules: {m: {protocol: imap}}\n",
+			[]string{`:1: modules.m.protocol: "imap" is none of: smtp, tls`}},
+		{"no time", "modules: {m: {timeout: 0s}}\n",
+			[]string{`:1: modules.m.timeout: "0s" is not a duration from 100ms to 5m, as 500ms, 2s or 1m30s`}},
+		{"a time without its unit", "resolver: {timeout: 2}\n",
+			[]string{`:1: resolver.timeout: "2" is not a duration from 10ms to 1m, as 500ms, 2s or 1m30s`}},
+		{"neither true nor false", "modules: {m: {per_address: yes please}}\n",
+			[]string{`:1: modules.m.per_address: "yes please" is neither true nor false`}},
+		{"a list where a mapping is wanted", "resolver: [system]\n",
+			[]string{":1: resolver: a list stands here; wanted keys and values"}},
+		{"a word where a list is wanted", "access: {targets: example.org}\n",
+			[]string{`:1: access.targets: "example.org" stands here; wanted a list of patterns, as "*.example.org", as [a, b]`}},
+		{"nothing where a word is wanted", "modules:\n  m:\n    policy:\n",
+			[]string{":3: modules.m.policy: nothing stands here; wanted one of: smtp-relay, client"}},
+		{"a pattern that is not finished", "access:\n  targets:\n    - ok.example\n    - \"[a-\"\n",
+			[]string{`:4: access.targets[1]: pattern "[a-": a [ is not closed, or a \ stands at the end`}},
+		{"no network", "access: {allow_networks: [10.0.0.1]}\n",
+			[]string{`:1: access.allow_networks[0]: "10.0.0.1" is no network; wanted one such as 10.0.0.0/8 or fd00::/8`}},
+		{"a network with a host in it", "access: {allow_networks: [10.0.0.1/8]}\n",
+			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
+		{"a resolver by name", "resolver: {servers: [dns.example]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "dns.example": want "system" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
+		{"no resolver", "resolver: {servers: []}\n",
+			[]string{`:1: resolver.servers: an empty list; wanted resolvers: "system", or addresses`}},
+		{"no trust anchors", `resolver: {trust_anchors: ""}` + "\n",
+			[]string{`:1: resolver.trust_anchors: "": empty; wanted "builtin", or the path of a file`}},
+		{"a second command in EHLO", `modules: {m: {smtp: {ehlo: "a\r\nMAIL"}}}` + "\n",
+			[]string{`:1: modules.m.smtp.ehlo: "a\r\nMAIL": characters that cannot stand in EHLO; wanted a host name, an address literal as "[192.0.2.1]", or ""`}},
+		{"a module's name", "modules: {\"a b\": {}}\n",
+			[]string{":1: modules.a b: no name for a module; allowed: 1 to 64 of a to z, 0 to 9, _ and -"}},
+		{"not YAML", "resolver:\n  a: b: c\n",
+			[]string{":2: not YAML: mapping values are not allowed in this context"}},
+		{"two documents", "{}\n---\n{}\n",
+			[]string{":2: a second document; a configuration file has one"}},
+		{"several at once", "limits: {probes: 0}\nmodule: {}\n",
+			[]string{`:1: limits.probes: "0" is not a whole number from 1 to 100000`,
+				":2: module: unknown key; allowed here: access, limits, modules, resolver"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, test.text)
+			_, err := Load(path, defaults(t))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			want := path + strings.Join(test.want, "\n"+path)
+			if err.Error() != want {
+				t.Errorf("got\n%s\nwant\n%s", err, want)
+			}
+			var mistake *Error
+			if !errors.As(err, &mistake) || mistake.File != path || mistake.Line == 0 {
+				t.Errorf("no *Error with file and line: %#v", mistake)
+			}
+		})
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	path := write(t, strings.Repeat("#", maxFileSize+1))
+	if _, err := Load(path, defaults(t)); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestMistakesAreBounded: a file of another kind must not fill the log.
+func TestMistakesAreBounded(t *testing.T) {
+	path := write(t, strings.Repeat("? \n", 10)+strings.Repeat("- x\n", 100))
+	_, err := Load(path, defaults(t))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	var many strings.Builder
+	for i := range 100 {
+		many.WriteString(strings.Repeat("k", i+1) + ": 1\n")
+	}
+	_, err = Load(write(t, many.String()), defaults(t))
+	if got := strings.Count(err.Error(), "\n") + 1; got != maxErrors {
+		t.Errorf("%d errors, want %d", got, maxErrors)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("modules: {a: &a {port: 1}, b: *a}"))
+	f.Add([]byte("a: *a"))
+	f.Add([]byte("? [a]\n: b"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := parse("fuzz.yml", text, Config{})
+		if (c == nil) == (err == nil) {
+			t.Errorf("got %v, %v", c, err)
+		}
+	})
+}
+
+// TestMarshalAndBack: what /config shows is a configuration file.
+func TestMarshalAndBack(t *testing.T) {
+	c := load(t, "access: {allow_networks: [10.0.0.0/8]}\nmodules: {m: {timeout: 90s}}\n")
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := load(t, string(text)); !reflect.DeepEqual(again, c) {
+		t.Errorf("got  %+v\nwant %+v", again, c)
+	}
+}
+
+func load(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Load(write(t, text), defaults(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dane.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

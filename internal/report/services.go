@@ -1,0 +1,172 @@
+package report
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/tlsa"
+)
+
+func (p *page) services(r *probe.Report) {
+	for i := range r.Verdict.Services {
+		service := &r.Verdict.Services[i]
+		preference := ""
+		if r.Facts.MX != nil && r.Facts.MX.Found() {
+			preference = fmt.Sprintf(", preference %d", service.Preference)
+		}
+		p.heading(fmt.Sprintf("%s port %d%s: %s", service.Host, service.Port, preference, service.Outcome))
+		p.records(service)
+		for j := range service.Endpoints {
+			p.endpoint(&service.Endpoints[j], r.Verdict.At)
+		}
+	}
+}
+
+func (p *page) records(s *probe.ServiceVerdict) {
+	if s.Base == "" {
+		p.line(2, "no secure TLSA records apply")
+	} else {
+		p.line(2, "TLSA base domain %s", s.Base)
+	}
+	if len(s.Names) > 0 {
+		p.line(2, "names expected in the certificate: %s", strings.Join(s.Names, ", "))
+	}
+	for _, record := range s.Records {
+		p.line(2, "%s", recordText(record.Record))
+		p.line(4, "%s", standing(record))
+	}
+	if !s.Until.IsZero() {
+		p.line(2, "authenticated until %s, if no certificate changes", moment(s.Until))
+	}
+}
+
+// standing says what a client makes of a record before it sees a certificate.
+func standing(r probe.RecordVerdict) string {
+	word := map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[r.Standing]
+	if r.Why == "" || r.Why == word {
+		return word
+	}
+	return word + ": " + r.Why
+}
+
+// recordText is a record as zone files have it, its data cut where it is long.
+func recordText(r tlsa.Record) string {
+	const most = 64 // bytes; more than any digest has is a whole certificate or rubbish
+	if len(r.Data) <= most {
+		return "TLSA " + r.String()
+	}
+	size := len(r.Data)
+	r.Data = r.Data[:32]
+	return fmt.Sprintf("TLSA %s… (%d bytes)", r, size)
+}
+
+func (p *page) endpoint(v *probe.EndpointVerdict, at time.Time) {
+	p.blank()
+	if v.Skipped {
+		p.line(2, "%s: skipped: %v", v.Address, v.Facts.Err)
+		return
+	}
+	p.line(2, "%s: %s", v.Address, v.Outcome)
+	for _, line := range v.Facts.Dialogue.Transcript {
+		speaker := "server"
+		if line.Sent {
+			speaker = "client"
+		}
+		p.line(4, "%s: %s", speaker, line.Text)
+	}
+	if v.Facts.Reached == probe.StageTLS {
+		p.line(4, "%s, %s, SNI %s", tls.VersionName(v.Facts.TLSVersion), tls.CipherSuiteName(v.Facts.Cipher), v.Facts.SNI)
+	}
+	if v.Facts.Err != nil {
+		p.line(4, "ended: %v", v.Facts.Err)
+	}
+	p.chain(v.Facts, at)
+	p.matches(v)
+}
+
+// chain shows the certificates as they were sent.
+func (p *page) chain(e *probe.Endpoint, at time.Time) {
+	if e.Chain == nil {
+		for depth, der := range e.Raw {
+			p.line(4, "certificate %d: not parsed, %d bytes, SHA-256 %x", depth, len(der), sha256.Sum256(der))
+		}
+		return
+	}
+	for depth, certificate := range e.Chain.Certificates {
+		p.certificate(depth, certificate, at)
+	}
+}
+
+func (p *page) certificate(depth int, c *x509.Certificate, at time.Time) {
+	p.line(4, "certificate %d: %s", depth, orNone(c.Subject.String()))
+	p.line(8, "issuer %s", orNone(c.Issuer.String()))
+	if names := namesIn(c); len(names) > 0 {
+		p.line(8, "names %s", strings.Join(names, ", "))
+	}
+	p.line(8, "valid from %s to %s%s", moment(c.NotBefore), moment(c.NotAfter), outOfDate(c, at))
+	p.line(8, "serial %x", c.SerialNumber)
+	p.line(8, "SHA-256 %x", sha256.Sum256(c.Raw))
+	p.line(8, "SPKI SHA-256 %x", sha256.Sum256(c.RawSubjectPublicKeyInfo))
+}
+
+func namesIn(c *x509.Certificate) []string {
+	names := append([]string{}, c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+// outOfDate says whether at lies outside of a certificate's dates.
+func outOfDate(c *x509.Certificate, at time.Time) string {
+	switch {
+	case at.After(c.NotAfter):
+		return " (expired)"
+	case at.Before(c.NotBefore):
+		return " (not yet valid)"
+	default:
+		return ""
+	}
+}
+
+// matches shows what became of each record at this endpoint, and what the
+// certificates are worth without DANE.
+func (p *page) matches(v *probe.EndpointVerdict) {
+	for _, match := range v.Matches {
+		result := "does not authenticate"
+		if match.Authenticates() {
+			result = "authenticates"
+		}
+		p.line(4, "%s", recordText(match.Record))
+		p.line(8, "%s: %s", result, match.Why)
+	}
+	if v.NameMatch != probe.NotMeasured {
+		p.line(4, "the certificate is for one of the names expected: %s", measure(v.NameMatch))
+	}
+	if v.PKIX != probe.NotMeasured {
+		why := ""
+		if v.PKIXWhy != "" {
+			why = ": " + v.PKIXWhy
+		}
+		p.line(4, "the Web PKI accepts it: %s%s", measure(v.PKIX), why)
+	}
+}
+
+func measure(m probe.Measure) string {
+	if m == probe.Yes {
+		return "yes"
+	}
+	return "no"
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "(empty)"
+	}
+	return name
+}
