@@ -29,6 +29,7 @@ type gathering struct {
 type arrival struct {
 	question question
 	reply    *reply
+	guessed  bool
 }
 
 // gather looks one question up. ctx is the look-up's own.
@@ -40,10 +41,10 @@ func (r *Resolver) gather(ctx context.Context, q question) Answer {
 	g.rules = rules{at: r.now(), anchors: r.anchors, options: r.options}
 	g.evidence = evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)}
 	g.pending, g.uncut = make(map[question]bool), make(map[string]uncut)
-	g.arrivals = make(chan arrival, r.limits.queries) // nobody who answers ever waits
+	g.arrivals = make(chan arrival, 2*r.limits.queries+2) // nobody who answers ever waits: guesses may be asked twice
 
 	g.recall(q.name)
-	g.send(ctx, q)
+	g.send(ctx, q, false)
 	g.guess(ctx, q.name)
 	for needed := []question{q}; ; {
 		if !g.receive(ctx, needed) {
@@ -69,7 +70,7 @@ func (r *Resolver) gather(ctx context.Context, q question) Answer {
 			if g.ledger.work.Queries >= r.limits.queries {
 				return g.exhausted()
 			}
-			g.send(ctx, next)
+			g.send(ctx, next, false)
 		}
 	}
 }
@@ -109,46 +110,60 @@ func (g *gathering) guess(ctx context.Context, name string) {
 			continue
 		}
 		if !anchored {
-			g.send(ctx, question{candidate, dns.TypeDS})
+			g.send(ctx, question{candidate, dns.TypeDS}, true)
 		}
-		g.send(ctx, question{candidate, dns.TypeDNSKEY})
+		g.send(ctx, question{candidate, dns.TypeDNSKEY}, true)
 	}
 }
 
 // send asks one question; its reply arrives on its own. The reply about the
 // target is asked for anew, those about the chain are shared with other look-ups.
-func (g *gathering) send(ctx context.Context, q question) {
+func (g *gathering) send(ctx context.Context, q question, guessed bool) {
 	if g.pending[q] {
 		return
 	}
 	g.pending[q] = true
 	g.ledger.work.Queries++
 	go func() {
+		a := arrival{question: q, guessed: guessed}
 		defer func() {
 			if problem := recover(); problem != nil {
-				g.arrivals <- arrival{q, &reply{err: fmt.Errorf("internal error: %v", problem)}}
+				a.reply = &reply{err: fmt.Errorf("internal error: %v", problem)}
 			}
+			g.arrivals <- a
 		}()
-		ask := func(ctx context.Context) *reply { return g.exchange(ctx, q) }
-		if q.qtype != dns.TypeDS && q.qtype != dns.TypeDNSKEY {
-			limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
-			defer cancel()
-			g.arrivals <- arrival{q, ask(limited)}
+		if q.qtype == dns.TypeDS || q.qtype == dns.TypeDNSKEY {
+			a.reply = g.shared(ctx, q)
 			return
 		}
-		r, err := g.queries.do(ctx, q, g.options.QueryTimeout, ask)
-		if err != nil {
-			r = &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
-		}
-		g.arrivals <- arrival{q, r}
+		limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
+		defer cancel()
+		a.reply = g.exchange(limited, q)
 	}()
 }
 
-// receive takes replies in until those needed are there; false where ctx ended first.
+// shared asks one question, together with whoever else asks it now.
+func (r *Resolver) shared(ctx context.Context, q question) *reply {
+	got, err := r.queries.do(ctx, q, r.options.QueryTimeout, func(ctx context.Context) *reply { return r.exchange(ctx, q) })
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
+	}
+	return got
+}
+
+// receive takes replies in until those needed are there; false where ctx ended
+// first. A guess that fails proves nothing: if it was needed, it is asked again.
 func (g *gathering) receive(ctx context.Context, needed []question) bool {
 	for slices.ContainsFunc(needed, func(q question) bool { return g.evidence.replies[q] == nil }) {
 		select {
 		case a := <-g.arrivals:
+			if a.guessed && (a.reply.err != nil || !answers(a.reply.rcode)) {
+				delete(g.pending, a.question)
+				if slices.Contains(needed, a.question) {
+					g.send(ctx, a.question, false)
+				}
+				continue
+			}
 			g.evidence.replies[a.question] = a.reply
 		case <-ctx.Done():
 			return false

@@ -131,7 +131,6 @@ func TestMailExchangers(t *testing.T) {
 	})
 }
 
-
 // TestChain: what DS and DNSKEY sets lead to.
 func TestChain(t *testing.T) {
 	ksk := mustKey("example.org.", "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)

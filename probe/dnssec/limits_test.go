@@ -1,0 +1,108 @@
+package dnssec_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+)
+
+// sameTag makes keys that share the tag of one: the tag is a sum of 16-bit
+// words (RFC 4034 appendix B), which does not care for their order.
+func sameTag(t *testing.T, key zone.Key, n int) []zone.Key {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(key.Public.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []zone.Key
+	for i := range n {
+		twin := slices.Clone(raw)
+		twin[0], twin[1], twin[2*i+2], twin[2*i+3] = raw[2*i+2], raw[2*i+3], raw[0], raw[1]
+		public := dns.Copy(key.Public).(*dns.DNSKEY)
+		public.PublicKey = base64.StdEncoding.EncodeToString(twin)
+		if public.KeyTag() != key.Public.KeyTag() {
+			t.Fatal("the tags differ")
+		}
+		other := key
+		other.Public = public
+		keys = append(keys, other)
+	}
+	return keys
+}
+
+// TestLimits: whatever is sent, a look-up ends after a bounded amount of work.
+func TestLimits(t *testing.T) {
+	at := zone.At(tlsa, dns.TypeTLSA)
+	ksk := mustKey("example.org.", "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
+	zsk := mustKey("example.org.", "zsk", dns.ECDSAP256SHA256, dns.ZONE)
+	colliding := func(n int) []zone.Zone {
+		return world("", func(z *zone.Zone) { z.Keys = append([]zone.Key{ksk}, append(sameTag(t, zsk, n), zsk)...) })
+	}
+	// manySignatures sends so many copies of a signature, each broken in its own way.
+	manySignatures := func(n int) zone.Fault {
+		return respond(at, func(m *dns.Msg) {
+			good := m.Answer[1].(*dns.RRSIG)
+			m.Answer = m.Answer[:1]
+			for i := range n {
+				sig := dns.Copy(good).(*dns.RRSIG)
+				resign(func(b []byte) []byte { b[i%64] ^= byte(1 + i/64); return b })(sig)
+				m.Answer = append(m.Answer, sig)
+			}
+		})
+	}
+	work := func(limit dnssec.Work) func(*testing.T, dnssec.Answer) {
+		return func(t *testing.T, a dnssec.Answer) {
+			if a.Work.Signatures > limit.Signatures || a.Work.Hashes > limit.Hashes || a.Work.Queries > limit.Queries {
+				t.Errorf("work %+v, at most %+v wanted", a.Work, limit)
+			}
+		}
+	}
+	deep := strings.Repeat("a.", 100)
+	tell(t, []story{
+		{name: "a few keys of one tag", zones: colliding(2), ask: tlsa, qtype: dns.TypeTLSA, status: dnssec.Secure, records: 1,
+			check: work(dnssec.Work{Signatures: 20, Queries: 20})},
+		{name: "many keys of one tag (CVE-2023-50387)", zones: colliding(12), faults: []zone.Fault{zone.Corrupt(at)}, ask: tlsa, qtype: dns.TypeTLSA,
+			status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "keys of one tag", check: work(dnssec.Work{Signatures: 20, Queries: 20})},
+		{name: "many broken signatures (CVE-2023-50387)", zones: world(""), faults: []zone.Fault{manySignatures(300)}, ask: tlsa, qtype: dns.TypeTLSA,
+			status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "more than 128 signature checks", check: work(dnssec.Work{Signatures: 128, Queries: 20})},
+		{name: "a handful of broken signatures", zones: world(""), faults: []zone.Fault{manySignatures(5)}, ask: tlsa, qtype: dns.TypeTLSA,
+			status: dnssec.Bogus, why: "does not verify", check: work(dnssec.Work{Signatures: 20, Queries: 30})},
+		{name: "a name of a hundred labels costs a hundred hashes, once (CVE-2023-50868)", zones: world("", nsec3(false, 50)), ask: deep + "example.org.", qtype: dns.TypeA,
+			status: dnssec.Secure, rcode: dns.RcodeNameError, check: work(dnssec.Work{Signatures: 20, Hashes: 105, Queries: 25})},
+		{name: "a walk down a hundred labels ends where nothing exists", zones: world(""), faults: []zone.Fault{zone.Strip(zone.Under("a.example.org."))},
+			ask: deep + "example.org.", qtype: dns.TypeA, status: dnssec.Secure, rcode: dns.RcodeNameError, check: work(dnssec.Work{Signatures: 20, Queries: 25})},
+	})
+}
+
+func TestLoweredLimits(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lower func(*dnssec.Resolver)
+		why   string
+	}{
+		{"signatures", func(r *dnssec.Resolver) { r.LimitSignatures(3) }, "more than 3 signature checks"},
+		{"queries", func(r *dnssec.Resolver) { r.LimitQueries(3) }, "more than 3 queries"},
+		{"hashes", func(r *dnssec.Resolver) { r.LimitHashes(1) }, "more than 1 NSEC3 hashes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, err := zone.New(clock, world("", nsec3(false, 1))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+			r.Guess(false)
+			c.lower(r)
+			a := r.Lookup(t.Context(), "nothing.example.org.", dns.TypeA)
+			if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrLimit) || !strings.Contains(a.Why, c.why) {
+				t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
+			}
+		})
+	}
+}
