@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -173,26 +174,26 @@ func TestCacheIsBounded(t *testing.T) {
 }
 
 func TestEqualLookupsAreOne(t *testing.T) {
-	r, w, _ := setup(t, dnssec.Options{}, world(""))
-	w.hold = make(chan struct{})
-	answers := make([]dnssec.Answer, 20)
-	var group sync.WaitGroup
-	for i := range answers {
-		group.Go(func() { answers[i] = r.Lookup(t.Context(), tlsa, dns.TypeTLSA) })
-	}
-	for r.Waiting() < len(answers) {
-		time.Sleep(time.Millisecond) // a short poll: nothing else tells that they all wait
-	}
-	close(w.hold)
-	group.Wait()
-	for _, a := range answers {
-		if a.Status != dnssec.Secure || !reflect.DeepEqual(a, answers[0]) {
-			t.Fatalf("%s: %s", a.Status, a.Why)
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, world(""))
+		w.hold = make(chan struct{})
+		answers := make([]dnssec.Answer, 20)
+		var group sync.WaitGroup
+		for i := range answers {
+			group.Go(func() { answers[i] = r.Lookup(t.Context(), tlsa, dns.TypeTLSA) })
 		}
-	}
-	if n := w.count(tlsa + " TLSA"); n != 1 {
-		t.Errorf("the answer was asked for %d times", n)
-	}
+		synctest.Wait() // until all of them wait
+		close(w.hold)
+		group.Wait()
+		for _, a := range answers {
+			if a.Status != dnssec.Secure || !reflect.DeepEqual(a, answers[0]) {
+				t.Fatalf("%s: %s", a.Status, a.Why)
+			}
+		}
+		if n := w.count(tlsa + " TLSA"); n != 1 {
+			t.Errorf("the answer was asked for %d times", n)
+		}
+	})
 }
 
 func TestDifferentLookupsShareTheChain(t *testing.T) {
@@ -213,46 +214,46 @@ func TestDifferentLookupsShareTheChain(t *testing.T) {
 
 // TestOneLeavesTheOthersStay: the deadline of one who waits is not that of the rest.
 func TestOneLeavesTheOthersStay(t *testing.T) {
-	r, w, _ := setup(t, dnssec.Options{}, world(""))
-	w.hold = make(chan struct{})
-	short, cancel := context.WithCancel(t.Context())
-	first, second := make(chan dnssec.Answer, 1), make(chan dnssec.Answer, 1)
-	go func() { first <- r.Lookup(short, tlsa, dns.TypeTLSA) }()
-	go func() { second <- r.Lookup(t.Context(), tlsa, dns.TypeTLSA) }()
-	for r.Waiting() < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	if a := <-first; a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || !errors.Is(a.Err, context.Canceled) {
-		t.Errorf("who left: %s %v", a.Status, a.Err)
-	}
-	close(w.hold)
-	if a := <-second; a.Status != dnssec.Secure {
-		t.Errorf("who stayed: %s: %s", a.Status, a.Why)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, world(""))
+		w.hold = make(chan struct{})
+		short, cancel := context.WithCancel(t.Context())
+		first, second := make(chan dnssec.Answer, 1), make(chan dnssec.Answer, 1)
+		go func() { first <- r.Lookup(short, tlsa, dns.TypeTLSA) }()
+		go func() { second <- r.Lookup(t.Context(), tlsa, dns.TypeTLSA) }()
+		synctest.Wait() // until all of them wait
+		cancel()
+		if a := <-first; a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || !errors.Is(a.Err, context.Canceled) {
+			t.Errorf("who left: %s %v", a.Status, a.Err)
+		}
+		close(w.hold)
+		if a := <-second; a.Status != dnssec.Secure {
+			t.Errorf("who stayed: %s: %s", a.Status, a.Why)
+		}
+	})
 }
 
 // TestLastOneLeaves: then the work ends too.
 func TestLastOneLeaves(t *testing.T) {
-	r, w, _ := setup(t, dnssec.Options{}, world(""))
-	w.hold = make(chan struct{})
-	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
-	defer cancel()
-	a := r.Lookup(ctx, tlsa, dns.TypeTLSA)
-	if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || a.Name != tlsa || a.Why == "" {
-		t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
-	}
-	ctx, leave := context.WithCancel(t.Context())
-	done := make(chan dnssec.Answer, 1)
-	go func() { done <- r.Lookup(ctx, "mx.example.org.", dns.TypeA) }()
-	for w.count("mx.example.org. A") == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	leave()
-	<-done
-	if err := <-w.ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the query ended with %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, world(""))
+		w.hold = make(chan struct{})
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		a := r.Lookup(ctx, tlsa, dns.TypeTLSA)
+		if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || a.Name != tlsa || a.Why == "" {
+			t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan dnssec.Answer, 1)
+		go func() { done <- r.Lookup(ctx, "mx.example.org.", dns.TypeA) }()
+		synctest.Wait()
+		leave()
+		<-done
+		if err := <-w.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the query ended with %v", err)
+		}
+	})
 }
 
 func TestNobodyAnswers(t *testing.T) {
@@ -262,21 +263,29 @@ func TestNobodyAnswers(t *testing.T) {
 		"anything":   zone.Silence(func(zone.Place) bool { return true }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, _ := setup(t, dnssec.Options{QueryTimeout: 20 * time.Millisecond}, world(""), fault)
-			a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
-			if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrUnreachable) || !errors.Is(a.Err, context.DeadlineExceeded) || a.Why == "" {
-				t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r, _, _ := setup(t, dnssec.Options{QueryTimeout: 3 * time.Second}, world(""), fault)
+				start := time.Now()
+				a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+				if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrUnreachable) || !errors.Is(a.Err, context.DeadlineExceeded) || a.Why == "" {
+					t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
+				}
+				if took := time.Since(start); took > 7*time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
 		})
 	}
 }
 
 // TestGuessNobodyNeeds: a look-up does not wait for a guess that proves useless.
 func TestGuessNobodyNeeds(t *testing.T) {
-	r, _, _ := setup(t, dnssec.Options{QueryTimeout: time.Hour}, world(""), zone.Silence(zone.At("mx.example.org.", dns.TypeDS, dns.TypeDNSKEY)))
-	if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
-		t.Errorf("%s: %s", a.Status, a.Why)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, _, _ := setup(t, dnssec.Options{QueryTimeout: time.Hour}, world(""), zone.Silence(zone.At("mx.example.org.", dns.TypeDS, dns.TypeDNSKEY)))
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+			t.Errorf("%s: %s", a.Status, a.Why)
+		}
+	})
 }
 
 func TestNames(t *testing.T) {
