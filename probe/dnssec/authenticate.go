@@ -84,7 +84,7 @@ func (v *validation) checkOne(set *rrset, sig *dns.RRSIG, keys []*dns.DNSKEY) (p
 			return proof{}, nil, exceeded(tried, fmt.Sprintf("keys of one tag for %s", set))
 		}
 		tried++
-		err, limit := v.ledger.verify(set, sig, key)
+		limit, err := v.ledger.verify(set, sig, key)
 		if limit != nil {
 			return proof{}, nil, limit
 		}

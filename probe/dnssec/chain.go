@@ -137,19 +137,17 @@ func (v *validation) apex(name string) (*zone, error) {
 	return z, nil
 }
 
-// delegator is the zone above a cut: the one that signed what r says about the
-// DS of name, or, where nobody did, the one that should have.
+// delegator is the zone above a cut: the deepest that claims to have signed
+// what r says about the DS of name, or, where none does that is a zone and below
+// what is known already, the one that should have.
 func (v *validation) delegator(name string, r *reply) (*zone, error) {
 	above := parentOf(name)
 	floor := v.closest(above)
-	for _, signer := range signersOf(delegationSigs(r, name), name, dns.TypeDS) {
-		if floor != "" && within(signer, floor) {
-			z, err := v.signer(signer)
-			if z != nil || err != nil {
-				return z, err
-			}
+	if signers := signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && floor != "" && within(signers[0], floor) {
+		z, err := v.signer(signers[0])
+		if z != nil || err != nil {
+			return z, err
 		}
-		break
 	}
 	return v.apex(above)
 }

@@ -53,19 +53,20 @@ func exceeded(limit int, what string) *fault {
 	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: more than %d %s", ErrLimit, limit, what)}
 }
 
-// verify checks one signature, once.
-func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (error, *fault) {
+// verify checks one signature, once. The fault is a limit; the error says why
+// the signature is wrong.
+func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (*fault, error) {
 	id := check{sig, key}
 	if err, ok := l.verified[id]; ok {
-		return err, nil
+		return nil, err
 	}
 	if l.work.Signatures >= l.limits.signatures {
-		return nil, exceeded(l.limits.signatures, "signature checks")
+		return exceeded(l.limits.signatures, "signature checks"), nil
 	}
 	l.work.Signatures++
 	err := verifySignature(set, sig, key)
 	l.verified[id] = err
-	return err, nil
+	return nil, err
 }
 
 // hash computes an NSEC3 hash (RFC 5155 §5), once.

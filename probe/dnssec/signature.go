@@ -148,10 +148,3 @@ func signatureTimes(sig *dns.RRSIG, now time.Time) Validity {
 	}
 	return Validity{Inception: at(sig.Inception), Expiry: at(sig.Expiration)}
 }
-
-// covers reports whether at lies in v, whose two ends belong to it
-// (RFC 4035 §5.3.1).
-func (v Validity) covers(at time.Time) bool {
-	second := at.Truncate(time.Second)
-	return !second.Before(v.Inception) && !second.After(v.Expiry)
-}
