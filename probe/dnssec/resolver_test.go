@@ -48,13 +48,16 @@ func (w *wire) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, 
 	return w.Transport.Exchange(ctx, query)
 }
 
+// count is how often a question was asked, once everybody who asks has asked.
 func (w *wire) count(question string) int {
+	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.asked[question]
 }
 
 func (w *wire) total() int {
+	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sum := 0
@@ -79,86 +82,94 @@ func setup(t *testing.T, options dnssec.Options, zones []zone.Zone, faults ...zo
 }
 
 func TestCache(t *testing.T) {
-	r, w, now := setup(t, dnssec.Options{}, world("mx2 A 192.0.2.3\n"))
-	lookup := func(name string, qtype uint16) dnssec.Answer {
-		t.Helper()
-		a := r.Lookup(t.Context(), name, qtype)
-		if a.Status != dnssec.Secure {
-			t.Fatalf("%s: %s: %s", name, a.Status, a.Why)
+	synctest.Test(t, func(t *testing.T) {
+		r, w, now := setup(t, dnssec.Options{}, world("mx2 A 192.0.2.3\n"))
+		lookup := func(name string, qtype uint16) dnssec.Answer {
+			t.Helper()
+			a := r.Lookup(t.Context(), name, qtype)
+			if a.Status != dnssec.Secure {
+				t.Fatalf("%s: %s: %s", name, a.Status, a.Why)
+			}
+			return a
 		}
-		return a
-	}
-	lookup(tlsa, dns.TypeTLSA)
-	if s := r.Stats(); s.CacheMisses != 3 || s.CacheHits != 0 || s.CacheEntries < 3 || s.CacheBytes <= 0 {
-		t.Errorf("after the first look-up: %+v", s)
-	}
-	before := w.total()
-	again := lookup(tlsa, dns.TypeTLSA)
-	if got := w.total() - before; got != 1 || again.Work.Queries != 1 {
-		t.Errorf("the chain is known, and %d queries were sent (%+v)", got, again.Work)
-	}
-	if again.Work.Signatures != 1 || len(again.Chain) != 3 {
-		t.Errorf("work %+v, chain %+v", again.Work, again.Chain)
-	}
-	if s := r.Stats(); s.CacheHits != 3 || s.CacheMisses != 3 {
-		t.Errorf("after the second look-up: %+v", s)
-	}
-	lookup("mx2.example.org.", dns.TypeA)
-	if n := w.count("example.org. DNSKEY"); n != 1 {
-		t.Errorf("another name of the zone: its keys were asked for %d times", n)
-	}
-	*now = today.Add(2 * time.Hour) // the TTL is an hour, the signatures last longer
-	lookup(tlsa, dns.TypeTLSA)
-	if n := w.count("example.org. DNSKEY"); n != 2 {
-		t.Errorf("after its TTL: the keys were asked for %d times", n)
-	}
+		lookup(tlsa, dns.TypeTLSA)
+		if s := r.Stats(); s.CacheMisses != 3 || s.CacheHits != 0 || s.CacheEntries < 3 || s.CacheBytes <= 0 {
+			t.Errorf("after the first look-up: %+v", s)
+		}
+		before := w.total()
+		again := lookup(tlsa, dns.TypeTLSA)
+		if got := w.total() - before; got != 1 || again.Work.Queries != 1 {
+			t.Errorf("the chain is known, and %d queries were sent (%+v)", got, again.Work)
+		}
+		if again.Work.Signatures != 1 || len(again.Chain) != 3 {
+			t.Errorf("work %+v, chain %+v", again.Work, again.Chain)
+		}
+		if s := r.Stats(); s.CacheHits != 3 || s.CacheMisses != 3 {
+			t.Errorf("after the second look-up: %+v", s)
+		}
+		lookup("mx2.example.org.", dns.TypeA)
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("another name of the zone: its keys were asked for %d times", n)
+		}
+		*now = today.Add(2 * time.Hour) // the TTL is an hour, the signatures last longer
+		lookup(tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("after its TTL: the keys were asked for %d times", n)
+		}
+	})
 }
 
 func TestCacheEndsWithSignatures(t *testing.T) {
-	keys := zone.At("example.org.", dns.TypeDNSKEY)
-	r, w, now := setup(t, dnssec.Options{}, world(""), signedFor(keys, time.Hour, time.Minute))
-	if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure || a.Zone.Expiry != today.Add(time.Minute) {
-		t.Fatalf("%s: %s, zone %+v", a.Status, a.Why, a.Zone)
-	}
-	*now = today.Add(time.Minute + time.Second)
-	if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") {
-		t.Errorf("the signature over the keys ended: %s: %s", a.Status, a.Why)
-	}
-	if n := w.count("example.org. DNSKEY"); n != 2 {
-		t.Errorf("the keys were asked for %d times", n)
-	}
-	*now = today.Add(-2 * time.Hour)
-	if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
-		t.Errorf("before the signature over the keys began: %s: %s", a.Status, a.Why)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		keys := zone.At("example.org.", dns.TypeDNSKEY)
+		r, w, now := setup(t, dnssec.Options{}, world(""), signedFor(keys, time.Hour, time.Minute))
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure || a.Zone.Expiry != today.Add(time.Minute) {
+			t.Fatalf("%s: %s, zone %+v", a.Status, a.Why, a.Zone)
+		}
+		*now = today.Add(time.Minute + time.Second)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") {
+			t.Errorf("the signature over the keys ended: %s: %s", a.Status, a.Why)
+		}
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("the keys were asked for %d times", n)
+		}
+		*now = today.Add(-2 * time.Hour)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
+			t.Errorf("before the signature over the keys began: %s: %s", a.Status, a.Why)
+		}
+	})
 }
 
 func TestBogusIsNotCached(t *testing.T) {
-	r, w, _ := setup(t, dnssec.Options{}, world(""), zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY)))
-	for i := range 2 {
-		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
-			t.Fatalf("%s: %s", a.Status, a.Why)
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, world(""), zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY)))
+		for i := range 2 {
+			if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
+				t.Fatalf("%s: %s", a.Status, a.Why)
+			}
+			if n := w.count("example.org. DNSKEY"); n != i+1 {
+				t.Errorf("the keys were asked for %d times", n)
+			}
 		}
-		if n := w.count("example.org. DNSKEY"); n != i+1 {
-			t.Errorf("the keys were asked for %d times", n)
+		if n := w.count(". DNSKEY"); n != 1 {
+			t.Errorf("the root's keys, which are good, were asked for %d times", n)
 		}
-	}
-	if n := w.count(". DNSKEY"); n != 1 {
-		t.Errorf("the root's keys, which are good, were asked for %d times", n)
-	}
+	})
 }
 
 func TestInsecureIsCached(t *testing.T) {
-	zones := world("", func(z *zone.Zone) { z.Unsigned, z.Delegation = true, zone.Insecure })
-	r, w, _ := setup(t, dnssec.Options{}, zones)
-	for range 2 {
-		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Insecure {
-			t.Fatalf("%s: %s", a.Status, a.Why)
+	synctest.Test(t, func(t *testing.T) {
+		zones := world("", func(z *zone.Zone) { z.Unsigned, z.Delegation = true, zone.Insecure })
+		r, w, _ := setup(t, dnssec.Options{}, zones)
+		for range 2 {
+			if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Insecure {
+				t.Fatalf("%s: %s", a.Status, a.Why)
+			}
 		}
-	}
-	if n := w.count("example.org. DS"); n != 1 {
-		t.Errorf("the DS was asked for %d times", n)
-	}
+		if n := w.count("example.org. DS"); n != 1 {
+			t.Errorf("the DS was asked for %d times", n)
+		}
+	})
 }
 
 func TestCacheIsBounded(t *testing.T) {
@@ -197,19 +208,26 @@ func TestEqualLookupsAreOne(t *testing.T) {
 }
 
 func TestDifferentLookupsShareTheChain(t *testing.T) {
-	r, w, _ := setup(t, dnssec.Options{}, world(""))
-	var group sync.WaitGroup
-	for _, qtype := range []uint16{dns.TypeTLSA, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeCAA} {
-		group.Go(func() {
-			if a := r.Lookup(t.Context(), tlsa, qtype); a.Status != dnssec.Secure {
-				t.Errorf("%s: %s", a.Status, a.Why)
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, world(""))
+		w.hold = make(chan struct{})
+		var group sync.WaitGroup
+		for _, qtype := range []uint16{dns.TypeTLSA, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeCAA} {
+			group.Go(func() {
+				if a := r.Lookup(t.Context(), tlsa, qtype); a.Status != dnssec.Secure {
+					t.Errorf("%s: %s", a.Status, a.Why)
+				}
+			})
+		}
+		synctest.Wait()
+		close(w.hold)
+		group.Wait()
+		for _, q := range []string{". DNSKEY", "example.org. DS", "example.org. DNSKEY"} {
+			if n := w.count(q); n != 1 {
+				t.Errorf("%s was asked for %d times", q, n)
 			}
-		})
-	}
-	group.Wait()
-	if n := w.count(tlsa + " TLSA"); n != 1 {
-		t.Errorf("the answer was asked for %d times", n)
-	}
+		}
+	})
 }
 
 // TestOneLeavesTheOthersStay: the deadline of one who waits is not that of the rest.
