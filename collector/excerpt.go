@@ -105,7 +105,7 @@ func (x *excerpt) hosts(report *probe.Report) []string {
 }
 
 // addService takes a service in. One that is there already, because two MX
-// records name its host, gets the worse outcome and the further addresses.
+// records name its host, gets the worse outcome, the lower preference and the further addresses.
 func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service) {
 	s := x.service(verdict.Host, verdict.Port)
 	if s == nil {
@@ -114,6 +114,7 @@ func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service)
 		x.services = append(x.services, s)
 	}
 	s.Outcome = worse(s.Outcome, verdict.Outcome)
+	s.Preference = min(s.Preference, verdict.Preference)
 	for _, endpoint := range verdict.Endpoints {
 		switch {
 		case s.endpoint(endpoint.Address) != nil:

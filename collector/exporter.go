@@ -114,11 +114,11 @@ func (e *Exporter) observeConnects(s *probe.Service, configured uint16) {
 }
 
 // connectResult says how the TCP connection to an endpoint went; "" where none
-// was tried.
+// was tried, or none could be for want of IPv6 here.
 func connectResult(endpoint *probe.Endpoint) string {
 	var timeout net.Error
 	switch err := endpoint.Err; {
-	case endpoint.Connect.Start.IsZero():
+	case endpoint.Skipped, endpoint.Connect.Start.IsZero():
 		return ""
 	case endpoint.Reached >= probe.StageConnect:
 		return "connected"

@@ -21,7 +21,7 @@ func label(text string) string {
 		}
 		return unicode.ToLower(r)
 	}, text)
-	return cut(strings.TrimSuffix(text, "."), maxLabel)
+	return strings.TrimSuffix(cut(text, maxLabel), ".")
 }
 
 // cut shortens text to at most n bytes without splitting a character.

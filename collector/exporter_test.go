@@ -1,0 +1,121 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+)
+
+func TestExporter(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6}
+	e := NewExporter(registry, func() dnssec.Stats { return stats })
+
+	ended := e.Started()
+	r := healthy()
+	endpoints := &r.Facts.Hosts[0].Services[0].Endpoints
+	tried := probe.Span{Start: start, End: start}
+	(*endpoints)[0].Connect = tried
+	failed := func(err error) { *endpoints = append(*endpoints, probe.Endpoint{Err: err, Connect: tried}) }
+	failed(fmt.Errorf("connecting: %w", syscall.ECONNREFUSED))
+	failed(fmt.Errorf("connecting: %w", os.ErrDeadlineExceeded))
+	failed(fmt.Errorf("connecting: %w", syscall.EHOSTUNREACH))
+	failed(errors.New("something else"))
+	*endpoints = append(*endpoints,
+		probe.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
+		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
+	)
+	r.Facts.Fault = &probe.Fault{Value: "a defect"}
+	e.Observe(r)
+
+	elsewhere := healthy()
+	elsewhere.Facts.Hosts[0].Services[0].Port = 4711
+	elsewhere.Facts.Hosts[0].Services[0].Endpoints[0] = probe.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageConnect, Connect: tried,
+	}
+	e.Observe(elsewhere)
+	e.Rejected("queue_full")
+	e.UnknownModule()
+	e.Panicked()
+	e.Queried("192.0.2.53:53", "udp", "")
+	e.Queried("192.0.2.53:53", "tcp", "timeout")
+	e.Reloaded(time.Unix(1_700_000_000, 0), nil)
+	e.Reloaded(time.Unix(1_700_000_100, 0), errors.New("a bad file"))
+
+	want := `dane_exporter_config_last_reload_success_timestamp_seconds 1.7e+09
+dane_exporter_config_last_reload_successful 0
+dane_exporter_connects_total{port="25",result="connected"} 1
+dane_exporter_connects_total{port="25",result="failed"} 1
+dane_exporter_connects_total{port="25",result="refused"} 1
+dane_exporter_connects_total{port="25",result="timeout"} 1
+dane_exporter_connects_total{port="25",result="unreachable"} 1
+dane_exporter_connects_total{port="other",result="connected"} 1
+dane_exporter_dns_cache_bytes 400
+dane_exporter_dns_cache_entries 3
+dane_exporter_dns_cache_requests_total{result="hit"} 5
+dane_exporter_dns_cache_requests_total{result="miss"} 6
+dane_exporter_dns_errors_total{error="timeout",server="192.0.2.53:53"} 1
+dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="tcp"} 1
+dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="udp"} 1
+dane_exporter_module_unknown_total 1
+dane_exporter_panics_total 2
+dane_exporter_probe_duration_seconds_sum{module="smtp_mx"} 3
+dane_exporter_probe_duration_seconds_count{module="smtp_mx"} 2
+dane_exporter_probes_in_flight 1
+dane_exporter_probes_rejected_total{reason="queue_full"} 1
+dane_exporter_probes_total{module="smtp_mx",outcome="authenticated"} 2
+`
+	if got := own(t, registry); got != want {
+		t.Errorf("got\n%s", diff(got, want))
+	}
+	ended()
+	if got := own(t, registry); !strings.Contains(got, "dane_exporter_probes_in_flight 0\n") {
+		t.Error("a probe that has ended is still in flight")
+	}
+}
+
+// own writes the exporter's own series, but for build information and buckets,
+// once they are checked.
+func own(t *testing.T, registry *prometheus.Registry) string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+		t.Fatalf("lint: %v, %v", problems, err)
+	}
+	var text strings.Builder
+	process := false
+	for _, family := range families {
+		process = process || family.GetName() == "go_goroutines"
+		if !strings.HasPrefix(family.GetName(), "dane_") {
+			continue
+		}
+		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !process {
+		t.Error("the runtime's own metrics are missing")
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(text.String()) {
+		if !strings.HasPrefix(line, "#") && !strings.Contains(line, "_bucket{") && !strings.Contains(line, "_build_info{") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}

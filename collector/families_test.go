@@ -1,0 +1,592 @@
+package collector
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// healthy is a domain with one mail server at one address, and nothing wrong.
+func healthy() *probe.Report {
+	certificate := &x509.Certificate{
+		Raw: []byte("leaf"), RawSubjectPublicKeyInfo: []byte("key"), SerialNumber: big.NewInt(0xbeef),
+		Subject: pkix.Name{CommonName: "MX.example.org"}, Issuer: pkix.Name{CommonName: "Some CA"},
+		NotAfter: time.Unix(2_000_000_000, 0),
+	}
+	issuer := &x509.Certificate{NotAfter: time.Unix(1_900_000_000, 0)}
+	record := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
+	endpoint := probe.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
+		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256,
+		Chain: &tlsa.Chain{Certificates: []*x509.Certificate{certificate, issuer}},
+	}
+	answer := func(name string) dnssec.Answer {
+		return dnssec.Answer{Name: name, Status: dnssec.Secure, TTL: time.Hour, Records: []dns.RR{&dns.ANY{}},
+			Zone:    dnssec.Validity{Inception: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_800_000_000, 0)},
+			Parents: dnssec.Validity{Inception: time.Unix(1_600_000_000, 0), Expiry: time.Unix(1_850_000_000, 0)}}
+	}
+	mx, a := answer("example.org."), answer("mx.example.org.")
+	r := &probe.Report{
+		Module: probe.Module{Name: "smtp_mx", Port: 25, Protocol: "smtp"},
+		Start:  start, Duration: 1500 * time.Millisecond, Deadline: 30 * time.Second,
+		Facts: probe.Facts{MX: &mx, Complete: true,
+			Phases: []probe.Phase{{Name: "tls", Span: probe.Span{Start: start, End: start.Add(250 * time.Millisecond)}}},
+			Hosts: []probe.Host{{Name: "mx.example.org", Preference: 10, A: &a, Services: []probe.Service{{
+				Port: 25, Protocol: "smtp",
+				TLSA:      []probe.TLSALookup{{Base: "mx.example.org", Answer: answer("_25._tcp.mx.example.org.")}},
+				Endpoints: []probe.Endpoint{endpoint},
+			}}}},
+		},
+	}
+	service := &r.Facts.Hosts[0].Services[0]
+	r.Verdict = probe.Verdict{Outcome: probe.Authenticated, Success: true, Services: []probe.ServiceVerdict{{
+		Host: "mx.example.org", Port: 25, Preference: 10, Outcome: probe.Authenticated,
+		Base: "mx.example.org", Answer: &service.TLSA[0].Answer,
+		Records: []probe.RecordVerdict{{Record: record, Matches: true}},
+		Until:   time.Unix(1_950_000_000, 0),
+		Endpoints: []probe.EndpointVerdict{{
+			Address: endpoint.Address, Outcome: probe.Authenticated, Facts: &service.Endpoints[0],
+			Matches: []tlsa.Match{{Record: record, Matches: true}}, NameMatch: probe.Yes, PKIX: probe.No,
+		}},
+	}}}
+	return r
+}
+
+// The parts of a report that stories change.
+func serviceOf(r *probe.Report) *probe.ServiceVerdict   { return &r.Verdict.Services[0] }
+func endpointOf(r *probe.Report) *probe.EndpointVerdict { return &serviceOf(r).Endpoints[0] }
+
+// addEndpoint adds a second address; its facts are a copy of the first's.
+func addEndpoint(r *probe.Report, address string) *probe.EndpointVerdict {
+	s := serviceOf(r)
+	added, facts := s.Endpoints[0], *s.Endpoints[0].Facts
+	added.Address = netip.MustParseAddr(address)
+	facts.Address = added.Address
+	added.Facts = &facts
+	s.Endpoints = append(s.Endpoints, added)
+	return &s.Endpoints[len(s.Endpoints)-1]
+}
+
+// expose writes what Families returns, once it is checked as a Registry would
+// check it: names, consistent families, no duplicates. Only the series named are
+// returned, all if none is.
+func expose(t *testing.T, r *probe.Report, names ...string) string {
+	t.Helper()
+	gatherer := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return Families(r), nil })
+	checked, err := prometheus.Gatherers{gatherer}.Gather()
+	if err != nil {
+		t.Fatalf("not consistent: %v", err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(checked).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	if len(checked) != len(Families(r)) {
+		t.Errorf("%d families, %d after the check", len(Families(r)), len(checked))
+	}
+	return samples(t, r, names...)
+}
+
+// samples writes what Families returns, of the series named or of all.
+func samples(t *testing.T, r *probe.Report, names ...string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, family := range Families(r) {
+		if len(names) > 0 && !slices.Contains(names, family.GetName()) {
+			continue
+		}
+		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var lines strings.Builder
+	for line := range strings.Lines(text.String()) {
+		if !strings.HasPrefix(line, "#") {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
+}
+
+const healthyText = `dane_authenticated_until_timestamp_seconds{host="mx.example.org",port="25"} 1.95e+09
+dane_certificate_chain_not_after_timestamp_seconds{host="mx.example.org",port="25"} 1.9e+09
+dane_certificate_info{host="mx.example.org",port="25",subject="cn=mx.example.org",issuer="cn=some ca",serial="beef",fingerprint_sha256="9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b",spki_sha256="2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"} 1
+dane_certificate_name_match{host="mx.example.org",port="25"} 1
+dane_certificate_not_after_timestamp_seconds{host="mx.example.org",port="25"} 2e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="parents"} 1.85e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="zone"} 1.8e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="mx",name="example.org",host="",scope="parents"} 1.85e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="mx",name="example.org",host="",scope="zone"} 1.8e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="parents"} 1.85e+09
+dane_dnssec_signature_expiry_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="zone"} 1.8e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="parents"} 1.6e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="zone"} 1.7e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="mx",name="example.org",host="",scope="parents"} 1.6e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="mx",name="example.org",host="",scope="zone"} 1.7e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="parents"} 1.6e+09
+dane_dnssec_signature_inception_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="zone"} 1.7e+09
+dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="bogus"} 0
+dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="indeterminate"} 0
+dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="insecure"} 0
+dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="secure"} 1
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="bogus"} 0
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="indeterminate"} 0
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="insecure"} 0
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 1
+dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="bogus"} 0
+dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="indeterminate"} 0
+dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="insecure"} 0
+dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="secure"} 1
+dane_dnssec_valid{lookup="a",name="mx.example.org",host="mx.example.org"} 1
+dane_dnssec_valid{lookup="mx",name="example.org",host=""} 1
+dane_dnssec_valid{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org"} 1
+dane_endpoint_up{host="mx.example.org",port="25"} 1
+dane_endpoints{host="mx.example.org",port="25",outcome="authenticated"} 1
+dane_endpoints{host="mx.example.org",port="25",outcome="encrypted"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="none"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="opportunistic"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="refused"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_findings 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 1
+dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="none"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="opportunistic"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="refused"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="unknown"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_mx_preference{host="mx.example.org"} 10
+dane_outcome{outcome="authenticated"} 1
+dane_outcome{outcome="encrypted"} 0
+dane_outcome{outcome="none"} 0
+dane_outcome{outcome="opportunistic"} 0
+dane_outcome{outcome="refused"} 0
+dane_outcome{outcome="unknown"} 0
+dane_outcome{outcome="unreachable"} 0
+dane_pkix_valid{host="mx.example.org",port="25"} 0
+dane_probe_complete 1
+dane_probe_phase_duration_seconds{phase="tls"} 0.25
+dane_starttls_offered{host="mx.example.org",port="25"} 1
+dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1
+dane_tlsa_match{host="mx.example.org",port="25"} 1
+dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",matching_type="1",data="abcd"} 1
+dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
+dane_tlsa_ttl_seconds{host="mx.example.org",port="25"} 3600
+dane_truncated{what="addresses"} 0
+dane_truncated{what="hosts"} 0
+dane_truncated{what="tlsa_records"} 0
+probe_duration_seconds 1.5
+probe_success 1
+probe_timeout_seconds 30
+`
+
+func TestHealthy(t *testing.T) {
+	if got := expose(t, healthy()); got != healthyText {
+		t.Errorf("got\n%s", diff(got, healthyText))
+	}
+}
+
+// diff lists the lines that only one of two texts has.
+func diff(got, want string) string {
+	var b strings.Builder
+	for line := range strings.Lines(got) {
+		if !strings.Contains(want, line) {
+			b.WriteString("+" + line)
+		}
+	}
+	for line := range strings.Lines(want) {
+		if !strings.Contains(got, line) {
+			b.WriteString("-" + line)
+		}
+	}
+	return b.String()
+}
+
+func TestEverySeriesIsExposedOnce(t *testing.T) {
+	r := healthy()
+	r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA}}
+	exposed := make(map[string]bool)
+	for _, family := range Families(r) {
+		exposed[family.GetName()] = true
+	}
+	for _, series := range AllSeries() {
+		if !exposed[series.Name] {
+			t.Errorf("%s is in the table and never exposed", series.Name)
+		}
+		delete(exposed, series.Name)
+	}
+	for name := range exposed {
+		t.Errorf("%s is exposed and not in the table", name)
+	}
+}
+
+func TestStories(t *testing.T) {
+	at := `{host="mx.example.org",port="25"} `
+	tests := []struct {
+		name   string
+		change func(*probe.Report)
+		series []string
+		want   string
+	}{
+		{
+			"of two addresses, the worse stands for the host",
+			func(r *probe.Report) {
+				e := addEndpoint(r, "192.0.2.2")
+				e.Outcome, e.NameMatch = probe.Refused, probe.No
+				e.Matches = []tlsa.Match{{Failure: tlsa.Mismatch}}
+				sooner := *e.Facts.Chain.Certificates[0]
+				sooner.NotAfter = time.Unix(1_750_000_000, 0)
+				e.Facts.Chain = &tlsa.Chain{Certificates: []*x509.Certificate{&sooner}}
+			},
+			[]string{tlsaMatch, certificateNameMatch, certificateNotAfter, certificateChainUntil, endpointUp},
+			certificateChainUntil + at + "1.75e+09\n" + certificateNameMatch + at + "0\n" + certificateNotAfter + at + "1.75e+09\n" + endpointUp + at + "1\n" + tlsaMatch + at + "0\n",
+		},
+		{
+			"with per_address, each address has its own series, and no other kind has",
+			func(r *probe.Report) {
+				r.Module.PerAddress = true
+				addEndpoint(r, "2001:db8::2").Matches = []tlsa.Match{{Failure: tlsa.Mismatch}}
+			},
+			[]string{tlsaMatch, tlsaRecords},
+			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1"} 1
+dane_tlsa_match{host="mx.example.org",port="25",address="2001:db8::2"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
+`,
+		},
+		{
+			"where nothing connects, nothing that needs a handshake is measured",
+			func(r *probe.Report) {
+				e := endpointOf(r)
+				*e.Facts = probe.Endpoint{Address: e.Address, Err: errors.New("connection refused")}
+				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unreachable, Facts: e.Facts}
+			},
+			[]string{endpointUp, startTLSOffered, tlsInfo, tlsaMatch, tlsaRecordMatch, certificateNotAfter, certificateNameMatch, pkixValid},
+			endpointUp + at + "0\n",
+		},
+		{
+			"where we did not get to try, not even the connection is",
+			func(r *probe.Report) {
+				e := endpointOf(r)
+				*e.Facts = probe.Endpoint{Address: e.Address, Err: errors.New("no time left"), Hurried: true}
+				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unknown, Facts: e.Facts}
+			},
+			[]string{endpointUp, startTLSOffered},
+			"",
+		},
+		{
+			"a skipped endpoint is none",
+			func(r *probe.Report) {
+				e := addEndpoint(r, "2001:db8::2")
+				e.Skipped, e.Outcome, e.NameMatch = true, probe.Unknown, probe.No
+			},
+			[]string{certificateNameMatch, "dane_endpoints"},
+			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), ""),
+		},
+		{
+			"a server without STARTTLS",
+			func(r *probe.Report) {
+				e := endpointOf(r)
+				e.Facts.Reached, e.Facts.Dialogue.Offered = probe.StageConnect, false
+				e.Facts.Err = fmt.Errorf("speaking smtp: %w", starttls.ErrNotOffered)
+			},
+			[]string{endpointUp, startTLSOffered, tlsInfo},
+			endpointUp + at + "1\n" + startTLSOffered + at + "0\n",
+		},
+		{
+			"STARTTLS has no place where TLS comes first",
+			func(r *probe.Report) { r.Facts.Hosts[0].Services[0].Protocol = "tls" },
+			[]string{startTLSOffered},
+			"",
+		},
+		{
+			"a resolver of ours that is down says nothing of the zone",
+			func(r *probe.Report) {
+				r.Facts.MX.Status, r.Facts.MX.Err = dnssec.Indeterminate, fmt.Errorf("look up: %w", dnssec.ErrUnreachable)
+				r.Facts.Hosts, r.Verdict.Services = nil, nil
+			},
+			[]string{dnssecValid, dnssecStatus},
+			`dane_dnssec_status{lookup="mx",name="example.org",host="",status="bogus"} 0
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="indeterminate"} 1
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="insecure"} 0
+dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 0
+`,
+		},
+		{
+			"a bogus answer does",
+			func(r *probe.Report) {
+				r.Facts.MX.Status = dnssec.Bogus
+				r.Facts.Hosts, r.Verdict.Services = nil, nil
+			},
+			[]string{dnssecValid},
+			`dane_dnssec_valid{lookup="mx",name="example.org",host=""} 0` + "\n",
+		},
+		{
+			"proven that there are no TLSA records: none, and no TTL and no match",
+			func(r *probe.Report) {
+				s := serviceOf(r)
+				s.Base, s.Answer, s.Records, s.Until = "", nil, nil, time.Time{}
+				endpointOf(r).Matches = nil
+				r.Facts.Hosts[0].Services[0].TLSA[0].Answer.Records = nil
+			},
+			[]string{tlsaRecords, tlsaTTL, tlsaMatch, tlsaRecordMatch, authenticatedUntil},
+			`dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
+`,
+		},
+		{
+			"the look-up of TLSA records failed: how many is not known",
+			func(r *probe.Report) {
+				s := serviceOf(r)
+				s.Base, s.Answer, s.Records = "", nil, nil
+				r.Facts.Hosts[0].Services[0].TLSA[0].Answer.Status = dnssec.Bogus
+			},
+			[]string{tlsaRecords, tlsaTTL, tlsaRecordMatch},
+			"",
+		},
+		{
+			"records of all standings; a whole certificate and overlong rubbish by their digest",
+			func(r *probe.Report) {
+				record := func(m tlsa.MatchingType, data string, s tlsa.Standing) probe.RecordVerdict {
+					return probe.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
+				}
+				serviceOf(r).Records = []probe.RecordVerdict{
+					record(tlsa.Full, "leaf", tlsa.Usable),
+					record(tlsa.SHA256, strings.Repeat("x", 200), tlsa.Unusable),
+					record(tlsa.SHA256, "ab", tlsa.Superseded),
+					record(tlsa.SHA512, strings.Repeat("\x01", 64), tlsa.Usable),
+				}
+			},
+			[]string{tlsaRecords, tlsaRecordMatch},
+			`dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="0",data="sha256:9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b"} 0
+dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="1",data="6162"} 0
+dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="1",data="sha256:aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d"} 0
+dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="2",data="` + strings.Repeat("01", 64) + `"} 0
+dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 1
+dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 1
+dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 2
+`,
+		},
+		{
+			"one record twice is one series, and it matches if one of them does",
+			func(r *probe.Report) {
+				twin := serviceOf(r).Records[0]
+				twin.Matches = false
+				serviceOf(r).Records = append(serviceOf(r).Records, twin)
+			},
+			[]string{tlsaRecordMatch},
+			`dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",matching_type="1",data="abcd"} 1` + "\n",
+		},
+		{
+			"findings with and without a place, the same one twice",
+			func(r *probe.Report) {
+				mismatch := probe.Finding{Reason: probe.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: netip.MustParseAddr("192.0.2.1")}
+				r.Verdict.Findings = []probe.Finding{{Reason: probe.MXInsecure, Lookup: probe.LookupMX}, mismatch, mismatch}
+			},
+			[]string{finding, findings},
+			`dane_finding{reason="mx_insecure",host="",port="",address=""} 1
+dane_finding{reason="tlsa_mismatch",host="mx.example.org",port="25",address="192.0.2.1"} 1
+dane_findings 2
+`,
+		},
+		{
+			"a host that two MX records name: the worse outcome, the lower preference",
+			func(r *probe.Report) {
+				twin := *serviceOf(r)
+				twin.Preference, twin.Outcome = 5, probe.Refused
+				r.Verdict.Services = append(r.Verdict.Services, twin)
+				r.Facts.Hosts = append(r.Facts.Hosts, r.Facts.Hosts[0])
+			},
+			[]string{hostOutcome, mxPreference},
+			`dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="none"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="opportunistic"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="refused"} 1
+dane_host_outcome{host="mx.example.org",port="25",outcome="unknown"} 0
+dane_host_outcome{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_mx_preference{host="mx.example.org"} 5
+`,
+		},
+		{
+			"without an MX record there is no preference",
+			func(r *probe.Report) { r.Facts.MX.Records = nil },
+			[]string{mxPreference},
+			"",
+		},
+		{
+			"certificates that could not be parsed",
+			func(r *probe.Report) {
+				endpointOf(r).Facts.Chain = nil
+				endpointOf(r).NameMatch, endpointOf(r).PKIX = probe.NotMeasured, probe.NotMeasured
+			},
+			[]string{certificateInfo, certificateNotAfter, certificateNameMatch, pkixValid, tlsInfo},
+			`dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1` + "\n",
+		},
+		{
+			"a report of nothing",
+			func(r *probe.Report) { *r = probe.Report{Verdict: probe.Verdict{Outcome: probe.Unknown}} },
+			[]string{probeSuccess, findings, probeComplete, hostOutcome},
+			"dane_findings 0\ndane_probe_complete 0\nprobe_success 0\n",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := healthy()
+			test.change(r)
+			if got := expose(t, r, test.series...); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+// lines yields the lines of text that are of one of the series.
+func lines(text string, names ...string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(text) {
+			name, _, _ := strings.Cut(line, "{")
+			if slices.Contains(names, name) && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// TestTooMuch: what a zone publishes without end makes no series without end,
+// and every series that remains speaks of something that is exported.
+func TestTooMuch(t *testing.T) {
+	r := healthy()
+	host, service := r.Facts.Hosts[0], *serviceOf(r)
+	for i := range 100 {
+		service.Records = append(service.Records, probe.RecordVerdict{Record: tlsa.Record{Data: []byte{byte(i)}}})
+		endpoint := service.Endpoints[0]
+		endpoint.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+		service.Endpoints = append(service.Endpoints, endpoint)
+	}
+	r.Facts.Hosts, r.Verdict.Services = nil, nil
+	for i := range 80 {
+		host.Name = fmt.Sprintf("mx%d.example.org", i)
+		service.Host = host.Name
+		r.Facts.Hosts = append(r.Facts.Hosts, host)
+		r.Verdict.Services = append(r.Verdict.Services, service)
+		for _, endpoint := range service.Endpoints {
+			r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: probe.Timeout, Host: host.Name, Port: 25, Address: endpoint.Address})
+		}
+	}
+	r.Module.PerAddress = true
+	count := make(map[string]int)
+	for _, family := range Families(r) {
+		count[family.GetName()] = len(family.Metric)
+	}
+	want := map[string]int{
+		mxPreference: 50, tlsaRecordMatch: 50 * 64, endpointUp: 50 * 16, finding: 50 * 16, dnssecValid: 1 + 2*50, hostOutcome: 7 * 50,
+	}
+	for name, n := range want {
+		if count[name] != n {
+			t.Errorf("%s: %d series, want %d", name, count[name], n)
+		}
+	}
+	all := `dane_truncated{what="addresses"} 1
+dane_truncated{what="hosts"} 1
+dane_truncated{what="tlsa_records"} 1
+`
+	if got := samples(t, r, truncated); got != all {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// TestHostile: whatever stands in certificates and names, the scrape is valid.
+func TestHostile(t *testing.T) {
+	hostile := []string{
+		"\xff\xfe", "a\x00b", "\x1b[2J", "\"}\n1 2\n# HELP", `\`, "Ä", strings.Repeat("ж", 200), strings.Repeat("\x80", 5000), "‮", " ",
+	}
+	for _, text := range hostile {
+		r := healthy()
+		certificate := endpointOf(r).Facts.Chain.Certificates[0]
+		certificate.Subject = pkix.Name{CommonName: text}
+		certificate.Issuer = pkix.Name{Organization: []string{text, text}}
+		certificate.SerialNumber = new(big.Int).Lsh(big.NewInt(-1), 20000)
+		r.Facts.Hosts[0].Name, serviceOf(r).Host, r.Facts.MX.Name = text, text, text+"."
+		r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA, Host: text, Detail: text}}
+		exposed := expose(t, r)
+		if again := parse(t, exposed); again != strings.Count(exposed, "\n") {
+			t.Errorf("%q: %d samples in %d lines", text, again, strings.Count(exposed, "\n"))
+		}
+	}
+}
+
+// parse counts the samples that Prometheus' own parser finds.
+func parse(t *testing.T, text string) int {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	parsed, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	n := 0
+	for family := range maps.Values(parsed) {
+		n += len(family.Metric)
+	}
+	return n
+}
+
+func TestLabel(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"MX.Example.ORG.", "mx.example.org"},
+		{"", ""},
+		{".", ""},
+		{"ÄÖ", "äö"},
+		{"a\xffb", "a\ufffdb"},
+		{"a\x00\n\x7fb", "a\ufffd\ufffd\ufffdb"},
+		{strings.Repeat("a", 300), strings.Repeat("a", 256)},
+		{"a" + strings.Repeat("ж", 200), "a" + strings.Repeat("ж", 127)},
+		{strings.Repeat("\xff", 100), "\ufffd"},
+		{strings.Repeat("a", 255) + "..", strings.Repeat("a", 255)},
+	}
+	for _, test := range tests {
+		if got := label(test.in); got != test.want {
+			t.Errorf("label(%q) = %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+func FuzzLabel(f *testing.F) {
+	f.Add("MX.Example.ORG.")
+	f.Add("İ\xf0\x9f")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := label(text)
+		if len(got) > maxLabel || !utf8.ValidString(got) || strings.ContainsRune(got, 0) {
+			t.Errorf("label(%q) = %q", text, got)
+		}
+	})
+}
