@@ -1,0 +1,206 @@
+//go:build integration
+
+package integration
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/dnssec/transport"
+)
+
+// Where the judges and we are meant to differ, and why.
+const (
+	rsasha1Difference = "the judges still accept RSASHA1-NSEC3-SHA1; RFC 9905 §2: validating resolvers “MUST treat RSASHA1 and " +
+		"RSASHA1-NSEC3-SHA1 DS records as insecure”, which is our default"
+	ed448Difference = "the judges have Ed448 and we do not; RFC 4035 §5.2: a resolver that supports none of the algorithms of an " +
+		"authenticated DS RRset “has no supported authentication path leading from the parent to the child”, which is as if no DS existed"
+)
+
+// differences lists the zones whose status the judges and we see differently, and why.
+func differences() map[string]string {
+	return map[string]string{
+		"rsasha1.example.": rsasha1Difference,
+		"ed448.example.":   ed448Difference,
+	}
+}
+
+// A question is one look-up.
+type question struct {
+	name  string
+	qtype uint16
+}
+
+func (q question) String() string { return q.name + " " + dns.TypeToString[q.qtype] }
+
+// inventions are names that no zone has, each absent in its own way.
+var inventions = []string{
+	"nothing", "a.nothing", // nothing at all
+	"below.text",                          // below a name that has records
+	"empty", "b.empty", "nothing.b.empty", // empty non-terminals, and below one
+	"x.wild", "a.b.wild", "x.not.wild", // wildcards, and where they do not reach
+	"x.aliases",                     // a wildcard that is an alias
+	"text.branch", "nothing.branch", // through a DNAME
+	"*.nothing",
+}
+
+// questions asks for many types of every name of the world, and of names beside them.
+func questions(t testing.TB, zones []*zone) []question {
+	t.Helper()
+	names := map[string]bool{}
+	for _, z := range zones {
+		parser := dns.NewZoneParser(strings.NewReader(z.text()), "", z.file())
+		for record, more := parser.Next(); more; record, more = parser.Next() {
+			names[dns.CanonicalName(record.Header().Name)] = true
+		}
+		if err := parser.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, invention := range inventions {
+			names[strings.TrimRight(invention+"."+z.name, ".")+"."] = true
+		}
+	}
+	var all []question
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeMX, dns.TypeTLSA,
+			dns.TypeNS, dns.TypeSOA, dns.TypeDS, dns.TypeDNSKEY} {
+			if name == "." && qtype == dns.TypeDS {
+				continue // nobody could publish one
+			}
+			all = append(all, question{name, qtype})
+		}
+	}
+	return all
+}
+
+// testDNSSEC compares our verdict on every look-up with that of a validating Unbound.
+func testDNSSEC(t *testing.T, w *world) {
+	resolver := newValidator(t, w)
+	all := questions(t, w.zones)
+	var seen [4]int
+	inParallel(t, all, func(t *testing.T, q question) {
+		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
+		judged := ask(t, judgeAddress, q.name, q.qtype)
+		want := statusOf(judged)
+		if differences()[zoneOf(w.zones, q)] != "" && want == dnssec.Secure {
+			want = dnssec.Insecure
+		}
+		if ours.Status != want {
+			t.Errorf("%s is %s to us, because %s (%v); to Unbound it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, judged)
+			return
+		}
+		if !want.Failed() && (ours.Rcode != judged.Rcode || len(ours.Records) != count(judged, q.qtype)) {
+			t.Errorf("%s has %d records and rcode %s to us; to Unbound %d and %s", q, len(ours.Records), dns.RcodeToString[ours.Rcode],
+				count(judged, q.qtype), dns.RcodeToString[judged.Rcode])
+		}
+	})
+	for _, q := range all {
+		seen[statusOf(ask(t, judgeAddress, q.name, q.qtype))]++
+	}
+	t.Logf("%d look-ups: %d secure, %d insecure, %d bogus", len(all), seen[dnssec.Secure], seen[dnssec.Insecure], seen[dnssec.Bogus])
+	for _, status := range []dnssec.Status{dnssec.Secure, dnssec.Insecure, dnssec.Bogus} {
+		if seen[status] == 0 {
+			t.Errorf("no look-up is %s: the world does not test that", status)
+		}
+	}
+}
+
+// testDelv does the same with delv, which validates by itself, behind the
+// resolver that we use. It starts anew for each look-up, so it is
+// asked for fewer.
+func testDelv(t *testing.T, w *world) {
+	resolver := newValidator(t, w)
+	var some []question
+	for _, q := range questions(t, zones()) {
+		if q.qtype == dns.TypeTXT {
+			some = append(some, q)
+		}
+	}
+	judge := newDelv(t, w)
+	inParallel(t, some, func(t *testing.T, q question) {
+		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
+		want, said := judge.status(t, q)
+		zone := zoneOf(w.zones, q)
+		if judged := ask(t, judgeAddress, q.name, q.qtype); want == dnssec.Secure &&
+			w.zone(t, zone).denial == nsec3OptOut && count(judged, q.qtype) == 0 {
+			// delv does not look at the Opt-Out flag. RFC 5155 §9.2 forbids the AD bit where the NSEC3
+			// record that covers the next closer name has it; Unbound heeds that.
+			want = statusOf(judged)
+		}
+		if differences()[zone] != "" && want == dnssec.Secure {
+			want = dnssec.Insecure
+		}
+		if ours.Status != want {
+			t.Errorf("%s is %s to us, because %s (%v); to delv it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, said)
+		}
+	})
+}
+
+// newValidator returns our validator, behind the Unbound that does not validate.
+func newValidator(t testing.TB, w *world) *dnssec.Resolver {
+	t.Helper()
+	anchors, err := dnssec.ParseAnchors(strings.NewReader(w.anchor))
+	if err != nil {
+		t.Fatal(err)
+	}
+	carrier, err := transport.New([]string{w.iterator.address.String()}, transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dnssec.New(carrier, anchors, time.Now, dnssec.Options{})
+}
+
+// statusOf reads the verdict of a validating resolver from its response (RFC 4035 §3.2).
+func statusOf(response *dns.Msg) dnssec.Status {
+	switch {
+	case response.Rcode == dns.RcodeServerFailure:
+		return dnssec.Bogus
+	case response.AuthenticatedData:
+		return dnssec.Secure
+	default:
+		return dnssec.Insecure
+	}
+}
+
+// count returns how many records of a type a response answers with.
+func count(response *dns.Msg, qtype uint16) int {
+	n := 0
+	for _, record := range response.Answer {
+		if record.Header().Rrtype == qtype {
+			n++
+		}
+	}
+	return n
+}
+
+// zoneOf returns the name of the zone that answers a question: the parent, where it is for DS.
+func zoneOf(zones []*zone, q question) string {
+	nearest := ""
+	for _, z := range zones {
+		within := dns.IsSubDomain(z.name, q.name) && (q.qtype != dns.TypeDS || z.name != q.name)
+		if within && len(z.name) > len(nearest) {
+			nearest = z.name
+		}
+	}
+	return nearest
+}
+
+// inParallel asks every question, in several subtests at a time.
+func inParallel(t *testing.T, all []question, do func(*testing.T, question)) {
+	t.Run("shares", func(t *testing.T) {
+		for share := range slices.Chunk(all, len(all)/8+1) {
+			t.Run(share[0].String(), func(t *testing.T) {
+				t.Parallel()
+				for _, q := range share {
+					do(t, q)
+				}
+			})
+		}
+	})
+}

@@ -1,0 +1,24 @@
+// Package integration asks dane_exporter and software that others wrote the
+// same questions, and compares the answers.
+//
+// Its tests carry the build tag integration and run on Linux as root:
+//
+//	go test -tags integration ./internal/integration
+//
+// They build a small Internet in network, mount and process namespaces of their
+// own, so that the real ports are free, nothing leaves the machine, and nothing
+// survives the test:
+//
+//   - Knot signs and serves the root, a top-level domain with NSEC3 opt-out and
+//     zones of every algorithm; BIND signs and serves a second branch;
+//   - Unbound recurses without validating: it is the exporter's resolver;
+//   - Postfix offers STARTTLS, and OpenSSL's s_server offers TLS.
+//
+// The judges are a second Unbound, which validates, and delv for DNSSEC;
+// posttls-finger and openssl s_client for DANE.
+//
+// Each case is one row of a table: a name, its story, its zone data and server,
+// and the outcome. Where a judge and the exporter are meant to differ, the row
+// says why in the words of the RFC. A program that is missing is a failure,
+// which names the Debian package, and never a reason to skip.
+package integration

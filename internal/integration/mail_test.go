@@ -1,0 +1,339 @@
+//go:build integration
+
+package integration
+
+import (
+	"testing"
+)
+
+// A mailCase is a mail domain, what our exporter must say of it, and what
+// Postfix would do, where that does not follow from the outcome.
+type mailCase struct {
+	scenario
+	asked   string   // the mail domain; the scenario's own by default
+	outcome string   // of our exporter
+	reasons []string // findings that must be there
+	dane    relay    // what posttls-finger -l dane comes to; by default what follows from the outcome
+	only    relay    // and -l dane-only
+	// difference says, in the words of the RFC, why a judge and we are meant to differ.
+	difference string
+}
+
+// expected lists what follows for Postfix from our outcome, at each level.
+var expected = map[string]struct{ dane, only relay }{
+	"authenticated": {verified, verified},
+	"encrypted":     {encrypted, refused},
+	"opportunistic": {withoutDANE, refused},
+	"refused":       {refused, refused},
+	"unreachable":   {unreachable, unreachable},
+	"none":          {nowhere, nowhere},
+}
+
+// onlyMX is a mail domain with one mail server.
+const onlyMX = "@ MX 10 mx\nmx A {{.IPv4}}\n"
+
+// mailCases lists the mail domains of the world.
+func mailCases() []mailCase {
+	cases := []mailCase{
+		// What authenticates.
+		{scenario: scenario{name: "ee-spki-sha256",
+			story:   "3 1 1, the record that most domains have",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-cert-sha256",
+			story:   "3 0 1, on a certificate that nobody issued",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 0 1 .Leaf}}`,
+			server:  server{certificate: certificate{chain: selfSigned}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-spki-sha512",
+			story:   "3 1 2",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 2 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-spki-full",
+			story:   "3 1 0: the key itself in the DNS",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 0 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-cert-full",
+			story:   "3 0 0: the certificate itself in the DNS",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 0 0 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-cert-sha256",
+			story:   "2 0 1 of a root that the server sends",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 1 .Root}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-spki-sha256",
+			story:   "2 1 1 of an intermediate: the root does not matter",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Intermediate}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-in-dns",
+			story:   "2 0 0: the DNS has the root that the server does not send",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 0 .Root}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-key-in-dns",
+			story:   "2 1 0: the DNS has the key of the root that the server does not send",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 0 .Root}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-next-hop-name",
+			story:   "a certificate for the mail domain instead of the server: a reference identifier too (RFC 7672 §3.2.2)",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{names: []string{"ta-next-hop-name.good.test"}}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ta-wildcard-name",
+			story:   "a certificate for *.: the wildcard stands for the server's first label",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{names: []string{"*.ta-wildcard-name.good.test"}}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-expired",
+			story:   "dates do not count for DANE-EE (RFC 7671 §5.1)",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{expired: true}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "ee-name-mismatch",
+			story:   "nor do names",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "rollover",
+			story:   "the next key is published before it is used",
+			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Stranger}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "no-mx",
+			story:   "no MX records: the domain is its own mail server",
+			records: "@ A {{.IPv4}}\n_25._tcp {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "only-ipv6",
+			story:   "a mail server without IPv4",
+			records: "@ MX 10 mx\nmx AAAA {{.IPv6}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "both-families",
+			story:   "a mail server with both",
+			records: "@ MX 10 mx\nmx A {{.IPv4}}\nmx AAAA {{.IPv6}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "preferred-is-down",
+			story:   "the preferred server is down and the next one takes the mail",
+			records: "@ MX 5 down\ndown A {{.Nobody}}\n_25._tcp.down {{tlsa 3 1 1 .Leaf}}\n" + onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated", reasons: []string{"connect_failed"}},
+
+		// Names that lead to other names.
+		{scenario: scenario{name: "tlsa-wildcard",
+			story:   "one TLSA record for every port",
+			records: onlyMX + `*._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "tlsa-cname",
+			story:   "the TLSA record is an alias into the hoster's zone",
+			records: onlyMX + "_25._tcp.mx CNAME tlsa\ntlsa {{tlsa 2 1 1 .Root}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "tlsa-cname-dangling",
+			story:   "the TLSA record is an alias to nothing, which is the same as none",
+			records: onlyMX + "_25._tcp.mx CNAME nothing.nsec3.test."},
+			outcome: "opportunistic", reasons: []string{"tlsa_alias_dangling"}},
+		{scenario: scenario{name: "tlsa-cname-insecure",
+			story:   "the TLSA record is an alias into an unsigned zone, which is the same as none",
+			records: onlyMX + "_25._tcp.mx CNAME text.unsigned.example."},
+			outcome: "opportunistic"},
+		{scenario: scenario{name: "tlsa-cname-bogus",
+			story:   "the TLSA record is an alias into a zone that does not validate",
+			records: onlyMX + "_25._tcp.mx CNAME text.wrongds.test."},
+			outcome: "refused", reasons: []string{"dnssec_bogus"}},
+		{scenario: scenario{name: "mx-alias",
+			story:   "the server's name is an alias: the TLSA records are at what it stands for (RFC 7672 §2.2.2)",
+			records: "@ MX 10 alias\nalias CNAME mx\nmx A {{.IPv4}}\n_25._tcp.mx {{tlsa 2 1 1 .Root}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "mx-alias-own-tlsa",
+			story:   "the server's name is an alias, and only the alias has TLSA records",
+			records: "@ MX 10 alias\nalias CNAME mx\nmx A {{.IPv4}}\n_25._tcp.alias {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "mx-alias-insecure",
+			story:   "the alias is signed and what it stands for is not: the alias has the TLSA records",
+			records: "@ MX 10 alias\nalias CNAME mx.mx-unsigned-target.unsigned.test.\n_25._tcp.alias {{tlsa 3 1 1 .Stranger}}",
+			server:  server{absent: true}},
+			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
+		{scenario: scenario{name: "mx-unsigned-target", zone: "unsigned.test.",
+			story:   "the unsigned server that an alias leads to",
+			records: onlyMX},
+			outcome: "opportunistic"},
+
+		// What refuses.
+		{scenario: scenario{name: "mismatch",
+			story:   "the certificate was renewed and the TLSA record was not",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
+		{scenario: scenario{name: "ta-root-not-sent",
+			story:   "2 0 1 of a root that the server does not send: nobody has it",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 1 .Root}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "refused"},
+		{scenario: scenario{name: "ta-of-leaf",
+			story:   "2 1 1 of the leaf: a trust anchor issues certificates, and this one does not",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Leaf}}`},
+			outcome: "refused"},
+		{scenario: scenario{name: "ta-expired",
+			story:   "dates count for DANE-TA",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{expired: true}}},
+			outcome: "refused", reasons: []string{"certificate_expired"}},
+		{scenario: scenario{name: "ta-name-mismatch",
+			story:   "and names do",
+			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			outcome: "refused", reasons: []string{"name_mismatch"}},
+		{scenario: scenario{name: "superseded",
+			story:   "SHA-512 wrong, SHA-256 right: the stronger digest alone counts (RFC 7671 §9)",
+			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 2 .Stranger}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
+		{scenario: scenario{name: "no-starttls",
+			story:   "TLSA records, and a server that offers no STARTTLS",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
+			outcome: "refused", reasons: []string{"starttls_not_offered"}},
+		{scenario: scenario{name: "unusable-no-starttls",
+			story:   "TLSA records that nobody can use still make TLS mandatory (RFC 7672 §2.2)",
+			records: onlyMX + `_25._tcp.mx {{tlsa 1 1 1 .Leaf}}`,
+			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
+			outcome: "refused", reasons: []string{"starttls_not_offered"}},
+
+		// What DANE does not protect.
+		{scenario: scenario{name: "no-tlsa",
+			story:   "a signed domain without TLSA records",
+			records: onlyMX},
+			outcome: "opportunistic", reasons: []string{"no_tlsa"}},
+		{scenario: scenario{name: "no-tlsa-no-starttls",
+			story:   "and without STARTTLS: mail goes in clear text, as it always did",
+			records: onlyMX,
+			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
+			outcome: "opportunistic", reasons: []string{"no_tlsa"}},
+		{scenario: scenario{name: "pkix-usages",
+			story:   "usages 0 and 1 are unusable for mail (RFC 7672 §3.1.3)",
+			records: onlyMX + "_25._tcp.mx {{tlsa 1 1 1 .Leaf}}\n_25._tcp.mx {{tlsa 0 1 1 .Root}}"},
+			outcome: "encrypted", reasons: []string{"tlsa_unusable"}},
+		{scenario: scenario{name: "malformed",
+			story:   "a SHA-256 digest of four bytes",
+			records: onlyMX + `_25._tcp.mx TLSA 3 1 1 0badcafe`},
+			outcome: "encrypted", reasons: []string{"tlsa_unusable"}},
+		{scenario: scenario{name: "malformed-beside-good",
+			story:   "and a good record beside it",
+			records: onlyMX + "_25._tcp.mx TLSA 3 1 1 0badcafe\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			outcome: "authenticated"},
+
+		// Zones that are not signed.
+		{scenario: scenario{name: "optout", zone: "unsigned.test.",
+			story:   "an unsigned domain that its parent's NSEC3 opts out",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			outcome: "opportunistic", reasons: []string{"mx_insecure"}},
+		{scenario: scenario{name: "plain", zone: "unsigned.example.",
+			story:   "an unsigned domain that its parent's NSEC shows",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			outcome: "opportunistic", reasons: []string{"mx_insecure"}},
+		{scenario: scenario{name: "unsigned-host",
+			story:   "a signed domain whose mail server is in an unsigned zone",
+			records: "@ MX 10 mx.plain.unsigned.example.",
+			server:  server{absent: true}},
+			outcome: "opportunistic", reasons: []string{"address_insecure"}},
+		{scenario: scenario{name: "insecure-mx", zone: "unsigned.test.",
+			story:   "an unsigned domain whose mail server is in a signed zone, with TLSA records",
+			records: "@ MX 10 mx.ee-spki-sha256.good.test.",
+			server:  server{absent: true}},
+			outcome: "opportunistic", reasons: []string{"mx_insecure"}, dane: trusted, only: trusted,
+			difference: "RFC 7672 §2.2.1: the client “MAY proceed to use DANE TLS ... even with MX hosts obtained via an ‘insecure’ MX RRSet”; " +
+				"Postfix does, and logs as trusted what it verified. We say what the domain has of it: whoever forges the MX records chooses the server"},
+		{scenario: scenario{name: "insecure-mx-mismatch", zone: "unsigned.test.",
+			story:   "the same, with a certificate that does not match",
+			records: "@ MX 10 mx.mismatch.good.test.",
+			server:  server{absent: true}},
+			outcome: "refused", reasons: []string{"mx_insecure", "tlsa_mismatch"}},
+
+		// Zones that do not validate.
+		{scenario: scenario{name: "wrong-ds", zone: "wrongds.test.",
+			story:   "the DS record of the parent matches no key",
+			records: onlyMX},
+			outcome: "refused", reasons: []string{"dnssec_bogus"}},
+		{scenario: scenario{name: "expired-signature", zone: "expired.example.",
+			story:   "the zone's signatures expired",
+			records: onlyMX},
+			outcome: "refused", reasons: []string{"dnssec_bogus"}},
+		{scenario: scenario{name: "bogus-host",
+			story:   "a signed domain whose mail server is in a zone that does not validate",
+			records: "@ MX 10 mx.wrong-ds.wrongds.test.",
+			server:  server{absent: true}},
+			outcome: "refused", reasons: []string{"dnssec_bogus"}},
+
+		// Nothing to judge.
+		{scenario: scenario{name: "null-mx",
+			story:   "a domain that takes no mail (RFC 7505)",
+			records: "@ MX 0 .\n@ A {{.IPv4}}",
+			server:  server{absent: true}},
+			outcome: "none", reasons: []string{"null_mx"}},
+		{scenario: scenario{name: "nxdomain",
+			story:   "no such domain",
+			records: "",
+			server:  server{absent: true}},
+			outcome: "none", reasons: []string{"no_such_domain"}},
+		{scenario: scenario{name: "down",
+			story:   "a mail server that nobody reaches",
+			records: "@ MX 10 mx\nmx A {{.Nobody}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}",
+			server:  server{absent: true}},
+			outcome: "unreachable", reasons: []string{"connect_failed"}},
+		{scenario: scenario{name: "rejects-us",
+			story:   "a mail server that does not like us",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{options: []string{"smtpd_client_restrictions=reject", "smtpd_delay_reject=no"}}},
+			outcome: "unreachable", reasons: []string{"client_rejected"}},
+	}
+	// The same record in zones of every algorithm and every proof of absence.
+	for _, z := range []struct {
+		zone, outcome, difference string
+		dane, only                relay
+	}{
+		{zone: "deep.good.test.", outcome: "authenticated"},
+		{zone: "nsec3.test.", outcome: "authenticated"},
+		{zone: "p384.test.", outcome: "authenticated"},
+		{zone: "ed25519.test.", outcome: "authenticated"},
+		{zone: "knot.example.", outcome: "authenticated"},
+		{zone: "bind.test.", outcome: "authenticated"},
+		{zone: "rsasha512.example.", outcome: "authenticated"},
+		{zone: "island.unsigned.example.", outcome: "opportunistic"},
+		{zone: "rsasha1.example.", outcome: "opportunistic", dane: verified, only: verified, difference: rsasha1Difference},
+		{zone: "ed448.example.", outcome: "opportunistic", dane: verified, only: verified, difference: ed448Difference},
+	} {
+		cases = append(cases, mailCase{scenario: scenario{name: "mail-" + firstLabel(z.zone), zone: z.zone,
+			story:   "an ordinary mail domain in " + z.zone,
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
+			outcome: z.outcome, dane: z.dane, only: z.only, difference: z.difference})
+	}
+	return cases
+}
+
+// testMail asks the exporter and Postfix about every mail domain.
+func testMail(t *testing.T, w *world, e *exporter) {
+	for _, c := range mailCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			domain := w.mail[c.name].domain()
+			want := expected[c.outcome]
+			if (c.dane != "" || c.only != "") && c.difference == "" {
+				t.Error("the table does not say why the judge differs")
+			}
+			if c.dane != "" {
+				want.dane = c.dane
+			}
+			if c.only != "" {
+				want.only = c.only
+			}
+
+			ours := e.probe(t, domain, "smtp_mx")
+			outcome := ours.outcome(t)
+			if outcome != c.outcome || !contains(ours.reasons(), c.reasons) {
+				t.Errorf("%s: we say %s because of %q, want %s because of %q\n%s", c.story,
+					outcome, ours.reasons(), c.outcome, c.reasons, e.story(t, domain, "smtp_mx"))
+			}
+			for level, want := range map[string]relay{"dane": want.dane, "dane-only": want.only} {
+				if got, said := finger(t, w.dir, level, domain); got != want {
+					t.Errorf("%s: posttls-finger -l %s comes to %s, want %s\n%s", c.story, level, got, want, said)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,188 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// chain says which certificates a server sends.
+type chain string
+
+const (
+	whole       chain = ""             // leaf, intermediate and root
+	withoutRoot chain = "without root" // as the Web PKI does it
+	leafAlone   chain = "leaf alone"
+	selfSigned  chain = "self-signed" // a leaf that nobody issued
+)
+
+// A certificate is what a server has, beside a key.
+type certificate struct {
+	names   []string // its dNSNames; by default its host's name alone
+	expired bool
+	chain   chain
+}
+
+// authority is a certification authority of one root and one intermediate,
+// made and operated with the openssl command.
+type authority struct {
+	dir                string
+	config             string
+	root, intermediate string // PEM files; each key is beside it
+	stranger           string // a certificate that no server has
+}
+
+const opensslConfig = `
+[req]
+distinguished_name = nothing
+[nothing]
+[ca]
+default_ca = here
+[here]
+database = %[1]s/index
+new_certs_dir = %[1]s
+default_md = sha256
+rand_serial = yes
+policy = any
+unique_subject = no
+copy_extensions = copy
+[any]
+commonName = supplied
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[leaf]
+basicConstraints = critical, CA:FALSE
+subjectKeyIdentifier = hash
+`
+
+func newAuthority(t testing.TB, world string) *authority {
+	t.Helper()
+	dir := filepath.Join(world, "certificates")
+	write(t, dir, "index", "")
+	a := &authority{dir: dir, config: write(t, dir, "openssl.cnf", fmt.Sprintf(opensslConfig, dir))}
+	a.root = a.issue(t, "Integration Root", "", "authority", false)
+	a.intermediate = a.issue(t, "Integration Intermediate", a.root, "authority", false)
+	a.stranger = a.issue(t, "Stranger", "", "authority", false)
+	return a
+}
+
+// issue makes a key and a certificate for it, signed by issuer or, where that
+// is empty, by itself. It returns the file of the certificate.
+func (a *authority) issue(t testing.TB, subject, issuer, profile string, expired bool, names ...string) string {
+	t.Helper()
+	base := filepath.Join(a.dir, strings.ReplaceAll(subject, " ", "-"))
+	key, request, cert := base+".key", base+".csr", base+".pem"
+	arguments := []string{"req", "-new", "-config", a.config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+		"-noenc", "-keyout", key, "-out", request, "-subj", "/CN=" + subject}
+	if len(names) > 0 {
+		arguments = append(arguments, "-addext", "subjectAltName=DNS:"+strings.Join(names, ",DNS:"))
+	}
+	run(t, "openssl", arguments...)
+
+	signing := []string{"-selfsign", "-keyfile", key}
+	if issuer != "" {
+		signing = []string{"-cert", issuer, "-keyfile", keyOf(issuer)}
+	}
+	from, until := -48*time.Hour, 48*time.Hour
+	if expired {
+		until = -time.Hour
+	}
+	timestamp := func(after time.Duration) string { return time.Now().UTC().Add(after).Format("060102150405Z") }
+	run(t, "openssl", append([]string{"ca", "-batch", "-notext", "-config", a.config, "-extensions", profile,
+		"-startdate", timestamp(from), "-enddate", timestamp(until), "-in", request, "-out", cert}, signing...)...)
+	return cert
+}
+
+// keyOf names the key file that belongs to a certificate file.
+func keyOf(cert string) string { return strings.TrimSuffix(cert, ".pem") + ".key" }
+
+// tlsa returns a TLSA record's data for a certificate file.
+func tlsa(t testing.TB, usage, selector, matching int, cert string) (string, error) {
+	t.Helper()
+	var data []byte
+	switch selector {
+	case 0:
+		data = []byte(run(t, "openssl", "x509", "-in", cert, "-outform", "DER"))
+	case 1:
+		public := run(t, "openssl", "x509", "-in", cert, "-noout", "-pubkey")
+		file := write(t, filepath.Dir(cert), "public.pem", public)
+		data = []byte(run(t, "openssl", "pkey", "-pubin", "-in", file, "-outform", "DER"))
+	default:
+		return "", fmt.Errorf("no selector %d", selector)
+	}
+	switch matching {
+	case 0:
+	case 1:
+		digest := sha256.Sum256(data)
+		data = digest[:]
+	case 2:
+		digest := sha512.Sum512(data)
+		data = digest[:]
+	default:
+		return "", fmt.Errorf("no matching type %d", matching)
+	}
+	return fmt.Sprintf("TLSA %d %d %d %s", usage, selector, matching, hex.EncodeToString(data)), nil
+}
+
+// startTLSServer has openssl s_server serve a site at port 443.
+func startTLSServer(t testing.TB, dir string, s *site) {
+	t.Helper()
+	if s.server.absent {
+		return
+	}
+	address := netip.AddrPortFrom(s.IPv4, 443).String()
+	command := exec.Command(program(t, "openssl"), "s_server", "-accept", address, "-quiet", "-www",
+		"-cert", s.Leaf, "-key", keyOf(s.Leaf))
+	if s.rest != "" {
+		command.Args = append(command.Args, "-cert_chain", s.rest)
+	}
+	start(t, dir, command, address)
+}
+
+// A client is openssl s_client, which is told the TLSA records and judges the server by them.
+type client struct {
+	base    string   // TLSA base domain, which is the server's name as well
+	records []string // in presentation format
+	roots   string   // PEM file of the Web PKI
+}
+
+// verify connects to a server and returns whether it proved itself, with what the client said.
+func (c client) verify(t testing.TB, server netip.AddrPort) (verified bool, said string) {
+	t.Helper()
+	arguments := []string{"s_client", "-connect", server.String(), "-servername", c.base, "-CAfile", c.roots, "-no-CApath", "-no-CAstore",
+		// RFC 7671 §5.1: with DANE-EE the certificate's names do not count. OpenSSL must be told so.
+		"-dane_ee_no_namechecks",
+		"-dane_tlsa_domain", c.base, "-verify_return_error", "-brief"}
+	for _, record := range c.records {
+		arguments = append(arguments, "-dane_tlsa_rrdata", record)
+	}
+	said = say(t, "openssl", arguments...)
+	return strings.Contains(said, "Verification: OK"), said
+}
+
+// concatenate writes the contents of PEM files, one after another, to a file.
+func concatenate(t testing.TB, file string, parts ...string) string {
+	t.Helper()
+	var all bytes.Buffer
+	for _, part := range parts {
+		content, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(content)
+	}
+	return write(t, filepath.Dir(file), filepath.Base(file), all.String())
+}

@@ -1,0 +1,176 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// A webCase is a TLS server and what a client of RFC 6698 and 7671 makes of it.
+type webCase struct {
+	scenario
+	outcome    string
+	reasons    []string
+	judged     string // what the judge says, if something else
+	difference string // and then why, in the words of the RFC
+}
+
+// onlyWWW is a web server with one address.
+const onlyWWW = "www A {{.IPv4}}\n"
+
+// webCases lists the web servers of the world.
+func webCases() []webCase {
+	return []webCase{
+		{scenario: scenario{name: "pkix-ta",
+			story:   "0 0 1 of a root that the Web PKI trusts",
+			records: onlyWWW + `_443._tcp.www {{tlsa 0 0 1 .Root}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "pkix-ta-intermediate",
+			story:   "0 1 1 of an intermediate; the client has the root",
+			records: onlyWWW + `_443._tcp.www {{tlsa 0 1 1 .Intermediate}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "pkix-ta-mismatch",
+			story:   "0 0 1 of a root that did not issue this one",
+			records: onlyWWW + `_443._tcp.www {{tlsa 0 0 1 .Stranger}}`},
+			outcome: "refused"},
+		{scenario: scenario{name: "pkix-ee",
+			story:   "1 1 1: the leaf is named and the Web PKI vouches for it",
+			records: onlyWWW + `_443._tcp.www {{tlsa 1 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "pkix-ee-full",
+			story:   "1 0 0",
+			records: onlyWWW + `_443._tcp.www {{tlsa 1 0 0 .Leaf}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "pkix-ee-self-signed",
+			story:   "1 1 1 of a leaf for which nobody vouches",
+			records: onlyWWW + `_443._tcp.www {{tlsa 1 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{chain: selfSigned}}},
+			outcome: "refused", reasons: []string{"pkix_untrusted"}},
+		{scenario: scenario{name: "pkix-ee-expired",
+			story:   "1 1 1 of a leaf that expired",
+			records: onlyWWW + `_443._tcp.www {{tlsa 1 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{expired: true}}},
+			outcome: "refused", reasons: []string{"certificate_expired"}},
+		{scenario: scenario{name: "pkix-ee-name-mismatch",
+			story:   "1 1 1 of a leaf with somebody else's name",
+			records: onlyWWW + `_443._tcp.www {{tlsa 1 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			outcome: "refused", reasons: []string{"name_mismatch"}},
+		{scenario: scenario{name: "dane-ta",
+			story:   "2 0 1 of a root that is sent",
+			records: onlyWWW + `_443._tcp.www {{tlsa 2 0 1 .Root}}`},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "dane-ta-in-dns",
+			story:   "2 0 0 of a root that is not sent",
+			records: onlyWWW + `_443._tcp.www {{tlsa 2 0 0 .Root}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "dane-ta-not-sent",
+			story:   "2 1 1 of a root that is not sent: that the client has it does not help (RFC 7671 §5.2)",
+			records: onlyWWW + `_443._tcp.www {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{chain: withoutRoot}}},
+			outcome: "refused", reasons: []string{"trust_anchor_not_sent"}},
+		{scenario: scenario{name: "dane-ta-name-mismatch",
+			story:   "2 1 1, and somebody else's name",
+			records: onlyWWW + `_443._tcp.www {{tlsa 2 1 1 .Root}}`,
+			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			outcome: "refused", reasons: []string{"name_mismatch"}},
+		{scenario: scenario{name: "dane-ee",
+			story:   "3 1 1 of a leaf that nobody issued, expired, and of another name",
+			records: onlyWWW + `_443._tcp.www {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{certificate: certificate{chain: selfSigned, expired: true, names: []string{"somebody.else.test"}}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "dane-ee-mismatch",
+			story:   "3 1 1 of another leaf",
+			records: onlyWWW + `_443._tcp.www {{tlsa 3 1 1 .Stranger}}`},
+			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
+		{scenario: scenario{name: "either",
+			story:   "one record of two matches",
+			records: onlyWWW + "_443._tcp.www {{tlsa 3 1 1 .Stranger}}\n_443._tcp.www {{tlsa 2 1 1 .Intermediate}}"},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "web-alias",
+			story:   "the server's name is an alias and its target has the TLSA records (RFC 7671 §7)",
+			records: "www CNAME host\nhost A {{.IPv4}}\n_443._tcp.host {{tlsa 2 1 1 .Root}}",
+			server:  server{certificate: certificate{names: []string{"host.web-alias.good.test"}}}},
+			outcome: "authenticated"},
+		{scenario: scenario{name: "web-no-tlsa",
+			story:   "no TLSA records",
+			records: onlyWWW},
+			outcome: "opportunistic", reasons: []string{"no_tlsa"}},
+		{scenario: scenario{name: "web-unsigned", zone: "unsigned.example.",
+			story:   "TLSA records in an unsigned zone are nobody's word",
+			records: onlyWWW + `_443._tcp.www {{tlsa 3 1 1 .Stranger}}`},
+			outcome: "opportunistic"},
+		{scenario: scenario{name: "web-bogus", zone: "wrongds.test.",
+			story:   "a zone that does not validate",
+			records: onlyWWW + `_443._tcp.www {{tlsa 3 1 1 .Leaf}}`},
+			outcome: "refused", reasons: []string{"dnssec_bogus"}},
+	}
+}
+
+// testWeb asks the exporter and OpenSSL about every web server.
+func testWeb(t *testing.T, w *world, e *exporter) {
+	for _, c := range webCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := w.web[c.name]
+			host := "www." + s.domain()
+			if ours := e.probe(t, host, "https"); ours.outcome(t) != c.outcome || !contains(ours.reasons(), c.reasons) {
+				t.Errorf("%s: we say %s because of %q, want %s because of %q\n%s", c.story,
+					ours.outcome(t), ours.reasons(), c.outcome, c.reasons, e.story(t, host, "https"))
+			}
+
+			want := c.outcome
+			if c.judged != "" {
+				want = c.judged
+				if c.difference == "" {
+					t.Error("the table does not say why the judge differs")
+				}
+			}
+			if got, said := judgeTLS(t, w, host, netip.AddrPortFrom(s.IPv4, 443)); got != want {
+				t.Errorf("%s: Unbound and s_client come to %s, want %s\n%s", c.story, got, want, said)
+			}
+		})
+	}
+}
+
+// judgeTLS is a DANE client made of a validating resolver and openssl
+// s_client. It returns an outcome, and what it is founded on.
+func judgeTLS(t testing.TB, w *world, host string, server netip.AddrPort) (outcome, why string) {
+	t.Helper()
+	address := ask(t, judgeAddress, host, dns.TypeA)
+	if address.Rcode != dns.RcodeSuccess {
+		return "refused", address.String()
+	}
+	base := host
+	for _, record := range address.Answer {
+		if alias, ok := record.(*dns.CNAME); ok && strings.EqualFold(alias.Hdr.Name, base) {
+			base = alias.Target
+		}
+	}
+	tlsa := ask(t, judgeAddress, fmt.Sprintf("_%d._tcp.%s", server.Port(), base), dns.TypeTLSA)
+	if tlsa.Rcode == dns.RcodeServerFailure {
+		return "refused", tlsa.String()
+	}
+	var records []string
+	for _, record := range tlsa.Answer {
+		if r, ok := record.(*dns.TLSA); ok {
+			records = append(records, fmt.Sprintf("%d %d %d %s", r.Usage, r.Selector, r.MatchingType, r.Certificate))
+		}
+	}
+	if !tlsa.AuthenticatedData || !address.AuthenticatedData || len(records) == 0 {
+		return "opportunistic", tlsa.String()
+	}
+	verified, said := client{base: strings.TrimSuffix(base, "."), records: records, roots: w.roots}.verify(t, server)
+	if verified {
+		return "authenticated", said
+	}
+	return "refused", said
+}

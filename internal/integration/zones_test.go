@@ -1,0 +1,151 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"text/template"
+)
+
+// signer says whose software signs a zone; it serves it, too.
+type signer string
+
+const (
+	signedByKnot signer = "knot"
+	signedByBIND signer = "bind"
+	signedByNone signer = "" // Knot serves it
+)
+
+// A zone is a zone of the world, as its owner would describe it.
+type zone struct {
+	name      string
+	story     string
+	signer    signer
+	algorithm string // as the signer names it
+	denial    denial
+	expired   bool // its signatures ended an hour ago
+	wrongDS   bool // its parent's DS matches none of its keys
+	records   string
+}
+
+// denial says how a zone proves what does not exist.
+type denial string
+
+const (
+	nsec        denial = ""
+	nsec3       denial = "nsec3"
+	nsec3OptOut denial = "nsec3 opt-out"
+)
+
+// variety are records that DNSSEC treats each in its own way.
+const variety = `
+text          TXT   "one" "two"
+two           A     192.0.2.250
+two           A     192.0.2.251
+*.wild        TXT   "from a wildcard"
+*.wild        A     192.0.2.250
+not.wild      TXT   "the wildcard does not reach here"
+a.b.empty     TXT   "b.empty is an empty non-terminal"
+alias         CNAME text
+far           CNAME text.nsec3.test.
+to-unsigned   CNAME text.unsigned.example.
+to-bogus      CNAME text.wrongds.test.
+to-nothing    CNAME nothing
+*.aliases     CNAME text
+branch        DNAME deep.good.test.
+MiXeD         TXT   "upper and lower case"
+`
+
+// zones lists the zones of the world. A zone's parent is the nearest above it.
+func zones() []*zone {
+	return []*zone{
+		{name: ".", signer: signedByKnot, algorithm: "rsasha256",
+			story: "the root, as the real one: RSA and NSEC"},
+		{name: "test.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut,
+			story: "a top-level domain that leaves unsigned delegations out of its proofs"},
+		{name: "example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256",
+			story: "a top-level domain on another server, where every delegation has its NSEC"},
+
+		{name: "good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
+			story: "the ordinary signed zone"},
+		{name: "deep.good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
+			story: "a zone below another, both on one server, so that no referral is ever seen"},
+		{name: "nsec3.test.", signer: signedByKnot, algorithm: "rsasha256", denial: nsec3, records: variety,
+			story: "hashed denial of existence"},
+		{name: "p384.test.", signer: signedByKnot, algorithm: "ecdsap384sha384", records: variety,
+			story: "the larger curve"},
+		{name: "ed25519.test.", signer: signedByKnot, algorithm: "ed25519", denial: nsec3, records: variety,
+			story: "the modern curve"},
+		{name: "knot.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut, records: variety,
+			story: "delegated from one software to the other"},
+		{name: "bind.test.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", denial: nsec3OptOut, records: variety,
+			story: "and the other way round"},
+		{name: "rsasha512.example.", signer: signedByBIND, algorithm: "RSASHA512", denial: nsec3, records: variety,
+			story: "an algorithm that is going out of use"},
+		{name: "rsasha1.example.", signer: signedByBIND, algorithm: "NSEC3RSASHA1", denial: nsec3, records: variety,
+			story: "an algorithm that is out of use"},
+		{name: "ed448.example.", signer: signedByBIND, algorithm: "ED448", records: variety,
+			story: "an algorithm that a validator may leave out"},
+
+		{name: "unsigned.test.", records: variety,
+			story: "unsigned below NSEC3 with opt-out"},
+		{name: "unsigned.example.", records: variety,
+			story: "unsigned below NSEC"},
+		{name: "island.unsigned.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
+			story: "signed, but below an unsigned zone: no chain leads here"},
+		{name: "wrongds.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", wrongDS: true, records: variety,
+			story: "its keys were changed and its parent does not know"},
+		{name: "expired.example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", expired: true, records: variety,
+			story: "nobody signed it again in time"},
+	}
+}
+
+// address returns the address of the zone's name server.
+func (z *zone) address() netip.Addr {
+	if z.signer == signedByBIND {
+		return bindAddress
+	}
+	return knotAddress
+}
+
+// file names the zone's file.
+func (z *zone) file() string {
+	if z.name == "." {
+		return "root.zone"
+	}
+	return z.name + "zone"
+}
+
+// nameServer returns the name of the zone's only name server.
+func (z *zone) nameServer() string { return strings.TrimRight("ns."+z.name, ".") + "." }
+
+// text returns the zone as its owner writes it, before it is signed.
+func (z *zone) text() string {
+	return fmt.Sprintf("$ORIGIN %s\n$TTL 300\n@ SOA %s hostmaster.invalid. 1 3600 600 86400 60\n@ NS %[2]s\n%[2]s A %s\n%s",
+		z.name, z.nameServer(), z.address(), z.records)
+}
+
+// delegate adds a delegation to child, with its DS records if it has any.
+func (z *zone) delegate(child *zone, ds string) {
+	z.records += fmt.Sprintf("%s NS %s\n%[2]s A %s\n%s", child.name, child.nameServer(), child.address(), ds)
+}
+
+// add adds the records of a site, which are relative to its own name.
+func (z *zone) add(t testing.TB, s *site) {
+	t.Helper()
+	functions := template.FuncMap{"tlsa": func(usage, selector, matching int, file string) (string, error) {
+		return tlsa(t, usage, selector, matching, file)
+	}}
+	records, err := template.New(s.name).Funcs(functions).Parse(s.records)
+	if err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	var text strings.Builder
+	if err := records.Execute(&text, s); err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	z.records += fmt.Sprintf("$ORIGIN %s.%s\n%s\n$ORIGIN %[2]s\n", s.name, z.name, text.String())
+}
