@@ -112,16 +112,33 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // signersOf lists the zones that claim to have signed an RRset or denial about
 // name and can have it: the name itself or one above it (RFC 4035 §5.3.1), for
-// a DS strictly above it, since the parent signs it. Deepest first.
-func signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {
+// a DS strictly above it, since the parent signs it. None is above the trust
+// anchor that name hangs from: what lies there has no say. Deepest first.
+func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {
+	floor := v.anchorOver(name, rrtype)
 	var list []string
 	for _, sig := range sigs {
 		signer := fold(sig.SignerName)
-		if !within(name, signer) || rrtype == dns.TypeDS && signer == name || slices.Contains(list, signer) {
+		if !within(name, signer) || rrtype == dns.TypeDS && signer == name || floor == "" || !within(signer, floor) || slices.Contains(list, signer) {
 			continue
 		}
 		list = append(list, signer)
 	}
 	slices.SortStableFunc(list, func(a, b string) int { return labels(b) - labels(a) })
 	return list
+}
+
+// anchorOver is the deepest zone with a trust anchor at or above name, for a DS
+// strictly above it; empty where there is none.
+func (v *validation) anchorOver(name string, rrtype uint16) string {
+	top := labels(name)
+	if rrtype == dns.TypeDS {
+		top--
+	}
+	for n := top; n >= 0; n-- {
+		if zone := suffix(name, n); len(v.anchors[zone]) > 0 {
+			return zone
+		}
+	}
+	return ""
 }

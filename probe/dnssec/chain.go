@@ -143,7 +143,7 @@ func (v *validation) apex(name string) (*zone, error) {
 func (v *validation) delegator(name string, r *reply) (*zone, error) {
 	above := parentOf(name)
 	floor := v.closest(above)
-	if signers := signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && floor != "" && within(signers[0], floor) {
+	if signers := v.signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && within(signers[0], floor) {
 		z, err := v.signer(signers[0])
 		if z != nil || err != nil {
 			return z, err

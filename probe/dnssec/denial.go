@@ -120,6 +120,13 @@ func (d *denial) noCloser(name, wildcard string) (absence, string, *fault) {
 	return a, d.explain(why), nil
 }
 
+// disowns reports whether a record at the name itself says that the name does
+// not exist, as servers do that sign while they answer (RFC 9824, NXNAME).
+func (d *denial) disowns(name string) bool {
+	n := nsecMatching(d.nsec, name)
+	return n != nil && n.types.has(dns.TypeNXNAME)
+}
+
 // delegation: what the denial of a DS at name says of a zone cut there
 // (RFC 4035 §5.2, RFC 5155 §8.9).
 func (d *denial) delegation(name string) (cut, string, *fault) {

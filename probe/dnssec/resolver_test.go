@@ -319,10 +319,11 @@ func TestNames(t *testing.T) {
 }
 
 func TestAnchorElsewhere(t *testing.T) {
-	net, err := zone.New(clock, world("")...)
+	net, err := zone.New(clock, world("forged A 192.0.2.66\n")...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	net.Break(altered(zone.At("forged.example.org.", dns.TypeA), func(sig *dns.RRSIG) { sig.SignerName = "org." }))
 	ksk := mustKey("example.org.", "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
 	stranger := mustKey("example.org.", "stranger", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
 	for _, c := range []struct {
@@ -336,6 +337,7 @@ func TestAnchorElsewhere(t *testing.T) {
 		{"below the anchor", []dnssec.Anchor{*ksk.Public.ToDS(dns.SHA256)}, "mx.example.org.", dnssec.Secure, "", 1},
 		{"under no anchor", []dnssec.Anchor{*ksk.Public.ToDS(dns.SHA256)}, "org.", dnssec.Insecure, "no trust anchor covers the name", 1},
 		{"no anchors at all", nil, "mx.example.org.", dnssec.Insecure, "no trust anchor covers the name", 1},
+		{"below the anchor, with a signature from above it", []dnssec.Anchor{*ksk.Public.ToDS(dns.SHA256)}, "forged.example.org.", dnssec.Bogus, "carries no signature", 1},
 		{"a wrong anchor", []dnssec.Anchor{*stranger.Public.ToDS(dns.SHA256)}, "mx.example.org.", dnssec.Bogus, "matches what the trust anchors name", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

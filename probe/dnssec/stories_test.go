@@ -387,6 +387,32 @@ func TestDenial(t *testing.T) {
 	tell(t, stories)
 }
 
+// TestCompactDenial: a server that signs while it answers gives a name that
+// does not exist an NSEC record of its own (RFC 9824).
+func TestCompactDenial(t *testing.T) {
+	const ghost = "ghost.example.org."
+	compact := func(set []dns.RR) []dns.RR {
+		for i, rr := range set {
+			if nsec, ok := dns.Copy(rr).(*dns.NSEC); ok && nsec.Hdr.Name == ghost {
+				nsec.NextDomain, nsec.TypeBitMap = `\000.`+ghost, []uint16{dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNXNAME}
+				set = slices.Clone(set)
+				set[i] = nsec
+			}
+		}
+		return set
+	}
+	faults := []zone.Fault{
+		{Where: zone.At(ghost, dns.TypeNSEC), Sign: func(s *zone.Signing) { s.Set = compact(s.Set) }},
+		respond(zone.At(ghost), func(m *dns.Msg) { m.Ns = compact(m.Ns) }),
+	}
+	zones := world("ghost TXT x\n")
+	tell(t, []story{
+		{name: "no such name, though the code says otherwise", zones: zones, faults: faults, ask: ghost, qtype: dns.TypeA,
+			status: dnssec.Secure, rcode: dns.RcodeNameError},
+		{name: "no such type", zones: zones, ask: ghost, qtype: dns.TypeA, status: dnssec.Secure},
+	})
+}
+
 func TestOptOut(t *testing.T) {
 	zones := world("*.wild TLSA 3 1 1 02\n", nsec3(true, 0))
 	tell(t, []story{

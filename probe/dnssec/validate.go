@@ -137,7 +137,7 @@ func (v *validation) positive(set *rrset, r *reply) (step, error) {
 // error is errUnsigned.
 func (v *validation) signed(set *rrset, r *reply) (step, error) {
 	var first error
-	for i, signer := range signersOf(set.sigs, set.name, set.rrtype) {
+	for i, signer := range v.signersOf(set.sigs, set.name, set.rrtype) {
 		if i == v.ledger.limits.signers {
 			break
 		}
@@ -213,7 +213,7 @@ func (v *validation) negative(q question, r *reply) (step, error) {
 
 func (v *validation) deniedBy(q question, r *reply) (step, error) {
 	var first error
-	for i, signer := range signersOf(denialSigs(r), q.name, q.qtype) {
+	for i, signer := range v.signersOf(denialSigs(r), q.name, q.qtype) {
 		if i == v.ledger.limits.signers {
 			break
 		}
@@ -250,6 +250,9 @@ func (v *validation) deniedByZone(signer string, q question, r *reply) (step, er
 	a, rcode, why, limit := d.denies(q, r.rcode)
 	if limit != nil {
 		return step{}, limit
+	}
+	if a == denied && d.disowns(q.name) {
+		rcode = dns.RcodeNameError
 	}
 	s := step{status: Secure, zone: z, valid: d.proof.Validity, ttl: d.proof.ttl, rcode: rcode}
 	switch a {
