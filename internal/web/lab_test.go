@@ -1,0 +1,197 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"dane_exporter/collector"
+	"dane_exporter/internal/config"
+	"dane_exporter/internal/lab"
+	"dane_exporter/internal/web"
+	"dane_exporter/probe"
+)
+
+// labServer serves inside the lab, with the built-in configuration.
+func labServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	example, err := os.ReadFile("../../config.example.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Defaults(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Access.AllowNetworks = lab.Networks()
+	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+	l, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Anchors: l.Anchors(), Roots: l.Roots()},
+		probe.Settings{Access: c.Access})
+	registry := prometheus.NewPedanticRegistry()
+	server := web.New(web.Options{
+		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats),
+		Gatherer:    registry,
+		Logger:      slog.New(slog.DiscardHandler),
+		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 10,
+	})
+	server.Use(c, prober)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := httptest.NewUnstartedServer(nil)
+	served.Config = server.HTTPServer(ctx)
+	served.Start()
+	t.Cleanup(func() { cancel(); served.Close() })
+	return served
+}
+
+// fetch asks as Prometheus does.
+func fetch(server *httptest.Server, query string, seconds float64, format expfmt.Format) (string, error) {
+	request, err := http.NewRequest("GET", server.URL+"/probe?"+query, nil)
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Accept", string(format))
+	request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(seconds))
+	response, err := server.Client().Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != 200 {
+		err = fmt.Errorf("%s: %s", response.Status, body)
+	}
+	return string(body), err
+}
+
+// TestScenarios scrapes every domain of the lab. What comes must parse, pass the
+// linter, and tell the outcome, success and reasons of the scenario's story.
+func TestScenarios(t *testing.T) {
+	server := labServer(t)
+	for _, scenario := range lab.Scenarios() {
+		t.Run(scenario.Name, func(t *testing.T) {
+			t.Parallel()
+			seconds := 30.0
+			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
+				seconds = 2.5 // all of it is spent waiting
+			}
+			query := "target=" + scenario.Target() + "&module=" + scenario.Module
+			body, err := fetch(server, query, seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
+			if err != nil {
+				t.Fatal(err)
+			}
+			families := lint(t, body)
+			if got := label(families, "dane_outcome", "outcome"); !slices.Equal(got, []string{scenario.Outcome}) {
+				t.Errorf("%s\noutcome %v, want %s", scenario.Story, got, scenario.Outcome)
+			}
+			if got := families["probe_success"].Metric[0].Gauge.GetValue() == 1; got != scenario.Success {
+				t.Errorf("%s\nsuccess %t", scenario.Story, got)
+			}
+			want := slices.Sorted(slices.Values(scenario.Reasons))
+			if got := label(families, "dane_finding", "reason"); !slices.Equal(got, want) {
+				t.Errorf("%s\nreasons %v, want %v", scenario.Story, got, want)
+			}
+
+			story, err := fetch(server, query+"&debug=true", seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
+			if err != nil || !strings.Contains(story, ": "+scenario.Outcome+": ") {
+				t.Errorf("debug: %v\n%s", err, story)
+			}
+			for _, reason := range scenario.Reasons {
+				if !strings.Contains(story, "  "+reason+" (") {
+					t.Errorf("the story lacks %s:\n%s", reason, story)
+				}
+			}
+		})
+	}
+}
+
+// lint parses metrics and finds nothing wrong with them.
+func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
+	t.Helper()
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Fatalf("%v, %v in\n%s", err, problems, body)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+// label lists, sorted and once each, the values of a label where the series is 1.
+func label(families map[string]*dto.MetricFamily, series, name string) []string {
+	var values []string
+	for _, metric := range families[series].GetMetric() {
+		for _, pair := range metric.Label {
+			if pair.GetName() == name && metric.Gauge.GetValue() == 1 {
+				values = append(values, pair.GetValue())
+			}
+		}
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+// TestFormats: text and OpenMetrics say the same.
+func TestFormats(t *testing.T) {
+	server := labServer(t)
+	var said [2]string
+	for i, format := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
+		body, err := fetch(server, "target=hostile-subject.lab.test", 30, expfmt.NewFormat(format))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if format == expfmt.TypeOpenMetrics && !strings.HasSuffix(body, "\n# EOF\n") {
+			t.Errorf("OpenMetrics has no end:\n%s", body)
+		}
+		for line := range strings.Lines(body) {
+			if strings.HasPrefix(line, "dane_certificate_info") || strings.HasPrefix(line, "dane_tlsa_record_match") {
+				labels, _, _ := strings.Cut(line, "} ")
+				said[i] += labels + "\n"
+			}
+		}
+	}
+	if said[0] != said[1] || strings.Count(said[0], "\n") != 2 {
+		t.Errorf("text says\n%s\nOpenMetrics says\n%s", said[0], said[1])
+	}
+}
+
+// TestManyScrapes: fifty at once, of healthy and broken targets, each with its
+// own answer.
+func TestManyScrapes(t *testing.T) {
+	server := labServer(t)
+	outcomes := map[string]string{"good": "authenticated", "tlsa-mismatch": "refused", "null-mx": "none"}
+	var wait sync.WaitGroup
+	for i := range 50 {
+		name := []string{"good", "tlsa-mismatch", "null-mx"}[i%3]
+		wait.Go(func() {
+			body, err := fetch(server, "target="+name+".lab.test", 30, expfmt.NewFormat(expfmt.TypeTextPlain))
+			if err != nil || !strings.Contains(body, fmt.Sprintf("\ndane_outcome{outcome=%q} 1\n", outcomes[name])) {
+				t.Errorf("%s: %v\n%s", name, err, body)
+			}
+		})
+	}
+	wait.Wait()
+}
