@@ -528,7 +528,7 @@ dane_truncated{what="tlsa_records"} 1
 // TestHostile: whatever stands in certificates and names, the scrape is valid.
 func TestHostile(t *testing.T) {
 	hostile := []string{
-		"\xff\xfe", "a\x00b", "\x1b[2J", "\"}\n1 2\n# HELP", `\`, "Ä", strings.Repeat("ж", 200), strings.Repeat("\x80", 5000), "‮", " ",
+		"\xff\xfe", "a\x00b", "\x1b[2J", "\"}\n1 2\n# HELP", `\`, "Ä", strings.Repeat("ж", 200), strings.Repeat("\x80", 5000), "\u202e", " ",
 	}
 	for _, text := range hostile {
 		r := healthy()

@@ -69,12 +69,6 @@ func failed(err error, name string, qtype uint16) dnssec.Answer {
 	return a
 }
 
-func noSuchName(status dnssec.Status, name string, qtype uint16) dnssec.Answer {
-	a := answer(status, name, qtype)
-	a.Rcode = dns.RcodeNameError
-	return a
-}
-
 func mx(status dnssec.Status, hosts ...string) *dnssec.Answer {
 	var records []dns.RR
 	for i, host := range hosts {

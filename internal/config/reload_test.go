@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -67,7 +68,9 @@ func TestReloadWithoutFile(t *testing.T) {
 
 // TestWatch: every change is tried once, a bad or missing file too, and a good
 // one that comes back.
-func TestWatch(t *testing.T) {
+func TestWatch(t *testing.T) { synctest.Test(t, testWatch) }
+
+func testWatch(t *testing.T) {
 	path := write(t, "limits: {probes: 1}\n")
 	r, log := newReloader(t, path)
 	if err := r.Reload(); err != nil {
@@ -77,7 +80,10 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ticks, done := make(chan time.Time), make(chan struct{})
 	go func() { defer close(done); r.Watch(ctx, ticks) }()
-	tick := func() { ticks <- time.Time{} }
+	tick := func() {
+		ticks <- time.Time{}
+		synctest.Wait() // until Watch has done with it
+	}
 
 	tick() // nothing has changed
 	overwrite(t, path, "limits: {probes: 2}\n")

@@ -90,7 +90,7 @@ func (e *exporter) story(t testing.TB, target, module string) string {
 // outcome returns the one outcome of the target that is 1.
 func (r reading) outcome(t testing.TB) string {
 	t.Helper()
-	states := r.holding("dane_outcome", "outcome")
+	states := r.holding("dane_outcome", nil, "outcome")
 	if len(states) != 1 {
 		t.Errorf("outcomes %q, want one\n%s", states, r.body)
 	}
@@ -98,19 +98,23 @@ func (r reading) outcome(t testing.TB) string {
 }
 
 // reasons returns the reasons of the findings, sorted, each once.
-func (r reading) reasons() []string { return r.holding("dane_finding", "reason") }
+func (r reading) reasons() []string { return r.holding("dane_finding", nil, "reason") }
 
-// holding returns the values of a label over the series of a metric that are 1, sorted, each once.
-func (r reading) holding(metric, label string) []string {
+// holding returns the values of a label over the series of a metric that are 1
+// and have certain other labels, sorted, each once.
+func (r reading) holding(metric string, having map[string]string, label string) []string {
 	values := map[string]bool{}
 	for _, series := range r.families[metric].GetMetric() {
-		if series.GetGauge().GetValue() != 1 && series.GetUntyped().GetValue() != 1 {
-			continue
-		}
+		labels := map[string]string{}
 		for _, pair := range series.GetLabel() {
-			if pair.GetName() == label {
-				values[pair.GetValue()] = true
-			}
+			labels[pair.GetName()] = pair.GetValue()
+		}
+		matches := series.GetGauge().GetValue() == 1
+		for name, value := range having {
+			matches = matches && labels[name] == value
+		}
+		if matches {
+			values[labels[label]] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(values))

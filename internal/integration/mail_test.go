@@ -3,30 +3,42 @@
 package integration
 
 import (
+	"cmp"
+	"slices"
 	"testing"
+
+	"github.com/miekg/dns"
 )
 
 // A mailCase is a mail domain, what our exporter must say of it, and what
 // Postfix would do, where that does not follow from the outcome.
 type mailCase struct {
 	scenario
-	asked   string   // the mail domain; the scenario's own by default
 	outcome string   // of our exporter
 	reasons []string // findings that must be there
+	host    string   // the outcome of one of its hosts, where it is not that of the domain
 	dane    relay    // what posttls-finger -l dane comes to; by default what follows from the outcome
 	only    relay    // and -l dane-only
 	// difference says, in the words of the RFC, why a judge and we are meant to differ.
 	difference string
 }
 
-// expected lists what follows for Postfix from our outcome, at each level.
-var expected = map[string]struct{ dane, only relay }{
-	"authenticated": {verified, verified},
-	"encrypted":     {encrypted, refused},
-	"opportunistic": {withoutDANE, refused},
-	"refused":       {refused, refused},
-	"unreachable":   {unreachable, unreachable},
-	"none":          {nowhere, nowhere},
+// postfixes returns what follows from our outcome for Postfix, at the levels dane and dane-only.
+func postfixes(outcome string) (dane, only relay) {
+	switch outcome {
+	case "authenticated":
+		return verified, verified
+	case "encrypted":
+		return encrypted, refused
+	case "opportunistic":
+		return withoutDANE, refused
+	case "unreachable":
+		return unreachable, unreachable
+	case "none":
+		return nowhere, nowhere
+	default:
+		return refused, refused
+	}
 }
 
 // onlyMX is a mail domain with one mail server.
@@ -115,7 +127,7 @@ func mailCases() []mailCase {
 		{scenario: scenario{name: "preferred-is-down",
 			story:   "the preferred server is down and the next one takes the mail",
 			records: "@ MX 5 down\ndown A {{.Nobody}}\n_25._tcp.down {{tlsa 3 1 1 .Leaf}}\n" + onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
-			outcome: "authenticated", reasons: []string{"connect_failed"}},
+			outcome: "authenticated", reasons: []string{"connect_failed"}, host: "unreachable"},
 
 		// Names that lead to other names.
 		{scenario: scenario{name: "tlsa-wildcard",
@@ -236,7 +248,7 @@ func mailCases() []mailCase {
 			story:   "an unsigned domain whose mail server is in a signed zone, with TLSA records",
 			records: "@ MX 10 mx.ee-spki-sha256.good.test.",
 			server:  server{absent: true}},
-			outcome: "opportunistic", reasons: []string{"mx_insecure"}, dane: trusted, only: trusted,
+			outcome: "opportunistic", reasons: []string{"mx_insecure"}, host: "authenticated", dane: trusted, only: trusted,
 			difference: "RFC 7672 §2.2.1: the client “MAY proceed to use DANE TLS ... even with MX hosts obtained via an ‘insecure’ MX RRSet”; " +
 				"Postfix does, and logs as trusted what it verified. We say what the domain has of it: whoever forges the MX records chooses the server"},
 		{scenario: scenario{name: "insecure-mx-mismatch", zone: "unsigned.test.",
@@ -312,28 +324,45 @@ func testMail(t *testing.T, w *world, e *exporter) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			domain := w.mail[c.name].domain()
-			want := expected[c.outcome]
-			if (c.dane != "" || c.only != "") && c.difference == "" {
-				t.Error("the table does not say why the judge differs")
-			}
-			if c.dane != "" {
-				want.dane = c.dane
-			}
-			if c.only != "" {
-				want.only = c.only
-			}
-
-			ours := e.probe(t, domain, "smtp_mx")
-			outcome := ours.outcome(t)
-			if outcome != c.outcome || !contains(ours.reasons(), c.reasons) {
-				t.Errorf("%s: we say %s because of %q, want %s because of %q\n%s", c.story,
-					outcome, ours.reasons(), c.outcome, c.reasons, e.story(t, domain, "smtp_mx"))
-			}
-			for level, want := range map[string]relay{"dane": want.dane, "dane-only": want.only} {
-				if got, said := finger(t, w.dir, level, domain); got != want {
-					t.Errorf("%s: posttls-finger -l %s comes to %s, want %s\n%s", c.story, level, got, want, said)
-				}
-			}
+			c.testOurs(t, w, e.probe(t, domain, "smtp_mx"), func() string { return e.story(t, domain, "smtp_mx") })
+			c.testPostfix(t, w, domain)
 		})
+	}
+}
+
+// testOurs compares what our exporter said with the table, and its word on the
+// MX look-up with that of Unbound.
+func (c mailCase) testOurs(t *testing.T, w *world, ours reading, story func() string) {
+	t.Helper()
+	if outcome := ours.outcome(t); outcome != c.outcome || !contains(ours.reasons(), c.reasons) {
+		t.Errorf("%s: we say %s because of %q, want %s because of %q\n%s", c.story,
+			outcome, ours.reasons(), c.outcome, c.reasons, story())
+	}
+	host := c.host
+	if host == "" && c.outcome != "refused" && c.outcome != "none" {
+		host = c.outcome
+	}
+	if hosts := ours.holding("dane_host_outcome", nil, "outcome"); host != "" && !slices.Contains(hosts, host) {
+		t.Errorf("%s: we say that the hosts are %q, want %s\n%s", c.story, hosts, host, story())
+	}
+	q := question{w.mail[c.name].domain(), dns.TypeMX}
+	want := w.expected(q, statusOf(ask(t, judgeAddress, q.name, q.qtype))).String()
+	if status := ours.holding("dane_dnssec_status", map[string]string{"lookup": "mx"}, "status"); !slices.Equal(status, []string{want}) {
+		t.Errorf("%s: the MX look-up is %q to us and %s to Unbound\n%s", c.story, status, want, story())
+	}
+}
+
+// testPostfix compares what Postfix makes of the domain with what follows from the table.
+func (c mailCase) testPostfix(t *testing.T, w *world, domain string) {
+	t.Helper()
+	if (c.dane != "" || c.only != "") && c.difference == "" {
+		t.Error("the table does not say why the judge differs")
+	}
+	dane, only := postfixes(c.outcome)
+	wanted := map[string]relay{"dane": cmp.Or(c.dane, dane), "dane-only": cmp.Or(c.only, only)}
+	for level, want := range wanted {
+		if got, said := finger(t, w.dir, level, domain); got != want {
+			t.Errorf("%s: posttls-finger -l %s comes to %s, want %s\n%s", c.story, level, got, want, said)
+		}
 	}
 }

@@ -2,22 +2,38 @@
 
 package integration
 
-import "testing"
+import (
+	"syscall"
+	"testing"
+)
 
-// testResolverLost takes the exporter's only resolver away between two scrapes
-// and gives it back. That is nobody's fault but ours, and the outcome says so.
+// testResolverLost takes the exporter's only resolver away between scrapes, in
+// two ways, and gives it back. That is nobody's fault but ours, and the outcome
+// says so.
 func testResolverLost(t *testing.T, w *world, e *exporter) {
-	before, during, after := "ee-spki-sha256", "ta-spki-sha256", "ee-spki-sha512"
-	if got := e.probe(t, w.mail[before].domain(), "smtp_mx").outcome(t); got != "authenticated" {
-		t.Errorf("before: %s, want authenticated", got)
+	domain := w.mail["ee-spki-sha256"].domain()
+	scrape := func(when, outcome string, reasons ...string) {
+		t.Helper()
+		got := e.probe(t, domain, "smtp_mx")
+		if got.outcome(t) != outcome || !contains(got.reasons(), reasons) {
+			t.Errorf("%s: %s because of %q, want %s because of %q", when, got.outcome(t), got.reasons(), outcome, reasons)
+		}
 	}
+	scrape("before", "authenticated")
+
 	w.iterator.stop(t)
-	lost := e.probe(t, w.mail[during].domain(), "smtp_mx")
-	if lost.outcome(t) != "unknown" || !contains(lost.reasons(), []string{"resolver_unreachable"}) {
-		t.Errorf("without a resolver: %s because of %q, want unknown because of resolver_unreachable", lost.outcome(t), lost.reasons())
-	}
+	scrape("nothing listens at the resolver's address", "unknown", "resolver_unreachable")
 	w.iterator.start(t)
-	if got := e.probe(t, w.mail[after].domain(), "smtp_mx").outcome(t); got != "authenticated" {
-		t.Errorf("after: %s, want authenticated", got)
+	scrape("the resolver was started again", "authenticated")
+
+	signal := func(s syscall.Signal) {
+		t.Helper()
+		if err := w.iterator.process.command.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
 	}
+	signal(syscall.SIGSTOP)
+	scrape("the resolver hangs", "unknown", "resolver_unreachable")
+	signal(syscall.SIGCONT)
+	scrape("the resolver goes on", "authenticated")
 }
