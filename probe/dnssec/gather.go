@@ -195,7 +195,8 @@ func (r *Resolver) exchange(ctx context.Context, q question) *reply {
 	return answer
 }
 
-// maxUDPSize is the EDNS buffer size that avoids fragments (RFC 9715 §3.2 rounds it to 1232 for IPv6's least MTU).
+// maxUDPSize is the EDNS buffer size: what the least MTU of IPv6, 1280 octets
+// (RFC 8200 §5), leaves beside its header and that of UDP.
 const maxUDPSize = 1232
 
 // remember keeps the zones that this look-up judged for the next, and the

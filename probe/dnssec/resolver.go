@@ -1,4 +1,4 @@
-// Package dnssec is a validating stub resolver (RFC 4033 §7, "validating
+// Package dnssec is a validating stub resolver (RFC 4033 §2, "validating
 // security-aware stub resolver"): it asks recursive resolvers, which need not
 // validate, and proves what they say for itself, from the trust anchors down.
 //

@@ -353,6 +353,8 @@ func TestDenial(t *testing.T) {
 		bad("the type exists, and the denial of another is replayed", "mx.example.org.", dns.TypeA, "lists A among the types",
 			replay("mx.example.org.", dns.TypeA, "mx.example.org.", dns.TypeAAAA, dns.RcodeSuccess))
 		good("no such name", "nothing.example.org.", dns.TypeA, dns.RcodeNameError, nothingFound)
+		bad("no such name, with a broken SOA beside a good proof", "nothing.example.org.", dns.TypeA, "the signature over example.org. SOA",
+			zone.Corrupt(zone.At("example.org.", dns.TypeSOA)))
 		good("no such name, deep down", "a.b.c.nothing.example.org.", dns.TypeA, dns.RcodeNameError, nothingFound)
 		good("no such name before the first and after the last", "zzzz.example.org.", dns.TypeA, dns.RcodeNameError, nothingFound)
 		bad("no such name, without proof", "nothing.example.org.", dns.TypeA, "", zone.DropProof(zone.At("nothing.example.org.")))

@@ -247,6 +247,9 @@ func (v *validation) deniedByZone(signer string, q question, r *reply) (step, er
 	if err != nil {
 		return step{}, err
 	}
+	if f := v.spoiled(r, z); f != nil {
+		return step{}, f
+	}
 	a, rcode, why, limit := d.denies(q, r.rcode)
 	if limit != nil {
 		return step{}, limit
@@ -264,6 +267,20 @@ func (v *validation) deniedByZone(signer string, q question, r *reply) (step, er
 		s.why = fmt.Sprintf("%s proves that there is no %s, valid until %s", z.name, q, clock(s.valid.Expiry))
 	}
 	return s, nil
+}
+
+// spoiled: the SOA that comes with a denial is part of the answer (RFC 2308 §3)
+// and must hold too, though no proof rests on it.
+func (v *validation) spoiled(r *reply, z *zone) *fault {
+	for _, set := range r.authority {
+		if set.rrtype != dns.TypeSOA || set.name != z.name {
+			continue
+		}
+		if _, f := v.authenticate(set, z.keys, z.name); f != nil {
+			return at(f, z)
+		}
+	}
+	return nil
 }
 
 // denies tries the proof that goes with the response code first, then the
