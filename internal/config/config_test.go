@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,14 +143,14 @@ func TestFileOverDefaults(t *testing.T) {
 	c := load(t, `
 access: {allow_networks: [10.0.0.0/8, "fd00::/8"]}
 resolver:
-  servers: ["192.0.2.53:5353", tcp://192.0.2.54]
+  servers: ["192.0.2.53:5353", tcp://192.0.2.54, tls://192.0.2.55#dns.example.net]
 modules:
   mine: {port: 2525, smtp: {ehlo: probe.example.org}}
   smtp: {timeout: 1m30s}
   empty:
 `)
 	base := defaults(t)
-	if got := c.Resolver; got.Timeout != base.Resolver.Timeout || len(got.Servers) != 2 || got.Servers[1] != "tcp://192.0.2.54" {
+	if got := c.Resolver; got.Timeout != base.Resolver.Timeout || !slices.Equal(got.Servers, []string{"192.0.2.53:5353", "tcp://192.0.2.54", "tls://192.0.2.55#dns.example.net"}) {
 		t.Errorf("resolver: %+v", got)
 	}
 	if len(c.Access.AllowNetworks) != 2 || len(c.Access.Targets) != 1 {
@@ -233,6 +234,9 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
 		{"a resolver by name", "resolver: {servers: [dns.example]}\n",
 			[]string{`:1: resolver.servers[0]: resolver "dns.example": want "system" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
+		{"a resolver over TLS by name", "resolver: {servers: [tls://dns.example]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": no name can be looked up without a resolver; want its address, as tls://192.0.2.53, ` +
+				`and behind it the name in its certificate, as tls://192.0.2.53#dns.example.net, if that is not for the address`}},
 		{"no resolver", "resolver: {servers: []}\n",
 			[]string{`:1: resolver.servers: an empty list; wanted resolvers: "system", or addresses`}},
 		{"no trust anchors", `resolver: {trust_anchors: ""}` + "\n",

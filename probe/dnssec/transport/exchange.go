@@ -2,11 +2,9 @@ package transport
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -22,37 +20,21 @@ var errMalformed = errors.New("malformed reply")
 var errTruncated = errors.New("the reply is truncated even over TCP")
 
 const (
-	headerSize  = 12        // RFC 1035 §4.1.1
-	maxDatagram = 4096      // far more than any query of ours allows (EDNS 1232)
-	responseBit = 1 << 7    // QR, in the third byte of the header
-	maxMessage  = 1<<16 - 1 // over TCP: its length has 16 bits
+	headerSize  = 12     // RFC 1035 §4.1.1
+	maxDatagram = 4096   // far more than any query of ours allows (EDNS 1232)
+	responseBit = 1 << 7 // QR, in the third byte of the header
 )
 
-// exchange sends query on a new socket and waits for the response to it, until
-// ctx ends. The query gets an ID of its own.
-func exchange(ctx context.Context, network string, to netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+// exchange sends query to a server and waits for the response to it, until ctx
+// ends. The query gets an ID of its own.
+func (s *server) exchange(ctx context.Context, network string, query *dns.Msg) (*dns.Msg, error) {
 	own := query.Copy() // packing writes into the message
-	var id [2]byte
-	rand.Read(id[:]) // never fails
-	own.Id = binary.BigEndian.Uint16(id[:])
-	wire, err := own.Pack()
-	if err != nil {
-		return nil, fmt.Errorf("pack the query: %w", err)
-	}
-	var dialer net.Dialer
-	// Connected, so that the kernel drops what comes from anywhere else.
-	conn, err := dialer.DialContext(ctx, network, to.String())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-
 	var response *dns.Msg
-	if network == "tcp" {
-		response, err = overTCP(conn, wire, own)
+	var err error
+	if network == "udp" {
+		response, err = overUDP(ctx, s.address, own)
 	} else {
-		response, err = overUDP(conn, wire, own)
+		response, err = s.streams.exchange(ctx, own)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -60,8 +42,21 @@ func exchange(ctx context.Context, network string, to netip.AddrPort, query *dns
 	return response, err
 }
 
-// overUDP waits for the datagram that fits, past any that do not.
-func overUDP(conn net.Conn, wire []byte, query *dns.Msg) (*dns.Msg, error) {
+// overUDP sends query on a new socket and waits for the datagram that fits,
+// past any that do not.
+func overUDP(ctx context.Context, to netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+	query.Id = randomID()
+	wire, err := query.Pack()
+	if err != nil {
+		return nil, fmt.Errorf("pack the query: %w", err)
+	}
+	// Connected, so that the kernel drops what comes from anywhere else.
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := conn.Write(wire); err != nil {
 		return nil, err
 	}
@@ -87,37 +82,6 @@ func overUDP(conn net.Conn, wire []byte, query *dns.Msg) (*dns.Msg, error) {
 			return response, nil
 		}
 	}
-}
-
-// overTCP reads the one response; each message has its length before it
-// (RFC 1035 §4.2.2).
-func overTCP(conn net.Conn, wire []byte, query *dns.Msg) (*dns.Msg, error) {
-	if len(wire) > maxMessage {
-		return nil, fmt.Errorf("a query of %d bytes is too long", len(wire))
-	}
-	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...)
-	if _, err := conn.Write(framed); err != nil {
-		return nil, err
-	}
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return nil, err
-	}
-	message := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(conn, message); err != nil {
-		return nil, err
-	}
-	response := new(dns.Msg)
-	if err := response.Unpack(message); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
-	}
-	switch {
-	case !mayAnswer(message, query.Id) || !fits(response, query):
-		return nil, fmt.Errorf("%w: it does not fit the query", errMalformed)
-	case response.Truncated:
-		return nil, errTruncated
-	}
-	return response, nil
 }
 
 // mayAnswer looks at the header alone: a response, with our ID.

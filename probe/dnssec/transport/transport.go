@@ -1,24 +1,28 @@
-// Package transport carries DNS messages to recursive resolvers, over UDP and
-// TCP (RFC 1035 §4.2, RFC 7766).
+// Package transport carries DNS messages to recursive resolvers, over UDP, TCP
+// (RFC 1035 §4.2, RFC 7766) and TLS (RFC 7858).
 //
 // It believes nothing and judges little: a response must fit its query, and
 // that is all; what it says is for the validator. Fitting means: it comes from
 // the address and port that was asked, to the port that asked, with the same
 // random ID and the same question, and calls itself a response (RFC 5452 §9).
-// Each query has a socket, and so a random port, of its own. A datagram that
-// does not fit is somebody's attempt at forgery or a straggler: it is passed
-// over, and the wait goes on.
+// Over UDP each query has a socket, and so a random port, of its own. A datagram
+// that does not fit is somebody's attempt at forgery or a straggler: it is
+// passed over, and the wait goes on. Over TCP and TLS many queries share a
+// connection, which is kept; what does not fit there is the server's own fault,
+// and ends the connection.
 //
-// Resolvers are asked in their order. One that is silent, unreachable or
-// sends rubbish is passed over and asked again in the next round; one that
-// reports a failure of its own (SERVFAIL, REFUSED …) is passed over for good,
-// and its response is what the caller gets if no other resolver does better.
+// Resolvers are asked in their order, but those that failed lately come last.
+// One that is silent for a while gets company: the next is asked as well, and
+// the first answer counts. One that is unreachable or sends rubbish is passed
+// over and asked again in the next round; one that reports a failure of its own
+// (SERVFAIL, REFUSED …) is passed over for good, and its response is what the
+// caller gets if no other resolver does better.
 package transport
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -26,16 +30,17 @@ import (
 
 // Options are the settings of a Transport.
 type Options struct {
-	Timeout    time.Duration // for one query to one server; default 2 s
-	Attempts   int           // how often a silent server is asked; default 2
-	ResolvConf string        // what the server "system" stands for; default /etc/resolv.conf
-	Observe    func(Event)   // told of each query once it has ended, concurrently; may be nil
+	Timeout    time.Duration  // for one query to one server; default 2 s
+	Attempts   int            // how often a silent server is asked; default 2
+	Roots      *x509.CertPool // whom servers over TLS must be certified by; default the system's
+	ResolvConf string         // what the server "system" stands for; default /etc/resolv.conf
+	Observe    func(Event)    // told of each query once it has ended, concurrently; may be nil
 }
 
 // Event is one query to one server, and how it ended.
 type Event struct {
 	Server    string // as Servers names it
-	Transport string // "udp" or "tcp"
+	Transport string // "udp", "tcp" or "tls"
 	Fault     Fault  // empty: an answer
 	RTT       time.Duration
 }
@@ -47,7 +52,7 @@ type Fault string
 const (
 	Timeout   Fault = "timeout"   // no reply in time
 	Cancelled Fault = "cancelled" // the caller no longer waits; no fault of the server
-	Network   Fault = "network"   // no connection, or it broke
+	Network   Fault = "network"   // no connection, it broke, or its peer is not the one meant
 	Malformed Fault = "malformed" // a reply that is no DNS message, or does not fit the query
 	Truncated Fault = "truncated" // cut short even over TCP
 	FormErr   Fault = "formerr"
@@ -57,9 +62,13 @@ const (
 	OtherCode Fault = "other_rcode"
 )
 
-// Transport asks a fixed list of resolvers. It is safe for concurrent use.
+// patience is the part of the time-out after which a silent server gets company.
+const patience = 4
+
+// Transport asks a fixed list of resolvers. It is safe for concurrent use. It
+// needs no closing: connections that nobody uses close by themselves in seconds.
 type Transport struct {
-	servers  []server
+	servers  []*server
 	timeout  time.Duration
 	attempts int
 	observe  func(Event)
@@ -72,6 +81,8 @@ type Transport struct {
 //	192.0.2.53:5353      [2001:db8::53]:5353
 //	udp://192.0.2.53     the same
 //	tcp://192.0.2.53     TCP alone
+//	tls://192.0.2.53     TLS alone, port 853; its certificate is for this address
+//	tls://192.0.2.53:853#dns.example.net     or for this name
 //
 // It returns an error that quotes what it cannot read, or where there is no
 // server at all.
@@ -93,11 +104,18 @@ func New(servers []string, o Options) (*Transport, error) {
 	if t.servers, err = parseServers(servers, o.ResolvConf); err != nil {
 		return nil, err
 	}
+	for _, s := range t.servers {
+		dial := dialTCP(s)
+		if s.network == "tls" {
+			dial = dialTLS(s, o.Roots)
+		}
+		s.streams = newStreams(t.timeout, dial)
+	}
 	return t, nil
 }
 
 // Servers names the resolvers in the order in which they are asked, as
-// "192.0.2.53:53" or "tcp://192.0.2.53:53".
+// "192.0.2.53:53", "tcp://192.0.2.53:53" or "tls://192.0.2.53:853#dns.example.net".
 func (t *Transport) Servers() []string {
 	names := make([]string, len(t.servers))
 	for i, s := range t.servers {
@@ -106,7 +124,7 @@ func (t *Transport) Servers() []string {
 	return names
 }
 
-// Exchange asks the resolvers in turn until one answers, and says which did.
+// Exchange asks the resolvers until one answers, and says which did.
 // A truncated answer has been asked for again over TCP. The query is sent as
 // it is, but for its ID; EDNS and flags are the caller's.
 //
@@ -128,70 +146,38 @@ func (t *Transport) ExchangeWith(ctx context.Context, name string, query *dns.Ms
 	return nil, fmt.Errorf("ask the resolver %q: not one of those configured", name)
 }
 
-func (t *Transport) ask(ctx context.Context, servers []server, query *dns.Msg) (*dns.Msg, string, error) {
-	var failing *dns.Msg // the first response that is no answer
-	var failed string
-	var errs failures
-	passed := make([]bool, len(servers))
-	for range t.attempts {
-		for i, s := range servers {
-			if passed[i] || ctx.Err() != nil {
-				continue
-			}
-			response, err := t.query(ctx, s, query)
-			switch {
-			case err != nil:
-				errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
-			case faultOf(response) == "":
-				return response, s.name, nil
-			default:
-				passed[i] = true
-				if failing == nil {
-					failing, failed = response, s.name
-				}
-			}
-		}
+func (t *Transport) ask(ctx context.Context, servers []*server, query *dns.Msg) (*dns.Msg, string, error) {
+	r := race{
+		attempts:  t.attempts,
+		headStart: t.timeout / patience,
+		query:     func(ctx context.Context, s *server) (*dns.Msg, error) { return t.query(ctx, s, query) },
 	}
-	if failing != nil {
-		return failing, failed, nil
+	response, name, err := r.run(ctx, byHealth(servers, time.Now()))
+	if err != nil {
+		return nil, "", fmt.Errorf("ask %s: %w", asked(query), err)
 	}
-	if err := ctx.Err(); err != nil {
-		errs = append(errs, err)
-	}
-	return nil, "", fmt.Errorf("ask %s: %w", asked(query), errs)
+	return response, name, nil
 }
-
-// failures are what became of every query.
-type failures []error
-
-func (f failures) Error() string {
-	texts := make([]string, len(f))
-	for i, err := range f {
-		texts[i] = err.Error()
-	}
-	return strings.Join(texts, "; ")
-}
-
-func (f failures) Unwrap() []error { return f }
 
 // query asks one server once, over TCP again if the answer is truncated
 // (RFC 7766 §5).
-func (t *Transport) query(ctx context.Context, s server, query *dns.Msg) (*dns.Msg, error) {
-	if !s.tcpOnly {
-		response, err := t.observed(ctx, s, "udp", query)
-		if err != nil || !response.Truncated {
-			return response, err
-		}
+func (t *Transport) query(ctx context.Context, s *server, query *dns.Msg) (*dns.Msg, error) {
+	if s.network != "udp" {
+		return t.observed(ctx, s, s.network, query)
+	}
+	response, err := t.observed(ctx, s, "udp", query)
+	if err != nil || !response.Truncated {
+		return response, err
 	}
 	return t.observed(ctx, s, "tcp", query)
 }
 
 // observed makes one exchange and tells of it.
-func (t *Transport) observed(ctx context.Context, s server, network string, query *dns.Msg) (*dns.Msg, error) {
+func (t *Transport) observed(ctx context.Context, s *server, network string, query *dns.Msg) (*dns.Msg, error) {
 	start := time.Now()
 	try, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	response, err := exchange(try, network, s.address, query)
+	response, err := s.exchange(try, network, query)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
 	if err != nil {
 		e.Fault = faultIn(err)

@@ -28,6 +28,7 @@ var _ dnssec.Transport = (*transport.Transport)(nil)
 type resolver struct {
 	udp func(query *dns.Msg) [][]byte
 	tcp func(query *dns.Msg) []byte // with its length before it
+	one bool                        // over TCP it closes after one response
 
 	address string
 	mutex   sync.Mutex
@@ -79,7 +80,9 @@ func (r *resolver) start(t *testing.T) *resolver {
 			if err != nil {
 				return
 			}
-			r.serveTCP(conn)
+			r.note("tcp " + conn.RemoteAddr().String())
+			wait.Go(func() { r.serveTCP(conn) })
+			defer conn.Close()
 		}
 	})
 	t.Cleanup(func() { listener.Close(); packets.Close(); wait.Wait() })
@@ -88,20 +91,33 @@ func (r *resolver) start(t *testing.T) *resolver {
 
 func (r *resolver) serveTCP(conn net.Conn) {
 	defer conn.Close()
-	r.note("tcp " + conn.RemoteAddr().String())
+	for more := true; more; more = !r.one {
+		query := readQuery(conn)
+		if query == nil || r.tcp == nil {
+			return
+		}
+		response := r.tcp(query)
+		if _, err := conn.Write(response); err != nil || len(response) == 0 {
+			return
+		}
+	}
+}
+
+// readQuery returns nil where the client sends no more.
+func readQuery(conn net.Conn) *dns.Msg {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return
+		return nil
 	}
 	message := make([]byte, binary.BigEndian.Uint16(length[:]))
 	if _, err := io.ReadFull(conn, message); err != nil {
-		return
+		return nil
 	}
 	query := new(dns.Msg)
-	if query.Unpack(message) != nil || r.tcp == nil {
-		return
+	if query.Unpack(message) != nil {
+		return nil
 	}
-	conn.Write(r.tcp(query))
+	return query
 }
 
 func (r *resolver) note(what string) {
@@ -114,6 +130,17 @@ func (r *resolver) asked() []string {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return slices.Clone(r.heard)
+}
+
+// connections is how many came over TCP.
+func (r *resolver) connections() int {
+	n := 0
+	for _, what := range r.asked() {
+		if strings.HasPrefix(what, "tcp ") {
+			n++
+		}
+	}
+	return n
 }
 
 // reply makes a response to query, changed by the given functions.
@@ -212,8 +239,8 @@ func TestOneServer(t *testing.T) {
 		{"it does not know EDNS", &resolver{udp: says(rcode(dns.RcodeFormatError))}, "FORMERR", []string{"udp formerr"}},
 		{"a code that nobody uses", &resolver{udp: says(rcode(9))}, "NOTAUTH", []string{"udp other_rcode"}},
 
-		{"TCP: closes without a word", &resolver{udp: says(truncated)}, "tcp: EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
-		{"TCP: promises more than it sends", &resolver{udp: says(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0xff, 0xff, 1, 2, 3} }},
+		{"TCP: closes without a word", &resolver{udp: says(truncated)}, "tcp: the connection ended: EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
+		{"TCP: promises more than it sends", &resolver{one: true, udp: says(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0xff, 0xff, 1, 2, 3} }},
 			"unexpected EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
 		{"TCP: an empty message", &resolver{udp: says(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0, 0} }},
 			"malformed reply", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
@@ -475,6 +502,9 @@ func TestManyAtOnce(t *testing.T) {
 	if len(seen.list) != 32 {
 		t.Errorf("%d events of 16 queries over UDP and TCP", len(seen.list))
 	}
+	if n := r.connections(); n != 1 {
+		t.Errorf("%d TCP connections for what one can carry", n)
+	}
 }
 
 func TestServers(t *testing.T) {
@@ -511,8 +541,23 @@ func TestServers(t *testing.T) {
 		{[]string{"resolver.example"}, usual, nil, `resolver "resolver.example": want "system" or an address`},
 		{[]string{"192.0.2.53:0"}, usual, nil, "port 0"},
 		{[]string{"192.0.2.53:99999"}, usual, nil, "want"},
-		{[]string{"tls://192.0.2.53"}, usual, nil, "not supported yet"},
-		{[]string{"https://192.0.2.53"}, usual, nil, "want udp:// or tcp://"},
+		{[]string{"https://192.0.2.53"}, usual, nil, "want udp://, tcp:// or tls://"},
+		{[]string{"tls://192.0.2.53", "tls://[2001:db8::53]:8853"}, usual, []string{"tls://192.0.2.53:853", "tls://[2001:db8::53]:8853"}, ""},
+		{[]string{"tls://192.0.2.53#DNS.Example.net.", "tls://192.0.2.53:853#dns.example.net", "tls://2001:db8::53#d"}, usual,
+			[]string{"tls://192.0.2.53:853#dns.example.net", "tls://[2001:db8::53]:853#d"}, ""},
+		{[]string{"tls://192.0.2.53", "tls://192.0.2.53#a", "tls://192.0.2.53#b"}, usual,
+			[]string{"tls://192.0.2.53:853", "tls://192.0.2.53:853#a", "tls://192.0.2.53:853#b"}, ""},
+		{[]string{"tls://dns.example.net"}, usual, nil, "no name can be looked up without a resolver"},
+		{[]string{"tls://dns.example.net:853"}, usual, nil, "no name can be looked up without a resolver"},
+		{[]string{"tls://192.0.2.53#"}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53#192.0.2.53"}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53#*.example.net"}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53#-a.example"}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53#a..example"}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53#" + strings.Repeat("a", 64)}, usual, nil, "the name in its certificate"},
+		{[]string{"tls://192.0.2.53:0"}, usual, nil, "port 0"},
+		{[]string{"192.0.2.53#dns.example.net"}, usual, nil, "only a resolver over tls://"},
+		{[]string{"tcp://192.0.2.53#dns.example.net"}, usual, nil, "only a resolver over tls://"},
 	} {
 		t.Run(strconv.Itoa(i)+" "+strings.Join(story.servers, " "), func(t *testing.T) {
 			tr, err := transport.New(story.servers, transport.Options{ResolvConf: story.conf})
