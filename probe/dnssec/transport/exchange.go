@@ -20,9 +20,10 @@ var errMalformed = errors.New("malformed reply")
 var errTruncated = errors.New("the reply is truncated even over TCP")
 
 const (
-	headerSize  = 12     // RFC 1035 §4.1.1
-	maxDatagram = 4096   // far more than any query of ours allows (EDNS 1232)
-	responseBit = 1 << 7 // QR, in the third byte of the header
+	headerSize  = 12        // RFC 1035 §4.1.1
+	maxDatagram = 4096      // far more than any query of ours allows (EDNS 1232)
+	responseBit = 1 << 7    // QR, in the third byte of the header
+	maxMessage  = 1<<16 - 1 // over TCP: its length has 16 bits
 )
 
 // exchange sends query to a server and waits for the response to it, until ctx

@@ -36,8 +36,8 @@ type dialling struct {
 // mostStreams bounds the connections to one server. RFC 7766 §6.2.2 wants few.
 const mostStreams = 4
 
-// errBusy: all streams wait for responses, and the server gives none.
-var errBusy = fmt.Errorf("%d responses are due on each of %d connections", mostDue, mostStreams)
+// errBusy: responses are due on all streams, and the server gives none.
+var errBusy = fmt.Errorf("all %d connections are silent or full", mostStreams)
 
 func newStreams(timeout time.Duration, dial func(context.Context) (net.Conn, error)) *streams {
 	return &streams{dial: dial, timeout: timeout, places: make(chan struct{}, mostStreams*mostDue)}
@@ -53,6 +53,9 @@ func (k *streams) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error
 	wire, err := query.Pack()
 	if err != nil {
 		return nil, fmt.Errorf("pack the query: %w", err)
+	}
+	if len(wire) > maxMessage {
+		return nil, fmt.Errorf("a query of %d bytes is too long", len(wire))
 	}
 	select {
 	case k.places <- struct{}{}:
