@@ -31,8 +31,9 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// runInNamespaces returns the exit status of the tests. Everything that they
-// start dies with them: the kernel ends a process namespace with its first process.
+// runInNamespaces returns the exit status of the tests. Nothing outlives them,
+// however they end: the kernel ends a process namespace with its first process,
+// and their temporary files are below a directory of ours.
 func runInNamespaces() (status int, err error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("only root may make network namespaces: run the tests as root")
@@ -42,6 +43,9 @@ func runInNamespaces() (status int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // daemons that dropped their privileges enter it
+		return 0, err
+	}
 	binary := filepath.Join(dir, "dane_exporter")
 	build := exec.Command("go", "build", "-o", binary, "dane_exporter")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -52,7 +56,7 @@ func runInNamespaces() (status int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	tests := exec.Command("/proc/self/exe", os.Args[1:]...)
-	tests.Env = append(os.Environ(), binaryVariable+"="+binary)
+	tests.Env = append(os.Environ(), binaryVariable+"="+binary, "TMPDIR="+dir)
 	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
 	tests.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,

@@ -68,8 +68,13 @@ func startPostfix(t testing.TB, dir string, sites map[string]*site) {
 	if err := os.Mkdir(filepath.Join(dir, "queue"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(program(t, "postfix"), "-c", dir, "start-fg")
-	start(t, dir, command, listening...)
+	postfix := start(t, dir, exec.Command(program(t, "postfix"), "-c", dir, "start-fg"), listening...)
+	t.Cleanup(func() {
+		// Its master has a session of its own, out of reach of a signal to the group that we started.
+		postfix.stopped = true
+		run(t, "postfix", "-c", dir, "stop")
+		<-postfix.exited
+	})
 }
 
 // A relay is what posttls-finger, Postfix's own probe, came to at one security level.

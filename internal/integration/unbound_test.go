@@ -72,4 +72,9 @@ func resolveWith(t testing.TB, dir string, address netip.Addr) {
 	if err := syscall.Mount(file, "/etc/resolv.conf", "", syscall.MS_BIND, ""); err != nil {
 		t.Fatalf("bind /etc/resolv.conf: %v", err)
 	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount("/etc/resolv.conf", 0); err != nil {
+			t.Errorf("give /etc/resolv.conf back: %v", err)
+		}
+	})
 }
