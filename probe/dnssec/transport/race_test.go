@@ -173,6 +173,26 @@ func TestASilentServerSlowsNobodyForLong(t *testing.T) {
 	})
 }
 
+// Who was asked to keep a slow server company, and had no time to answer, has
+// not failed.
+func TestCompanyIsNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := serversNamed("slow", "company")
+		for range 2 * tolerated {
+			c := &cast{scripts: map[string]script{"slow": {"600ms ok"}}}
+			r := race{attempts: 1, headStart: queryTime / patience, query: c.query}
+			if _, name, err := r.run(t.Context(), servers); err != nil || name != "slow" {
+				t.Errorf("%s answered, %v", name, err)
+			}
+		}
+		for _, s := range servers {
+			if s.health.failures != 0 {
+				t.Errorf("%s has failed %d times", s.name, s.health.failures)
+			}
+		}
+	})
+}
+
 // A caller who leaves says nothing about the server.
 func TestNobodyIsBlamedForACallerWhoLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
