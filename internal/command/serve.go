@@ -106,7 +106,10 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
-	go reloadOnHangup(ctx, reloader)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go reloadAtEach(ctx, hangups, reloader)
 	if f.autoReload {
 		ticker := time.NewTicker(f.reloadInterval)
 		defer ticker.Stop()
@@ -201,16 +204,13 @@ func (s *service) observeDNS(e transport.Event) {
 	s.exporter.Queried(e.Server, e.Transport, string(e.Fault))
 }
 
-// reloadOnHangup reloads at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, reloader *config.Reloader) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// reloadAtEach reloads at each signal until ctx ends.
+func reloadAtEach(ctx context.Context, signals <-chan os.Signal, reloader *config.Reloader) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-signals:
 			_ = reloader.Reload() // it is told to service.reloaded
 		}
 	}

@@ -69,7 +69,7 @@ func breakAt(text string, room int) (first, rest string) {
 	if at < 0 {
 		return text, ""
 	}
-	return text[:at], strings.TrimLeft(text[at:], " ")
+	return strings.TrimRight(text[:at], " "), strings.TrimLeft(text[at:], " ")
 }
 
 // printable writes what cannot be printed as Go does, "\n" or "\x9b", and cuts

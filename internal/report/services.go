@@ -93,7 +93,8 @@ func (p *page) endpoint(v *probe.EndpointVerdict, at time.Time) {
 func (p *page) chain(e *probe.Endpoint, at time.Time) {
 	if e.Chain == nil {
 		for depth, der := range e.Raw {
-			p.line(4, "certificate %d: not parsed, %d bytes, SHA-256 %x", depth, len(der), sha256.Sum256(der))
+			p.line(4, "certificate %d: not parsed, %d bytes", depth, len(der))
+			p.line(8, "SHA-256 %x", sha256.Sum256(der))
 		}
 		return
 	}
