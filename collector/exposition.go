@@ -60,7 +60,7 @@ func (e *exposition) set(name string, value float64, labels ...string) {
 	switch {
 	case known == nil:
 		f.values[key] = &sample{labels, value}
-	case f.any:
+	case f.greatest:
 		known.value = max(known.value, value)
 	default:
 		known.value = min(known.value, value)

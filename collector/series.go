@@ -8,9 +8,9 @@ type Series struct {
 	// Endpoint: it is measured at each address of a host, and the worst of them
 	// is exported unless the module says per_address.
 	Endpoint bool
-	// any: where several measurements make one series, the greatest stands for
-	// them, not the least.
-	any bool
+	// greatest: where several measurements make one series, the greatest stands
+	// for them, not the least.
+	greatest bool
 }
 
 // The names of the series, as public as the series themselves.
@@ -67,7 +67,7 @@ func AllSeries() []Series {
 			Help: "What a DANE client ends up with at one service; 1 at its outcome."},
 		{Name: endpoints, Labels: labels("host", "port", "outcome"),
 			Help: "How many endpoints of a service came out so."},
-		{Name: finding, Labels: labels("reason", "host", "port", "address"), any: true,
+		{Name: finding, Labels: labels("reason", "host", "port", "address"), greatest: true,
 			Help: "1 for each finding while it holds; labels that do not apply are empty."},
 		{Name: findings,
 			Help: "How many findings there are."},
@@ -79,7 +79,7 @@ func AllSeries() []Series {
 			Help: "The DNSSEC status of a look-up; 1 at the present one."},
 		{Name: signatureExpiry, Labels: labels("lookup", "name", "host", "scope"),
 			Help: "When the first signature expires, in Unix seconds; of the answer and its zone's keys, or of all above."},
-		{Name: signatureInception, Labels: labels("lookup", "name", "host", "scope"), any: true,
+		{Name: signatureInception, Labels: labels("lookup", "name", "host", "scope"), greatest: true,
 			Help: "When the last signature became valid, in Unix seconds; of the answer and its zone's keys, or of all above."},
 		{Name: tlsaRecords, Labels: labels("host", "port", "usable"),
 			Help: "How many TLSA records a client of this policy can use, cannot use, or passes over for a stronger digest."},
@@ -87,7 +87,7 @@ func AllSeries() []Series {
 			Help: "How long the TLSA records may be kept, in seconds."},
 		{Name: tlsaMatch, Labels: labels("host", "port"), Endpoint: true,
 			Help: "Whether what is served authenticates by the TLSA records."},
-		{Name: tlsaRecordMatch, Labels: labels("host", "port", "usage", "selector", "matching_type", "data"), any: true,
+		{Name: tlsaRecordMatch, Labels: labels("host", "port", "usage", "selector", "matching_type", "data"), greatest: true,
 			Help: "Whether a TLSA record matches what some endpoint serves."},
 		{Name: certificateNotAfter, Labels: labels("host", "port"), Endpoint: true,
 			Help: "When the server's own certificate ends, in Unix seconds."},

@@ -65,6 +65,9 @@ func TestCommands(t *testing.T) {
 		{"anchors that are not there", []string{"--config.check", "--config.file=" + noAnchors}, 1, "", "read resolver.trust_anchors: open /nonexistent/root.key"},
 		{"serving a bad one", []string{"serve", "--config.file=" + bad}, 1, "", "limits.probes"},
 		{"an external URL that is none", []string{"serve", "--web.external-url=http://a/?b"}, 1, "", "--web.external-url"},
+		{"an interval that is none", []string{"serve", "--config.enable-auto-reload", "--config.auto-reload-interval=0s"}, 1, "", "--config.auto-reload-interval"},
+		{"a negative offset", []string{"serve", "--timeout-offset=-1s"}, 1, "", "--timeout-offset"},
+		{"a negative limit", []string{"serve", "--history.limit=-1"}, 3, "", "invalid syntax"},
 		{"a prefix with a pattern", []string{"serve", "--web.route-prefix=/{x}"}, 1, "", "--web.route-prefix"},
 
 		{"the lab's list", []string{"lab", "list"}, 0, "tlsa-mismatch.lab.test ", ""},

@@ -39,7 +39,7 @@ type serveFlags struct {
 	externalURL    string
 	routePrefix    string
 	proberLevel    *promslog.Level
-	historyLimit   int
+	historyLimit   uint
 	timeoutOffset  time.Duration
 }
 
@@ -59,10 +59,14 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("web.external-url", "The URL under which people reach this exporter, for links; its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of the paths that are served. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Severity with which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
-	cmd.Flag("history.limit", "How many of the last reports are kept for the first page.").Default("100").IntVar(&f.historyLimit)
+	cmd.Flag("history.limit", "How many of the last reports are kept for the first page.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "What is left of the scrape's time-out for the answer's way back.").Default("500ms").DurationVar(&f.timeoutOffset)
 	return f
 }
+
+// maxHistory is the most reports that are kept, whatever --history.limit says:
+// each holds all that a probe found.
+const maxHistory = 10_000
 
 // serve answers HTTP until ctx ends.
 func (s *session) serve(ctx context.Context, f *serveFlags, where surroundings) int {
@@ -77,6 +81,12 @@ func (s *session) serve(ctx context.Context, f *serveFlags, where surroundings) 
 func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings, logger *slog.Logger) error {
 	if f.configCheck {
 		return s.checkConfig(f.configFile, where)
+	}
+	if f.reloadInterval <= 0 {
+		return fmt.Errorf("--config.auto-reload-interval: %s is no interval", f.reloadInterval)
+	}
+	if f.timeoutOffset < 0 {
+		return fmt.Errorf("--timeout-offset: %s is less than nothing", f.timeoutOffset)
 	}
 	external, prefix, err := paths(f.externalURL, f.routePrefix)
 	if err != nil {
@@ -99,7 +109,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		ExternalURL:   external,
 		RoutePrefix:   prefix,
 		TimeoutOffset: f.timeoutOffset,
-		HistoryLimit:  f.historyLimit,
+		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
 		Version:       version.Info(),
 	})
 	if err := reloader.Reload(); err != nil {

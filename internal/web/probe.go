@@ -69,7 +69,15 @@ func (s *Server) run(ctx context.Context, prober Prober, ask question) *probe.Re
 	return found
 }
 
+// log tells of a probe, and in any case of our own defects in it.
 func (s *Server) log(ctx context.Context, found *probe.Report) {
+	for _, fault := range found.Facts.Faults() {
+		s.Logger.Error("A part of a probe was lost to a defect", "target", found.Target.Asked, "module", found.Module.Name,
+			"panic", fault.Value, "stack", fault.Stack)
+	}
+	if !s.Logger.Enabled(ctx, s.ProbeLevel) {
+		return
+	}
 	reasons := make([]string, 0, len(found.Verdict.Findings))
 	for _, finding := range found.Verdict.Findings {
 		if !slices.Contains(reasons, string(finding.Reason)) {

@@ -290,6 +290,35 @@ func TestDefect(t *testing.T) {
 	f.wantMetric("dane_exporter_probes_in_flight 0")
 }
 
+// TestFault: a defect that the probe itself caught is told with its stack.
+func TestFault(t *testing.T) {
+	var log strings.Builder
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Facts.Fault = &probe.Fault{Value: "a defect", Stack: "its stack"}
+		return r
+	}), func(_ *config.Config, o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	f.get("/probe?target=example.org")
+	if !strings.Contains(log.String(), "a defect") || !strings.Contains(log.String(), "its stack") {
+		t.Errorf("the log: %s", &log)
+	}
+	f.wantMetric("dane_exporter_panics_total 1")
+}
+
+// TestLogProber: each probe is logged with the severity that is asked for.
+func TestLogProber(t *testing.T) {
+	for level, want := range map[slog.Level]bool{slog.LevelDebug: false, slog.LevelInfo: true} {
+		var log strings.Builder
+		f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
+			o.Logger, o.ProbeLevel = slog.New(slog.NewTextHandler(&log, nil)), level
+		})
+		f.get("/probe?target=example.org")
+		if got := strings.Contains(log.String(), "msg=Probed target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
+			t.Errorf("at %v: %q", level, &log)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	steps := []struct {
