@@ -210,7 +210,12 @@ func (s *service) resolverStats() dnssec.Stats {
 	return dnssec.Stats{}
 }
 
+// observeDNS counts a query. One that nobody waits for any longer, since another
+// server was faster or its probe has ended, is no error of the server's.
 func (s *service) observeDNS(e transport.Event) {
+	if e.Fault == transport.Cancelled {
+		e.Fault = ""
+	}
 	s.exporter.Queried(e.Server, e.Transport, string(e.Fault))
 }
 
