@@ -5,7 +5,6 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -38,7 +37,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 		slices.SortFunc(page.Modules, func(a, b probe.Module) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	var html bytes.Buffer
-	if err := template.Must(template.New("front").Parse(frontHTML)).Execute(&html, page); err != nil {
+	if err := s.frontTemplate.Execute(&html, page); err != nil {
 		panic(fmt.Errorf("render the first page: %w", err))
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -7,6 +7,7 @@ package web
 
 import (
 	"context"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,6 +51,8 @@ type Server struct {
 	limiter limiter
 	history history
 	handler http.Handler
+
+	frontTemplate *template.Template
 }
 
 // generation is a configuration and the prober that obeys it.
@@ -60,7 +63,11 @@ type generation struct {
 
 // New returns a Server that is not ready until Use has been called.
 func New(options Options) *Server {
-	s := &Server{Options: options, history: history{limit: options.HistoryLimit}}
+	s := &Server{
+		Options:       options,
+		history:       history{limit: options.HistoryLimit},
+		frontTemplate: template.Must(template.New("front").Parse(frontHTML)),
+	}
 	s.handler = s.guarded(s.routes())
 	return s
 }
