@@ -20,7 +20,7 @@ import (
 
 func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6}
+	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	e := NewExporter(registry, func() dnssec.Stats { return stats })
 
 	ended := e.Started()
@@ -67,6 +67,7 @@ dane_exporter_dns_cache_entries 3
 dane_exporter_dns_cache_requests_total{result="hit"} 5
 dane_exporter_dns_cache_requests_total{result="miss"} 6
 dane_exporter_dns_errors_total{error="timeout",server="192.0.2.53:53"} 1
+dane_exporter_dns_limit_exceeded_total 7
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="tcp"} 1
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="udp"} 1
 dane_exporter_module_unknown_total 1

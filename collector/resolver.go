@@ -13,6 +13,7 @@ type resolverCollector struct {
 	entries  *prometheus.Desc
 	bytes    *prometheus.Desc
 	requests *prometheus.Desc
+	limited  *prometheus.Desc
 }
 
 func newResolverCollector(stats func() dnssec.Stats) *resolverCollector {
@@ -21,6 +22,7 @@ func newResolverCollector(stats func() dnssec.Stats) *resolverCollector {
 		entries:  prometheus.NewDesc("dane_exporter_dns_cache_entries", "Names of which the cache knows whether they are zones, and with which keys.", nil, nil),
 		bytes:    prometheus.NewDesc("dane_exporter_dns_cache_bytes", "Memory that the cache of validated zones takes, estimated.", nil, nil),
 		requests: prometheus.NewDesc("dane_exporter_dns_cache_requests_total", "Zones that look-ups needed, by whether the cache had them.", []string{"result"}, nil),
+		limited:  prometheus.NewDesc("dane_exporter_dns_limit_exceeded_total", "Look-ups given up because they would have cost more than the limits allow.", nil, nil),
 	}
 }
 
@@ -28,6 +30,7 @@ func (c *resolverCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.entries
 	to <- c.bytes
 	to <- c.requests
+	to <- c.limited
 }
 
 func (c *resolverCollector) Collect(to chan<- prometheus.Metric) {
@@ -36,4 +39,5 @@ func (c *resolverCollector) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(now.CacheBytes))
 	to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(now.CacheHits), "hit")
 	to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(now.CacheMisses), "miss")
+	to <- prometheus.MustNewConstMetric(c.limited, prometheus.CounterValue, float64(now.Limited))
 }

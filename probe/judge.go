@@ -26,6 +26,7 @@ type Rules struct {
 // at one moment. It is pure: the same facts can be judged for another day.
 func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	j := &judgement{facts: facts, rules: rules, Verdict: Verdict{At: at}}
+	j.resolvers()
 	if outcome, ended := j.discovery(); ended {
 		j.Outcome = outcome
 		return j.Verdict
@@ -53,6 +54,16 @@ type judgement struct {
 }
 
 func (j *judgement) find(f Finding) { j.Findings = append(j.Findings, f) }
+
+// resolvers notes where one resolver gave a worse answer than another. It is
+// the better one that counts, so nothing follows for the target.
+func (j *judgement) resolvers() {
+	for _, lookup := range j.facts.Lookups() {
+		if lookup.Answer.Inconsistent != "" {
+			j.find(Finding{Reason: ResolverInconsistent, Host: lookup.Host, Lookup: lookup.Kind, Detail: lookup.Answer.Inconsistent})
+		}
+	}
+}
 
 // demand is what the TLSA look-ups of a service demand of its endpoints
 // (RFC 7672 §2.2).

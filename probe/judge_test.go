@@ -388,3 +388,28 @@ func TestEveryReasonIsTaught(t *testing.T) {
 		}
 	}
 }
+
+// TestResolversDisagree: where a better resolver was found, nothing follows for
+// the target but a finding.
+func TestResolversDisagree(t *testing.T) {
+	chain := served(t)
+	right := fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo))
+	judged := func(inconsistent string) Verdict {
+		lookup := published(dnssec.Secure, "mx.example.org", right)
+		lookup.Answer.Inconsistent = inconsistent
+		facts := &Facts{MX: mx(dnssec.Secure, "mx.example.org"), Complete: true, Hosts: []Host{
+			host(10, addressed(dnssec.Secure, "mx.example.org"), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{shaken(chain)}}),
+		}}
+		return Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, noon)
+	}
+	agreed, disagreed := judged(""), judged("192.0.2.53:53: the signature is wrong; 192.0.2.54:53 gave an answer that validates")
+	if agreed.Outcome != Authenticated || !agreed.Success || len(agreed.Findings) != 0 {
+		t.Fatalf("agreed: %s %+v", agreed.Outcome, agreed.Findings)
+	}
+	if disagreed.Outcome != Authenticated || !disagreed.Success {
+		t.Errorf("disagreed: %s, success %v", disagreed.Outcome, disagreed.Success)
+	}
+	if f := disagreed.Findings; len(f) != 1 || f[0].Reason != ResolverInconsistent || f[0].Lookup != LookupTLSA || f[0].Host != "mx.example.org" || f[0].Detail == "" {
+		t.Errorf("findings %+v", f)
+	}
+}

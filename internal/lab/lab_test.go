@@ -50,7 +50,7 @@ var (
 	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
-		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable`)
+		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent`)
 )
 
 func words(s string) []string { return strings.Fields(s) }

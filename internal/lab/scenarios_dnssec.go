@@ -92,6 +92,15 @@ func dnssecScenarios() []Scenario {
 			},
 		},
 		{
+			Name:   "one-bad-resolver",
+			Story:  "One of the two resolvers hands out a TLSA record with a broken signature, the other a good one.",
+			Module: "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"resolver_inconsistent"},
+			build: func(b *builder) {
+				b.good()
+				b.broken(zone.From(zone.FirstServer, zone.Garble(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA))))
+			},
+		},
+		{
 			Name:   "insecure-mx-secure-host",
 			Story:  "The domain is unsigned; its mail server is at a hoster who is signed and has the right record.",
 			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_insecure"},

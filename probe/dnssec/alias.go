@@ -2,7 +2,6 @@ package dnssec
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -138,11 +137,7 @@ func (a *account) heard(r *reply) {
 	if a.Server == "" {
 		a.Server, a.RTT = r.server, r.rtt
 	}
-	for _, text := range r.ede {
-		if len(a.EDE) < 8 && !slices.Contains(a.EDE, text) {
-			a.EDE = append(a.EDE, text)
-		}
-	}
+	a.EDE = appendNew(a.EDE, r.ede)
 }
 
 func (a *account) add(s step) {

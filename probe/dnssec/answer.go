@@ -17,6 +17,10 @@ type Answer struct {
 	Why    string // the verdict in words: which zone, which record, which rule
 	Err    error  // nil unless the look-up itself failed; see the Err… variables
 
+	// Inconsistent says which resolver gave an answer that did not validate, and
+	// why, before another gave this one. Empty: the first answer was as good.
+	Inconsistent string
+
 	Rcode     int      // of the last response, as dns.RcodeSuccess
 	Records   []dns.RR // of the type asked, owned by Canonical; without signatures
 	Canonical string   // the name at the end of the aliases; Name where there are none
@@ -95,4 +99,8 @@ type Work struct {
 	Queries    int // messages sent
 	Signatures int // signature checks made
 	Hashes     int // NSEC3 hashes computed
+}
+
+func (w Work) plus(more Work) Work {
+	return Work{Queries: w.Queries + more.Queries, Signatures: w.Signatures + more.Signatures, Hashes: w.Hashes + more.Hashes}
 }

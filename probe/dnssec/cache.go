@@ -6,63 +6,76 @@ import (
 	"time"
 )
 
-// zoneCache keeps zones that were judged, secure and insecure, until their
-// TTL or signatures end; of too many, the one unused for longest goes first.
-// Bogus is never kept. It also keeps names that are no zone cut: no verdict
-// rests on those, they only spare useless queries.
+// zoneCache keeps what was proven of names until TTL or signatures end: zones,
+// secure and insecure, and names that are no zone cut; no verdict rests on the
+// latter, they only spare useless queries. That a zone is bogus it remembers
+// for a few seconds. Of too many entries, or too many bytes, the one unused for
+// longest goes first.
 type zoneCache struct {
-	mu      sync.Mutex
-	limit   int
-	entries map[string]*list.Element
-	order   *list.List // of *cacheEntry, the last used first
-	bytes   int
-	hits    uint64
-	misses  uint64
+	mu       sync.Mutex
+	most     int // entries
+	mostSize int // bytes, as sizeOf estimates
+	entries  map[string]*list.Element
+	order    *list.List // of *cacheEntry, the last used first
+	bytes    int
+	hits     uint64
+	misses   uint64
+}
+
+// bogusMemory is how long a zone that failed to validate is not asked for
+// again (RFC 4035 §4.7, required by RFC 9520): long enough that a crowd of
+// look-ups is one failure, and so short that a repair is seen by the next probe.
+const bogusMemory = 5 * time.Second
+
+// known is what the cache has of a name: a zone, or that it is bogus, and why;
+// neither: the name is no zone cut.
+type known struct {
+	zone  *zone
+	fault *fault
 }
 
 type cacheEntry struct {
+	known
 	name  string
-	zone  *zone // nil: the name is no zone cut
 	until time.Time
 	size  int
 }
 
-func newZoneCache(limit int) *zoneCache {
-	return &zoneCache{limit: limit, entries: make(map[string]*list.Element), order: list.New()}
+func newZoneCache(entries, bytes int) *zoneCache {
+	return &zoneCache{most: entries, mostSize: bytes, entries: make(map[string]*list.Element), order: list.New()}
 }
 
 // get returns what is known of a name at a time.
-func (c *zoneCache) get(name string, at time.Time) (z *zone, known bool) {
+func (c *zoneCache) get(name string, at time.Time) (k known, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element := c.entries[name]
 	if element == nil {
-		return nil, false
+		return known{}, false
 	}
 	entry := element.Value.(*cacheEntry)
 	if at.After(entry.until) || entry.zone != nil && !entry.zone.holds(at) {
 		c.remove(element)
-		return nil, false
+		return known{}, false
 	}
 	c.order.MoveToFront(element)
-	return entry.zone, true
+	return entry.known, true
 }
 
-// put keeps a zone, or, where z is nil, that name is no zone cut. A zone is
-// not displaced by the lesser knowledge.
-func (c *zoneCache) put(name string, z *zone, until time.Time) {
+// put keeps what is known of a name. A zone is not displaced by lesser knowledge.
+func (c *zoneCache) put(name string, k known, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if element := c.entries[name]; element != nil {
-		if z == nil && element.Value.(*cacheEntry).zone != nil {
+		if k.zone == nil && element.Value.(*cacheEntry).zone != nil {
 			return
 		}
 		c.remove(element)
 	}
-	entry := &cacheEntry{name: name, zone: z, until: until, size: sizeOf(name, z)}
+	entry := &cacheEntry{name: name, known: k, until: until, size: sizeOf(name, k)}
 	c.entries[name] = c.order.PushFront(entry)
 	c.bytes += entry.size
-	for c.order.Len() > c.limit {
+	for c.order.Len() > c.most || c.bytes > c.mostSize {
 		c.remove(c.order.Back())
 	}
 }
@@ -88,13 +101,16 @@ func (c *zoneCache) stats() Stats {
 }
 
 // sizeOf estimates the memory of an entry: its text, and a flat sum for the rest.
-func sizeOf(name string, z *zone) int {
+func sizeOf(name string, k known) int {
 	size := 200 + 2*len(name)
-	if z == nil {
+	if k.fault != nil {
+		size += 100 + len(k.fault.why)
+	}
+	if k.zone == nil {
 		return size
 	}
-	size += 400 + len(z.link.Why) + 16*len(z.link.Keys) + 8*len(z.link.DS)
-	for _, key := range z.keys {
+	size += 400 + len(k.zone.link.Why) + 16*len(k.zone.link.Keys) + 8*len(k.zone.link.DS)
+	for _, key := range k.zone.keys {
 		size += 100 + len(key.PublicKey) + len(key.Hdr.Name)
 	}
 	return size

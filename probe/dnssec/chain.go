@@ -58,8 +58,13 @@ func (v *validation) zone(name string) (*zone, error) {
 	if _, ok := v.uncut[name]; ok {
 		return nil, nil
 	}
+	if f := v.foreknown[name]; f != nil {
+		own := *f // others hold it too
+		return nil, &own
+	}
 	if set := v.anchors[name]; len(set) > 0 {
-		return v.keep(v.keyed(name, set, nil, proof{}))
+		z, err := v.keyed(name, set, nil, proof{})
+		return v.keep(name, z, err)
 	}
 	if v.closest(name) == "" {
 		return v.unanchored(), nil
@@ -75,12 +80,18 @@ func (v *validation) zone(name string) (*zone, error) {
 	if err != nil || !parent.secure() {
 		return parent, err
 	}
-	return v.keep(v.delegation(name, r, parent))
+	z, err := v.delegation(name, r, parent)
+	return v.keep(name, z, err)
 }
 
-func (v *validation) keep(z *zone, err error) (*zone, error) {
+// keep notes the verdict on the zone at name.
+func (v *validation) keep(name string, z *zone, err error) (*zone, error) {
 	if z != nil && err == nil {
 		v.zones[z.name] = z
+	}
+	if f := isBogus(err); f != nil {
+		own := *f.beneath(f.above, name)
+		v.bogus[name] = &own
 	}
 	return z, err
 }
@@ -225,10 +236,14 @@ func (v *validation) insecure(name string, parent *zone, p proof, ds []*dns.DS, 
 	return z
 }
 
+// maxTTL is the longest that a verdict is kept, whatever the TTL says: nobody
+// should have to wait for years after a mistake (RFC 8767 §4 has a similar cap).
+const maxTTL = 24 * time.Hour
+
 // lifetime bounds the use of a verdict by TTL, signatures, and its parent's.
 func lifetime(z, parent *zone, at time.Time, ttl time.Duration) (since, until time.Time) {
 	all := z.own.And(z.parents)
-	since, until = all.Inception, at.Add(ttl)
+	since, until = all.Inception, at.Add(min(ttl, maxTTL))
 	if !all.Expiry.IsZero() && all.Expiry.Before(until) {
 		until = all.Expiry
 	}

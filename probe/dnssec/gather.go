@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,12 +19,14 @@ import (
 type gathering struct {
 	*Resolver
 	question question
+	via      via
 	rules    rules
 	evidence evidence
 	ledger   *ledger
 	pending  map[question]bool
 	arrivals chan arrival
 	uncut    map[string]uncut
+	bogus    map[string]*fault
 }
 
 type arrival struct {
@@ -32,17 +35,45 @@ type arrival struct {
 	guessed  bool
 }
 
-// gather looks one question up. ctx is the look-up's own.
+// gather looks one question up, and asks around before it calls an answer bad.
+// ctx is the look-up's own.
 func (r *Resolver) gather(ctx context.Context, q question) Answer {
+	g := r.newGathering(q, via{}, r.limits)
+	answer := g.run(ctx)
+	if contestable(answer) && !g.foreknown(answer) {
+		answer = g.secondOpinion(ctx, answer)
+	}
+	if answer.Status == Bogus {
+		g.rememberBogus(answer)
+		answer.Why += "; no resolver gave better, and where the zone has been repaired, a forwarder's cache may hold the bad answer for its TTL"
+	}
+	if errors.Is(answer.Err, ErrLimit) {
+		r.limited.Add(1)
+	}
+	return answer
+}
+
+func (r *Resolver) newGathering(q question, way via, l limits) *gathering {
+	return &gathering{
+		Resolver: r,
+		question: q,
+		via:      way,
+		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
+		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone), bogus: make(map[string]*fault)},
+		ledger:   newLedger(l),
+		pending:  make(map[question]bool),
+		arrivals: make(chan arrival, 2*l.queries+2), // nobody who answers ever waits: guesses may be asked twice
+		uncut:    make(map[string]uncut),
+		bogus:    make(map[string]*fault),
+	}
+}
+
+// run asks and judges until there is a verdict.
+func (g *gathering) run(ctx context.Context) Answer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // whatever is still asked on a guess
 
-	g := &gathering{Resolver: r, question: q, ledger: newLedger(r.limits)}
-	g.rules = rules{at: r.now(), anchors: r.anchors, options: r.options}
-	g.evidence = evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)}
-	g.pending, g.uncut = make(map[question]bool), make(map[string]uncut)
-	g.arrivals = make(chan arrival, 2*r.limits.queries+2) // nobody who answers ever waits: guesses may be asked twice
-
+	q := g.question
 	g.recall(q.name)
 	g.send(ctx, q, false)
 	g.guess(ctx, q.name)
@@ -51,12 +82,9 @@ func (r *Resolver) gather(ctx context.Context, q question) Answer {
 			return g.interrupted(ctx)
 		}
 		result := validate(q, g.evidence, g.rules, g.ledger)
-		for name, z := range result.zones {
-			g.evidence.zones[name] = z
-		}
-		for name, u := range result.uncut {
-			g.uncut[name] = u
-		}
+		maps.Copy(g.evidence.zones, result.zones)
+		maps.Copy(g.uncut, result.uncut)
+		maps.Copy(g.bogus, result.bogus)
 		if len(result.missing) == 0 {
 			g.remember(result.answer)
 			return result.answer
@@ -67,7 +95,7 @@ func (r *Resolver) gather(ctx context.Context, q question) Answer {
 			if g.pending[next] {
 				continue
 			}
-			if g.ledger.work.Queries >= r.limits.queries {
+			if g.ledger.work.Queries >= g.ledger.limits.queries {
 				return g.exhausted()
 			}
 			g.send(ctx, next, false)
@@ -82,8 +110,12 @@ func (g *gathering) recall(name string) {
 		if g.evidence.zones[ancestor] != nil {
 			continue
 		}
-		if z, _ := g.cache.get(ancestor, g.rules.at); z != nil {
-			g.evidence.zones[ancestor] = z
+		k, _ := g.cache.get(ancestor, g.rules.at)
+		if k.zone != nil {
+			g.evidence.zones[ancestor] = k.zone
+		}
+		if k.fault != nil {
+			g.evidence.bogus[ancestor] = k.fault
 		}
 	}
 }
@@ -101,7 +133,7 @@ func (g *gathering) guess(ctx context.Context, name string) {
 		z := g.evidence.zones[candidate]
 		anchored := len(g.anchors[candidate]) > 0
 		switch {
-		case z != nil && !z.secure(), strings.HasPrefix(candidate, "_"):
+		case z != nil && !z.secure(), g.evidence.bogus[candidate] != nil, strings.HasPrefix(candidate, "_"):
 			return
 		case z != nil || anchored:
 			top = candidate
@@ -133,17 +165,23 @@ func (g *gathering) send(ctx context.Context, q question, guessed bool) {
 			g.arrivals <- a
 		}()
 		if q.qtype == dns.TypeDS || q.qtype == dns.TypeDNSKEY {
-			a.reply = g.shared(ctx, q)
+			a.reply = g.shared(ctx, inquiry{q, g.via})
 			return
 		}
 		limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
 		defer cancel()
-		a.reply = g.exchange(limited, q)
+		a.reply = g.exchange(limited, inquiry{q, g.via})
 	}()
 }
 
+// inquiry is a question, and of whom it is asked.
+type inquiry struct {
+	question
+	via via
+}
+
 // shared asks one question, together with whoever else asks it now.
-func (r *Resolver) shared(ctx context.Context, q question) *reply {
+func (r *Resolver) shared(ctx context.Context, q inquiry) *reply {
 	got, err := r.queries.do(ctx, q, r.options.QueryTimeout, func(ctx context.Context) *reply { return r.exchange(ctx, q) })
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
@@ -174,13 +212,13 @@ func (g *gathering) receive(ctx context.Context, needed []question) bool {
 
 // exchange sends one query as a validator does: DNSSEC records wanted, checking
 // left to us (RFC 4035 §4.9.1, §4.9.2, RFC 6840 §5.9).
-func (r *Resolver) exchange(ctx context.Context, q question) *reply {
+func (r *Resolver) exchange(ctx context.Context, q inquiry) *reply {
 	query := new(dns.Msg)
 	query.SetQuestion(q.name, q.qtype)
-	query.CheckingDisabled = true
+	query.CheckingDisabled = !q.via.checked
 	query.SetEdns0(maxUDPSize, true)
 	start := time.Now()
-	response, server, err := r.transport.Exchange(ctx, query)
+	response, server, err := r.carry(ctx, query, q.via.server)
 	if err == nil && response == nil {
 		err = errors.New("an empty response")
 	}
@@ -195,6 +233,14 @@ func (r *Resolver) exchange(ctx context.Context, q question) *reply {
 	return answer
 }
 
+func (r *Resolver) carry(ctx context.Context, query *dns.Msg, server string) (*dns.Msg, string, error) {
+	if server == "" {
+		return r.transport.Exchange(ctx, query)
+	}
+	response, err := r.transport.ExchangeWith(ctx, server, query)
+	return response, server, err
+}
+
 // maxUDPSize is the EDNS buffer size: what the least MTU of IPv6, 1280 octets
 // (RFC 8200 §5), leaves beside its header and that of UDP.
 const maxUDPSize = 1232
@@ -204,15 +250,15 @@ const maxUDPSize = 1232
 func (g *gathering) remember(a Answer) {
 	hits, misses := 0, 0
 	for name, z := range g.evidence.zones {
-		if cached, _ := g.cache.get(name, g.rules.at); cached == z {
+		if cached, _ := g.cache.get(name, g.rules.at); cached.zone == z {
 			hits++
 			continue
 		}
 		misses++
-		g.cache.put(name, z, z.until)
+		g.cache.put(name, known{zone: z}, z.until)
 	}
 	for name, u := range g.uncut {
-		g.cache.put(name, nil, u.until)
+		g.cache.put(name, known{}, u.until)
 	}
 	g.cache.count(hits, misses)
 	if a.Status != Secure || len(a.Chain) == 0 || a.Type == dns.TypeDS {
@@ -221,8 +267,30 @@ func (g *gathering) remember(a Answer) {
 	// A secure answer lies in the last zone of its chain: no cut in between.
 	apex := a.Chain[len(a.Chain)-1].Zone
 	for n := labels(a.Canonical); n > labels(apex) && within(a.Canonical, apex); n-- {
-		g.cache.put(suffix(a.Canonical, n), nil, g.rules.at.Add(a.TTL))
+		g.cache.put(suffix(a.Canonical, n), known{}, g.rules.at.Add(a.TTL))
 	}
+}
+
+// rememberBogus keeps for a moment that a zone is bogus, where the verdict
+// rests on that.
+func (g *gathering) rememberBogus(a Answer) {
+	if failed := failedZone(a); g.bogus[failed] != nil && !g.foreknown(a) {
+		g.cache.put(failed, known{fault: g.bogus[failed]}, g.rules.at.Add(bogusMemory))
+	}
+}
+
+// foreknown reports whether the verdict rests on a zone of which the cache
+// already had that it is bogus.
+func (g *gathering) foreknown(a Answer) bool {
+	return a.Status == Bogus && g.evidence.bogus[failedZone(a)] != nil
+}
+
+// failedZone is the zone at which the chain of trust broke; empty where it did not.
+func failedZone(a Answer) string {
+	if n := len(a.Chain); n > 0 && a.Chain[n-1].Status == Bogus {
+		return a.Chain[n-1].Zone
+	}
+	return ""
 }
 
 func (g *gathering) interrupted(ctx context.Context) Answer {
@@ -232,7 +300,7 @@ func (g *gathering) interrupted(ctx context.Context) Answer {
 }
 
 func (g *gathering) exhausted() Answer {
-	f := exceeded(g.limits.queries, "queries")
+	f := exceeded(g.ledger.limits.queries, "queries")
 	return Answer{Name: g.question.name, Type: g.question.qtype, Canonical: g.question.name, Work: g.ledger.work,
 		Why: f.why, Err: fmt.Errorf("look up %s: %w", g.question, f.err)}
 }

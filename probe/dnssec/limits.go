@@ -53,6 +53,15 @@ func exceeded(limit int, what string) *fault {
 	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: more than %d %s", ErrLimit, limit, what)}
 }
 
+// share is what is left, divided by n.
+func (l *ledger) share(n int) limits {
+	rest := l.limits
+	rest.queries = max(0, rest.queries-l.work.Queries) / max(1, n)
+	rest.signatures = max(0, rest.signatures-l.work.Signatures) / max(1, n)
+	rest.hashes = max(0, rest.hashes-l.work.Hashes) / max(1, n)
+	return rest
+}
+
 // verify checks one signature, once. The fault is a limit; the error says why
 // the signature is wrong.
 func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (*fault, error) {

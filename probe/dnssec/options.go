@@ -23,6 +23,7 @@ type Options struct {
 	SHA1               SHA1          // default SHA1Insecure
 	NSEC3MaxIterations uint16        // above it an NSEC3 record proves nothing (RFC 9276 §3.2); default 50
 	CacheEntries       int           // validated zones kept; default 10000
+	CacheBytes         int           // the memory that they may take, estimated; default 32 MiB
 	QueryTimeout       time.Duration // for one query and its retries; default 5 s
 }
 
@@ -35,6 +36,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheEntries <= 0 {
 		o.CacheEntries = 10000
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 32 << 20
 	}
 	if o.QueryTimeout <= 0 {
 		o.QueryTimeout = 5 * time.Second

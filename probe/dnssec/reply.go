@@ -49,11 +49,14 @@ func seconds(ttl uint32) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
+// maxEDE bounds the extended errors that are kept.
+const maxEDE = 8
+
 func newReply(msg *dns.Msg) *reply {
 	r := &reply{rcode: msg.Rcode, answer: rrsets(msg.Answer), authority: rrsets(msg.Ns)}
 	if opt := msg.IsEdns0(); opt != nil {
 		for _, option := range opt.Option {
-			if ede, ok := option.(*dns.EDNS0_EDE); ok && len(r.ede) < 8 {
+			if ede, ok := option.(*dns.EDNS0_EDE); ok && len(r.ede) < maxEDE {
 				r.ede = append(r.ede, edeText(ede))
 			}
 		}

@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -42,7 +43,8 @@ type Resolver struct {
 	speculate bool // ask for the chain before a signature names it
 	cache     *zoneCache
 	lookups   flights[question, Answer]
-	queries   flights[question, *reply]
+	queries   flights[inquiry, *reply]
+	limited   atomic.Uint64 // look-ups given up at a limit
 }
 
 // lookupTimeout bounds a look-up for which somebody waits without a deadline.
@@ -53,7 +55,7 @@ const lookupTimeout = time.Minute
 func New(transport Transport, anchors []Anchor, now func() time.Time, options Options) *Resolver {
 	options = options.withDefaults()
 	r := &Resolver{transport: transport, now: now, options: options, limits: defaultLimits(), speculate: true,
-		anchors: make(map[string][]*dns.DS), cache: newZoneCache(options.CacheEntries)}
+		anchors: make(map[string][]*dns.DS), cache: newZoneCache(options.CacheEntries, options.CacheBytes)}
 	for i := range anchors {
 		zone := fold(anchors[i].Hdr.Name)
 		r.anchors[zone] = append(r.anchors[zone], &anchors[i])
@@ -89,7 +91,12 @@ type Stats struct {
 	CacheBytes   int    // what they take, estimated
 	CacheHits    uint64 // zones that a look-up needed and the cache had
 	CacheMisses  uint64 // zones that a look-up needed and had to judge
+	Limited      uint64 // look-ups given up because they would have cost too much
 }
 
 // Stats returns the counters as they are now.
-func (r *Resolver) Stats() Stats { return r.cache.stats() }
+func (r *Resolver) Stats() Stats {
+	stats := r.cache.stats()
+	stats.Limited = r.limited.Load()
+	return stats
+}

@@ -3,6 +3,7 @@ package dnssec_test
 import (
 	"context"
 	"errors"
+	"net"
 	"reflect"
 	"strings"
 	"sync"
@@ -70,15 +71,15 @@ func (w *wire) total() int {
 // setup makes a resolver over a world whose clock can be moved.
 func setup(t *testing.T, options dnssec.Options, zones []zone.Zone, faults ...zone.Fault) (*dnssec.Resolver, *wire, *time.Time) {
 	t.Helper()
-	net, err := zone.New(clock, zones...) // signed for today, whatever the resolver's clock says
+	inner, err := zone.New(clock, zones...) // signed for today, whatever the resolver's clock says
 	if err != nil {
 		t.Fatal(err)
 	}
-	net.Break(faults...)
+	inner.Break(faults...)
 	now := new(time.Time)
 	*now = today
-	w := newWire(net)
-	return dnssec.New(w, net.Anchors(), func() time.Time { return *now }, options), w, now
+	w := newWire(inner)
+	return dnssec.New(w, inner.Anchors(), func() time.Time { return *now }, options), w, now
 }
 
 func TestCache(t *testing.T) {
@@ -140,16 +141,34 @@ func TestCacheEndsWithSignatures(t *testing.T) {
 	})
 }
 
-func TestBogusIsNotCached(t *testing.T) {
+// TestBogusIsRememberedBriefly: one failure for a crowd, and a repair is soon seen.
+func TestBogusIsRememberedBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, w, _ := setup(t, dnssec.Options{}, world(""), zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY)))
-		for i := range 2 {
-			if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
+		r, w, now := setup(t, dnssec.Options{}, world("mx2 A 192.0.2.3\n"), zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY)))
+		lookup := func(name string, qtype uint16) dnssec.Answer {
+			t.Helper()
+			a := r.Lookup(t.Context(), name, qtype)
+			if a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") || !strings.Contains(a.Why, "for its TTL") {
 				t.Fatalf("%s: %s", a.Status, a.Why)
 			}
-			if n := w.count("example.org. DNSKEY"); n != i+1 {
-				t.Errorf("the keys were asked for %d times", n)
+			if last := a.Chain[len(a.Chain)-1]; last.Zone != "example.org." || last.Status != dnssec.Bogus || len(a.Chain) != 3 {
+				t.Errorf("chain %+v", a.Chain)
 			}
+			return a
+		}
+		lookup(tlsa, dns.TypeTLSA)
+		for range 50 {
+			if a := lookup("mx2.example.org.", dns.TypeA); a.Work.Queries != 1 || a.Work.Signatures != 0 {
+				t.Errorf("the zone is known to be bogus: %+v", a.Work)
+			}
+		}
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("the keys were asked for %d times in the same moment", n)
+		}
+		*now = today.Add(6 * time.Second)
+		lookup(tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("a moment later the keys had been asked for %d times", n)
 		}
 		if n := w.count(". DNSKEY"); n != 1 {
 			t.Errorf("the root's keys, which are good, were asked for %d times", n)
@@ -173,15 +192,76 @@ func TestInsecureIsCached(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	r, _, _ := setup(t, dnssec.Options{CacheEntries: 2}, world(""))
-	for range 2 {
+	for name, c := range map[string]struct {
+		options        dnssec.Options
+		entries, bytes int
+	}{
+		"in entries": {dnssec.Options{CacheEntries: 2}, 2, 1 << 20},
+		"in bytes":   {dnssec.Options{CacheBytes: 1500}, 100, 1500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _, _ := setup(t, c.options, world(""))
+			for range 2 {
+				if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+					t.Fatalf("%s: %s", a.Status, a.Why)
+				}
+				if s := r.Stats(); s.CacheEntries > c.entries || s.CacheBytes > c.bytes || s.CacheEntries == 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+// TestLongTTL: a TTL of years does not keep a zone for more than a day.
+func TestLongTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := zone.Under(".", dns.TypeDS, dns.TypeDNSKEY)
+		long := zone.Fault{Where: chain, Sign: func(s *zone.Signing) {
+			for i, rr := range s.Set {
+				s.Set[i] = dns.Copy(rr)
+				s.Set[i].Header().Ttl = 1 << 30
+			}
+			s.Inception, s.Expiry = today.Add(-time.Hour), today.Add(20*365*24*time.Hour)
+		}}
+		shown := respond(chain, func(m *dns.Msg) {
+			for _, rr := range m.Answer {
+				rr.Header().Ttl = 1 << 30
+			}
+		})
+		r, w, now := setup(t, dnssec.Options{}, world(""), long, shown)
 		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
 			t.Fatalf("%s: %s", a.Status, a.Why)
 		}
-		if s := r.Stats(); s.CacheEntries > 2 {
-			t.Errorf("%d entries", s.CacheEntries)
+		*now = today.Add(23 * time.Hour)
+		r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("within a day: the keys were asked for %d times", n)
 		}
-	}
+		*now = today.Add(25 * time.Hour)
+		r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("after a day: the keys were asked for %d times", n)
+		}
+	})
+}
+
+// TestAdditionalSectionIsNotBelieved: neither what is good nor what is bad there counts.
+func TestAdditionalSectionIsNotBelieved(t *testing.T) {
+	at := zone.At("mx.example.org.", dns.TypeA)
+	tell(t, []story{
+		{name: "the answer is moved there", zones: world(""), faults: []zone.Fault{respond(at, func(m *dns.Msg) { m.Extra, m.Answer = append(m.Answer, m.Extra...), nil })},
+			ask: "mx.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "mx.example.org. A"},
+		{name: "a forged address stands there", zones: world(""), faults: []zone.Fault{respond(at, func(m *dns.Msg) {
+			forged := dns.Copy(m.Answer[0]).(*dns.A)
+			forged.A = net.IPv4(192, 0, 2, 66)
+			m.Extra = append([]dns.RR{forged}, m.Extra...)
+		})}, ask: "mx.example.org.", qtype: dns.TypeA, status: dnssec.Secure, records: 1, check: func(t *testing.T, a dnssec.Answer) {
+			if got := a.Records[0].(*dns.A).A.String(); got != "192.0.2.1" {
+				t.Errorf("address %s", got)
+			}
+		}},
+	})
 }
 
 func TestEqualLookupsAreOne(t *testing.T) {

@@ -20,16 +20,18 @@ type rules struct {
 type evidence struct {
 	replies map[question]*reply
 	zones   map[string]*zone
+	bogus   map[string]*fault // zones that failed moments ago
 }
 
 // verdict is what validate makes of the evidence: an answer, or the questions
-// whose replies are still needed. Zones and uncut are what it learned on the
-// way; they hold for any look-up.
+// whose replies are still needed. Zones, uncut and bogus are what it learned on
+// the way; they hold for any look-up.
 type verdict struct {
 	answer  Answer
 	missing []question
 	zones   map[string]*zone
 	uncut   map[string]uncut
+	bogus   map[string]*fault
 }
 
 // uncut is a name that its zone proves to be no zone cut; void, if it proves
@@ -43,7 +45,7 @@ type uncut struct {
 // clock: the same evidence gives the same verdict, and a reply that no rule
 // needs changes nothing. The ledger counts what it computes, and remembers it.
 func validate(q question, e evidence, r rules, l *ledger) verdict {
-	v := &validation{rules: r, replies: e.replies, ledger: l,
+	v := &validation{rules: r, replies: e.replies, ledger: l, foreknown: e.bogus, bogus: make(map[string]*fault),
 		zones: make(map[string]*zone), uncut: make(map[string]uncut), named: make(map[string]bool)}
 	for name, z := range e.zones {
 		if z.holds(r.at) {
@@ -52,21 +54,23 @@ func validate(q question, e evidence, r rules, l *ledger) verdict {
 	}
 	answer, err := v.lookup(q)
 	if err != nil {
-		return verdict{missing: v.missing, zones: v.zones, uncut: v.uncut}
+		return verdict{missing: v.missing, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
 	}
 	answer.Work = l.work
-	return verdict{answer: answer, zones: v.zones, uncut: v.uncut}
+	return verdict{answer: answer, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
 }
 
 // validation is one run of validate.
 type validation struct {
 	rules
-	replies map[question]*reply
-	zones   map[string]*zone
-	uncut   map[string]uncut
-	named   map[string]bool // zones that a signature names
-	ledger  *ledger
-	missing []question
+	replies   map[question]*reply
+	zones     map[string]*zone
+	uncut     map[string]uncut
+	bogus     map[string]*fault
+	foreknown map[string]*fault // of the evidence
+	named     map[string]bool   // zones that a signature names
+	ledger    *ledger
+	missing   []question
 }
 
 // want notes a question whose reply the verdict needs.

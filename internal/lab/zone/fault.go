@@ -56,14 +56,35 @@ func accepts(types []uint16, t uint16) bool { return len(types) == 0 || slices.C
 
 // Corrupt flips one bit in each signature.
 func Corrupt(where Where) Fault {
-	return Fault{Where: where, Signed: func(signature *dns.RRSIG) {
-		octets, err := base64.StdEncoding.DecodeString(signature.Signature)
-		if err != nil || len(octets) == 0 {
-			return
+	return Fault{Where: where, Signed: garble}
+}
+
+func garble(signature *dns.RRSIG) {
+	octets, err := base64.StdEncoding.DecodeString(signature.Signature)
+	if err != nil || len(octets) == 0 {
+		return
+	}
+	octets[len(octets)/2] ^= 1
+	signature.Signature = base64.StdEncoding.EncodeToString(octets)
+}
+
+// Garble flips one bit in each signature of the answer section, on its way to
+// who asked a question: unlike Corrupt, it can be the doing of one server.
+func Garble(where Where) Fault {
+	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
+		for _, rr := range response.Answer {
+			if signature, ok := rr.(*dns.RRSIG); ok {
+				garble(signature)
+			}
 		}
-		octets[len(octets)/2] ^= 1
-		signature.Signature = base64.StdEncoding.EncodeToString(octets)
+		return nil
 	}}
+}
+
+// From makes a fault in answers that of one server.
+func From(server string, fault Fault) Fault {
+	fault.Server = server
+	return fault
 }
 
 // Shift moves the validity of signatures by d.

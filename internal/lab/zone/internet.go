@@ -15,6 +15,12 @@ import (
 // context ends, as it would for a server that says nothing.
 var ErrSilent = errors.New("no response")
 
+// The two resolvers, in the order in which they are asked.
+const (
+	FirstServer  = "198.51.100.53:53"
+	SecondServer = "198.51.100.54:53"
+)
+
 // Internet is a tree of zones and the resolvers that answer for it.
 // It is safe for concurrent use.
 type Internet struct {
@@ -39,7 +45,7 @@ type state struct {
 // Records that do not parse, two zones of one name and keys that cannot be
 // made are errors.
 func New(now func() time.Time, zones ...Zone) (*Internet, error) {
-	n := &Internet{now: now, servers: []string{"198.51.100.53:53", "198.51.100.54:53"}, zones: map[string]*loaded{}, state: state{memo: new(memo)}}
+	n := &Internet{now: now, servers: []string{FirstServer, SecondServer}, zones: map[string]*loaded{}, state: state{memo: new(memo)}}
 	if !slices.ContainsFunc(zones, func(z Zone) bool { return z.Apex == "." }) {
 		zones = append([]Zone{{Apex: "."}}, zones...)
 	}
