@@ -135,7 +135,7 @@ func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
 		v.Endpoints = append(v.Endpoints, j.endpoint(&service.Endpoints[i], &v, demand))
 	}
 	v.Outcome = worstEndpoint(v.Endpoints)
-	v.Until = until(v.Endpoints)
+	v.Until = j.until(&v)
 	return v
 }
 
@@ -306,7 +306,7 @@ func (j *judgement) withoutHandshake(e *Endpoint, reason Reason, demand demand) 
 
 // measure adds what the certificates say, with DANE or without.
 func (j *judgement) measure(ev *EndpointVerdict, v *ServiceVerdict) {
-	verifier := tlsa.Verifier{Usages: j.usages(), Names: v.Names, Roots: j.rules.Roots, At: j.At}
+	verifier := j.verifier(v, j.At)
 	chain := ev.Facts.Chain
 	ev.NameMatch = MeasureOf(verifier.NameMatches(chain))
 	if j.rules.Roots != nil {
@@ -316,14 +316,23 @@ func (j *judgement) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 			ev.PKIXWhy = err.Error()
 		}
 	}
+	ev.Matches = verifier.Match(recordsOf(v), chain)
+	for i, match := range ev.Matches {
+		v.Records[i].Matches = v.Records[i].Matches || match.Matches
+	}
+}
+
+// verifier is what a client knows of the service's endpoints at a time.
+func (j *judgement) verifier(v *ServiceVerdict, at time.Time) tlsa.Verifier {
+	return tlsa.Verifier{Usages: j.usages(), Names: v.Names, Roots: j.rules.Roots, At: at}
+}
+
+func recordsOf(v *ServiceVerdict) []tlsa.Record {
 	records := make([]tlsa.Record, len(v.Records))
 	for i := range v.Records {
 		records[i] = v.Records[i].Record
 	}
-	ev.Matches = verifier.Match(records, chain)
-	for i, match := range ev.Matches {
-		v.Records[i].Matches = v.Records[i].Matches || match.Matches
-	}
+	return records
 }
 
 // authenticate says whether any record proves the peer, and if none does, why
@@ -447,37 +456,6 @@ func worse(a, b Outcome) Outcome {
 		return b
 	}
 	return a
-}
-
-// until is when the first of the endpoints stops being authenticated, if no
-// certificate changes. Each has until its last record fails. Zero: never.
-func until(endpoints []EndpointVerdict) time.Time {
-	var first time.Time
-	for _, e := range endpoints {
-		if e.Outcome != Authenticated {
-			continue
-		}
-		if end := endOf(e.Matches); !end.IsZero() && (first.IsZero() || end.Before(first)) {
-			first = end
-		}
-	}
-	return first
-}
-
-func endOf(matches []tlsa.Match) time.Time {
-	var last time.Time
-	for _, match := range matches {
-		if !match.Authenticates() {
-			continue
-		}
-		if match.Until.IsZero() {
-			return time.Time{}
-		}
-		if match.Until.After(last) {
-			last = match.Until
-		}
-	}
-	return last
 }
 
 func refusedUnlessOurs(reason Reason) Outcome {

@@ -49,8 +49,8 @@ func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Repor
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
 	run := &run{Prober: p, target: target, module: module, fairTime: report.Deadline * 2 / 5}
 	run.gather(ctx, &report.Facts)
-	rules := Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
-	report.Verdict = Judge(&report.Facts, rules, p.world.Now())
+	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
+	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
 	report.Duration = time.Since(start)
 	return report
 }

@@ -19,7 +19,18 @@ type Report struct {
 	Duration time.Duration // of the whole probe
 	Deadline time.Duration // the time that it had
 	Facts    Facts
+	Rules    Rules // that Verdict follows
 	Verdict  Verdict
+	Later    *Verdict // on the same facts, for another moment; nil: nobody asked
+}
+
+// JudgedAt returns the report with the verdict for another moment added. The
+// DNSSEC statuses are facts, and stay as they were found.
+func (r *Report) JudgedAt(at time.Time) *Report {
+	later := Judge(&r.Facts, r.Rules, at)
+	report := *r
+	report.Later = &later
+	return &report
 }
 
 // Facts are what the probe found, without judgement.

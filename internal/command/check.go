@@ -14,7 +14,7 @@ import (
 
 // checkFlags are the flags of check.
 type checkFlags struct {
-	target, module, hostname, configFile string
+	target, module, hostname, at, configFile string
 }
 
 // flagged is what flags and arguments can be added to.
@@ -34,6 +34,7 @@ func newCheckFlags(cmd flagged) *checkFlags {
 	cmd.Arg("target", "A mail domain, or whatever the module asks for: host, host:port, or an address with --hostname.").Required().StringVar(&f.target)
 	cmd.Flag("module", "The module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
 	cmd.Flag("hostname", "The name to judge a target by that is an address.").StringVar(&f.hostname)
+	cmd.Flag("at", "A moment to judge the same facts for as well, as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
 	cmd.Flag("config.file", "Path of the configuration file. Without it, the built-in configuration is in force.").StringVar(&f.configFile)
 	return f
 }
@@ -69,9 +70,21 @@ func (s *session) probeOnce(ctx context.Context, f *checkFlags, where surroundin
 	if err != nil {
 		return nil, err
 	}
+	var at *probe.Moment
+	if f.at != "" {
+		moment, err := probe.ParseMoment(f.at)
+		if err != nil {
+			return nil, fmt.Errorf("--at: %w", err)
+		}
+		at = &moment
+	}
 	prober, err := newProber(c, where, func(transport.Event) {})
 	if err != nil {
 		return nil, err
 	}
-	return prober.Probe(ctx, target, module), nil
+	found := prober.Probe(ctx, target, module)
+	if at != nil {
+		found = found.JudgedAt(at.From(found.Verdict.At))
+	}
+	return found, nil
 }

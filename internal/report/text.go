@@ -20,6 +20,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	p := newPage(w)
 	p.verdict(r)
 	p.findings(r.Verdict.Findings)
+	p.later(r)
 	p.services(r)
 	p.lookups(r)
 	p.phases(r)
@@ -28,15 +29,19 @@ func Text(w io.Writer, r *probe.Report) error {
 
 func (p *page) verdict(r *probe.Report) {
 	p.line(0, "%s: %s: %s", r.Target, r.Verdict.Outcome, sentence(r.Verdict.Outcome))
-	success := 0
-	if r.Verdict.Success {
-		success = 1
-	}
-	p.line(0, "probe_success %d: module %s, policy %s, require %s", success, r.Module.Name, r.Module.Policy, r.Module.Require)
+	p.line(0, "probe_success %d: module %s, policy %s, require %s", success(r.Verdict), r.Module.Name, r.Module.Policy, r.Module.Require)
 	p.line(0, "probed %s, took %s of %s", moment(r.Start), round(r.Duration), round(r.Deadline))
 	if !r.Facts.Complete {
 		p.line(0, "not complete: the deadline cut something short")
 	}
+}
+
+// success is the value of probe_success.
+func success(v probe.Verdict) int {
+	if v.Success {
+		return 1
+	}
+	return 0
 }
 
 // sentence says what an outcome means.

@@ -177,6 +177,22 @@ func TestParts(t *testing.T) {
 		{"no connection", func(r *probe.Report) {
 			*r.Verdict.Services[0].Endpoints[0].Facts = probe.Endpoint{Err: errors.New("connection refused")}
 		}, "\n    ended: connection refused\n"},
+		{"judged for another moment: what differs", func(r *probe.Report) {
+			later := r.Verdict
+			later.At, later.Outcome = noon.AddDate(0, 0, 14), probe.Unreachable
+			later.Services = []probe.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: probe.Unreachable}}
+			later.Findings = []probe.Finding{{Reason: probe.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
+			r.Later = &later
+		}, `
+Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DANE or without
+  probe_success would be 0. Only the dates of certificates are judged for that moment: what was
+    served, DNS and its DNSSEC statuses are as of now.
+  mx.example.org port 25: unreachable, now refused
+  new: certificate_expired (refuses): mx.example.org port 25
+    it ended
+  gone: tlsa_mismatch (refuses): mx.example.org port 25, 192.0.2.1
+    3 1 1 abcd: the leaf's key is another
+`},
 		{"certificates beyond us", func(r *probe.Report) {
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -63,6 +64,9 @@ func (s *Server) run(ctx context.Context, prober Prober, ask question) *probe.Re
 	defer s.limiter.leave()
 	defer s.Exporter.Started()()
 	found := prober.Probe(ctx, ask.target, ask.module)
+	if ask.at != nil {
+		found = found.JudgedAt(ask.at.From(found.Verdict.At))
+	}
 	s.Exporter.Observe(found)
 	s.history.add(found)
 	s.log(ctx, found)
@@ -101,6 +105,7 @@ type question struct {
 	target probe.Target
 	module probe.Module
 	debug  bool
+	at     *probe.Moment // to judge for as well
 }
 
 var errUnknownModule = errors.New("unknown module")
@@ -114,8 +119,8 @@ func readQuestion(query string, modules map[string]probe.Module) (question, erro
 	}
 	for key, given := range values {
 		switch {
-		case !slices.Contains([]string{"target", "module", "hostname", "debug"}, key):
-			return question{}, fmt.Errorf("unknown parameter %.40q: there are target, module, hostname and debug", key)
+		case !slices.Contains([]string{"target", "module", "hostname", "debug", "at"}, key):
+			return question{}, fmt.Errorf("unknown parameter %.40q: there are target, module, hostname, debug and at", key)
 		case len(given) > 1:
 			return question{}, fmt.Errorf("the parameter %s is given %d times: want it once", key, len(given))
 		}
@@ -140,11 +145,19 @@ func answerable(values url.Values, modules map[string]probe.Module) (question, e
 	if err != nil {
 		return question{}, err
 	}
-	debug := false
+	ask := question{target: target, module: module}
 	if values.Has("debug") {
-		if debug, err = strconv.ParseBool(values.Get("debug")); err != nil {
+		if ask.debug, err = strconv.ParseBool(values.Get("debug")); err != nil {
 			return question{}, fmt.Errorf("debug is %.40q: want true or false", values.Get("debug"))
 		}
 	}
-	return question{target, module, debug}, nil
+	if values.Has("at") {
+		// In a query a bare plus sign is a space, and no moment has one.
+		at, err := probe.ParseMoment(strings.ReplaceAll(values.Get("at"), " ", "+"))
+		if err != nil {
+			return question{}, fmt.Errorf("at: %w", err)
+		}
+		ask.at = &at
+	}
+	return ask, nil
 }

@@ -130,6 +130,29 @@ func TestProbe(t *testing.T) {
 	f.wantMetric(`dane_exporter_probes_in_flight 0`)
 }
 
+// TestLater: judged for another moment as well; a plus sign in a query is a space.
+func TestLater(t *testing.T) {
+	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
+		return &probe.Report{Target: target, Module: module, Verdict: probe.Verdict{At: time.Unix(1_700_000_000, 0), Outcome: probe.Authenticated}}
+	}), nil)
+	for _, test := range []struct{ at, want string }{
+		{"%2B14d", "2023-11-28 22:13:20 UTC"},
+		{"+14d", "2023-11-28 22:13:20 UTC"},
+		{"1d12h", "2023-11-16 10:13:20 UTC"},
+		{"2030-01-31T12:00:00+01:00", "2030-01-31 11:00:00 UTC"},
+	} {
+		if status, body := f.get("/probe?target=example.org&debug=true&at=" + test.at); status != 200 || !strings.Contains(body, "\nJudged for "+test.want+": ") {
+			t.Errorf("at=%s: %d\n%s", test.at, status, body)
+		}
+	}
+	if status, body := f.get("/probe?target=example.org&at=+14d"); status != 200 || !strings.Contains(body, "\ndane_outcome{outcome=\"authenticated\"} 1\n") {
+		t.Errorf("the metrics are today's: %d\n%s", status, body)
+	}
+	if _, body := f.get("/report?number=1"); !strings.Contains(body, "\nJudged for ") {
+		t.Errorf("the report that is kept lacks it:\n%s", body)
+	}
+}
+
 // TestFailedProbe: a target that fails is an answer, not an error.
 func TestFailedProbe(t *testing.T) {
 	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
@@ -158,8 +181,9 @@ func TestWrongRequests(t *testing.T) {
 		{"lines", "target=a%0d%0ab", "is no domain name"},
 		{"an unknown module", "target=example.org&module=nope", `unknown module "nope": /config lists those that there are`},
 		{"an empty module", "target=example.org&module=", `unknown module ""`},
-		{"a parameter that is mistyped", "target=example.org&modul=smtp", `unknown parameter "modul": there are target, module, hostname and debug`},
+		{"a parameter that is mistyped", "target=example.org&modul=smtp", `unknown parameter "modul": there are target, module, hostname, debug and at`},
 		{"debug without sense", "target=example.org&debug=maybe", `debug is "maybe": want true or false`},
+		{"at without sense", "target=example.org&at=soon", `at: "soon" is no moment: want a duration of days, hours or minutes up to ten years, as +14d`},
 		{"a query that is none", "target=%zz", "the query cannot be read"},
 	}
 	for _, test := range tests {
