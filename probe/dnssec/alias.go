@@ -201,14 +201,13 @@ func (a *account) markSigning(s step) {
 	if s.signing == nil {
 		return
 	}
-	tag := s.signing.KeyTag()
 	for i := range a.Chain {
 		if a.Chain[i].Zone != s.zone.name {
 			continue
 		}
 		keys := append([]Key(nil), a.Chain[i].Keys...)
 		for j := range keys {
-			if keys[j].Tag == tag && keys[j].Algorithm == s.signing.Algorithm {
+			if keys[j].Tag == s.signing.tag && keys[j].Algorithm == s.signing.Algorithm {
 				keys[j].Signing = true
 			}
 		}

@@ -90,12 +90,13 @@ func parseAnchor(text string) (*Anchor, error) {
 		if !mayVerify(record) || record.Flags&dns.SEP == 0 {
 			return nil, nil
 		}
-		digest := digestOf(record, fold(record.Hdr.Name), dns.SHA256)
+		k := newKey(record)
+		digest := k.digest(fold(record.Hdr.Name), dns.SHA256)
 		if digest == nil {
 			return nil, errors.New("the key of the DNSKEY record is not base64")
 		}
 		return &Anchor{Hdr: dns.RR_Header{Name: record.Hdr.Name, Rrtype: dns.TypeDS, Class: dns.ClassINET},
-			KeyTag: record.KeyTag(), Algorithm: record.Algorithm, DigestType: dns.SHA256, Digest: hex.EncodeToString(digest)}, nil
+			KeyTag: k.tag, Algorithm: record.Algorithm, DigestType: dns.SHA256, Digest: hex.EncodeToString(digest)}, nil
 	}
 	return nil, fmt.Errorf("a DS or DNSKEY record is wanted, not %.100q", strings.TrimSpace(text))
 }

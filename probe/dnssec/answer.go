@@ -98,9 +98,11 @@ func (v Validity) And(w Validity) Validity {
 type Work struct {
 	Queries    int // messages sent
 	Signatures int // signature checks made
+	Remembered int // of these, known from an earlier look-up
 	Hashes     int // NSEC3 hashes computed
 }
 
 func (w Work) plus(more Work) Work {
-	return Work{Queries: w.Queries + more.Queries, Signatures: w.Signatures + more.Signatures, Hashes: w.Hashes + more.Hashes}
+	return Work{Queries: w.Queries + more.Queries, Signatures: w.Signatures + more.Signatures,
+		Remembered: w.Remembered + more.Remembered, Hashes: w.Hashes + more.Hashes}
 }

@@ -15,14 +15,14 @@ type proof struct {
 	ttl      time.Duration // how long the RRset may be kept (RFC 4035 §5.3.3)
 	tag      uint16
 	alg      uint8
-	key      *dns.DNSKEY
+	key      *key
 	wildcard string // the wildcard that the RRset was expanded from, if any
 }
 
 // authenticate looks for one signature over set, made by one of keys, the keys
 // of zone, that holds today (RFC 4035 §5.3). Of several, the one that lasts
 // longest counts: the RRset is valid until that one ends.
-func (v *validation) authenticate(set *rrset, keys []*dns.DNSKEY, zone string) (proof, *fault) {
+func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, *fault) {
 	sigs := slices.Clone(set.sigs)
 	slices.SortStableFunc(sigs, func(a, b *dns.RRSIG) int {
 		return signatureTimes(b, v.at).Expiry.Compare(signatureTimes(a, v.at).Expiry)
@@ -54,10 +54,10 @@ type failure struct {
 	telling int
 }
 
-func (v *validation) checkOne(set *rrset, sig *dns.RRSIG, keys []*dns.DNSKEY) (proof, *failure, *fault) {
-	subject := fmt.Sprintf("the signature over %s by %s (%s)", set, fold(sig.SignerName), keyName(sig.KeyTag, sig.Algorithm))
+func (v *validation) checkOne(set *rrset, sig *dns.RRSIG, keys []*key) (proof, *failure, *fault) {
 	fail := func(telling int, format string, args ...any) (proof, *failure, *fault) {
-		return proof{}, &failure{subject + " " + fmt.Sprintf(format, args...), telling}, nil
+		subject := fmt.Sprintf("the signature over %s by %s (%s) ", set, fold(sig.SignerName), keyName(sig.KeyTag, sig.Algorithm))
+		return proof{}, &failure{subject + fmt.Sprintf(format, args...), telling}, nil
 	}
 	if sig.TypeCovered != set.rrtype {
 		return fail(0, "covers another type, %s", typeName(sig.TypeCovered))
@@ -76,20 +76,20 @@ func (v *validation) checkOne(set *rrset, sig *dns.RRSIG, keys []*dns.DNSKEY) (p
 		return fail(5, "is not valid before %s", clock(times.Inception))
 	}
 	tried, why := 0, ""
-	for _, key := range keys {
-		if key.Algorithm != sig.Algorithm || !mayVerify(key) || key.KeyTag() != sig.KeyTag {
+	for _, k := range keys {
+		if k.Algorithm != sig.Algorithm || !mayVerify(k.DNSKEY) || k.tag != sig.KeyTag {
 			continue
 		}
 		if tried == v.ledger.limits.collisions {
 			return proof{}, nil, exceeded(tried, fmt.Sprintf("keys of one tag for %s", set))
 		}
 		tried++
-		limit, err := v.ledger.verify(set, sig, key)
+		limit, err := v.ledger.verify(set, sig, k)
 		if limit != nil {
 			return proof{}, nil, limit
 		}
 		if err == nil {
-			return newProof(set, sig, key, times, v.at), nil, nil
+			return newProof(set, sig, k, times, v.at), nil, nil
 		}
 		why = err.Error()
 	}
@@ -99,8 +99,8 @@ func (v *validation) checkOne(set *rrset, sig *dns.RRSIG, keys []*dns.DNSKEY) (p
 	return fail(4, "is wrong: %s", why)
 }
 
-func newProof(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY, times Validity, at time.Time) proof {
-	p := proof{Validity: times, tag: sig.KeyTag, alg: sig.Algorithm, key: key}
+func newProof(set *rrset, sig *dns.RRSIG, k *key, times Validity, at time.Time) proof {
+	p := proof{Validity: times, tag: sig.KeyTag, alg: sig.Algorithm, key: k}
 	p.ttl = min(set.ttl(), seconds(sig.OrigTtl), seconds(sig.Header().Ttl), max(0, times.Expiry.Sub(at)))
 	if int(sig.Labels) < ownerLabels(set.name) {
 		p.wildcard = signedOwner(set.name, int(sig.Labels))

@@ -111,7 +111,7 @@ func sizeOf(name string, k known) int {
 	}
 	size += 400 + len(k.zone.link.Why) + 16*len(k.zone.link.Keys) + 8*len(k.zone.link.DS)
 	for _, key := range k.zone.keys {
-		size += 100 + len(key.PublicKey) + len(key.Hdr.Name)
+		size += 400 + 4*len(key.rdata) + len(key.Hdr.Name)
 	}
 	return size
 }

@@ -22,18 +22,14 @@ func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signer %s: %w", sig.SignerName, err)
 	}
-	list := make([][]byte, 0, len(set.records))
-	for _, rr := range set.records {
-		rdata, err := canonicalRDATA(rr)
-		if err != nil {
-			return nil, fmt.Errorf("record of %s: %w", set, err)
-		}
-		list = append(list, rdata)
+	if set.unreadable != nil {
+		return nil, fmt.Errorf("record of %s: %w", set, set.unreadable)
 	}
-	slices.SortFunc(list, bytes.Compare) // RFC 4034 §6.3
-	list = slices.CompactFunc(list, bytes.Equal)
-
-	data := make([]byte, 0, 512)
+	size := 18 + len(signer)
+	for _, rdata := range set.canonical {
+		size += len(owner) + 10 + len(rdata)
+	}
+	data := make([]byte, 0, size)
 	data = binary.BigEndian.AppendUint16(data, sig.TypeCovered)
 	data = append(data, sig.Algorithm, sig.Labels)
 	data = binary.BigEndian.AppendUint32(data, sig.OrigTtl)
@@ -41,7 +37,7 @@ func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
 	data = binary.BigEndian.AppendUint32(data, sig.Inception)
 	data = binary.BigEndian.AppendUint16(data, sig.KeyTag)
 	data = append(data, signer...)
-	for _, rdata := range list {
+	for _, rdata := range set.canonical {
 		data = append(data, owner...)
 		data = binary.BigEndian.AppendUint16(data, set.rrtype)
 		data = binary.BigEndian.AppendUint16(data, dns.ClassINET)
@@ -73,80 +69,98 @@ func ownerLabels(name string) int {
 
 func isWildcard(name string) bool { return len(name) >= 2 && name[:2] == "*." }
 
-// canonicalRDATA is the RDATA without compression, with the names in it in
-// lower case where the type demands it.
-func canonicalRDATA(rr dns.RR) ([]byte, error) {
-	rr = dns.Copy(rr) // packing writes to its header, and others may hold it too
-	lowerNames(rr)
-	buffer := make([]byte, dns.Len(rr)+16)
-	end, err := dns.PackRR(rr, buffer, 0, nil, false)
-	if err != nil {
-		buffer = make([]byte, dns.MaxMsgSize+512)
-		if end, err = dns.PackRR(rr, buffer, 0, nil, false); err != nil {
-			return nil, err
+// canonicalRDATA is the RDATA of each record without compression, with the
+// names in it in lower case where the type demands it, in order and each once
+// (RFC 4034 §6.2, §6.3). It writes to the headers of the records.
+func canonicalRDATA(records []dns.RR) ([][]byte, error) {
+	size := 0
+	for _, rr := range records {
+		size += dns.Len(rr)
+	}
+	buffer, end := make([]byte, size), 0
+	list := make([][]byte, 0, len(records))
+	for _, rr := range records {
+		start := end
+		rr = lowered(rr)
+		var err error
+		if end, err = dns.PackRR(rr, buffer, start, nil, false); err != nil {
+			buffer, start = make([]byte, dns.MaxMsgSize+512), 0
+			if end, err = dns.PackRR(rr, buffer, start, nil, false); err != nil {
+				return nil, err
+			}
 		}
+		for start < end && buffer[start] != 0 { // past the owner name
+			start += 1 + int(buffer[start])
+		}
+		start += 1 + 10 // and type, class, TTL and length
+		if start > end {
+			return nil, errors.New("no RDATA")
+		}
+		list = append(list, buffer[start:end:end])
 	}
-	start := 0
-	for start < end && buffer[start] != 0 { // past the owner name
-		start += 1 + int(buffer[start])
-	}
-	start += 1 + 10 // and type, class, TTL and length
-	if start > end {
-		return nil, errors.New("no RDATA")
-	}
-	return buffer[start:end], nil
+	slices.SortFunc(list, bytes.Compare)
+	return slices.CompactFunc(list, bytes.Equal), nil
 }
 
-// lowerNames puts the names in the RDATA of rr in lower case, for the types
-// that RFC 4034 §6.2 lists; RFC 6840 §5.1 takes NSEC off that list.
-func lowerNames(rr dns.RR) {
-	lower := func(names ...*string) {
-		for _, name := range names {
-			*name = fold(*name)
-		}
+// lowered returns rr with the names in its RDATA in lower case; a copy, if
+// there is anything to change.
+func lowered(rr dns.RR) dns.RR {
+	if !slices.ContainsFunc(namesIn(rr), func(name *string) bool { return *name != fold(*name) }) {
+		return rr
 	}
+	rr = dns.Copy(rr)
+	for _, name := range namesIn(rr) {
+		*name = fold(*name)
+	}
+	return rr
+}
+
+// namesIn lists the names in the RDATA of the types that RFC 4034 §6.2 has in
+// lower case; RFC 6840 §5.1 takes NSEC off that list.
+func namesIn(rr dns.RR) []*string {
 	switch r := rr.(type) {
 	case *dns.NS:
-		lower(&r.Ns)
+		return []*string{&r.Ns}
 	case *dns.MD:
-		lower(&r.Md)
+		return []*string{&r.Md}
 	case *dns.MF:
-		lower(&r.Mf)
+		return []*string{&r.Mf}
 	case *dns.CNAME:
-		lower(&r.Target)
+		return []*string{&r.Target}
 	case *dns.SOA:
-		lower(&r.Ns, &r.Mbox)
+		return []*string{&r.Ns, &r.Mbox}
 	case *dns.MB:
-		lower(&r.Mb)
+		return []*string{&r.Mb}
 	case *dns.MG:
-		lower(&r.Mg)
+		return []*string{&r.Mg}
 	case *dns.MR:
-		lower(&r.Mr)
+		return []*string{&r.Mr}
 	case *dns.PTR:
-		lower(&r.Ptr)
+		return []*string{&r.Ptr}
 	case *dns.MINFO:
-		lower(&r.Rmail, &r.Email)
+		return []*string{&r.Rmail, &r.Email}
 	case *dns.MX:
-		lower(&r.Mx)
+		return []*string{&r.Mx}
 	case *dns.RP:
-		lower(&r.Mbox, &r.Txt)
+		return []*string{&r.Mbox, &r.Txt}
 	case *dns.AFSDB:
-		lower(&r.Hostname)
+		return []*string{&r.Hostname}
 	case *dns.RT:
-		lower(&r.Host)
+		return []*string{&r.Host}
 	case *dns.SIG:
-		lower(&r.SignerName)
+		return []*string{&r.SignerName}
 	case *dns.RRSIG:
-		lower(&r.SignerName)
+		return []*string{&r.SignerName}
 	case *dns.PX:
-		lower(&r.Map822, &r.Mapx400)
+		return []*string{&r.Map822, &r.Mapx400}
 	case *dns.NAPTR:
-		lower(&r.Replacement)
+		return []*string{&r.Replacement}
 	case *dns.KX:
-		lower(&r.Exchanger)
+		return []*string{&r.Exchanger}
 	case *dns.SRV:
-		lower(&r.Target)
+		return []*string{&r.Target}
 	case *dns.DNAME:
-		lower(&r.Target)
+		return []*string{&r.Target}
 	}
+	return nil
 }

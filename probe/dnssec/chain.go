@@ -15,7 +15,7 @@ import (
 type zone struct {
 	name   string
 	status Status // Secure or Insecure
-	keys   []*dns.DNSKEY
+	keys   []*key
 	parent *zone // nil for one with a trust anchor of its own
 	link   Link
 
@@ -292,15 +292,15 @@ func (v *validation) keyed(name string, set []*dns.DS, parent *zone, p proof) (*
 // (RFC 4035 §5.2); then every key of the RRset may sign the zone's data
 // (RFC 6840 §5.11: one path is enough).
 func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, *fault) {
-	all := records[*dns.DNSKEY](keys.records)
-	var entry []*dns.DNSKEY
+	all := newKeys(keys.records)
+	var entry []*key
 	revoked := false
-	for _, key := range all {
-		if slices.ContainsFunc(usable, func(ds *dns.DS) bool { return leadsTo(ds, key, name) }) {
-			if mayVerify(key) {
-				entry = append(entry, key)
+	for _, k := range all {
+		if slices.ContainsFunc(usable, func(ds *dns.DS) bool { return leadsTo(ds, k, name) }) {
+			if mayVerify(k.DNSKEY) {
+				entry = append(entry, k)
 			}
-			revoked = revoked || key.Flags&dns.REVOKE != 0
+			revoked = revoked || k.Flags&dns.REVOKE != 0
 		}
 	}
 	if len(entry) == 0 {
@@ -326,9 +326,9 @@ func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent 
 		z.parents = parent.own.And(parent.parents).And(p.Validity)
 		ttl = min(ttl, p.ttl)
 	}
-	for _, key := range all {
-		if mayVerify(key) && v.options.supports(key.Algorithm) {
-			z.keys = append(z.keys, key)
+	for _, k := range all {
+		if mayVerify(k.DNSKEY) && v.options.supports(k.Algorithm) {
+			z.keys = append(z.keys, k)
 		}
 	}
 	z.since, z.until = lifetime(z, parent, v.at, ttl)
@@ -356,10 +356,10 @@ func (v *validation) sha1Note(set []*dns.DS) string {
 }
 
 // describeKeys names the keys of a zone; those that sign come first.
-func describeKeys(keys []*dns.DNSKEY, signing *dns.DNSKEY) []Key {
+func describeKeys(keys []*key, signing *key) []Key {
 	list := make([]Key, 0, len(keys))
-	for _, key := range keys {
-		list = append(list, Key{Tag: key.KeyTag(), Algorithm: key.Algorithm, SEP: key.Flags&dns.SEP != 0, Signing: key == signing})
+	for _, k := range keys {
+		list = append(list, Key{Tag: k.tag, Algorithm: k.Algorithm, SEP: k.Flags&dns.SEP != 0, Signing: k == signing})
 	}
 	signingFirst(list)
 	return list

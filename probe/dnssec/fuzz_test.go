@@ -100,7 +100,7 @@ func newPlayground(t testing.TB) *playground {
 // judge validates evidence and complains of what must never be.
 func (p *playground) judge(t *testing.T, n int, e evidence) {
 	t.Helper()
-	l := newLedger(defaultLimits())
+	l := newLedger(defaultLimits(), nil)
 	v := validate(p.asked[n], e, rules{at: p.at, anchors: p.anchors, options: Options{}.withDefaults()}, l)
 	if l.work.Signatures > l.limits.signatures || l.work.Hashes > l.limits.hashes {
 		t.Errorf("work %+v", l.work)
@@ -230,10 +230,9 @@ func (p *playground) record(tape, index byte) *rrset {
 // data is what an answer says, without TTLs and order.
 func data(a Answer) []string {
 	var list []string
-	for _, rr := range a.Records {
-		rdata, _ := canonicalRDATA(rr)
+	canonical, _ := canonicalRDATA(a.Records)
+	for _, rdata := range canonical {
 		list = append(list, string(rdata))
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	return list
 }

@@ -60,7 +60,7 @@ func (r *Resolver) newGathering(q question, way via, l limits) *gathering {
 		via:      way,
 		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
 		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone), bogus: make(map[string]*fault)},
-		ledger:   newLedger(l),
+		ledger:   newLedger(l, r.memo),
 		pending:  make(map[question]bool),
 		arrivals: make(chan arrival, 2*l.queries+2), // nobody who answers ever waits: guesses may be asked twice
 		uncut:    make(map[string]uncut),
@@ -267,6 +267,9 @@ func (g *gathering) remember(a Answer) {
 	// A secure answer lies in the last zone of its chain: no cut in between.
 	apex := a.Chain[len(a.Chain)-1].Zone
 	for n := labels(a.Canonical); n > labels(apex) && within(a.Canonical, apex); n-- {
+		if _, ok := g.cache.get(suffix(a.Canonical, n), g.rules.at); ok {
+			continue
+		}
 		g.cache.put(suffix(a.Canonical, n), known{}, g.rules.at.Add(a.TTL))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/miekg/dns"
@@ -22,10 +23,10 @@ func (o Options) supports(algorithm uint8) bool {
 	return false
 }
 
-// mayVerify reports whether key can verify records of its zone: the ZONE flag
+// mayVerify reports whether k can verify records of its zone: the ZONE flag
 // (RFC 4034 §2.1.1), the protocol (§2.1.2), and not revoked (RFC 5011 §2.1).
-func mayVerify(key *dns.DNSKEY) bool {
-	return key.Flags&dns.ZONE != 0 && key.Flags&dns.REVOKE == 0 && key.Protocol == 3
+func mayVerify(k *dns.DNSKEY) bool {
+	return k.Flags&dns.ZONE != 0 && k.Flags&dns.REVOKE == 0 && k.Protocol == 3
 }
 
 // usableDS returns the DS records of a set that can be followed: algorithm and
@@ -50,18 +51,54 @@ func (o Options) usableDS(set []*dns.DS) []*dns.DS {
 	return sha1
 }
 
-// digestOf returns the digest that a DS of digestType has for key, the apex of
-// whose zone is zone (RFC 4034 §5.1.4); nil where the type is not supported.
-func digestOf(key *dns.DNSKEY, zone string, digestType uint8) []byte {
+// key is a DNSKEY that was read once, for all that it will check.
+type key struct {
+	*dns.DNSKEY
+	rdata  []byte // RFC 4034 §2.1
+	tag    uint16
+	verify verifier
+}
+
+func newKey(rr *dns.DNSKEY) *key {
+	k := &key{DNSKEY: rr}
+	public, err := base64.StdEncoding.DecodeString(rr.PublicKey)
+	if err != nil {
+		k.verify = func(_, _ []byte) error { return errors.New("the key is not base64") }
+		return k
+	}
+	k.rdata = binary.BigEndian.AppendUint16(make([]byte, 0, 4+len(public)), rr.Flags)
+	k.rdata = append(k.rdata, rr.Protocol, rr.Algorithm)
+	k.rdata = append(k.rdata, public...)
+	k.tag = keyTag(k.rdata)
+	k.verify = newVerifier(rr.Algorithm, public)
+	return k
+}
+
+func newKeys(set []dns.RR) []*key {
+	var keys []*key
+	for _, rr := range records[*dns.DNSKEY](set) {
+		keys = append(keys, newKey(rr))
+	}
+	return keys
+}
+
+// keyTag is RFC 4034 appendix B.
+func keyTag(rdata []byte) uint16 {
+	var sum uint32
+	for i, octet := range rdata {
+		sum += uint32(octet) << (8 * (1 - i&1))
+	}
+	return uint16(sum + sum>>16)
+}
+
+// digest returns what a DS of digestType has for k, the apex of whose zone is
+// zone (RFC 4034 §5.1.4); nil where the type is not supported.
+func (k *key) digest(zone string, digestType uint8) []byte {
 	owner, err := wireName(zone)
-	if err != nil {
+	if err != nil || k.rdata == nil {
 		return nil
 	}
-	rdata, err := keyRDATA(key)
-	if err != nil {
-		return nil
-	}
-	data := append(owner, rdata...)
+	data := append(owner, k.rdata...)
 	switch digestType {
 	case dns.SHA1:
 		return digest(crypto.SHA1, data)
@@ -73,23 +110,13 @@ func digestOf(key *dns.DNSKEY, zone string, digestType uint8) []byte {
 	return nil
 }
 
-func keyRDATA(key *dns.DNSKEY) ([]byte, error) {
-	public, err := base64.StdEncoding.DecodeString(key.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	rdata := binary.BigEndian.AppendUint16(nil, key.Flags)
-	rdata = append(rdata, key.Protocol, key.Algorithm)
-	return append(rdata, public...), nil
-}
-
-// leadsTo reports whether ds names key (RFC 4035 §5.2).
-func leadsTo(ds *dns.DS, key *dns.DNSKEY, zone string) bool {
-	if ds.Algorithm != key.Algorithm || ds.KeyTag != key.KeyTag() {
+// leadsTo reports whether ds names k (RFC 4035 §5.2).
+func leadsTo(ds *dns.DS, k *key, zone string) bool {
+	if ds.Algorithm != k.Algorithm || ds.KeyTag != k.tag {
 		return false
 	}
 	want, err := hex.DecodeString(ds.Digest)
-	return err == nil && len(want) > 0 && bytes.Equal(want, digestOf(key, zone, ds.DigestType))
+	return err == nil && len(want) > 0 && bytes.Equal(want, k.digest(zone, ds.DigestType))
 }
 
 // keyName names a key as operators do.

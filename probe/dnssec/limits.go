@@ -1,6 +1,8 @@
 package dnssec
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 
 	"github.com/miekg/dns"
@@ -28,6 +30,7 @@ func defaultLimits() limits {
 type ledger struct {
 	limits   limits
 	work     Work
+	memo     *memo // of all look-ups
 	verified map[check]error
 	hashes   map[hashInput][]byte
 }
@@ -44,8 +47,8 @@ type hashInput struct {
 	iterations uint16
 }
 
-func newLedger(l limits) *ledger {
-	return &ledger{limits: l, verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
+func newLedger(l limits, m *memo) *ledger {
+	return &ledger{limits: l, memo: m, verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
 }
 
 func exceeded(limit int, what string) *fault {
@@ -64,8 +67,8 @@ func (l *ledger) share(n int) limits {
 
 // verify checks one signature, once. The fault is a limit; the error says why
 // the signature is wrong.
-func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (*fault, error) {
-	id := check{sig, key}
+func (l *ledger) verify(set *rrset, sig *dns.RRSIG, k *key) (*fault, error) {
+	id := check{sig, k.DNSKEY}
 	if err, ok := l.verified[id]; ok {
 		return nil, err
 	}
@@ -73,9 +76,35 @@ func (l *ledger) verify(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) (*fault, er
 		return exceeded(l.limits.signatures, "signature checks"), nil
 	}
 	l.work.Signatures++
-	err := verifySignature(set, sig, key)
+	err := l.compute(set, sig, k)
 	l.verified[id] = err
 	return nil, err
+}
+
+// compute does the arithmetic, unless it is known to hold. What is spared
+// counts as a check all the same, so that no verdict depends on the memo.
+func (l *ledger) compute(set *rrset, sig *dns.RRSIG, k *key) error {
+	data, err := signedData(set, sig)
+	if err != nil {
+		return err
+	}
+	signature, err := base64.StdEncoding.DecodeString(sig.Signature)
+	if err != nil {
+		return errors.New("the signature is not base64")
+	}
+	if l.memo == nil {
+		return k.verify(data, signature)
+	}
+	f := factOf(k, data, signature)
+	if l.memo.holds(f) {
+		l.work.Remembered++
+		return nil
+	}
+	if err := k.verify(data, signature); err != nil {
+		return err
+	}
+	l.memo.add(f)
+	return nil
 }
 
 // hash computes an NSEC3 hash (RFC 5155 §5), once.

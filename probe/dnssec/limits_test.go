@@ -3,6 +3,7 @@ package dnssec_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,57 @@ func TestLimits(t *testing.T) {
 		{name: "a walk down a hundred labels ends where nothing exists", zones: world(""), faults: []zone.Fault{zone.Strip(zone.Under("a.example.org."))},
 			ask: deep + "example.org.", qtype: dns.TypeA, status: dnssec.Secure, rcode: dns.RcodeNameError, check: work(dnssec.Work{Signatures: 20, Queries: 25})},
 	})
+}
+
+// TestDeepChain: a chain of trust through many zones costs a few queries for
+// each, and one that goes on for ever is given up.
+func TestDeepChain(t *testing.T) {
+	for _, c := range []struct {
+		depth  int
+		status dnssec.Status
+		err    error
+	}{{25, dnssec.Secure, nil}, {100, dnssec.Indeterminate, dnssec.ErrLimit}} {
+		name, zones := "", []zone.Zone{}
+		for range c.depth {
+			name = "a." + name
+			zones = append(zones, zone.Zone{Apex: name, Algorithms: []uint8{dns.ED25519}, Records: "_25._tcp.mx TLSA 3 1 1 00\n"})
+		}
+		tell(t, []story{{name: fmt.Sprintf("%d zones", c.depth), zones: zones, ask: "_25._tcp.mx." + name, qtype: dns.TypeTLSA, status: c.status, err: c.err,
+			records: map[dnssec.Status]int{dnssec.Secure: 1}[c.status], check: func(t *testing.T, a dnssec.Answer) {
+				if a.Work.Queries > 120 || a.Work.Signatures > 128 {
+					t.Errorf("work %+v", a.Work)
+				}
+			}}})
+	}
+}
+
+// TestOpinionsShareTheLimits: asking around costs no more than one look-up may.
+func TestOpinionsShareTheLimits(t *testing.T) {
+	net, err := zone.New(clock, world("", nsec3(false, 1))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Break(zone.Corrupt(zone.At(tlsa, dns.TypeTLSA)))
+	for _, limit := range []int{15, 20, 40} {
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		r.LimitQueries(limit)
+		r.LimitSignatures(limit)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || a.Work.Queries > limit || a.Work.Signatures > limit {
+			t.Errorf("limit %d: %s, work %+v: %s", limit, a.Status, a.Work, a.Why)
+		}
+	}
+}
+
+// TestLimitsAreCounted: for the metric.
+func TestLimitsAreCounted(t *testing.T) {
+	r, _, _ := setup(t, dnssec.Options{}, world(""))
+	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+	before := r.Stats().Limited
+	r.LimitSignatures(0)
+	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+	if after := r.Stats().Limited; before != 0 || after != 1 {
+		t.Errorf("%d, then %d", before, after)
+	}
 }
 
 func TestLoweredLimits(t *testing.T) {

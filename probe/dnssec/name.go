@@ -3,6 +3,7 @@ package dnssec
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -36,7 +37,26 @@ func typeName(t uint16) string { return dns.Type(t).String() }
 func fold(name string) string { return dns.CanonicalName(name) }
 
 // within reports whether name is zone or lies below it.
-func within(name, zone string) bool { return dns.IsSubDomain(zone, name) }
+func within(name, zone string) bool {
+	if zone == "." || name == zone {
+		return true
+	}
+	dot := len(name) - len(zone) - 1
+	return dot >= 0 && strings.HasSuffix(name, zone) && isBoundary(name, dot)
+}
+
+// isBoundary reports whether a label ends at i: with a dot that is not written
+// as part of the label, behind a backslash.
+func isBoundary(name string, i int) bool {
+	if name[i] != '.' {
+		return false
+	}
+	backslashes := 0
+	for i--; i >= 0 && name[i] == '\\'; i-- {
+		backslashes++
+	}
+	return backslashes%2 == 0
+}
 
 // below reports whether name lies strictly below zone.
 func below(name, zone string) bool { return name != zone && within(name, zone) }
@@ -45,14 +65,17 @@ func labels(name string) int { return dns.CountLabel(name) }
 
 // suffix returns the last n labels of name.
 func suffix(name string, n int) string {
-	offsets := dns.Split(name)
-	switch {
-	case n <= 0:
+	if n <= 0 {
 		return "."
-	case n >= len(offsets):
-		return name
 	}
-	return name[offsets[len(offsets)-n]:]
+	for i := len(name) - 2; i >= 0; i-- { // the last dot ends the last label
+		if isBoundary(name, i) {
+			if n--; n == 0 {
+				return name[i+1:]
+			}
+		}
+	}
+	return name
 }
 
 func parentOf(name string) string { return suffix(name, labels(name)-1) }

@@ -28,6 +28,9 @@ type rrset struct {
 	rrtype  uint16
 	records []dns.RR
 	sigs    []*dns.RRSIG
+
+	canonical  [][]byte // the records' RDATA as it is signed
+	unreadable error    // why there is none
 }
 
 func (s *rrset) String() string { return s.name + " " + typeName(s.rrtype) }
@@ -52,6 +55,7 @@ func seconds(ttl uint32) time.Duration {
 // maxEDE bounds the extended errors that are kept.
 const maxEDE = 8
 
+// newReply sorts a response, which becomes its own: it writes to the records.
 func newReply(msg *dns.Msg) *reply {
 	r := &reply{rcode: msg.Rcode, answer: rrsets(msg.Answer), authority: rrsets(msg.Ns)}
 	if opt := msg.IsEdns0(); opt != nil {
@@ -95,6 +99,7 @@ func rrsets(section []dns.RR) []*rrset {
 	kept := list[:0]
 	for _, set := range list {
 		if len(set.records) > 0 {
+			set.canonical, set.unreadable = canonicalRDATA(set.records)
 			kept = append(kept, set)
 		}
 	}

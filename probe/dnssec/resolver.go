@@ -42,6 +42,7 @@ type Resolver struct {
 	limits    limits
 	speculate bool // ask for the chain before a signature names it
 	cache     *zoneCache
+	memo      *memo
 	lookups   flights[question, Answer]
 	queries   flights[inquiry, *reply]
 	limited   atomic.Uint64 // look-ups given up at a limit
@@ -55,7 +56,7 @@ const lookupTimeout = time.Minute
 func New(transport Transport, anchors []Anchor, now func() time.Time, options Options) *Resolver {
 	options = options.withDefaults()
 	r := &Resolver{transport: transport, now: now, options: options, limits: defaultLimits(), speculate: true,
-		anchors: make(map[string][]*dns.DS), cache: newZoneCache(options.CacheEntries, options.CacheBytes)}
+		anchors: make(map[string][]*dns.DS), cache: newZoneCache(options.CacheEntries, options.CacheBytes), memo: newMemo(memoEntries)}
 	for i := range anchors {
 		zone := fold(anchors[i].Hdr.Name)
 		r.anchors[zone] = append(r.anchors[zone], &anchors[i])

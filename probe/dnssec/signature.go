@@ -9,7 +9,6 @@ import (
 	_ "crypto/sha1" // algorithms 5 and 7
 	_ "crypto/sha256"
 	_ "crypto/sha512"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
@@ -21,36 +20,35 @@ import (
 // maxModulusBits bounds RSA keys: RFC 3110 §2 allows 4096.
 const maxModulusBits = 4096
 
-// verifySignature checks that key made sig over set. It judges the arithmetic
-// and nothing else: neither dates, nor names, nor whether key may sign.
-func verifySignature(set *rrset, sig *dns.RRSIG, key *dns.DNSKEY) error {
-	data, err := signedData(set, sig)
-	if err != nil {
-		return err
-	}
-	signature, err := base64.StdEncoding.DecodeString(sig.Signature)
-	if err != nil {
-		return errors.New("the signature is not base64")
-	}
-	public, err := base64.StdEncoding.DecodeString(key.PublicKey)
-	if err != nil {
-		return errors.New("the key is not base64")
-	}
-	switch sig.Algorithm {
+// verifier checks that a key made a signature over data. It judges the
+// arithmetic and nothing else.
+type verifier func(data, signature []byte) error
+
+// newVerifier reads the public key field of a DNSKEY. A key that cannot be
+// read verifies nothing, and says why.
+func newVerifier(algorithm uint8, public []byte) verifier {
+	var check verifier
+	var err error
+	switch algorithm {
 	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
-		return verifyRSA(crypto.SHA1, public, data, signature)
+		check, err = rsaVerifier(crypto.SHA1, public)
 	case dns.RSASHA256:
-		return verifyRSA(crypto.SHA256, public, data, signature)
+		check, err = rsaVerifier(crypto.SHA256, public)
 	case dns.RSASHA512:
-		return verifyRSA(crypto.SHA512, public, data, signature)
+		check, err = rsaVerifier(crypto.SHA512, public)
 	case dns.ECDSAP256SHA256:
-		return verifyECDSA(elliptic.P256(), crypto.SHA256, public, data, signature)
+		check, err = ecdsaVerifier(elliptic.P256(), crypto.SHA256, public)
 	case dns.ECDSAP384SHA384:
-		return verifyECDSA(elliptic.P384(), crypto.SHA384, public, data, signature)
+		check, err = ecdsaVerifier(elliptic.P384(), crypto.SHA384, public)
 	case dns.ED25519:
-		return verifyEd25519(public, data, signature)
+		check, err = ed25519Verifier(public)
+	default:
+		err = fmt.Errorf("algorithm %s is not supported", algorithmName(algorithm))
 	}
-	return fmt.Errorf("algorithm %s is not supported", algorithmName(sig.Algorithm))
+	if err != nil {
+		return func(_, _ []byte) error { return err }
+	}
+	return check
 }
 
 func digest(hash crypto.Hash, data []byte) []byte {
@@ -59,15 +57,17 @@ func digest(hash crypto.Hash, data []byte) []byte {
 	return h.Sum(nil)
 }
 
-func verifyRSA(hash crypto.Hash, public, data, signature []byte) error {
+func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
 	key, err := rsaKey(public)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
-		return fmt.Errorf("it does not verify (%w)", err)
-	}
-	return nil
+	return func(data, signature []byte) error {
+		if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
+			return fmt.Errorf("it does not verify (%w)", err)
+		}
+		return nil
+	}, nil
 }
 
 // rsaKey reads the public key field of RFC 3110 §2: the length of the exponent
@@ -98,39 +98,43 @@ func rsaKey(public []byte) (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
 
-// verifyECDSA takes signature and key as RFC 6605 §4 has them: two numbers
+// ecdsaVerifier takes signature and key as RFC 6605 §4 has them: two numbers
 // each, of the curve's own length, no more and no less.
-func verifyECDSA(curve elliptic.Curve, hash crypto.Hash, public, data, signature []byte) error {
+func ecdsaVerifier(curve elliptic.Curve, hash crypto.Hash, public []byte) (verifier, error) {
 	size := curve.Params().BitSize / 8
 	if len(public) != 2*size {
-		return fmt.Errorf("the key has %d octets instead of %d", len(public), 2*size)
-	}
-	if len(signature) != 2*size {
-		return fmt.Errorf("it has %d octets instead of %d", len(signature), 2*size)
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), 2*size)
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, append([]byte{4}, public...))
 	if err != nil {
-		return errors.New("the key is not a point of the curve")
+		return nil, errors.New("the key is not a point of the curve")
 	}
-	r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-	if !ecdsa.Verify(key, digest(hash, data), r, s) {
-		return errors.New("it does not verify")
-	}
-	return nil
+	return func(data, signature []byte) error {
+		if len(signature) != 2*size {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), 2*size)
+		}
+		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+		if !ecdsa.Verify(key, digest(hash, data), r, s) {
+			return errors.New("it does not verify")
+		}
+		return nil
+	}, nil
 }
 
-// verifyEd25519 takes signature and key as RFC 8080 §3 and §4 have them.
-func verifyEd25519(public, data, signature []byte) error {
+// ed25519Verifier takes signature and key as RFC 8080 §3 and §4 have them.
+func ed25519Verifier(public []byte) (verifier, error) {
 	if len(public) != ed25519.PublicKeySize {
-		return fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
 	}
-	if len(signature) != ed25519.SignatureSize {
-		return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
-	}
-	if !ed25519.Verify(public, data, signature) {
-		return errors.New("it does not verify")
-	}
-	return nil
+	return func(data, signature []byte) error {
+		if len(signature) != ed25519.SignatureSize {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
+		}
+		if !ed25519.Verify(public, data, signature) {
+			return errors.New("it does not verify")
+		}
+		return nil
+	}, nil
 }
 
 func algorithmName(algorithm uint8) string {

@@ -100,7 +100,7 @@ type step struct {
 	zone    *zone // the zone that answers; where insecure, the one that ended the chain
 	valid   Validity
 	ttl     time.Duration
-	signing *dns.DNSKEY
+	signing *key
 	rcode   int
 	records []dns.RR
 	target  string // where an alias leads; empty otherwise

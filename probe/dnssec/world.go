@@ -11,7 +11,8 @@ import (
 // believed in nothing until they are validated.
 type Transport interface {
 	// Exchange asks the resolvers in turn until one answers, and says which did.
-	// A truncated answer has been asked for again over TCP.
+	// A truncated answer has been asked for again over TCP. The response belongs
+	// to the caller.
 	Exchange(ctx context.Context, query *dns.Msg) (response *dns.Msg, server string, err error)
 	// ExchangeWith asks one server, named as Servers names it.
 	ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error)
