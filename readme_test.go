@@ -25,7 +25,7 @@ func TestReadmeTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables := map[string]string{"series": seriesTable(), "exporter": exporterTable(t), "reasons": reasonsTable()}
+	tables := map[string]string{"series": seriesTable(), "exporter": exporterTable(t), "reasons": reasonsTable(), "advice": adviceTable()}
 	place := regexp.MustCompile(`(?s)(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)`)
 	seen := 0
 	written := place.ReplaceAllStringFunc(string(content), func(old string) string {
@@ -87,6 +87,15 @@ func reasonsTable() string {
 	b.WriteString("| reason | effect | meaning | remedy |\n|---|---|---|---|\n")
 	for _, r := range probe.Reasons() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Reason, r.Effect, r.Meaning, r.Remedy)
+	}
+	return b.String()
+}
+
+func adviceTable() string {
+	var b strings.Builder
+	b.WriteString("| topic | what is the case | remedy |\n|---|---|---|\n")
+	for _, t := range probe.Topics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", t.Topic, t.Text, t.Remedy)
 	}
 	return b.String()
 }

@@ -30,6 +30,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 	for _, s := range x.services {
 		e.service(s)
 		e.records(s)
+		e.practice(s)
 		for _, endpoint := range s.Endpoints {
 			if !endpoint.Skipped && endpoint.Facts != nil {
 				e.endpoint(s, endpoint)
@@ -143,6 +144,23 @@ func (e *exposition) records(s *service) {
 		r := record.Record
 		e.set(tlsaRecordMatch, number(record.Matches), s.Host, s.port,
 			strconv.Itoa(int(r.Usage)), strconv.Itoa(int(r.Selector)), strconv.Itoa(int(r.MatchingType)), data(r))
+	}
+}
+
+// practice exports how the TLSA records are kept.
+func (e *exposition) practice(s *service) {
+	practice := s.Practice()
+	e.measure(rolloverReady, practice.RolloverReady, s.Host, s.port)
+	e.measure(survivesRenewal, practice.SurvivesRenewal, s.Host, s.port)
+	if practice.Measured {
+		e.set(staleRecords, float64(len(practice.Stale)), s.Host, s.port)
+	}
+}
+
+// measure measures what may not have been measured.
+func (e *exposition) measure(name string, m probe.Measure, labels ...string) {
+	if m != probe.NotMeasured {
+		e.set(name, number(m == probe.Yes), labels...)
 	}
 }
 

@@ -198,6 +198,9 @@ dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",ma
 dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
+dane_tlsa_rollover_ready{host="mx.example.org",port="25"} 0
+dane_tlsa_stale_records{host="mx.example.org",port="25"} 0
+dane_tlsa_survives_renewal{host="mx.example.org",port="25"} 1
 dane_tlsa_ttl_seconds{host="mx.example.org",port="25"} 3600
 dane_truncated{what="addresses"} 0
 dane_truncated{what="hosts"} 0

@@ -34,6 +34,9 @@ const (
 	tlsaTTL               = "dane_tlsa_ttl_seconds"
 	tlsaMatch             = "dane_tlsa_match"
 	tlsaRecordMatch       = "dane_tlsa_record_match"
+	rolloverReady         = "dane_tlsa_rollover_ready"
+	survivesRenewal       = "dane_tlsa_survives_renewal"
+	staleRecords          = "dane_tlsa_stale_records"
 	certificateNotAfter   = "dane_certificate_not_after_timestamp_seconds"
 	certificateChainUntil = "dane_certificate_chain_not_after_timestamp_seconds"
 	certificateInfo       = "dane_certificate_info"
@@ -89,6 +92,12 @@ func AllSeries() []Series {
 			Help: "Whether what is served authenticates by the TLSA records."},
 		{Name: tlsaRecordMatch, Labels: labels("host", "port", "usage", "selector", "matching_type", "data"), greatest: true,
 			Help: "Whether a TLSA record matches what some endpoint serves."},
+		{Name: rolloverReady, Labels: labels("host", "port"),
+			Help: "Whether a next key is published: a record that matches nothing served beside one that matches, or records of the leaf and of an issuer."},
+		{Name: survivesRenewal, Labels: labels("host", "port"),
+			Help: "Whether a renewed certificate with the same key and issuer would still authenticate."},
+		{Name: staleRecords, Labels: labels("host", "port"),
+			Help: "How many usable TLSA records match nothing that any endpoint serves; a next key's record is one too."},
 		{Name: certificateNotAfter, Labels: labels("host", "port"), Endpoint: true,
 			Help: "When the server's own certificate ends, in Unix seconds."},
 		{Name: certificateChainUntil, Labels: labels("host", "port"), Endpoint: true,

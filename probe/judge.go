@@ -43,6 +43,7 @@ func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	}
 	j.Outcome = j.target()
 	j.Success = j.meets()
+	j.advise()
 	return j.Verdict
 }
 

@@ -177,6 +177,7 @@ type Verdict struct {
 	Success  bool
 	Services []ServiceVerdict // every service of every host, in the order of the facts
 	Findings []Finding
+	Advice   []Advice
 }
 
 // ServiceVerdict is the verdict on one service.

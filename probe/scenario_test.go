@@ -51,6 +51,14 @@ func TestScenarios(t *testing.T) {
 			if want := slices.Sorted(slices.Values(scenario.Reasons)); !slices.Equal(reasons, want) {
 				t.Errorf("%s\nreasons %v, want %v", scenario.Story, reasons, want)
 			}
+			var advice []string
+			for _, a := range verdict.Advice {
+				advice = append(advice, string(a.Topic))
+			}
+			slices.Sort(advice)
+			if advice = slices.Compact(advice); !slices.Equal(advice, scenario.Advice) {
+				t.Errorf("%s\nadvice %v, want %v", scenario.Story, advice, scenario.Advice)
+			}
 			if t.Failed() {
 				for _, finding := range verdict.Findings {
 					t.Logf("%s %s %s: %s", finding.Reason, finding.Host, finding.Lookup, finding.Detail)

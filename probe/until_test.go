@@ -65,6 +65,9 @@ func record(usage tlsa.Usage, selector tlsa.Selector, of *issued) string {
 	return fmt.Sprintf("%d %d 1 %x", usage, selector, sha256.Sum256(data))
 }
 
+// fullRecord is the record that holds an issuer whole.
+func fullRecord(of *issued) string { return fmt.Sprintf("2 0 0 %x", of.Raw) }
+
 func chainOf(t *testing.T, sent ...*issued) *tlsa.Chain {
 	t.Helper()
 	var raw [][]byte

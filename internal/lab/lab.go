@@ -141,6 +141,7 @@ type Scenario struct {
 	Outcome string   // what comes out, in the public words
 	Success bool     // probe_success
 	Reasons []string // of the findings: each once, sorted
+	Advice  []string // topics of the advice given: each once, sorted
 	build   func(*builder)
 }
 
@@ -150,7 +151,7 @@ func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(ori
 // Scenarios lists all, in an order for reading.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), trustAnchorScenarios(), serverScenarios(), clientScenarios()} {
+	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), trustAnchorScenarios(), serverScenarios(), clientScenarios()} {
 		all = append(all, chapter...)
 	}
 	return all

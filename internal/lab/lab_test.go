@@ -74,6 +74,9 @@ func TestTable(t *testing.T) {
 		if !slices.IsSorted(s.Reasons) || len(slices.Compact(slices.Clone(s.Reasons))) != len(s.Reasons) {
 			t.Errorf("%s: reasons %q are not sorted, each once", s.Name, s.Reasons)
 		}
+		if !slices.IsSorted(s.Advice) || len(slices.Compact(slices.Clone(s.Advice))) != len(s.Advice) {
+			t.Errorf("%s: advice %q is not sorted, each once", s.Name, s.Advice)
+		}
 		for _, reason := range s.Reasons {
 			if !slices.Contains(reasons, reason) {
 				t.Errorf("%s: reason %q", s.Name, reason)

@@ -103,13 +103,13 @@ func dnssecScenarios() []Scenario {
 		{
 			Name:   "insecure-mx-secure-host",
 			Story:  "The domain is unsigned; its mail server is at a hoster who is signed and has the right record.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_insecure"},
+			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_insecure"}, Advice: []string{"unsigned_domain_signed_host"},
 			build: func(b *builder) { b.unsignedAtHoster(true) },
 		},
 		{
 			Name:   "insecure-mx-mismatch",
 			Story:  "The domain is unsigned; its mail server is at a hoster who is signed and has a wrong record.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"mx_insecure", "tlsa_mismatch"},
+			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"mx_insecure", "tlsa_mismatch"}, Advice: []string{"unsigned_domain_signed_host"},
 			build: func(b *builder) { b.unsignedAtHoster(false) },
 		},
 	}

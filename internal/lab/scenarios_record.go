@@ -26,7 +26,7 @@ func recordScenarios() []Scenario {
 		{
 			Name:   "pkix-usages-only",
 			Story:  "The only record has usage 1, which mail servers do not act on: TLS without authentication.",
-			Module: "smtp_mx", Outcome: "encrypted", Reasons: []string{"tlsa_unusable"},
+			Module: "smtp_mx", Outcome: "encrypted", Reasons: []string{"tlsa_unusable"}, Advice: []string{"pkix_usage_on_relay"},
 			build: func(b *builder) {
 				certificate := b.leaf("mx")
 				b.mail(b.mx("mx"), certificate)

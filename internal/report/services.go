@@ -40,8 +40,22 @@ func (p *page) records(s *probe.ServiceVerdict) {
 		p.line(2, "%s", recordText(record.Record))
 		p.line(4, "%s", standing(record))
 	}
+	p.practice(s.Practice())
 	if !s.Until.IsZero() {
 		p.line(2, "authenticated until %s, if no certificate changes", moment(s.Until))
+	}
+}
+
+// practice shows how the records are kept.
+func (p *page) practice(practice probe.Practice) {
+	if practice.RolloverReady != probe.NotMeasured {
+		p.line(2, "ready for a roll-over, with a next key published: %s", measure(practice.RolloverReady))
+	}
+	if practice.SurvivesRenewal != probe.NotMeasured {
+		p.line(2, "survives a renewal with the same key: %s", measure(practice.SurvivesRenewal))
+	}
+	for _, record := range practice.Stale {
+		p.line(2, "matches nothing that is served: %s", recordText(record))
 	}
 }
 

@@ -21,6 +21,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	p.verdict(r)
 	p.findings(r.Verdict.Findings)
 	p.later(r)
+	p.advice(r.Verdict.Advice)
 	p.services(r)
 	p.lookups(r)
 	p.phases(r)
@@ -76,6 +77,20 @@ func (p *page) findings(findings []probe.Finding) {
 		if finding.Detail != "" {
 			p.line(4, "Seen: %s", finding.Detail)
 		}
+		p.line(4, "Remedy: %s", info.Remedy)
+	}
+}
+
+func (p *page) advice(advice []probe.Advice) {
+	if len(advice) == 0 {
+		return
+	}
+	p.heading("Advice, whatever the outcome")
+	for _, a := range advice {
+		info := a.Topic.Info()
+		p.line(2, "%s%s", a.Topic, where(probe.Finding{Host: a.Host, Port: a.Port}))
+		p.line(4, "%s", info.Text)
+		p.line(4, "Seen: %s", a.Detail)
 		p.line(4, "Remedy: %s", info.Remedy)
 	}
 }

@@ -95,6 +95,8 @@ mx.example.org port 25, preference 10: refused
   names expected in the certificate: mx.example.org, example.org
   TLSA 3 1 1 abcd
     usable
+  ready for a roll-over, with a next key published: no
+  matches nothing that is served: TLSA 3 1 1 abcd
 
   192.0.2.1: refused
     server: 220 ready
@@ -193,6 +195,9 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DA
   gone: tlsa_mismatch (refuses): mx.example.org port 25, 192.0.2.1
     3 1 1 abcd: the leaf's key is another
 `},
+		{"advice", func(r *probe.Report) {
+			r.Verdict.Advice = []probe.Advice{{Topic: probe.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
+		}, "\n\nAdvice, whatever the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
 		{"certificates beyond us", func(r *probe.Report) {
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}

@@ -26,6 +26,7 @@ type Answer struct {
 	Canonical string   // the name at the end of the aliases; Name where there are none
 	Aliases   []Alias  // each CNAME followed, in order
 	Chain     []Link   // from the trust anchor down, one for each zone and cut
+	NSEC3     []NSEC3  // the zones whose hashed denial was needed, by name
 
 	Zone    Validity      // of the answer's signatures and its zone's keys
 	Parents Validity      // of everything above
@@ -59,6 +60,12 @@ type Link struct {
 	DS     []DS   // that the parent publishes, or the trust anchors of the root
 	Why    string // what was found, in words
 	Validity
+}
+
+// NSEC3 is how a zone hashes the names in its denial (RFC 5155 §3.1).
+type NSEC3 struct {
+	Zone       string
+	Iterations uint16
 }
 
 // Key is one DNSKEY, named as people name it.

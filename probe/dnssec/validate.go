@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,7 +47,8 @@ type uncut struct {
 // needs changes nothing. The ledger counts what it computes, and remembers it.
 func validate(q question, e evidence, r rules, l *ledger) verdict {
 	v := &validation{rules: r, replies: e.replies, ledger: l, foreknown: e.bogus, bogus: make(map[string]*fault),
-		zones: make(map[string]*zone), uncut: make(map[string]uncut), named: make(map[string]bool)}
+		zones: make(map[string]*zone), uncut: make(map[string]uncut), named: make(map[string]bool),
+		iterations: make(map[string]uint16)}
 	for name, z := range e.zones {
 		if z.holds(r.at) {
 			v.zones[name] = z
@@ -57,20 +59,24 @@ func validate(q question, e evidence, r rules, l *ledger) verdict {
 		return verdict{missing: v.missing, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
 	}
 	answer.Work = l.work
+	for _, name := range slices.Sorted(maps.Keys(v.iterations)) {
+		answer.NSEC3 = append(answer.NSEC3, NSEC3{name, v.iterations[name]})
+	}
 	return verdict{answer: answer, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
 }
 
 // validation is one run of validate.
 type validation struct {
 	rules
-	replies   map[question]*reply
-	zones     map[string]*zone
-	uncut     map[string]uncut
-	bogus     map[string]*fault
-	foreknown map[string]*fault // of the evidence
-	named     map[string]bool   // zones that a signature names
-	ledger    *ledger
-	missing   []question
+	replies    map[question]*reply
+	zones      map[string]*zone
+	uncut      map[string]uncut
+	bogus      map[string]*fault
+	foreknown  map[string]*fault // of the evidence
+	named      map[string]bool   // zones that a signature names
+	iterations map[string]uint16 // of zones with NSEC3 records that hold
+	ledger     *ledger
+	missing    []question
 }
 
 // want notes a question whose reply the verdict needs.

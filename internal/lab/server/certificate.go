@@ -86,10 +86,11 @@ func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, er
 
 // Leaf says what an end-entity certificate is for.
 type Leaf struct {
-	Names      []string  // dNSNames
-	CommonName string    // default: the first of Names
-	RawSubject []byte    // DER of a subject, in place of CommonName
-	NotAfter   time.Time // default: a year after the authority was made
+	Names      []string      // dNSNames
+	CommonName string        // default: the first of Names
+	RawSubject []byte        // DER of a subject, in place of CommonName
+	NotAfter   time.Time     // default: a year after the authority was made
+	Lifetime   time.Duration // default: a year
 }
 
 // Issue makes an end-entity certificate. The error is that of crypto/x509.
@@ -100,11 +101,14 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	if leaf.NotAfter.IsZero() {
 		leaf.NotAfter = a.now.Add(leafLifetime)
 	}
+	if leaf.Lifetime == 0 {
+		leaf.Lifetime = leafLifetime
+	}
 	return issue(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: leaf.CommonName},
 		RawSubject:            leaf.RawSubject,
 		DNSNames:              leaf.Names,
-		NotBefore:             leaf.NotAfter.Add(-leafLifetime - backdate),
+		NotBefore:             leaf.NotAfter.Add(-leaf.Lifetime - backdate),
 		NotAfter:              leaf.NotAfter,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,

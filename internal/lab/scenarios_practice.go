@@ -1,0 +1,75 @@
+package lab
+
+import (
+	"fmt"
+	"time"
+
+	"dane_exporter/internal/lab/server"
+	"dane_exporter/internal/lab/zone"
+	"github.com/miekg/dns"
+)
+
+// practiceScenarios: all is well today, or is not DANE's matter, and something
+// could be better.
+func practiceScenarios() []Scenario {
+	const day = 24 * time.Hour
+	return []Scenario{
+		{
+			Name:   "rollover-ee-ta",
+			Story:  "A record of the key and one of its issuer: where one is late at a roll-over, the other holds.",
+			Module: "smtp_mx", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.ownLeaf("mx")
+				b.mail(b.mx("mx"), certificate)
+				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
+				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.own.Certificate)
+			},
+		},
+		{
+			Name:   "short-lived-pinned",
+			Story:  "A 3 0 1 record of a certificate that lives for 90 days: the next renewal breaks it.",
+			Module: "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"short_lived_certificate_pinned"},
+			build: func(b *builder) {
+				b.publishing(3, 0, server.Leaf{Names: []string{"mx"}, NotAfter: b.now.Add(60 * day), Lifetime: 90 * day})
+			},
+		},
+		{
+			Name:   "ends-soon-no-next-key",
+			Story:  "The certificate ends in a week, and no record of another key is published.",
+			Module: "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"no_next_key"},
+			build: func(b *builder) {
+				b.publishing(3, 1, server.Leaf{Names: []string{"mx"}, NotAfter: b.now.Add(7 * day)})
+			},
+		},
+		{
+			Name:   "sha1-zone",
+			Story:  "The zone is signed with RSASHA1 alone, which some validators believe and others do not.",
+			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"}, Advice: []string{"sha1_zone"},
+			build: func(b *builder) {
+				b.ownZone(zone.Zone{Algorithms: []uint8{dns.RSASHA1}})
+				b.good()
+			},
+		},
+		{
+			Name:   "microsoft-old-host",
+			Story:  "The domain is signed, and its mail host is the one of Microsoft 365 that is not.",
+			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"}, Advice: []string{"microsoft_unsigned_host"},
+			build: func(b *builder) {
+				const host = "microsoft-old-host-lab-test.mail.protection"
+				address := b.address()
+				b.add("@ MX 10 %s.outlook.com.", host)
+				b.mail(address, b.leaf(host+".outlook.com."))
+				b.zone(zone.Zone{Apex: "com."})
+				b.zone(zone.Zone{Apex: "outlook.com.", Unsigned: true, Records: fmt.Sprintf("%s A %s", host, address)})
+			},
+		},
+	}
+}
+
+// publishing makes mx a mail server with a certificate of the Web PKI and a
+// SHA-256 record of it.
+func (b *builder) publishing(usage, selector uint8, leaf server.Leaf) {
+	certificate := b.issue(b.web, leaf)
+	b.mail(b.mx("mx"), certificate)
+	b.tlsa("_25._tcp.mx", usage, selector, 1, certificate)
+}
