@@ -58,7 +58,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	defer conn.Close()
 	endpoint.Reached = StageConnect
 
-	protocol, err := starttls.New(service.Protocol, starttls.Settings{EHLO: r.ehlo(conn)})
+	protocol, err := starttls.New(service.Protocol, starttls.Settings{EHLO: r.ehlo(conn), Domain: r.target.Name})
 	if err != nil {
 		return err
 	}

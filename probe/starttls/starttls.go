@@ -21,8 +21,14 @@
 // protects (CVE-2011-0411). The server has nothing to say there before the
 // client's first TLS message, so any such byte is an error here.
 //
-// What a server sends is hostile until proven otherwise: lines and replies are
-// bounded, and nothing of them is handed on that is not printable.
+// Other protocols have other words for the same: STLS in POP3, an extended
+// request in LDAP, elements of XML in XMPP. In errors, Step is STARTTLS for
+// all of them. Some, LDAP and PostgreSQL, offer nothing beforehand: the client
+// asks at once, and hears whether the server can.
+//
+// What a server sends is hostile until proven otherwise: lines, replies and
+// whole dialogues are bounded, and nothing of them is handed on that is not
+// printable.
 package starttls
 
 import (
@@ -33,7 +39,8 @@ import (
 	"strings"
 )
 
-// Protocol is one way from an open connection to the first byte of TLS.
+// Protocol is one way from an open connection to the first byte of TLS. It
+// serves one connection.
 type Protocol interface {
 	// Start leads conn to the point where the ClientHello is due. It honours
 	// ctx: when ctx ends, the dialogue does, and conn is of no further use.
@@ -56,34 +63,61 @@ type Dialogue struct {
 
 // Settings are what a dialogue needs to know.
 type Settings struct {
-	EHLO string // the name to greet with: an FQDN or an address literal, as "[192.0.2.1]"
+	EHLO   string // for SMTP and LMTP, the name to greet with: an FQDN or an address literal, as "[192.0.2.1]"
+	Domain string // for XMPP, the name of the service that is asked for, in A-labels
 }
 
-// New returns the protocol of that name, "smtp" or "tls". It returns an error
-// where the name is another, or where "smtp" has no name to greet with.
+// New returns the protocol of that name, one of Names. It returns an error
+// where the name is another, or where a protocol lacks the setting it needs.
 func New(name string, s Settings) (Protocol, error) {
 	switch name {
-	case "smtp":
-		if s.EHLO == "" || strings.ContainsFunc(s.EHLO, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("protocol smtp: %q is no name for EHLO; want a host name or an address literal, as [192.0.2.1]", s.EHLO)
+	case "imap":
+		return &dialogue{language: imap{}}, nil
+	case "ldap":
+		return &dialogue{language: ldap{}}, nil
+	case "lmtp", "smtp":
+		if !isName(s.EHLO) {
+			return nil, fmt.Errorf("protocol %s: %q is no name for EHLO; want a host name or an address literal, as [192.0.2.1]", name, s.EHLO)
 		}
-		return smtp{ehlo: s.EHLO}, nil
+		if name == "lmtp" {
+			return &dialogue{language: lmtp(s.EHLO)}, nil
+		}
+		return &dialogue{language: smtp{hello: "EHLO", name: s.EHLO}}, nil
+	case "pop3":
+		return &dialogue{language: pop3{}}, nil
+	case "postgres":
+		return &dialogue{language: postgres{}}, nil
+	case "sieve":
+		return &dialogue{language: sieve{}}, nil
 	case "tls":
 		return direct{}, nil
+	case "xmpp-client", "xmpp-server":
+		if !isName(s.Domain) {
+			return nil, fmt.Errorf("protocol %s: %q is no name of a service; want a domain", name, s.Domain)
+		}
+		return &dialogue{language: xmpp{content: "jabber:" + strings.TrimPrefix(name, "xmpp-"), domain: s.Domain}}, nil
 	}
 	return nil, fmt.Errorf("no protocol %q; want one of %s", name, strings.Join(Names(), ", "))
 }
 
 // Names lists the protocols that New knows, sorted.
-func Names() []string { return []string{"smtp", "tls"} }
+func Names() []string {
+	return []string{"imap", "ldap", "lmtp", "pop3", "postgres", "sieve", "smtp", "tls", "xmpp-client", "xmpp-server"}
+}
+
+// isName reports whether text may stand for a name in a command: one printable
+// word of ASCII.
+func isName(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
 
 // ErrNotOffered: the server spoke its protocol well and did not offer STARTTLS.
 var ErrNotOffered = errors.New("the server does not offer STARTTLS")
 
 // Rejected is a server's "no" to a step of the dialogue.
 type Rejected struct {
-	Step  string // "greeting", "EHLO", "STARTTLS"
-	Reply Reply
+	Step  string // "greeting"; "STARTTLS", whatever the protocol calls it; or what else was said, as "EHLO"
+	Reply string // on one line: printable and bounded
 }
 
 // Error gives the step and the whole reply.

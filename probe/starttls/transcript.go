@@ -1,6 +1,7 @@
 package starttls
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -25,4 +26,23 @@ func printable(text string) string {
 	}
 	quoted := strconv.Quote(text)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + cut
+}
+
+// sentence cuts text that is printable already to what fits into an error.
+func sentence(text string) string {
+	const most = 600 // bytes
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// rejection is a server's "no" for people.
+func rejection(status, text string) string {
+	return sentence(printable(strings.TrimSpace(status + " " + text)))
+}
+
+// unexpected is the error about a line that has no place where it stands.
+func unexpected(what, line string) error {
+	return &ProtocolError{what, fmt.Sprintf("no reply: \"%s\"", printable(line))}
 }
