@@ -81,17 +81,13 @@ func (g *gathering) run(ctx context.Context) Answer {
 		if !g.receive(ctx, needed) {
 			return g.interrupted(ctx)
 		}
-		result := validate(q, g.evidence, g.rules, g.ledger)
-		maps.Copy(g.evidence.zones, result.zones)
-		maps.Copy(g.uncut, result.uncut)
-		maps.Copy(g.bogus, result.bogus)
+		result := g.judge()
 		if len(result.missing) == 0 {
 			g.remember(result.answer)
 			return result.answer
 		}
 		needed = result.missing
 		for _, next := range needed {
-			g.recall(next.name)
 			if g.pending[next] {
 				continue
 			}
@@ -99,23 +95,63 @@ func (g *gathering) run(ctx context.Context) Answer {
 				return g.exhausted()
 			}
 			g.send(ctx, next, false)
+			if !next.ofChain() {
+				g.guess(ctx, next.name)
+			}
 		}
 	}
 }
 
-// recall takes what the cache knows of the zones above a name.
-func (g *gathering) recall(name string) {
+// judge validates what is there, with what the cache has of the zones that the
+// verdict turns out to need.
+func (g *gathering) judge() verdict {
+	for {
+		result := validate(g.question, g.evidence, g.rules, g.ledger)
+		maps.Copy(g.evidence.zones, result.zones)
+		maps.Copy(g.uncut, result.uncut)
+		maps.Copy(g.bogus, result.bogus)
+		recalled := false
+		for _, next := range result.missing {
+			recalled = g.recall(next.name) || recalled
+		}
+		if !recalled {
+			return result
+		}
+	}
+}
+
+// recall takes what the cache knows of the zones above a name, and says whether
+// it is news.
+func (g *gathering) recall(name string) (news bool) {
 	for n := labels(name); n >= 0; n-- {
 		ancestor := suffix(name, n)
-		if g.evidence.zones[ancestor] != nil {
+		if g.evidence.zones[ancestor] != nil || g.evidence.bogus[ancestor] != nil {
 			continue
 		}
 		k, _ := g.cache.get(ancestor, g.rules.at)
 		if k.zone != nil {
-			g.evidence.zones[ancestor] = k.zone
+			g.evidence.zones[ancestor], news = k.zone, true
 		}
 		if k.fault != nil {
-			g.evidence.bogus[ancestor] = k.fault
+			g.evidence.bogus[ancestor], news = k.fault, true
+		}
+	}
+	return news
+}
+
+// prepare asks for the chains of the other zones that a reply leads to: those
+// that signed it, or those of its names where nobody did.
+func (g *gathering) prepare(ctx context.Context, r *reply) {
+	for _, section := range [][]*rrset{r.answer, r.authority} {
+		for _, set := range section {
+			name := set.name
+			if len(set.sigs) > 0 {
+				name = fold(set.sigs[0].SignerName)
+			}
+			if !within(g.question.name, name) {
+				g.recall(name)
+				g.guess(ctx, name)
+			}
 		}
 	}
 }
@@ -124,7 +160,7 @@ func (g *gathering) recall(name string) {
 // begin: every name above it may be one, but for underscore labels, and those
 // that are known.
 func (g *gathering) guess(ctx context.Context, name string) {
-	if !g.speculate {
+	if !g.speculate || g.ledger.work.Queries >= g.ledger.limits.queries/2 { // the rest is for what is needed
 		return
 	}
 	top := ""
@@ -164,7 +200,7 @@ func (g *gathering) send(ctx context.Context, q question, guessed bool) {
 			}
 			g.arrivals <- a
 		}()
-		if q.qtype == dns.TypeDS || q.qtype == dns.TypeDNSKEY {
+		if q.ofChain() {
 			a.reply = g.shared(ctx, inquiry{q, g.via})
 			return
 		}
@@ -203,6 +239,9 @@ func (g *gathering) receive(ctx context.Context, needed []question) bool {
 				continue
 			}
 			g.evidence.replies[a.question] = a.reply
+			if !a.question.ofChain() {
+				g.prepare(ctx, a.reply)
+			}
 		case <-ctx.Done():
 			return false
 		}

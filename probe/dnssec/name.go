@@ -19,6 +19,10 @@ type question struct {
 
 func (q question) String() string { return q.name + " " + typeName(q.qtype) }
 
+// ofChain reports whether the answer belongs to the chain of trust, and so to
+// many look-ups.
+func (q question) ofChain() bool { return q.qtype == dns.TypeDS || q.qtype == dns.TypeDNSKEY }
+
 // newQuestion checks a name from outside and brings it into the form used here.
 func newQuestion(name string, qtype uint16) (question, error) {
 	wire, err := wireName(name)
