@@ -38,6 +38,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 		}
 	}
 	e.preferences(report, x)
+	e.mtaSTS(report, x)
 	for what, over := range x.over {
 		e.set(truncated, number(over), what)
 	}

@@ -233,7 +233,7 @@ func diff(got, want string) string {
 }
 
 func TestEverySeriesIsExposedOnce(t *testing.T) {
-	r := healthy()
+	r := withMTASTS(healthy())
 	r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA}}
 	exposed := make(map[string]bool)
 	for _, family := range Families(r) {

@@ -46,6 +46,15 @@ const (
 	startTLSOffered       = "dane_starttls_offered"
 	tlsInfo               = "dane_tls_info"
 	mxPreference          = "dane_mx_preference"
+	mtaSTSRecordPresent   = "dane_mta_sts_record_present"
+	mtaSTSRecordValid     = "dane_mta_sts_record_valid"
+	mtaSTSPolicyFetched   = "dane_mta_sts_policy_fetched"
+	mtaSTSMode            = "dane_mta_sts_mode"
+	mtaSTSMaxAge          = "dane_mta_sts_max_age_seconds"
+	mtaSTSHostCovered     = "dane_mta_sts_host_covered"
+	mtaSTSHostPasses      = "dane_mta_sts_host_passes"
+	mtaSTSCertificate     = "dane_mta_sts_certificate_not_after_timestamp_seconds"
+	tlsrptRecordPresent   = "dane_tlsrpt_record_present"
 	truncated             = "dane_truncated"
 )
 
@@ -116,6 +125,24 @@ func AllSeries() []Series {
 			Help: "What was negotiated in the TLS handshake."},
 		{Name: mxPreference, Labels: labels("host"),
 			Help: "The preference of a mail host; the lowest is tried first."},
+		{Name: mtaSTSRecordPresent,
+			Help: "Whether there is an MTA-STS record; this and what follows of MTA-STS and TLSRPT with mta_sts in the module."},
+		{Name: mtaSTSRecordValid,
+			Help: "Whether the MTA-STS record counts: it is the only one, and well-formed."},
+		{Name: mtaSTSPolicyFetched,
+			Help: "Whether the policy that the MTA-STS record announces could be fetched, and is valid."},
+		{Name: mtaSTSMode, Labels: labels("mode"),
+			Help: "The mode of the MTA-STS policy; 1 at the present one."},
+		{Name: mtaSTSMaxAge,
+			Help: "How long senders may keep the MTA-STS policy, in seconds."},
+		{Name: mtaSTSHostCovered, Labels: labels("host"),
+			Help: "Whether the MTA-STS policy names an MX host."},
+		{Name: mtaSTSHostPasses, Labels: labels("host", "port"), Endpoint: true,
+			Help: "Whether a mail host is as MTA-STS wants it, by STARTTLS and a certificate of the Web PKI for its name; whatever the policy says."},
+		{Name: mtaSTSCertificate,
+			Help: "When the certificate of the MTA-STS policy host ends, in Unix seconds."},
+		{Name: tlsrptRecordPresent,
+			Help: "Whether there is a TLSRPT record that counts."},
 		{Name: truncated, Labels: labels("what"),
 			Help: "Whether there was more than is exported: TLSA records of a service, hosts, or addresses of a host."},
 	}

@@ -26,25 +26,33 @@ type Rules struct {
 // at one moment. It is pure: the same facts can be judged for another day.
 func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	j := &judgement{facts: facts, rules: rules, Verdict: Verdict{At: at}}
+	j.dane()
+	if facts.MTASTS != nil {
+		j.mtaSTS()
+	}
+	return j.Verdict
+}
+
+// dane judges by DANE: all of the verdict but MTASTS.
+func (j *judgement) dane() {
 	j.resolvers()
 	if outcome, ended := j.discovery(); ended {
 		j.Outcome = outcome
-		return j.Verdict
+		return
 	}
-	for i := range facts.Hosts {
-		host := &facts.Hosts[i]
+	for i := range j.facts.Hosts {
+		host := &j.facts.Hosts[i]
 		j.addresses(host)
 		for k := range host.Services {
 			j.Services = append(j.Services, j.service(host, &host.Services[k]))
 		}
 	}
-	for _, what := range facts.Truncated {
+	for _, what := range j.facts.Truncated {
 		j.find(Finding{Reason: LimitExceeded, Detail: fmt.Sprintf("the target has more %s than are probed", what)})
 	}
 	j.Outcome = j.target()
 	j.Success = j.meets()
 	j.advise()
-	return j.Verdict
 }
 
 // judgement is a verdict in the making.
@@ -368,32 +376,51 @@ func nearness(failure tlsa.Failure) int {
 	}, failure)
 }
 
-// target is what a client ends up with that tries hosts by preference, and
-// what is broken only after what works.
+// target is what a client ends up with at all of the services.
 func (j *judgement) target() Outcome {
-	var all, best []Outcome
-	preference := -1
+	var all []candidate
 	for _, v := range j.Services {
 		for _, outcome := range outcomesOf(v) {
-			all = append(all, outcome)
-			if usable(outcome) && (preference < 0 || int(v.Preference) <= preference) {
-				if int(v.Preference) < preference {
-					best = nil
-				}
-				preference = int(v.Preference)
-				best = append(best, outcome)
-			}
+			all = append(all, candidate{v.Preference, outcome})
 		}
 	}
-	if len(best) > 0 {
-		outcome := worst(best)
-		if mx := j.facts.MX; mx != nil && mx.Status != dnssec.Secure {
-			outcome = worse(outcome, Opportunistic)
+	if !j.mxSecure() {
+		return worse(choose(all), Opportunistic)
+	}
+	return choose(all)
+}
+
+// mxSecure reports whether it is certain that the hosts are the domain's.
+func (j *judgement) mxSecure() bool {
+	return j.facts.MX == nil || j.facts.MX.Status == dnssec.Secure
+}
+
+// candidate is what a client may end up with.
+type candidate struct {
+	preference uint16
+	outcome    Outcome
+}
+
+// choose returns what a client ends up with that tries hosts by preference, and
+// what is broken only after what works.
+func choose(all []candidate) Outcome {
+	var best, broken []Outcome
+	var preference uint16
+	for _, c := range all {
+		switch {
+		case !usable(c.outcome):
+			broken = append(broken, c.outcome)
+		case best == nil || c.preference < preference:
+			best, preference = []Outcome{c.outcome}, c.preference
+		case c.preference == preference:
+			best = append(best, c.outcome)
 		}
-		return outcome
+	}
+	if best != nil {
+		return worst(best)
 	}
 	for _, outcome := range []Outcome{Refused, Unreachable, Unknown} {
-		if slices.Contains(all, outcome) {
+		if slices.Contains(broken, outcome) {
 			return outcome
 		}
 	}

@@ -14,6 +14,7 @@ type Module struct {
 	Require    Requirement   `yaml:"require"`
 	IPProtocol IPProtocol    `yaml:"ip_protocol"`
 	PerAddress bool          `yaml:"per_address"` // one series for each address instead of the worst
+	MTASTS     bool          `yaml:"mta_sts"`     // ask for the domain's MTA-STS policy too; with DiscoverMX alone
 	SMTP       SMTP          `yaml:"smtp"`
 }
 

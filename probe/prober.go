@@ -66,7 +66,8 @@ type run struct {
 	fairTime time.Duration
 }
 
-// gather finds the facts: the hosts, then for all of them at once look-ups and handshakes.
+// gather finds the facts: the hosts, then for all of them at once look-ups and
+// handshakes; and beside all that, where it is asked for, what is published for MTA-STS.
 func (r *run) gather(ctx context.Context, facts *Facts) {
 	facts.Complete = true
 	if !r.access.allowsTarget(r.target.Name) {
@@ -75,10 +76,24 @@ func (r *run) gather(ctx context.Context, facts *Facts) {
 	}
 	lookups, cancel := halfway(ctx)
 	defer cancel()
-	together(task{
-		do:    func() { facts.Discovery = timed(func() { r.discover(lookups, facts) }) },
+	work := []task{{
+		do:    func() { r.probeHosts(ctx, lookups, facts) },
 		fault: &facts.Fault,
-	})
+	}}
+	if r.module.MTASTS {
+		facts.MTASTS = new(MTASTS)
+		work = append(work, task{
+			do:    func() { r.probeMTASTS(ctx, lookups, facts.MTASTS) },
+			fault: &facts.MTASTS.Fault,
+		})
+	}
+	together(work...)
+	sumUp(facts)
+}
+
+// probeHosts finds the hosts and probes them all at once.
+func (r *run) probeHosts(ctx, lookups context.Context, facts *Facts) {
+	facts.Discovery = timed(func() { r.discover(lookups, facts) })
 	var hosts []task
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
@@ -89,7 +104,6 @@ func (r *run) gather(ctx context.Context, facts *Facts) {
 		})
 	}
 	together(hosts...)
-	sumUp(facts)
 }
 
 // probeHost looks up what there is of a host and meets its endpoints.
@@ -176,7 +190,14 @@ func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided
 
 // sumUp adds to the facts what follows from them all.
 func sumUp(facts *Facts) {
-	for _, lookup := range facts.Lookups() {
+	lookups := facts.Lookups()
+	if facts.MTASTS != nil {
+		lookups = append(lookups, facts.MTASTS.Lookups()...)
+		if facts.MTASTS.Hurried() {
+			facts.Complete = false
+		}
+	}
+	for _, lookup := range lookups {
 		if errors.Is(lookup.Answer.Err, dnssec.ErrDeadline) {
 			facts.Complete = false
 		}

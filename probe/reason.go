@@ -31,6 +31,13 @@ const (
 	StartTLSRejected       Reason = "starttls_rejected"
 	TLSHandshakeFailed     Reason = "tls_handshake_failed"
 
+	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
+	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
+	MTASTSPolicyInvalid     Reason = "mta_sts_policy_invalid"
+	MTASTSHostNotCovered    Reason = "mta_sts_host_not_covered"
+	MTASTSDisagreement      Reason = "mta_sts_disagreement"
+	TLSRPTRecordInvalid     Reason = "tlsrpt_record_invalid"
+
 	ResolverUnreachable   Reason = "resolver_unreachable"
 	DNSSECStripped        Reason = "dnssec_stripped"
 	ResolverInconsistent  Reason = "resolver_inconsistent"
@@ -148,6 +155,24 @@ func Reasons() []ReasonInfo {
 		{TLSHandshakeFailed, Refuses,
 			"The TLS handshake failed.",
 			"Check the server's protocol versions, cipher suites and certificate; the detail holds its alert or our error."},
+		{MTASTSRecordInvalid, Warns,
+			"The MTA-STS record at _mta-sts is malformed, or there are several, so that senders take it that the domain has no policy (RFC 8461 §3.1).",
+			"Publish exactly one TXT record there, as v=STSv1; id=20260131; with an id of letters and digits."},
+		{MTASTSPolicyUnavailable, Warns,
+			"There is an MTA-STS record, or its look-up fails, and the policy cannot be had. Senders that hold no copy go on without MTA-STS; others keep to theirs until it ends (RFC 8461 §3.3).",
+			"Serve the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt with status 200, no redirect, and a certificate of a public CA for that name."},
+		{MTASTSPolicyInvalid, Warns,
+			"What is served as the MTA-STS policy is none: not text/plain, too large, or malformed. Senders go on as if there were no policy (RFC 8461 §3.2).",
+			"Correct the file: version: STSv1, mode, max_age and one mx for each MX host, a line each, served as text/plain."},
+		{MTASTSHostNotCovered, Warns,
+			"The MTA-STS policy does not name this MX host. Under mode enforce, MTA-STS senders do not deliver to it (RFC 8461 §4.1).",
+			"Add an mx line for the host to the policy and change the id of the record, or remove the host from the MX records."},
+		{MTASTSDisagreement, Warns,
+			"DANE and the MTA-STS policy, which is in mode enforce, treat this host differently: senders of one kind deliver to it, those of the other do not. Where secure TLSA records exist, senders that know both go by DANE (RFC 8461 §2).",
+			"The detail says who does not deliver, and why. Serve a certificate of a public CA for the host's own name, and keep the TLSA records in step with it."},
+		{TLSRPTRecordInvalid, Warns,
+			"The TLSRPT record at _smtp._tls is malformed, or there are several, so that nobody reports failures of TLS (RFC 8460 §3).",
+			"Publish exactly one TXT record there, as v=TLSRPTv1; rua=mailto:tls-reports@example.org."},
 		{ResolverUnreachable, Ours,
 			"No DNS resolver answers the exporter, so nothing could be judged.",
 			"Check resolver.servers in the configuration, and the network between."},

@@ -39,6 +39,7 @@ type Facts struct {
 	Discovery Span
 	MX        *dnssec.Answer // with DiscoverMX
 	Hosts     []Host         // in the order in which a client tries them
+	MTASTS    *MTASTS        // nil: the module does not ask for it
 	Phases    []Phase
 	Complete  bool     // false: the deadline cut something short
 	Truncated []string // what there was too much of: "hosts", "addresses"
@@ -113,6 +114,7 @@ const (
 	LookupA    LookupKind = "a"
 	LookupAAAA LookupKind = "aaaa"
 	LookupTLSA LookupKind = "tlsa"
+	LookupTXT  LookupKind = "txt" // of MTA-STS and TLSRPT
 )
 
 // Lookup is one look-up of a probe, and for which host it was made.
@@ -154,7 +156,12 @@ func (f *Facts) Faults() []*Fault {
 		}
 	}
 	add(f.Fault)
-	for _, lookup := range f.Lookups() {
+	lookups := f.Lookups()
+	if f.MTASTS != nil {
+		add(f.MTASTS.Fault)
+		lookups = append(lookups, f.MTASTS.Lookups()...)
+	}
+	for _, lookup := range lookups {
 		add(lookup.Answer.Err)
 	}
 	for i := range f.Hosts {
@@ -176,6 +183,7 @@ type Verdict struct {
 	Outcome  Outcome
 	Success  bool
 	Services []ServiceVerdict // every service of every host, in the order of the facts
+	MTASTS   *MTASTSVerdict   // nil: the module does not ask for it
 	Findings []Finding
 	Advice   []Advice
 }

@@ -80,6 +80,9 @@ func modules() map[string]probe.Module {
 		made[name] = m
 	}
 	add("smtp_mx", mail, "smtp", 25)
+	sts := mail
+	sts.MTASTS = true
+	add("smtp_mx_mta_sts", sts, "smtp", 25)
 	add("submission", client, "smtp", 587)
 	add("submissions", client, "tls", 465)
 	add("https", client, "tls", 443)

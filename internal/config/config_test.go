@@ -123,6 +123,7 @@ func TestDefaults(t *testing.T) {
 		Modules: map[string]probe.Module{
 			"smtp_mx":              smtpMX,
 			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = probe.RequireIfPublished }),
+			"smtp_mx_mta_sts":      with("smtp_mx_mta_sts", func(m *probe.Module) { m.MTASTS = true }),
 			"smtp":                 with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":           with("submission", client(587, "smtp")),
 			"submissions":          with("submissions", client(465, "tls")),
@@ -220,6 +221,8 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: resolver.timeout: "2" is not a duration from 10ms to 1m, as 500ms, 2s or 1m30s`}},
 		{"neither true nor false", "modules: {m: {per_address: yes please}}\n",
 			[]string{`:1: modules.m.per_address: "yes please" is neither true nor false`}},
+		{"MTA-STS of a host", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
+			[]string{":4: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone"}},
 		{"a list where a mapping is wanted", "resolver: [system]\n",
 			[]string{":1: resolver: a list stands here; wanted keys and values"}},
 		{"a word where a list is wanted", "access: {targets: example.org}\n",

@@ -76,6 +76,7 @@ func (v value) modules(c *Config) {
 }
 
 func (v value) module(m *probe.Module) {
+	mtaSTS := v
 	v.fields(map[string]read{
 		"discover":    oneOf(&m.Discover, probe.Discoveries()),
 		"protocol":    oneOf(&m.Protocol, starttls.Names()),
@@ -85,8 +86,12 @@ func (v value) module(m *probe.Module) {
 		"require":     oneOf(&m.Require, probe.Requirements()),
 		"ip_protocol": oneOf(&m.IPProtocol, probe.IPProtocols()),
 		"per_address": yesNo(&m.PerAddress),
+		"mta_sts":     func(v value) { mtaSTS = v; yesNo(&m.MTASTS)(v) },
 		"smtp":        func(v value) { v.smtp(&m.SMTP) },
 	})
+	if m.MTASTS && m.Discover != probe.DiscoverMX {
+		mtaSTS.wrong("a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone")
+	}
 }
 
 func (v value) smtp(s *probe.SMTP) {

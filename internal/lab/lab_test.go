@@ -46,11 +46,13 @@ var _ interface {
 // The public words: the table may use no others.
 var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
-	modules  = words("smtp_mx https submission submissions")
+	modules  = words("smtp_mx smtp_mx_mta_sts https submission submissions")
 	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
-		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent`)
+		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
+		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
+		tlsrpt_record_invalid`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -92,7 +94,10 @@ func TestTable(t *testing.T) {
 		wildcard-tlsa rollover dane-ta dane-ta-anchor-in-dns dane-ta-root-not-sent dane-ta-of-leaf dane-ta-name-mismatch
 		dane-ta-alias-name dane-ta-cn-only dane-ta-expired dane-ee-expired pkix-usages-only malformed-tlsa
 		malformed-beside-good sha512-wrong-sha256-right full-certificate-tlsa no-starttls no-starttls-no-tlsa
-		starttls-rejected client-rejected garbage-banner tarpit connection-refused null-mx no-mx no-such-domain`)
+		starttls-rejected client-rejected garbage-banner tarpit connection-refused null-mx no-mx no-such-domain
+		mta-sts-good mta-sts-no-record mta-sts-several-records mta-sts-testing mta-sts-policy-missing mta-sts-redirect
+		mta-sts-wrong-media-type mta-sts-oversized mta-sts-wrong-certificate mta-sts-host-not-covered mta-sts-dane-refuses
+		mta-sts-pkix-refuses mta-sts-no-tlsrpt`)
 	for _, name := range wanted {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
@@ -133,9 +138,9 @@ type service struct {
 // services follows a scenario's target as a client does that trusts all it is told.
 func services(t *testing.T, l *Lab, s Scenario) []service {
 	t.Helper()
-	port := map[string]uint16{"smtp_mx": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
+	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
 	all := []service{{host: s.Target(), port: port}}
-	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); s.Module == "smtp_mx" && len(mx) > 0 {
+	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); port == 25 && len(mx) > 0 {
 		all = nil
 		for _, record := range mx {
 			all = append(all, service{host: record.Mx, port: port})
@@ -143,6 +148,9 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 	}
 	if s.Name == "mx-servfail" { // what its MX record says, if only it could be had
 		all[0].host = "mx." + s.Target()
+	}
+	if s.Module == "smtp_mx_mta_sts" {
+		all = append(all, service{host: "mta-sts." + s.Target(), port: 443})
 	}
 	for i := range all {
 		for _, a := range records[*dns.A](t, l, all[i].host, dns.TypeA) {

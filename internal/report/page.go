@@ -41,6 +41,13 @@ func (p *page) line(indent int, format string, args ...any) {
 	}
 }
 
+// unbroken writes one line, however wide: a row of a table.
+func (p *page) unbroken(indent int, format string, args ...any) {
+	p.w.WriteString(strings.Repeat(" ", indent))
+	p.w.WriteString(printable(fmt.Sprintf(format, args...)))
+	p.w.WriteByte('\n')
+}
+
 // blank leaves a line empty.
 func (p *page) blank() { p.w.WriteByte('\n') }
 

@@ -23,6 +23,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	p.later(r)
 	p.advice(r.Verdict.Advice)
 	p.services(r)
+	p.mtaSTS(r)
 	p.lookups(r)
 	p.phases(r)
 	return p.close()

@@ -1,0 +1,63 @@
+package collector
+
+import (
+	"errors"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/mtasts"
+)
+
+// mtaSTS exports what the domain publishes for MTA-STS and TLSRPT, and what
+// that means for the hosts that are exported.
+func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
+	facts, verdict := report.Facts.MTASTS, report.Verdict.MTASTS
+	if facts == nil || verdict == nil {
+		return
+	}
+	if answered(facts.TXT) {
+		present := !errors.Is(facts.RecordErr, mtasts.ErrNone)
+		e.set(mtaSTSRecordPresent, number(present))
+		if present {
+			e.set(mtaSTSRecordValid, number(facts.RecordErr == nil))
+		}
+	}
+	if answered(facts.TLSRPTTXT) {
+		e.set(tlsrptRecordPresent, number(facts.TLSRPTErr == nil))
+	}
+	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != probe.PolicyUnknown {
+		e.set(mtaSTSPolicyFetched, number(facts.Policy != nil))
+	}
+	if fetch := facts.Fetched(); fetch != nil && fetch.Certificate != nil {
+		e.setTime(mtaSTSCertificate, fetch.Certificate.NotAfter)
+	}
+	if facts.Policy != nil {
+		for _, possible := range mtasts.Modes() {
+			e.set(mtaSTSMode, number(possible == facts.Policy.Mode), string(possible))
+		}
+		e.set(mtaSTSMaxAge, facts.Policy.MaxAge.Seconds())
+	}
+	for _, service := range verdict.Services {
+		if s := x.service(service.Host, service.Port); s != nil {
+			e.underMTASTS(s, service)
+		}
+	}
+}
+
+// underMTASTS exports what MTA-STS means for one service.
+func (e *exposition) underMTASTS(s *service, senders probe.ServiceSenders) {
+	if senders.Covered != probe.NotMeasured {
+		e.set(mtaSTSHostCovered, number(senders.Covered == probe.Yes), s.Host)
+	}
+	for _, endpoint := range senders.Endpoints {
+		if !endpoint.Skipped && endpoint.Passes != probe.NotMeasured && s.endpoint(endpoint.Address) != nil {
+			e.setAt(endpoint.Address.String(), mtaSTSHostPasses, number(endpoint.Passes == probe.Yes), s.Host, s.port)
+		}
+	}
+}
+
+// answered reports whether a look-up came to a result: the records, or that
+// there are none.
+func answered(answer *dnssec.Answer) bool {
+	return answer != nil && !answer.Status.Failed()
+}

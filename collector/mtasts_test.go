@@ -1,0 +1,121 @@
+package collector
+
+import (
+	"crypto/x509"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/mtasts"
+)
+
+// withMTASTS adds to a report of healthy an enforced policy that everything
+// agrees with.
+func withMTASTS(r *probe.Report) *probe.Report {
+	insecure := dnssec.Answer{Status: dnssec.Insecure}
+	r.Facts.MTASTS = &probe.MTASTS{
+		TXT: &insecure, Record: mtasts.Record{ID: "1"}, TLSRPTTXT: &insecure,
+		Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 7 * 24 * time.Hour, MX: []string{"mx.example.org"}},
+		Fetches: []probe.PolicyFetch{{
+			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: time.Unix(1_990_000_000, 0)}},
+		}},
+	}
+	v := &probe.MTASTSVerdict{Standing: probe.PolicyEnforced}
+	for _, s := range r.Verdict.Services {
+		added := probe.ServiceSenders{Host: s.Host, Port: s.Port, Covered: probe.Yes}
+		for _, e := range s.Endpoints {
+			added.Endpoints = append(added.Endpoints, probe.EndpointSenders{Address: e.Address, Passes: probe.Yes})
+		}
+		v.Services = append(v.Services, added)
+	}
+	r.Verdict.MTASTS = v
+	return r
+}
+
+func TestMTASTSStories(t *testing.T) {
+	const (
+		record  = "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 1\n"
+		host    = `dane_mta_sts_host_covered{host="mx.example.org"} 1` + "\n" + `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
+		expires = "dane_mta_sts_certificate_not_after_timestamp_seconds 1.99e+09\n"
+		passes  = `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
+	)
+	failed := &dnssec.Answer{Status: dnssec.Indeterminate, Err: dnssec.ErrDeadline}
+	uncovered := func(r *probe.Report) { r.Verdict.MTASTS.Services[0].Covered = probe.NotMeasured }
+	noPolicy := func(r *probe.Report) {
+		uncovered(r)
+		r.Facts.MTASTS.Policy, r.Verdict.MTASTS.Standing = nil, probe.PolicyNone
+	}
+	noFetch := func(r *probe.Report) {
+		noPolicy(r)
+		r.Facts.MTASTS.Fetches = nil
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*probe.Report)
+		want   string
+	}{
+		{"all is well", func(*probe.Report) {},
+			expires + host + "dane_mta_sts_max_age_seconds 604800\n" +
+				`dane_mta_sts_mode{mode="enforce"} 1` + "\n" + `dane_mta_sts_mode{mode="none"} 0` + "\n" + `dane_mta_sts_mode{mode="testing"} 0` + "\n" +
+				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present 1\n"},
+		{"nobody asked", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
+			""},
+		{"no record of either kind: there is nothing to fetch, and the host passes all the same", func(r *probe.Report) {
+			noFetch(r)
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
+		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 0\n"},
+		{"a record that does not count", func(r *probe.Report) {
+			noFetch(r)
+			r.Facts.MTASTS.RecordErr = &mtasts.SyntaxError{}
+		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\n"},
+		{"look-ups that failed measure nothing", func(r *probe.Report) {
+			noFetch(r)
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, probe.PolicyUnknown
+		}, passes},
+		{"a policy host that answers 404", func(r *probe.Report) {
+			noPolicy(r)
+			r.Facts.MTASTS.Fetches[0].Err = &mtasts.StatusError{Code: 404}
+		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\n"},
+		{"a policy host that we had no time for", func(r *probe.Report) {
+			noPolicy(r)
+			r.Facts.MTASTS.Fetches[0] = probe.PolicyFetch{Err: errors.New("no time left"), Hurried: true}
+			r.Verdict.MTASTS.Standing = probe.PolicyUnknown
+		}, passes + record + "dane_tlsrpt_record_present 1\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := withMTASTS(healthy())
+			test.change(r)
+			var names []string
+			for _, series := range AllSeries() {
+				if strings.HasPrefix(series.Name, "dane_mta_sts_") || strings.HasPrefix(series.Name, "dane_tlsrpt_") {
+					names = append(names, series.Name)
+				}
+			}
+			if got := expose(t, r, names...); got != test.want {
+				t.Errorf("got\n%swant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+// Of two addresses the worse stands for the host, one that is not measured for
+// nothing, and with per_address each for itself.
+func TestMTASTSOfSeveralAddresses(t *testing.T) {
+	r := healthy()
+	addEndpoint(r, "192.0.2.2")
+	addEndpoint(r, "192.0.2.3")
+	withMTASTS(r)
+	measured := r.Verdict.MTASTS.Services[0].Endpoints
+	measured[1].Passes, measured[2].Passes = probe.No, probe.NotMeasured
+	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25"} 0`+"\n"; got != want {
+		t.Errorf("got %swant %s", got, want)
+	}
+	r.Module.PerAddress = true
+	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.1"} 1`+"\n"+
+		mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.2"} 0`+"\n"; got != want {
+		t.Errorf("got %swant %s", got, want)
+	}
+}
