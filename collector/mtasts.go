@@ -28,9 +28,7 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != probe.PolicyUnknown {
 		e.set(mtaSTSPolicyFetched, number(facts.Policy != nil))
 	}
-	if fetch := facts.Fetched(); fetch != nil && fetch.Certificate != nil {
-		e.setTime(mtaSTSCertificate, fetch.Certificate.NotAfter)
-	}
+	e.setTime(mtaSTSCertificate, facts.CertificateEnd())
 	if facts.Policy != nil {
 		for _, possible := range mtasts.Modes() {
 			e.set(mtaSTSMode, number(possible == facts.Policy.Mode), string(possible))

@@ -91,8 +91,9 @@ func (j *judgement) policy() PolicyStanding {
 	case m.Policy == nil:
 		return j.withoutPolicy(whyNoPolicy(m))
 	}
-	if c := m.Fetched().Certificate; j.At.After(c.NotAfter) { // at another moment than it was fetched
-		return j.withoutPolicy(Finding{Reason: MTASTSPolicyUnavailable, Detail: fmt.Sprintf("the certificate of %s will have ended: it is valid until %s", m.Host.Name, c.NotAfter.UTC().Format(time.RFC3339))})
+	if end := m.CertificateEnd(); !end.IsZero() && j.At.After(end) { // judged for a later moment
+		return j.withoutPolicy(Finding{Reason: MTASTSPolicyUnavailable,
+			Detail: fmt.Sprintf("the certificate of %s will have ended: it is valid until %s", m.Host.Name, end.UTC().Format(time.RFC3339))})
 	}
 	switch m.Policy.Mode {
 	case mtasts.Enforce:

@@ -62,6 +62,16 @@ func (m *MTASTS) Fetched() *PolicyFetch {
 	return &m.Fetches[len(m.Fetches)-1]
 }
 
+// CertificateEnd is when the certificate of the policy host ends, trusted or
+// not; zero: none was seen.
+func (m *MTASTS) CertificateEnd() time.Time {
+	last := m.Fetched()
+	if last == nil || last.Certificate == nil {
+		return time.Time{}
+	}
+	return last.Certificate.NotAfter
+}
+
 // Hurried reports whether our deadline cut the fetching short.
 func (m *MTASTS) Hurried() bool {
 	last := m.Fetched()
