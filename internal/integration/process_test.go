@@ -32,6 +32,10 @@ func packageOf(program string) string {
 		return "bind9-dnsutils"
 	case "posttls-finger":
 		return "postfix"
+	case "dovecot":
+		return "dovecot-core"
+	case "/usr/lib/dovecot/imap", "/usr/lib/dovecot/pop3", "/usr/lib/dovecot/lmtp", "/usr/lib/dovecot/managesieve":
+		return "dovecot-" + filepath.Base(program) + "d"
 	default:
 		return program
 	}
@@ -93,7 +97,10 @@ func start(t testing.TB, dir string, command *exec.Cmd, listening ...string) *pr
 	defer log.Close()
 	p.log = log.Name()
 	command.Stdout, command.Stderr = log, log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Setpgid = true
 	if err := command.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
