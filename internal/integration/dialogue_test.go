@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -24,8 +25,9 @@ import (
 	"dane_exporter/probe/starttls"
 )
 
-// The domain that servers are asked for where the protocol has it.
-const dialogueDomain = "dialogue.example.org"
+// The domain that servers are asked for where the protocol has it. It is the
+// name that Prosody has in the world.
+const dialogueDomain = "host.prosody.good.test"
 
 // An identity is what a server shows in TLS: PEM files. Without one, it has no TLS.
 type identity struct{ certificate, key string }
@@ -60,6 +62,37 @@ func softwares() []software {
 		{"slapd", []spoken{{"ldap", 389, "UNBIND"}}, startSlapd},
 		// Where there was no session, PostgreSQL has nothing to say of its end.
 		{"postgres", []spoken{{"postgres", 5432, ""}}, startPostgres},
+	}
+}
+
+// scenario is the software in the world: a host with the records of one key at
+// each of its ports.
+func (s software) scenario() scenario {
+	records := "host A {{.IPv4}}\n"
+	for _, spoken := range s.speaks {
+		records += fmt.Sprintf("_%d._tcp.host {{tlsa 3 1 1 .Leaf}}\n", spoken.port)
+	}
+	return scenario{name: s.name, story: "a server that begins in the clear", records: records}
+}
+
+// module is the exporter's configuration for a protocol.
+func (s spoken) module() string {
+	return fmt.Sprintf("  %s: {discover: none, policy: client, protocol: %[1]s, port: %d}\n", s.protocol, s.port)
+}
+
+// testProtocols asks the exporter about every protocol.
+func testProtocols(t *testing.T, w *world, e *exporter) {
+	for _, s := range softwares() {
+		host := "host." + w.others[s.name].domain()
+		for _, spoken := range s.speaks {
+			t.Run(spoken.protocol, func(t *testing.T) {
+				ours := e.probe(t, host, spoken.protocol)
+				offered := ours.holding("dane_starttls_offered", nil, "host")
+				if ours.outcome(t) != "authenticated" || len(offered) != 1 {
+					t.Errorf("we say %s, STARTTLS offered by %q\n%s", ours.outcome(t), offered, e.story(t, host, spoken.protocol))
+				}
+			})
+		}
 	}
 }
 

@@ -12,10 +12,10 @@
 //   - Knot signs and serves the root, a top-level domain with NSEC3 opt-out and
 //     zones of every algorithm; BIND signs and serves a second branch;
 //   - Unbound recurses without validating: it is the exporter's resolver;
-//   - Postfix offers STARTTLS, and OpenSSL's s_server offers TLS.
-//
-// Beside that world Dovecot, Prosody, OpenLDAP and PostgreSQL stand for the
-// other protocols that begin in the clear, each once with TLS and once without.
+//   - Postfix offers STARTTLS, and OpenSSL's s_server offers TLS;
+//   - Dovecot, Prosody, OpenLDAP and PostgreSQL stand for the other protocols
+//     that begin in the clear; beside that world, each once with TLS and once
+//     without.
 //
 // The judges are a second Unbound, which validates, and delv for DNSSEC;
 // posttls-finger and openssl s_client for DANE.

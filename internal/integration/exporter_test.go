@@ -28,13 +28,20 @@ const exporterAddress = "127.0.0.1:10125"
 func startExporter(t testing.TB, w *world) *exporter {
 	t.Helper()
 	anchors := write(t, w.dir, "anchors", w.anchor+"\n")
+	var modules strings.Builder
+	for _, s := range softwares() {
+		for _, spoken := range s.speaks {
+			modules.WriteString(spoken.module())
+		}
+	}
 	config := write(t, w.dir, "exporter.yml", fmt.Sprintf(`resolver:
   servers: [%q]
   timeout: 1s
   trust_anchors: %q
 access:
   allow_networks: [192.0.2.0/24, "2001:db8::/32"]
-`, iteratorAddress.String()+":53", anchors))
+modules:
+%s`, iteratorAddress.String()+":53", anchors, &modules))
 	command := exec.Command(os.Getenv(binaryVariable), "serve", "--config.file", config, "--web.listen-address", exporterAddress)
 	command.Env = append(os.Environ(), "SSL_CERT_FILE="+w.roots, "SSL_CERT_DIR=/nonexistent")
 	start(t, w.dir, command, exporterAddress)

@@ -31,6 +31,7 @@ type world struct {
 	roots  string // the PEM file of the Web PKI's only root
 	mail   map[string]*site
 	web    map[string]*site
+	others map[string]*site // by software
 
 	iterator *unbound
 }
@@ -38,7 +39,7 @@ type world struct {
 // newWorld builds and starts everything that the scenarios of both tables need.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: directory(t), zones: zones(), mail: map[string]*site{}, web: map[string]*site{}}
+	w := &world{dir: directory(t), zones: zones(), mail: map[string]*site{}, web: map[string]*site{}, others: map[string]*site{}}
 	bringUpLoopback(t)
 
 	authority := newAuthority(t, w.dir)
@@ -56,6 +57,10 @@ func newWorld(t *testing.T) *world {
 		w.web[c.name] = place(c.scenario, "www")
 		w.zone(t, c.zone).add(t, w.web[c.name])
 	}
+	for _, s := range softwares() {
+		w.others[s.name] = place(s.scenario(), "host")
+		w.zone(t, "").add(t, w.others[s.name])
+	}
 
 	w.publish(t)
 	w.iterator = newUnbound(t, w, "iterator", iteratorAddress)
@@ -65,6 +70,10 @@ func newWorld(t *testing.T) *world {
 	startPostfix(t, w.dir, w.mail)
 	for _, site := range w.web {
 		startTLSServer(t, w.dir, site)
+	}
+	for _, s := range softwares() {
+		site := w.others[s.name]
+		s.start(t, filepath.Join(w.dir, s.name), site.IPv4, identity{site.Leaf, keyOf(site.Leaf)})
 	}
 	return w
 }
