@@ -152,6 +152,7 @@ func (r *reply) prove(zone *loaded, proof []dns.RR) {
 // signed copies set and its signatures, all owned by owner: the set's own name,
 // or one that a wildcard stands for.
 func (r *reply) signed(zone *loaded, set []dns.RR, owner string) []dns.RR {
+	set = r.state.edited(zone, set)
 	var copies []dns.RR
 	for _, rr := range set {
 		copies = append(copies, dns.Copy(rr))

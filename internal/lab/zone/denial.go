@@ -21,6 +21,8 @@ type denial interface {
 	expanded(name, encloser string) []dns.RR
 	// expandedNoData: so it would, without the type asked (RFC 4035 §3.1.3.4, RFC 5155 §7.2.5).
 	expandedNoData(name, encloser string) []dns.RR
+	// all is the whole chain, in its order.
+	all() []dns.RR
 }
 
 // unproven is the denial of an unsigned zone: its word.
@@ -30,6 +32,7 @@ func (unproven) noData(string) []dns.RR                 { return nil }
 func (unproven) noName(string, string) []dns.RR         { return nil }
 func (unproven) expanded(string, string) []dns.RR       { return nil }
 func (unproven) expandedNoData(string, string) []dns.RR { return nil }
+func (unproven) all() []dns.RR                          { return nil }
 
 // nsecChain holds a zone's NSEC records in canonical order (RFC 4034 §4).
 type nsecChain []*dns.NSEC
@@ -74,6 +77,14 @@ func (c nsecChain) expanded(name, _ string) []dns.RR { return []dns.RR{c.at(name
 
 func (c nsecChain) expandedNoData(name, encloser string) []dns.RR {
 	return once(c.at(name), c.at(wildcardOf(encloser)))
+}
+
+func (c nsecChain) all() []dns.RR {
+	list := make([]dns.RR, len(c))
+	for i, record := range c {
+		list[i] = record
+	}
+	return list
 }
 
 // nsec3Chain holds a zone's NSEC3 records in the order of their hashes.
@@ -189,6 +200,14 @@ func (c *nsec3Chain) expanded(name, encloser string) []dns.RR {
 
 func (c *nsec3Chain) expandedNoData(name, encloser string) []dns.RR {
 	return once(c.at(encloser), c.at(nextCloser(name, encloser)), c.at(wildcardOf(encloser)))
+}
+
+func (c *nsec3Chain) all() []dns.RR {
+	list := make([]dns.RR, len(c.records))
+	for i, h := range c.records {
+		list[i] = h.record
+	}
+	return list
 }
 
 // once drops repetitions of the same record.

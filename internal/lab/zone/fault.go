@@ -14,8 +14,11 @@ type Fault struct {
 	Where  Where
 	Server string // Answer only: breaks what this server says; empty: what each says
 
-	// Sign changes how an RRset that Where accepts is signed; Signed changes the
-	// signature made. Both act wherever the RRset is seen.
+	// Edit changes each record of an RRset that Where accepts before it is signed:
+	// what the zone says is wrong, and its signature right. It leaves owner and
+	// type alone. Sign changes how the RRset is signed; Signed changes the
+	// signature made. All three act wherever the RRset is seen.
+	Edit   func(dns.RR)
 	Sign   func(*Signing)
 	Signed func(*dns.RRSIG)
 	// Answer changes the response to a question that Where accepts. An error is

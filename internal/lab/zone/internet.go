@@ -167,6 +167,19 @@ func (n *Internet) ExchangeWith(ctx context.Context, server string, query *dns.M
 	return throughWire(response)
 }
 
+// Denial returns all that a zone has to prove absence with: its SOA and its
+// whole chain of NSEC or NSEC3 records, signed. Whoever walks the zone has the
+// same, and may answer any question with any of it.
+func (n *Internet) Denial(apex string) ([]dns.RR, error) {
+	zone := n.zones[dns.CanonicalName(apex)]
+	if zone == nil {
+		return nil, fmt.Errorf("no zone %s", apex)
+	}
+	r := &reply{internet: n, state: n.present(), now: n.now(), dnssec: true, msg: new(dns.Msg)}
+	r.negative(zone, zone.denial.all())
+	return r.msg.Ns, r.err
+}
+
 // answer makes the response of a resolver that nothing is wrong with.
 func (n *Internet) answer(state state, query *dns.Msg) (*dns.Msg, error) {
 	r := &reply{internet: n, state: state, now: n.now(), msg: new(dns.Msg).SetReply(query)}
@@ -197,6 +210,24 @@ func (n *Internet) breakAnswer(faults []Fault, server string, query, response *d
 		}
 	}
 	return nil
+}
+
+// edited is an RRset of a zone as its faults make it.
+func (s state) edited(zone *loaded, set []dns.RR) []dns.RR {
+	header := set[0].Header()
+	place := Place{zone.apex, header.Name, header.Rrtype}
+	for _, fault := range s.faults {
+		if fault.Edit == nil || !fault.Where(place) {
+			continue
+		}
+		changed := make([]dns.RR, len(set))
+		for i, rr := range set {
+			changed[i] = dns.Copy(rr)
+			fault.Edit(changed[i])
+		}
+		set = changed
+	}
+	return set
 }
 
 // signatures signs an RRset of a zone, or remembers that it did.

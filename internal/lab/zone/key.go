@@ -24,7 +24,26 @@ const keyTTL = 3600
 // Key is a key of a zone: what it publishes, and what it signs with.
 type Key struct {
 	Public *dns.DNSKEY
-	signer crypto.Signer
+	signer crypto.Signer // nil: it signs nothing
+}
+
+// Idle is the key as it stands in a zone that does not sign with it: published
+// ahead of its time, or still published after it.
+func (k Key) Idle() Key { return Key{Public: k.Public} }
+
+// Twin makes up a key with the tag of k that nobody can sign with: the tag is a
+// sum of 16-bit words (RFC 4034 appendix B), and two of them change places.
+// Different n, from 1 on, give different twins; there are at least ten.
+func (k Key) Twin(n int) (Key, error) {
+	octets, err := base64.StdEncoding.DecodeString(k.Public.PublicKey)
+	if err != nil || n < 1 || 2*n+3 > len(octets) {
+		return Key{}, fmt.Errorf("key %d of %s has no twin %d", k.Public.KeyTag(), k.Public.Hdr.Name, n)
+	}
+	other := 2 * n // not the last octet, which may stand alone
+	octets[0], octets[1], octets[other], octets[other+1] = octets[other], octets[other+1], octets[0], octets[1]
+	public := dns.Copy(k.Public).(*dns.DNSKEY)
+	public.PublicKey = base64.StdEncoding.EncodeToString(octets)
+	return Key{Public: public}, nil
 }
 
 // SEP reports whether the key is a secure entry point (RFC 4034 §2.1.1).

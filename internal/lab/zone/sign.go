@@ -50,12 +50,15 @@ func (l *loaded) signing(set []dns.RR, now time.Time) Signing {
 // signs reports whether key signs RRsets of that type: secure entry points
 // sign the keys, the others everything else; who has no other, does both.
 func (l *loaded) signs(key Key, rrtype uint16) bool {
+	if key.signer == nil {
+		return false
+	}
 	forKeys := rrtype == dns.TypeDNSKEY
 	if key.SEP() == forKeys {
 		return true
 	}
 	for _, other := range l.keys {
-		if other.Public.Algorithm == key.Public.Algorithm && other.SEP() == forKeys {
+		if other.signer != nil && other.Public.Algorithm == key.Public.Algorithm && other.SEP() == forKeys {
 			return false
 		}
 	}
@@ -66,6 +69,9 @@ func (l *loaded) signs(key Key, rrtype uint16) bool {
 func (s Signing) make() ([]*dns.RRSIG, error) {
 	var signatures []*dns.RRSIG
 	for _, key := range s.Keys {
+		if key.signer == nil {
+			return nil, fmt.Errorf("sign %s with key %d: nobody can sign with it", s.Set[0].Header().Name, key.Public.KeyTag())
+		}
 		signature := &dns.RRSIG{
 			Hdr:        dns.RR_Header{Ttl: s.Set[0].Header().Ttl},
 			Algorithm:  key.Public.Algorithm,
