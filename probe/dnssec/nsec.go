@@ -41,18 +41,14 @@ type nsecRecord struct {
 
 func (d *denial) addNSEC(set *rrset) {
 	for _, rr := range records[*dns.NSEC](set.records) {
-		next := fold(rr.NextDomain)
-		if !within(next, d.zone) {
-			d.why = fmt.Sprintf("%s points out of the zone, at %s", set, next)
-			continue
-		}
-		d.nsec = append(d.nsec, &nsecRecord{zone: d.zone, owner: set.name, next: next, types: rr.TypeBitMap})
+		d.nsec = append(d.nsec, &nsecRecord{zone: d.zone, owner: set.name, next: fold(rr.NextDomain), types: rr.TypeBitMap})
 	}
 }
 
 // covers reports whether n proves that name does not exist as a name of its
-// own (RFC 4034 §6.1, §4.1.1: the last one points back at the apex), and may
-// say so: not from above a delegation or a DNAME (RFC 6840 §4.1, RFC 6672 §5.3.4.1).
+// own, and may say so: not from above a delegation or a DNAME (RFC 6840 §4.1,
+// RFC 6672 §5.3.4.1). The last record of a zone points back at the apex, and no
+// other points backwards or out of the zone (RFC 4034 §4.1.1).
 func (n *nsecRecord) covers(name string) bool {
 	if below(name, n.owner) && (n.types.delegates() || n.types.has(dns.TypeDNAME)) {
 		return false
@@ -60,8 +56,8 @@ func (n *nsecRecord) covers(name string) bool {
 	if !within(name, n.zone) || compareNames(n.owner, name) >= 0 {
 		return false
 	}
-	last := compareNames(n.owner, n.next) >= 0
-	return last || compareNames(name, n.next) < 0
+	last := n.next == n.zone
+	return last || within(n.next, n.zone) && compareNames(name, n.next) < 0
 }
 
 // emptyNonTerminal reports whether a record that covers name shows all the same
