@@ -112,14 +112,16 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // signersOf lists the zones that claim to have signed an RRset or denial about
 // name and can have it: the name itself or one above it (RFC 4035 §5.3.1), for
-// a DS strictly above it, since the parent signs it. None is above the trust
-// anchor that name hangs from: what lies there has no say. Deepest first.
+// a DS strictly above it, since the parent signs it; the root, which has none,
+// speaks for itself. None is above the trust anchor that name hangs from: what
+// lies there has no say. Deepest first.
 func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {
 	floor := v.anchorOver(name, rrtype)
 	var list []string
 	for _, sig := range sigs {
 		signer := fold(sig.SignerName)
-		if !within(name, signer) || rrtype == dns.TypeDS && signer == name || floor == "" || !within(signer, floor) || slices.Contains(list, signer) {
+		ownDS := rrtype == dns.TypeDS && signer == name && name != "."
+		if !within(name, signer) || ownDS || floor == "" || !within(signer, floor) || slices.Contains(list, signer) {
 			continue
 		}
 		list = append(list, signer)
@@ -132,7 +134,7 @@ func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []
 // strictly above it; empty where there is none.
 func (v *validation) anchorOver(name string, rrtype uint16) string {
 	top := labels(name)
-	if rrtype == dns.TypeDS {
+	if rrtype == dns.TypeDS && name != "." {
 		top--
 	}
 	for n := top; n >= 0; n-- {
