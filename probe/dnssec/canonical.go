@@ -102,6 +102,21 @@ func canonicalRDATA(records []dns.RR) ([][]byte, error) {
 	return slices.CompactFunc(list, bytes.Equal), nil
 }
 
+// distinct drops records that are there twice: an RRset has each once, whatever
+// a server sends (RFC 2181 §5, RFC 4034 §6.3).
+func distinct(records []dns.RR) []dns.RR {
+	seen := make(map[string]bool, len(records))
+	return slices.DeleteFunc(records, func(rr dns.RR) bool {
+		rdata, err := canonicalRDATA([]dns.RR{rr})
+		if err != nil {
+			return false
+		}
+		again := seen[string(rdata[0])]
+		seen[string(rdata[0])] = true
+		return again
+	})
+}
+
 // lowered returns rr with the names in its RDATA in lower case; a copy, if
 // there is anything to change.
 func lowered(rr dns.RR) dns.RR {

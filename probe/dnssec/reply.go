@@ -100,6 +100,9 @@ func rrsets(section []dns.RR) []*rrset {
 	for _, set := range list {
 		if len(set.records) > 0 {
 			set.canonical, set.unreadable = canonicalRDATA(set.records)
+			if set.unreadable == nil && len(set.canonical) < len(set.records) {
+				set.records = distinct(set.records)
+			}
 			kept = append(kept, set)
 		}
 	}
