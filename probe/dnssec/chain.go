@@ -69,8 +69,11 @@ func (v *validation) zone(name string) (*zone, error) {
 	if v.closest(name) == "" {
 		return v.unanchored(), nil
 	}
-	if _, asked := v.replies[question{name, dns.TypeDS}]; !asked && v.named[name] {
-		v.want(question{name, dns.TypeDNSKEY})
+	if _, asked := v.replies[question{name, dns.TypeDS}]; v.named[name] {
+		v.ledger.needed[question{name, dns.TypeDNSKEY}] = true
+		if !asked {
+			v.want(question{name, dns.TypeDNSKEY})
+		}
 	}
 	r, err := v.ask(question{name, dns.TypeDS})
 	if err != nil {

@@ -24,6 +24,7 @@ type gathering struct {
 	evidence evidence
 	ledger   *ledger
 	pending  map[question]bool
+	guesses  int // sent
 	arrivals chan arrival
 	uncut    map[string]uncut
 	bogus    map[string]*fault
@@ -62,7 +63,7 @@ func (r *Resolver) newGathering(q question, way via, l limits) *gathering {
 		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone), bogus: make(map[string]*fault)},
 		ledger:   newLedger(l, r.memo),
 		pending:  make(map[question]bool),
-		arrivals: make(chan arrival, 2*l.queries+2), // nobody who answers ever waits: guesses may be asked twice
+		arrivals: make(chan arrival),
 		uncut:    make(map[string]uncut),
 		bogus:    make(map[string]*fault),
 	}
@@ -82,18 +83,15 @@ func (g *gathering) run(ctx context.Context) Answer {
 			return g.interrupted(ctx)
 		}
 		result := g.judge()
+		if l := g.ledger.limits; len(g.ledger.needed) > l.queries-l.guessed() {
+			return g.exhausted()
+		}
 		if len(result.missing) == 0 {
 			g.remember(result.answer)
 			return result.answer
 		}
 		needed = result.missing
 		for _, next := range needed {
-			if g.pending[next] {
-				continue
-			}
-			if g.ledger.work.Queries >= g.ledger.limits.queries {
-				return g.exhausted()
-			}
 			g.send(ctx, next, false)
 			if !next.ofChain() {
 				g.guess(ctx, next.name)
@@ -160,11 +158,14 @@ func (g *gathering) prepare(ctx context.Context, r *reply) {
 // begin: every name above it may be one, but for underscore labels, and those
 // that are known.
 func (g *gathering) guess(ctx context.Context, name string) {
-	if !g.speculate || g.ledger.work.Queries >= g.ledger.limits.queries/2 { // the rest is for what is needed
+	if !g.speculate {
 		return
 	}
 	top := ""
 	for n := 0; n <= min(labels(name), g.limits.guesses); n++ {
+		if g.guesses+2 > g.ledger.limits.guessed() {
+			return
+		}
 		candidate := suffix(name, n)
 		z := g.evidence.zones[candidate]
 		anchored := len(g.anchors[candidate]) > 0
@@ -192,13 +193,19 @@ func (g *gathering) send(ctx context.Context, q question, guessed bool) {
 	}
 	g.pending[q] = true
 	g.ledger.work.Queries++
+	if guessed {
+		g.guesses++
+	}
 	go func() {
 		a := arrival{question: q, guessed: guessed}
 		defer func() {
 			if problem := recover(); problem != nil {
 				a.reply = &reply{err: fmt.Errorf("internal error: %v", problem)}
 			}
-			g.arrivals <- a
+			select {
+			case g.arrivals <- a:
+			case <-ctx.Done(): // the verdict is out
+			}
 		}()
 		if q.ofChain() {
 			a.reply = g.shared(ctx, inquiry{q, g.via})

@@ -25,12 +25,18 @@ func defaultLimits() limits {
 	return limits{queries: 120, signatures: 128, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
 }
 
+// guessed is how many of the queries may be sent on a guess. They are set apart
+// from the others, whether there are guesses or not: so a guess in vain takes
+// nothing from the verdict.
+func (l limits) guessed() int { return l.queries / 3 }
+
 // ledger keeps the account of one look-up. It remembers what was computed, so
 // that going over the same evidence again costs nothing.
 type ledger struct {
 	limits   limits
 	work     Work
-	memo     *memo // of all look-ups
+	needed   map[question]bool // whose replies the verdict rests on
+	memo     *memo             // of all look-ups
 	verified map[check]error
 	hashes   map[hashInput][]byte
 }
@@ -48,7 +54,8 @@ type hashInput struct {
 }
 
 func newLedger(l limits, m *memo) *ledger {
-	return &ledger{limits: l, memo: m, verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
+	return &ledger{limits: l, needed: make(map[question]bool), memo: m,
+		verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
 }
 
 func exceeded(limit int, what string) *fault {
@@ -59,7 +66,7 @@ func exceeded(limit int, what string) *fault {
 // share is what is left, divided by n.
 func (l *ledger) share(n int) limits {
 	rest := l.limits
-	rest.queries = max(0, rest.queries-l.work.Queries) / max(1, n)
+	rest.queries = max(0, rest.queries-rest.guessed()-len(l.needed)) / max(1, n)
 	rest.signatures = max(0, rest.signatures-l.work.Signatures) / max(1, n)
 	rest.hashes = max(0, rest.hashes-l.work.Hashes) / max(1, n)
 	return rest

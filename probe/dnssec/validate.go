@@ -88,6 +88,7 @@ func (v *validation) want(q question) {
 
 // ask returns the reply to a question if it can be built on.
 func (v *validation) ask(q question) (*reply, error) {
+	v.ledger.needed[q] = true
 	r := v.replies[q]
 	switch {
 	case r == nil:
