@@ -25,7 +25,7 @@ type xmpp struct {
 
 const (
 	nsStreams = "http://etherx.jabber.org/streams" // RFC 6120 §4.8.1
-	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"  // RFC 6120 §5.2
+	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"  // RFC 6120 §5.4.2
 )
 
 func (p xmpp) startTLS(s *session) error {
