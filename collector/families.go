@@ -142,6 +142,9 @@ func (e *exposition) records(s *service) {
 		return
 	}
 	for _, record := range s.Records {
+		if record.Standing == tlsa.Unusable {
+			continue // it is compared with nothing
+		}
 		r := record.Record
 		e.set(tlsaRecordMatch, number(record.Matches), s.Host, s.port,
 			strconv.Itoa(int(r.Usage)), strconv.Itoa(int(r.Selector)), strconv.Itoa(int(r.MatchingType)), data(r))
@@ -194,7 +197,7 @@ func (s *service) matched() bool {
 
 // data writes a record's data: a digest in hex, and the digest of anything longer.
 func data(r tlsa.Record) string {
-	if r.MatchingType != tlsa.Full && len(r.Data) <= maxLabel/4 {
+	if r.MatchingType != tlsa.Full {
 		return hex.EncodeToString(r.Data)
 	}
 	digest := sha256.Sum256(r.Data)
@@ -247,7 +250,7 @@ func up(v probe.EndpointVerdict) probe.Measure {
 	switch {
 	case v.Facts.Reached >= probe.StageConnect:
 		return probe.Yes
-	case v.Facts.Err == nil || v.Facts.Hurried || v.Outcome == probe.Unknown:
+	case v.Facts.Err == nil || v.Reason.Info().Effect == probe.Ours:
 		return probe.NotMeasured
 	default:
 		return probe.No

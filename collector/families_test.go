@@ -300,7 +300,7 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 			func(r *probe.Report) {
 				e := endpointOf(r)
 				*e.Facts = probe.Endpoint{Address: e.Address, Err: errors.New("no time left"), Hurried: true}
-				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unknown, Facts: e.Facts}
+				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unknown, Reason: probe.ProbeDeadline, Facts: e.Facts}
 			},
 			[]string{endpointUp, startTLSOffered},
 			"",
@@ -377,7 +377,7 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 			"",
 		},
 		{
-			"records of all standings; a whole certificate and overlong rubbish by their digest",
+			"records of all standings; the unusable are compared with nothing, a whole certificate is named by its digest",
 			func(r *probe.Report) {
 				record := func(m tlsa.MatchingType, data string, s tlsa.Standing) probe.RecordVerdict {
 					return probe.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
@@ -392,7 +392,6 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 			[]string{tlsaRecords, tlsaRecordMatch},
 			`dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="0",data="sha256:9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b"} 0
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="1",data="6162"} 0
-dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="1",data="sha256:aa20c23e3201834050679e1d88941b9a6fed0557c9a705cb2c315e2e63fd486d"} 0
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="2",data="` + strings.Repeat("01", 64) + `"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 1
 dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 1

@@ -9,15 +9,20 @@ import (
 
 // Access says where a probe may go.
 type Access struct {
-	Targets       []string       `yaml:"targets"`        // patterns of target names, as path.Match reads them
+	Targets       []string       `yaml:"targets"`        // patterns of target names and addresses, as path.Match reads them
 	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // special-purpose networks that may be connected to
 }
 
 // ErrNotAllowed: the configuration forbids connecting to an address.
 var ErrNotAllowed = errors.New("not allowed")
 
-// allowsTarget reports whether a target of that name may be probed.
-func (a Access) allowsTarget(name string) bool {
+// allowsTarget reports whether a target may be probed: its name must be listed,
+// and, where it names an address, that too.
+func (a Access) allowsTarget(t Target) bool {
+	return a.lists(t.Name) && (!t.Address.IsValid() || a.lists(t.Address.String()))
+}
+
+func (a Access) lists(name string) bool {
 	for _, pattern := range a.Targets {
 		if ok, err := path.Match(pattern, name); err == nil && ok {
 			return true

@@ -58,8 +58,15 @@ func TestAccessTargets(t *testing.T) {
 		{[]string{"example.org", "example.net"}, "example.net", true},
 		{nil, "example.org", false},
 	} {
-		if allowed := (Access{Targets: story.patterns}).allowsTarget(story.name); allowed != story.allowed {
+		if allowed := (Access{Targets: story.patterns}).allowsTarget(Target{Name: story.name}); allowed != story.allowed {
 			t.Errorf("%v and %s: allowed %t, want %t", story.patterns, story.name, allowed, story.allowed)
 		}
+	}
+	pinned := Target{Name: "mx.example.org", Address: netip.MustParseAddr("203.0.113.5")}
+	if (Access{Targets: []string{"*.example.org"}}).allowsTarget(pinned) {
+		t.Error("an allowed name opened the way to any address")
+	}
+	if !(Access{Targets: []string{"*.example.org", "203.0.113.*"}}).allowsTarget(pinned) {
+		t.Error("a listed address is denied")
 	}
 }

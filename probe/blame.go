@@ -47,7 +47,7 @@ func reasonOfEndpoint(e *Endpoint) Reason {
 		return InternalError
 	case errors.Is(err, ErrNotAllowed):
 		return TargetNotAllowed
-	case errors.Is(err, errNoIPv6):
+	case errors.Is(err, ErrNoIPv6):
 		return IPv6Unavailable
 	case isExhausted(err):
 		return InternalError
@@ -79,9 +79,10 @@ func isTimeout(err error) bool {
 }
 
 // isExhausted reports whether this machine, not the network, said no:
-// descriptors, ports or buffers used up, or its own firewall.
+// descriptors, ports or buffers used up, or its own firewall. EACCES is not
+// among them: Linux reports a router's "administratively prohibited" so.
 func isExhausted(err error) bool {
-	for _, ours := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EPERM, syscall.EACCES, syscall.EADDRNOTAVAIL} {
+	for _, ours := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EPERM, syscall.EADDRNOTAVAIL} {
 		if errors.Is(err, ours) {
 			return true
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 
 	"dane_exporter/probe/starttls"
@@ -17,9 +16,6 @@ import (
 
 // ErrUnparsable: crypto/x509 cannot read a certificate that the server sent.
 var ErrUnparsable = errors.New("a certificate cannot be parsed")
-
-// errNoIPv6: this machine has no way to an IPv6 address.
-var errNoIPv6 = errors.New("no way to IPv6 addresses from here")
 
 // meet connects to one endpoint and shakes hands, as a sender would. sni is
 // asked for the name to send when the ClientHello is due, not before: all that
@@ -49,10 +45,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	var err error
 	endpoint.Connect = timed(func() { conn, err = r.world.Dial(ctx, address) })
 	if err != nil {
-		if address.Addr().Is6() && isNoRoute(err) {
-			endpoint.Skipped = r.module.IPProtocol == IPAuto
-			return fmt.Errorf("%w: %w", errNoIPv6, err)
-		}
+		endpoint.Skipped = errors.Is(err, ErrNoIPv6) && r.module.IPProtocol == IPAuto
 		return fmt.Errorf("connecting to %s: %w", address, err)
 	}
 	defer conn.Close()
@@ -132,14 +125,11 @@ func clientConfig(sni string) *tls.Config {
 // server's fault. It gives them no type, so its words must do.
 func handshakeError(err error) error {
 	words := err.Error()
+	if strings.Contains(words, "remote error: tls: handshake failure") || strings.Contains(words, "remote error: tls: insufficient security") {
+		return fmt.Errorf("%w (this client has no finite-field Diffie-Hellman, no Ed448 and no Brainpool curves; others may)", err)
+	}
 	if strings.Contains(words, "failed to parse certificate") || strings.Contains(words, "certificate containing RSA key larger than") {
 		return fmt.Errorf("%w: %w", ErrUnparsable, err)
 	}
 	return err
-}
-
-// isNoRoute reports whether dialling failed for want of a route or a source
-// address, which is this machine's lack.
-func isNoRoute(err error) bool {
-	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }

@@ -42,18 +42,22 @@ func (r *run) discover(ctx context.Context, facts *Facts) {
 }
 
 // isNullMX reports whether records say that the domain takes no mail
-// (RFC 7505 §3): a null MX stands alone, or it means nothing.
+// (RFC 7505 §3): a null MX stands alone.
 func isNullMX(records []dns.RR) bool {
-	mx, ok := records[0].(*dns.MX)
-	return ok && len(records) == 1 && mx.Mx == "."
+	for _, rr := range records {
+		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
+			return false
+		}
+	}
+	return true
 }
 
 // mxHosts lists each MX host once, with its best preference, in the order in
-// which a client tries them.
+// which a client tries them. A null MX beside others names no host.
 func mxHosts(records []dns.RR) []Host {
 	best := make(map[string]uint16)
 	for _, rr := range records {
-		if mx, ok := rr.(*dns.MX); ok {
+		if mx, ok := rr.(*dns.MX); ok && mx.Mx != "." {
 			name := nameOf(mx.Mx)
 			if preference, seen := best[name]; !seen || mx.Preference < preference {
 				best[name] = mx.Preference

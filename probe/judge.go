@@ -139,6 +139,9 @@ func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
 		return v
 	}
 	demand := j.tlsa(host, service, &v)
+	if addressAnswer(host) == nil {
+		demand = demandWithoutAddress(j.withoutAddress(host))
+	}
 	v.Names = j.names(host, v.Base)
 	for i := range service.Endpoints {
 		v.Endpoints = append(v.Endpoints, j.endpoint(&service.Endpoints[i], &v, demand))
@@ -146,6 +149,16 @@ func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
 	v.Outcome = worstEndpoint(v.Endpoints)
 	v.Until = j.until(&v)
 	return v
+}
+
+// demandWithoutAddress is what remains to demand of a host whose address the
+// target named, while the look-ups of its addresses failed: no client would
+// have come as far as its TLSA records.
+func demandWithoutAddress(outcome Outcome) demand {
+	if outcome == Refused {
+		return demandRefusal
+	}
+	return demandSilence
 }
 
 // withoutAddress judges a host that cannot be connected to: its addresses are
@@ -205,7 +218,7 @@ func (j *judgement) tlsa(host *Host, service *Service, v *ServiceVerdict) demand
 // whyNoRecords says why a look-up that did not fail gives a client nothing.
 func whyNoRecords(answer *dnssec.Answer) Reason {
 	switch {
-	case answer.Status == dnssec.Insecure && answer.Found():
+	case answer.Status == dnssec.Insecure:
 		return TLSAInsecure
 	case len(answer.Aliases) > 0 && !answer.Found():
 		return TLSAAliasDangling
@@ -268,7 +281,7 @@ func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) Endp
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
 	}
 	reason := reasonOfEndpoint(e)
-	if reason != "" {
+	if ev.Reason = reason; reason != "" {
 		find(reason, e.Err.Error())
 	}
 	if e.Reached == StageTLS && e.Chain != nil {
@@ -279,8 +292,8 @@ func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) Endp
 		ev.Outcome = Refused
 	case demand == demandSilence:
 		ev.Outcome = Unknown
-	case e.Reached == StageTLS && demand != demandMatch:
-		// Also where the certificates are beyond us: they do not matter here.
+	case (e.Reached == StageTLS || reason == CertificateUnparsable) && demand != demandMatch:
+		// Certificates that are beyond us do not matter here.
 		ev.Outcome = Opportunistic
 		if demand == demandTLS {
 			ev.Outcome = Encrypted
@@ -307,7 +320,7 @@ func (j *judgement) withoutHandshake(e *Endpoint, reason Reason, demand demand) 
 	case demand != demandNothing:
 		return Refused
 	case e.Reached == StageStartTLS && j.rules.Policy == Client:
-		return Unreachable // a client has no other way in
+		return Unreachable // what a client has begun in TLS it does not go on with in the clear
 	default:
 		return Opportunistic // a relay goes on in the clear
 	}
@@ -362,7 +375,7 @@ func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail 
 	match := matches[nearest]
 	detail = fmt.Sprintf("%s: %s", match.Record, match.Why)
 	if match.Failure == tlsa.Unmeasured {
-		return Unknown, InternalError, detail
+		return Unknown, RootsUnavailable, detail
 	}
 	return Refused, reasonOfFailure(match.Failure), detail
 }
@@ -448,15 +461,20 @@ func outcomesOf(v ServiceVerdict) []Outcome {
 }
 
 // meets says whether everything that counts is as the module requires. A host
-// without an address is no endpoint, so it does not count.
+// without an address is no endpoint, so it does not count; nor does one whose
+// endpoints were all skipped. Endpoints that were lost, to a limit or to a
+// look-up that failed, may have been broken, so they count as such.
 func (j *judgement) meets() bool {
 	accepted := func(outcome Outcome) bool {
 		return outcome == Authenticated || j.rules.Require == RequireIfPublished && usable(outcome)
 	}
-	if !accepted(j.Outcome) || len(j.facts.Truncated) > 0 {
+	if !accepted(j.Outcome) || len(j.facts.Truncated) > 0 || slices.ContainsFunc(j.facts.Hosts, losesAddresses) {
 		return false
 	}
 	for _, v := range j.Services {
+		if skipped := func(e EndpointVerdict) bool { return e.Skipped }; len(v.Endpoints) > 0 && all(v.Endpoints, skipped) {
+			continue
+		}
 		for _, outcome := range outcomesOf(v) {
 			if outcome != NothingThere && !accepted(outcome) {
 				return false
@@ -464,6 +482,15 @@ func (j *judgement) meets() bool {
 		}
 	}
 	return true
+}
+
+// losesAddresses reports whether a look-up of the host's addresses failed.
+func losesAddresses(host Host) bool {
+	return host.A != nil && host.A.Status.Failed() || host.AAAA != nil && host.AAAA.Status.Failed()
+}
+
+func all[T any](list []T, holds func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(t T) bool { return !holds(t) })
 }
 
 // worstEndpoint is the outcome of a service: its worst endpoint's.
@@ -499,11 +526,7 @@ func lookupKind(qtype uint16) LookupKind {
 
 // describe tells a look-up in one line.
 func describe(answer *dnssec.Answer) string {
-	line := fmt.Sprintf("%s %s is %s: %s", nameOf(answer.Name), dns.TypeToString[answer.Type], answer.Status, answer.Why)
-	if answer.Err != nil {
-		line += " (" + answer.Err.Error() + ")"
-	}
-	return line
+	return fmt.Sprintf("%s %s is %s: %s", nameOf(answer.Name), dns.TypeToString[answer.Type], answer.Status, answer.Why)
 }
 
 func describeNone(host *Host) string {

@@ -155,7 +155,7 @@ func reasonOfFetch(fetch *PolicyFetch) Reason {
 		return TargetNotAllowed
 	case errors.Is(err, mtasts.ErrNoRoots):
 		return InternalError
-	case errors.As(err, &dial) && fetch.Address.Is6() && isNoRoute(err):
+	case errors.As(err, &dial) && fetch.Address.Is6() && errors.Is(err, ErrNoIPv6):
 		return IPv6Unavailable
 	case isExhausted(err):
 		return InternalError

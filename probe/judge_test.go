@@ -107,6 +107,24 @@ func host(preference uint16, a *dnssec.Answer, service Service) Host {
 	return Host{Name: nameOf(a.Name), Preference: preference, A: a, Services: []Service{service}}
 }
 
+// halfLost is a host whose AAAA look-up our deadline cut off.
+func halfLost(h Host) Host {
+	a := failed(dnssec.ErrDeadline, h.Name, dns.TypeAAAA)
+	h.AAAA = &a
+	return h
+}
+
+// pinned is a host at the address that the target named.
+func pinned(h Host) Host {
+	h.Pinned = netip.MustParseAddr("192.0.2.1")
+	return h
+}
+
+func unanswered(name string) *dnssec.Answer {
+	a := failed(dnssec.ErrUnreachable, name, dns.TypeA)
+	return &a
+}
+
 func shaken(chain *tlsa.Chain) Endpoint { return Endpoint{Reached: StageTLS, Chain: chain} }
 
 func stuck(reached Stage, err error) Endpoint { return Endpoint{Reached: reached, Err: err} }
@@ -201,17 +219,31 @@ func TestJudgeMailServers(t *testing.T) {
 			Unknown, false, false, []Reason{TargetNotAllowed}},
 		{"no IPv6 here", "the endpoint is left out, and the other one counts",
 			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right),
-				shaken(chain), Endpoint{Err: errNoIPv6, Skipped: true})},
+				shaken(chain), Endpoint{Err: ErrNoIPv6, Skipped: true})},
 			Authenticated, true, true, []Reason{IPv6Unavailable}},
+		{"no IPv6 here, and a host that has nothing else", "it is left out, and the other host counts",
+			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				one(addressed(secure, name), published(secure, name, right), shaken(chain)),
+				[]Host{host(20, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org", right)}, Endpoints: []Endpoint{{Err: ErrNoIPv6, Skipped: true}}})})},
+			Authenticated, true, true, []Reason{IPv6Unavailable}},
+		{"one family's look-up failed", "mail is delivered, and what was lost may be broken",
+			Facts{MX: mx(secure, name), Hosts: []Host{halfLost(host(10, addressed(secure, name), Service{TLSA: []TLSALookup{published(secure, name, right)}, Endpoints: []Endpoint{shaken(chain)}}))}},
+			Authenticated, false, false, []Reason{ProbeDeadline}},
+		{"an address is named, and the name's own does not validate", "no client would have come as far as the records",
+			Facts{Hosts: []Host{pinned(host(10, addressed(bogus, name), Service{Endpoints: []Endpoint{shaken(chain)}}))}},
+			Refused, false, false, []Reason{DNSSECBogus}},
+		{"an address is named, and no resolver answers", "it is ours",
+			Facts{Hosts: []Host{pinned(host(10, unanswered(name), Service{Endpoints: []Endpoint{shaken(chain)}}))}},
+			Unknown, false, false, []Reason{ResolverUnreachable}},
 		{"descriptors used up", "it is ours",
 			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right),
 				stuck(StageNone, &net.OpError{Op: "dial", Err: syscall.EMFILE}))},
 			Unknown, false, false, []Reason{InternalError}},
 		{"a certificate beyond us, and it matters", "records would have to match it",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), stuck(StageTLS, ErrUnparsable))},
+			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(stuck(StageStartTLS, ErrUnparsable)))},
 			Unknown, false, false, []Reason{CertificateUnparsable}},
 		{"a certificate beyond us, and it does not matter", "no records are published",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), stuck(StageTLS, ErrUnparsable))},
+			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), offered(stuck(StageStartTLS, ErrUnparsable)))},
 			Opportunistic, false, true, []Reason{CertificateUnparsable, NoTLSA}},
 
 		{"bogus TLSA look-up", "RFC 7672 §2.1.2: a failed look-up is never 'no record'",
@@ -327,7 +359,8 @@ func TestJudgeClients(t *testing.T) {
 		{"only malformed records are as good as none", published(dnssec.Secure, name, "3 1 1 abcd"), shaken(chain), nil, Opportunistic, []Reason{TLSAUnusable}},
 		{"handshake fails without records: every client fails", published(dnssec.Secure, name), alerted, nil, Unreachable, []Reason{NoTLSA, TLSHandshakeFailed}},
 		{"PKIX-EE matches and no root vouches for it", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), shaken(chain), x509.NewCertPool(), Refused, []Reason{PKIXUntrusted}},
-		{"PKIX-EE without roots here is not measured", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), shaken(chain), nil, Unknown, []Reason{InternalError}},
+		{"PKIX-EE without roots here is not measured", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), shaken(chain), nil, Unknown, []Reason{RootsUnavailable}},
+		{"PKIX-EE of another key needs no roots to be wrong", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("another key")))), shaken(chain), nil, Refused, []Reason{TLSAMismatch}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			facts := &Facts{Hosts: []Host{host(0, addressed(dnssec.Insecure, name), Service{TLSA: []TLSALookup{story.lookup}, Endpoints: []Endpoint{story.endpoint}})}}

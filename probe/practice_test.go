@@ -17,7 +17,7 @@ func TestPractice(t *testing.T) {
 	next := issue(t, name, root, nil, noon, noon.Add(90*day))
 	full, alone := shaken(chainOf(t, leaf, root)), shaken(chainOf(t, leaf))
 	other := shaken(chainOf(t, second, root))
-	closed := stuck(StageNone, errNoIPv6)
+	closed := stuck(StageNone, ErrNoIPv6)
 	eeKey, eeCert := record(tlsa.DANEEE, tlsa.SPKI, leaf), record(tlsa.DANEEE, tlsa.Cert, leaf)
 	ta, eeNext := record(tlsa.DANETA, tlsa.SPKI, root), record(tlsa.DANEEE, tlsa.SPKI, next)
 

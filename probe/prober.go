@@ -47,7 +47,7 @@ func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Repor
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	run := &run{Prober: p, target: target, module: module, fairTime: report.Deadline * 2 / 5}
+	run := &run{Prober: p, target: target, module: module, fairTime: max(report.Deadline*2/5, patience)}
 	run.gather(ctx, &report.Facts)
 	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
 	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
@@ -62,15 +62,20 @@ type run struct {
 	module Module
 	// fairTime is how long an endpoint must have had before its silence is its
 	// own fault. Look-ups take at most half of the probe's time, so that an
-	// endpoint that waits for nothing else has more than this.
+	// endpoint that waits for nothing else has more than this, if only the
+	// probe has patience enough.
 	fairTime time.Duration
 }
+
+// patience is the least that a server may take for an answer: servers that
+// make clients wait before they greet them are common.
+const patience = 5 * time.Second
 
 // gather finds the facts: the hosts, then for all of them at once look-ups and
 // handshakes; and beside all that, where it is asked for, what is published for MTA-STS.
 func (r *run) gather(ctx context.Context, facts *Facts) {
 	facts.Complete = true
-	if !r.access.allowsTarget(r.target.Name) {
+	if !r.access.allowsTarget(r.target) {
 		facts.Denied = true
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dane_exporter/internal/lab/zone"
@@ -53,10 +54,10 @@ func neverDials(t *testing.T) dialer {
 }
 
 // waits is a server that takes the connection and says nothing.
-func waits(t *testing.T) dialer {
-	return func(context.Context, netip.AddrPort) (net.Conn, error) {
+func waits() dialer {
+	return func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
 		ours, theirs := net.Pipe()
-		t.Cleanup(func() { theirs.Close() })
+		context.AfterFunc(ctx, func() { theirs.Close() })
 		return ours, nil
 	}
 }
@@ -73,15 +74,21 @@ func TestProbeInBadWorlds(t *testing.T) {
 		reasons     []Reason
 		complete    bool
 	}{
-		{"a silent resolver", "nothing comes back, and the probe ends in time",
-			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, 100 * time.Millisecond,
+		{"a silent resolver", "nothing comes back in the time that a query has",
+			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, 30 * time.Second,
+			Unknown, []Reason{ResolverUnreachable}, true},
+		{"a silent resolver, and a scrape in a hurry", "it might have answered yet",
+			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, time.Second,
 			Unknown, []Reason{ProbeDeadline}, false},
 		{"a zone that points inside", "the address is checked where the connection would be made",
 			internet(t, "@ MX 10 mx\nmx A 127.0.0.1\nmx AAAA ::1\n"+anyRecord), neverDials(t), nil, 10 * time.Second,
 			Unknown, []Reason{TargetNotAllowed}, true},
 		{"a silent server", "it had its time, so it is its own fault",
-			internet(t, mail), waits(t), []string{"192.0.2.0/24"}, 500 * time.Millisecond,
+			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 30 * time.Second,
 			Unreachable, []Reason{Timeout}, true},
+		{"a silent server, and a scrape in a hurry", "many servers make clients wait that long",
+			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 3 * time.Second,
+			Unknown, []Reason{ProbeDeadline}, false},
 		{"a panic while dialling", "a defect costs one endpoint and not the scrape",
 			internet(t, mail), func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
 			Unknown, []Reason{InternalError}, true},
@@ -90,20 +97,21 @@ func TestProbeInBadWorlds(t *testing.T) {
 			Unknown, []Reason{InternalError, LimitExceeded}, true},
 	} {
 		t.Run(story.name, func(t *testing.T) {
-			t.Parallel()
-			prober := proberOf(story.internet, story.internet.Anchors(), story.dial, story.allow...)
-			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(story.timeout))
-			if report.Verdict.Outcome != story.want || report.Facts.Complete != story.complete {
-				t.Errorf("%s: got %s, complete %t; want %s, %t: %v", story.story, report.Verdict.Outcome, report.Facts.Complete, story.want, story.complete, report.Verdict.Findings)
-			}
-			if got := reasonsOf(report.Verdict); !slices.Equal(got, story.reasons) {
-				t.Errorf("%s: reasons %v, want %v", story.story, got, story.reasons)
-			}
-			for _, host := range report.Facts.Hosts {
-				if n := len(host.Services[0].Endpoints); n > maxAddresses {
-					t.Errorf("%d endpoints of one host", n)
+			synctest.Test(t, func(t *testing.T) {
+				prober := proberOf(story.internet, story.internet.Anchors(), story.dial, story.allow...)
+				report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(story.timeout))
+				if report.Verdict.Outcome != story.want || report.Facts.Complete != story.complete {
+					t.Errorf("%s: got %s, complete %t; want %s, %t: %v", story.story, report.Verdict.Outcome, report.Facts.Complete, story.want, story.complete, report.Verdict.Findings)
 				}
-			}
+				if got := reasonsOf(report.Verdict); !slices.Equal(got, story.reasons) {
+					t.Errorf("%s: reasons %v, want %v", story.story, got, story.reasons)
+				}
+				for _, host := range report.Facts.Hosts {
+					if n := len(host.Services[0].Endpoints); n > maxAddresses {
+						t.Errorf("%d endpoints of one host", n)
+					}
+				}
+			})
 		})
 	}
 }

@@ -46,6 +46,7 @@ const (
 	IPv6Unavailable       Reason = "ipv6_unavailable"
 	TargetNotAllowed      Reason = "target_not_allowed"
 	CertificateUnparsable Reason = "certificate_unparsable"
+	RootsUnavailable      Reason = "roots_unavailable"
 	InternalError         Reason = "internal_error"
 )
 
@@ -87,7 +88,7 @@ func Reasons() []ReasonInfo {
 			"The domain says by a null MX record that it receives no mail (RFC 7505).",
 			"Nothing, if that is meant; otherwise publish MX records and remove the null MX."},
 		{NoAddress, Warns,
-			"The host has neither an A nor an AAAA record, so there is nothing to connect to.",
+			"The host has no address record of a kind that the module asks for (ip_protocol), so there is nothing to connect to.",
 			"Publish an address for the host, or remove it from the MX records."},
 		{DNSFailure, Refuses,
 			"A look-up that matters failed: the name servers answered with an error. A DANE client must not go on without the answer (RFC 7672 §2.1.2).",
@@ -135,7 +136,7 @@ func Reasons() []ReasonInfo {
 			"A record of a PKIX usage needs a chain to a root of the Web PKI as well, and there is none.",
 			"Send the complete chain of a public CA, or publish a record of usage 2 or 3."},
 		{ConnectFailed, Refuses,
-			"No connection: refused, reset, or no route.",
+			"No connection, or one that ended before TLS: refused, reset, hung up, or no route.",
 			"Check that the service runs and that no firewall drops the connection. If every host looks like this, the exporter's own provider may block the port."},
 		{Timeout, Refuses,
 			"The server did not answer in time.",
@@ -197,6 +198,9 @@ func Reasons() []ReasonInfo {
 		{CertificateUnparsable, Ours,
 			"The server's certificate cannot be read by the library in use here, so it was not judged.",
 			"Look at the certificate; other clients may accept it."},
+		{RootsUnavailable, Ours,
+			"This machine has no CA certificates, which TLSA records of the PKIX usages need, so they were not judged.",
+			"Install CA certificates, in a container the package ca-certificates, or point SSL_CERT_FILE at them."},
 		{InternalError, Ours,
 			"The exporter could not do its part.",
 			"Look at the detail and the exporter's log, and please report a defect."},

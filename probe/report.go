@@ -217,6 +217,7 @@ type EndpointVerdict struct {
 	Address   netip.Addr
 	Outcome   Outcome
 	Skipped   bool         // it does not count
+	Reason    Reason       // why there was no handshake; empty: there was one
 	Facts     *Endpoint    // what it was judged by
 	Matches   []tlsa.Match // one for each of the service's Records; empty where there was no handshake
 	NameMatch Measure      // the leaf is for one of Names

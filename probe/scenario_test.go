@@ -31,7 +31,7 @@ func TestScenarios(t *testing.T) {
 				t.Fatalf("no module %q", scenario.Module)
 			}
 			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
-				module.Timeout = 2 * time.Second // all of it is spent waiting
+				module.Timeout = 6 * time.Second // all of it is spent waiting
 			}
 			target, err := probe.ParseTarget(scenario.Target(), "", module)
 			if err != nil {

@@ -65,34 +65,34 @@ func parseTarget(target, hostname string) (Target, error) {
 	case len(target) > maxTarget:
 		return t, fmt.Errorf("the target is %d bytes long: %s", len(target), form)
 	case strings.Contains(target, "://"):
-		return t, fmt.Errorf("the target %q has a scheme: %s, without https:// or the like", target, form)
+		return t, fmt.Errorf("the target %.80q has a scheme: %s, without https:// or the like", target, form)
 	case strings.ContainsAny(target, "/?#"):
-		return t, fmt.Errorf("the target %q has a path: %s", target, form)
+		return t, fmt.Errorf("the target %.80q has a path: %s", target, form)
 	case strings.ContainsAny(target, "@"):
-		return t, fmt.Errorf("the target %q looks like a mail address: give its domain alone", target)
+		return t, fmt.Errorf("the target %.80q looks like a mail address: give its domain alone", target)
 	}
 
 	host, port, err := splitPort(target)
 	if err != nil {
-		return t, fmt.Errorf("the target %q: %w: %s", target, err, form)
+		return t, fmt.Errorf("the target %.80q: %w: %s", target, err, form)
 	}
 	t.Port = port
 
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.Zone() != "" {
-			return t, fmt.Errorf("the target %q has a zone: %s", target, form)
+			return t, fmt.Errorf("the target %.80q has a zone: %s", target, form)
 		}
 		if hostname == "" {
-			return t, fmt.Errorf("the target %q is an address: add hostname=… with the name that its TLSA records are published under", target)
+			return t, fmt.Errorf("the target %.80q is an address: add hostname=… with the name that its TLSA records are published under", target)
 		}
 		t.Address = addr.Unmap()
 		host = hostname
 	} else if hostname != "" {
-		return t, fmt.Errorf("hostname=%q goes with a target that is an address, and %q is none", hostname, target)
+		return t, fmt.Errorf("hostname=%.80q goes with a target that is an address, and %.80q is none", hostname, target)
 	}
 
 	if t.Name, err = domainName(host); err != nil {
-		return t, fmt.Errorf("%q is no domain name: %w: %s", host, err, form)
+		return t, fmt.Errorf("%.80q is no domain name: %w: %s", host, err, form)
 	}
 	return t, nil
 }
@@ -124,7 +124,7 @@ func splitPort(s string) (host string, port uint16, err error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("%q is no port", text)
+		return "", 0, fmt.Errorf("%.80q is no port", text)
 	}
 	return host, uint16(n), nil
 }
@@ -136,13 +136,16 @@ func domainName(name string) (string, error) {
 	if name == "" {
 		return "", errors.New("it is empty")
 	}
+	if strings.HasSuffix(name, ".") {
+		return "", errors.New("a label is empty")
+	}
 	if !utf8.ValidString(name) {
 		return "", errors.New("it is no UTF-8")
 	}
 	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(false), idna.VerifyDNSLength(true), idna.Transitional(false))
 	ascii, err := profile.ToASCII(name)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%.120s", err.Error()) // it quotes the whole name
 	}
 	if len(ascii) > maxName {
 		return "", fmt.Errorf("it is longer than %d bytes", maxName)

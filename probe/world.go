@@ -3,12 +3,16 @@ package probe
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
 
 	"dane_exporter/probe/dnssec"
 )
+
+// ErrNoIPv6: this machine has no way to IPv6 addresses.
+var ErrNoIPv6 = errors.New("no way to IPv6 addresses from here")
 
 // World is everything outside: a probe touches nothing else. The lab and every
 // test are other worlds.
@@ -17,7 +21,8 @@ type World struct {
 	Now func() time.Time
 	// Dial opens a TCP connection. It takes an address, never a name, so that
 	// nothing is resolved twice and no name can be bound to another address
-	// between the check and the connection.
+	// between the check and the connection. The error wraps ErrNoIPv6 where this
+	// machine has no way to IPv6 addresses at all; what the network says is not that.
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// DNS reaches the recursive resolvers.
 	DNS dnssec.Transport

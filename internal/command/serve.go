@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -153,7 +154,7 @@ func paths(externalURL, routePrefix string) (*url.URL, string, error) {
 		routePrefix = external.Path
 	}
 	prefix := "/" + strings.Trim(routePrefix, "/")
-	if strings.ContainsAny(prefix, "{}? ") {
+	if strings.ContainsAny(prefix, "{}? ") || path.Clean(prefix) != prefix {
 		return nil, "", fmt.Errorf("--web.route-prefix: %q is no path such as /dane", routePrefix)
 	}
 	return external, prefix, nil

@@ -73,7 +73,23 @@ func (internet) world(settings config.Resolver, observe func(transport.Event)) (
 }
 
 func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	if err != nil && to.Addr().Is6() && !routed(to) {
+		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
+	}
+	return conn, err
+}
+
+// routed reports whether this machine has a route and a source address for an
+// address. Connecting a UDP socket asks the kernel alone, while a TCP
+// connection may fail in the same words because a router far away has no route.
+func routed(to netip.AddrPort) bool {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // anchors reads the trust anchors that the configuration names.

@@ -93,7 +93,7 @@ func TestScenarios(t *testing.T) {
 			t.Parallel()
 			seconds := 30.0
 			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
-				seconds = 2.5 // all of it is spent waiting
+				seconds = 6.5 // all of it is spent waiting
 			}
 			query := "target=" + scenario.Target() + "&module=" + scenario.Module
 			body, err := fetch(server, query, seconds, expfmt.NewFormat(expfmt.TypeTextPlain))

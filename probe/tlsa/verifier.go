@@ -140,16 +140,13 @@ func (j *judge) daneEE(r Record) Match {
 
 // pkixEE: the leaf has the data, and PKIX accepts it (RFC 7671 §5.3).
 func (j *judge) pkixEE(r Record) Match {
-	matches := j.chain.has(0, r)
 	switch {
+	case !j.chain.has(0, r):
+		return j.leafDiffers(r)
 	case j.Roots == nil:
 		m := unmeasured()
-		if m.Matches = matches; matches {
-			m.Depth = 0
-		}
+		m.Matches, m.Depth = true, 0
 		return m
-	case !matches:
-		return j.leafDiffers(r)
 	}
 	m := j.pkixPath(func(path) bool { return true })
 	m.Matches, m.Depth = true, 0
