@@ -147,15 +147,14 @@ func whyNoPolicy(m *MTASTS) Finding {
 
 // reasonOfFetch names why a policy could not be fetched.
 func reasonOfFetch(fetch *PolicyFetch) Reason {
-	var dial *mtasts.DialError
 	var media *mtasts.MediaTypeError
 	err := fetch.Err
 	switch {
 	case errors.Is(err, ErrNotAllowed):
 		return TargetNotAllowed
 	case errors.Is(err, mtasts.ErrNoRoots):
-		return InternalError
-	case errors.As(err, &dial) && fetch.Address.Is6() && errors.Is(err, ErrNoIPv6):
+		return RootsUnavailable
+	case errors.Is(err, ErrNoIPv6):
 		return IPv6Unavailable
 	case isExhausted(err):
 		return InternalError
