@@ -468,3 +468,86 @@ func TestWrongDescriptions(t *testing.T) {
 		}
 	}
 }
+
+// TestEdit: what a zone says is wrong, and rightly signed.
+func TestEdit(t *testing.T) {
+	for _, hashed := range []*NSEC3{nil, {}} {
+		internet := world(t, noon, hashed)
+		internet.Break(Fault{Where: In("home.test.", dns.TypeNSEC, dns.TypeNSEC3), Edit: func(rr dns.RR) {
+			switch rr := rr.(type) {
+			case *dns.NSEC:
+				rr.TypeBitMap = []uint16{dns.TypeSPF}
+			case *dns.NSEC3:
+				rr.TypeBitMap = []uint16{dns.TypeSPF}
+			}
+		}})
+		m := ask(t, internet, "mx.home.test.", dns.TypeAAAA)
+		verify(t, internet, m)
+		if !strings.Contains(m.String(), "SPF") {
+			t.Errorf("not edited:\n%v", m)
+		}
+	}
+}
+
+func TestKeysThatSignNothing(t *testing.T) {
+	key := func(role string, flags uint16) Key {
+		made, err := NewKey("example.", role, dns.ECDSAP256SHA256, flags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	ksk, zsk := key("ksk", dns.ZONE|dns.SEP), key("zsk", dns.ZONE)
+	keys := []Key{ksk, zsk, key("next", dns.ZONE).Idle()}
+	for n := 1; n <= 10; n++ {
+		twin, err := zsk.Twin(n)
+		if err != nil || twin.Public.KeyTag() != zsk.Public.KeyTag() {
+			t.Fatalf("twin %d: %v, %v", n, twin.Public, err)
+		}
+		if slices.ContainsFunc(keys, func(k Key) bool { return k.Public.PublicKey == twin.Public.PublicKey }) {
+			t.Errorf("twin %d is there already", n)
+		}
+		keys = append(keys, twin)
+	}
+	internet, err := New(at(noon), Zone{Apex: "example.", Keys: keys, Records: "@ TXT hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := ask(t, internet, "example.", dns.TypeDNSKEY); len(m.Answer) != len(keys)+1 {
+		t.Errorf("want %d keys and a signature:\n%v", len(keys), m)
+	}
+	m := ask(t, internet, "example.", dns.TypeTXT)
+	if len(m.Answer) != 2 || m.Answer[1].(*dns.RRSIG).Verify(zsk.Public, m.Answer[:1]) != nil {
+		t.Errorf("want a record, signed by one key:\n%v", m)
+	}
+	internet.Break(SignWith(At("example.", dns.TypeTXT), zsk.Idle()))
+	query := new(dns.Msg).SetQuestion("example.", dns.TypeTXT)
+	query.SetEdns0(1232, true)
+	if _, _, err := internet.Exchange(t.Context(), query); err == nil {
+		t.Error("signed with a key that nobody can sign with")
+	}
+	if _, err := zsk.Twin(100); err == nil {
+		t.Error("a hundredth twin")
+	}
+}
+
+// TestDenial: whoever walks a zone has the record for each of its names.
+func TestDenial(t *testing.T) {
+	for kind, hashed := range kinds() {
+		internet := world(t, noon, hashed)
+		all, err := internet.Denial("home.test.")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &dns.Msg{Ns: all}
+		verify(t, internet, m)
+		for _, name := range []string{"home.test.", "mx.home.test.", "a.b.c.home.test.", "*.wild.home.test."} {
+			if !shown(m, name, dns.TypeSPF, hashed) {
+				t.Errorf("%s: no record of %s", kind, name)
+			}
+		}
+	}
+	if _, err := world(t, noon, nil).Denial("no.test."); err == nil {
+		t.Error("the denial of no zone")
+	}
+}
