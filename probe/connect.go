@@ -58,7 +58,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	endpoint.StartTLS = timed(func() { endpoint.Dialogue, err = protocol.Start(ctx, conn) })
 	if err != nil {
 		if ctx.Err() == nil {
-			protocol.Goodbye(conn)
+			protocol.Goodbye(ctx, conn)
 		}
 		return fmt.Errorf("speaking %s with %s: %w", service.Protocol, address, err)
 	}
@@ -76,7 +76,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	for _, certificate := range state.PeerCertificates {
 		endpoint.Raw = append(endpoint.Raw, certificate.Raw)
 	}
-	protocol.Goodbye(client)
+	protocol.Goodbye(ctx, client)
 	client.Close()
 	if endpoint.Chain, err = tlsa.NewChain(endpoint.Raw); err != nil {
 		return fmt.Errorf("the certificates of %s: %w: %w", address, ErrUnparsable, err)

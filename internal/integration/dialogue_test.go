@@ -145,7 +145,7 @@ func testSecured(t *testing.T, spoken spoken, server netip.AddrPort, leaf, log s
 	if shown := client.ConnectionState().PeerCertificates[0].Raw; !bytes.Equal(shown, block.Bytes) {
 		t.Error("it shows another certificate")
 	}
-	speaker.Goodbye(client)
+	speaker.Goodbye(t.Context(), client)
 	client.Close()
 
 	awaitWords(t, log, spoken.farewell)
@@ -169,7 +169,7 @@ func testPlain(t *testing.T, protocol string, server netip.AddrPort) {
 	if !errors.Is(err, starttls.ErrNotOffered) || dialogue.Offered {
 		t.Errorf("offered %v, %v", dialogue.Offered, err)
 	}
-	speaker.Goodbye(conn)
+	speaker.Goodbye(t.Context(), conn)
 }
 
 // TestXMPPOfAnotherDomain: a service that is not there is a refusal of the
@@ -185,7 +185,7 @@ func TestXMPPOfAnotherDomain(t *testing.T) {
 		if !errors.As(err, &rejected) || rejected.Step == "STARTTLS" || !strings.Contains(rejected.Reply, "host-unknown") {
 			t.Errorf("%s: %v", protocol, err)
 		}
-		speaker.Goodbye(conn)
+		speaker.Goodbye(t.Context(), conn)
 	}
 }
 

@@ -85,7 +85,7 @@ func FuzzDialogues(f *testing.F) {
 		}
 
 		conn.read = 0
-		p.Goodbye(conn)
+		p.Goodbye(t.Context(), conn)
 		if conn.read > maxTotal {
 			t.Errorf("%d bytes read to say goodbye", conn.read)
 		}

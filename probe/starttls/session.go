@@ -47,9 +47,10 @@ func (d *dialogue) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 func expire(conn net.Conn) { conn.SetDeadline(time.Unix(1, 0)) }
 
 // Goodbye gives the server a moment to answer, so that it closes in order.
-func (d *dialogue) Goodbye(conn net.Conn) {
+func (d *dialogue) Goodbye(ctx context.Context, conn net.Conn) {
 	const patience = time.Second
 	conn.SetDeadline(time.Now().Add(patience))
+	defer context.AfterFunc(ctx, func() { expire(conn) })()
 	s := newSession(conn)
 	s.secured = d.secured
 	d.goodbye(s)

@@ -50,7 +50,7 @@ func TestSieveGoodbyeInsideTLS(t *testing.T) {
 	}
 	<-commands
 	inside, commands := play(t, script{sieveGreeting, "OK \"bye\"\r\n"}, false)
-	p.Goodbye(inside)
+	p.Goodbye(t.Context(), inside)
 	if heard := <-commands; !slices.Equal(heard, []string{"LOGOUT\r\n"}) {
 		t.Errorf("the server heard %q", heard)
 	}

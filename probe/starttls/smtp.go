@@ -1,6 +1,7 @@
 package starttls
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -14,13 +15,16 @@ type smtp struct {
 
 // startTLS waits for the greeting, says hello and asks for TLS.
 //
-// A server that refuses EHLO has refused the client: an old one might still
-// take HELO, but extensions, STARTTLS among them, exist under EHLO alone.
+// A server that does not know EHLO is an old one, which takes HELO (RFC 5321
+// §3.2): then there are no extensions, and STARTTLS is one.
 func (p smtp) startTLS(s *session) error {
 	if _, err := s.positive("greeting", "the greeting"); err != nil {
 		return err
 	}
 	extensions, err := s.command(p.hello, p.hello+" "+p.name)
+	if p.hello == "EHLO" && isUnknown(err) {
+		return fmt.Errorf("%w: %w", ErrNotOffered, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -29,6 +33,13 @@ func (p smtp) startTLS(s *session) error {
 	}
 	_, err = s.command("STARTTLS", "STARTTLS")
 	return err
+}
+
+// isUnknown reports whether a server has said that it does not know, or does
+// not have, a command (RFC 5321 §4.2.2).
+func isUnknown(err error) bool {
+	var rejected *Rejected
+	return errors.As(err, &rejected) && (strings.HasPrefix(rejected.Reply, "500") || strings.HasPrefix(rejected.Reply, "502"))
 }
 
 // goodbye says QUIT and waits for the reply (RFC 5321 §4.1.1.10).

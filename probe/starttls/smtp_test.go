@@ -23,6 +23,7 @@ func TestSMTP(t *testing.T) {
 
 		{"no extensions", script{greeting, "250 mx.example.org\r\n"}, ErrNotOffered, ""},
 		{"others, but no STARTTLS", script{greeting, "250-mx\r\n250-XSTARTTLS\r\n250 AUTH STARTTLS\r\n"}, ErrNotOffered, ""},
+		{"a server that knows HELO alone", script{greeting, "502 5.5.1 no such command\r\n"}, ErrNotOffered, "answers EHLO with 502"},
 		{"a server called STARTTLS", script{greeting, "250 STARTTLS\r\n"}, ErrNotOffered, ""},
 
 		{"greets with no", script{"554 no service here\r\n"}, &Rejected{}, "greets with 554 no service here"},

@@ -50,9 +50,9 @@ type Protocol interface {
 	// connection's own (time-out, reset), wrapped.
 	Start(ctx context.Context, conn net.Conn) (Dialogue, error)
 	// Goodbye takes leave inside TLS, or in the clear where Start came no
-	// further. It returns within a second or two and leaves closing to the
-	// caller. Its errors interest nobody.
-	Goodbye(conn net.Conn)
+	// further. It returns within a second, or when ctx ends, and leaves closing
+	// to the caller. Its errors interest nobody.
+	Goodbye(ctx context.Context, conn net.Conn)
 }
 
 // Dialogue is how it went.

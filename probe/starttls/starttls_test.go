@@ -272,13 +272,23 @@ func TestTheContextIsLetGo(t *testing.T) {
 
 func TestGoodbye(t *testing.T) {
 	conn, commands := play(t, script{"", "221 bye\r\n"}, false)
-	speaker(t, "smtp").Goodbye(conn)
+	speaker(t, "smtp").Goodbye(t.Context(), conn)
 	if heard := <-commands; !slices.Equal(heard, []string{"QUIT\r\n"}) {
 		t.Errorf("the server heard %q", heard)
 	}
 	silent, commands := play(t, script{""}, true)
-	speaker(t, "smtp").Goodbye(silent) // comes back although nobody answers
+	speaker(t, "smtp").Goodbye(t.Context(), silent) // comes back although nobody answers
 	silent.Close()
+	<-commands
+
+	ended, end := context.WithCancel(t.Context())
+	end()
+	hasty, commands := play(t, script{""}, true)
+	speaker(t, "smtp").Goodbye(ended, hasty) // waits for nothing where the time is up
+	if _, err := hasty.Write([]byte("x")); err == nil {
+		t.Error("the connection can still be written to")
+	}
+	hasty.Close()
 	<-commands
 }
 
@@ -293,7 +303,7 @@ func TestTLSHasNoDialogue(t *testing.T) {
 	if transcript, err := p.Start(t.Context(), client); err != nil || len(transcript.Transcript) != 0 {
 		t.Errorf("%v, %v", transcript, err)
 	}
-	p.Goodbye(client)
+	p.Goodbye(t.Context(), client)
 }
 
 func TestNew(t *testing.T) {

@@ -13,4 +13,4 @@ func (direct) Start(context.Context, net.Conn) (Dialogue, error) {
 	return Dialogue{Offered: true}, nil
 }
 
-func (direct) Goodbye(net.Conn) {}
+func (direct) Goodbye(context.Context, net.Conn) {}

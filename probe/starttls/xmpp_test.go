@@ -83,7 +83,7 @@ func TestXMPPGoodbye(t *testing.T) {
 	header := xmpp{content: "jabber:client", domain: "example.org"}.header()
 	p := speaker(t, "xmpp-client")
 	conn, commands := play(t, script{"", "</stream:stream>"}, false)
-	p.Goodbye(conn)
+	p.Goodbye(t.Context(), conn)
 	if heard := <-commands; !slices.Equal(heard, []string{"</stream:stream>"}) {
 		t.Errorf("in the clear the server heard %q", heard)
 	}
@@ -93,7 +93,7 @@ func TestXMPPGoodbye(t *testing.T) {
 	}
 	<-commands
 	conn, commands = play(t, script{"", xmppFeatures + "</stream:stream>"}, false)
-	p.Goodbye(conn)
+	p.Goodbye(t.Context(), conn)
 	if heard := <-commands; !slices.Equal(heard, []string{header + "</stream:stream>"}) {
 		t.Errorf("inside TLS the server heard %q", heard)
 	}
