@@ -57,6 +57,10 @@ func (d *decoder) err() error { return errors.Join(d.errs...) }
 // document parses text as a single YAML document. It returns false where there
 // is nothing to read: a mistake, or an empty file.
 func (d *decoder) document(text []byte) (value, bool) {
+	if !utf8.Valid(text) {
+		d.fail(1, "", "not UTF-8; a configuration file is")
+		return value{}, false
+	}
 	var root, more yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	switch err := decoder.Decode(&root); {
@@ -88,7 +92,7 @@ func syntaxError(err error) (line int, key, text string) {
 			}
 		}
 	}
-	return 0, "", "not YAML: " + text
+	return 1, "", "not YAML: " + text // yaml.v3 leaves the line out of some errors, those of the first line among them
 }
 
 // value is one node of the document and the path of keys that leads to it.

@@ -139,6 +139,9 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%s is no network; wanted one such as 10.0.0.0/8 or fd00::/8", quote(s))
 	}
+	if network.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%s is an IPv4 network in IPv6 form; wanted its IPv4 form, such as 10.0.0.0/8", quote(s))
+	}
 	if network != network.Masked() {
 		return netip.Prefix{}, fmt.Errorf("%s has bits beyond its length; the network is %s", quote(s), network.Masked())
 	}
