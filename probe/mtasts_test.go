@@ -1,0 +1,256 @@
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dane_exporter/internal/lab"
+	"dane_exporter/internal/lab/zone"
+
+	"github.com/miekg/dns"
+)
+
+// announced are the MTA-STS record, and the policy host at these addresses.
+func announced(addresses ...string) string {
+	records := "_mta-sts TXT \"v=STSv1; id=1\"\n"
+	for _, address := range addresses {
+		kind := "A"
+		if strings.Contains(address, ":") {
+			kind = "AAAA"
+		}
+		records += "mta-sts " + kind + " " + address + "\n"
+	}
+	return records
+}
+
+const nullMX = "@ MX 0 .\n"
+
+// TestProbeFindsPolicyHosts: which addresses are asked, in which order, and
+// what counts of it.
+func TestProbeFindsPolicyHosts(t *testing.T) {
+	gone := errors.New("connection refused")
+	for _, story := range []struct {
+		name, story string
+		records     string
+		ip          IPProtocol
+		allow       []string
+		dialled     []string
+		reasons     []Reason
+	}{
+		{"two addresses", "the second is asked where the first takes no connection",
+			announced("192.0.2.80", "192.0.2.81"), IPAuto, []string{"192.0.2.0/24"},
+			[]string{"192.0.2.80:443", "192.0.2.81:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"both families", "IPv4 comes first",
+			announced("2001:db8::80", "192.0.2.80"), IPAuto, []string{"192.0.2.0/24", "2001:db8::/32"},
+			[]string{"192.0.2.80:443", "[2001:db8::80]:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"one family", "the module's choice holds here too",
+			announced("2001:db8::80", "192.0.2.80"), IP6, []string{"192.0.2.0/24", "2001:db8::/32"},
+			[]string{"[2001:db8::80]:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"an address inside", "nobody fetches what access does not allow",
+			announced("127.0.0.1"), IPAuto, nil,
+			nil, []Reason{TargetNotAllowed}},
+		{"an address inside beside one outside", "the other is asked",
+			announced("10.0.0.1", "192.0.2.80"), IPAuto, []string{"192.0.2.0/24"},
+			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"no address", "there is nothing to ask",
+			announced(), IPAuto, nil, nil, []Reason{MTASTSPolicyUnavailable}},
+		{"no record", "and so the policy host is none",
+			"mta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"}, nil, nil},
+		{"an alias", "the record may be elsewhere (RFC 8461 §3.1)",
+			"_mta-sts CNAME sts.hoster\nsts.hoster TXT \"v=STSv1; id=1\"\nmta-sts CNAME web.hoster\nweb.hoster A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
+			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"a record in pieces", "its strings are joined without spaces",
+			"_mta-sts TXT \"v=ST\" \"Sv1; i\" \"d=1\"\nmta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
+			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+		{"a tab in a record", "is white space on the wire, and an escape in zone files",
+			"_mta-sts TXT \"v=STSv1;\\009id=1\"\nmta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
+			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			t.Parallel()
+			n := internet(t, nullMX+story.records)
+			var mu sync.Mutex
+			var dialled []string
+			prober := proberWithRoots(n, func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				dialled = append(dialled, to.String())
+				return nil, gone
+			}, story.allow...)
+			module := mtaSTSModule(10 * time.Second)
+			module.IPProtocol = story.ip
+			report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
+			if !slices.Equal(dialled, story.dialled) {
+				t.Errorf("%s: dialled %v, want %v", story.story, dialled, story.dialled)
+			}
+			want := slices.Sorted(slices.Values(append([]Reason{NullMX}, story.reasons...)))
+			if got := reasonsOf(report.Verdict); !slices.Equal(got, want) || report.Verdict.Outcome != NothingThere {
+				t.Errorf("%s: %s, reasons %v, want %v", story.story, report.Verdict.Outcome, got, want)
+			}
+			if !report.Facts.Complete {
+				t.Errorf("%s: not complete", story.story)
+			}
+		})
+	}
+}
+
+func mtaSTSModule(timeout time.Duration) Module {
+	m := mailModule(timeout)
+	m.MTASTS = true
+	return m
+}
+
+// proberWithRoots knows a Web PKI, if an empty one.
+func proberWithRoots(n *zone.Internet, dial dialer, allow ...string) *Prober {
+	prober := proberOf(n, n.Anchors(), dial, allow...)
+	prober.world.Roots = x509.NewCertPool()
+	return prober
+}
+
+// A policy host that says nothing has until the deadline, and by then all else
+// has been measured.
+func TestProbeWithASilentPolicyHost(t *testing.T) {
+	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord+announced("192.0.2.80"))
+	mailDone := make(chan struct{})
+	prober := proberWithRoots(n, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if to.Port() == 25 {
+			close(mailDone)
+			return nil, errors.New("connection refused")
+		}
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { theirs.Close() })
+		return ours, nil
+	}, "192.0.2.0/24")
+	done := make(chan *Report, 1)
+	go func() {
+		done <- prober.Probe(context.Background(), Target{Name: "example.org"}, mtaSTSModule(500*time.Millisecond))
+	}()
+	<-mailDone // before the end, which the silence decides
+	report := <-done
+	if report.Verdict.Outcome != Unreachable || !slices.Equal(reasonsOf(report.Verdict), []Reason{ConnectFailed, MTASTSPolicyUnavailable}) {
+		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
+	}
+	if report.Duration > 5*time.Second {
+		t.Errorf("it took %s", report.Duration)
+	}
+}
+
+// A look-up that takes the time of the fetch away is not the policy host's fault.
+func TestProbeWithoutTimeForMTASTS(t *testing.T) {
+	n := internet(t, nullMX+announced("192.0.2.80"), zone.Silence(zone.Under("_mta-sts.example.org")))
+	report := proberWithRoots(n, neverDials(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(200*time.Millisecond))
+	if report.Facts.Complete || report.Verdict.MTASTS.Standing != PolicyUnknown || report.Verdict.Outcome != NothingThere {
+		t.Errorf("complete %t, standing %d, outcome %s: %v", report.Facts.Complete, report.Verdict.MTASTS.Standing, report.Verdict.Outcome, report.Verdict.Findings)
+	}
+}
+
+// A defect costs what is known of MTA-STS, and nothing else.
+func TestProbeWithADefectInMTASTS(t *testing.T) {
+	n := internet(t, nullMX+announced("192.0.2.80"))
+	prober := proberWithRoots(n, func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a defect") }, "192.0.2.0/24")
+	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(10*time.Second))
+	if report.Verdict.Outcome != NothingThere || !slices.Equal(reasonsOf(report.Verdict), []Reason{InternalError, NullMX}) || len(report.Facts.Faults()) != 1 {
+		t.Errorf("got %s, %v, faults %v", report.Verdict.Outcome, report.Verdict.Findings, report.Facts.Faults())
+	}
+}
+
+func TestUnescape(t *testing.T) {
+	for text, want := range map[string]string{
+		`plain`: "plain", ``: "", `a\;b`: "a;b", `a\\b`: `a\b`, `\"`: `"`, `\009`: "\t", `\255x`: "\xffx", `\25`: "25", `\256`: "256", `\`: "",
+	} {
+		if got := unescape(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	// And the same way round as the wire has it.
+	wire := make([]byte, 512)
+	n, err := dns.PackRR(&dns.TXT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{`\000\255"\\; `}}, wire, 0, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rr, _, err := dns.UnpackRR(wire[:n], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := unescape(rr.(*dns.TXT).Txt[0]), "\x00\xff\"\\; "; got != want {
+		t.Errorf("off the wire: %q, want %q", got, want)
+	}
+}
+
+// TestSendersInTheLab probes the lab's domains that have to do with MTA-STS.
+func TestSendersInTheLab(t *testing.T) {
+	now := func() time.Time { return noon }
+	world, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(world.Close)
+	prober := New(World{Now: now, Dial: world.Dial, DNS: world.DNS(), Anchors: world.Anchors(), Roots: world.Roots()},
+		Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
+	wanted := map[string]struct {
+		standing        PolicyStanding
+		covered, passes Measure
+		mtaSTS, both    Outcome
+	}{
+		"mta-sts-good":              {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
+		"mta-sts-wildcard-unsigned": {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
+		"mta-sts-no-record":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-no-tlsrpt":         {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
+		"mta-sts-tlsrpt-invalid":    {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
+		"mta-sts-several-records":   {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-record-invalid":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-record-bogus":      {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-testing":           {PolicyTesting, Yes, No, Opportunistic, Authenticated},
+		"mta-sts-mode-none":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-policy-missing":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-no-policy-host":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-redirect":          {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-wrong-media-type":  {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-oversized":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-policy-malformed":  {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-wrong-certificate": {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
+		"mta-sts-host-not-covered":  {PolicyEnforced, No, Yes, Refused, Authenticated},
+		"mta-sts-dane-refuses":      {PolicyEnforced, Yes, Yes, Authenticated, Refused},
+		"mta-sts-pkix-refuses":      {PolicyEnforced, Yes, No, Refused, Authenticated},
+		"mta-sts-domain-name-only":  {PolicyEnforced, Yes, No, Refused, Authenticated},
+	}
+	for _, scenario := range lab.Scenarios() {
+		if scenario.Module != "smtp_mx_mta_sts" {
+			continue
+		}
+		t.Run(scenario.Name, func(t *testing.T) {
+			want, known := wanted[scenario.Name]
+			if !known {
+				t.Fatal("what senders make of it is not said here")
+			}
+			delete(wanted, scenario.Name)
+			report := prober.Probe(t.Context(), Target{Name: scenario.Target()}, mtaSTSModule(30*time.Second))
+			got := report.Verdict.MTASTS
+			if senders := (Senders{Outcome(scenario.Outcome), want.mtaSTS, want.both}); got.Senders != senders {
+				t.Errorf("%s\nsenders %v, want %v", scenario.Story, got.Senders, senders)
+			}
+			host := got.Services[0]
+			if got.Standing != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
+				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Story, got.Standing, host.Covered, host.Endpoints[0].Passes)
+			}
+			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing"}, scenario.Name)
+			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {
+				t.Errorf("%s\nTLSRPT %v, %v", scenario.Story, found.TLSRPT, found.TLSRPTErr)
+			}
+			if policy := report.Facts.MTASTS.Policy; policy != nil && policy.MaxAge != 7*24*time.Hour {
+				t.Errorf("%s\npolicy %+v", scenario.Story, policy)
+			}
+		})
+	}
+	for name := range wanted {
+		t.Errorf("the lab has no %s", name)
+	}
+}
