@@ -248,7 +248,7 @@ func TestJudgePolicy(t *testing.T) {
 		return PolicyFetch{Address: netip.MustParseAddr(address), Err: fmt.Errorf("fetching: %w", err)}
 	}
 	refusing := failing("192.0.2.80", &mtasts.DialError{Err: syscall.ECONNREFUSED})
-	noIPv6 := failing("2001:db8::80", &mtasts.DialError{Err: syscall.ENETUNREACH})
+	noIPv6 := failing("2001:db8::80", &mtasts.DialError{Err: fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH)})
 	unreadable := none()
 	unreadable.PolicyErr = &mtasts.SyntaxError{Why: "it has no mode"}
 	badReports := policyOf(mtasts.Enforce, name)
@@ -282,7 +282,7 @@ func TestJudgePolicy(t *testing.T) {
 		{"an address that we may not go to", fetched(failing("192.0.2.80", ErrNotAllowed)), PolicyUnknown, []Reason{TargetNotAllowed}},
 		{"no IPv6 here", fetched(noIPv6), PolicyUnknown, []Reason{IPv6Unavailable}},
 		{"no IPv6 here, but IPv4, where nobody listens", fetched(refusing, noIPv6), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"no roots here", fetched(failing("192.0.2.80", mtasts.ErrNoRoots)), PolicyUnknown, []Reason{InternalError}},
+		{"no roots here", fetched(failing("192.0.2.80", mtasts.ErrNoRoots)), PolicyUnknown, []Reason{RootsUnavailable}},
 		{"no descriptors here", fetched(failing("192.0.2.80", &mtasts.DialError{Err: syscall.EMFILE})), PolicyUnknown, []Reason{InternalError}},
 		{"no time for the fetch", fetched(PolicyFetch{Err: errors.New("no time left"), Hurried: true}), PolicyUnknown, []Reason{ProbeDeadline}},
 		{"a TLSRPT record that is malformed", badReports, PolicyEnforced, []Reason{TLSRPTRecordInvalid}},
