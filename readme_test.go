@@ -62,7 +62,7 @@ func seriesTable() string {
 
 func exporterTable(t *testing.T) string {
 	registry := prometheus.NewPedanticRegistry()
-	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} })
+	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(descriptions)

@@ -31,8 +31,9 @@ type Exporter struct {
 }
 
 // NewExporter registers the exporter's own metrics, and those of the Go runtime
-// and the process. resolver is asked for its numbers at each scrape.
-func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats) *Exporter {
+// and the process. At each scrape, resolver is asked for its numbers, and examined
+// for what the last self-check found: nil, if there was none.
+func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, examined func() *dnssec.Examination) *Exporter {
 	e := &Exporter{
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dane_exporter_probes_total", Help: "Probes made.",
@@ -73,6 +74,7 @@ func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats) *
 		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.dnsQueries, e.dnsErrors,
 		e.reloadGood, e.reloadTime, e.unknownModules, e.panics,
 		newResolverCollector(resolver),
+		newExaminationCollector(examined),
 		version.NewCollector("dane_exporter"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -21,7 +21,13 @@ import (
 func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
-	e := NewExporter(registry, func() dnssec.Stats { return stats })
+	yes, no := true, false
+	examination := &dnssec.Examination{Resolvers: []dnssec.Condition{
+		{Server: "192.0.2.53:53", Anchored: &yes},
+		{Server: "192.0.2.54:53", Anchored: &no, Trouble: dnssec.Strips, Why: "strips DNSSEC records"},
+		{Server: "192.0.2.55:53", Trouble: dnssec.Silent, Why: "does not answer"},
+	}}
+	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.Examination { return examination })
 
 	ended := e.Started()
 	r := healthy()
@@ -77,9 +83,21 @@ dane_exporter_probe_duration_seconds_count{module="smtp_mx"} 2
 dane_exporter_probes_in_flight 1
 dane_exporter_probes_rejected_total{reason="queue_full"} 1
 dane_exporter_probes_total{module="smtp_mx",outcome="authenticated"} 2
+dane_exporter_resolver_ok{server="192.0.2.53:53"} 1
+dane_exporter_resolver_ok{server="192.0.2.54:53"} 0
+dane_exporter_resolver_ok{server="192.0.2.55:53"} 0
+dane_exporter_trust_anchor_ok 1
 `
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
+	}
+	examination = &dnssec.Examination{Resolvers: examination.Resolvers[2:]}
+	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
+		t.Error("no resolver gave keys, and the trust anchor is judged")
+	}
+	examination = nil
+	if got := own(t, registry); strings.Contains(got, "resolver_ok") {
+		t.Error("nothing was examined, and there is a result")
 	}
 	ended()
 	if got := own(t, registry); !strings.Contains(got, "dane_exporter_probes_in_flight 0\n") {

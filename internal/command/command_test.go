@@ -166,6 +166,16 @@ func (p *program) end() {
 	}
 }
 
+// await asks for a metric until it is as wanted.
+func (p *program) await(name, want string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); p.metric(name) != want; {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s is %q and not %q", name, p.metric(name), want)
+		}
+	}
+}
+
 // TestServe: a life of the server, with a configuration that is changed for the
 // better and the worse.
 func TestServe(t *testing.T) {
@@ -187,6 +197,10 @@ func TestServe(t *testing.T) {
 	}
 	if got := p.metric(reloaded); got != "1" {
 		t.Errorf("%s %s", reloaded, got)
+	}
+	p.await("dane_exporter_trust_anchor_ok", "1")
+	if got := p.metric(`dane_exporter_resolver_ok{server="198.51.100.54:53"}`); got != "1" {
+		t.Errorf("the self-check of a good resolver: %q", got)
 	}
 
 	change("modules: {mine: {port: none}}\n")

@@ -97,15 +97,16 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 	if err != nil {
 		return err
 	}
-	service := &service{where: where, logger: logger}
+	service := &service{where: where, logger: logger, applied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
-	service.exporter = collector.NewExporter(registry, service.resolverStats)
+	service.exporter = collector.NewExporter(registry, service.resolverStats, service.examined.Load)
 	reloader := config.NewReloader(f.configFile, defaults, service.apply, service.reloaded)
 	service.server = web.New(web.Options{
 		Exporter:      service.exporter,
 		Gatherer:      registry,
 		Logger:        logger,
 		ProbeLevel:    f.proberLevel.Level(),
+		Examined:      service.examined.Load,
 		Reload:        reloader.Reload,
 		ExternalURL:   external,
 		RoutePrefix:   prefix,
@@ -117,6 +118,10 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
+	tending, leave := context.WithCancel(ctx)
+	tended := make(chan struct{})
+	go func() { service.tend(tending); close(tended) }()
+	defer func() { leave(); <-tended }()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -167,6 +172,8 @@ type service struct {
 	exporter *collector.Exporter
 	server   *web.Server
 	current  atomic.Pointer[running]
+	applied  chan struct{} // has room for one: a configuration was
+	examined atomic.Pointer[dnssec.Examination]
 }
 
 // running is a configuration in force.
@@ -192,6 +199,10 @@ func (s *service) apply(c *config.Config) error {
 	}
 	s.current.Store(next)
 	s.server.Use(c, next.prober)
+	select {
+	case s.applied <- struct{}{}:
+	default:
+	}
 	return nil
 }
 

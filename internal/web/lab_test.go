@@ -26,6 +26,7 @@ import (
 	"dane_exporter/internal/lab"
 	"dane_exporter/internal/web"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
 )
 
 // labServer serves inside the lab, with the built-in configuration.
@@ -50,7 +51,8 @@ func labServer(t *testing.T) *httptest.Server {
 		probe.Settings{Access: c.Access})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
-		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats),
+		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats, notExamined),
+		Examined:    notExamined,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
 		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 10,
@@ -195,3 +197,5 @@ func TestManyScrapes(t *testing.T) {
 	}
 	wait.Wait()
 }
+
+func notExamined() *dnssec.Examination { return nil }

@@ -13,6 +13,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
 )
 
 //go:embed front.html
@@ -20,16 +21,17 @@ var frontHTML string
 
 // frontPage is what the first page shows.
 type frontPage struct {
-	Version string
-	Base    string // of every link, without a slash at its end
-	Default string
-	Modules []probe.Module
-	Past    []past
+	Version   string
+	Base      string // of every link, without a slash at its end
+	Default   string
+	Modules   []probe.Module
+	Past      []past
+	Resolvers *dnssec.Examination // nil: not examined yet
 }
 
 // front is the first page: what this is, a form to probe, and the last probes.
 func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
-	page := frontPage{Version: s.Version, Base: s.base(), Default: config.DefaultModule, Past: s.history.newestFirst()}
+	page := frontPage{Version: s.Version, Base: s.base(), Default: config.DefaultModule, Past: s.history.newestFirst(), Resolvers: s.Examined()}
 	if current := s.current.Load(); current != nil {
 		for _, module := range current.config.Modules {
 			page.Modules = append(page.Modules, module)

@@ -23,6 +23,7 @@ import (
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
 )
 
 // Prober makes one probe, and returns by the deadline of ctx.
@@ -35,13 +36,14 @@ type Options struct {
 	Exporter      *collector.Exporter
 	Gatherer      prometheus.Gatherer // of /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level    // with which each probe is logged
-	Reload        func() error  // puts the configuration file into force again
-	ExternalURL   *url.URL      // under which people reach the server
-	RoutePrefix   string        // of every path here, as "/" or "/dane"
-	TimeoutOffset time.Duration // see budget
-	HistoryLimit  int           // reports that are kept
-	Version       string        // shown on the first page
+	ProbeLevel    slog.Level                 // with which each probe is logged
+	Examined      func() *dnssec.Examination // what the self-check of the resolvers found last; nil: not yet
+	Reload        func() error               // puts the configuration file into force again
+	ExternalURL   *url.URL                   // under which people reach the server
+	RoutePrefix   string                     // of every path here, as "/" or "/dane"
+	TimeoutOffset time.Duration              // see budget
+	HistoryLimit  int                        // reports that are kept
+	Version       string                     // shown on the first page
 }
 
 // Server answers every request. It is safe for concurrent use.

@@ -58,7 +58,8 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	}
 	registry := prometheus.NewPedanticRegistry()
 	options := Options{
-		Exporter:      collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }),
+		Exporter:      collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, notExamined),
+		Examined:      notExamined,
 		Gatherer:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },
@@ -497,5 +498,22 @@ func TestBaseContext(t *testing.T) {
 	stop()
 	if got := <-status; got != 200 {
 		t.Errorf("status %d, want the probe's answer with what it has", got)
+	}
+}
+
+func notExamined() *dnssec.Examination { return nil }
+
+// TestResolversOnTheFirstPage: what the self-check found is told, escaped.
+func TestResolversOnTheFirstPage(t *testing.T) {
+	var found *dnssec.Examination
+	f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
+		o.Examined = func() *dnssec.Examination { return found }
+	})
+	if _, body := f.ask("GET", "/"); !strings.Contains(body, "<p>Resolvers: not examined yet.</p>") {
+		t.Errorf("before:\n%s", body)
+	}
+	found = &dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Trouble: dnssec.Silent, Why: "<does not answer>"}}}
+	if _, body := f.ask("GET", "/"); !strings.Contains(body, "<p>Resolvers: 192.0.2.53:53 is good; 192.0.2.54:53 &lt;does not answer&gt;.</p>") {
+		t.Errorf("after:\n%s", body)
 	}
 }

@@ -37,8 +37,10 @@ type known struct {
 type cacheEntry struct {
 	known
 	name  string
+	made  time.Time
 	until time.Time
 	size  int
+	used  bool // by a look-up after the one that made it
 }
 
 func newZoneCache(entries, bytes int) *zoneCache {
@@ -62,8 +64,34 @@ func (c *zoneCache) get(name string, at time.Time) (k known, ok bool) {
 	return entry.known, true
 }
 
-// put keeps what is known of a name. A zone is not displaced by lesser knowledge.
-func (c *zoneCache) put(name string, k known, until time.Time) {
+// use notes that a look-up rests on a zone, and says whether it is the one kept.
+func (c *zoneCache) use(z *zone) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element := c.entries[z.name]
+	if element == nil || element.Value.(*cacheEntry).zone != z {
+		return false
+	}
+	element.Value.(*cacheEntry).used = true
+	return true
+}
+
+// tops lists the root and the top-level domains that are kept.
+func (c *zoneCache) tops() []cacheEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []cacheEntry
+	for name, element := range c.entries {
+		if entry := element.Value.(*cacheEntry); entry.zone != nil && labels(name) <= 1 {
+			list = append(list, *entry)
+		}
+	}
+	return list
+}
+
+// put keeps what is known of a name at a time. A zone is not displaced by lesser
+// knowledge.
+func (c *zoneCache) put(name string, k known, at, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if element := c.entries[name]; element != nil {
@@ -72,7 +100,7 @@ func (c *zoneCache) put(name string, k known, until time.Time) {
 		}
 		c.remove(element)
 	}
-	entry := &cacheEntry{name: name, known: k, until: until, size: sizeOf(name, k)}
+	entry := &cacheEntry{name: name, known: k, made: at, until: until, size: sizeOf(name, k)}
 	c.entries[name] = c.order.PushFront(entry)
 	c.bytes += entry.size
 	for c.order.Len() > c.most || c.bytes > c.mostSize {

@@ -20,6 +20,7 @@ type gathering struct {
 	*Resolver
 	question question
 	via      via
+	anew     string // the zone that is judged whatever the cache has of it
 	rules    rules
 	evidence evidence
 	ledger   *ledger
@@ -123,7 +124,7 @@ func (g *gathering) judge() verdict {
 func (g *gathering) recall(name string) (news bool) {
 	for n := labels(name); n >= 0; n-- {
 		ancestor := suffix(name, n)
-		if g.evidence.zones[ancestor] != nil || g.evidence.bogus[ancestor] != nil {
+		if ancestor == g.anew || g.evidence.zones[ancestor] != nil || g.evidence.bogus[ancestor] != nil {
 			continue
 		}
 		k, _ := g.cache.get(ancestor, g.rules.at)
@@ -273,7 +274,7 @@ func (r *Resolver) exchange(ctx context.Context, q inquiry) *reply {
 	}
 	answer := newReply(response)
 	answer.server, answer.rtt = server, time.Since(start)
-	if response.Truncated {
+	if answer.truncated = response.Truncated; answer.truncated {
 		answer.err = fmt.Errorf("%w: the answer to %s is truncated, and TCP did not bring it whole", ErrServer, q)
 	}
 	return answer
@@ -296,15 +297,15 @@ const maxUDPSize = 1232
 func (g *gathering) remember(a Answer) {
 	hits, misses := 0, 0
 	for name, z := range g.evidence.zones {
-		if cached, _ := g.cache.get(name, g.rules.at); cached.zone == z {
+		if g.cache.use(z) {
 			hits++
 			continue
 		}
 		misses++
-		g.cache.put(name, known{zone: z}, z.until)
+		g.cache.put(name, known{zone: z}, g.rules.at, z.until)
 	}
 	for name, u := range g.uncut {
-		g.cache.put(name, known{}, u.until)
+		g.cache.put(name, known{}, g.rules.at, u.until)
 	}
 	g.cache.count(hits, misses)
 	if a.Status != Secure || len(a.Chain) == 0 || a.Type == dns.TypeDS {
@@ -316,7 +317,7 @@ func (g *gathering) remember(a Answer) {
 		if _, ok := g.cache.get(suffix(a.Canonical, n), g.rules.at); ok {
 			continue
 		}
-		g.cache.put(suffix(a.Canonical, n), known{}, g.rules.at.Add(a.TTL))
+		g.cache.put(suffix(a.Canonical, n), known{}, g.rules.at, g.rules.at.Add(a.TTL))
 	}
 }
 
@@ -324,7 +325,7 @@ func (g *gathering) remember(a Answer) {
 // rests on that.
 func (g *gathering) rememberBogus(a Answer) {
 	if failed := failedZone(a); g.bogus[failed] != nil && !g.foreknown(a) {
-		g.cache.put(failed, known{fault: g.bogus[failed]}, g.rules.at.Add(bogusMemory))
+		g.cache.put(failed, known{fault: g.bogus[failed]}, g.rules.at, g.rules.at.Add(bogusMemory))
 	}
 }
 

@@ -20,6 +20,7 @@ type reply struct {
 	ede       []string
 	server    string
 	rtt       time.Duration
+	truncated bool // over TCP too
 }
 
 // rrset is the records of one name and type, with the signatures over them.

@@ -45,6 +45,7 @@ type Resolver struct {
 	memo      *memo
 	lookups   flights[question, Answer]
 	queries   flights[inquiry, *reply]
+	priming   flights[string, Answer]
 	limited   atomic.Uint64 // look-ups given up at a limit
 }
 
