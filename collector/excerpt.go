@@ -124,6 +124,9 @@ func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service)
 			s.Endpoints = append(s.Endpoints, endpoint)
 		}
 	}
+	if facts != nil && facts.Authority != nil {
+		x.over["nameservers"] = x.over["nameservers"] || facts.Authority.Truncated
+	}
 	if len(s.Records) > maxRecords {
 		x.over["tlsa_records"] = true
 		s.Records = s.Records[:maxRecords]

@@ -31,6 +31,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 		e.service(s)
 		e.records(s)
 		e.practice(s)
+		e.nameservers(s)
 		for _, endpoint := range s.Endpoints {
 			if !endpoint.Skipped && endpoint.Facts != nil {
 				e.endpoint(s, endpoint)
@@ -158,6 +159,19 @@ func (e *exposition) practice(s *service) {
 	e.measure(survivesRenewal, practice.SurvivesRenewal, s.Host, s.port)
 	if practice.Measured {
 		e.set(staleRecords, float64(len(practice.Stale)), s.Host, s.port)
+	}
+}
+
+// nameservers exports what the servers said of the zone that holds the records.
+func (e *exposition) nameservers(s *service) {
+	for _, v := range s.Nameservers {
+		labels := func() []string { return []string{s.Host, s.port, v.Name, v.Address.String()} }
+		e.measure(nameserverUp, v.Up, labels()...)
+		e.measure(nameserverConsistent, v.Consistent, labels()...)
+		if v.SerialKnown {
+			e.set(nameserverSerial, float64(v.Serial), labels()...)
+		}
+		e.setTime(nameserverExpiry, v.Expiry, labels()...)
 	}
 }
 

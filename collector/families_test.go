@@ -235,6 +235,7 @@ func diff(got, want string) string {
 func TestEverySeriesIsExposedOnce(t *testing.T) {
 	r := withMTASTS(healthy())
 	r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA}}
+	serviceOf(r).Nameservers = []probe.NameserverVerdict{{Up: probe.Yes, Consistent: probe.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
 	exposed := make(map[string]bool)
 	for _, family := range Families(r) {
 		exposed[family.GetName()] = true
@@ -283,6 +284,24 @@ dane_tlsa_match{host="mx.example.org",port="25",address="2001:db8::2"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
+`,
+		},
+		{
+			"each name server has its series, and what it did not say has none",
+			func(r *probe.Report) {
+				serviceOf(r).Nameservers = []probe.NameserverVerdict{
+					{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: probe.Yes, Consistent: probe.No,
+						Serial: 7, SerialKnown: true, Expiry: time.Unix(1_750_000_000, 0)},
+					{Name: "ns2.example.org", Address: netip.MustParseAddr("2001:db8::53"), Up: probe.No},
+					{Name: "ns3.example.org", Address: netip.MustParseAddr("10.0.0.1")},
+				}
+			},
+			[]string{nameserverUp, nameserverConsistent, nameserverSerial, nameserverExpiry},
+			`dane_nameserver_signature_expiry_timestamp_seconds{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 1.75e+09
+dane_nameserver_soa_serial{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 7
+dane_nameserver_tlsa_consistent{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 0
+dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 1
+dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",address="2001:db8::53"} 0
 `,
 		},
 		{

@@ -45,6 +45,10 @@ const (
 	endpointUp            = "dane_endpoint_up"
 	startTLSOffered       = "dane_starttls_offered"
 	tlsInfo               = "dane_tls_info"
+	nameserverUp          = "dane_nameserver_up"
+	nameserverConsistent  = "dane_nameserver_tlsa_consistent"
+	nameserverSerial      = "dane_nameserver_soa_serial"
+	nameserverExpiry      = "dane_nameserver_signature_expiry_timestamp_seconds"
 	mxPreference          = "dane_mx_preference"
 	mtaSTSRecordPresent   = "dane_mta_sts_record_present"
 	mtaSTSRecordValid     = "dane_mta_sts_record_valid"
@@ -123,6 +127,14 @@ func AllSeries() []Series {
 			Help: "Whether the server offers STARTTLS."},
 		{Name: tlsInfo, Labels: labels("host", "port", "version", "cipher"), Endpoint: true,
 			Help: "What was negotiated in the TLS handshake."},
+		{Name: nameserverUp, Labels: labels("host", "port", "nameserver", "address"),
+			Help: "Whether a name server of the zone that holds the TLSA records answers with authority."},
+		{Name: nameserverConsistent, Labels: labels("host", "port", "nameserver", "address"),
+			Help: "Whether a name server has the TLSA records that the resolver gave, with valid signatures."},
+		{Name: nameserverSerial, Labels: labels("host", "port", "nameserver", "address"),
+			Help: "The serial number of the zone that a name server has."},
+		{Name: nameserverExpiry, Labels: labels("host", "port", "nameserver", "address"),
+			Help: "When the first signature in a name server's answers expires, in Unix seconds."},
 		{Name: mxPreference, Labels: labels("host"),
 			Help: "The preference of a mail host; the lowest is tried first."},
 		{Name: mtaSTSRecordPresent,
@@ -144,6 +156,6 @@ func AllSeries() []Series {
 		{Name: tlsrptRecordPresent,
 			Help: "Whether there is a TLSRPT record that counts."},
 		{Name: truncated, Labels: labels("what"),
-			Help: "Whether there was more than is exported: TLSA records of a service, hosts, or addresses of a host."},
+			Help: "Whether there was more than is exported: TLSA records of a service, hosts, addresses of a host, or name servers."},
 	}
 }

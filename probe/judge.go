@@ -146,6 +146,7 @@ func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
 	for i := range service.Endpoints {
 		v.Endpoints = append(v.Endpoints, j.endpoint(&service.Endpoints[i], &v, demand))
 	}
+	v.Nameservers = j.nameservers(host, service)
 	v.Outcome = worstEndpoint(v.Endpoints)
 	v.Until = j.until(&v)
 	return v

@@ -341,7 +341,7 @@ func (j *judgement) atDomain(v *MTASTSVerdict) Senders {
 	return s
 }
 
-// listed is the first few of a policy's patterns.
+// listed is the first few of a list, of a policy's patterns for one.
 func listed(patterns []string) string {
 	const few = 8
 	if len(patterns) <= few {

@@ -5,17 +5,18 @@ import "time"
 // Module is a named set of probe settings: what to ask of a target, by whose
 // rules, and what counts as success.
 type Module struct {
-	Name       string        `yaml:"-"`
-	Discover   Discovery     `yaml:"discover"`
-	Protocol   string        `yaml:"protocol"` // as starttls.Names lists them
-	Policy     Policy        `yaml:"policy"`
-	Port       uint16        `yaml:"port"`
-	Timeout    time.Duration `yaml:"timeout"` // for the whole probe; a scrape's own deadline may be nearer
-	Require    Requirement   `yaml:"require"`
-	IPProtocol IPProtocol    `yaml:"ip_protocol"`
-	PerAddress bool          `yaml:"per_address"` // one series for each address instead of the worst
-	MTASTS     bool          `yaml:"mta_sts"`     // ask for the domain's MTA-STS policy too; with DiscoverMX alone
-	SMTP       SMTP          `yaml:"smtp"`
+	Name        string        `yaml:"-"`
+	Discover    Discovery     `yaml:"discover"`
+	Protocol    string        `yaml:"protocol"` // as starttls.Names lists them
+	Policy      Policy        `yaml:"policy"`
+	Port        uint16        `yaml:"port"`
+	Timeout     time.Duration `yaml:"timeout"` // for the whole probe; a scrape's own deadline may be nearer
+	Require     Requirement   `yaml:"require"`
+	IPProtocol  IPProtocol    `yaml:"ip_protocol"`
+	PerAddress  bool          `yaml:"per_address"` // one series for each address instead of the worst
+	MTASTS      bool          `yaml:"mta_sts"`     // ask for the domain's MTA-STS policy too; with DiscoverMX alone
+	Nameservers bool          `yaml:"nameservers"` // ask each server of the zone that holds the TLSA records
+	SMTP        SMTP          `yaml:"smtp"`
 }
 
 // SMTP are the settings of protocol smtp.

@@ -136,7 +136,7 @@ func (r *run) probeHost(ctx, lookups context.Context, host *Host) {
 // are known: whether it counts shows only then, and waiting would cost a round trip.
 func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Service, addressed <-chan struct{}) {
 	var own dnssec.Answer
-	var faults [3]error
+	var faults [4]error
 	owned, decided := make(chan struct{}), make(chan struct{})
 	together(
 		task{
@@ -160,6 +160,15 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 				r.meetAll(ctx, host, service, decided)
 			},
 			fault: &faults[2],
+		},
+		task{
+			do: func() {
+				<-decided
+				if r.module.Nameservers {
+					r.askAuthority(ctx, service)
+				}
+			},
+			fault: &faults[3],
 		},
 	)
 	service.Fault = errors.Join(faults[:]...)
@@ -217,6 +226,10 @@ func sumUp(facts *Facts) {
 				if endpoint.Hurried {
 					facts.Complete = false
 				}
+			}
+			if authority := host.Services[j].Authority; authority != nil {
+				hurried := func(server Nameserver) bool { return server.Hurried }
+				facts.Complete = facts.Complete && !slices.ContainsFunc(authority.Servers, hurried)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	StartTLSNotOffered     Reason = "starttls_not_offered"
 	StartTLSRejected       Reason = "starttls_rejected"
 	TLSHandshakeFailed     Reason = "tls_handshake_failed"
+	NameserverInconsistent Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
 	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
@@ -174,6 +175,9 @@ func Reasons() []ReasonInfo {
 		{TLSRPTRecordInvalid, Warns,
 			"The TLSRPT record at _smtp._tls is malformed, or there are several, so that nobody reports failures of TLS (RFC 8460 §3).",
 			"Publish exactly one TXT record there, as v=TLSRPTv1; rua=mailto:tls-reports@example.org."},
+		{NameserverInconsistent, Warns,
+			"One of the zone's name servers has other TLSA records than the resolver gave, or signatures that do not hold, or does not serve the zone: senders whose resolver asks that one see another domain.",
+			"Look at the zone transfers of the server that the detail names: it missed an update, or signs with keys that are gone. Or take it out of the NS records."},
 		{ResolverUnreachable, Ours,
 			"No DNS resolver answers the exporter, so nothing could be judged.",
 			"Check resolver.servers in the configuration, and the network between."},

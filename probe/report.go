@@ -63,7 +63,8 @@ type Service struct {
 	Protocol  string
 	TLSA      []TLSALookup // one for each candidate for the TLSA base domain that was asked, in order
 	Endpoints []Endpoint
-	Fault     error // a defect of ours that cost the service
+	Authority *Authority // the name servers of the zone that holds the records; nil: not asked
+	Fault     error      // a defect of ours that cost the service
 }
 
 // TLSALookup is the look-up of the TLSA records under one base domain.
@@ -172,6 +173,11 @@ func (f *Facts) Faults() []*Fault {
 			for k := range service.Endpoints {
 				add(service.Endpoints[k].Err)
 			}
+			if service.Authority != nil {
+				for k := range service.Authority.Servers {
+					add(service.Authority.Servers[k].Err)
+				}
+			}
 		}
 	}
 	return all
@@ -199,6 +205,8 @@ type ServiceVerdict struct {
 	Records    []RecordVerdict
 	Names      []string // the reference identifiers
 	Endpoints  []EndpointVerdict
+	// Nameservers of the zone that holds Records, where they were asked.
+	Nameservers []NameserverVerdict
 	// Until is when today's authentication ends if no certificate changes;
 	// zero where no date counts, or nothing is authenticated.
 	Until time.Time

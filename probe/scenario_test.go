@@ -20,7 +20,7 @@ func TestScenarios(t *testing.T) {
 	}
 	t.Cleanup(func() { world.Close() })
 	prober := probe.New(probe.World{
-		Now: now, Dial: world.Dial, DNS: world.DNS(), Anchors: world.Anchors(), Roots: world.Roots(),
+		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 
 	for _, scenario := range lab.Scenarios() {
@@ -83,6 +83,9 @@ func modules() map[string]probe.Module {
 	sts := mail
 	sts.MTASTS = true
 	add("smtp_mx_mta_sts", sts, "smtp", 25)
+	full := mail
+	full.MTASTS, full.Nameservers = true, true
+	add("smtp_mx_full", full, "smtp", 25)
 	add("submission", client, "smtp", 587)
 	add("submissions", client, "tls", 465)
 	add("https", client, "tls", 443)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
 )
 
 // ErrNoIPv6: this machine has no way to IPv6 addresses.
@@ -26,6 +28,9 @@ type World struct {
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// DNS reaches the recursive resolvers.
 	DNS dnssec.Transport
+	// Query asks one name server with authority at its address, over TCP where
+	// UDP does not suffice. The error is as Dial's. nil: they are not asked.
+	Query func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error)
 	// Anchors are the trust anchors that DNSSEC validation starts from.
 	Anchors []dnssec.Anchor
 	// Roots are the certificate authorities of the Web PKI; nil: there are none here.

@@ -75,6 +75,7 @@ func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.World, er
 		Now:     time.Now,
 		Dial:    w.lab.Dial,
 		DNS:     w.lab.DNS(),
+		Query:   w.lab.Query,
 		Anchors: w.lab.Anchors(),
 		Roots:   w.lab.Roots(),
 	}, nil

@@ -66,6 +66,7 @@ func (internet) world(settings config.Resolver, observe func(transport.Event)) (
 		Now:      time.Now,
 		Dial:     dial,
 		DNS:      servers,
+		Query:    blamingIPv6(transport.Ask),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),
@@ -78,6 +79,17 @@ func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
 	}
 	return conn, err
+}
+
+// blamingIPv6 lets ask name the cause where this machine has no way to a server.
+func blamingIPv6[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
+	return func(ctx context.Context, server netip.AddrPort, query Query) (Response, error) {
+		response, err := ask(ctx, server, query)
+		if err != nil && server.Addr().Is6() && !routed(server) {
+			err = fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
+		}
+		return response, err
+	}
 }
 
 // routed reports whether this machine has a route and a source address for an

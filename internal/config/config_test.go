@@ -124,6 +124,7 @@ func TestDefaults(t *testing.T) {
 			"smtp_mx":              smtpMX,
 			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = probe.RequireIfPublished }),
 			"smtp_mx_mta_sts":      with("smtp_mx_mta_sts", func(m *probe.Module) { m.MTASTS = true }),
+			"smtp_mx_full":         with("smtp_mx_full", func(m *probe.Module) { m.MTASTS, m.Nameservers = true, true }),
 			"smtp":                 with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":           with("submission", client(587, "smtp")),
 			"submissions":          with("submissions", client(465, "tls")),

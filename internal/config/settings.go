@@ -87,6 +87,7 @@ func (v value) module(m *probe.Module) {
 		"ip_protocol": oneOf(&m.IPProtocol, probe.IPProtocols()),
 		"per_address": yesNo(&m.PerAddress),
 		"mta_sts":     func(v value) { mtaSTS = v; yesNo(&m.MTASTS)(v) },
+		"nameservers": yesNo(&m.Nameservers),
 		"smtp":        func(v value) { v.smtp(&m.SMTP) },
 	})
 	if m.MTASTS && m.Discover != probe.DiscoverMX {

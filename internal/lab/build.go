@@ -45,6 +45,7 @@ type plan struct {
 	records  strings.Builder // of origin
 	zones    []zone.Zone
 	faults   []zone.Fault
+	copies   []zone.Copy
 	handlers map[netip.AddrPort]server.Handler
 }
 
@@ -74,7 +75,7 @@ func (p *plan) allZones() []zone.Zone {
 	return append([]zone.Zone{
 		{Apex: ".", Algorithms: []uint8{dns.RSASHA256}},
 		{Apex: "test."},
-		{Apex: origin, Records: p.records.String()},
+		{Apex: origin, Records: "ns A 198.51.100.10\n" + p.records.String()},
 	}, p.zones...)
 }
 

@@ -43,6 +43,11 @@ func New(now func() time.Time) (*Lab, error) {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	l.internet.Break(plan.faults...)
+	for _, c := range plan.copies {
+		if err := l.internet.Add(c); err != nil {
+			return nil, fmt.Errorf("lab: %w", err)
+		}
+	}
 	if err := l.start(plan.handlers); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("lab: %w", err)
@@ -70,6 +75,11 @@ func (l *Lab) Close() {
 
 // DNS is the lab's recursive resolvers. They do not validate.
 func (l *Lab) DNS() *zone.Internet { return l.internet }
+
+// Query asks a name server of the lab's zones at its address.
+func (l *Lab) Query(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+	return l.internet.Ask(ctx, server, query)
+}
 
 // Anchors are the trust anchors of the lab's root.
 func (l *Lab) Anchors() []dns.DS { return l.internet.Anchors() }
@@ -151,7 +161,7 @@ func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(ori
 // Scenarios lists all, in an order for reading.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), trustAnchorScenarios(), serverScenarios(), clientScenarios(), mtaSTSScenarios()} {
+	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), clientScenarios(), mtaSTSScenarios()} {
 		all = append(all, chapter...)
 	}
 	return all

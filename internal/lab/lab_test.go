@@ -46,13 +46,13 @@ var _ interface {
 // The public words: the table may use no others.
 var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
-	modules  = words("smtp_mx smtp_mx_mta_sts https submission submissions")
+	modules  = words("smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions")
 	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
 		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
-		tlsrpt_record_invalid`)
+		tlsrpt_record_invalid nameserver_inconsistent`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -138,7 +138,7 @@ type service struct {
 // services follows a scenario's target as a client does that trusts all it is told.
 func services(t *testing.T, l *Lab, s Scenario) []service {
 	t.Helper()
-	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
+	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "smtp_mx_full": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
 	all := []service{{host: s.Target(), port: port}}
 	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); port == 25 && len(mx) > 0 {
 		all = nil

@@ -21,6 +21,7 @@ func (p *page) services(r *probe.Report) {
 		}
 		p.heading(fmt.Sprintf("%s port %d%s: %s", service.Host, service.Port, preference, service.Outcome))
 		p.records(service)
+		p.nameservers(service)
 		for j := range service.Endpoints {
 			p.endpoint(&service.Endpoints[j], r.Verdict.At)
 		}
@@ -57,6 +58,37 @@ func (p *page) practice(practice probe.Practice) {
 	for _, record := range practice.Stale {
 		p.line(2, "matches nothing that is served: %s", recordText(record))
 	}
+}
+
+// nameservers shows what each server of the zone with the records said itself.
+func (p *page) nameservers(s *probe.ServiceVerdict) {
+	if len(s.Nameservers) > 0 {
+		p.line(2, "the name servers of the zone that holds the TLSA records:")
+	}
+	for _, v := range s.Nameservers {
+		p.line(4, "%s (%s): %s", v.Name, v.Address, strings.Join(nameserver(v), ", "))
+		if v.Why != "" {
+			p.line(6, "%s", v.Why)
+		}
+	}
+}
+
+// nameserver says in a few words how a name server answered.
+func nameserver(v probe.NameserverVerdict) []string {
+	words := []string{map[probe.Measure]string{probe.Yes: "up", probe.No: "does not answer for the zone", probe.NotMeasured: "not asked"}[v.Up]}
+	switch v.Consistent {
+	case probe.Yes:
+		words = append(words, "the same TLSA records")
+	case probe.No:
+		words = append(words, "not the same TLSA records")
+	}
+	if v.SerialKnown {
+		words = append(words, fmt.Sprintf("serial %d", v.Serial))
+	}
+	if !v.Expiry.IsZero() {
+		words = append(words, "signed until "+moment(v.Expiry))
+	}
+	return words
 }
 
 // standing says what a client makes of a record before it sees a certificate.

@@ -198,6 +198,18 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DA
 		{"advice", func(r *probe.Report) {
 			r.Verdict.Advice = []probe.Advice{{Topic: probe.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
 		}, "\n\nAdvice, whatever the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
+		{"name servers", func(r *probe.Report) {
+			r.Verdict.Services[0].Nameservers = []probe.NameserverVerdict{
+				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: probe.Yes, Consistent: probe.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
+				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: probe.No, Why: "no reply in time"},
+			}
+		}, `
+  the name servers of the zone that holds the TLSA records:
+    ns1.example.org (192.0.2.53): up, the same TLSA records, serial 7, signed until 2026-03-01
+      12:00:00 UTC
+    ns2.example.org (192.0.2.54): does not answer for the zone
+      no reply in time
+`},
 		{"certificates beyond us", func(r *probe.Report) {
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}

@@ -47,7 +47,7 @@ func labServer(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Anchors: l.Anchors(), Roots: l.Roots()},
+	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
 		probe.Settings{Access: c.Access})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type Internet struct {
 	now     func() time.Time
 	servers []string
 	zones   map[string]*loaded
+	copies  map[netip.Addr][]*copied // of servers that have not what the others have
 
 	mu    sync.RWMutex
 	state state

@@ -15,8 +15,8 @@ type Zone struct {
 	Apex string
 
 	// Records are in zone-file form, relative to Apex; the TTL is an hour unless
-	// they say otherwise. SOA and NS of the apex are added where they are missing;
-	// the name servers need not exist, for nobody asks them. A delegation to a
+	// they say otherwise. SOA and NS of the apex are added where they are missing.
+	// The name servers need not exist: only Ask asks those that have addresses. A delegation to a
 	// zone of the same Internet need not be written: its NS and DS are added.
 	// DS records that are written take the place of those.
 	Records string
