@@ -53,6 +53,8 @@ func reasonOfEndpoint(e *Endpoint) Reason {
 		return InternalError
 	case e.Hurried:
 		return ProbeDeadline
+	case errors.Is(err, errProxy):
+		return ProxyFailed
 	case errors.Is(err, ErrUnparsable):
 		return CertificateUnparsable
 	case errors.Is(err, starttls.ErrNotOffered):

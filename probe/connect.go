@@ -43,7 +43,7 @@ func (r *run) meet(ctx context.Context, service *Service, endpoint *Endpoint, sn
 func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoint, address netip.AddrPort, sni func() string) error {
 	var conn net.Conn
 	var err error
-	endpoint.Connect = timed(func() { conn, err = r.world.Dial(ctx, address) })
+	endpoint.Connect = timed(func() { conn, err = r.dial(ctx, address) })
 	if err != nil {
 		endpoint.Skipped = errors.Is(err, ErrNoIPv6) && r.module.IPProtocol == IPAuto
 		return fmt.Errorf("connecting to %s: %w", address, err)

@@ -160,6 +160,8 @@ func reasonOfFetch(fetch *PolicyFetch) Reason {
 		return InternalError
 	case fetch.Hurried:
 		return ProbeDeadline
+	case errors.Is(err, errProxy):
+		return ProxyFailed
 	case errors.As(err, &media), errors.Is(err, mtasts.ErrTooLarge):
 		return MTASTSPolicyInvalid
 	default:

@@ -1,6 +1,9 @@
 package probe
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Module is a named set of probe settings: what to ask of a target, by whose
 // rules, and what counts as success.
@@ -17,6 +20,9 @@ type Module struct {
 	MTASTS      bool          `yaml:"mta_sts"`     // ask for the domain's MTA-STS policy too; with DiscoverMX alone
 	Nameservers bool          `yaml:"nameservers"` // ask each server of the zone that holds the TLSA records
 	SMTP        SMTP          `yaml:"smtp"`
+
+	Proxy           Proxy        `yaml:"proxy"`            // every connection of the probe goes through it; DNS does not
+	SourceAddresses []netip.Addr `yaml:"source_addresses"` // that connections leave by, at most one for each family
 }
 
 // SMTP are the settings of protocol smtp.

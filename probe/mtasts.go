@@ -155,7 +155,7 @@ func (r *run) fetchFrom(ctx context.Context, address netip.Addr) PolicyFetch {
 	}
 	defer done()
 	begun := time.Now()
-	fetcher := mtasts.Fetcher{Dial: r.world.Dial, Roots: r.world.Roots, Now: r.world.Now}
+	fetcher := mtasts.Fetcher{Dial: r.dial, Roots: r.world.Roots, Now: r.world.Now}
 	fetch.Fetched, fetch.Err = fetcher.Fetch(ctx, r.target.Name, to)
 	fetch.Hurried = ctx.Err() != nil && time.Since(begun) < r.fairTime
 	return fetch

@@ -36,7 +36,7 @@ func internet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet
 	return n
 }
 
-type dialer func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+type dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 
 func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ...string) *Prober {
 	access := Access{Targets: []string{"*"}}
@@ -47,7 +47,7 @@ func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ..
 }
 
 func neverDials(t *testing.T) dialer {
-	return func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+	return func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
 		t.Errorf("a connection to %s was tried", to)
 		return nil, errors.New("not in this story")
 	}
@@ -55,7 +55,7 @@ func neverDials(t *testing.T) dialer {
 
 // waits is a server that takes the connection and says nothing.
 func waits() dialer {
-	return func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+	return func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		context.AfterFunc(ctx, func() { theirs.Close() })
 		return ours, nil
@@ -90,10 +90,10 @@ func TestProbeInBadWorlds(t *testing.T) {
 			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 3 * time.Second,
 			Unknown, []Reason{ProbeDeadline}, false},
 		{"a panic while dialling", "a defect costs one endpoint and not the scrape",
-			internet(t, mail), func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+			internet(t, mail), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
 			Unknown, []Reason{InternalError}, true},
 		{"more addresses than anybody has", "the first sixteen are probed",
-			internet(t, "@ MX 10 mx\n"+addresses(20)+anyRecord), func(context.Context, netip.AddrPort) (net.Conn, error) { panic("counted elsewhere") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+			internet(t, "@ MX 10 mx\n"+addresses(20)+anyRecord), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("counted elsewhere") }, []string{"192.0.2.0/24"}, 10 * time.Second,
 			Unknown, []Reason{InternalError, LimitExceeded}, true},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestProbeOfADeniedTargetAsksNobody(t *testing.T) {
 func TestProbeEndsWithItsCaller(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
-	prober := proberOf(n, n.Anchors(), func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+	prober := proberOf(n, n.Anchors(), func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
 		leave()
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -151,7 +151,7 @@ func TestProbeEndsWithItsCaller(t *testing.T) {
 func TestProbesTakeTurnsAtAnAddress(t *testing.T) {
 	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
 	var open, most atomic.Int32
-	prober := proberOf(n, n.Anchors(), func(context.Context, netip.AddrPort) (net.Conn, error) {
+	prober := proberOf(n, n.Anchors(), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 		most.Store(max(most.Load(), open.Add(1)))
 		defer open.Add(-1)
 		return nil, errors.New("closed")

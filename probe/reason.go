@@ -45,6 +45,7 @@ const (
 	LimitExceeded         Reason = "limit_exceeded"
 	ProbeDeadline         Reason = "probe_deadline"
 	IPv6Unavailable       Reason = "ipv6_unavailable"
+	ProxyFailed           Reason = "proxy_failed"
 	TargetNotAllowed      Reason = "target_not_allowed"
 	CertificateUnparsable Reason = "certificate_unparsable"
 	RootsUnavailable      Reason = "roots_unavailable"
@@ -196,6 +197,9 @@ func Reasons() []ReasonInfo {
 		{IPv6Unavailable, Ours,
 			"This machine has no way to IPv6 addresses, so they were not judged.",
 			"Give the exporter IPv6, or set ip_protocol to ip4 and know that half of the endpoints go unwatched."},
+		{ProxyFailed, Ours,
+			"The module's SOCKS5 proxy cannot be reached, turns the exporter away, or does not say in time whether it got through to the server.",
+			"Check the proxy, and user and password, in the module's proxy; the detail holds what it said."},
 		{TargetNotAllowed, Ours,
 			"The configuration does not allow this target, or the address that it leads to.",
 			"Add the name to access.targets, or the network to access.allow_networks, if the exporter may go there."},

@@ -58,7 +58,7 @@ func TestRoundTrips(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				refused := func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+				refused := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
 				p := proberOf(distant{inner}, inner.Anchors(), refused, "192.0.2.0/24")
 				for _, wanted := range []int{c.cold, c.warm} {
 					start := time.Now()

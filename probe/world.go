@@ -23,9 +23,10 @@ type World struct {
 	Now func() time.Time
 	// Dial opens a TCP connection. It takes an address, never a name, so that
 	// nothing is resolved twice and no name can be bound to another address
-	// between the check and the connection. The error wraps ErrNoIPv6 where this
+	// between the check and the connection; from is the address to leave by, where
+	// it is valid. The error wraps ErrNoIPv6 where this
 	// machine has no way to IPv6 addresses at all; what the network says is not that.
-	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 	// DNS reaches the recursive resolvers.
 	DNS dnssec.Transport
 	// Query asks one name server with authority at its address, over TCP where

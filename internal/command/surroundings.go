@@ -73,8 +73,12 @@ func (internet) world(settings config.Resolver, observe func(transport.Event)) (
 	}, nil
 }
 
-func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	var dialer net.Dialer
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err != nil && to.Addr().Is6() && !routed(to) {
 		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
 	}

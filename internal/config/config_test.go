@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"errors"
 	"os"
 	"path/filepath"
@@ -62,7 +63,7 @@ func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]an
 			t.Errorf("the example lacks %s.%s", path, key)
 			continue
 		}
-		if field.Type.Kind() == reflect.Struct {
+		if field.Type.Kind() == reflect.Struct && !field.Type.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 			nested, ok := value.(map[string]any)
 			if !ok {
 				t.Errorf("the example has no keys under %s.%s", path, key)
@@ -160,12 +161,12 @@ modules:
 	}
 	mine := base.Modules[DefaultModule]
 	mine.Name, mine.Port, mine.SMTP.EHLO = "mine", 2525, "probe.example.org"
-	if c.Modules["mine"] != mine {
+	if !reflect.DeepEqual(c.Modules["mine"], mine) {
 		t.Errorf("a module of one's own starts as %s: got %+v", DefaultModule, c.Modules["mine"])
 	}
 	smtp := base.Modules[DefaultModule]
 	smtp.Name, smtp.Timeout = "smtp", 90*time.Second
-	if c.Modules["smtp"] != smtp {
+	if !reflect.DeepEqual(c.Modules["smtp"], smtp) {
 		t.Errorf("a module replaces one of the same name whole: got %+v", c.Modules["smtp"])
 	}
 	if len(c.Modules) != len(base.Modules)+2 {
@@ -186,6 +187,21 @@ func TestNoFile(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yml"), base); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever may see the configuration in force need not learn its passwords.
+func TestPasswordsAreMasked(t *testing.T) {
+	c := load(t, "modules: {m: {proxy: 'socks5://me:key-of-mine@192.0.2.1:1080'}}\n")
+	if c.Modules["m"].Proxy.Password != "key-of-mine" {
+		t.Fatalf("got %+v", c.Modules["m"].Proxy)
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "key-of-mine") || !strings.Contains(string(text), "proxy: socks5://me:<secret>@192.0.2.1:1080") {
+		t.Errorf("got %s", text)
 	}
 }
 
@@ -224,6 +240,12 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: modules.m.per_address: "yes please" is neither true nor false`}},
 		{"MTA-STS of a host", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
 			[]string{":4: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone"}},
+		{"a proxy by its name", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",
+			[]string{":1: modules.m.proxy: not a proxy: wanted socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name"}},
+		{"no address of one's own", "modules: {m: {source_addresses: [0.0.0.0]}}\n",
+			[]string{`:1: modules.m.source_addresses[0]: "0.0.0.0" is no address of this machine; wanted one such as 192.0.2.7`}},
+		{"two addresses of a family", "modules: {m: {source_addresses: [192.0.2.7, '2001:db8::7', 192.0.2.8]}}\n",
+			[]string{`:1: modules.m.source_addresses[2]: "192.0.2.8" is the second address of its family; wanted at most one IPv4 and one IPv6 address`}},
 		{"a list where a mapping is wanted", "resolver: [system]\n",
 			[]string{":1: resolver: a list stands here; wanted keys and values"}},
 		{"a word where a list is wanted", "access: {targets: example.org}\n",

@@ -89,6 +89,9 @@ func (v value) module(m *probe.Module) {
 		"mta_sts":     func(v value) { mtaSTS = v; yesNo(&m.MTASTS)(v) },
 		"nameservers": yesNo(&m.Nameservers),
 		"smtp":        func(v value) { v.smtp(&m.SMTP) },
+
+		"proxy":            proxy(&m.Proxy),
+		"source_addresses": sources(&m.SourceAddresses),
 	})
 	if m.MTASTS && m.Discover != probe.DiscoverMX {
 		mtaSTS.wrong("a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone")

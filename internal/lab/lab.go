@@ -99,8 +99,8 @@ func Networks() []netip.Prefix {
 
 // Dial connects to a server of the lab. Where there is none, the error is the
 // one that package net gives for a refused connection. The connection's
-// addresses are those of the lab.
-func (l *Lab) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+// addresses are those of the lab, or from where that is valid.
+func (l *Lab) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	remote := net.TCPAddrFromAddrPort(to)
 	s, ok := l.servers[to]
 	if !ok {
@@ -110,7 +110,7 @@ func (l *Lab) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if err != nil {
 		return nil, disguise(err, remote)
 	}
-	return conn{loopback, client(to.Addr(), loopback.LocalAddr()), remote}, nil
+	return conn{loopback, client(from, to.Addr(), loopback.LocalAddr()), remote}, nil
 }
 
 // disguise makes an error of dialling one of dialling remote.
@@ -124,12 +124,17 @@ func disguise(err error, remote net.Addr) error {
 	return &told
 }
 
-// client is where the lab's clients seem to be, in the family of the server's address.
-func client(serverAddress netip.Addr, loopback net.Addr) net.Addr {
+// client is where the lab's clients seem to be: where they say, or at an
+// address in the family of the server's.
+func client(from, serverAddress netip.Addr, loopback net.Addr) net.Addr {
 	local := *loopback.(*net.TCPAddr)
-	local.IP = net.IPv4(198, 51, 100, 1)
-	if serverAddress.Is6() {
+	switch {
+	case from.IsValid():
+		local.IP = from.AsSlice()
+	case serverAddress.Is6():
 		local.IP = net.ParseIP("2001:db8::1")
+	default:
+		local.IP = net.IPv4(198, 51, 100, 1)
 	}
 	return &local
 }

@@ -174,7 +174,7 @@ func TestServersListen(t *testing.T) {
 		for _, service := range services(t, l, s) {
 			for _, address := range service.addrs {
 				to := netip.AddrPortFrom(address, service.port)
-				conn, err := l.Dial(t.Context(), to)
+				conn, err := l.Dial(t.Context(), netip.Addr{}, to)
 				if s.Name == "connection-refused" {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
 						t.Errorf("%s: %v, want a refused connection", s.Name, err)
@@ -253,7 +253,7 @@ func canonical(t *testing.T, l *Lab, host string) string {
 
 func handshake(t *testing.T, l *Lab, to netip.AddrPort, name string) []*x509.Certificate {
 	t.Helper()
-	conn, err := l.Dial(t.Context(), to)
+	conn, err := l.Dial(t.Context(), netip.Addr{}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 		if s.Name != "unparsable-certificate" {
 			continue
 		}
-		conn, err := l.Dial(t.Context(), netip.AddrPortFrom(services(t, l, s)[0].addrs[0], 25))
+		conn, err := l.Dial(t.Context(), netip.Addr{}, netip.AddrPortFrom(services(t, l, s)[0].addrs[0], 25))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,7 +358,7 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 func TestDialWhereNothingIs(t *testing.T) {
 	l := open(t)
 	for _, to := range []string{"192.0.2.1:25", "[2001:db8::ffff]:25", "127.0.0.1:25"} {
-		_, err := l.Dial(t.Context(), netip.MustParseAddrPort(to))
+		_, err := l.Dial(t.Context(), netip.Addr{}, netip.MustParseAddrPort(to))
 		var op *net.OpError
 		if !errors.As(err, &op) || op.Addr.String() != to || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%s: %v", to, err)
@@ -374,7 +374,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	var conns []net.Conn
 	for at := range l.servers {
-		conn, err := l.Dial(t.Context(), at)
+		conn, err := l.Dial(t.Context(), netip.Addr{}, at)
 		if err != nil {
 			t.Fatal(err)
 		}

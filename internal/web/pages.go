@@ -61,7 +61,8 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	s.story(w, found)
 }
 
-// config shows the configuration that is in force. It holds no secrets.
+// config shows the configuration that is in force. What is secret in it, the
+// passwords of proxies, masks itself.
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	current := s.current.Load()
 	if current == nil {

@@ -1,0 +1,225 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestParseProxy(t *testing.T) {
+	for text, want := range map[string]string{
+		"socks5://192.0.2.1:1080":                                  "socks5://192.0.2.1:1080",
+		"socks5://[2001:db8::1]:1080":                              "socks5://[2001:db8::1]:1080",
+		"socks5://me:key@192.0.2.1:1080":                           "socks5://me:<secret>@192.0.2.1:1080",
+		"socks5://m%40:k%3Aey@192.0.2.1:1080":                      "socks5://m%40:<secret>@192.0.2.1:1080",
+		"http://192.0.2.1:1080":                                    "",
+		"socks5://proxy.example.org:1080":                          "",
+		"socks5://192.0.2.1":                                       "",
+		"socks5://192.0.2.1:0":                                     "",
+		"socks5://192.0.2.1:1080/path":                             "",
+		"socks5://:key@192.0.2.1:1080":                             "",
+		"socks5://me:key@192.0.2.1:1080?x=1":                       "",
+		"socks5://me:key%zz@192.0.2.1:1080":                        "",
+		"socks5://" + strings.Repeat("u", 256) + "@192.0.2.1:1080": "",
+	} {
+		proxy, err := ParseProxy(text)
+		if (err == nil) != (want != "") || err == nil && proxy.String() != want {
+			t.Errorf("%s: got %s, %v; want %q", text, proxy, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "key") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+		if shown := fmt.Sprintf("%v %+v", proxy, Module{Proxy: proxy}); strings.Contains(shown, "key") || strings.Contains(shown, "k:ey") {
+			t.Errorf("the password shows: %s", shown)
+		}
+	}
+}
+
+// proxyServer is a SOCKS5 proxy on loopback that notes what it is asked for and
+// gives one answer. After a good one it lets the connection be served.
+type proxyServer struct {
+	password string // empty: it asks for none
+	code     byte
+	serve    func(net.Conn)
+	asked    chan netip.AddrPort
+}
+
+func (p proxyServer) start(t *testing.T) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			if err := p.speak(conn); err != nil {
+				t.Errorf("the proxy: %v", err)
+			}
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { listener.Close(); <-ended })
+	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func (p proxyServer) speak(conn net.Conn) error {
+	read := func(n int) []byte {
+		octets := make([]byte, n)
+		io.ReadFull(conn, octets)
+		return octets
+	}
+	methods := read(int(read(2)[1]))
+	if p.password == "" {
+		conn.Write([]byte{5, 0})
+	} else {
+		if !slices.Contains(methods, 2) {
+			_, err := conn.Write([]byte{5, 0xff})
+			return err
+		}
+		conn.Write([]byte{5, 2})
+		user := read(int(read(2)[1]))
+		password := read(int(read(1)[0]))
+		if string(user)+":"+string(password) != p.password {
+			_, err := conn.Write([]byte{1, 1})
+			return err
+		}
+		conn.Write([]byte{1, 0})
+	}
+	request := read(4)
+	size := map[byte]int{1: 4, 4: 16}[request[3]]
+	if size == 0 {
+		return fmt.Errorf("asked for a name: %v", request)
+	}
+	addr, _ := netip.AddrFromSlice(read(size))
+	port := read(2)
+	p.asked <- netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
+	if _, err := conn.Write([]byte{5, p.code, 0, 1, 198, 51, 100, 7, 4, 1}); err != nil {
+		return err
+	}
+	if p.code == 0 {
+		p.serve(conn)
+	}
+	return nil
+}
+
+func TestProbeThroughAProxy(t *testing.T) {
+	const mail = "@ MX 10 mx\nmx A 192.0.2.25\n" + anyRecord
+	const mail6 = "@ MX 10 mx\nmx AAAA 2001:db8::25\n" + anyRecord
+	greeted := make(chan string, 1)
+	rejecting := func(conn net.Conn) {
+		io.WriteString(conn, "220 mx\r\n")
+		line := make([]byte, 64)
+		n, _ := conn.Read(line)
+		greeted <- string(line[:n])
+		io.WriteString(conn, "554 no\r\n")
+		conn.Read(line) // QUIT
+	}
+	for _, story := range []struct {
+		name, records string
+		proxy         proxyServer
+		user          string
+		want          Outcome
+		reason        Reason
+		asked         string
+	}{
+		{"it leads to the server", mail, proxyServer{serve: rejecting}, "", Unreachable, ClientRejected, "192.0.2.25:25"},
+		{"with a password", mail, proxyServer{serve: rejecting, password: "me:key"}, "me:key@", Unreachable, ClientRejected, "192.0.2.25:25"},
+		{"IPv6 too", mail6, proxyServer{serve: rejecting}, "", Unreachable, ClientRejected, "[2001:db8::25]:25"},
+		{"the server refuses the proxy", mail, proxyServer{code: 5}, "", Unreachable, ConnectFailed, "192.0.2.25:25"},
+		{"the proxy finds no way to the server", mail, proxyServer{code: 4}, "", Unreachable, ConnectFailed, "192.0.2.25:25"},
+		{"the proxy has no IPv6", mail6, proxyServer{code: 3}, "", Unknown, IPv6Unavailable, "[2001:db8::25]:25"},
+		{"the proxy forbids it", mail, proxyServer{code: 2}, "", Unknown, ProxyFailed, "192.0.2.25:25"},
+		{"the proxy has a failure of its own", mail, proxyServer{code: 1}, "", Unknown, ProxyFailed, "192.0.2.25:25"},
+		{"a wrong password", mail, proxyServer{password: "me:key"}, "me:other@", Unknown, ProxyFailed, ""},
+		{"a password that is missing", mail, proxyServer{password: "me:key"}, "", Unknown, ProxyFailed, ""},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			story.proxy.asked = make(chan netip.AddrPort, 1)
+			at := story.proxy.start(t)
+			n := internet(t, story.records)
+			dial := func(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+				if to != at {
+					return nil, fmt.Errorf("a connection to %s, past the proxy", to)
+				}
+				return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+			}
+			module := mailModule(10 * time.Second)
+			var err error
+			if module.Proxy, err = ParseProxy("socks5://" + story.user + at.String()); err != nil {
+				t.Fatal(err)
+			}
+			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+			if report.Verdict.Outcome != story.want || !slices.Equal(reasonsOf(report.Verdict), []Reason{story.reason}) {
+				t.Errorf("got %s, %v; want %s, %s", report.Verdict.Outcome, report.Verdict.Findings, story.want, story.reason)
+			}
+			if story.asked == "" {
+				return
+			}
+			if got := <-story.proxy.asked; got.String() != story.asked {
+				t.Errorf("the proxy was asked for %s, want %s", got, story.asked)
+			}
+			if story.reason == ClientRejected {
+				// The server sees the proxy's address, so that is the literal to greet with.
+				if got := <-greeted; got != "EHLO [198.51.100.7]\r\n" {
+					t.Errorf("greeted with %q", got)
+				}
+			}
+		})
+	}
+}
+
+func TestProxyThatIsNotThere(t *testing.T) {
+	n := internet(t, "@ MX 10 mx\nmx AAAA 2001:db8::25\n"+anyRecord)
+	refuse := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+		return nil, fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH)
+	}
+	module := mailModule(10 * time.Second)
+	module.Proxy = Proxy{Address: netip.MustParseAddrPort("[2001:db8::1]:1080")}
+	report := proberOf(n, n.Anchors(), refuse, "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+	if report.Verdict.Outcome != Unknown || !slices.Equal(reasonsOf(report.Verdict), []Reason{ProxyFailed}) {
+		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
+	}
+}
+
+// The proxy may go where the exporter may not: access holds all the same.
+func TestAccessHoldsBehindAProxy(t *testing.T) {
+	n := internet(t, "@ MX 10 mx\nmx A 10.0.0.1\n"+anyRecord)
+	module := mailModule(10 * time.Second)
+	module.Proxy = Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080")}
+	report := proberOf(n, n.Anchors(), neverDials(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, module)
+	if !slices.Equal(reasonsOf(report.Verdict), []Reason{TargetNotAllowed}) {
+		t.Errorf("got %v", report.Verdict.Findings)
+	}
+}
+
+func TestSourceAddresses(t *testing.T) {
+	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"+anyRecord)
+	left := make(chan string, 2)
+	dial := func(_ context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		left <- from.String() + " to " + to.String()
+		return nil, errors.New("closed")
+	}
+	module := mailModule(10 * time.Second)
+	module.SourceAddresses = []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")}
+	proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+	got := []string{<-left, <-left}
+	slices.Sort(got)
+	if want := []string{"198.51.100.7 to 192.0.2.25:25", "2001:db8::7 to [2001:db8::25]:25"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
