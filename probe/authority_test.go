@@ -100,7 +100,7 @@ func TestNameserversAreBoundedAndObeyAccess(t *testing.T) {
 	asked := make(map[netip.Addr]bool)
 	prober := New(World{
 		Now: func() time.Time { return noon }, DNS: n, Anchors: n.Anchors(),
-		Dial: dialer(func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }),
+		Dial: dialer(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }),
 		Query: func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
 			mu.Lock()
 			asked[server.Addr()] = true

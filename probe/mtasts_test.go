@@ -80,7 +80,7 @@ func TestProbeFindsPolicyHosts(t *testing.T) {
 			n := internet(t, nullMX+story.records)
 			var mu sync.Mutex
 			var dialled []string
-			prober := proberWithRoots(n, func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+			prober := proberWithRoots(n, func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				dialled = append(dialled, to.String())
@@ -130,11 +130,11 @@ func TestProbeWithASilentPolicyHost(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord+announced("192.0.2.80"))
 			silent := waits()
-			prober := proberWithRoots(n, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			prober := proberWithRoots(n, func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 				if to.Port() == 25 {
 					return nil, errors.New("connection refused")
 				}
-				return silent(ctx, to)
+				return silent(ctx, from, to)
 			}, "192.0.2.0/24")
 			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(story.timeout))
 			want := slices.Sorted(slices.Values([]Reason{ConnectFailed, story.reason}))
@@ -165,7 +165,7 @@ func TestProbeWithoutTimeForMTASTS(t *testing.T) {
 // A defect costs what is known of MTA-STS, and nothing else.
 func TestProbeWithADefectInMTASTS(t *testing.T) {
 	n := internet(t, nullMX+announced("192.0.2.80"))
-	prober := proberWithRoots(n, func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a defect") }, "192.0.2.0/24")
+	prober := proberWithRoots(n, func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, "192.0.2.0/24")
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(10*time.Second))
 	if report.Verdict.Outcome != NothingThere || !slices.Equal(reasonsOf(report.Verdict), []Reason{InternalError, NullMX}) || len(report.Facts.Faults()) != 1 {
 		t.Errorf("got %s, %v, faults %v", report.Verdict.Outcome, report.Verdict.Findings, report.Facts.Faults())
