@@ -1,4 +1,4 @@
-// Package report writes a Report for people.
+// Package report writes a Report for people, and as JSON for programs.
 //
 // Text tells it from the end: first what came out, in one line, and what to do
 // about it; then how it was found out, look-up by look-up and endpoint by

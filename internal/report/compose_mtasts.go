@@ -1,0 +1,51 @@
+package report
+
+import (
+	"errors"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/mtasts"
+)
+
+func (c *composer) mtaSTS() {
+	facts, verdict := c.report.Facts.MTASTS, c.report.Verdict.MTASTS
+	if facts == nil || verdict == nil {
+		return
+	}
+	m := &MTASTS{
+		Standing: map[probe.PolicyStanding]string{
+			probe.PolicyUnknown: "unknown", probe.PolicyNone: "none",
+			probe.PolicyTesting: "testing", probe.PolicyEnforced: "enforced",
+		}[verdict.Standing],
+		Senders: sendersOf(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
+		RecordID: short(facts.Record.ID), Record: unlessNone(facts.RecordErr),
+		Why: told(facts.PolicyErr), Report: unlessNone(facts.TLSRPTErr),
+	}
+	for _, s := range verdict.Services {
+		m.Services = append(m.Services, ServiceSenders{short(s.Host), s.Port, measured(s.Covered), sendersOf(s.Senders)})
+	}
+	if p := facts.Policy; p != nil {
+		m.Policy = &Policy{Mode: string(p.Mode), MaxAge: p.MaxAge.Seconds()}
+		m.Policy.MX, m.Policy.MoreMX = shortened(p.MX, maxPatterns)
+	}
+	for _, f := range facts.Fetches {
+		m.Fetches = append(m.Fetches, Fetch{f.Address.String(), told(f.Err)})
+	}
+	m.TLSRPT, _ = shortened(facts.TLSRPT.RUA, maxPatterns)
+	for _, lookup := range facts.Lookups() {
+		m.Lookups = append(m.Lookups, c.lookup(lookup))
+	}
+	c.d.MTASTS = m
+}
+
+func sendersOf(s probe.Senders) Senders {
+	return Senders{string(s.DANE), string(s.MTASTS), string(s.Both)}
+}
+
+// unlessNone is the text of an error that is more than the absence of a record.
+func unlessNone(err error) string {
+	if errors.Is(err, mtasts.ErrNone) {
+		return ""
+	}
+	return told(err)
+}

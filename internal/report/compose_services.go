@@ -1,0 +1,175 @@
+package report
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/tlsa"
+)
+
+func (c *composer) service(v *probe.ServiceVerdict) Service {
+	practice := v.Practice()
+	s := Service{
+		Host: short(v.Host), Port: v.Port, Outcome: string(v.Outcome), Base: short(v.Base),
+		Records: []Record{}, Endpoints: []Endpoint{}, Until: known(v.Until),
+		RolloverReady: measured(practice.RolloverReady), SurvivesRenewal: measured(practice.SurvivesRenewal),
+	}
+	s.Names, _ = shortened(v.Names, maxNames)
+	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
+		s.Preference = &v.Preference
+	}
+	for _, r := range v.Records[:min(len(v.Records), maxRecords)] {
+		s.Records = append(s.Records, recordOf(r))
+	}
+	for i := range v.Endpoints {
+		s.Endpoints = append(s.Endpoints, endpointOf(&v.Endpoints[i]))
+	}
+	for _, n := range v.Nameservers[:min(len(v.Nameservers), maxRecords)] {
+		s.Nameservers = append(s.Nameservers, nameserverOf(n))
+	}
+	facts := c.facts(v)
+	if facts == nil {
+		return s
+	}
+	s.Protocol = facts.Protocol
+	for i, lookup := range c.report.Facts.Lookups() {
+		if slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return lookup.Answer.Name == l.Answer.Name }) &&
+			lookup.Kind == probe.LookupTLSA && lookup.Host == v.Host {
+			s.Lookups = append(s.Lookups, i)
+		}
+	}
+	s.Publish = publish(v, facts)
+	return s
+}
+
+// facts finds the service that a verdict is about.
+func (c *composer) facts(v *probe.ServiceVerdict) *probe.Service {
+	for i := range c.report.Facts.Hosts {
+		host := &c.report.Facts.Hosts[i]
+		for j := range host.Services {
+			if host.Name == v.Host && host.Services[j].Port == v.Port {
+				return &host.Services[j]
+			}
+		}
+	}
+	return nil
+}
+
+func recordOf(v probe.RecordVerdict) Record {
+	r := v.Record
+	return Record{
+		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: dataOf(r.Data),
+		Standing: standingOf(v.Standing), Why: printable(v.Why), Matches: v.Matches,
+	}
+}
+
+func standingOf(s tlsa.Standing) string {
+	return map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[s]
+}
+
+func dataOf(data []byte) Data {
+	const most = 64 // bytes, as SHA-512 has
+	if len(data) > most {
+		return Data(fmt.Sprintf("sha256:%x", sha256.Sum256(data)))
+	}
+	return Data(fmt.Sprintf("%x", data))
+}
+
+func endpointOf(v *probe.EndpointVerdict) Endpoint {
+	f := v.Facts
+	e := Endpoint{
+		Address: v.Address.String(), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
+		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: printable(v.PKIXWhy),
+	}
+	for i, line := range f.Dialogue.Transcript {
+		if i == maxLines {
+			e.MoreLines = len(f.Dialogue.Transcript) - i
+			break
+		}
+		from := "server"
+		if line.Sent {
+			from = "client"
+		}
+		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
+	}
+	if f.Reached == probe.StageTLS {
+		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), short(f.SNI)}
+	}
+	e.Certificates, e.MoreCertificates = certificatesOf(f)
+	for _, m := range v.Matches[:min(len(v.Matches), maxRecords)] {
+		e.Matches = append(e.Matches, matchOf(m, f.Chain))
+	}
+	return e
+}
+
+func certificatesOf(f *probe.Endpoint) (some []Certificate, more int) {
+	if f.Chain == nil {
+		for _, der := range f.Raw[:min(len(f.Raw), maxCertificates)] {
+			some = append(some, Certificate{Size: len(der), SHA256: digest(der)})
+		}
+		return some, len(f.Raw) - len(some)
+	}
+	all := f.Chain.Certificates
+	for _, certificate := range all[:min(len(all), maxCertificates)] {
+		some = append(some, certificateOf(certificate))
+	}
+	return some, max(len(all), len(f.Raw)) - len(some)
+}
+
+func certificateOf(x *x509.Certificate) Certificate {
+	c := Certificate{
+		Parsed: true, Size: len(x.Raw), SHA256: digest(x.Raw), SPKI: digest(x.RawSubjectPublicKeyInfo),
+		Subject: short(x.Subject.String()), Issuer: short(x.Issuer.String()), Serial: short(fmt.Sprintf("%x", x.SerialNumber)),
+		NotBefore: known(x.NotBefore), NotAfter: known(x.NotAfter),
+	}
+	c.Names, c.MoreNames = shortened(namesIn(x), maxNames)
+	return c
+}
+
+func digest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+func matchOf(m tlsa.Match, chain *tlsa.Chain) Match {
+	composed := Match{Authenticates: m.Authenticates(), Matches: m.Matches, Why: printable(m.Why)}
+	if m.Depth >= 0 && m.Matches {
+		depth := m.Depth
+		composed.Depth = &depth
+	}
+	if compared := comparedWith(m, chain); compared != nil {
+		if served, err := tlsa.For(compared, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
+			composed.Served = dataOf(served.Data)
+		}
+	}
+	return composed
+}
+
+// comparedWith is the one certificate that a record was compared with: the leaf,
+// where the record speaks of it, or the issuer that matches. Else there is none.
+func comparedWith(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
+	if chain == nil || len(chain.Certificates) == 0 {
+		return nil
+	}
+	switch usage := m.Record.Usage; {
+	case usage == tlsa.DANEEE, usage == tlsa.PKIXEE:
+		return chain.Certificates[0]
+	case m.Matches && m.Depth >= 0 && m.Depth < len(chain.Certificates):
+		return chain.Certificates[m.Depth]
+	default:
+		return nil
+	}
+}
+
+func nameserverOf(v probe.NameserverVerdict) Nameserver {
+	n := Nameserver{
+		Name: short(v.Name), Address: v.Address.String(), Up: measured(v.Up), Consistent: measured(v.Consistent),
+		Expiry: known(v.Expiry), Why: printable(v.Why),
+	}
+	if v.SerialKnown {
+		serial := v.Serial
+		n.Serial = &serial
+	}
+	return n
+}

@@ -1,0 +1,200 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"dane_exporter/internal/lab"
+	"dane_exporter/probe"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// TestJSONGolden pins every field's name, and what stands in it, for a domain of
+// the lab whose record does not match.
+func TestJSONGolden(t *testing.T) {
+	d := NewDocument(labReport(t, "tlsa-mismatch.lab.test"))
+	steady(d)
+	var written bytes.Buffer
+	if err := d.Write(&written); err != nil {
+		t.Fatal(err)
+	}
+	// Which address a domain has follows from its place in the lab's table.
+	got := bytes.ReplaceAll(written.Bytes(), []byte(d.Services[0].Endpoints[0].Address), []byte("192.0.2.1"))
+	const file = "testdata/tlsa-mismatch.json"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("it is no longer %s; if it should not be, go test ./internal/report -update\n%s", file, got)
+	}
+}
+
+// labReport probes in the lab, on New Year's Day.
+func labReport(t *testing.T, domain string) *probe.Report {
+	t.Helper()
+	now := func() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
+	l, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+		probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
+	module := probe.Module{Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Require: probe.RequireDANE,
+		Port: 25, Timeout: 20 * time.Second, IPProtocol: probe.IPAuto, SMTP: probe.SMTP{EHLO: "probe.lab.test"}}
+	target, err := probe.ParseTarget(domain, "", module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prober.Probe(context.Background(), target, module)
+}
+
+// steady replaces what is another at each run: times that were taken, and what
+// comes of the keys of certificates, which are made anew for each lab.
+func steady(d *Document) {
+	d.Start, d.Duration, d.Phases = d.At, 0.25, []Phase{{"lookup", 0.001, 0.1}, {"tls", 0.15, 0.25}}
+	for i := range d.Lookups {
+		d.Lookups[i].RTT, d.Lookups[i].Queries = 0.001, 1
+		for j := range d.Lookups[i].Records {
+			d.Lookups[i].Records[j] = withoutData(d.Lookups[i].Records[j])
+		}
+	}
+	for i := range d.Findings {
+		d.Findings[i].Detail = "the detail"
+	}
+	for i := range d.Services {
+		s := &d.Services[i]
+		for j := range s.Records {
+			s.Records[j].Data = "aa"
+		}
+		for j := range s.Publish {
+			s.Publish[j].Record, s.Publish[j].Zone = withoutData(s.Publish[j].Record), withoutData(s.Publish[j].Zone)
+		}
+		for j := range s.Endpoints {
+			e := &s.Endpoints[j]
+			for k := range e.Certificates {
+				e.Certificates[k].SHA256, e.Certificates[k].SPKI, e.Certificates[k].Serial, e.Certificates[k].Size = "bb", "cc", "dd", 400
+			}
+			for k := range e.Matches {
+				e.Matches[k].Served, e.Matches[k].Why = "cc", "the why"
+			}
+		}
+	}
+}
+
+func withoutData(record string) string {
+	if i := strings.LastIndexByte(record, ' '); strings.Contains(record, "TLSA ") || strings.HasPrefix(record, "3 1 1") {
+		return record[:i] + " cc"
+	}
+	return record
+}
+
+// TestRoundTrip: what is written reads as it was, for a report with all its parts.
+func TestRoundTrip(t *testing.T) {
+	r := mismatch(t)
+	later := r.Verdict
+	r.Later = &later
+	d := NewDocument(r)
+	again, err := ReadJSON(d.Marshal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(again, d) {
+		t.Errorf("got\n%s\nwant\n%s", again.Marshal(), d.Marshal())
+	}
+	var indented bytes.Buffer
+	if err := JSON(&indented, r); err != nil {
+		t.Fatal(err)
+	}
+	if again, err = ReadJSON(indented.Bytes()); err != nil || !reflect.DeepEqual(again, d) {
+		t.Errorf("indented: %v", err)
+	}
+}
+
+func TestReadJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"schema": 2}`: "its schema is 2, want 1",
+		`{}`:            "its schema is 0, want 1",
+		`nonsense`:      "read a report: ",
+	} {
+		if d, err := ReadJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v, want %q", text, d, err, want)
+		}
+	}
+}
+
+// TestNotMeasured: what was not measured is absent.
+func TestNotMeasured(t *testing.T) {
+	text := string(NewDocument(mismatch(t)).Marshal())
+	for field, want := range map[string]bool{
+		`"name_match":true`: true, `"pkix_valid":false`: true, `"rollover_ready":false`: true,
+		"survives_renewal": false, "authenticated_until": false, "mta_sts": false, "later": false,
+	} {
+		if strings.Contains(text, field) != want {
+			t.Errorf("%s: want %t in\n%s", field, want, text)
+		}
+	}
+}
+
+// TestJSONHostile: whatever strangers say comes out printable, and bounded.
+func TestJSONHostile(t *testing.T) {
+	for _, hostile := range []string{"\x1b[2J\u202e", "\xff\xfe\x00", strings.Repeat("x", 1<<20), strings.Repeat("\x07", 1<<20)} {
+		r := mismatch(t)
+		r.Target.Name, r.Facts.MX.Name, r.Facts.MX.Why = hostile, hostile, hostile
+		r.Verdict.Findings[0].Host, r.Verdict.Findings[0].Detail = hostile, hostile
+		e := r.Verdict.Services[0].Endpoints[0].Facts
+		e.Err, e.SNI = errors.New(hostile), hostile
+		for range 1000 {
+			e.Chain.Certificates[0].DNSNames = append(e.Chain.Certificates[0].DNSNames, hostile)
+			e.Dialogue.Transcript = append(e.Dialogue.Transcript, e.Dialogue.Transcript[0])
+		}
+		d := NewDocument(r)
+		text := d.Marshal()
+		if len(text) > 300_000 || !utf8.Valid(text) || bytes.ContainsAny(text, "\x1b\u202e\x07\ufffd") || bytes.Contains(text, []byte(`\u001b`)) {
+			t.Errorf("%.10q: %d bytes, or not printable", hostile, len(text))
+		}
+		endpoint := d.Services[0].Endpoints[0]
+		if got := endpoint.Certificates[0]; len(got.Names) != maxNames || got.MoreNames != 1002-maxNames {
+			t.Errorf("%d names and %d more", len(got.Names), got.MoreNames)
+		}
+		if len(endpoint.Dialogue) != maxLines || endpoint.MoreLines != 1002-maxLines {
+			t.Errorf("%d lines and %d more", len(endpoint.Dialogue), endpoint.MoreLines)
+		}
+	}
+}
+
+// TestPublish: the record to publish is of the leaf that is served, at the end
+// of the aliases, and known where it is there already.
+func TestPublish(t *testing.T) {
+	bad, good := labReport(t, "tlsa-mismatch.lab.test"), labReport(t, "good.lab.test")
+	for _, test := range []struct {
+		report    *probe.Report
+		published bool
+	}{{bad, false}, {good, true}} {
+		d := NewDocument(test.report)
+		if len(d.Services) == 0 || len(d.Services[0].Publish) != 1 {
+			t.Fatalf("%s: %s", d.Target, d.Marshal())
+		}
+		s := d.Services[0]
+		p := s.Publish[0]
+		want := "_25._tcp." + s.Host + ". IN TLSA 3 1 1 " + s.Endpoints[0].Certificates[0].SPKI
+		if p.Zone != want || p.Published != test.published {
+			t.Errorf("%s: %+v, want %s, published %t", d.Target, p, want, test.published)
+		}
+	}
+}
