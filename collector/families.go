@@ -87,7 +87,7 @@ func (e *exposition) lookup(l *lookup) {
 
 func (e *exposition) validity(l *lookup, scope string, of dnssec.Validity) {
 	e.setTime(signatureExpiry, of.Expiry, string(l.kind), l.name, l.host, scope)
-	e.setTime(signatureInception, of.Inception, string(l.kind), l.name, l.host, scope)
+	e.setTime(signatureInception, of.Since, string(l.kind), l.name, l.host, scope)
 }
 
 // setTime measures a moment; the zero time is none.

@@ -88,6 +88,9 @@ type DS struct {
 // the latest inception and the earliest expiry. Zero where nothing was signed.
 type Validity struct {
 	Inception, Expiry time.Time
+	// Since is the inception of the signature that expires first: from there to
+	// Expiry is how long its signer meant it to last.
+	Since time.Time
 }
 
 // And narrows v to the time it shares with w.
@@ -96,7 +99,7 @@ func (v Validity) And(w Validity) Validity {
 		v.Inception = w.Inception
 	}
 	if v.Expiry.IsZero() || !w.Expiry.IsZero() && w.Expiry.Before(v.Expiry) {
-		v.Expiry = w.Expiry
+		v.Expiry, v.Since = w.Expiry, w.Since
 	}
 	return v
 }

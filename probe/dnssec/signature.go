@@ -150,5 +150,5 @@ func signatureTimes(sig *dns.RRSIG, now time.Time) Validity {
 	at := func(serial uint32) time.Time {
 		return time.Unix(now.Unix()+int64(int32(serial-uint32(now.Unix()))), 0).UTC()
 	}
-	return Validity{Inception: at(sig.Inception), Expiry: at(sig.Expiration)}
+	return Validity{Inception: at(sig.Inception), Expiry: at(sig.Expiration), Since: at(sig.Inception)}
 }
