@@ -20,14 +20,21 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]command) 
 
 	serving := top.Command("serve", "Serve metrics of the lab's domains.").Default()
 	serveFlags := newServeFlags(serving)
-	commands[serving.FullCommand()] = s.inLab(func(ctx context.Context, where surroundings) int {
+	control := serving.Flag("lab.control-address", "Address of a second listener, where POST /break?scenario=good&fault=new-certificate breaks a domain while the lab runs.").String()
+	commands[serving.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
 		listScenarios(s.stdout)
+		end, err := s.control(*control, where.lab)
+		if err != nil {
+			s.complain(err)
+			return exitError
+		}
+		defer end()
 		return s.serve(ctx, serveFlags, where)
 	})
 
 	checking := top.Command("check", "Probe one of the lab's domains and tell the whole story.")
 	checkFlags := newCheckFlags(checking)
-	commands[checking.FullCommand()] = s.inLab(func(ctx context.Context, where surroundings) int {
+	commands[checking.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
 		return s.check(ctx, checkFlags, where)
 	})
 
@@ -39,7 +46,7 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]command) 
 }
 
 // inLab builds the lab around a command.
-func (s *session) inLab(do func(context.Context, surroundings) int) command {
+func (s *session) inLab(do func(context.Context, labWorld) int) command {
 	return func(ctx context.Context) int {
 		l, err := lab.New(time.Now)
 		if err != nil {

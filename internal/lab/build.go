@@ -47,15 +47,16 @@ type plan struct {
 	faults   []zone.Fault
 	copies   []zone.Copy
 	handlers map[netip.AddrPort]server.Handler
+	owners   map[netip.AddrPort]string // the scenario that each handler serves
 }
 
 func newPlan(a authorities, now time.Time) *plan {
-	return &plan{authorities: a, now: now, handlers: map[netip.AddrPort]server.Handler{}}
+	return &plan{authorities: a, now: now, handlers: map[netip.AddrPort]server.Handler{}, owners: map[netip.AddrPort]string{}}
 }
 
 // add builds one scenario.
 func (p *plan) add(s Scenario) error {
-	b := &builder{plan: p, domain: s.Name + "." + origin}
+	b := &builder{plan: p, scenario: s.Name, domain: s.Name + "." + origin}
 	s.build(b)
 	if b.err != nil {
 		return b.err
@@ -83,6 +84,7 @@ func (p *plan) allZones() []zone.Zone {
 // end in a dot; "@" is the domain. The first error stays.
 type builder struct {
 	*plan
+	scenario string
 	domain   string
 	text     strings.Builder
 	separate *zone.Zone // nil: the domain's records are in origin
@@ -158,7 +160,8 @@ func (b *builder) a(host string) netip.Addr {
 
 // serve starts a server at a port of an address.
 func (b *builder) serve(at netip.Addr, port uint16, handler server.Handler) {
-	b.handlers[netip.AddrPortFrom(at, port)] = handler
+	place := netip.AddrPortFrom(at, port)
+	b.handlers[place], b.owners[place] = handler, b.scenario
 }
 
 // mail starts a good mail server that shows certificate.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,18 +23,23 @@ type Lab struct {
 	internet *zone.Internet
 	roots    *x509.CertPool
 	servers  map[netip.AddrPort]*server.Server
+	plan     *plan
+
+	mu     sync.Mutex // of what is broken while the lab runs
+	broken map[string]Fault
 }
 
 // New signs the zones and starts the servers. Signatures are in date whenever
 // now says it is; certificates, for a year from now.
 func New(now func() time.Time) (*Lab, error) {
-	l := &Lab{roots: x509.NewCertPool(), servers: map[netip.AddrPort]*server.Server{}}
+	l := &Lab{roots: x509.NewCertPool(), servers: map[netip.AddrPort]*server.Server{}, broken: map[string]Fault{}}
 	authorities, err := newAuthorities(now())
 	if err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	l.roots.AddCert(authorities.webRoot.X509())
 	plan := newPlan(authorities, now())
+	l.plan = plan
 	for _, scenario := range Scenarios() {
 		if err := plan.add(scenario); err != nil {
 			return nil, fmt.Errorf("lab: scenario %s: %w", scenario.Name, err)

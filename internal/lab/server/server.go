@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Handler interface {
 // Server listens on a free port of 127.0.0.1 until it is closed.
 type Server struct {
 	listener net.Listener
-	handler  Handler
+	handler  atomic.Pointer[Handler]
 	ctx      context.Context
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -34,11 +35,15 @@ func Start(handler Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on a loopback port: %w", err)
 	}
-	s := &Server{listener: listener, handler: handler}
+	s := &Server{listener: listener}
+	s.Use(handler)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(s.accept)
 	return s, nil
 }
+
+// Use lets another handler serve the connections that come from now on.
+func (s *Server) Use(handler Handler) { s.handler.Store(&handler) }
 
 // Addr is where the server listens.
 func (s *Server) Addr() netip.AddrPort {
@@ -69,5 +74,5 @@ func (s *Server) serve(conn net.Conn) {
 	if conn.SetDeadline(time.Now().Add(patience)) != nil {
 		return
 	}
-	s.handler.Serve(s.ctx, conn)
+	(*s.handler.Load()).Serve(s.ctx, conn)
 }

@@ -115,6 +115,14 @@ func (n *Internet) Break(faults ...Fault) {
 	n.state = state{faults: slices.Concat(n.state.faults, faults), memo: new(memo)}
 }
 
+// BreakOnly makes faults all that is broken. They act from now on, and those
+// before no longer.
+func (n *Internet) BreakOnly(faults ...Fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state = state{faults: slices.Clone(faults), memo: new(memo)}
+}
+
 func (n *Internet) present() state {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
