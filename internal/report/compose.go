@@ -20,13 +20,16 @@ func NewDocument(r *probe.Report) *Document {
 	v := &r.Verdict
 	c := &composer{report: r, d: &Document{
 		Schema: Schema,
-		Target: short(r.Target.String()),
+		Target: printable(r.Target.String()), Asked: printable(r.Target.Asked),
 		Module: Module{r.Module.Name, string(r.Module.Discover), r.Module.Protocol, string(r.Module.Policy), string(r.Module.Require)},
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
 		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: sentence(v.Outcome), Success: v.Success,
 		Findings: findingsOf(v.Findings), Advice: []Advice{}, Services: []Service{}, Lookups: []Lookup{}, Zones: []Zone{}, Phases: []Phase{},
 	}}
+	if r.Target.Address.IsValid() {
+		c.d.Hostname = printable(r.Target.Name)
+	}
 	for _, a := range v.Advice {
 		info := a.Topic.Info()
 		c.d.Advice = append(c.d.Advice, Advice{string(a.Topic), short(a.Host), a.Port, info.Text, printable(a.Detail), info.Remedy})

@@ -17,6 +17,8 @@ const Schema = 1
 type Document struct {
 	Schema    int       `json:"schema"`
 	Target    string    `json:"target"`
+	Asked     string    `json:"asked"`              // the target as it was written
+	Hostname  string    `json:"hostname,omitempty"` // present where the target is an address, to be judged as this name's
 	Module    Module    `json:"module"`
 	Start     time.Time `json:"start"`
 	Duration  float64   `json:"duration_seconds"`

@@ -3,50 +3,157 @@ package web
 import (
 	"slices"
 	"sync"
+	"time"
 
+	"dane_exporter/internal/report"
 	"dane_exporter/probe"
 )
 
-// history keeps the last reports for people to read.
+// history keeps reports for people to read: the last ones, and the last failed
+// one of each target and module, so that the reason of last night's alert is
+// still there when the target has long been well again.
+//
+// A report is kept as its JSON. So its size is known to the byte, and nothing of
+// the probe, whose certificates may be of any size, stays in memory with it.
 type history struct {
-	mu    sync.Mutex
-	limit int
-	last  uint64 // the number of the newest
-	kept  []past // oldest first
+	mu     sync.Mutex
+	last   uint64 // the number of the newest
+	recent shelf
+	failed shelf
 }
+
+// How much is kept, whatever --history.limit says.
+const (
+	maxKept   = 32 << 20 // bytes on each of the two shelves
+	maxReport = 2 << 20  // bytes of one report; honest ones have some ten thousand
+	maxListed = 6        // reasons of one probe
+)
 
 // past is one probe that was made.
 type past struct {
-	Number uint64
-	Report *probe.Report
+	Number   uint64
+	Target   string
+	Module   string
+	Start    time.Time
+	Outcome  string
+	Success  bool
+	Reasons  []string // each once
+	document []byte   // the JSON of its report
 }
 
-func (h *history) add(report *probe.Report) {
+// newPast makes what is kept of a report; nil where it is too large.
+func newPast(r *probe.Report) *past {
+	d := report.NewDocument(r)
+	p := &past{Target: d.Target, Module: d.Module.Name, Start: d.Start, Outcome: d.Outcome, Success: d.Success, document: d.Marshal()}
+	if len(p.document) > maxReport {
+		return nil
+	}
+	for _, finding := range d.Findings {
+		if !slices.Contains(p.Reasons, finding.Reason) && len(p.Reasons) < maxListed {
+			p.Reasons = append(p.Reasons, finding.Reason)
+		}
+	}
+	return p
+}
+
+// read returns the report.
+func (p *past) read() (*report.Document, error) { return report.ReadJSON(p.document) }
+
+func (p *past) same(other *past) bool { return p.Target == other.Target && p.Module == other.Module }
+
+func newHistory(limit int) *history {
+	return &history{recent: shelf{limit: limit}, failed: shelf{limit: limit}}
+}
+
+// add keeps a report and returns its number; 0: it is not kept.
+func (h *history) add(r *probe.Report) uint64 {
+	if h.recent.limit == 0 {
+		return 0
+	}
+	p := newPast(r)
+	if p == nil {
+		return 0
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	h.kept = append(h.kept, past{h.last, report})
-	if len(h.kept) > h.limit {
-		h.kept = slices.Delete(h.kept, 0, len(h.kept)-h.limit)
+	p.Number = h.last
+	h.recent.put(p)
+	if !p.Success {
+		h.failed.drop(p.same)
+		h.failed.put(p)
 	}
+	return p.Number
 }
 
-// newestFirst lists what is kept.
-func (h *history) newestFirst() []past {
+// newestFirst lists the last probes, and the last failed one of each target.
+func (h *history) newestFirst() (recent, failed []*past) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := slices.Clone(h.kept)
-	slices.Reverse(list)
-	return list
+	recent, failed = slices.Clone(h.recent.kept), slices.Clone(h.failed.kept)
+	slices.Reverse(recent)
+	slices.Reverse(failed)
+	return recent, failed
 }
 
-// report returns the one of that number, nil where it is not kept.
-func (h *history) report(number uint64) *probe.Report {
+// numbered returns the probe of that number; nil where it is not kept.
+func (h *history) numbered(number uint64) *past {
+	is := func(p *past) bool { return p.Number == number }
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, p := range h.kept {
-		if p.Number == number {
-			return p.Report
+	if p := h.recent.newest(is); p != nil {
+		return p
+	}
+	return h.failed.newest(is)
+}
+
+// of returns the last probe of a target by a module, and the last that failed;
+// nil where there is none.
+func (h *history) of(target, module string) (last, failed *past) {
+	is := (&past{Target: target, Module: module}).same
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, failed = h.recent.newest(is), h.failed.newest(is)
+	if last == nil {
+		last = failed
+	}
+	return last, failed
+}
+
+// shelf has room for so many reports and maxKept bytes; the oldest make room.
+type shelf struct {
+	limit int
+	kept  []*past // oldest first
+	bytes int
+}
+
+func (s *shelf) put(p *past) {
+	s.kept = append(s.kept, p)
+	s.bytes += len(p.document)
+	surplus := 0
+	for left := s.bytes; len(s.kept)-surplus > s.limit || left > maxKept; surplus++ {
+		left -= len(s.kept[surplus].document)
+	}
+	for _, old := range s.kept[:surplus] {
+		s.bytes -= len(old.document)
+	}
+	s.kept = slices.Delete(s.kept, 0, surplus)
+}
+
+func (s *shelf) drop(is func(*past) bool) {
+	s.kept = slices.DeleteFunc(s.kept, func(p *past) bool {
+		if !is(p) {
+			return false
+		}
+		s.bytes -= len(p.document)
+		return true
+	})
+}
+
+func (s *shelf) newest(is func(*past) bool) *past {
+	for _, p := range slices.Backward(s.kept) {
+		if is(p) {
+			return p
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,12 +15,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/net/html"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -55,7 +58,7 @@ func labServer(t *testing.T) *httptest.Server {
 		Examined:    notExamined,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
-		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 10,
+		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 1000,
 	})
 	server.Use(c, prober)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -123,7 +126,73 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("the story lacks %s:\n%s", reason, story)
 				}
 			}
+			page := wellFormed(t, server, "/report?"+query)
+			for _, reason := range scenario.Reasons {
+				if !strings.Contains(page, "<h3>"+strings.ReplaceAll(reason, "_", " ")+" ") {
+					t.Errorf("the page lacks %s", reason)
+				}
+			}
+			if !strings.Contains(page, ">"+scenario.Outcome+"</span>") {
+				t.Errorf("the page lacks the outcome %s", scenario.Outcome)
+			}
 		})
+	}
+}
+
+// wellFormed fetches a page and wants every element closed where it was opened,
+// no script but our own, and nothing that turns the direction of writing.
+func wellFormed(t *testing.T, server *httptest.Server, path string) string {
+	t.Helper()
+	response, err := server.Client().Get(server.URL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%s: %s, %v", path, response.Status, err)
+	}
+	void := []string{"meta", "link", "input", "br"}
+	var open []string
+	scripts := 0
+	for tokens := html.NewTokenizer(bytes.NewReader(page)); ; {
+		switch kind := tokens.Next(); kind {
+		case html.ErrorToken:
+			if tokens.Err() != io.EOF || len(open) > 0 || scripts != 1 {
+				t.Errorf("%s: %v, %d scripts, and not closed: %q", path, tokens.Err(), scripts, open)
+			}
+			if bytes.ContainsAny(page, "\x00\x1b\u202e\u2028") || !utf8.Valid(page) {
+				t.Errorf("%s: foreign text that is not printable", path)
+			}
+			return string(page)
+		case html.StartTagToken:
+			name, _ := tokens.TagName()
+			if string(name) == "script" {
+				scripts++
+			}
+			if !slices.Contains(void, string(name)) {
+				open = append(open, string(name))
+			}
+		case html.EndTagToken:
+			name, _ := tokens.TagName()
+			if len(open) == 0 || open[len(open)-1] != string(name) {
+				t.Fatalf("%s: </%s> ends %q", path, name, open)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+// TestFrontPageOfTheLab: the first page, full of what went wrong.
+func TestFrontPageOfTheLab(t *testing.T) {
+	server := labServer(t)
+	for _, name := range []string{"good", "tlsa-mismatch", "hostile-subject"} {
+		if _, err := fetch(server, "target="+name+".lab.test", 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := wellFormed(t, server, "/"); !strings.Contains(page, "tlsa-mismatch.lab.test</a>") {
+		t.Errorf("no link to a report in\n%s", page)
 	}
 }
 

@@ -44,13 +44,12 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), allowed)
 	defer cancel()
 
-	if rejected := s.limiter.take(ctx, current.config.Limits.QueueWait); rejected != "" {
-		s.Exporter.Rejected(rejected)
+	found, _, rejected := s.run(ctx, current, ask)
+	if rejected != "" {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, fmt.Sprintf("too many probes at the same time: limits.probes allows %d", current.config.Limits.Probes), http.StatusServiceUnavailable)
+		http.Error(w, tooMany(current.config), http.StatusServiceUnavailable)
 		return
 	}
-	found := s.run(ctx, current.prober, ask)
 	if ask.debug {
 		s.story(w, found)
 		return
@@ -59,18 +58,27 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(prometheus.GathererFunc(families), promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
 }
 
-// run makes the probe in the place that was taken for it.
-func (s *Server) run(ctx context.Context, prober Prober, ask question) *probe.Report {
+// run makes a probe as soon as there is a place for it, and keeps the report
+// under a number; 0: it is not kept. rejected says why there was no place, or "".
+func (s *Server) run(ctx context.Context, current *generation, ask question) (found *probe.Report, number uint64, rejected string) {
+	if rejected := s.limiter.take(ctx, current.config.Limits.QueueWait); rejected != "" {
+		s.Exporter.Rejected(rejected)
+		return nil, 0, rejected
+	}
 	defer s.limiter.leave()
 	defer s.Exporter.Started()()
-	found := prober.Probe(ctx, ask.target, ask.module)
+	found = current.prober.Probe(ctx, ask.target, ask.module)
 	if ask.at != nil {
 		found = found.JudgedAt(ask.at.From(found.Verdict.At))
 	}
 	s.Exporter.Observe(found)
-	s.history.add(found)
 	s.log(ctx, found)
-	return found
+	return found, s.history.add(found), ""
+}
+
+// tooMany says why a probe was turned away.
+func tooMany(c *config.Config) string {
+	return fmt.Sprintf("too many probes at the same time: limits.probes allows %d", c.Limits.Probes)
 }
 
 // log tells of a probe, and in any case of our own defects in it.

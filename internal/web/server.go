@@ -7,7 +7,6 @@ package web
 
 import (
 	"context"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -51,10 +50,9 @@ type Server struct {
 	Options
 	current atomic.Pointer[generation]
 	limiter limiter
-	history history
+	history *history
+	pages   *pages
 	handler http.Handler
-
-	frontTemplate *template.Template
 }
 
 // generation is a configuration and the prober that obeys it.
@@ -66,9 +64,9 @@ type generation struct {
 // New returns a Server that is not ready until Use has been called.
 func New(options Options) *Server {
 	s := &Server{
-		Options:       options,
-		history:       history{limit: options.HistoryLimit},
-		frontTemplate: template.Must(template.New("front").Parse(frontHTML)),
+		Options: options,
+		history: newHistory(options.HistoryLimit),
+		pages:   newPages(),
 	}
 	s.handler = s.guarded(s.routes())
 	return s
@@ -106,6 +104,8 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/{$}", s.front)
 	handle("GET", "/probe", s.probe)
 	handle("GET", "/report", s.report)
+	handle("POST", "/report", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.probeForPeople)).ServeHTTP)
+	handle("GET", "/static/{file}", s.pages.static)
 	handle("GET", "/config", s.config)
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
@@ -119,7 +119,7 @@ func (s *Server) routes() http.Handler {
 }
 
 // guarded answers 500 where a handler panics, and says with every answer that
-// pages hold no scripts and belong into no frame.
+// pages take nothing from anywhere else and belong into no frame.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -134,7 +134,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			}
 		}()
 		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		next.ServeHTTP(w, r)
