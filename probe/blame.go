@@ -51,6 +51,8 @@ func reasonOfEndpoint(e *Endpoint) Reason {
 		return IPv6Unavailable
 	case isExhausted(err):
 		return InternalError
+	case errors.Is(err, errTooMuch):
+		return LimitExceeded
 	case e.Hurried:
 		return ProbeDeadline
 	case errors.Is(err, errProxy):

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,12 @@ func (r *run) meet(ctx context.Context, service *Service, endpoint *Endpoint, sn
 		return
 	}
 	address := netip.AddrPortFrom(endpoint.Address, service.Port)
+	leave, err := r.allowance.place(ctx)
+	if err != nil {
+		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for others of the target's endpoints before %s: %w", address, err), true
+		return
+	}
+	defer leave()
 	done, err := r.turns.take(ctx, address)
 	if err != nil {
 		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for another connection to %s to end: %w", address, err), true
@@ -65,7 +72,7 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	endpoint.Reached = StageStartTLS
 
 	endpoint.SNI = sni()
-	client := tls.Client(conn, clientConfig(endpoint.SNI))
+	client := tls.Client(conn, clientConfig(endpoint.SNI, r.allowance.keep))
 	endpoint.TLS = timed(func() { err = client.HandshakeContext(ctx) })
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", address, handshakeError(err))
@@ -106,8 +113,9 @@ func (r *run) ehlo(conn net.Conn) string {
 
 // clientConfig offers what a mail sender offers: every version and cipher
 // suite that crypto/tls has, and no session to resume, since a resumed one
-// shows no certificates. Who the peer is, Judge says later, from the chain.
-func clientConfig(sni string) *tls.Config {
+// shows no certificates. Who the peer is, Judge says later, from the chain;
+// keep says only whether it is too long to be looked at.
+func clientConfig(sni string, keep func(chain [][]byte) error) *tls.Config {
 	var suites []uint16
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		suites = append(suites, suite.ID)
@@ -115,6 +123,7 @@ func clientConfig(sni string) *tls.Config {
 	return &tls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
+		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return keep(chain) },
 		MinVersion:             tls.VersionTLS10,
 		CipherSuites:           suites,
 		SessionTicketsDisabled: true,

@@ -47,7 +47,7 @@ func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Repor
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	run := &run{Prober: p, target: target, module: module, fairTime: max(report.Deadline*2/5, patience)}
+	run := &run{Prober: p, target: target, module: module, allowance: newAllowance(), fairTime: max(report.Deadline*2/5, patience)}
 	run.gather(ctx, &report.Facts)
 	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
 	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
@@ -64,7 +64,8 @@ type run struct {
 	// own fault. Look-ups take at most half of the probe's time, so that an
 	// endpoint that waits for nothing else has more than this, if only the
 	// probe has patience enough.
-	fairTime time.Duration
+	fairTime  time.Duration
+	allowance *allowance
 }
 
 // patience is the least that a server may take for an answer: servers that

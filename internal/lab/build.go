@@ -41,7 +41,8 @@ func newAuthorities(now time.Time) (a authorities, err error) {
 type plan struct {
 	authorities
 	now      time.Time
-	hosts    int             // addresses given out so far
+	hosts    int             // IPv4 addresses given out so far
+	hosts6   int             // and IPv6 addresses
 	records  strings.Builder // of origin
 	zones    []zone.Zone
 	faults   []zone.Fault
@@ -141,8 +142,8 @@ func (b *builder) address() netip.Addr {
 
 // address6 gives out an IPv6 address that nobody has.
 func (b *builder) address6() netip.Addr {
-	b.hosts++
-	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 14: byte(b.hosts >> 8), 15: byte(b.hosts)})
+	b.hosts6++
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 13: 1, 14: byte(b.hosts6 >> 8), 15: byte(b.hosts6)})
 }
 
 // mx makes host the domain's mail server, with one IPv4 address.

@@ -118,6 +118,10 @@ func (l *loaded) parse(text string) error {
 	parser := dns.NewZoneParser(strings.NewReader(text), l.apex, "")
 	parser.SetDefaultTTL(3600)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
+		rr, err := asReceived(rr)
+		if err != nil {
+			return err
+		}
 		header := rr.Header()
 		header.Name = dns.CanonicalName(header.Name)
 		if !dns.IsSubDomain(l.apex, header.Name) {
@@ -129,6 +133,21 @@ func (l *loaded) parse(text string) error {
 		l.add(rr)
 	}
 	return parser.Err()
+}
+
+// asReceived writes a record as it comes off the wire: a zone file may write the
+// same octet of a name in several ways, and names are compared as text here.
+func asReceived(rr dns.RR) (dns.RR, error) {
+	wire := make([]byte, dns.Len(rr)+1)
+	end, err := dns.PackRR(rr, wire, 0, nil, false)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s: %w", rr, err)
+	}
+	received, _, err := dns.UnpackRR(wire[:end], 0)
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", rr, err)
+	}
+	return received, nil
 }
 
 func (l *loaded) add(rr dns.RR) {

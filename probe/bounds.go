@@ -1,0 +1,60 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// What the endpoints of one probe may cost, however many a zone leads to and
+// whatever they send.
+const (
+	maxAtOnce = 64 // endpoints that are met at the same time
+	// maxChain is how many bytes of certificates one endpoint may send: as many
+	// as OpenSSL takes by default (SSL_CTX_set_max_cert_list), and so the senders
+	// that use it.
+	maxChain        = 100 << 10
+	maxCertificates = 4 << 20 // bytes of certificates that a report keeps
+)
+
+// errLongChain: a server sends more certificates than senders take.
+var errLongChain = errors.New("the server sends more certificates than clients take")
+
+// errTooMuch: the endpoints of the target send more, together, than is kept.
+var errTooMuch = errors.New("more than a probe keeps")
+
+// allowance is what is left of the bounds of one probe.
+type allowance struct {
+	places       chan struct{}
+	certificates atomic.Int64 // bytes so far
+}
+
+func newAllowance() *allowance { return &allowance{places: make(chan struct{}, maxAtOnce)} }
+
+// place waits for one of the places at the same time; done gives it back. The
+// error is that of ctx, which ended first.
+func (a *allowance) place(ctx context.Context) (done func(), err error) {
+	select {
+	case a.places <- struct{}{}:
+		return func() { <-a.places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// keep takes the bytes of a chain off the allowance. The error wraps
+// errLongChain where that is the server's fault, or errTooMuch.
+func (a *allowance) keep(chain [][]byte) error {
+	size := 0
+	for _, certificate := range chain {
+		size += len(certificate)
+	}
+	if size > maxChain {
+		return fmt.Errorf("%w: %d bytes; OpenSSL and many others stop at %d", errLongChain, size, maxChain)
+	}
+	if a.certificates.Add(int64(size)) > maxCertificates {
+		return fmt.Errorf("%d bytes of certificates: %w, %d bytes from all endpoints", size, errTooMuch, maxCertificates)
+	}
+	return nil
+}
