@@ -109,16 +109,19 @@ func ours(err error) bool {
 }
 
 func (e *exposition) service(s *service) {
-	counts := make(map[probe.Outcome]int)
+	counts, skipped := make(map[probe.Outcome]int), 0
 	for _, endpoint := range s.Endpoints {
-		if !endpoint.Skipped {
-			counts[endpoint.Outcome]++
+		if endpoint.Skipped {
+			skipped++
+			continue
 		}
+		counts[endpoint.Outcome]++
 	}
 	for _, possible := range probe.Outcomes() {
 		e.set(hostOutcome, number(possible == s.Outcome), s.Host, s.port, string(possible))
 		e.set(endpoints, float64(counts[possible]), s.Host, s.port, string(possible))
 	}
+	e.set(endpointsSkipped, float64(skipped), s.Host, s.port)
 	e.setTime(authenticatedUntil, s.Until, s.Host, s.port)
 }
 

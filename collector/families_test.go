@@ -55,8 +55,8 @@ func healthy() *probe.Report {
 		Start:  start, Duration: 1500 * time.Millisecond, Deadline: 30 * time.Second,
 		Facts: probe.Facts{MX: &mx, Complete: true,
 			Phases: []probe.Phase{{Name: "tls", Span: probe.Span{Start: start, End: start.Add(250 * time.Millisecond)}}},
-			Hosts: []probe.Host{{Name: "mx.example.org", Preference: 10, A: &a, Services: []probe.Service{{
-				Port: 25, Protocol: "smtp",
+			Hosts: []probe.Host{{Name: "mx.example.org", A: &a, Services: []probe.Service{{
+				Port: 25, Protocol: "smtp", Preference: 10,
 				TLSA:      []probe.TLSALookup{{Base: "mx.example.org", Answer: answer("_25._tcp.mx.example.org.")}},
 				Endpoints: []probe.Endpoint{endpoint},
 			}}}},
@@ -172,6 +172,7 @@ dane_endpoints{host="mx.example.org",port="25",outcome="opportunistic"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="refused"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_endpoints_skipped{host="mx.example.org",port="25"} 0
 dane_findings 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 1
 dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
@@ -330,8 +331,8 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 				e := addEndpoint(r, "2001:db8::2")
 				e.Skipped, e.Outcome, e.NameMatch = true, probe.Unknown, probe.No
 			},
-			[]string{certificateNameMatch, "dane_endpoints"},
-			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), ""),
+			[]string{certificateNameMatch, "dane_endpoints", endpointsSkipped},
+			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), "") + endpointsSkipped + at + "1\n",
 		},
 		{
 			"a server without STARTTLS",

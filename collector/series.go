@@ -23,6 +23,7 @@ const (
 	outcome               = "dane_outcome"
 	hostOutcome           = "dane_host_outcome"
 	endpoints             = "dane_endpoints"
+	endpointsSkipped      = "dane_endpoints_skipped"
 	finding               = "dane_finding"
 	findings              = "dane_findings"
 	authenticatedUntil    = "dane_authenticated_until_timestamp_seconds"
@@ -83,6 +84,8 @@ func AllSeries() []Series {
 			Help: "What a DANE client ends up with at one service; 1 at its outcome."},
 		{Name: endpoints, Labels: labels("host", "port", "outcome"),
 			Help: "How many endpoints of a service came out so."},
+		{Name: endpointsSkipped, Labels: labels("host", "port"),
+			Help: "How many endpoints of a service were not tried, for want of IPv6 here; they count for nothing else."},
 		{Name: finding, Labels: labels("reason", "host", "port", "address"), greatest: true,
 			Help: "1 for each finding while it holds; labels that do not apply are empty."},
 		{Name: findings,

@@ -17,10 +17,12 @@ import (
 // The fully expanded name comes first, if each alias and the addresses are
 // secure; then the host's own name. Names between the two never count.
 // Under SMTPRelay, insecure addresses mean that TLSA does not apply at all,
-// unless the host's own CNAME is secure: then its own name may have records.
-func baseCandidates(host *Host, policy Policy) []string {
+// unless the host's own CNAME is secure: then its own name may have records. So
+// it is for hosts that SRV records name (RFC 7673 §3.2), and an insecure SRV
+// record leads to none (§3.1).
+func baseCandidates(host *Host, service *Service, policy Policy) []string {
 	addresses := addressAnswer(host)
-	if addresses == nil {
+	if addresses == nil || !service.secure() {
 		return nil
 	}
 	var candidates []string
@@ -28,12 +30,18 @@ func baseCandidates(host *Host, policy Policy) []string {
 	if alias && addresses.Status == dnssec.Secure {
 		candidates = append(candidates, nameOf(addresses.Canonical))
 	}
-	ownNameCounts := policy == Client || addresses.Status == dnssec.Secure ||
+	ownNameCounts := !needsSecureAddress(service, policy) || addresses.Status == dnssec.Secure ||
 		alias && addresses.Aliases[0].Status == dnssec.Secure
 	if ownNameCounts {
 		candidates = append(candidates, host.Name)
 	}
 	return candidates
+}
+
+// needsSecureAddress reports whether insecure addresses keep a client from
+// looking for TLSA records.
+func needsSecureAddress(service *Service, policy Policy) bool {
+	return policy == SMTPRelay || service.SRV != nil
 }
 
 // addressAnswer returns the address look-up whose status counts: of those

@@ -21,26 +21,30 @@ func TestBaseCandidates(t *testing.T) {
 	}
 	secure, insecure := dnssec.Secure, dnssec.Insecure
 	for _, story := range []struct {
-		name   string
-		host   Host
-		policy Policy
-		want   []string
+		name    string
+		host    Host
+		service Service
+		policy  Policy
+		want    []string
 	}{
-		{"a secure address", Host{A: addressed(secure, name)}, SMTPRelay, []string{name}},
-		{"an insecure address", Host{A: addressed(insecure, name)}, SMTPRelay, nil},
-		{"an insecure address, another client", Host{A: addressed(insecure, name)}, Client, []string{name}},
-		{"no address at all", Host{A: addressed(dnssec.Bogus, name)}, SMTPRelay, nil},
-		{"secure all the way: never the name between", Host{A: aliased(secure, secure, secure)}, SMTPRelay, []string{"real.example.net", name}},
-		{"the alias leads out of what is signed", Host{A: aliased(secure, insecure, insecure)}, SMTPRelay, []string{name}},
-		{"the host's own alias is insecure", Host{A: aliased(insecure, secure, insecure)}, SMTPRelay, nil},
-		{"one family insecure", Host{A: addressed(secure, name), AAAA: addressed(insecure, name)}, SMTPRelay, nil},
-		{"one family without addresses does not count", Host{A: addressed(secure, name), AAAA: &dnssec.Answer{Status: insecure}}, SMTPRelay, []string{name}},
-		{"one family lost does not count", Host{A: addressed(secure, name), AAAA: addressed(dnssec.Bogus, name)}, SMTPRelay, []string{name}},
-		{"the target named the address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, SMTPRelay, []string{name}},
+		{"a secure address", Host{A: addressed(secure, name)}, Service{}, SMTPRelay, []string{name}},
+		{"an insecure address", Host{A: addressed(insecure, name)}, Service{}, SMTPRelay, nil},
+		{"an insecure address, another client", Host{A: addressed(insecure, name)}, Service{}, Client, []string{name}},
+		{"no address at all", Host{A: addressed(dnssec.Bogus, name)}, Service{}, SMTPRelay, nil},
+		{"secure all the way: never the name between", Host{A: aliased(secure, secure, secure)}, Service{}, SMTPRelay, []string{"real.example.net", name}},
+		{"the alias leads out of what is signed", Host{A: aliased(secure, insecure, insecure)}, Service{}, SMTPRelay, []string{name}},
+		{"the host's own alias is insecure", Host{A: aliased(insecure, secure, insecure)}, Service{}, SMTPRelay, nil},
+		{"one family insecure", Host{A: addressed(secure, name), AAAA: addressed(insecure, name)}, Service{}, SMTPRelay, nil},
+		{"one family without addresses does not count", Host{A: addressed(secure, name), AAAA: &dnssec.Answer{Status: insecure}}, Service{}, SMTPRelay, []string{name}},
+		{"one family lost does not count", Host{A: addressed(secure, name), AAAA: addressed(dnssec.Bogus, name)}, Service{}, SMTPRelay, []string{name}},
+		{"by a secure SRV record", Host{A: addressed(secure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{name}},
+		{"by a secure SRV record to an insecure address", Host{A: addressed(insecure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, nil},
+		{"by an insecure SRV record", Host{A: addressed(secure, name)}, Service{SRV: &dnssec.Answer{Status: insecure}}, Client, nil},
+		{"the target named the address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, Service{}, SMTPRelay, []string{name}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			story.host.Name = name
-			if got := baseCandidates(&story.host, story.policy); !slices.Equal(got, story.want) {
+			if got := baseCandidates(&story.host, &story.service, story.policy); !slices.Equal(got, story.want) {
 				t.Errorf("got %v, want %v", got, story.want)
 			}
 		})

@@ -15,12 +15,20 @@ const (
 )
 
 // discover finds the hosts that the target leads to. It leaves facts.Hosts
-// empty where there is none: Judge says from facts.MX why.
+// empty where there is none: Judge says from facts.MX or facts.SRV why.
 func (r *run) discover(ctx context.Context, facts *Facts) {
-	if r.module.Discover == DiscoverNone {
-		facts.Hosts = []Host{{Name: r.target.Name, Pinned: r.target.Address}}
-		return
+	switch r.module.Discover {
+	case DiscoverMX:
+		r.discoverMX(ctx, facts)
+	case DiscoverSRV:
+		r.discoverSRV(ctx, facts)
+	default:
+		facts.Hosts = []Host{{Name: r.target.Name, Pinned: r.target.Address, Services: r.module.services(r.target.Port)}}
 	}
+}
+
+// discoverMX finds the hosts that the MX records of the target name.
+func (r *run) discoverMX(ctx context.Context, facts *Facts) {
 	answer := r.resolver.Lookup(ctx, dns.Fqdn(r.target.Name), dns.TypeMX)
 	facts.MX = &answer
 	if answer.Status.Failed() || !answer.NameExists() {
@@ -28,16 +36,23 @@ func (r *run) discover(ctx context.Context, facts *Facts) {
 	}
 	if !answer.Found() {
 		// RFC 5321 §5.1: without MX records the domain is its own mail host.
-		facts.Hosts = []Host{{Name: r.target.Name}}
+		facts.Hosts = []Host{{Name: r.target.Name, Services: r.module.services(0)}}
 		return
 	}
 	if isNullMX(answer.Records) {
 		return
 	}
-	facts.Hosts = mxHosts(answer.Records)
-	if len(facts.Hosts) > maxHosts {
-		facts.Hosts = facts.Hosts[:maxHosts]
+	hosts := mxHosts(answer.Records)
+	if len(hosts) > maxHosts {
+		hosts = hosts[:maxHosts]
 		facts.Truncated = append(facts.Truncated, "hosts")
+	}
+	for _, mx := range hosts {
+		host := Host{Name: mx.name, Services: r.module.services(0)}
+		for i := range host.Services {
+			host.Services[i].Preference = mx.preference
+		}
+		facts.Hosts = append(facts.Hosts, host)
 	}
 }
 
@@ -52,9 +67,15 @@ func isNullMX(records []dns.RR) bool {
 	return true
 }
 
+// mxHost is a name in an MX record.
+type mxHost struct {
+	name       string
+	preference uint16
+}
+
 // mxHosts lists each MX host once, with its best preference, in the order in
 // which a client tries them. A null MX beside others names no host.
-func mxHosts(records []dns.RR) []Host {
+func mxHosts(records []dns.RR) []mxHost {
 	best := make(map[string]uint16)
 	for _, rr := range records {
 		if mx, ok := rr.(*dns.MX); ok && mx.Mx != "." {
@@ -64,12 +85,12 @@ func mxHosts(records []dns.RR) []Host {
 			}
 		}
 	}
-	hosts := make([]Host, 0, len(best))
+	hosts := make([]mxHost, 0, len(best))
 	for name, preference := range best {
-		hosts = append(hosts, Host{Name: name, Preference: preference})
+		hosts = append(hosts, mxHost{name, preference})
 	}
-	slices.SortFunc(hosts, func(a, b Host) int {
-		return cmp.Or(cmp.Compare(a.Preference, b.Preference), cmp.Compare(a.Name, b.Name))
+	slices.SortFunc(hosts, func(a, b mxHost) int {
+		return cmp.Or(cmp.Compare(a.preference, b.preference), cmp.Compare(a.name, b.name))
 	})
 	return hosts
 }

@@ -62,7 +62,13 @@ type judgement struct {
 	Verdict
 }
 
-func (j *judgement) find(f Finding) { j.Findings = append(j.Findings, f) }
+// find notes each finding once: what is the matter with a host is no more than
+// that at each of its services.
+func (j *judgement) find(f Finding) {
+	if !slices.Contains(j.Findings, f) {
+		j.Findings = append(j.Findings, f)
+	}
+}
 
 // resolvers notes where one resolver gave a worse answer than another. It is
 // the better one that counts, so nothing follows for the target.
@@ -97,6 +103,8 @@ func (j *judgement) discovery() (outcome Outcome, ended bool) {
 	case j.facts.Fault != nil:
 		j.find(Finding{Reason: InternalError, Detail: j.facts.Fault.Error()})
 		return Unknown, true
+	case j.facts.SRV != nil:
+		return j.srv()
 	case mx == nil:
 		return "", false
 	case mx.Status.Failed():
@@ -115,6 +123,37 @@ func (j *judgement) discovery() (outcome Outcome, ended bool) {
 	return "", false
 }
 
+// srv judges the way by SRV records. One look-up that fails ends it; insecure
+// records are followed, without DANE (RFC 7673 §3.1).
+func (j *judgement) srv() (outcome Outcome, ended bool) {
+	var failed []Outcome
+	for i := range j.facts.SRV {
+		switch answer := &j.facts.SRV[i].Answer; {
+		case answer.Status.Failed():
+			reason := reasonOfAnswer(answer)
+			j.find(Finding{Reason: reason, Lookup: LookupSRV, Detail: describe(answer)})
+			failed = append(failed, refusedUnlessOurs(reason))
+		case answer.Found() && answer.Status == dnssec.Insecure:
+			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})
+		}
+	}
+	if len(failed) > 0 {
+		return worst(failed), true
+	}
+	if len(j.facts.Hosts) > 0 {
+		return "", false
+	}
+	for i := range j.facts.SRV {
+		answer := &j.facts.SRV[i].Answer
+		reason := NoSRV
+		if answer.Found() {
+			reason = SRVNone
+		}
+		j.find(Finding{Reason: reason, Lookup: LookupSRV, Detail: describe(answer)})
+	}
+	return NothingThere, true
+}
+
 // addresses notes each address look-up that failed. It costs its addresses,
 // and the host only if none remain.
 func (j *judgement) addresses(host *Host) {
@@ -128,7 +167,7 @@ func (j *judgement) addresses(host *Host) {
 }
 
 func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
-	v := ServiceVerdict{Host: host.Name, Port: service.Port, Preference: host.Preference}
+	v := ServiceVerdict{Host: host.Name, Port: service.Port, Preference: service.Preference, Weight: service.Weight}
 	if fault := errors.Join(host.Fault, service.Fault); fault != nil {
 		j.find(Finding{Reason: InternalError, Host: host.Name, Port: service.Port, Detail: fault.Error()})
 		v.Outcome = Unknown
@@ -142,7 +181,7 @@ func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
 	if addressAnswer(host) == nil {
 		demand = demandWithoutAddress(j.withoutAddress(host))
 	}
-	v.Names = j.names(host, v.Base)
+	v.Names = j.names(host, service, v.Base)
 	for i := range service.Endpoints {
 		v.Endpoints = append(v.Endpoints, j.endpoint(&service.Endpoints[i], &v, demand))
 	}
@@ -194,7 +233,7 @@ func (j *judgement) tlsa(host *Host, service *Service, v *ServiceVerdict) demand
 	find := func(reason Reason, kind LookupKind, detail string) {
 		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
 	}
-	if addresses := addressAnswer(host); state != tlsaFound && j.rules.Policy == SMTPRelay && addresses != nil && addresses.Status == dnssec.Insecure {
+	if addresses := addressAnswer(host); state != tlsaFound && service.secure() && needsSecureAddress(service, j.rules.Policy) && addresses != nil && addresses.Status == dnssec.Insecure {
 		find(AddressInsecure, lookupKind(addresses.Type), describe(addresses))
 	}
 	switch state {
@@ -261,12 +300,20 @@ func (j *judgement) usages() tlsa.Usages {
 // names are the reference identifiers that a certificate may be for
 // (RFC 7672 §3.2.2, RFC 7671 §7). A name that came by an insecure MX record
 // proves nothing about the domain, so the host's own is all there is.
-func (j *judgement) names(host *Host, base string) []string {
+//
+// Of services that SRV records name, the service domain counts always, and the
+// host where the record is secure (RFC 7673 §4.1).
+func (j *judgement) names(host *Host, service *Service, base string) []string {
+	if !service.secure() {
+		return []string{j.rules.Target}
+	}
 	if base == "" {
 		base = host.Name
 	}
 	names := []string{base}
 	switch mx := j.facts.MX; {
+	case service.SRV != nil:
+		names = append(names, host.Name, j.rules.Target)
 	case mx == nil:
 		names = append(names, host.Name)
 	case mx.Status == dnssec.Secure:
@@ -390,18 +437,31 @@ func nearness(failure tlsa.Failure) int {
 	}, failure)
 }
 
-// target is what a client ends up with at all of the services.
+// target is the worst of what its clients end up with. Each port has clients of
+// its own, which try the hosts by preference. The services that SRV records name
+// have one kind of client, to which any of them will do (RFC 6186 §3.4, XEP-0368).
 func (j *judgement) target() Outcome {
-	var all []candidate
+	clients := make(map[uint16][]candidate)
 	for _, v := range j.Services {
+		client := v.Port
+		if j.facts.SRV != nil {
+			client = 0
+		}
 		for _, outcome := range outcomesOf(v) {
-			all = append(all, candidate{v.Preference, outcome})
+			clients[client] = append(clients[client], candidate{v.Preference, outcome})
 		}
 	}
-	if !j.mxSecure() {
-		return worse(choose(all), Opportunistic)
+	if len(clients) == 0 {
+		return NothingThere
 	}
-	return choose(all)
+	var ends []Outcome
+	for _, all := range clients {
+		ends = append(ends, choose(all))
+	}
+	if !j.mxSecure() {
+		ends = append(ends, Opportunistic)
+	}
+	return worst(ends)
 }
 
 // mxSecure reports whether it is certain that the hosts are the domain's.

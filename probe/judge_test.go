@@ -100,11 +100,11 @@ func lost(base string, answer dnssec.Answer) TLSALookup {
 }
 
 func host(preference uint16, a *dnssec.Answer, service Service) Host {
-	service.Port, service.Protocol = 25, "smtp"
+	service.Port, service.Protocol, service.Preference = 25, "smtp", preference
 	for i := range service.Endpoints {
 		service.Endpoints[i].Address = netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 	}
-	return Host{Name: nameOf(a.Name), Preference: preference, A: a, Services: []Service{service}}
+	return Host{Name: nameOf(a.Name), A: a, Services: []Service{service}}
 }
 
 // halfLost is a host whose AAAA look-up our deadline cut off.
@@ -380,20 +380,23 @@ func TestReferenceIdentifiers(t *testing.T) {
 	expanded := mx(dnssec.Secure, "mx.example.org")
 	expanded.Canonical = "hosted.example.net."
 	for _, story := range []struct {
-		name string
-		mx   *dnssec.Answer
-		base string
-		want []string
+		name    string
+		mx, srv *dnssec.Answer
+		base    string
+		want    []string
 	}{
-		{"secure MX", mx(dnssec.Secure, "mx.example.org"), "mx.example.org", []string{"mx.example.org", "example.org"}},
-		{"secure MX through an alias", expanded, "mx.example.org", []string{"mx.example.org", "example.org", "hosted.example.net"}},
-		{"insecure MX", mx(dnssec.Insecure, "mx.example.org"), "mx.example.org", []string{"mx.example.org"}},
-		{"no records, so the host's own name", mx(dnssec.Secure, "mx.example.org"), "", []string{"mx.example.org", "example.org"}},
-		{"no MX look-up, aliased host", nil, "real.example.net", []string{"real.example.net", "mx.example.org"}},
+		{"secure SRV", nil, &dnssec.Answer{Status: dnssec.Secure}, "mx.example.org", []string{"mx.example.org", "example.org"}},
+		{"secure SRV to an alias", nil, &dnssec.Answer{Status: dnssec.Secure}, "real.example.net", []string{"real.example.net", "mx.example.org", "example.org"}},
+		{"insecure SRV", nil, &dnssec.Answer{Status: dnssec.Insecure}, "", []string{"example.org"}},
+		{"secure MX", mx(dnssec.Secure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org", "example.org"}},
+		{"secure MX through an alias", expanded, nil, "mx.example.org", []string{"mx.example.org", "example.org", "hosted.example.net"}},
+		{"insecure MX", mx(dnssec.Insecure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org"}},
+		{"no records, so the host's own name", mx(dnssec.Secure, "mx.example.org"), nil, "", []string{"mx.example.org", "example.org"}},
+		{"no MX look-up, aliased host", nil, nil, "real.example.net", []string{"real.example.net", "mx.example.org"}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			j := &judgement{facts: &Facts{MX: story.mx}, rules: Rules{Target: "example.org"}}
-			if got := j.names(&Host{Name: "mx.example.org"}, story.base); !slices.Equal(got, story.want) {
+			if got := j.names(&Host{Name: "mx.example.org"}, &Service{SRV: story.srv}, story.base); !slices.Equal(got, story.want) {
 				t.Errorf("got %v, want %v", got, story.want)
 			}
 		})

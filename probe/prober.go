@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -103,7 +102,6 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *Facts) {
 	var hosts []task
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
-		host.Services = []Service{{Port: cmp.Or(r.target.Port, r.module.Port), Protocol: r.module.Protocol}}
 		hosts = append(hosts, task{
 			do:    func() { r.probeHost(ctx, lookups, host) },
 			fault: &host.Fault,
@@ -143,6 +141,9 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 		task{
 			do: func() {
 				defer close(owned)
+				if !service.secure() {
+					return // no look-up of TLSA records counts
+				}
 				own = r.lookUp(lookups, tlsaOwner(host.Name, service.Port), dns.TypeTLSA)
 			},
 			fault: &faults[0],
@@ -177,10 +178,14 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 
 // meetAll meets all endpoints of a service at once. The name to send in the
 // handshake is the TLSA base domain (RFC 7672 §8.1), which is in doubt only
-// where the host is an alias: then the ClientHello waits for the look-ups.
+// where the host is an alias: then the ClientHello waits for the look-ups. A
+// host that came by an insecure SRV record is asked for the service domain's
+// certificate (RFC 7673 §4.1).
 func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided <-chan struct{}) {
 	sni := func() string { return host.Name }
-	if addresses := addressAnswer(host); addresses != nil && len(addresses.Aliases) > 0 {
+	if !service.secure() {
+		sni = func() string { return r.target.Name }
+	} else if addresses := addressAnswer(host); addresses != nil && len(addresses.Aliases) > 0 {
 		sni = func() string {
 			<-decided
 			if state, lookup := decideTLSA(service.TLSA); state == tlsaFound {

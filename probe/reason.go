@@ -11,6 +11,9 @@ const (
 	DNSFailure             Reason = "dns_failure"
 	DNSSECBogus            Reason = "dnssec_bogus"
 	MXInsecure             Reason = "mx_insecure"
+	SRVInsecure            Reason = "srv_insecure"
+	NoSRV                  Reason = "no_srv"
+	SRVNone                Reason = "srv_none"
 	AddressInsecure        Reason = "address_insecure"
 	TLSAInsecure           Reason = "tlsa_insecure"
 	NoTLSA                 Reason = "no_tlsa"
@@ -101,8 +104,17 @@ func Reasons() []ReasonInfo {
 		{MXInsecure, Lowers,
 			"The MX records are not protected by DNSSEC, so anybody on the way can name other hosts. The hosts are judged all the same, but the domain is never better than opportunistic (RFC 7672 §2.2.1).",
 			"Sign the domain and publish its DS record at the registrar."},
+		{SRVInsecure, Lowers,
+			"The SRV records are not protected by DNSSEC, so anybody on the way can name other hosts, and DANE does not apply to those that they name (RFC 7673 §3.1).",
+			"Sign the domain and publish its DS record at the registrar."},
+		{NoSRV, Warns,
+			"The domain has no SRV records for the service, and its clients do not look further.",
+			"Publish SRV records for the service; or probe its host by name, with another module."},
+		{SRVNone, Warns,
+			"The domain says by an SRV record with the target . that it does not offer the service (RFC 2782).",
+			"Nothing, if that is meant; otherwise name a host in the record."},
 		{AddressInsecure, Lowers,
-			"The host's addresses are not protected by DNSSEC, so mail servers do not look for its TLSA records (RFC 7672 §2.2.2).",
+			"The host's addresses are not protected by DNSSEC, so mail servers, and clients that follow SRV records, do not look for its TLSA records (RFC 7672 §2.2.2, RFC 7673 §3.2).",
 			"Sign the zone in which the host's addresses lie, or name the host in a signed zone."},
 		{TLSAInsecure, Lowers,
 			"TLSA records are looked for in a zone that is not protected by DNSSEC, where they prove nothing.",

@@ -38,6 +38,7 @@ type Facts struct {
 	Denied    bool // the configuration forbids this target: nothing was asked
 	Discovery Span
 	MX        *dnssec.Answer // with DiscoverMX
+	SRV       []SRVLookup    // with DiscoverSRV
 	Hosts     []Host         // in the order in which a client tries them
 	MTASTS    *MTASTS        // nil: the module does not ask for it
 	Phases    []Phase
@@ -48,23 +49,25 @@ type Facts struct {
 
 // Host is one server name that the target leads to.
 type Host struct {
-	Name       string     // A-labels, lower case, no trailing dot
-	Preference uint16     // of its MX record
-	Pinned     netip.Addr // the target named this address: it alone is connected to
-	A, AAAA    *dnssec.Answer
-	Looking    Span // of all its look-ups
-	Services   []Service
-	Fault      error // a defect of ours that cost the host
+	Name     string     // A-labels, lower case, no trailing dot
+	Pinned   netip.Addr // the target named this address: it alone is connected to
+	A, AAAA  *dnssec.Answer
+	Looking  Span // of all its look-ups
+	Services []Service
+	Fault    error // a defect of ours that cost the host
 }
 
 // Service is one port of one host.
 type Service struct {
-	Port      uint16
-	Protocol  string
-	TLSA      []TLSALookup // one for each candidate for the TLSA base domain that was asked, in order
-	Endpoints []Endpoint
-	Authority *Authority // the name servers of the zone that holds the records; nil: not asked
-	Fault     error      // a defect of ours that cost the service
+	Port       uint16
+	Protocol   string
+	Preference uint16         // of its host's MX record, or the priority of its SRV record
+	Weight     uint16         // of its SRV record
+	SRV        *dnssec.Answer // the look-up that named it; nil: it was not found so
+	TLSA       []TLSALookup   // one for each candidate for the TLSA base domain that was asked, in order
+	Endpoints  []Endpoint
+	Authority  *Authority // the name servers of the zone that holds the records; nil: not asked
+	Fault      error      // a defect of ours that cost the service
 }
 
 // TLSALookup is the look-up of the TLSA records under one base domain.
@@ -112,6 +115,7 @@ type LookupKind string
 
 const (
 	LookupMX   LookupKind = "mx"
+	LookupSRV  LookupKind = "srv"
 	LookupA    LookupKind = "a"
 	LookupAAAA LookupKind = "aaaa"
 	LookupTLSA LookupKind = "tlsa"
@@ -121,7 +125,7 @@ const (
 // Lookup is one look-up of a probe, and for which host it was made.
 type Lookup struct {
 	Kind   LookupKind
-	Host   string // empty for MX
+	Host   string // empty for MX and SRV
 	Answer *dnssec.Answer
 }
 
@@ -134,6 +138,9 @@ func (f *Facts) Lookups() []Lookup {
 		}
 	}
 	add(LookupMX, "", f.MX)
+	for i := range f.SRV {
+		add(LookupSRV, "", &f.SRV[i].Answer)
+	}
 	for i := range f.Hosts {
 		host := &f.Hosts[i]
 		add(LookupA, host.Name, host.A)
@@ -199,6 +206,7 @@ type ServiceVerdict struct {
 	Host       string
 	Port       uint16
 	Preference uint16
+	Weight     uint16
 	Outcome    Outcome
 	Base       string         // the TLSA base domain; empty where no secure TLSA records apply
 	Answer     *dnssec.Answer // the look-up that gave Records

@@ -207,6 +207,63 @@ func TestAccessHoldsBehindAProxy(t *testing.T) {
 	}
 }
 
+// A machine without IPv6 is not the server's fault: its IPv6 endpoints are
+// skipped, unless the module demands IPv6.
+func TestWithoutIPv6(t *testing.T) {
+	const one = "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"
+	for _, story := range []struct {
+		name, records string
+		protocol      IPProtocol
+		want          Outcome
+		success       bool
+		reasons       []Reason
+		skipped       int
+	}{
+		{"both families, IPv4 is probed", one, IPAuto, Opportunistic, true, []Reason{IPv6Unavailable, NoTLSA, StartTLSNotOffered}, 1},
+		{"IPv6 is not wanted", one, IP4, Opportunistic, true, []Reason{NoTLSA, StartTLSNotOffered}, 0},
+		{"IPv6 is demanded", one, IP6, Unknown, false, []Reason{IPv6Unavailable, NoTLSA}, 0},
+		{"a second host has IPv6 alone", one + "@ MX 20 mx2\nmx2 AAAA 2001:db8::26\n", IPAuto, Opportunistic, true, []Reason{IPv6Unavailable, NoTLSA, StartTLSNotOffered}, 2},
+		{"the only host has IPv6 alone", "@ MX 10 mx\nmx AAAA 2001:db8::25\n", IPAuto, Unknown, false, []Reason{IPv6Unavailable, NoTLSA}, 1},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			n := internet(t, story.records)
+			dial := func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+				if to.Addr().Is6() {
+					return nil, ErrNoIPv6
+				}
+				ours, theirs := net.Pipe()
+				go func() {
+					defer theirs.Close()
+					lines := make([]byte, 256)
+					io.WriteString(theirs, "220 mx\r\n")
+					theirs.Read(lines)
+					io.WriteString(theirs, "250 mx\r\n")
+					theirs.Read(lines)
+				}()
+				return ours, nil
+			}
+			module := mailModule(10 * time.Second)
+			module.IPProtocol, module.Require = story.protocol, RequireIfPublished
+			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+			v := report.Verdict
+			if v.Outcome != story.want || v.Success != story.success || !slices.Equal(reasonsOf(v), story.reasons) {
+				t.Errorf("got %s, success %t, %v; want %s, %t, %v", v.Outcome, v.Success, v.Findings, story.want, story.success, story.reasons)
+			}
+			skipped := 0
+			for _, service := range v.Services {
+				for _, e := range service.Endpoints {
+					if e.Skipped {
+						skipped++
+					}
+				}
+			}
+			if skipped != story.skipped {
+				t.Errorf("%d endpoints were skipped, want %d", skipped, story.skipped)
+			}
+		})
+	}
+}
+
 func TestSourceAddresses(t *testing.T) {
 	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"+anyRecord)
 	left := make(chan string, 2)

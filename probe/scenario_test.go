@@ -2,10 +2,12 @@ package probe_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
 )
@@ -23,11 +25,12 @@ func TestScenarios(t *testing.T) {
 		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 
+	builtIn := modules(t)
 	for _, scenario := range lab.Scenarios() {
 		t.Run(scenario.Name, func(t *testing.T) {
 			t.Parallel()
-			module := modules()[scenario.Module]
-			if module.Name == "" {
+			module, ok := builtIn[scenario.Module]
+			if !ok {
 				t.Fatalf("no module %q", scenario.Module)
 			}
 			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
@@ -68,26 +71,16 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// modules are the built-in ones, as config.example.yml has them.
-func modules() map[string]probe.Module {
-	mail := probe.Module{Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Port: 25,
-		Timeout: 30 * time.Second, Require: probe.RequireDANE, IPProtocol: probe.IPAuto}
-	client := mail
-	client.Discover, client.Policy = probe.DiscoverNone, probe.Client
-	made := make(map[string]probe.Module)
-	add := func(name string, m probe.Module, protocol string, port uint16) {
-		m.Name, m.Protocol, m.Port = name, protocol, port
-		made[name] = m
+// modules are the built-in ones.
+func modules(t *testing.T) map[string]probe.Module {
+	t.Helper()
+	example, err := os.ReadFile("../config.example.yml")
+	if err != nil {
+		t.Fatal(err)
 	}
-	add("smtp_mx", mail, "smtp", 25)
-	sts := mail
-	sts.MTASTS = true
-	add("smtp_mx_mta_sts", sts, "smtp", 25)
-	full := mail
-	full.MTASTS, full.Nameservers = true, true
-	add("smtp_mx_full", full, "smtp", 25)
-	add("submission", client, "smtp", 587)
-	add("submissions", client, "tls", 465)
-	add("https", client, "tls", 443)
-	return made
+	builtIn, err := config.Defaults(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return builtIn.Modules
 }

@@ -45,15 +45,29 @@ func ParseTarget(target, hostname string, module Module) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	if module.Discover == DiscoverMX {
-		if t.Address.IsValid() {
-			return Target{}, fmt.Errorf("module %s looks up MX records: give a mail domain such as example.org, not an address", module.Name)
+	return t, module.takes(t)
+}
+
+// takes returns an error that says what form of target the module wants,
+// where t has another.
+func (m *Module) takes(t Target) error {
+	kind, records := "mail domain", "MX"
+	switch m.Discover {
+	case DiscoverNone:
+		if t.Port != 0 && len(m.Services) > 0 {
+			return fmt.Errorf("module %s probes several services: give a host without a port; the ports are the module's", m.Name)
 		}
-		if t.Port != 0 {
-			return Target{}, fmt.Errorf("module %s looks up MX records: give a mail domain without a port; the port is the module's", module.Name)
-		}
+		return nil
+	case DiscoverSRV:
+		kind, records = "domain", "SRV"
 	}
-	return t, nil
+	if t.Address.IsValid() {
+		return fmt.Errorf("module %s looks up %s records: give a %s such as example.org, not an address", m.Name, records, kind)
+	}
+	if t.Port != 0 {
+		return fmt.Errorf("module %s looks up %s records: give a %s without a port", m.Name, records, kind)
+	}
+	return nil
 }
 
 func parseTarget(target, hostname string) (Target, error) {

@@ -9,6 +9,8 @@ import (
 func TestParseTarget(t *testing.T) {
 	mx := Module{Name: "smtp_mx", Discover: DiscoverMX}
 	host := Module{Name: "smtp", Discover: DiscoverNone}
+	several := Module{Name: "mail_server", Discover: DiscoverNone, Services: []ServiceSettings{{25, "smtp"}, {465, "tls"}}}
+	srv := Module{Name: "sip", Discover: DiscoverSRV}
 	address := netip.MustParseAddr
 	for _, story := range []struct {
 		target, hostname string
@@ -51,6 +53,12 @@ func TestParseTarget(t *testing.T) {
 		{"mx.example.org", "other.example.org", host, Target{}, "hostname"},
 		{"192.0.2.1", "mx.example.org", mx, Target{}, "not an address"},
 		{"example.org:25", "", mx, Target{}, "without a port"},
+		{"mx.example.org", "", several, Target{Name: "mx.example.org"}, ""},
+		{"192.0.2.1", "mx.example.org", several, Target{Name: "mx.example.org", Address: address("192.0.2.1")}, ""},
+		{"mx.example.org:25", "", several, Target{}, "module mail_server probes several services: give a host without a port"},
+		{"example.org", "", srv, Target{Name: "example.org"}, ""},
+		{"example.org:5061", "", srv, Target{}, "module sip looks up SRV records: give a domain without a port"},
+		{"192.0.2.1", "example.org", srv, Target{}, "give a domain such as example.org, not an address"},
 	} {
 		t.Run(story.target, func(t *testing.T) {
 			got, err := ParseTarget(story.target, story.hostname, story.module)

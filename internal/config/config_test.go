@@ -53,7 +53,7 @@ func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]an
 	known := 0
 	for i := range of.NumField() {
 		field := of.Field(i)
-		key := field.Tag.Get("yaml")
+		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if key == "-" {
 			continue
 		}
@@ -84,7 +84,7 @@ func TestExampleExplainsEverySetting(t *testing.T) {
 	previous := ""
 	for line := range strings.Lines(string(example(t))) {
 		line = strings.TrimSpace(line)
-		if key, _, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "#") && !explained[key] {
+		if key, _, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "#") && !strings.Contains(key, "{") && !explained[key] {
 			if !strings.HasPrefix(previous, "#") {
 				t.Errorf("the example does not explain %q", key)
 			}
@@ -114,6 +114,14 @@ func TestDefaults(t *testing.T) {
 			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, probe.Client, port, protocol
 		}
 	}
+	srv := func(services ...string) func(*probe.Module) {
+		return func(m *probe.Module) {
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverSRV, probe.Client, 0, ""
+			for pair := range slices.Chunk(services, 2) {
+				m.SRV = append(m.SRV, probe.SRVSettings{Service: pair[0], Protocol: pair[1]})
+			}
+		}
+	}
 	want := Config{
 		Resolver: Resolver{
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
@@ -130,6 +138,26 @@ func TestDefaults(t *testing.T) {
 			"submission":           with("submission", client(587, "smtp")),
 			"submissions":          with("submissions", client(465, "tls")),
 			"https":                with("https", client(443, "tls")),
+			"imap":                 with("imap", client(143, "imap")),
+			"imaps":                with("imaps", client(993, "tls")),
+			"pop3":                 with("pop3", client(110, "pop3")),
+			"pop3s":                with("pop3s", client(995, "tls")),
+			"sieve":                with("sieve", client(4190, "sieve")),
+			"lmtp":                 with("lmtp", client(24, "lmtp")),
+			"ldap":                 with("ldap", client(389, "ldap")),
+			"ldaps":                with("ldaps", client(636, "tls")),
+			"postgres":             with("postgres", client(5432, "postgres")),
+			"dot":                  with("dot", client(853, "tls")),
+			"mail_server": with("mail_server", func(m *probe.Module) {
+				client(0, "")(m)
+				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
+			}),
+			"xmpp_client":    with("xmpp_client", srv("xmpp-client", "xmpp-client", "xmpps-client", "tls")),
+			"xmpp_server":    with("xmpp_server", srv("xmpp-server", "xmpp-server", "xmpps-server", "tls")),
+			"sip":            with("sip", srv("sips", "tls")),
+			"imap_srv":       with("imap_srv", srv("imap", "imap", "imaps", "tls")),
+			"pop3_srv":       with("pop3_srv", srv("pop3", "pop3", "pop3s", "tls")),
+			"submission_srv": with("submission_srv", srv("submission", "smtp", "submissions", "tls")),
 		},
 	}
 	got := *c
@@ -239,7 +267,25 @@ func TestMistakes(t *testing.T) {
 		{"neither true nor false", "modules: {m: {per_address: yes please}}\n",
 			[]string{`:1: modules.m.per_address: "yes please" is neither true nor false`}},
 		{"MTA-STS of a host", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
-			[]string{":4: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone"}},
+			[]string{":4: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone, and without services"}},
+		{"SRV records without services", "modules: {m: {discover: srv}}\n",
+			[]string{":1: modules.m: discover: srv wants srv to name services, as srv: [{service: imaps, protocol: tls}]", ":1: modules.m: discover: srv is for clients (RFC 7673); wanted policy: client"}},
+		{"a port beside SRV records", "modules: {m: {discover: srv, policy: client, port: 25, srv: [{service: imaps, protocol: tls}]}}\n",
+			[]string{":1: modules.m.port: with discover: srv, the records name the ports, and srv the protocols"}},
+		{"services of SRV records that are not looked up", "modules: {m: {srv: [{service: imaps, protocol: tls}]}}\n",
+			[]string{":1: modules.m.srv: SRV records are looked up with discover: srv alone"}},
+		{"the owner of SRV records", "modules: {m: {discover: srv, policy: client, srv: [{service: _imaps._tcp, protocol: tls}, {service: imap, protocol: imap}]}}\n",
+			[]string{`:1: modules.m.srv[0].service: "_imaps._tcp": 1 to 15 of a to z, 0 to 9 and -; wanted the name of a service without its underscore, as "imaps"`}},
+		{"SRV records without a protocol", "modules:\n  m:\n    discover: srv\n    policy: client\n    srv:\n    - service: imaps\n    - {service: imap, protocol: imap}\n    - {service: imap, protocol: tls}\n",
+			[]string{":6: modules.m.srv[0]: wanted a service and a protocol, as {service: imaps, protocol: tls}", ":8: modules.m.srv[2]: service imap is given twice"}},
+		{"services beside a port", "modules: {m: {port: 26, protocol: smtp, services: [{port: 25, protocol: smtp}]}}\n",
+			[]string{":1: modules.m.port: services name their own; wanted port and protocol, or services", ":1: modules.m.protocol: services name their own; wanted port and protocol, or services"}},
+		{"a port twice", "modules:\n  m:\n    services:\n    - {port: 25, protocol: smtp}\n    - {port: 25, protocol: tls}\n    - {port: 465}\n    - {port: 0, protocol: tls}\n",
+			[]string{":5: modules.m.services[1]: port 25 is given twice", ":6: modules.m.services[2]: wanted a port and a protocol, as {port: 25, protocol: smtp}", `:7: modules.m.services[3].port: "0" is not a whole number from 1 to 65535`}},
+		{"services that are none", "modules: {m: {services: 25}}\n",
+			[]string{`:1: modules.m.services: "25" stands here; wanted a list of services, as {port: 25, protocol: smtp}, as [a, b]`}},
+		{"MTA-STS of several services", "modules: {m: {mta_sts: true, services: [{port: 25, protocol: smtp}]}}\n",
+			[]string{":1: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone, and without services"}},
 		{"a proxy by its name", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",
 			[]string{":1: modules.m.proxy: not a proxy: wanted socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name"}},
 		{"no address of one's own", "modules: {m: {source_addresses: [0.0.0.0]}}\n",

@@ -76,7 +76,6 @@ func (v value) modules(c *Config) {
 }
 
 func (v value) module(m *probe.Module) {
-	mtaSTS := v
 	v.fields(map[string]read{
 		"discover":    oneOf(&m.Discover, probe.Discoveries()),
 		"protocol":    oneOf(&m.Protocol, starttls.Names()),
@@ -86,16 +85,16 @@ func (v value) module(m *probe.Module) {
 		"require":     oneOf(&m.Require, probe.Requirements()),
 		"ip_protocol": oneOf(&m.IPProtocol, probe.IPProtocols()),
 		"per_address": yesNo(&m.PerAddress),
-		"mta_sts":     func(v value) { mtaSTS = v; yesNo(&m.MTASTS)(v) },
+		"mta_sts":     yesNo(&m.MTASTS),
 		"nameservers": yesNo(&m.Nameservers),
 		"smtp":        func(v value) { v.smtp(&m.SMTP) },
 
+		"services":         services(&m.Services),
+		"srv":              srv(&m.SRV),
 		"proxy":            proxy(&m.Proxy),
 		"source_addresses": sources(&m.SourceAddresses),
 	})
-	if m.MTASTS && m.Discover != probe.DiscoverMX {
-		mtaSTS.wrong("a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone")
-	}
+	v.fits(m)
 }
 
 func (v value) smtp(s *probe.SMTP) {

@@ -172,7 +172,7 @@ func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(ori
 // Scenarios lists all, in an order for reading.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), hostileScenarios(), clientScenarios(), mtaSTSScenarios()} {
+	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), hostileScenarios(), clientScenarios(), srvScenarios(), mtaSTSScenarios()} {
 		all = append(all, chapter...)
 	}
 	return all

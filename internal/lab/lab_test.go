@@ -46,13 +46,13 @@ var _ interface {
 // The public words: the table may use no others.
 var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
-	modules  = words("smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions")
+	modules  = words("smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions xmpp_client sip imap_srv mail_server")
 	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
 		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
-		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded`)
+		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -97,7 +97,9 @@ func TestTable(t *testing.T) {
 		starttls-rejected client-rejected garbage-banner tarpit connection-refused null-mx no-mx no-such-domain
 		mta-sts-good mta-sts-no-record mta-sts-several-records mta-sts-testing mta-sts-policy-missing mta-sts-redirect
 		mta-sts-wrong-media-type mta-sts-oversized mta-sts-wrong-certificate mta-sts-host-not-covered mta-sts-dane-refuses
-		mta-sts-pkix-refuses mta-sts-no-tlsrpt`)
+		mta-sts-pkix-refuses mta-sts-no-tlsrpt xmpp-good xmpp-srv-insecure xmpp-srv-bogus xmpp-srv-none xmpp-two-hosts-one-broken
+		srv-target-alias srv-certificate-of-domain srv-certificate-of-other srv-host-insecure sip-no-srv imap-no-srv
+		imap-srv-tls-alone services-good services-one-broken services-one-without-tlsa`)
 	for _, name := range wanted {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
@@ -138,7 +140,7 @@ type service struct {
 // services follows a scenario's target as a client does that trusts all it is told.
 func services(t *testing.T, l *Lab, s Scenario) []service {
 	t.Helper()
-	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "smtp_mx_full": 25, "https": 443, "submission": 587, "submissions": 465}[s.Module]
+	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "smtp_mx_full": 25, "https": 443, "submission": 587, "submissions": 465, "sip": 5061}[s.Module]
 	all := []service{{host: s.Target(), port: port}}
 	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); port == 25 && len(mx) > 0 {
 		all = nil
@@ -152,6 +154,12 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 	if s.Module == "smtp_mx_mta_sts" {
 		all = append(all, service{host: "mta-sts." + s.Target(), port: 443})
 	}
+	if s.Module == "mail_server" {
+		all = []service{{host: s.Target(), port: 25}, {host: s.Target(), port: 465}, {host: s.Target(), port: 587}, {host: s.Target(), port: 993}}
+	}
+	if named := bySRV(t, l, s); len(named) > 0 {
+		all = named
+	}
 	for i := range all {
 		for _, a := range records[*dns.A](t, l, all[i].host, dns.TypeA) {
 			address, _ := netip.AddrFromSlice(a.A.To4())
@@ -160,6 +168,20 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 		for _, aaaa := range records[*dns.AAAA](t, l, all[i].host, dns.TypeAAAA) {
 			address, _ := netip.AddrFromSlice(aaaa.AAAA)
 			all[i].addrs = append(all[i].addrs, address)
+		}
+	}
+	return all
+}
+
+// bySRV lists what the SRV records of a scenario name.
+func bySRV(t *testing.T, l *Lab, s Scenario) (all []service) {
+	t.Helper()
+	names := map[string]string{"xmpp_client": "xmpp-client xmpps-client", "imap_srv": "imap imaps", "sip": "sips"}
+	for _, name := range words(names[s.Module]) {
+		for _, srv := range records[*dns.SRV](t, l, "_"+name+"._tcp."+s.Target(), dns.TypeSRV) {
+			if srv.Target != "." {
+				all = append(all, service{host: srv.Target, port: srv.Port})
+			}
 		}
 	}
 	return all

@@ -22,6 +22,9 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
 		s.Preference = &v.Preference
 	}
+	if c.report.Facts.SRV != nil {
+		s.Preference, s.Weight = &v.Preference, &v.Weight
+	}
 	for _, r := range v.Records[:min(len(v.Records), maxRecords)] {
 		s.Records = append(s.Records, recordOf(r))
 	}

@@ -87,7 +87,8 @@ type Service struct {
 	Host       string  `json:"host"`
 	Port       uint16  `json:"port"`
 	Protocol   string  `json:"protocol"`
-	Preference *uint16 `json:"preference,omitempty"` // present where MX records led to the host
+	Preference *uint16 `json:"preference,omitempty"` // present where MX or SRV records led to the host
+	Weight     *uint16 `json:"weight,omitempty"`     // present where SRV records did
 	Outcome    string  `json:"outcome"`
 	// Base is the TLSA base domain; empty where no secure TLSA records apply.
 	Base    string   `json:"tlsa_base_domain,omitempty"`

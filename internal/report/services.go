@@ -16,7 +16,10 @@ func (p *page) services(r *probe.Report) {
 	for i := range r.Verdict.Services {
 		service := &r.Verdict.Services[i]
 		preference := ""
-		if r.Facts.MX != nil && r.Facts.MX.Found() {
+		switch {
+		case r.Facts.SRV != nil:
+			preference = fmt.Sprintf(", priority %d, weight %d", service.Preference, service.Weight)
+		case r.Facts.MX != nil && r.Facts.MX.Found():
 			preference = fmt.Sprintf(", preference %d", service.Preference)
 		}
 		p.heading(fmt.Sprintf("%s port %d%s: %s", service.Host, service.Port, preference, service.Outcome))

@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net"
+)
+
+// XMPP is a chat server that offers STARTTLS to clients of its Domain, and
+// nothing inside it (RFC 6120 §5).
+type XMPP struct {
+	Domain string
+	TLS    *tls.Config
+}
+
+// Serve implements Handler.
+func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
+	// What is read ahead is lost: a client has nothing to say between its
+	// request for TLS and the server's word to proceed.
+	elements := xml.NewDecoder(io.LimitReader(conn, 4096))
+	stream, ok := next(elements, "stream")
+	if !ok {
+		return
+	}
+	fmt.Fprintf(conn, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='%s' version='1.0'>", x.Domain)
+	if attribute(stream, "to") != x.Domain {
+		fmt.Fprint(conn, "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
+		return
+	}
+	fmt.Fprint(conn, "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>")
+	if _, ok := next(elements, "starttls"); !ok {
+		return
+	}
+	fmt.Fprint(conn, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+	TLS{x.TLS}.Serve(ctx, conn)
+}
+
+// next skips to the start of an element of that name.
+func next(elements *xml.Decoder, name string) (xml.StartElement, bool) {
+	for {
+		token, err := elements.Token()
+		if err != nil {
+			return xml.StartElement{}, false
+		}
+		if start, ok := token.(xml.StartElement); ok && start.Name.Local == name {
+			return start, true
+		}
+	}
+}
+
+func attribute(element xml.StartElement, name string) string {
+	for _, a := range element.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
