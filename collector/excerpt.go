@@ -20,10 +20,11 @@ const (
 // excerpt is what of a report is exported: each service and look-up once, and
 // no more of anything than the limits allow.
 type excerpt struct {
-	services []*service
-	lookups  []*lookup
-	findings []probe.Finding
-	over     map[string]bool // what there was too much of
+	services  []*service
+	lookups   []*lookup
+	findings  []probe.Finding
+	endpoints int             // the most of a service
+	over      map[string]bool // what there was too much of
 }
 
 // service is one port of one host, wherever the report has it.
@@ -45,7 +46,7 @@ type lookup struct {
 }
 
 func newExcerpt(report *probe.Report) *excerpt {
-	x := &excerpt{over: map[string]bool{"tlsa_records": false, "hosts": false, "addresses": false}}
+	x := &excerpt{endpoints: maxAddresses * max(1, len(report.Module.KeyTypes)), over: map[string]bool{"tlsa_records": false, "hosts": false, "addresses": false}}
 	for _, what := range report.Facts.Truncated {
 		x.over[what] = true
 	}
@@ -117,8 +118,8 @@ func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service)
 	s.Preference = min(s.Preference, verdict.Preference)
 	for _, endpoint := range verdict.Endpoints {
 		switch {
-		case s.endpoint(endpoint.Address) != nil:
-		case len(s.Endpoints) == maxAddresses:
+		case s.endpoint(endpoint.Address, keyTypeOf(endpoint)) != nil:
+		case len(s.Endpoints) == x.endpoints:
 			x.over["addresses"] = true
 		default:
 			s.Endpoints = append(s.Endpoints, endpoint)
@@ -142,9 +143,22 @@ func (x *excerpt) service(host string, port uint16) *service {
 	return nil
 }
 
-func (s *service) endpoint(address netip.Addr) *probe.EndpointVerdict {
+// keyTypeOf is the key type that a handshake was made for, if for one.
+func keyTypeOf(endpoint probe.EndpointVerdict) probe.KeyType {
+	if endpoint.Facts == nil {
+		return ""
+	}
+	return endpoint.Facts.KeyType
+}
+
+// at says whether an endpoint at that address is exported.
+func (s *service) at(address netip.Addr) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e probe.EndpointVerdict) bool { return e.Address == address })
+}
+
+func (s *service) endpoint(address netip.Addr, key probe.KeyType) *probe.EndpointVerdict {
 	for i := range s.Endpoints {
-		if s.Endpoints[i].Address == address {
+		if s.Endpoints[i].Address == address && keyTypeOf(s.Endpoints[i]) == key {
 			return &s.Endpoints[i]
 		}
 	}
@@ -189,5 +203,5 @@ func (x *excerpt) shows(found probe.Finding, hosts []string) bool {
 		return false
 	}
 	s := x.service(found.Host, found.Port)
-	return s == nil || !found.Address.IsValid() || s.endpoint(found.Address) != nil
+	return s == nil || !found.Address.IsValid() || s.at(found.Address)
 }

@@ -3,10 +3,13 @@ package collector
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"dane_exporter/probe"
 )
 
 // exposition collects measurements into metric families in which no label set
@@ -14,6 +17,7 @@ import (
 type exposition struct {
 	families   map[string]*family
 	perAddress bool
+	perKey     bool
 }
 
 // family is one series while it is being collected.
@@ -29,12 +33,12 @@ type sample struct {
 	value  float64
 }
 
-func newExposition(perAddress bool) *exposition {
-	e := &exposition{families: make(map[string]*family), perAddress: perAddress}
+func newExposition(module probe.Module) *exposition {
+	e := &exposition{families: make(map[string]*family), perAddress: module.PerAddress, perKey: len(module.KeyTypes) > 0}
 	for _, series := range AllSeries() {
 		labels := series.Labels
-		if series.Endpoint && perAddress {
-			labels = slices.Insert(slices.Clone(labels), afterPort, "address")
+		if series.Endpoint {
+			labels = e.insert(slices.Clone(labels), "address", "key_type")
 		}
 		e.families[series.Name] = &family{Series: series, labels: labels, values: make(map[string]*sample)}
 	}
@@ -42,8 +46,20 @@ func newExposition(perAddress bool) *exposition {
 }
 
 // afterPort is where endpoint series, which start with host and port, have
-// their address.
+// their address and key type.
 const afterPort = 2
+
+// insert puts address and key type among the labels, or their values, of an
+// endpoint series, as far as the module wants them told apart.
+func (e *exposition) insert(labels []string, address, key string) []string {
+	if e.perKey {
+		labels = slices.Insert(labels, afterPort, key)
+	}
+	if e.perAddress {
+		labels = slices.Insert(labels, afterPort, address)
+	}
+	return labels
+}
 
 // set measures one label set of a series. Measured again, the lesser value
 // stands, or the greater where the series says so.
@@ -67,13 +83,10 @@ func (e *exposition) set(name string, value float64, labels ...string) {
 	}
 }
 
-// setAt measures an endpoint series at one address. The labels begin with
-// those of the service.
-func (e *exposition) setAt(address, name string, value float64, labels ...string) {
-	if e.perAddress {
-		labels = slices.Insert(labels, afterPort, address)
-	}
-	e.set(name, value, labels...)
+// setAt measures an endpoint series at one address, with one type of key. The
+// labels begin with those of the service.
+func (e *exposition) setAt(address netip.Addr, key probe.KeyType, name string, value float64, labels ...string) {
+	e.set(name, value, e.insert(labels, address.String(), string(key))...)
 }
 
 // count is how many label sets of a series there are.

@@ -20,7 +20,7 @@ import (
 // Families returns the metrics of one probe: sorted, without duplicates, valid
 // whatever the report has in it.
 func Families(report *probe.Report) []*dto.MetricFamily {
-	e := newExposition(report.Module.PerAddress)
+	e := newExposition(report.Module)
 	x := newExcerpt(report)
 	e.target(report)
 	e.findings(x)
@@ -225,7 +225,7 @@ func data(r tlsa.Record) string {
 func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
 	facts := v.Facts
 	set := func(name string, value float64, more ...string) {
-		e.setAt(v.Address.String(), name, value, append([]string{s.Host, s.port}, more...)...)
+		e.setAt(v.Address, facts.KeyType, name, value, append([]string{s.Host, s.port}, more...)...)
 	}
 	measure := func(name string, m probe.Measure) {
 		if m != probe.NotMeasured {

@@ -288,6 +288,23 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 `,
 		},
 		{
+			"with key_types, each type has its own series, beside its address if that is told apart too",
+			func(r *probe.Report) {
+				r.Module.PerAddress, r.Module.KeyTypes = true, probe.KeyTypes()
+				endpointOf(r).Facts.KeyType = probe.ECDSA
+				e := addEndpoint(r, "192.0.2.1")
+				e.Facts.KeyType, e.Matches = probe.RSA, []tlsa.Match{{Failure: tlsa.Mismatch}}
+				addEndpoint(r, "192.0.2.2").Facts.KeyType = probe.ECDSA
+				lacking := addEndpoint(r, "192.0.2.2")
+				lacking.Facts.KeyType, lacking.Skipped = probe.RSA, true
+			},
+			[]string{tlsaMatch},
+			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1",key_type="ecdsa"} 1
+dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1",key_type="rsa"} 0
+dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ecdsa"} 1
+`,
+		},
+		{
 			"each name server has its series, and what it did not say has none",
 			func(r *probe.Report) {
 				serviceOf(r).Nameservers = []probe.NameserverVerdict{

@@ -48,8 +48,8 @@ func (e *exposition) underMTASTS(s *service, senders probe.ServiceSenders) {
 		e.set(mtaSTSHostCovered, number(senders.Covered == probe.Yes), s.Host)
 	}
 	for _, endpoint := range senders.Endpoints {
-		if !endpoint.Skipped && endpoint.Passes != probe.NotMeasured && s.endpoint(endpoint.Address) != nil {
-			e.setAt(endpoint.Address.String(), mtaSTSHostPasses, number(endpoint.Passes == probe.Yes), s.Host, s.port)
+		if !endpoint.Skipped && endpoint.Passes != probe.NotMeasured && s.endpoint(endpoint.Address, endpoint.KeyType) != nil {
+			e.setAt(endpoint.Address, endpoint.KeyType, mtaSTSHostPasses, number(endpoint.Passes == probe.Yes), s.Host, s.port)
 		}
 	}
 }

@@ -3,10 +3,10 @@ package collector
 // Series describes one metric of a probe.
 type Series struct {
 	Name   string
-	Labels []string // an endpoint series has address too, where the module says per_address
+	Labels []string // an endpoint series has address and key_type too, where the module says per_address and key_types
 	Help   string
 	// Endpoint: it is measured at each address of a host, and the worst of them
-	// is exported unless the module says per_address.
+	// is exported unless the module says per_address; and for each of key_types.
 	Endpoint bool
 	// greatest: where several measurements make one series, the greatest stands
 	// for them, not the least.

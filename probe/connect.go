@@ -72,19 +72,15 @@ func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoi
 	endpoint.Reached = StageStartTLS
 
 	endpoint.SNI = sni()
-	client := tls.Client(conn, clientConfig(endpoint.SNI, r.allowance.keep))
-	endpoint.TLS = timed(func() { err = client.HandshakeContext(ctx) })
+	var session *session
+	endpoint.TLS = timed(func() { session, err = secure(ctx, conn, endpoint.SNI, endpoint.KeyType, r.allowance.keep) })
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", address, handshakeError(err))
 	}
 	endpoint.Reached = StageTLS
-	state := client.ConnectionState()
-	endpoint.TLSVersion, endpoint.Cipher = state.Version, state.CipherSuite
-	for _, certificate := range state.PeerCertificates {
-		endpoint.Raw = append(endpoint.Raw, certificate.Raw)
-	}
-	protocol.Goodbye(ctx, client)
-	client.Close()
+	endpoint.TLSVersion, endpoint.Cipher, endpoint.Raw = session.version, session.cipher, session.raw
+	protocol.Goodbye(ctx, session)
+	session.Close()
 	if endpoint.Chain, err = tlsa.NewChain(endpoint.Raw); err != nil {
 		return fmt.Errorf("the certificates of %s: %w: %w", address, ErrUnparsable, err)
 	}

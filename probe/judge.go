@@ -325,7 +325,14 @@ func (j *judgement) names(host *Host, service *Service, base string) []string {
 // endpoint judges one address by what its service's records demand.
 func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) EndpointVerdict {
 	ev := EndpointVerdict{Address: e.Address, Facts: e, Skipped: e.Skipped}
+	if errors.Is(e.Err, errNoKey) {
+		ev.Outcome = Unknown // nobody asks: see Skipped
+		return ev
+	}
 	find := func(reason Reason, detail string) {
+		if e.KeyType != "" && e.Reached >= StageStartTLS {
+			detail = fmt.Sprintf("with its %s key: %s", e.KeyType, detail)
+		}
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
 	}
 	reason := reasonOfEndpoint(e)

@@ -52,6 +52,7 @@ type ServiceSenders struct {
 // EndpointSenders are the senders at one endpoint.
 type EndpointSenders struct {
 	Address netip.Addr
+	KeyType KeyType // as in Endpoint
 	Skipped bool    // it does not count
 	Passes  Measure // it is as MTA-STS wants it, whatever the policy says
 	Why     string  // why not
@@ -218,7 +219,7 @@ func unmet(standing PolicyStanding, covered Measure, dane Outcome) Outcome {
 // atEndpoint sets the senders side by side at one endpoint. Where the policy
 // is enforced and only one of them delivers, that is found.
 func (j *judgement) atEndpoint(standing PolicyStanding, covered Measure, v *ServiceVerdict, ev *EndpointVerdict) EndpointSenders {
-	e := EndpointSenders{Address: ev.Address, Skipped: ev.Skipped, Senders: Senders{DANE: ev.Outcome}}
+	e := EndpointSenders{Address: ev.Address, KeyType: ev.Facts.KeyType, Skipped: ev.Skipped, Senders: Senders{DANE: ev.Outcome}}
 	e.Passes, e.Why = j.passes(v.Host, ev.Facts)
 	e.MTASTS = j.underMTASTS(standing, covered, e.Passes, ev.Facts)
 	e.Both = both(e.Senders)

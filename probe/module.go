@@ -22,6 +22,7 @@ type Module struct {
 	PerAddress  bool          `yaml:"per_address"` // one series for each address instead of the worst
 	MTASTS      bool          `yaml:"mta_sts"`     // ask for the domain's MTA-STS policy too; with DiscoverMX alone
 	Nameservers bool          `yaml:"nameservers"` // ask each server of the zone that holds the TLSA records
+	KeyTypes    []KeyType     `yaml:"key_types"`   // shake hands once for each; none: once, as a sender does
 	SMTP        SMTP          `yaml:"smtp"`
 
 	Services []ServiceSettings `yaml:"services,omitempty"` // of each host, instead of Port and Protocol

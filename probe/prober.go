@@ -194,16 +194,23 @@ func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided
 			return host.Name
 		}
 	}
+	keys := r.module.KeyTypes
+	if len(keys) == 0 {
+		keys = []KeyType{""}
+	}
 	addresses, _ := addressesOf(host)
-	service.Endpoints = make([]Endpoint, len(addresses))
-	meetings := make([]task, len(addresses))
-	for i := range addresses {
-		endpoint := &service.Endpoints[i]
-		endpoint.Address = addresses[i]
-		meetings[i] = task{
-			do:    func() { r.meet(ctx, service, endpoint, sni) },
-			fault: &endpoint.Err,
+	service.Endpoints = make([]Endpoint, 0, len(addresses)*len(keys))
+	for _, address := range addresses {
+		for _, key := range keys {
+			service.Endpoints = append(service.Endpoints, Endpoint{Address: address, KeyType: key})
 		}
+	}
+	var meetings []task
+	for each := range slices.Chunk(service.Endpoints, len(keys)) {
+		meetings = append(meetings, task{
+			do:    func() { r.meetEach(ctx, service, each, sni) },
+			fault: &each[0].Err,
+		})
 	}
 	together(meetings...)
 }

@@ -76,13 +76,15 @@ type TLSALookup struct {
 	Answer dnssec.Answer
 }
 
-// Endpoint is one address of a service, and how far a handshake with it got.
+// Endpoint is one address of a service, and how far a handshake with it got;
+// where the module names key types, one of each for each address.
 type Endpoint struct {
 	Address    netip.Addr
-	Reached    Stage // the last stage that was completed
-	Err        error // why it got no further; nil where Reached is StageTLS
-	Hurried    bool  // our deadline came before the endpoint had had a fair time
-	Skipped    bool  // not tried, and nobody's fault: no IPv6 here
+	KeyType    KeyType // that alone was offered; empty: all
+	Reached    Stage   // the last stage that was completed
+	Err        error   // why it got no further; nil where Reached is StageTLS
+	Hurried    bool    // our deadline came before the endpoint had had a fair time
+	Skipped    bool    // it does not count, and nobody is at fault: no IPv6 here, or no key of this type there
 	Dialogue   starttls.Dialogue
 	SNI        string
 	TLSVersion uint16 // as crypto/tls numbers them

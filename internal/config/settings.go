@@ -87,6 +87,7 @@ func (v value) module(m *probe.Module) {
 		"per_address": yesNo(&m.PerAddress),
 		"mta_sts":     yesNo(&m.MTASTS),
 		"nameservers": yesNo(&m.Nameservers),
+		"key_types":   keyTypes(&m.KeyTypes),
 		"smtp":        func(v value) { v.smtp(&m.SMTP) },
 
 		"services":         services(&m.Services),

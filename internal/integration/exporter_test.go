@@ -41,6 +41,7 @@ func startExporter(t testing.TB, w *world) *exporter {
 access:
   allow_networks: [192.0.2.0/24, "2001:db8::/32"]
 modules:
+  https_keys: {discover: none, protocol: tls, policy: client, port: 443, key_types: [ecdsa, rsa]}
 %s`, iteratorAddress.String()+":53", anchors, &modules))
 	command := exec.Command(os.Getenv(binaryVariable), "serve", "--config.file", config, "--web.listen-address", exporterAddress)
 	command.Env = append(os.Environ(), "SSL_CERT_FILE="+w.roots, "SSL_CERT_DIR=/nonexistent")
@@ -57,7 +58,13 @@ type reading struct {
 // probe asks about a target.
 func (e *exporter) probe(t testing.TB, target, module string) reading {
 	t.Helper()
-	query := url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}}
+	return e.ask(t, url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}})
+}
+
+// ask asks with any parameters.
+func (e *exporter) ask(t testing.TB, query url.Values) reading {
+	t.Helper()
+	target := query.Get("target")
 	response, err := http.Get(e.url + "/probe?" + query.Encode())
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,26 @@ func practiceScenarios() []Scenario {
 			},
 		},
 		{
+			Name:   "both-keys",
+			Story:  "The server has an ECDSA and an RSA key, and each has its record.",
+			Module: "smtp_mx_full", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.bothKeys(true) },
+		},
+		{
+			Name:   "both-keys-one-stale",
+			Story:  "The same, but the record of the RSA key is of the former one: who offers both keys does not see it.",
+			Module: "smtp_mx_full", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) { b.bothKeys(false) },
+		},
+		{
+			Name:   "rsa-key-alone",
+			Story:  "The server has an RSA key and no other: it is not failed for that.",
+			Module: "smtp_mx_full", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				b.publishing(3, 1, server.Leaf{Names: []string{"mx"}, RSA: true})
+			},
+		},
+		{
 			Name:   "sha1-zone",
 			Story:  "The zone is signed with RSASHA1 alone, which some validators believe and others do not.",
 			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"}, Advice: []string{"sha1_zone"},
@@ -64,6 +84,18 @@ func practiceScenarios() []Scenario {
 			},
 		},
 	}
+}
+
+// bothKeys makes mx a mail server with an ECDSA and an RSA key, and publishes
+// records of both, that of the RSA key being of another one unless it is right.
+func (b *builder) bothKeys(right bool) {
+	ecdsa, rsa := b.leaf("mx"), b.issue(b.web, server.Leaf{Names: []string{"mx"}, RSA: true})
+	b.serve(b.mx("mx"), 25, server.SMTP{Name: b.bare("mx"), TLS: server.Both(ecdsa.Chain(), rsa.Chain())})
+	b.tlsa("_25._tcp.mx", 3, 1, 1, ecdsa)
+	if !right {
+		rsa = b.leaf("mx")
+	}
+	b.tlsa("_25._tcp.mx", 3, 1, 1, rsa)
 }
 
 // publishing makes mx a mail server with a certificate of the Web PKI and a

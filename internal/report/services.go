@@ -116,11 +116,15 @@ func recordText(r tlsa.Record) string {
 
 func (p *page) endpoint(v *probe.EndpointVerdict, at time.Time) {
 	p.blank()
+	name := v.Address.String()
+	if v.Facts.KeyType != "" {
+		name += ", " + string(v.Facts.KeyType) + " key"
+	}
 	if v.Skipped {
-		p.line(2, "%s: skipped: %v", v.Address, v.Facts.Err)
+		p.line(2, "%s: skipped: %v", name, v.Facts.Err)
 		return
 	}
-	p.line(2, "%s: %s", v.Address, v.Outcome)
+	p.line(2, "%s: %s", name, v.Outcome)
 	for _, line := range v.Facts.Dialogue.Transcript {
 		speaker := "server"
 		if line.Sent {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -15,7 +17,7 @@ import (
 type Certificate struct {
 	DER       []byte // the certificate
 	PublicKey []byte // its SubjectPublicKeyInfo, DER
-	key       *ecdsa.PrivateKey
+	key       crypto.Signer
 	issuer    *Authority // nil: itself
 }
 
@@ -66,7 +68,11 @@ func (a *Authority) Intermediate(name string) (*Authority, error) {
 func (a *Authority) X509() *x509.Certificate { return a.parsed }
 
 func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, error) {
-	certificate, err := issue(&x509.Certificate{
+	key, err := newKey(false)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := issue(key, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(caLifetime),
@@ -91,6 +97,7 @@ type Leaf struct {
 	RawSubject []byte        // DER of a subject, in place of CommonName
 	NotAfter   time.Time     // default: a year after the authority was made
 	Lifetime   time.Duration // default: a year
+	RSA        bool          // a key of 2048 bits, in place of P-256
 }
 
 // Issue makes an end-entity certificate. The error is that of crypto/x509.
@@ -104,7 +111,11 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	if leaf.Lifetime == 0 {
 		leaf.Lifetime = leafLifetime
 	}
-	return issue(&x509.Certificate{
+	key, err := newKey(leaf.RSA)
+	if err != nil {
+		return nil, err
+	}
+	return issue(key, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: leaf.CommonName},
 		RawSubject:            leaf.RawSubject,
 		DNSNames:              leaf.Names,
@@ -116,21 +127,24 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	}, a)
 }
 
-// issue signs template with a new P-256 key of its own or of its issuer.
-func issue(template *x509.Certificate, issuer *Authority) (*Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
+func newKey(ofRSA bool) (crypto.Signer, error) {
+	if ofRSA {
+		return rsa.GenerateKey(rand.Reader, 2048)
 	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
+// issue makes a certificate of key, signed by itself or by its issuer.
+func issue(key crypto.Signer, template *x509.Certificate, issuer *Authority) (*Certificate, error) {
 	parent, signer := template, key
 	if issuer != nil {
 		parent, signer = issuer.parsed, issuer.key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of %s: %w", template.Subject, err)
 	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("public key of %s: %w", template.Subject, err)
 	}

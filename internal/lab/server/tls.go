@@ -26,6 +26,12 @@ func Always(certificate tls.Certificate) *tls.Config {
 	return BySNI(certificate, nil)
 }
 
+// Both has two certificates, and shows the first of a key type that the client
+// offers.
+func Both(first, second tls.Certificate) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{first, second}}
+}
+
 // BySNI shows the chain of the name that the client asks for (RFC 6066 §3),
 // in lower case without a trailing dot, and fallback where there is none.
 func BySNI(fallback tls.Certificate, byName map[string]tls.Certificate) *tls.Config {

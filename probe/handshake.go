@@ -1,0 +1,37 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+)
+
+// session is a TLS session whose handshake is complete.
+type session struct {
+	net.Conn
+	version, cipher uint16   // as crypto/tls numbers them
+	raw             [][]byte // the certificates as sent
+}
+
+// secure makes a TLS session of a connection, as a sender does, or with keys of
+// one type alone. keep ends the handshake where it does not take the chain.
+func secure(ctx context.Context, conn net.Conn, sni string, key KeyType, keep func(chain [][]byte) error) (*session, error) {
+	if key != "" {
+		return secureWithKey(ctx, conn, sni, key, keep)
+	}
+	client := tls.Client(conn, clientConfig(sni, keep))
+	if err := client.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	state := client.ConnectionState()
+	return &session{client, state.Version, state.CipherSuite, rawOf(state.PeerCertificates)}, nil
+}
+
+func rawOf(certificates []*x509.Certificate) [][]byte {
+	raw := make([][]byte, len(certificates))
+	for i, certificate := range certificates {
+		raw[i] = certificate.Raw
+	}
+	return raw
+}

@@ -1,0 +1,93 @@
+package probe
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"strings"
+
+	"dane_exporter/probe/tlsa"
+)
+
+// KeyType is a kind of key that a server may have a certificate for. Servers
+// with several choose by what the client offers, so that one handshake shows
+// one of them, and a record that was forgotten for the other goes unseen.
+type KeyType string
+
+const (
+	ECDSA KeyType = "ecdsa"
+	RSA   KeyType = "rsa"
+)
+
+// KeyTypes lists those that a module may ask for.
+func KeyTypes() []KeyType { return []KeyType{ECDSA, RSA} }
+
+// errNoKey: a server has no key of the type that it was asked for.
+var errNoKey = errors.New("the server has no such key")
+
+// meetEach meets one address as often as there are endpoints, for one key type
+// after another: one connection to an address at a time.
+func (r *run) meetEach(ctx context.Context, service *Service, endpoints []Endpoint, sni func() string) {
+	for i := range endpoints {
+		endpoint := &endpoints[i]
+		if first := endpoints[0]; i > 0 && first.Reached < StageStartTLS {
+			// What went wrong before TLS is nobody's key.
+			first.KeyType = endpoint.KeyType
+			*endpoint = first
+			continue
+		}
+		together(task{do: func() { r.meet(ctx, service, endpoint, sni) }, fault: &endpoint.Err})
+	}
+	if endpoints[0].KeyType == "" || !ofOneKind(endpoints) {
+		return
+	}
+	// None of the key types: then it has another, or cannot do with so short an
+	// offer. As all senders offer all, it is met as they do.
+	open := Endpoint{Address: endpoints[0].Address}
+	together(task{do: func() { r.meet(ctx, service, &open, sni) }, fault: &open.Err})
+	if open.Reached == StageTLS {
+		open.KeyType = typeOfKey(open.Chain)
+		endpoints[0] = open
+		ofOneKind(endpoints)
+	}
+}
+
+// ofOneKind excuses the endpoints whose handshake failed beside one that came
+// about: the server lacks keys of their type. It reports whether there were
+// such failures and nothing to excuse them by.
+func ofOneKind(endpoints []Endpoint) (unexcused bool) {
+	var lacking []*Endpoint
+	shaken := false
+	for i := range endpoints {
+		e := &endpoints[i]
+		shaken = shaken || e.Reached == StageTLS
+		if e.Reached == StageStartTLS && reasonOfEndpoint(e) == TLSHandshakeFailed && !errors.Is(e.Err, errLongChain) {
+			lacking = append(lacking, e)
+		}
+	}
+	if !shaken {
+		return len(lacking) == len(endpoints)
+	}
+	for _, e := range lacking {
+		e.Skipped, e.Err = true, fmt.Errorf("%w, %s: %w", errNoKey, e.KeyType, e.Err)
+	}
+	return false
+}
+
+// typeOfKey names the type of the leaf's key, as crypto/x509 does.
+func typeOfKey(chain *tlsa.Chain) KeyType {
+	if chain == nil {
+		return "unknown"
+	}
+	leaf := chain.Certificates[0]
+	switch leaf.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return ECDSA
+	case *rsa.PublicKey:
+		return RSA
+	default:
+		return KeyType(strings.ToLower(leaf.PublicKeyAlgorithm.String()))
+	}
+}
