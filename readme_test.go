@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +61,17 @@ func seriesTable() string {
 }
 
 func exporterTable(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("| series | labels | meaning |\n|---|---|---|\n")
+	for _, s := range exporterSeries(t) {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, strings.Join(s.Labels, ", "), s.Help)
+	}
+	return b.String()
+}
+
+// exporterSeries are those of the exporter itself, by name.
+func exporterSeries(t *testing.T) []collector.Series {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
 	descriptions := make(chan *prometheus.Desc)
@@ -69,17 +80,18 @@ func exporterTable(t *testing.T) string {
 		close(descriptions)
 	}()
 	form := regexp.MustCompile(`fqName: "(dane_exporter_\w+)", help: "([^"]*)",.*? constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
-	var rows []string
+	var all []collector.Series
 	for description := range descriptions {
 		if parts := form.FindStringSubmatch(description.String()); parts != nil {
-			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", parts[1], strings.ReplaceAll(parts[3], ",", ", "), parts[2]))
+			labels := strings.FieldsFunc(parts[3], func(r rune) bool { return r == ',' })
+			all = append(all, collector.Series{Name: parts[1], Labels: labels, Help: parts[2]})
 		}
 	}
-	if len(rows) < 10 {
-		t.Fatalf("only %d series of the exporter itself were found", len(rows))
+	if len(all) < 10 {
+		t.Fatalf("only %d series of the exporter itself were found", len(all))
 	}
-	sort.Strings(rows)
-	return "| series | labels | meaning |\n|---|---|---|\n" + strings.Join(rows, "")
+	slices.SortFunc(all, func(a, b collector.Series) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 func reasonsTable() string {
