@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 )
 
 // What the endpoints of one probe may cost, however many a zone leads to and
 // whatever they send.
 const (
-	maxAtOnce = 64 // endpoints that are met at the same time
+	maxEndpoints = 200 // that are met
+	maxAtOnce    = 64  // that are met at the same time
 	// maxChain is how many bytes of certificates one endpoint may send: as many
 	// as OpenSSL takes by default (SSL_CTX_set_max_cert_list), and so the senders
 	// that use it.
@@ -26,11 +29,31 @@ var errTooMuch = errors.New("more than a probe keeps")
 
 // allowance is what is left of the bounds of one probe.
 type allowance struct {
+	addresses    int // at which each service is met
 	places       chan struct{}
 	certificates atomic.Int64 // bytes so far
 }
 
 func newAllowance() *allowance { return &allowance{places: make(chan struct{}, maxAtOnce)} }
+
+// share divides the endpoints among the services of the hosts, each of which is
+// met once with each of keys types of key: so every host is seen.
+func (a *allowance) share(hosts []Host, keys int) {
+	services := 0
+	for i := range hosts {
+		services += len(hosts[i].Services)
+	}
+	each := maxEndpoints / max(1, services*max(1, keys))
+	a.addresses = min(maxAddresses, max(1, each))
+}
+
+// misses reports whether some service of the host met fewer than addresses.
+func (h *Host) misses(addresses []netip.Addr) bool {
+	return slices.ContainsFunc(h.Services, func(s Service) bool {
+		met := len(s.Endpoints)
+		return met > 0 && len(addresses) > 0 && s.Endpoints[met-1].Address != addresses[len(addresses)-1]
+	})
+}
 
 // place waits for one of the places at the same time; done gives it back. The
 // error is that of ctx, which ended first.

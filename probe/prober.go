@@ -99,6 +99,7 @@ func (r *run) gather(ctx context.Context, facts *Facts) {
 // probeHosts finds the hosts and probes them all at once.
 func (r *run) probeHosts(ctx, lookups context.Context, facts *Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
+	r.allowance.share(facts.Hosts, len(r.module.KeyTypes))
 	var hosts []task
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
@@ -199,6 +200,7 @@ func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided
 		keys = []KeyType{""}
 	}
 	addresses, _ := addressesOf(host)
+	addresses = addresses[:min(len(addresses), r.allowance.addresses)]
 	service.Endpoints = make([]Endpoint, 0, len(addresses)*len(keys))
 	for _, address := range addresses {
 		for _, key := range keys {
@@ -231,7 +233,7 @@ func sumUp(facts *Facts) {
 	}
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
-		if _, cut := addressesOf(host); cut && !slices.Contains(facts.Truncated, "addresses") {
+		if addresses, cut := addressesOf(host); (cut || host.misses(addresses)) && !slices.Contains(facts.Truncated, "addresses") {
 			facts.Truncated = append(facts.Truncated, "addresses")
 		}
 		for j := range host.Services {
