@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -23,7 +24,8 @@ import (
 // Exit codes; check's are those of monitoring plugins.
 const (
 	exitOK       = 0
-	exitError    = 1 // what was asked for could not be done
+	exitError    = 1 // serve, lab: what was asked for could not be done
+	exitWarning  = 1 // check: the target meets what its module requires, and there is something to look at
 	exitCritical = 2 // check: the target does not meet what its module requires
 	exitUnknown  = 3 // check: that could not be found out
 )
@@ -31,7 +33,9 @@ const (
 // session is one run of the program.
 type session struct {
 	example        []byte // the default configuration
+	stdin          io.Reader
 	stdout, stderr io.Writer
+	environment    func(string) string
 	logging        promslog.Config
 }
 
@@ -43,7 +47,7 @@ type command func(context.Context) int
 func Run(args []string, example []byte, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &session{example: example, stdout: stdout, stderr: stderr}
+	s := &session{example: example, stdin: os.Stdin, stdout: stdout, stderr: stderr, environment: os.Getenv}
 	return s.run(ctx, args)
 }
 
@@ -61,6 +65,7 @@ func (s *session) run(ctx context.Context, args []string) int {
 	commands := make(map[string]command)
 	s.addServe(app, commands)
 	s.addCheck(app, commands)
+	s.addTLSA(app, commands)
 	s.addLab(app, commands)
 
 	chosen, err := app.Parse(args)

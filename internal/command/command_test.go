@@ -55,7 +55,7 @@ func TestCommands(t *testing.T) {
 		{"help of a command", []string{"help", "check"}, 0, "--module", ""},
 		{"an unknown command", []string{"chek"}, 3, "", "--help tells what there is"},
 		{"an unknown flag", []string{"--config.fil=x"}, 3, "", "unknown long flag '--config.fil'"},
-		{"check without a target", []string{"check"}, 3, "", "required argument 'target' not provided"},
+		{"check without a target", []string{"check"}, 3, "", "there is nothing to check"},
 		{"an unknown level", []string{"--log.level=loud"}, 3, "", "loud"},
 
 		{"a good configuration", []string{"--config.check", "--config.file=" + good}, 0, "The configuration is good.", ""},
@@ -75,7 +75,7 @@ func TestCommands(t *testing.T) {
 		{"a domain that is not", []string{"lab", "check", "tlsa-mismatch.lab.test"}, 2, "tlsa-mismatch.lab.test: refused: ", ""},
 		{"by a module of one's own", []string{"lab", "check", "--config.file=" + module, "--module=relaxed", "no-tlsa.lab.test"}, 0, "require if_published", ""},
 		{"by a module that is not there", []string{"lab", "check", "--module=nope", "good.lab.test"}, 3, "", `there is no module "nope"`},
-		{"for a year and a day from now", []string{"lab", "check", "--at=+367d", "dane-ta.lab.test"}, 0, ": refused: a DANE client does not go on\n  probe_success would be 0.", ""},
+		{"for a year and a day from now", []string{"lab", "check", "--at=+367d", "dane-ta.lab.test"}, 1, ": refused: a DANE client does not go on\n  probe_success would be 0.", ""},
 		{"for a moment that is none", []string{"lab", "check", "--at=soon", "dane-ta.lab.test"}, 3, "", `--at: "soon" is no moment`},
 		{"a target that is none", []string{"lab", "check", "https://good.lab.test"}, 3, "", "has a scheme"},
 		{"check with a bad configuration", []string{"check", "--config.file=" + bad, "good.lab.test"}, 3, "", "limits.probes"},

@@ -32,10 +32,16 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]command) 
 		return s.serve(ctx, serveFlags, where)
 	})
 
-	checking := top.Command("check", "Probe one of the lab's domains and tell the whole story.")
+	checking := top.Command("check", "Probe the lab's domains and tell the story.")
 	checkFlags := newCheckFlags(checking)
 	commands[checking.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
 		return s.check(ctx, checkFlags, where)
+	})
+
+	making := top.Command("tlsa", "Make the TLSA records of one of the lab's servers.")
+	tlsaFlags := newTLSAFlags(making)
+	commands[making.FullCommand()] = s.inLab(func(ctx context.Context, where surroundings) int {
+		return s.tlsa(ctx, tlsaFlags, where)
 	})
 
 	listing := top.Command("list", "List the lab's domains and what is the case with each.")

@@ -115,20 +115,47 @@ func For(certificate *x509.Certificate, usage Usage, selector Selector, matching
 		return Record{}, errors.New("make a tlsa record: no certificate given")
 	}
 	record := Record{Usage: usage, Selector: selector, MatchingType: matchingType}
-	if usage > DANEEE || selector > SPKI || matchingType > SHA512 {
-		return Record{}, fmt.Errorf("make a tlsa record: no RFC defines the parameters %d %d %d", usage, selector, matchingType)
+	if err := record.defined(); err != nil {
+		return Record{}, err
 	}
 	record.Data = associate(certificate, selector, matchingType)
 	return record, nil
 }
 
+// ForKey makes the record of a public key, which needs no certificate yet. The
+// selector is SPKI(1). key is a SubjectPublicKeyInfo in DER (RFC 5280 §4.1). It
+// returns an error where there is no key, or a parameter is one that no RFC defines.
+func ForKey(key []byte, usage Usage, matchingType MatchingType) (Record, error) {
+	if len(key) == 0 {
+		return Record{}, errors.New("make a tlsa record: no key given")
+	}
+	record := Record{Usage: usage, Selector: SPKI, MatchingType: matchingType}
+	if err := record.defined(); err != nil {
+		return Record{}, err
+	}
+	record.Data = associationOf(key, matchingType)
+	return record, nil
+}
+
+// defined returns an error where no RFC defines the parameters of r.
+func (r Record) defined() error {
+	if r.Usage > DANEEE || r.Selector > SPKI || r.MatchingType > SHA512 {
+		return fmt.Errorf("make a tlsa record: no RFC defines the parameters %d %d %d", r.Usage, r.Selector, r.MatchingType)
+	}
+	return nil
+}
+
 // associate computes the certificate association data (RFC 6698 §2.1.4) for
 // parameters that are known.
 func associate(certificate *x509.Certificate, selector Selector, matchingType MatchingType) []byte {
-	selected := certificate.Raw
 	if selector == SPKI {
-		selected = certificate.RawSubjectPublicKeyInfo
+		return associationOf(certificate.RawSubjectPublicKeyInfo, matchingType)
 	}
+	return associationOf(certificate.Raw, matchingType)
+}
+
+// associationOf computes it for what was selected.
+func associationOf(selected []byte, matchingType MatchingType) []byte {
 	switch matchingType {
 	case SHA256:
 		sum := sha256.Sum256(selected)
