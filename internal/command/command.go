@@ -68,7 +68,7 @@ func (s *session) run(ctx context.Context, args []string) int {
 	s.addTLSA(app, commands)
 	s.addLab(app, commands)
 
-	chosen, err := app.Parse(args)
+	chosen, err := app.Parse(withDashes(args))
 	switch {
 	case answered:
 		return exitOK
@@ -77,6 +77,20 @@ func (s *session) run(ctx context.Context, args []string) int {
 		return exitUnknown
 	}
 	return commands[chosen](ctx)
+}
+
+// withDashes writes "--flag -" as "--flag=-": of a dash that stands alone, the
+// parser keeps nothing.
+func withDashes(args []string) []string {
+	var joined []string
+	for _, arg := range args {
+		if last := len(joined) - 1; arg == "-" && last >= 0 && strings.HasPrefix(joined[last], "--") {
+			joined[last] += "=-"
+			continue
+		}
+		joined = append(joined, arg)
+	}
+	return joined
 }
 
 func (s *session) logger() *slog.Logger { return promslog.New(&s.logging) }

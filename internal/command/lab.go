@@ -40,7 +40,7 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]command) 
 
 	making := top.Command("tlsa", "Make the TLSA records of one of the lab's servers.")
 	tlsaFlags := newTLSAFlags(making)
-	commands[making.FullCommand()] = s.inLab(func(ctx context.Context, where surroundings) int {
+	commands[making.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
 		return s.tlsa(ctx, tlsaFlags, where)
 	})
 
