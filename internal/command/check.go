@@ -44,7 +44,7 @@ func newCheckFlags(cmd flagged) *checkFlags {
 	cmd.Flag("module", "The module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
 	cmd.Flag("hostname", "The name to judge a target by that is an address.").StringVar(&f.hostname)
 	cmd.Flag("at", "A moment to judge the same facts for as well, as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
-	cmd.Flag("output", "What to write: text, or nagios (one line, with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputNagios)
+	cmd.Flag("output", "What to write: text, json (a document for each target), or nagios (one line, with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios)
 	cmd.Flag("self", "Check this side instead: the resolvers, and with --smtp-host the way to port 25.").BoolVar(&f.self)
 	cmd.Flag("smtp-host", "With --self: a mail server to meet on port 25, as gmail-smtp-in.l.google.com. Without it none is.").StringVar(&f.smtpHost)
 	cmd.Flag("config.file", "Path of the configuration file. Without it, the built-in configuration is in force.").StringVar(&f.configFile)

@@ -16,6 +16,7 @@ import (
 // The forms in which check writes what came out.
 const (
 	outputText   = "text"
+	outputJSON   = "json"
 	outputNagios = "nagios"
 )
 
@@ -34,6 +35,8 @@ func (s *session) newOutput(form string, targets int) output {
 		return &plugin{w: s.stdout}
 	case form == outputNagios:
 		return &pluginOfMany{w: s.stdout}
+	case form == outputJSON:
+		out = documents{s.stdout}
 	case targets == 1:
 		return story{s.stdout, colours}
 	default:
@@ -61,6 +64,12 @@ func (o story) add(r *probe.Report) error {
 }
 
 func (o story) end() error { return nil }
+
+// documents are reports as JSON, one after another.
+type documents struct{ w io.Writer }
+
+func (o documents) add(r *probe.Report) error { return report.JSON(o.w, r) }
+func (o documents) end() error                { return nil }
 
 // progress tells on the way how far a check of many is.
 type progress struct {
