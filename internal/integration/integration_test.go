@@ -19,6 +19,7 @@ func TestIntegration(t *testing.T) {
 	t.Run("dnssec", func(t *testing.T) { testDNSSEC(t, w) })
 	t.Run("delv", func(t *testing.T) { testDelv(t, w) })
 	t.Run("mail", func(t *testing.T) { testMail(t, w, e) })
+	t.Run("nameservers", func(t *testing.T) { testNameservers(t, w, e) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, w, e) })
 	t.Run("web", func(t *testing.T) { testWeb(t, w, e) })
 	t.Run("protocols", func(t *testing.T) { testProtocols(t, w, e) })
