@@ -96,14 +96,14 @@ func (e *Exporter) Observe(report *probe.Report) {
 	e.panics.Add(float64(len(report.Facts.Faults())))
 	for i := range report.Facts.Hosts {
 		for j := range report.Facts.Hosts[i].Services {
-			e.observeConnects(&report.Facts.Hosts[i].Services[j], &report.Module)
+			e.observeConnects(&report.Facts.Hosts[i].Services[j], report.Module)
 		}
 	}
 }
 
 // observeConnects counts the connections of one service. A target may name any
 // port, as SRV records may, and must not make series without end by it: only the module's is told.
-func (e *Exporter) observeConnects(s *probe.Service, module *probe.Module) {
+func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 	port := "other"
 	if module.HasPort(s.Port) {
 		port = strconv.Itoa(int(s.Port))

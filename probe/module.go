@@ -50,7 +50,7 @@ func (s SRVSettings) owner(domain string) string { return "_" + s.Service + "._t
 
 // services are those of each host, as the module has them, or the port that the
 // target names.
-func (m *Module) services(port uint16) []Service {
+func (m Module) services(port uint16) []Service {
 	if len(m.Services) == 0 {
 		return []Service{{Port: cmp.Or(port, m.Port), Protocol: m.Protocol}}
 	}
@@ -62,7 +62,7 @@ func (m *Module) services(port uint16) []Service {
 }
 
 // HasPort reports whether the module itself names a port.
-func (m *Module) HasPort(port uint16) bool {
+func (m Module) HasPort(port uint16) bool {
 	return slices.ContainsFunc(m.services(0), func(s Service) bool { return s.Port == port })
 }
 

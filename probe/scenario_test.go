@@ -15,16 +15,7 @@ import (
 // TestScenarios probes every domain of the lab and wants the outcome, the
 // success and the reasons that its story tells.
 func TestScenarios(t *testing.T) {
-	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
-	world, err := lab.New(now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { world.Close() })
-	prober := probe.New(probe.World{
-		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
-	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
-
+	prober := labProber(t)
 	builtIn := modules(t)
 	for _, scenario := range lab.Scenarios() {
 		t.Run(scenario.Name, func(t *testing.T) {
@@ -69,6 +60,44 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestServerNames: which name a client asks for (RFC 7671 §7, RFC 7672 §8.1,
+// RFC 7673 §4.1), and whether the certificate it is shown is for it.
+func TestServerNames(t *testing.T) {
+	builtIn := modules(t)
+	prober := labProber(t)
+	for _, story := range []struct{ module, target, sni string }{
+		{"smtp_mx", "good", "mx.good.lab.test"},
+		{"smtp_mx", "mx-cname", "host.mx-cname.lab.test"},
+		{"smtp_mx", "mx-cname-tlsa-at-alias", "mx.mx-cname-tlsa-at-alias.lab.test"},
+		{"xmpp_client", "srv-target-alias", "real.srv-target-alias.lab.test"},
+		{"xmpp_client", "srv-host-insecure", "chat.plain.srv-host-insecure.lab.test"},
+		{"xmpp_client", "xmpp-srv-insecure", "xmpp-srv-insecure.lab.test"},
+		{"sip", "sip-no-srv", "sip-no-srv.lab.test"},
+	} {
+		t.Run(story.target, func(t *testing.T) {
+			report := prober.Probe(t.Context(), probe.Target{Name: story.target + ".lab.test"}, builtIn[story.module])
+			endpoint := report.Verdict.Services[0].Endpoints[0]
+			if endpoint.Facts.SNI != story.sni || endpoint.NameMatch != probe.Yes {
+				t.Errorf("asked for %q, name match %v; want %q", endpoint.Facts.SNI, endpoint.NameMatch, story.sni)
+			}
+		})
+	}
+}
+
+// labProber probes in a lab of its own.
+func labProber(t *testing.T) *probe.Prober {
+	t.Helper()
+	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+	world, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { world.Close() })
+	return probe.New(probe.World{
+		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
+	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 }
 
 // modules are the built-in ones.

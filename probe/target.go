@@ -50,7 +50,7 @@ func ParseTarget(target, hostname string, module Module) (Target, error) {
 
 // takes returns an error that says what form of target the module wants,
 // where t has another.
-func (m *Module) takes(t Target) error {
+func (m Module) takes(t Target) error {
 	kind, records := "mail domain", "MX"
 	switch m.Discover {
 	case DiscoverNone:

@@ -33,8 +33,19 @@ func (p *page) verdict(r *probe.Report) {
 	p.line(0, "%s: %s: %s", r.Target, r.Verdict.Outcome, sentence(r.Verdict.Outcome))
 	p.line(0, "probe_success %d: module %s, policy %s, require %s", success(r.Verdict), r.Module.Name, r.Module.Policy, r.Module.Require)
 	p.line(0, "probed %s, took %s of %s", moment(r.Start), round(r.Duration), round(r.Deadline))
+	p.route(r.Module)
 	if !r.Facts.Complete {
 		p.line(0, "not complete: the deadline cut something short")
+	}
+}
+
+// route says how the connections left, where the module does.
+func (p *page) route(m probe.Module) {
+	for _, source := range m.SourceAddresses {
+		p.line(0, "connections left by %s", source)
+	}
+	if proxy := m.Proxy.String(); proxy != "" {
+		p.line(0, "connections went through %s", proxy)
 	}
 }
 

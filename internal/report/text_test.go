@@ -214,6 +214,14 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DA
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}
 		}, "\n    certificate 0: not parsed, 4 bytes\n        SHA-256 9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b\n"},
+		{"connections by a way of their own", func(r *probe.Report) {
+			r.Module.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+			r.Module.Proxy = probe.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
+		}, "connections left by 192.0.2.7\nconnections went through socks5://me:<secret>@192.0.2.1:1080\n"},
+		{"a service of an SRV record", func(r *probe.Report) {
+			r.Facts.MX, r.Facts.SRV = nil, []probe.SRVLookup{{}}
+			r.Verdict.Services[0].Preference, r.Verdict.Services[0].Weight = 5, 7
+		}, "\nmx.example.org port 25, priority 5, weight 7: refused\n"},
 		{"a look-up that failed", func(r *probe.Report) { r.Facts.MX.Err = errors.New("SERVFAIL") }, "\n    failed: SERVFAIL\n"},
 		{"very many records", func(r *probe.Report) {
 			for range 200 {

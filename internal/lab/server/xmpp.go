@@ -9,8 +9,8 @@ import (
 	"net"
 )
 
-// XMPP is a chat server that offers STARTTLS to clients of its Domain, and
-// nothing inside it (RFC 6120 §5).
+// XMPP is a chat server that offers STARTTLS to clients of its Domain (RFC 6120
+// §5), and whatever they say next, takes its leave.
 type XMPP struct {
 	Domain string
 	TLS    *tls.Config
@@ -35,7 +35,13 @@ func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	fmt.Fprint(conn, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-	TLS{x.TLS}.Serve(ctx, conn)
+	secured := tls.Server(conn, x.TLS)
+	if secured.HandshakeContext(ctx) != nil {
+		return
+	}
+	secured.Read(make([]byte, 1))
+	fmt.Fprint(secured, "</stream:stream>")
+	secured.Close()
 }
 
 // next skips to the start of an element of that name.
