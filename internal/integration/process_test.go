@@ -30,6 +30,8 @@ func packageOf(program string) string {
 		return "bind9-utils"
 	case "delv":
 		return "bind9-dnsutils"
+	case "chromedriver":
+		return "chromium-driver"
 	case "posttls-finger":
 		return "postfix"
 	case "dovecot":

@@ -21,7 +21,7 @@ func NewDocument(r *probe.Report) *Document {
 	c := &composer{report: r, d: &Document{
 		Schema: Schema,
 		Target: printable(r.Target.String()), Asked: printable(r.Target.Asked),
-		Module: Module{r.Module.Name, string(r.Module.Discover), r.Module.Protocol, string(r.Module.Policy), string(r.Module.Require)},
+		Module: Module{r.Module.Name, string(r.Module.Discover), string(r.Module.Policy), string(r.Module.Require)},
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
 		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: sentence(v.Outcome), Success: v.Success,

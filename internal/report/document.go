@@ -45,7 +45,6 @@ type Document struct {
 type Module struct {
 	Name     string `json:"name"`
 	Discover string `json:"discover"`
-	Protocol string `json:"protocol"`
 	Policy   string `json:"policy"`
 	Require  string `json:"require"`
 }

@@ -9,8 +9,13 @@ import (
 )
 
 // publish makes the records of the leaves that are served, 3 1 1 as RFC 7672
-// §3.1.1 recommends for mail: the key alone, so that a renewal that keeps the key keeps the record.
+// §3.1.1 recommends for mail: the key alone, so that a renewal that keeps the key
+// keeps the record. Where the look-up of the records failed there are none: what
+// is published is not known, and more of it would not help.
 func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
+	if v.Base == "" && slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return l.Answer.Status.Failed() }) {
+		return nil
+	}
 	owner := ownerOf(v, facts)
 	var all []Publish
 	for _, e := range v.Endpoints {

@@ -62,7 +62,7 @@ func TestFrontPage(t *testing.T) {
 		f.get("/probe?target=" + target)
 	}
 	f.wantIn("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, "tlsa mismatch")
+		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, "TLSA mismatch")
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
 		t.Errorf("not the last two, the newest first:\n%s", page)
@@ -76,7 +76,7 @@ func TestReportPage(t *testing.T) {
 	f.get("/probe?target=bad.example&module=smtp")
 	f.wantIn("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
 	f.wantIn("/report?target=A.example.", 200, "<h1>a.example</h1>")
-	f.wantIn("/report?target=bad.example&module=smtp", 200, "<h3>tlsa mismatch", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record of the certificate")
+	f.wantIn("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record of the certificate")
 	f.wantIn("/report?target=bad.example&module=smtp_mx", 404, "No report of this is kept", `value="bad.example"`)
 	f.wantIn("/report?number=7", 404, "No report of this is kept")
 	f.wantIn("/report?number=x", 400, "The number is none")
@@ -209,7 +209,7 @@ func TestResolvers(t *testing.T) {
 	f.wantIn("/", 200, "Not examined yet: <code>system</code>.")
 	found = &dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Trouble: dnssec.NoTCP, Why: "<does not answer>"}}}
 	f.wantIn("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">good</span>`,
-		`<code>192.0.2.54:53</code> <span class="badge bad">no tcp</span> &lt;does not answer&gt;`)
+		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }
 
 // TestStatic: what pages need beside, to be kept as long as it is the same.

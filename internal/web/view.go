@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ func viewFunctions() template.FuncMap {
 		"tone": tone, "label": labelOf, "moment": moment, "seconds": seconds, "yesno": yesNo, "failed": failedStatus,
 		"links": links, "pairs": pairs, "bars": bars, "spans": spans, "where": where, "unpublished": unpublished,
 		"algorithm": algorithm, "digest": digestName, "usage": usage, "what": what, "clip": clip, "upper": strings.ToUpper,
-		"chains": chains, "effect": effect,
+		"chains": chains, "effect": effect, "unsigned": unsigned,
 	}
 }
 
@@ -53,7 +54,22 @@ func effect(word string) string {
 	}
 }
 
-func labelOf(reason string) string { return strings.ReplaceAll(reason, "_", " ") }
+// labelOf writes the word of a reason or topic for people: tlsa_mismatch is
+// "TLSA mismatch".
+func labelOf(word string) string {
+	proper := map[string]string{"dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
+		"nsec3": "NSEC3", "pkix": "PKIX", "sha1": "SHA-1", "srv": "SRV", "starttls": "STARTTLS", "tcp": "TCP", "tls": "TLS", "tlsa": "TLSA", "tlsrpt": "TLSRPT"}
+	parts := strings.Split(strings.ReplaceAll(word, "mta_sts", "mta sts"), "_")
+	for i, part := range parts {
+		switch name, ok := proper[part]; {
+		case ok:
+			parts[i] = name
+		case i == 0 && part != "":
+			parts[i] = strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return strings.Join(parts, " ")
+}
 
 // moment writes a time, or a pointer to one, in the time zone that everybody knows.
 func moment(t any) string {
@@ -122,6 +138,13 @@ func unpublished(services []report.Service) bool {
 		}
 	}
 	return false
+}
+
+// unsigned reports whether records would prove nothing yet, for want of DNSSEC.
+func unsigned(findings []report.Finding) bool {
+	return slices.ContainsFunc(findings, func(f report.Finding) bool {
+		return f.Reason == "mx_insecure" || f.Reason == "address_insecure" || f.Reason == "tlsa_insecure"
+	})
 }
 
 // chain is one look-up with the way that trust takes to it.

@@ -1,0 +1,303 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"image/png"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// screenshots is where to put pictures of the pages, for docs/screenshots.
+var screenshots = flag.String("screenshots", "", "directory to write pictures of the pages to")
+
+const (
+	labAddress    = "127.0.0.1:10126"
+	driverAddress = "127.0.0.1:10127"
+)
+
+// TestBrowser looks at the pages of the lab as people do, with Debian's
+// Chromium, which its WebDriver steers.
+func TestBrowser(t *testing.T) {
+	run(t, "ip", "link", "set", "lo", "up")
+	dir := directory(t)
+	start(t, dir, exec.Command(os.Getenv(binaryVariable), "lab", "--web.listen-address", labAddress, "--web.external-url", "http://"+labAddress+"/dane"), labAddress)
+	b := startBrowser(t, dir)
+
+	t.Run("form", func(t *testing.T) { testForm(t, b) })
+	t.Run("report", func(t *testing.T) { testReport(t, b) })
+	t.Run("hostile", func(t *testing.T) { testHostile(t, b) })
+	t.Run("without scripts", func(t *testing.T) { testWithoutScripts(t, b) })
+	t.Run("console", func(t *testing.T) {
+		if said := b.console(t); len(said) > 0 {
+			t.Errorf("the console has %q", said)
+		}
+		b.open(t, "/nothing") // and it would say so
+		if said := b.console(t); len(said) == 0 {
+			t.Error("the console has nothing of a page that is missing: it is not heard")
+		}
+	})
+	if *screenshots != "" {
+		takeScreenshots(t, b)
+	}
+}
+
+// testForm: from the form to the report, and back to the first page, where it is listed.
+func testForm(t *testing.T, b *browser) {
+	b.open(t, "/")
+	b.fill(t, "target", "tlsa-mismatch.lab.test")
+	b.follow(t, ".ask button", ".verdict")
+	if got := b.script(t, `return document.querySelector("h1").textContent + " " + location.pathname`); got != "tlsa-mismatch.lab.test /dane/report" {
+		t.Errorf("the form leads to %s", got)
+	}
+	b.follow(t, ".home", ".hero")
+	if got := b.script(t, `return document.querySelector(".probes tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
+		t.Errorf("the first page lists %q", got)
+	}
+}
+
+// testReport: the page that alerts link to has styles, shows that nothing
+// matches, and hands the record over.
+func testReport(t *testing.T, b *browser) {
+	b.open(t, "/report?target=tlsa-mismatch.lab.test&module=smtp_mx")
+	if got := b.script(t, `return getComputedStyle(document.querySelector(".pair.bad")).display`); got != "grid" {
+		t.Errorf("without its styles: display %s", got)
+	}
+	if got := b.script(t, `return document.querySelector(".pair.bad .sign").innerText`); !strings.Contains(got, "no match") {
+		t.Errorf("the mismatch is shown as %q", got)
+	}
+	if got := b.script(t, `return document.querySelectorAll(".lookup[open] .chain li").length`); got != "4" {
+		t.Errorf("%s links from the root to the record, want ., test., lab.test. and the record", got)
+	}
+	b.devTools(t, "Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true})
+	b.devTools(t, "Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}})
+	b.click(t, ".copier")
+	copied := b.async(t, `const done = arguments[0];
+		const wait = () => document.querySelector(".copier").textContent === "Copied" ? navigator.clipboard.readText().then(done, e => done("error: " + e)) : setTimeout(wait, 20);
+		wait();`)
+	if !strings.HasPrefix(copied, "_25._tcp.mx.tlsa-mismatch.lab.test. IN TLSA 3 1 1 ") || len(strings.Fields(copied)) != 7 || len(strings.Fields(copied)[6]) != 64 {
+		t.Errorf("copied %q", copied)
+	}
+}
+
+// testHostile: what strangers write is shown, and is nothing but text.
+func testHostile(t *testing.T, b *browser) {
+	const nasty = `<img src=x onerror="window.struck=1"><script>window.struck=1</script>`
+	b.open(t, "/report?target="+url.QueryEscape(nasty))
+	if got := b.script(t, `return document.querySelector("input[name=target]").value`); got != nasty {
+		t.Errorf("the form asks for %q", got)
+	}
+	b.console(t) // that page is an error, and the console says so
+	b.open(t, "/")
+	b.fill(t, "target", "hostile-subject.lab.test")
+	b.follow(t, ".ask button", ".verdict")
+	if got := b.script(t, `return document.querySelector("h1").textContent`); got != "hostile-subject.lab.test" {
+		t.Errorf("the report is of %s", got)
+	}
+	if got := b.script(t, `return [document.scripts.length, document.images.length, String(window.struck)].join(" ")`); got != "1 0 undefined" {
+		t.Errorf("scripts, images and what was run: %s", got)
+	}
+}
+
+// testWithoutScripts: all is there that is needed.
+func testWithoutScripts(t *testing.T, b *browser) {
+	b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": true})
+	defer b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": false})
+	b.open(t, "/")
+	b.fill(t, "target", "good.lab.test")
+	b.follow(t, ".ask button", ".verdict")
+	if got := b.text(t, ".verdict h1"); got != "good.lab.test" {
+		t.Errorf("the form leads to %q", got)
+	}
+	if got := b.text(t, ".verdict .badge"); got != "authenticated" {
+		t.Errorf("the outcome is shown as %q", got)
+	}
+}
+
+// takeScreenshots makes the pictures of docs/screenshots.
+func takeScreenshots(t *testing.T, b *browser) {
+	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "tlsa-mismatch", "good"} {
+		response, err := http.Get("http://" + labAddress + "/dane/probe?target=" + target + ".lab.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+	}
+	const mismatch = "/report?target=tlsa-mismatch.lab.test&module=smtp_mx"
+	for _, picture := range []struct {
+		name, path, scheme string
+		width, height      int
+	}{
+		{"front", "/", "light", 1120, 945},
+		{"report", mismatch, "light", 1120, 1440},
+		{"report-dark", mismatch, "dark", 1120, 1440},
+		{"report-phone", mismatch, "light", 390, 1300},
+		{"front-phone", "/", "dark", 390, 1100},
+	} {
+		b.devTools(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": picture.scheme}}})
+		b.devTools(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": picture.width, "height": picture.height, "deviceScaleFactor": 1, "mobile": picture.width < 500})
+		b.open(t, picture.path)
+		var shot struct{ Data []byte }
+		if err := json.Unmarshal(b.devTools(t, "Page.captureScreenshot", map[string]any{"format": "png"}), &shot); err != nil {
+			t.Fatal(err)
+		}
+		image, err := png.Decode(bytes.NewReader(shot.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var small bytes.Buffer
+		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, image); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(*screenshots, picture.name+".png"), small.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A browser is one session of WebDriver (W3C WebDriver §8).
+type browser struct{ session string }
+
+// startBrowser starts Chromium with a profile of its own.
+func startBrowser(t *testing.T, dir string) *browser {
+	t.Helper()
+	_, port, _ := strings.Cut(driverAddress, ":")
+	driver := exec.Command(program(t, "chromedriver"), "--port="+port)
+	driver.Env = append(os.Environ(), "HOME="+dir)
+	start(t, dir, driver, driverAddress)
+	b := &browser{session: "http://" + driverAddress + "/session"}
+	var session struct{ SessionID string }
+	b.read(t, "POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
+		"goog:loggingPrefs": map[string]any{"browser": "ALL"},
+		"goog:chromeOptions": map[string]any{
+			"binary": program(t, "chromium"),
+			"args": []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+				"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--user-data-dir=" + filepath.Join(dir, "profile")},
+		},
+	}}}, &session)
+	b.session += "/" + session.SessionID
+	b.read(t, "POST", "/timeouts", map[string]any{"implicit": patience.Milliseconds() / 2}, nil) // for elements to come
+	t.Cleanup(func() { b.read(t, "DELETE", "", nil, nil) })
+	return b
+}
+
+// read gives a command and reads the value that it returns.
+func (b *browser) read(t *testing.T, method, path string, body, value any) {
+	t.Helper()
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	request, err := http.NewRequest(method, b.session+path, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Timeout: patience}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct{ Value json.RawMessage }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("WebDriver %s %s: %s, %v: %.400s", method, path, response.Status, err, answer.Value)
+	}
+	if value == nil {
+		return
+	}
+	if err := json.Unmarshal(answer.Value, value); err != nil {
+		t.Fatalf("WebDriver %s %s: %v: %.400s", method, path, err, answer.Value)
+	}
+}
+
+// open goes to a page of the lab.
+func (b *browser) open(t *testing.T, path string) {
+	t.Helper()
+	b.read(t, "POST", "/url", map[string]any{"url": "http://" + labAddress + "/dane" + path}, nil)
+}
+
+// find returns the path of the commands for the first element that a selector of CSS means.
+func (b *browser) find(t *testing.T, selector string) string {
+	t.Helper()
+	var element map[string]string
+	b.read(t, "POST", "/element", map[string]any{"using": "css selector", "value": selector}, &element)
+	for _, id := range element {
+		return "/element/" + id
+	}
+	t.Fatalf("no element %s", selector)
+	return ""
+}
+
+func (b *browser) click(t *testing.T, selector string) {
+	t.Helper()
+	b.read(t, "POST", b.find(t, selector)+"/click", map[string]any{}, nil)
+}
+
+// follow clicks on what leads to another page, and returns when that is there:
+// it has an element that this one has not.
+func (b *browser) follow(t *testing.T, selector, awaited string) {
+	t.Helper()
+	b.click(t, selector)
+	b.find(t, awaited)
+}
+
+// fill types into a field of a form.
+func (b *browser) fill(t *testing.T, field, text string) {
+	t.Helper()
+	b.read(t, "POST", b.find(t, "input[name="+field+"]")+"/value", map[string]any{"text": text}, nil)
+}
+
+// text returns what an element shows.
+func (b *browser) text(t *testing.T, selector string) (text string) {
+	t.Helper()
+	b.read(t, "GET", b.find(t, selector)+"/text", nil, &text)
+	return text
+}
+
+// script runs a function's body in the page and returns its result as text.
+func (b *browser) script(t *testing.T, body string) string {
+	t.Helper()
+	var result any
+	b.read(t, "POST", "/execute/sync", map[string]any{"script": body, "args": []any{}}, &result)
+	return fmt.Sprint(result)
+}
+
+// async is script for one that hands its result to its only argument.
+func (b *browser) async(t *testing.T, body string) string {
+	t.Helper()
+	var result any
+	b.read(t, "POST", "/execute/async", map[string]any{"script": body, "args": []any{}}, &result)
+	return fmt.Sprint(result)
+}
+
+// console returns what the pages have said there since the last time.
+func (b *browser) console(t *testing.T) (said []string) {
+	t.Helper()
+	var entries []struct{ Level, Message string }
+	b.read(t, "POST", "/se/log", map[string]any{"type": "browser"}, &entries)
+	for _, entry := range entries {
+		said = append(said, entry.Level+": "+entry.Message)
+	}
+	return said
+}
+
+// devTools gives a command of Chromium's own protocol and returns its result.
+func (b *browser) devTools(t *testing.T, command string, parameters map[string]any) (result json.RawMessage) {
+	t.Helper()
+	b.read(t, "POST", "/goog/cdp/execute", map[string]any{"cmd": command, "params": parameters}, &result)
+	return result
+}
