@@ -32,6 +32,7 @@ const (
 // past is one probe that was made.
 type past struct {
 	Number   uint64
+	Asked    string // the target as it was written
 	Target   string
 	Module   string
 	Start    time.Time
@@ -44,7 +45,7 @@ type past struct {
 // newPast makes what is kept of a report; nil where it is too large.
 func newPast(r *probe.Report) *past {
 	d := report.NewDocument(r)
-	p := &past{Target: d.Target, Module: d.Module.Name, Start: d.Start, Outcome: d.Outcome, Success: d.Success, document: d.Marshal()}
+	p := &past{Asked: d.Asked, Target: d.Target, Module: d.Module.Name, Start: d.Start, Outcome: d.Outcome, Success: d.Success, document: d.Marshal()}
 	if len(p.document) > maxReport {
 		return nil
 	}
@@ -118,6 +119,18 @@ func (h *history) of(target, module string) (last, failed *past) {
 		last = failed
 	}
 	return last, failed
+}
+
+// asked returns the last probe of what was written so, by whatever module; nil
+// where there is none.
+func (h *history) asked(target string) *past {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	is := func(p *past) bool { return p.Asked == target }
+	if p := h.recent.newest(is); p != nil {
+		return p
+	}
+	return h.failed.newest(is)
 }
 
 // shelf has room for so many reports and maxKept bytes; the oldest make room.

@@ -82,8 +82,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	s.pages.render(w, http.StatusOK, "front.html", page)
 }
 
-// report shows a probe that was made: one by its number, or the last of a
-// target by a module, to which alerts link. Where none is kept it offers to make one.
+// report shows a probe that was made, as kept finds it. Alerts link here. Where none is kept it offers to make one.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	current := s.current.Load()
 	if current == nil {
@@ -96,21 +95,10 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		s.notice(w, http.StatusBadRequest, values, fmt.Sprintf("The format is %.40q; there are html and json.", format))
 		return
 	}
-	var found, failed *past
-	if values.Has("number") {
-		number, err := strconv.ParseUint(values.Get("number"), 10, 64)
-		if err != nil {
-			s.notice(w, http.StatusBadRequest, values, "The number is none. The first page links to the reports that are kept.")
-			return
-		}
-		found = s.history.numbered(number)
-	} else {
-		ask, err := answerable(values, current.config.Modules)
-		if err != nil {
-			s.notice(w, http.StatusBadRequest, values, err.Error())
-			return
-		}
-		found, failed = s.history.of(ask.target.String(), ask.module.Name)
+	found, failed, err := s.kept(values, current.config.Modules)
+	if err != nil {
+		s.notice(w, http.StatusBadRequest, values, err.Error())
+		return
 	}
 	if found == nil {
 		s.notice(w, http.StatusNotFound, values, "No report of this is kept. Probe it now?")
@@ -124,6 +112,30 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		failed = nil
 	}
 	s.show(w, format, reportPage{Document: document, Number: found.Number, Failed: failed})
+}
+
+// kept finds the report that is asked for: by its number, by target and module,
+// or by target alone, whatever the module. It returns nil where none is kept,
+// and an error where the question is none.
+func (s *Server) kept(values url.Values, modules map[string]probe.Module) (found, failed *past, err error) {
+	if values.Has("number") {
+		number, err := strconv.ParseUint(values.Get("number"), 10, 64)
+		if err != nil {
+			return nil, nil, fmt.Errorf("number is %.40q: want that of a report; the first page links to those that are kept", values.Get("number"))
+		}
+		return s.history.numbered(number), nil, nil
+	}
+	target, module := values.Get("target"), values.Get("module")
+	if last := s.history.asked(target); last != nil && !values.Has("module") {
+		found, failed = s.history.of(last.Target, last.Module)
+		return found, failed, nil
+	}
+	ask, err := answerable(values, modules)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, failed = s.history.of(ask.target.String(), cmp.Or(module, config.DefaultModule))
+	return found, failed, nil
 }
 
 // show writes a report as a page, or as JSON.

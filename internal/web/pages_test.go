@@ -77,9 +77,10 @@ func TestReportPage(t *testing.T) {
 	f.wantIn("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
 	f.wantIn("/report?target=A.example.", 200, "<h1>a.example</h1>")
 	f.wantIn("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record of the certificate")
+	f.wantIn("/report?target=bad.example", 200, "<h1>bad.example</h1>", `<p class="over">smtp</p>`) // whatever the module
 	f.wantIn("/report?target=bad.example&module=smtp_mx", 404, "No report of this is kept", `value="bad.example"`)
 	f.wantIn("/report?number=7", 404, "No report of this is kept")
-	f.wantIn("/report?number=x", 400, "The number is none")
+	f.wantIn("/report?number=x", 400, "number is &#34;x&#34;: want that of a report")
 	f.wantIn("/report", 400, "the target is empty")
 	f.wantIn("/report?target=a.example&module=nope", 400, "unknown module")
 	f.wantIn("/report?target=%22%3E%3Cscript%3E", 400, `&#34;&gt;&lt;script&gt;`)
