@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 )
 
 // Access says where a probe may go.
 type Access struct {
 	Targets       []string       `yaml:"targets"`        // patterns of target names and addresses, as path.Match reads them
+	Ports         []uint16       `yaml:"ports"`          // of services that may be connected to; empty: all
 	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // special-purpose networks that may be connected to
 }
 
@@ -29,6 +31,16 @@ func (a Access) lists(name string) bool {
 		}
 	}
 	return false
+}
+
+// checkService returns an error that wraps ErrNotAllowed if a service must not
+// be connected to: its port is not listed, or its address is special. The port
+// may have been the choice of whoever asks, or of a zone.
+func (a Access) checkService(service netip.AddrPort) error {
+	if len(a.Ports) > 0 && !slices.Contains(a.Ports, service.Port()) {
+		return fmt.Errorf("port %d, which access.ports does not list: %w", service.Port(), ErrNotAllowed)
+	}
+	return a.checkAddress(service.Addr())
 }
 
 // checkAddress returns an error that wraps ErrNotAllowed if addr is special

@@ -22,11 +22,11 @@ var ErrUnparsable = errors.New("a certificate cannot be parsed")
 // asked for the name to send when the ClientHello is due, not before: all that
 // comes earlier waits for nothing.
 func (r *run) meet(ctx context.Context, service *Service, endpoint *Endpoint, sni func() string) {
-	if err := r.access.checkAddress(endpoint.Address); err != nil {
+	address := netip.AddrPortFrom(endpoint.Address, service.Port)
+	if err := r.access.checkService(address); err != nil {
 		endpoint.Err = err
 		return
 	}
-	address := netip.AddrPortFrom(endpoint.Address, service.Port)
 	leave, err := r.allowance.place(ctx)
 	if err != nil {
 		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for others of the target's endpoints before %s: %w", address, err), true

@@ -164,7 +164,10 @@ func TestDefaults(t *testing.T) {
 	if len(got.Access.AllowNetworks) != 0 {
 		t.Errorf("allow_networks: got %v, want none", got.Access.AllowNetworks)
 	}
-	got.Access.AllowNetworks = nil
+	if len(got.Access.Ports) != 0 {
+		t.Errorf("ports: got %v, want none", got.Access.Ports)
+	}
+	got.Access.AllowNetworks, got.Access.Ports = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -308,6 +311,8 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: modules.m.key_types: "rsa" stands here; wanted a list of key types, ecdsa or rsa, as [a, b]`}},
 		{"no network", "access: {allow_networks: [10.0.0.1]}\n",
 			[]string{`:1: access.allow_networks[0]: "10.0.0.1" is no network; wanted one such as 10.0.0.0/8 or fd00::/8`}},
+		{"no port", "access: {ports: [25, smtp, 0]}",
+			[]string{`:1: access.ports[1]: "smtp" is no port; wanted a whole number from 1 to 65535`, `:1: access.ports[2]: "0" is no port; wanted a whole number from 1 to 65535`}},
 		{"a network with a host in it", "access: {allow_networks: [10.0.0.1/8]}\n",
 			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
 		{"a resolver by name", "resolver: {servers: [dns.example]}\n",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ func (v value) limits(l *Limits) {
 func (v value) access(a *probe.Access) {
 	v.fields(map[string]read{
 		"targets":        listOf(&a.Targets, `patterns, as "*.example.org"`, parsePattern),
+		"ports":          listOf(&a.Ports, "ports, as 25 or 465", parsePort),
 		"allow_networks": listOf(&a.AllowNetworks, "networks, as 10.0.0.0/8 or fd00::/8", parseNetwork),
 	})
 }
@@ -136,6 +138,14 @@ func parsePattern(s string) (string, error) {
 		return "", fmt.Errorf("pattern %s: a [ is not closed, or a \\ stands at the end", quote(s))
 	}
 	return strings.ToLower(s), nil
+}
+
+func parsePort(s string) (uint16, error) {
+	port, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || port == 0 {
+		return 0, fmt.Errorf("%s is no port; wanted a whole number from 1 to 65535", quote(s))
+	}
+	return uint16(port), nil
 }
 
 func parseNetwork(s string) (netip.Prefix, error) {
