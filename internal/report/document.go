@@ -203,7 +203,7 @@ type Publish struct {
 
 // Lookup is one look-up in DNS, and its DNSSEC status.
 type Lookup struct {
-	Kind         string     `json:"lookup"` // "mx", "a", "aaaa", "tlsa" or "txt"
+	Kind         string     `json:"lookup"` // "mx", "srv", "a", "aaaa", "tlsa" or "txt"
 	Name         string     `json:"name"`
 	Host         string     `json:"host,omitempty"` // for which it was made
 	Status       string     `json:"status"`

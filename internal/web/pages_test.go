@@ -107,7 +107,9 @@ func TestForm(t *testing.T) {
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		asked = target
 		return verdicts(ctx, target, module)
-	}), nil)
+	}), func(_ *config.Config, o *Options) {
+		o.ExternalURL = &url.URL{Scheme: "https", Host: "outside.example", Path: "/"}
+	})
 	response := f.submit(url.Values{"target": {"192.0.2.1:25"}, "hostname": {"bad.example"}, "module": {"smtp"}}, "http://exporter.example")
 	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/report?number=1" {
 		t.Fatalf("%s to %q", response.Status, response.Header.Get("Location"))
@@ -125,6 +127,7 @@ func TestForm(t *testing.T) {
 	}{
 		{"no target", "", url.Values{}, 400},
 		{"an unknown module", "", url.Values{"target": {"a.example"}, "module": {"nope"}}, 400},
+		{"a form of ours, sent through a proxy", "https://outside.example", url.Values{"target": {"a.example"}}, 303},
 		{"a form of somebody else's page", "http://evil.example", url.Values{"target": {"a.example"}}, 403},
 		{"a form without end", "", url.Values{"target": {strings.Repeat("a", 20<<10)}}, 400},
 	} {

@@ -104,7 +104,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/{$}", s.front)
 	handle("GET", "/probe", s.probe)
 	handle("GET", "/report", s.report)
-	handle("POST", "/report", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.probeForPeople)).ServeHTTP)
+	handle("POST", "/report", s.fromOurPages(s.probeForPeople))
 	handle("GET", "/static/{file}", s.pages.static)
 	handle("GET", "/config", s.config)
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
@@ -116,6 +116,18 @@ func (s *Server) routes() http.Handler {
 		mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
 	}
 	return mux
+}
+
+// fromOurPages turns forms away that a browser sends from somebody else's page.
+// A proxy in front may have changed the Host that they were sent to.
+func (s *Server) fromOurPages(handler http.HandlerFunc) http.HandlerFunc {
+	protection := http.NewCrossOriginProtection()
+	if s.ExternalURL.Scheme != "" && s.ExternalURL.Host != "" {
+		if err := protection.AddTrustedOrigin(s.ExternalURL.Scheme + "://" + s.ExternalURL.Host); err != nil {
+			s.Logger.Warn("The external URL is no origin of forms", "err", err)
+		}
+	}
+	return protection.Handler(handler).ServeHTTP
 }
 
 // guarded answers 500 where a handler panics, and says with every answer that
