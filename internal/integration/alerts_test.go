@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -65,10 +66,19 @@ func TestAlerts(t *testing.T) {
 		t.Error("the page was resolved, although the domain was refused all the time")
 	}
 
+	// What the exporter cannot see is no news of a domain.
+	report(t, "DaneNoResolver", "another:10125", time.Time{})
+	for _, trouble := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneTrustAnchor"} {
+		report(t, trouble, "localhost:10125", time.Time{})
+		await(t, trouble+" silences the page", func() bool { return silenced(t, "DaneDomainRefused", "") })
+		report(t, trouble, "localhost:10125", time.Now())
+		await(t, trouble+" is over, and another exporter's does not matter", func() bool { return !silenced(t, "DaneDomainRefused", "") })
+	}
+
 	breakLab(t, "good", "none")
 	inbox.await(t, "pager", "resolved", "DaneDomainRefused", domain)
 	inbox.await(t, "tickets", "resolved", "DaneDNSSECBogus", domain)
-	inbox.onlyOf(t, domain)
+	inbox.onlyOf(t, domain, "localhost:10125", "another:10125")
 }
 
 // startPrometheus starts Alertmanager and Prometheus with the shipped files.
@@ -165,6 +175,28 @@ func get(t *testing.T, from string, into any) {
 	}
 	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
 		t.Fatalf("%s: %v", from, err)
+	}
+}
+
+// report tells Alertmanager of an alert of an exporter's own, as Prometheus
+// would; where it ends is zero, it goes on.
+func report(t *testing.T, name, exporter string, ends time.Time) {
+	t.Helper()
+	told := map[string]any{"labels": map[string]string{"alertname": name, "scope": "exporter", "exporter": exporter, "instance": exporter}}
+	if !ends.IsZero() {
+		told["endsAt"] = ends
+	}
+	body, err := json.Marshal([]any{told})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post("http://"+alertmanagerAddress+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("tell Alertmanager of %s: %s", name, response.Status)
 	}
 }
 
