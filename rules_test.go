@@ -60,7 +60,7 @@ type vocabulary struct {
 func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 	v := &vocabulary{
 		series: map[string][]string{"up": {}},
-		labels: []string{"job", "instance", "exporter", "address"},
+		labels: []string{"job", "instance", "exporter", "address", "key_type"},
 		values: map[string][]string{
 			"scope": {"zone", "parents"}, "usable": {"yes", "no", "superseded"},
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
