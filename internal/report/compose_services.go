@@ -85,7 +85,7 @@ func dataOf(data []byte) Data {
 func endpointOf(v *probe.EndpointVerdict) Endpoint {
 	f := v.Facts
 	e := Endpoint{
-		Address: v.Address.String(), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
+		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
 		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: printable(v.PKIXWhy),
 	}
 	for i, line := range f.Dialogue.Transcript {

@@ -136,6 +136,7 @@ type Data string
 // Endpoint is one address of a service, and how far a handshake with it got.
 type Endpoint struct {
 	Address   string  `json:"address"`
+	KeyType   string  `json:"key_type,omitempty"` // that alone was offered; absent: all
 	Outcome   string  `json:"outcome"`
 	Skipped   bool    `json:"skipped,omitempty"` // it does not count
 	Reason    string  `json:"reason,omitempty"`  // why there was no handshake

@@ -180,7 +180,7 @@ type pair struct {
 	Match   report.Match
 	Judged  bool   // there was a handshake
 	Place   string // of the certificate that Match.Served is of
-	Verdict string // "match", "no match", or "not used"
+	Verdict string // in a word or two
 	Sign    string
 	Tone    string
 }
@@ -188,11 +188,12 @@ type pair struct {
 // pairs sets each record beside what became of it at an endpoint.
 func pairs(records []report.Record, e report.Endpoint) []pair {
 	var all []pair
+	proven := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
 	for i, record := range records {
 		p := pair{Record: record, Verdict: "not compared", Sign: "·", Tone: "plain"}
 		if i < len(e.Matches) {
 			p.Match, p.Judged = e.Matches[i], true
-			p.Verdict, p.Sign, p.Tone = comparison(record, p.Match)
+			p.Verdict, p.Sign, p.Tone = comparison(record, p.Match, proven)
 			p.Place = "the leaf"
 			if depth := p.Match.Depth; depth != nil && *depth > 0 {
 				p.Place = "issuer " + strconv.Itoa(*depth)
@@ -203,12 +204,17 @@ func pairs(records []report.Record, e report.Endpoint) []pair {
 	return all
 }
 
-func comparison(r report.Record, m report.Match) (verdict, sign, tone string) {
+// comparison says what a record does for an endpoint. Where another one proves
+// it already, a record that does not match is of the last key or of the next,
+// and no harm.
+func comparison(r report.Record, m report.Match, proven bool) (verdict, sign, tone string) {
 	switch {
 	case m.Authenticates:
 		return "match", "=", "good"
 	case r.Standing != "usable":
 		return "not used", "·", "plain"
+	case proven:
+		return "not this one", "≠", "plain"
 	case m.Matches:
 		return "matches, and does not authenticate", "≈", "bad"
 	default:
