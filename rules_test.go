@@ -200,6 +200,15 @@ func TestAlerts(t *testing.T) {
 	for _, r := range probe.Reasons() {
 		reasons = append(reasons, string(r.Reason))
 	}
+	tests, err := os.ReadFile("deploy/prometheus/rules_test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(tests), `alertname="`+name+`"`) {
+			t.Errorf("%s: no test in rules_test.yml wants it to fire", name)
+		}
+	}
 	const runbook = "https://dane-exporter.example/docs/runbook.md#"
 	for _, r := range rules {
 		if r.Alert == "" {
