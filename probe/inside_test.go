@@ -68,14 +68,20 @@ func TestNoWayInside(t *testing.T) {
 		{name: "an alias to a name that lies inside", denied: true,
 			records: "@ MX 10 mx\nmx CNAME inner\ninner A " + inside + "\n_25._tcp.mx " + tlsa},
 		{name: "an SRV record with an inner host", denied: true,
-			module:  mail(func(m *Module) { m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}} }),
+			module: mail(func(m *Module) {
+				m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}}
+			}),
 			records: "_imaps._tcp SRV 0 1 993 host\nhost A " + inside + "\n_993._tcp.host " + tlsa},
 		{name: "an SRV record with a port that is not listed", denied: true,
-			module:  mail(func(m *Module) { m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}} }),
+			module: mail(func(m *Module) {
+				m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}}
+			}),
 			access:  func(a *Access) { a.Ports = []uint16{25, 993} },
 			records: "_imaps._tcp SRV 0 1 22 host\nhost A " + outside + "\n_22._tcp.host " + tlsa},
 		{name: "and one that is", visits: []string{outside + ":993"},
-			module:  mail(func(m *Module) { m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}} }),
+			module: mail(func(m *Module) {
+				m.Discover, m.Policy, m.SRV = DiscoverSRV, Client, []SRVSettings{{Service: "imaps", Protocol: "tls"}}
+			}),
 			access:  func(a *Access) { a.Ports = []uint16{25, 993} },
 			records: "_imaps._tcp SRV 0 1 993 host\nhost A " + outside + "\n_993._tcp.host " + tlsa},
 		{name: "a policy host of MTA-STS that lies inside", denied: true, visits: []string{outside + ":25"},

@@ -27,6 +27,11 @@ type zoneCache struct {
 // look-ups is one failure, and so short that a repair is seen by the next probe.
 const bogusMemory = 5 * time.Second
 
+// clockSlack is how much earlier than an entry a look-up may have begun that
+// uses it. Where it is more, the clock was set back, and what was kept until a
+// moment of the other time would be kept for as long as the clock was wrong.
+const clockSlack = 5 * time.Minute
+
 // known is what the cache has of a name: a zone, or that it is bogus, and why;
 // neither: the name is no zone cut.
 type known struct {
@@ -56,7 +61,8 @@ func (c *zoneCache) get(name string, at time.Time) (k known, ok bool) {
 		return known{}, false
 	}
 	entry := element.Value.(*cacheEntry)
-	if at.After(entry.until) || entry.zone != nil && !entry.zone.holds(at) {
+	early := at.Before(entry.made.Add(-clockSlack))
+	if early || at.After(entry.until) || entry.zone != nil && !entry.zone.holds(at) {
 		c.remove(element)
 		return known{}, false
 	}
