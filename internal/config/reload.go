@@ -17,8 +17,9 @@ type Reloader struct {
 	apply    func(*Config) error
 	observe  func(error)
 
-	mu   sync.Mutex // one reload at a time
-	seen [sha256.Size]byte
+	mu     sync.Mutex // one reload at a time
+	seen   [sha256.Size]byte
+	filled bool // what was loaded last had text in it
 }
 
 // NewReloader returns a Reloader of the file at path; an empty path stands for
@@ -44,9 +45,13 @@ func (r *Reloader) reload() error {
 		if err != nil {
 			return fmt.Errorf("read configuration: %w", err)
 		}
+		if len(text) == 0 && r.filled {
+			return fmt.Errorf("read configuration: %s is empty and was not before, as after writing to a full disk; a comment in it says that the defaults are meant", r.path)
+		}
 		if config, err = parse(r.path, text, *r.defaults); err != nil {
 			return err
 		}
+		r.filled = len(text) > 0
 	}
 	return r.apply(config)
 }
