@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,27 @@ func TestPublish(t *testing.T) {
 		want := "_25._tcp." + s.Host + ". IN TLSA 3 1 1 " + s.Endpoints[0].Certificates[0].SPKI
 		if p.Zone != want || p.Published != test.published {
 			t.Errorf("%s: %+v, want %s, published %t", d.Target, p, want, test.published)
+		}
+	}
+}
+
+// TestJSONDocumented: every field stands in docs/json.md.
+func TestJSONDocumented(t *testing.T) {
+	source, err := os.ReadFile("document.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := regexp.MustCompile(`json:"([a-z0-9_]+)`).FindAllSubmatch(source, -1)
+	if len(fields) < 100 {
+		t.Fatalf("only %d fields found", len(fields))
+	}
+	for _, field := range fields {
+		if !bytes.Contains(docs, []byte("`"+string(field[1])+"`")) {
+			t.Errorf("docs/json.md has no `%s`", field[1])
 		}
 	}
 }
