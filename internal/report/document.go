@@ -9,11 +9,11 @@ const Schema = 1
 // Document is a Report for programs: what JSON writes, and what pages are made
 // from. It stands alone: nothing in it refers to the probe that it tells of.
 //
-// What was not measured is absent, or null in JSON; it is never false or 0. Times are RFC 3339
-// in UTC, durations are seconds. Names are A-labels without a trailing dot,
-// but in look-ups and chains, where they are written as DNS has them. Text of
-// servers and zones is printable and bounded; where a list was cut, the field
-// beside it says how much is left out.
+// What was not measured is absent; it is never false or 0. Times are RFC 3339 in
+// UTC, durations are seconds. Names are A-labels without a trailing dot, but in
+// look-ups, chains and zone-file lines, where they are written as DNS has them.
+// Text of servers and zones is printable and bounded; where a list was cut, the
+// field beside it says how much is left out.
 type Document struct {
 	Schema    int       `json:"schema"`
 	Target    string    `json:"target"`

@@ -16,8 +16,8 @@ import (
 // measures, and make no HTML.
 func viewFunctions() template.FuncMap {
 	return template.FuncMap{
-		"tone": tone, "label": labelOf, "moment": moment, "seconds": seconds, "yesno": yesNo, "failed": failedStatus,
-		"links": links, "pairs": pairs, "bars": bars, "spans": spans, "where": where, "unpublished": unpublished,
+		"tone": tone, "label": labelOf, "moment": moment, "seconds": seconds, "yesno": yesNo,
+		"pairs": pairs, "bars": bars, "spans": spans, "where": where, "unpublished": unpublished,
 		"algorithm": algorithm, "digest": digestName, "usage": usage, "what": what, "clip": clip, "upper": strings.ToUpper,
 		"chains": chains, "effect": effect, "unsigned": unsigned,
 	}
