@@ -1,0 +1,272 @@
+package web
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"dane_exporter/collector"
+	"dane_exporter/internal/config"
+	"dane_exporter/internal/report"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/mtasts"
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+
+	"net/http/httptest"
+)
+
+// tape is what a fuzzer says. At its end it begins anew, so that facts are
+// never poor.
+type tape struct {
+	bytes []byte
+	at    int
+}
+
+func (f *tape) next() byte {
+	if len(f.bytes) == 0 {
+		return 0
+	}
+	f.at++
+	return f.bytes[(f.at-1)%len(f.bytes)]
+}
+
+func (f *tape) below(n int) int { return int(f.next()) % n }
+
+// text is whatever somebody far away may have said.
+func (f *tape) text() string {
+	var said strings.Builder
+	said.WriteString("<x1>") // that no page may hold as it is
+	for range f.below(40) {
+		said.WriteByte(f.next())
+	}
+	return said.String()
+}
+
+// name is one that DNS may hold, as it comes off the wire.
+func (f *tape) name() string {
+	wire := []byte{}
+	for range 1 + f.below(3) {
+		size := 1 + f.below(20)
+		wire = append(wire, byte(size))
+		for range size {
+			wire = append(wire, f.next())
+		}
+	}
+	name, _, err := dns.UnpackDomainName(append(wire, 0), 0)
+	if err != nil {
+		return "example.org."
+	}
+	return dns.CanonicalName(name)
+}
+
+func (f *tape) address() netip.Addr {
+	if f.below(2) == 0 {
+		return netip.AddrFrom4([4]byte{192, 0, 2, f.next()})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: f.next()})
+}
+
+func (f *tape) time() time.Time {
+	moments := []time.Time{{}, time.Unix(0, 0), time.Unix(1<<31, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), fuzzNoon().Add(time.Hour), fuzzNoon().Add(-time.Hour)}
+	return moments[f.below(len(moments))]
+}
+
+func (f *tape) validity() dnssec.Validity {
+	return dnssec.Validity{Inception: f.time(), Expiry: f.time(), Since: f.time()}
+}
+
+func fuzzNoon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+
+// fault is an error of any kind that a probe knows; often nil.
+func (f *tape) fault() error {
+	text := f.text()
+	faults := []error{nil, nil, nil, errors.New(text), fmt.Errorf("%s: %w", text, dnssec.ErrDeadline), dnssec.ErrLimit, dnssec.ErrUnreachable, dnssec.ErrStripped,
+		&starttls.Rejected{Step: "STARTTLS", Reply: text}, &starttls.ProtocolError{Step: "greeting", Got: text}, starttls.ErrNotOffered,
+		context.DeadlineExceeded, &net.OpError{Op: "dial", Err: errors.New(text)}, &probe.Fault{Value: text, Stack: text}, probe.ErrNotAllowed, probe.ErrNoIPv6}
+	return faults[f.below(len(faults))]
+}
+
+func (f *tape) answer(name string, records ...dns.RR) *dnssec.Answer {
+	statuses := dnssec.Statuses()
+	a := &dnssec.Answer{Name: name, Status: statuses[f.below(len(statuses))], Why: f.text(), Rcode: f.below(24), Canonical: name,
+		Zone: f.validity(), Parents: f.validity(), TTL: time.Duration(f.next()) * time.Second, Server: f.text(), EDE: []string{f.text()}, Inconsistent: f.text()}
+	if len(records) > 0 {
+		a.Rcode, a.Type, a.Records = 0, records[0].Header().Rrtype, records
+	}
+	if f.below(3) == 0 {
+		to := f.name()
+		a.Aliases, a.Canonical = []dnssec.Alias{{From: name, To: to, Status: a.Status}}, to
+	}
+	if f.below(3) == 0 {
+		a.Err = f.fault()
+	}
+	for range f.below(3) {
+		a.Chain = append(a.Chain, dnssec.Link{Zone: f.name(), Status: a.Status, Why: f.text(), Validity: f.validity(),
+			Keys: []dnssec.Key{{Tag: uint16(f.next()), Algorithm: f.next()}}, DS: []dnssec.DS{{Tag: 7, Algorithm: f.next(), DigestType: f.next()}}})
+	}
+	return a
+}
+
+func (f *tape) tlsa(owner string) []dns.RR {
+	var records []dns.RR
+	for range f.below(4) {
+		data := make([]byte, 32*f.below(3))
+		for i := range data {
+			data[i] = f.next()
+		}
+		records = append(records, &dns.TLSA{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeTLSA}, Usage: f.next() % 5, Selector: f.next() % 3,
+			MatchingType: f.next() % 4, Certificate: hex.EncodeToString(data)})
+	}
+	return records
+}
+
+func (f *tape) endpoint() probe.Endpoint {
+	e := probe.Endpoint{Address: f.address(), Reached: probe.Stage(f.below(4)), SNI: f.text(), TLSVersion: uint16(f.next()), Cipher: uint16(f.next()),
+		Dialogue: starttls.Dialogue{Offered: f.below(2) == 0, Transcript: starttls.Transcript{{Text: f.text()}, {Sent: true, Text: f.text()}}},
+		Hurried:  f.below(5) == 0, Skipped: f.below(5) == 0}
+	if e.Reached < probe.StageTLS {
+		if e.Err = f.fault(); e.Err == nil {
+			e.Err = errors.New(f.text())
+		}
+		return e
+	}
+	name := pkix.Name{CommonName: f.text(), Organization: []string{f.text()}}
+	leaf := &x509.Certificate{Raw: []byte(f.text()), RawSubjectPublicKeyInfo: []byte(f.text()), SerialNumber: big.NewInt(int64(f.next()) - 100),
+		Subject: name, Issuer: name, DNSNames: []string{f.text(), "mx.example.org"}, NotBefore: f.time(), NotAfter: f.time()}
+	e.Raw, e.Chain = [][]byte{leaf.Raw}, &tlsa.Chain{Certificates: []*x509.Certificate{leaf}}
+	return e
+}
+
+// report is one whose facts have been invented and then judged.
+func (f *tape) report(module probe.Module) *probe.Report {
+	facts := probe.Facts{Complete: f.below(2) == 0, Denied: f.below(9) == 0}
+	var mx []dns.RR
+	for range f.below(4) {
+		name := f.name()
+		mx = append(mx, &dns.MX{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeMX}, Preference: uint16(f.next()), Mx: name})
+		host := probe.Host{Name: strings.TrimSuffix(name, ".")}
+		address := f.address()
+		if address.Is4() {
+			host.A = f.answer(name, &dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA}, A: address.AsSlice()})
+		} else {
+			host.AAAA = f.answer(name, &dns.AAAA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeAAAA}, AAAA: address.AsSlice()})
+		}
+		owner := "_25._tcp." + name
+		service := probe.Service{Port: 25, Protocol: "smtp", Preference: uint16(f.next()), TLSA: []probe.TLSALookup{{Base: host.Name, Answer: *f.answer(owner, f.tlsa(owner)...)}}}
+		for range f.below(3) {
+			service.Endpoints = append(service.Endpoints, f.endpoint())
+		}
+		host.Services = []probe.Service{service}
+		facts.Hosts = append(facts.Hosts, host)
+	}
+	facts.MX = f.answer("example.org.", mx...)
+	if f.below(2) == 0 {
+		facts.MTASTS = &probe.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.fault(), PolicyErr: f.fault(), TLSRPTErr: f.fault(),
+			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []probe.PolicyFetch{{Address: f.address(), Err: f.fault()}}}
+	}
+	r := &probe.Report{Target: probe.Target{Asked: f.text(), Name: "example.org"}, Module: module, Start: fuzzNoon(), Duration: time.Second, Deadline: 30 * time.Second, Facts: facts,
+		Rules: probe.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}
+	r.Verdict = probe.Judge(&r.Facts, r.Rules, fuzzNoon())
+	return r.JudgedAt(f.time())
+}
+
+// FuzzRender shows invented reports in every form there is. Whatever servers
+// and zones have said, metrics parse, text can be printed, JSON is read back,
+// and a page holds none of it as HTML.
+func FuzzRender(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("the quick brown fox\x00\x1b[31m\"\\\n\r\u202e{}=,# HELP"))
+	f.Add([]byte("\xff\xfe\x80<script>alert(1)</script>'\"&amp;"))
+	for seed := byte(1); seed < 40; seed++ {
+		var mixed []byte
+		for i := range 200 {
+			mixed = append(mixed, seed*byte(i*i+7)^byte(i))
+		}
+		f.Add(mixed)
+	}
+	server := fuzzServer(f)
+	f.Fuzz(func(t *testing.T, said []byte) {
+		var found *probe.Report
+		s := server(func(module probe.Module) *probe.Report {
+			found = (&tape{bytes: said}).report(module)
+			return found
+		})
+		get := func(path, accept string) string {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Header.Set("Accept", accept)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			body, err := io.ReadAll(w.Result().Body)
+			if w.Code != http.StatusOK || err != nil || !utf8.Valid(body) {
+				t.Fatalf("%s: %d, %v\n%q", path, w.Code, err, body)
+			}
+			return string(body)
+		}
+
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		if _, err := parser.TextToMetricFamilies(strings.NewReader(get("/probe?target=example.org", ""))); err != nil {
+			t.Errorf("the metrics: %v", err)
+		}
+		if body := get("/probe?target=example.org", string(expfmt.NewFormat(expfmt.TypeOpenMetrics))); !strings.HasSuffix(body, "\n# EOF\n") {
+			t.Errorf("OpenMetrics without an end:\n%s", body)
+		}
+		if text := get("/probe?target=example.org&debug=true", ""); strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("not fit to print: %q", text)
+		}
+		if _, err := report.ReadJSON(report.NewDocument(found).Marshal()); err != nil {
+			t.Errorf("the JSON: %v", err)
+		}
+		for _, path := range []string{"/", "/report?number=1"} {
+			if page := get(path, ""); strings.Contains(page, "<x1>") {
+				t.Errorf("%s holds what somebody said as it was", path)
+			}
+		}
+	})
+}
+
+// fuzzServer makes servers that show one report.
+func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
+	example, err := os.ReadFile("../../config.example.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	c, err := config.Defaults(example)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return func(make func(probe.Module) *probe.Report) *Server {
+		registry := prometheus.NewPedanticRegistry()
+		s := New(Options{
+			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, notExamined),
+			Examined:    notExamined,
+			Gatherer:    registry,
+			Logger:      slog.New(slog.DiscardHandler),
+			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,
+		})
+		s.Use(c, proberFunc(func(_ context.Context, _ probe.Target, module probe.Module) *probe.Report { return make(module) }))
+		return s
+	}
+}
