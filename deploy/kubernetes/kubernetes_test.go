@@ -1,5 +1,5 @@
 // Package kubernetes holds what is shipped for Kubernetes to the rest of the
-// project. That the objects are as their schemas want them is seen in validate,
+// project. That the objects are as their schemas want them is seen in deploy/validate,
 // a module of its own: what it takes for that is none of the exporter's business.
 package kubernetes
 

@@ -67,6 +67,7 @@ func (s *session) run(ctx context.Context, args []string) int {
 	s.addCheck(app, commands)
 	s.addTLSA(app, commands)
 	s.addLab(app, commands)
+	s.addHealthy(app, commands)
 
 	chosen, err := app.Parse(withDashes(args))
 	switch {

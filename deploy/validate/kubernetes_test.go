@@ -65,7 +65,7 @@ func (o *objects) into(kind string) meta.Object {
 // load decodes all, and fails the test at a field that a schema does not have.
 func load(t *testing.T) *objects {
 	t.Helper()
-	files, err := filepath.Glob("../*.yml")
+	files, err := filepath.Glob("../kubernetes/*.yml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("files %v, %v", files, err)
 	}
