@@ -37,9 +37,9 @@ func TestDiscoverSRV(t *testing.T) {
 		want          string // host:port priority/weight, … by host
 		reasons       []Reason
 	}{
-		{"by priority, and what weighs more first",
-			"_imap._tcp SRV 10 1 143 a\n_imap._tcp SRV 10 9 143 b\n_imap._tcp SRV 5 0 1143 b\n", mail, nil,
-			"b:1143 5/0 b:143 10/9 a:143 10/1", nil},
+		{"by priority", "_imap._tcp SRV 10 0 143 a\n_imap._tcp SRV 5 0 1143 b\n_imap._tcp SRV 20 0 143 b\n", mail, nil,
+			"b:1143 5/0 b:143 20/0 a:143 10/0", nil},
+		{"what weighs more first", "_imap._tcp SRV 10 1 143 a\n_imap._tcp SRV 10 9 143 b\n", mail, nil, "b:143 10/9 a:143 10/1", nil},
 		{"two services as if they were one", "_imap._tcp SRV 10 0 143 a\n_imaps._tcp SRV 5 0 993 b\n", mail, nil,
 			"b:993 5/0 a:143 10/0", nil},
 		{"one of two is not offered", "_imap._tcp SRV 0 0 0 .\n_imaps._tcp SRV 5 0 993 b\n", mail, nil, "b:993 5/0", nil},
@@ -58,7 +58,10 @@ func TestDiscoverSRV(t *testing.T) {
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			n := internet(t, hosts+story.records, story.faults...)
-			dial := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }
+			dial := neverDials(t)
+			if story.want != "" {
+				dial = func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }
+			}
 			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, srvModule(story.services...))
 			var got []string
 			for _, v := range report.Verdict.Services {
