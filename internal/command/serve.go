@@ -42,6 +42,7 @@ type serveFlags struct {
 	proberLevel    *promslog.Level
 	historyLimit   uint
 	timeoutOffset  time.Duration
+	profiling      bool
 }
 
 func (s *session) addServe(app *kingpin.Application, commands map[string]command) {
@@ -62,6 +63,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("log.prober", "Severity with which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
 	cmd.Flag("history.limit", "How many of the last reports are kept for the first page.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "What is left of the scrape's time-out for the answer's way back.").Default("500ms").DurationVar(&f.timeoutOffset)
+	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
 }
 
@@ -113,6 +115,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		TimeoutOffset: f.timeoutOffset,
 		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
 		Version:       version.Info(),
+		Profiling:     f.profiling,
 	})
 	if err := reloader.Reload(); err != nil {
 		return err

@@ -42,6 +42,7 @@ type Options struct {
 	RoutePrefix   string                     // of every path here, as "/" or "/dane"
 	TimeoutOffset time.Duration              // see budget
 	HistoryLimit  int                        // reports that are kept
+	Profiling     bool                       // /debug/pprof/ is served
 	Version       string                     // shown on the first page
 }
 
@@ -112,6 +113,10 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/-/ready", s.ready)
 	handle("POST", "/-/reload", s.reload)
 	handle("PUT", "/-/reload", s.reload)
+	if s.Profiling {
+		profiles := http.StripPrefix(prefix, profiles())
+		handle("GET", "/debug/pprof/", profiles.ServeHTTP)
+	}
 	if prefix != "" {
 		mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
 	}
