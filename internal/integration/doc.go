@@ -20,6 +20,10 @@
 // The judges are a second Unbound, which validates, and delv for DNSSEC;
 // posttls-finger and openssl s_client for DANE.
 //
+// Prometheus stands for Grafana as well, which Debian does not have: it is asked
+// every query of the dashboards and of Grafana's alert rules, after it scraped
+// the lab.
+//
 // Each case is one row of a table: a name, its story, its zone data and server,
 // and the outcome. Where a judge and the exporter are meant to differ, the row
 // says why in the words of the RFC. A program that is missing is a failure,
