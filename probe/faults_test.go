@@ -152,7 +152,9 @@ func TestTroubleWithTheResolvers(t *testing.T) {
 					continue
 				}
 				lost++
-				ours := func(f probe.Finding) bool { return f.Reason == probe.ResolverUnreachable || f.Reason == probe.ProbeDeadline }
+				ours := func(f probe.Finding) bool {
+					return f.Reason == probe.ResolverUnreachable || f.Reason == probe.ProbeDeadline
+				}
 				if verdict.Outcome != probe.Unknown || !slices.ContainsFunc(verdict.Findings, ours) {
 					t.Errorf("%s: %s because of %v, want %s or, for reasons of ours, unknown", scenario.Name, verdict.Outcome, verdict.Findings, scenario.Outcome)
 				}
