@@ -22,6 +22,7 @@ type Exporter struct {
 	rejected       *prometheus.CounterVec
 	duration       *prometheus.HistogramVec
 	connects       *prometheus.CounterVec
+	reused         prometheus.Counter
 	dnsQueries     *prometheus.CounterVec
 	dnsErrors      *prometheus.CounterVec
 	reloadGood     prometheus.Gauge
@@ -51,6 +52,9 @@ func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, e
 		connects: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dane_exporter_connects_total", Help: "Connections tried to the servers probed.",
 		}, []string{"port", "result"}),
+		reused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dane_exporter_handshakes_reused_total", Help: "Handshakes that a probe had from another, made at the same time or lately.",
+		}),
 		dnsQueries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dane_exporter_dns_queries_total", Help: "Queries sent to resolvers.",
 		}, []string{"server", "transport"}),
@@ -71,7 +75,7 @@ func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, e
 		}),
 	}
 	registry.MustRegister(
-		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.dnsQueries, e.dnsErrors,
+		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.reused, e.dnsQueries, e.dnsErrors,
 		e.reloadGood, e.reloadTime, e.unknownModules, e.panics,
 		newResolverCollector(resolver),
 		newExaminationCollector(examined),
@@ -109,6 +113,10 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 		port = strconv.Itoa(int(s.Port))
 	}
 	for i := range s.Endpoints {
+		if s.Endpoints[i].Reused {
+			e.reused.Inc()
+			continue
+		}
 		if result := connectResult(&s.Endpoints[i]); result != "" {
 			e.connects.WithLabelValues(port, result).Inc()
 		}

@@ -42,6 +42,7 @@ func TestExporter(t *testing.T) {
 	*endpoints = append(*endpoints,
 		probe.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
 		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
+		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // another probe's
 	)
 	r.Facts.Fault = &probe.Fault{Value: "a defect"}
 	e.Observe(r)
@@ -76,6 +77,7 @@ dane_exporter_dns_errors_total{error="timeout",server="192.0.2.53:53"} 1
 dane_exporter_dns_limit_exceeded_total 7
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="tcp"} 1
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="udp"} 1
+dane_exporter_handshakes_reused_total 1
 dane_exporter_module_unknown_total 1
 dane_exporter_panics_total 2
 dane_exporter_probe_duration_seconds_sum{module="smtp_mx"} 3

@@ -243,6 +243,9 @@ func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
 		return
 	}
 	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
+	if at := facts.TLS.End; !at.IsZero() {
+		set(handshakeTime, float64(at.UnixMilli())/1000)
+	}
 	if facts.Chain == nil || len(facts.Chain.Certificates) == 0 {
 		return
 	}

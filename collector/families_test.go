@@ -41,6 +41,7 @@ func healthy() *probe.Report {
 	record := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
 	endpoint := probe.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
+		TLS:        probe.Span{Start: time.Unix(1_779_999_999, 0), End: time.UnixMilli(1_779_999_999_500)},
 		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256,
 		Chain: &tlsa.Chain{Certificates: []*x509.Certificate{certificate, issuer}},
 	}
@@ -174,6 +175,7 @@ dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
 dane_endpoints_skipped{host="mx.example.org",port="25"} 0
 dane_findings 0
+dane_handshake_timestamp_seconds{host="mx.example.org",port="25"} 1.7799999995e+09
 dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 1
 dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="none"} 0

@@ -46,6 +46,7 @@ const (
 	endpointUp            = "dane_endpoint_up"
 	startTLSOffered       = "dane_starttls_offered"
 	tlsInfo               = "dane_tls_info"
+	handshakeTime         = "dane_handshake_timestamp_seconds"
 	nameserverUp          = "dane_nameserver_up"
 	nameserverConsistent  = "dane_nameserver_tlsa_consistent"
 	nameserverSerial      = "dane_nameserver_soa_serial"
@@ -130,6 +131,8 @@ func AllSeries() []Series {
 			Help: "Whether the server offers STARTTLS."},
 		{Name: tlsInfo, Labels: labels("host", "port", "version", "cipher"), Endpoint: true,
 			Help: "What was negotiated in the TLS handshake."},
+		{Name: handshakeTime, Labels: labels("host", "port"), Endpoint: true,
+			Help: "When the TLS handshake was complete, in Unix seconds: before the probe where that of another served, limits.handshake_reuse at the most."},
 		{Name: nameserverUp, Labels: labels("host", "port", "nameserver", "address"),
 			Help: "Whether a name server of the zone that holds the TLSA records answers with authority."},
 		{Name: nameserverConsistent, Labels: labels("host", "port", "nameserver", "address"),

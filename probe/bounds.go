@@ -66,18 +66,28 @@ func (a *allowance) place(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// keep takes the bytes of a chain off the allowance. The error wraps
-// errLongChain where that is the server's fault, or errTooMuch.
-func (a *allowance) keep(chain [][]byte) error {
-	size := 0
-	for _, certificate := range chain {
-		size += len(certificate)
-	}
-	if size > maxChain {
+// bearable returns an error that wraps errLongChain where a chain is longer than
+// senders take.
+func bearable(chain [][]byte) error {
+	if size := sizeOf(chain); size > maxChain {
 		return fmt.Errorf("%w: %d bytes; OpenSSL and many others stop at %d", errLongChain, size, maxChain)
 	}
+	return nil
+}
+
+// keep takes the bytes of a chain off the allowance. The error wraps errTooMuch.
+func (a *allowance) keep(chain [][]byte) error {
+	size := sizeOf(chain)
 	if a.certificates.Add(int64(size)) > maxCertificates {
 		return fmt.Errorf("%d bytes of certificates: %w, %d bytes from all endpoints", size, errTooMuch, maxCertificates)
 	}
 	return nil
+}
+
+func sizeOf(chain [][]byte) int {
+	size := 0
+	for _, certificate := range chain {
+		size += len(certificate)
+	}
+	return size
 }

@@ -35,7 +35,7 @@ func TestChainsAreBounded(t *testing.T) {
 		{"a byte longer", chain(50<<10, 50<<10, 1), errLongChain},
 		{"one certificate that is too large", chain(maxChain + 1), errLongChain},
 	} {
-		if err := newAllowance().keep(story.chain); !errors.Is(err, story.want) {
+		if err := bearable(story.chain); !errors.Is(err, story.want) {
 			t.Errorf("%s: %v, want %v", story.name, err, story.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"time"
 
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -18,83 +18,84 @@ import (
 // ErrUnparsable: crypto/x509 cannot read a certificate that the server sent.
 var ErrUnparsable = errors.New("a certificate cannot be parsed")
 
-// meet connects to one endpoint and shakes hands, as a sender would. sni is
-// asked for the name to send when the ClientHello is due, not before: all that
-// comes earlier waits for nothing.
+// meet shakes hands with one endpoint, as a sender would, or has another's
+// handshake. sni waits for the name to send.
 func (r *run) meet(ctx context.Context, service *Service, endpoint *Endpoint, sni func() string) {
 	address := netip.AddrPortFrom(endpoint.Address, service.Port)
 	if err := r.access.checkService(address); err != nil {
 		endpoint.Err = err
 		return
 	}
+	key := r.handshakeKey(service, endpoint, sni())
 	leave, err := r.allowance.place(ctx)
 	if err != nil {
 		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for others of the target's endpoints before %s: %w", address, err), true
 		return
 	}
 	defer leave()
-	done, err := r.turns.take(ctx, address)
-	if err != nil {
-		endpoint.Err, endpoint.Hurried = fmt.Errorf("waiting for another connection to %s to end: %w", address, err), true
-		return
-	}
-	defer done()
 
-	begun := time.Now()
-	endpoint.Err = r.shakeHands(ctx, service, endpoint, address, sni)
-	if ctx.Err() != nil {
-		endpoint.Hurried = time.Since(begun) < r.fairTime
+	*endpoint = r.encounter(ctx, key)
+	endpoint.Skipped = errors.Is(endpoint.Err, ErrNoIPv6) && r.module.IPProtocol == IPAuto
+	if err := r.allowance.keep(endpoint.Raw); err != nil {
+		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, StageStartTLS
+		endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}
 }
 
-func (r *run) shakeHands(ctx context.Context, service *Service, endpoint *Endpoint, address netip.AddrPort, sni func() string) error {
-	var conn net.Conn
-	var err error
-	endpoint.Connect = timed(func() { conn, err = r.dial(ctx, address) })
+// shakeHands connects to a server and shakes hands with it. It tells how far
+// it has come, and takes leave of the server when there is nothing more to learn.
+func (p *Prober) shakeHands(ctx context.Context, key handshakeKey, e *encounter) error {
+	e.begin("connecting to", &e.Connect)
+	conn, err := p.dialBy(ctx, key.route, key.address)
+	e.end(&e.Connect)
 	if err != nil {
-		endpoint.Skipped = errors.Is(err, ErrNoIPv6) && r.module.IPProtocol == IPAuto
-		return fmt.Errorf("connecting to %s: %w", address, err)
+		return fmt.Errorf("connecting to %s: %w", key.address, err)
 	}
 	defer conn.Close()
-	endpoint.Reached = StageConnect
+	e.Reached = StageConnect
 
-	protocol, err := starttls.New(service.Protocol, starttls.Settings{EHLO: r.ehlo(conn), Domain: r.target.Name})
+	protocol, err := starttls.New(key.protocol, starttls.Settings{
+		EHLO: p.ehlo(key.ehlo, conn), Domain: key.domain,
+		Watch: func(soFar starttls.Dialogue) { e.Dialogue = soFar; e.told() },
+	})
 	if err != nil {
 		return err
 	}
-	endpoint.StartTLS = timed(func() { endpoint.Dialogue, err = protocol.Start(ctx, conn) })
+	e.begin("speaking "+key.protocol+" with", &e.StartTLS)
+	e.Dialogue, err = protocol.Start(ctx, conn)
+	e.end(&e.StartTLS)
 	if err != nil {
+		e.conclude(fmt.Errorf("speaking %s with %s: %w", key.protocol, key.address, err))
 		if ctx.Err() == nil {
 			protocol.Goodbye(ctx, conn)
 		}
-		return fmt.Errorf("speaking %s with %s: %w", service.Protocol, address, err)
+		return e.Err
 	}
-	endpoint.Reached = StageStartTLS
+	e.Reached = StageStartTLS
 
-	endpoint.SNI = sni()
-	var session *session
-	endpoint.TLS = timed(func() { session, err = secure(ctx, conn, endpoint.SNI, endpoint.KeyType, r.allowance.keep) })
+	e.SNI = key.sni
+	e.begin("TLS handshake with", &e.TLS)
+	session, err := secure(ctx, conn, key.sni, key.keyType)
+	e.end(&e.TLS)
 	if err != nil {
-		return fmt.Errorf("TLS handshake with %s: %w", address, handshakeError(err))
+		return fmt.Errorf("TLS handshake with %s: %w", key.address, handshakeError(err))
 	}
-	endpoint.Reached = StageTLS
-	endpoint.TLSVersion, endpoint.Cipher, endpoint.Raw = session.version, session.cipher, session.raw
+	e.Reached = StageTLS
+	e.TLSVersion, e.Cipher, e.Raw = session.version, session.cipher, session.raw
+	if e.Chain, err = tlsa.NewChain(e.Raw); err != nil {
+		err = fmt.Errorf("the certificates of %s: %w: %w", key.address, ErrUnparsable, err)
+	}
+	e.conclude(err)
 	protocol.Goodbye(ctx, session)
 	session.Close()
-	if endpoint.Chain, err = tlsa.NewChain(endpoint.Raw); err != nil {
-		return fmt.Errorf("the certificates of %s: %w: %w", address, ErrUnparsable, err)
-	}
-	return nil
+	return err
 }
 
 // ehlo is the name to greet with: the module's, this machine's, or the literal
 // of the address that the connection leaves from (RFC 5321 §4.1.3).
-func (r *run) ehlo(conn net.Conn) string {
-	if r.module.SMTP.EHLO != "" {
-		return r.module.SMTP.EHLO
-	}
-	if r.world.Hostname != "" {
-		return r.world.Hostname
+func (p *Prober) ehlo(configured string, conn net.Conn) string {
+	if name := cmp.Or(configured, p.world.Hostname); name != "" {
+		return name
 	}
 	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
 	if err != nil {
@@ -109,9 +110,8 @@ func (r *run) ehlo(conn net.Conn) string {
 
 // clientConfig offers what a mail sender offers: every version and cipher
 // suite that crypto/tls has, and no session to resume, since a resumed one
-// shows no certificates. Who the peer is, Judge says later, from the chain;
-// keep says only whether it is too long to be looked at.
-func clientConfig(sni string, keep func(chain [][]byte) error) *tls.Config {
+// shows no certificates. Who the peer is, Judge says later, from the chain.
+func clientConfig(sni string) *tls.Config {
 	var suites []uint16
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		suites = append(suites, suite.ID)
@@ -119,7 +119,7 @@ func clientConfig(sni string, keep func(chain [][]byte) error) *tls.Config {
 	return &tls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
-		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return keep(chain) },
+		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return bearable(chain) },
 		MinVersion:             tls.VersionTLS10,
 		CipherSuites:           suites,
 		SessionTicketsDisabled: true,

@@ -15,12 +15,12 @@ type session struct {
 }
 
 // secure makes a TLS session of a connection, as a sender does, or with keys of
-// one type alone. keep ends the handshake where it does not take the chain.
-func secure(ctx context.Context, conn net.Conn, sni string, key KeyType, keep func(chain [][]byte) error) (*session, error) {
+// one type alone. It ends the handshake where the chain is too long to be looked at.
+func secure(ctx context.Context, conn net.Conn, sni string, key KeyType) (*session, error) {
 	if key != "" {
-		return secureWithKey(ctx, conn, sni, key, keep)
+		return secureWithKey(ctx, conn, sni, key)
 	}
-	client := tls.Client(conn, clientConfig(sni, keep))
+	client := tls.Client(conn, clientConfig(sni))
 	if err := client.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

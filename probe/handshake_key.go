@@ -14,11 +14,11 @@ import (
 // type. In TLS 1.3 the signature schemes offered decide that (RFC 8446
 // §4.2.3), up to TLS 1.2 the cipher suites too (RFC 8422 §2). crypto/tls lets
 // nobody choose the schemes; this is the one place that needs another library.
-func secureWithKey(ctx context.Context, conn net.Conn, sni string, key KeyType, keep func(chain [][]byte) error) (*session, error) {
+func secureWithKey(ctx context.Context, conn net.Conn, sni string, key KeyType) (*session, error) {
 	client := utls.UClient(conn, &utls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
-		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return keep(chain) },
+		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return bearable(chain) },
 		MinVersion:             utls.VersionTLS10,
 		SessionTicketsDisabled: true,
 	}, utls.HelloCustom)

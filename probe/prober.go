@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/flight"
 
 	"github.com/miekg/dns"
 )
@@ -15,14 +16,19 @@ import (
 type Settings struct {
 	DNS    dnssec.Options
 	Access Access
+	// HandshakeReuse is how long a handshake serves others that need the same;
+	// 0: those alone that need it while it is made.
+	HandshakeReuse time.Duration
 }
 
 // Prober probes targets. It is safe for concurrent use.
 type Prober struct {
-	world    World
-	access   Access
-	resolver *dnssec.Resolver
-	turns    turns
+	world      World
+	access     Access
+	resolver   *dnssec.Resolver
+	turns      turns
+	encounters flight.Group[handshakeKey, encounter]
+	met        *met
 }
 
 // New returns a Prober of one world.
@@ -31,6 +37,7 @@ func New(world World, settings Settings) *Prober {
 		world:    world,
 		access:   settings.Access,
 		resolver: dnssec.New(world.DNS, world.Anchors, world.Now, settings.DNS),
+		met:      newMet(settings.HandshakeReuse),
 	}
 }
 
@@ -39,14 +46,24 @@ func (p *Prober) Resolver() *dnssec.Resolver { return p.resolver }
 
 // Probe asks everything about one target and judges it. It returns by the
 // deadline of ctx, or the module's timeout if that is nearer, with what it has.
+// Handshakes may be those of other probes, made at the same time or lately.
 func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Report {
+	return p.probe(ctx, target, module, false)
+}
+
+// ProbeAfresh is Probe with handshakes that nobody but this probe has made.
+func (p *Prober) ProbeAfresh(ctx context.Context, target Target, module Module) *Report {
+	return p.probe(ctx, target, module, true)
+}
+
+func (p *Prober) probe(ctx context.Context, target Target, module Module, afresh bool) *Report {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, module.Timeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	run := &run{Prober: p, target: target, module: module, allowance: newAllowance(), fairTime: max(report.Deadline*2/5, patience)}
+	run := &run{Prober: p, target: target, module: module, afresh: afresh, allowance: newAllowance(), fairTime: max(report.Deadline*2/5, patience)}
 	run.gather(ctx, &report.Facts)
 	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
 	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
@@ -59,6 +76,7 @@ type run struct {
 	*Prober
 	target Target
 	module Module
+	afresh bool
 	// fairTime is how long an endpoint must have had before its silence is its
 	// own fault. Look-ups take at most half of the probe's time, so that an
 	// endpoint that waits for nothing else has more than this, if only the
@@ -179,7 +197,8 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 
 // meetAll meets all endpoints of a service at once. The name to send in the
 // handshake is the TLSA base domain (RFC 7672 §8.1), which is in doubt only
-// where the host is an alias: then the ClientHello waits for the look-ups. A
+// where the host is an alias: then the connection waits for the look-ups, since
+// other probes can share only a handshake of which that name is known. A
 // host that came by an insecure SRV record is asked for the service domain's
 // certificate (RFC 7673 §4.1).
 func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided <-chan struct{}) {

@@ -11,7 +11,8 @@ import (
 )
 
 // Report is one probe of one target: what was found, and what it means.
-// Nothing in it is shared, and nobody writes to it once it is returned.
+// What it shares with other reports, as certificates and answers, nobody writes
+// to; nor to the rest, once it is returned.
 type Report struct {
 	Target   Target
 	Module   Module
@@ -84,6 +85,7 @@ type Endpoint struct {
 	Reached    Stage   // the last stage that was completed
 	Err        error   // why it got no further; nil where Reached is StageTLS
 	Hurried    bool    // our deadline came before the endpoint had had a fair time
+	Reused     bool    // another probe has made this handshake, or made it for both
 	Skipped    bool    // it does not count, and nobody is at fault: no IPv6 here, or no key of this type there
 	Dialogue   starttls.Dialogue
 	SNI        string
@@ -94,6 +96,16 @@ type Endpoint struct {
 	Connect    Span
 	StartTLS   Span
 	TLS        Span
+}
+
+// AsOf is when its facts were found. Zero: nothing was tried.
+func (e *Endpoint) AsOf() time.Time {
+	for _, span := range []Span{e.TLS, e.StartTLS, e.Connect} {
+		if !span.Start.IsZero() {
+			return span.End
+		}
+	}
+	return time.Time{}
 }
 
 // Stage is a step on the way to a handshake.

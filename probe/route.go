@@ -54,14 +54,39 @@ func (p Proxy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 // errProxy: the proxy is why there is no connection, not the server.
 var errProxy = errors.New("the proxy failed")
 
-// dial opens a connection to an address as the module wants it: from a source
-// address, through a proxy.
-func (r *run) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	proxy := r.module.Proxy
-	if proxy == (Proxy{}) {
-		return r.world.Dial(ctx, r.sourceFor(to), to)
+// route is the way that a connection takes to its server.
+type route struct {
+	proxy  Proxy
+	source netip.Addr // of this machine; the zero Addr: whichever it picks
+}
+
+// routeTo is the way to an address that the module wants.
+func (r *run) routeTo(to netip.AddrPort) route {
+	next := to
+	if r.module.Proxy != (Proxy{}) {
+		next = r.module.Proxy.Address
 	}
-	conn, err := r.world.Dial(ctx, r.sourceFor(proxy.Address), proxy.Address)
+	way := route{proxy: r.module.Proxy}
+	for _, source := range r.module.SourceAddresses {
+		if source.Is4() == next.Addr().Unmap().Is4() {
+			way.source = source
+			break
+		}
+	}
+	return way
+}
+
+// dial opens a connection to an address as the module wants it.
+func (r *run) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return r.dialBy(ctx, r.routeTo(to), to)
+}
+
+func (p *Prober) dialBy(ctx context.Context, way route, to netip.AddrPort) (net.Conn, error) {
+	proxy := way.proxy
+	if proxy == (Proxy{}) {
+		return p.world.Dial(ctx, way.source, to)
+	}
+	conn, err := p.world.Dial(ctx, way.source, proxy.Address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: connecting to %s: %v", errProxy, proxy, err)
 	}
@@ -71,17 +96,6 @@ func (r *run) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		return nil, fmt.Errorf("through %s: %w", proxy, blameProxy(err, to))
 	}
 	return proxied{conn, from, to}, nil
-}
-
-// sourceFor returns the module's source address of to's family; the zero Addr:
-// whichever this machine picks.
-func (r *run) sourceFor(to netip.AddrPort) netip.Addr {
-	for _, source := range r.module.SourceAddresses {
-		if source.Is4() == to.Addr().Unmap().Is4() {
-			return source
-		}
-	}
-	return netip.Addr{}
 }
 
 // blameProxy says whose failure it is that a proxy did not connect. That it

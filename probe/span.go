@@ -30,7 +30,7 @@ func (s Span) or(t Span) Span {
 }
 
 // phases gathers the spans of all the work of a kind, in the order in which a
-// probe comes to them. What was not done is left out.
+// probe comes to them. What was not done, or not in this probe, is left out.
 func phases(facts *Facts) []Phase {
 	var lookup, connect, startTLS, tls Span
 	for i := range facts.Hosts {
@@ -38,6 +38,9 @@ func phases(facts *Facts) []Phase {
 		lookup = lookup.or(host.Looking)
 		for j := range host.Services {
 			for _, e := range host.Services[j].Endpoints {
+				if e.Reused {
+					continue
+				}
 				connect, startTLS, tls = connect.or(e.Connect), startTLS.or(e.StartTLS), tls.or(e.TLS)
 			}
 		}

@@ -91,7 +91,7 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, where surroun
 		return stateUnknown, err
 	}
 	ask := func(target probe.Target) *probe.Report {
-		found := prober.Probe(ctx, target, module)
+		found := prober.ProbeAfresh(ctx, target, module)
 		if at != nil {
 			found = found.JudgedAt(at.From(found.Verdict.At))
 		}

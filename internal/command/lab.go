@@ -77,9 +77,11 @@ func listScenarios(w io.Writer) {
 type labWorld struct{ lab *lab.Lab }
 
 // adapt allows the addresses of the lab's servers, which are special-purpose.
+// Handshakes are not reused: what is broken while the lab runs shows at once.
 func (labWorld) adapt(c *config.Config) *config.Config {
 	adapted := *c
 	adapted.Access.AllowNetworks = slices.Concat(c.Access.AllowNetworks, lab.Networks())
+	adapted.Limits.HandshakeReuse = 0
 	return &adapted
 }
 

@@ -41,7 +41,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, where surroundin
 	if err != nil {
 		return stateUnknown, fmt.Errorf("--smtp-host: %w", err)
 	}
-	return worse(result, tell.mailServer(prober.Probe(ctx, target, module))), nil
+	return worse(result, tell.mailServer(prober.ProbeAfresh(ctx, target, module))), nil
 }
 
 // teller writes the lines of a self-check.

@@ -194,7 +194,7 @@ func (s *service) apply(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	next := &running{config: c, basis: fmt.Sprint(c.Resolver, c.Access, world.DNS.Servers(), world.Anchors)}
+	next := &running{config: c, basis: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, world.DNS.Servers(), world.Anchors)}
 	if now := s.current.Load(); now != nil && now.basis == next.basis {
 		next.prober = now.prober
 	} else {

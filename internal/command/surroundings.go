@@ -42,7 +42,8 @@ func proberOf(c *config.Config, world probe.World) *probe.Prober {
 			NSEC3MaxIterations: c.Resolver.NSEC3MaxIterations,
 			QueryTimeout:       c.Resolver.Timeout * retries,
 		},
-		Access: c.Access,
+		Access:         c.Access,
+		HandshakeReuse: c.Limits.HandshakeReuse,
 	})
 }
 

@@ -89,7 +89,7 @@ func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundi
 	result := stateOK
 	var subjects []subject
 	if f.connect != "" {
-		found := prober.Probe(ctx, host, f.module(module, host.Port))
+		found := prober.ProbeAfresh(ctx, host, f.module(module, host.Port))
 		if subjects, err = s.served(found, f.parameters().usage); err != nil {
 			return stateUnknown, err
 		}

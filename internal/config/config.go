@@ -53,6 +53,8 @@ const BuiltinAnchors = "builtin"
 type Limits struct {
 	Probes    int           `yaml:"probes"`     // in flight at the same time
 	QueueWait time.Duration `yaml:"queue_wait"` // for a place among them
+	// HandshakeReuse is how long a handshake serves other probes.
+	HandshakeReuse time.Duration `yaml:"handshake_reuse"`
 }
 
 // Defaults reads the example file, which is the default configuration.

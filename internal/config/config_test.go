@@ -127,7 +127,7 @@ func TestDefaults(t *testing.T) {
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
 			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
 		},
-		Limits: Limits{Probes: 256, QueueWait: 2 * time.Second},
+		Limits: Limits{Probes: 256, QueueWait: 2 * time.Second, HandshakeReuse: 30 * time.Second},
 		Access: probe.Access{Targets: []string{"*"}},
 		Modules: map[string]probe.Module{
 			"smtp_mx":              smtpMX,

@@ -44,6 +44,8 @@ func (v value) limits(l *Limits) {
 	v.fields(map[string]read{
 		"probes":     number(&l.Probes, 1, 100_000),
 		"queue_wait": duration(&l.QueueWait, 0, time.Minute),
+		// Longer, and a probe would tell of the past.
+		"handshake_reuse": duration(&l.HandshakeReuse, 0, 10*time.Minute),
 	})
 }
 

@@ -88,6 +88,9 @@ func endpointOf(v *probe.EndpointVerdict) Endpoint {
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
 		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: printable(v.PKIXWhy),
 	}
+	if f.Reused {
+		e.AsOf = known(f.AsOf())
+	}
 	for i, line := range f.Dialogue.Transcript {
 		if i == maxLines {
 			e.MoreLines = len(f.Dialogue.Transcript) - i

@@ -135,16 +135,18 @@ type Data string
 
 // Endpoint is one address of a service, and how far a handshake with it got.
 type Endpoint struct {
-	Address   string  `json:"address"`
-	KeyType   string  `json:"key_type,omitempty"` // that alone was offered; absent: all
-	Outcome   string  `json:"outcome"`
-	Skipped   bool    `json:"skipped,omitempty"` // it does not count
-	Reason    string  `json:"reason,omitempty"`  // why there was no handshake
-	Error     string  `json:"error,omitempty"`
-	Dialogue  []Line  `json:"dialogue,omitempty"`
-	MoreLines int     `json:"more_lines,omitempty"` // left out of Dialogue
-	TLS       *TLS    `json:"tls,omitempty"`        // present where the handshake was completed
-	Matches   []Match `json:"matches,omitempty"`    // one for each of Service.Records
+	Address   string `json:"address"`
+	KeyType   string `json:"key_type,omitempty"` // that alone was offered; absent: all
+	Outcome   string `json:"outcome"`
+	Skipped   bool   `json:"skipped,omitempty"` // it does not count
+	Reason    string `json:"reason,omitempty"`  // why there was no handshake
+	Error     string `json:"error,omitempty"`
+	Dialogue  []Line `json:"dialogue,omitempty"`
+	MoreLines int    `json:"more_lines,omitempty"` // left out of Dialogue
+	// AsOf is when all this was found, where another probe has found it.
+	AsOf    *time.Time `json:"as_of,omitempty"`
+	TLS     *TLS       `json:"tls,omitempty"`     // present where the handshake was completed
+	Matches []Match    `json:"matches,omitempty"` // one for each of Service.Records
 	// Certificates as sent, leaf first.
 	Certificates     []Certificate `json:"certificates,omitempty"`
 	MoreCertificates int           `json:"more_certificates,omitempty"` // left out of Certificates

@@ -26,7 +26,7 @@ func (p *page) services(r *probe.Report) {
 		p.records(service)
 		p.nameservers(service)
 		for j := range service.Endpoints {
-			p.endpoint(&service.Endpoints[j], r.Verdict.At)
+			p.endpoint(&service.Endpoints[j], r.Verdict.At, r.Start)
 		}
 	}
 }
@@ -114,7 +114,9 @@ func recordText(r tlsa.Record) string {
 	return fmt.Sprintf("TLSA %s… (%d bytes)", r, size)
 }
 
-func (p *page) endpoint(v *probe.EndpointVerdict, at time.Time) {
+// endpoint tells of one address. at is the moment of the verdict, begun that of
+// the probe.
+func (p *page) endpoint(v *probe.EndpointVerdict, at, begun time.Time) {
 	p.blank()
 	name := v.Address.String()
 	if v.Facts.KeyType != "" {
@@ -125,6 +127,9 @@ func (p *page) endpoint(v *probe.EndpointVerdict, at time.Time) {
 		return
 	}
 	p.line(2, "%s: %s", name, v.Outcome)
+	if v.Facts.Reused {
+		p.line(4, "another probe's handshake, %s", asOf(v.Facts.AsOf(), begun))
+	}
 	for _, line := range v.Facts.Dialogue.Transcript {
 		speaker := "server"
 		if line.Sent {
@@ -209,6 +214,15 @@ func (p *page) matches(v *probe.EndpointVerdict) {
 		}
 		p.line(4, "the Web PKI accepts it: %s%s", measure(v.PKIX), why)
 	}
+}
+
+// asOf says how old something was when the probe began.
+func asOf(at, begun time.Time) string {
+	age := begun.Sub(at).Round(time.Second)
+	if age <= 0 {
+		return "made at the same time"
+	}
+	return fmt.Sprintf("as of %d s ago", int(age.Seconds()))
 }
 
 func measure(m probe.Measure) string {

@@ -320,3 +320,22 @@ func text(t *testing.T, r *probe.Report) string {
 	}
 	return b.String()
 }
+
+// Whoever reads a handshake that another probe made is told how old it is.
+func TestTextTellsTheAgeOfAHandshake(t *testing.T) {
+	for _, story := range []struct {
+		name string
+		made time.Duration // after the probe began
+		want string
+	}{
+		{"before the probe", -12 * time.Second, "another probe's handshake, as of 12 s ago"},
+		{"while it ran", time.Second, "another probe's handshake, made at the same time"},
+	} {
+		r := mismatch(t)
+		facts := r.Verdict.Services[0].Endpoints[0].Facts
+		facts.Reused, facts.TLS = true, probe.Span{Start: noon, End: noon.Add(story.made)}
+		if got := text(t, r); !strings.Contains(got, story.want) {
+			t.Errorf("%s: %q is not in\n%s", story.name, story.want, got)
+		}
+	}
+}

@@ -67,7 +67,11 @@ func (s *Server) run(ctx context.Context, current *generation, ask question) (fo
 	}
 	defer s.limiter.leave()
 	defer s.Exporter.Started()()
-	found = current.prober.Probe(ctx, ask.target, ask.module)
+	made := current.prober.Probe
+	if ask.debug {
+		made = current.prober.ProbeAfresh
+	}
+	found = made(ctx, ask.target, ask.module)
 	if ask.at != nil {
 		found = found.JudgedAt(ask.at.From(found.Verdict.At))
 	}

@@ -29,6 +29,10 @@ func (f proberFunc) Probe(ctx context.Context, target probe.Target, module probe
 	return f(ctx, target, module)
 }
 
+func (f proberFunc) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+	return f(ctx, target, module)
+}
+
 // instant probes at once, and all is well.
 func instant(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return &probe.Report{
@@ -258,6 +262,10 @@ func (b *blocking) Probe(ctx context.Context, target probe.Target, module probe.
 	case <-ctx.Done():
 	}
 	return instant(ctx, target, module)
+}
+
+func (b *blocking) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+	return b.Probe(ctx, target, module)
 }
 
 // TestTooManyProbes: one is made, one waits too long and one comes too many;

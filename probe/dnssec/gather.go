@@ -226,7 +226,7 @@ type inquiry struct {
 
 // shared asks one question, together with whoever else asks it now.
 func (r *Resolver) shared(ctx context.Context, q inquiry) *reply {
-	got, err := r.queries.do(ctx, q, r.options.QueryTimeout, func(ctx context.Context) *reply { return r.exchange(ctx, q) })
+	got, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context) *reply { return r.exchange(ctx, q) })
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
 	}

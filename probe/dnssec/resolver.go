@@ -29,6 +29,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dane_exporter/probe/flight"
+
 	"github.com/miekg/dns"
 )
 
@@ -43,9 +45,9 @@ type Resolver struct {
 	speculate bool // ask for the chain before a signature names it
 	cache     *zoneCache
 	memo      *memo
-	lookups   flights[question, Answer]
-	queries   flights[inquiry, *reply]
-	priming   flights[string, Answer]
+	lookups   flight.Group[question, Answer]
+	queries   flight.Group[inquiry, *reply]
+	priming   flight.Group[string, Answer]
 	limited   atomic.Uint64 // look-ups given up at a limit
 }
 
@@ -73,7 +75,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
-	answer, err := r.lookups.do(ctx, q, lookupTimeout, func(ctx context.Context) Answer { return r.gather(ctx, q) })
+	answer, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context) Answer { return r.gather(ctx, q) })
 	if err == nil {
 		return answer
 	}

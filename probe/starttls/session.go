@@ -25,13 +25,15 @@ type language interface {
 // dialogue is a Protocol that begins in the clear.
 type dialogue struct {
 	language
-	secured bool // Start has led to TLS
+	watch   func(Dialogue) // as Settings.Watch
+	secured bool           // Start has led to TLS
 }
 
 // Start lets the language speak until TLS is due, or until ctx ends.
 func (d *dialogue) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
 	s := newSession(conn)
+	s.watch = d.watch
 	err := d.startTLS(s)
 	if err == nil {
 		err = s.seam()
@@ -40,7 +42,7 @@ func (d *dialogue) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
 	}
 	d.secured = err == nil
-	return Dialogue{Offered: s.offered, Transcript: s.transcript}, err
+	return s.soFar(), err
 }
 
 // expire makes every read and write on conn return at once.
@@ -70,6 +72,7 @@ type session struct {
 	secured    bool // inside TLS
 	offered    bool
 	transcript Transcript
+	watch      func(Dialogue)
 }
 
 func newSession(conn net.Conn) *session {
@@ -89,7 +92,7 @@ func (s *session) seam() error {
 
 // write sends bytes that the transcript tells as text.
 func (s *session) write(bytes, text string) error {
-	s.transcript = append(s.transcript, Line{Sent: true, Text: text})
+	s.tell(Line{Sent: true, Text: text})
 	_, err := io.WriteString(s.conn, bytes)
 	if err != nil {
 		return fmt.Errorf("send %s: %w", text, err)
@@ -100,9 +103,19 @@ func (s *session) write(bytes, text string) error {
 // send sends a line.
 func (s *session) send(line string) error { return s.write(line+"\r\n", line) }
 
+// tell puts a line on the transcript.
+func (s *session) tell(line Line) {
+	s.transcript = append(s.transcript, line)
+	if s.watch != nil {
+		s.watch(s.soFar())
+	}
+}
+
+func (s *session) soFar() Dialogue { return Dialogue{Offered: s.offered, Transcript: s.transcript} }
+
 // heard puts what the server said on the transcript.
 func (s *session) heard(text string) {
-	s.transcript = append(s.transcript, Line{Text: printable(text)})
+	s.tell(Line{Text: printable(text)})
 }
 
 // line reads one line, without its end. A bare LF ends a line too, as it does

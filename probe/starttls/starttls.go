@@ -65,37 +65,49 @@ type Dialogue struct {
 type Settings struct {
 	EHLO   string // for SMTP and LMTP, the name to greet with: an FQDN or an address literal, as "[192.0.2.1]"
 	Domain string // for XMPP, the name of the service that is asked for, in A-labels
+	// Watch is told, where it is not nil, how the dialogue has gone whenever a
+	// line has been said.
+	Watch func(Dialogue)
 }
 
 // New returns the protocol of that name, one of Names. It returns an error
 // where the name is another, or where a protocol lacks the setting it needs.
 func New(name string, s Settings) (Protocol, error) {
+	if name == "tls" {
+		return direct{}, nil
+	}
+	spoken, err := languageOf(name, s)
+	if err != nil {
+		return nil, err
+	}
+	return &dialogue{language: spoken, watch: s.Watch}, nil
+}
+
+func languageOf(name string, s Settings) (language, error) {
 	switch name {
 	case "imap":
-		return &dialogue{language: imap{}}, nil
+		return imap{}, nil
 	case "ldap":
-		return &dialogue{language: ldap{}}, nil
+		return ldap{}, nil
 	case "lmtp", "smtp":
 		if !isName(s.EHLO) {
 			return nil, fmt.Errorf("protocol %s: %q is no name for EHLO; want a host name or an address literal, as [192.0.2.1]", name, s.EHLO)
 		}
 		if name == "lmtp" {
-			return &dialogue{language: lmtp(s.EHLO)}, nil
+			return lmtp(s.EHLO), nil
 		}
-		return &dialogue{language: smtp{hello: "EHLO", name: s.EHLO}}, nil
+		return smtp{hello: "EHLO", name: s.EHLO}, nil
 	case "pop3":
-		return &dialogue{language: pop3{}}, nil
+		return pop3{}, nil
 	case "postgres":
-		return &dialogue{language: postgres{}}, nil
+		return postgres{}, nil
 	case "sieve":
-		return &dialogue{language: sieve{}}, nil
-	case "tls":
-		return direct{}, nil
+		return sieve{}, nil
 	case "xmpp-client", "xmpp-server":
 		if !isName(s.Domain) {
 			return nil, fmt.Errorf("protocol %s: %q is no name of a service; want a domain", name, s.Domain)
 		}
-		return &dialogue{language: xmpp{content: "jabber:" + strings.TrimPrefix(name, "xmpp-"), domain: s.Domain}}, nil
+		return xmpp{content: "jabber:" + strings.TrimPrefix(name, "xmpp-"), domain: s.Domain}, nil
 	}
 	return nil, fmt.Errorf("no protocol %q; want one of %s", name, strings.Join(Names(), ", "))
 }
