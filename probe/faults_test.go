@@ -43,14 +43,7 @@ type resolver struct {
 func (r *resolver) start(t *testing.T) string {
 	t.Helper()
 	r.chance = rand.New(rand.NewPCG(7, 11))
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := onePort(t)
 	var running sync.WaitGroup
 	for _, server := range []*dns.Server{{PacketConn: udp, Handler: r}, {Listener: tcp, Handler: r}} {
 		up := make(chan struct{})
@@ -60,6 +53,23 @@ func (r *resolver) start(t *testing.T) string {
 		t.Cleanup(func() { server.Shutdown() })
 	}
 	return udp.LocalAddr().String()
+}
+
+// onePort listens for datagrams and connections at a port that is free for both.
+func onePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 20 {
+		udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tcp, err := net.Listen("tcp4", udp.LocalAddr().String()); err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil, nil
 }
 
 // ServeDNS answers, or loses the query.
