@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -162,4 +163,24 @@ func collected() uint64 {
 	runtime.GC()
 	runtime.GC()
 	return heap()
+}
+
+// late is a context whose time is over, and whose timer has not fired yet.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+// A connection that had to wait for its turn until the last moment fails by its
+// own deadline, before the probe's timer fires: that is ours.
+func TestTimeIsOverWhenTheClockSaysSo(t *testing.T) {
+	dial := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+	}
+	n := internet(t, "")
+	r := &run{Prober: proberOf(n, n.Anchors(), dial, "192.0.2.0/24"), module: mailModule(time.Minute), allowance: newAllowance(), fairTime: patience}
+	endpoint := &Endpoint{Address: netip.MustParseAddr("192.0.2.25")}
+	r.meet(late{t.Context()}, &Service{Port: 25, Protocol: "smtp"}, endpoint, func() string { return "" })
+	if got := reasonOfEndpoint(endpoint); got != ProbeDeadline {
+		t.Errorf("%s (%v)", got, endpoint.Err)
+	}
 }

@@ -67,7 +67,7 @@ func (r *run) encounter(ctx context.Context, key handshakeKey) Endpoint {
 		if !e.concluded {
 			e.breakOff(key, ctx)
 		}
-		if e.Err != nil && (e.cut || ctx.Err() != nil) {
+		if e.Err != nil && (e.cut || !hasTime(ctx)) {
 			e.Hurried = r.hurries(e, asked)
 		}
 		e.Address, e.KeyType = key.address.Addr(), key.keyType
@@ -75,7 +75,9 @@ func (r *run) encounter(ctx context.Context, key handshakeKey) Endpoint {
 	}
 }
 
-// hasTime reports whether ctx has not ended, and does not end at this very moment.
+// hasTime reports whether ctx has not ended, and does not end at this very moment:
+// a connection that got its deadline from ctx may notice before ctx does, and
+// must not be blamed.
 func hasTime(ctx context.Context) bool {
 	deadline, limited := ctx.Deadline()
 	return ctx.Err() == nil && (!limited || time.Now().Before(deadline))
@@ -138,7 +140,7 @@ func (p *Prober) makeEncounter(ctx context.Context, key handshakeKey, tell func(
 	defer done()
 	e.since = time.Now()
 	together(task{do: func() { e.Err = p.shakeHands(ctx, key, &e) }, fault: &e.Err})
-	e.concluded, e.cut, e.tell = true, e.Err != nil && ctx.Err() != nil, nil
+	e.concluded, e.cut, e.tell = true, e.Err != nil && !hasTime(ctx), nil
 	p.met.remember(key, e)
 	return e
 }

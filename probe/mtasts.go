@@ -129,7 +129,7 @@ func (r *run) fetchPolicy(ctx context.Context, facts *MTASTS) {
 	for i, address := range addresses {
 		share, cancel := shareOf(ctx, len(addresses)-i)
 		fetch := r.fetchFrom(share, address)
-		fetch.Hurried = fetch.Hurried && ctx.Err() != nil
+		fetch.Hurried = fetch.Hurried && !hasTime(ctx)
 		cancel()
 		facts.Fetches = append(facts.Fetches, fetch)
 		var dial *mtasts.DialError
@@ -157,7 +157,7 @@ func (r *run) fetchFrom(ctx context.Context, address netip.Addr) PolicyFetch {
 	begun := time.Now()
 	fetcher := mtasts.Fetcher{Dial: r.dial, Roots: r.world.Roots, Now: r.world.Now}
 	fetch.Fetched, fetch.Err = fetcher.Fetch(ctx, r.target.Name, to)
-	fetch.Hurried = ctx.Err() != nil && time.Since(begun) < r.fairTime
+	fetch.Hurried = !hasTime(ctx) && time.Since(begun) < r.fairTime
 	return fetch
 }
 

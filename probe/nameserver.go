@@ -171,7 +171,7 @@ func (r *run) askNameserver(ctx context.Context, server *Nameserver, zone, owner
 	server.Err = cmp.Or(errs[0], errs[1])
 	server.Expiry = expiries[0].And(expiries[1]).Expiry
 	server.Skipped = errors.Is(server.Err, ErrNoIPv6)
-	server.Hurried = server.Err != nil && ctx.Err() != nil && time.Since(begun) < r.fairTime
+	server.Hurried = server.Err != nil && !hasTime(ctx) && time.Since(begun) < r.fairTime
 }
 
 // askDirectly asks a server one question, as a resolver would, and judges the
