@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+)
+
+func TestDriveCountsEachProbe(t *testing.T) {
+	var made atomic.Int32
+	r := load{probes: 50, atOnce: 4}.drive(func(worker int) error {
+		if worker < 0 || worker > 3 {
+			t.Errorf("worker %d", worker)
+		}
+		if made.Add(1)%10 == 0 {
+			return errors.New("failed")
+		}
+		return nil
+	})
+	if made.Load() != 50 || r.Probes != 50 || r.Failed != 5 || r.P50 > r.P99 {
+		t.Errorf("%d made, %+v", made.Load(), r)
+	}
+}
+
+func TestValue(t *testing.T) {
+	const text = "# HELP a_total Something.\na_total 3\na_total_more 4\nb{x=\"y\"} 5\nc 1.5e+06\n"
+	for name, want := range map[string]float64{"a_total": 3, "c": 1.5e6, "b": 0, "missing": 0} {
+		if got := value(text, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// The world that is measured is a good one: a bare handshake comes about at
+// each of its addresses.
+func TestWorld(t *testing.T) {
+	w, err := newWorld(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	for _, address := range w.addresses {
+		if err := shakeHands(address); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
