@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -52,12 +53,12 @@ func (v *validation) lookup(q question) (Answer, error) {
 
 // cname judges an alias that is written in the zone.
 func (v *validation) cname(set *rrset, r *reply) (step, error) {
-	if len(set.records) != 1 {
-		return step{}, bogus("%s has %d records, and only one is allowed (RFC 2181 §10.1)", set, len(set.records))
-	}
 	s, err := v.positive(set, r)
 	if err != nil {
 		return step{}, err
+	}
+	if s.status == Secure && ambiguous(set) {
+		return step{}, at(bogus("%s has %d records, and only one is allowed (RFC 2181 §10.1)", set, len(set.records)), s.zone)
 	}
 	if s.target, s.records = targetOf(set), nil; s.target == "" {
 		return step{}, at(bogus("%s cannot be read", set), s.zone)
@@ -69,12 +70,12 @@ func (v *validation) cname(set *rrset, r *reply) (step, error) {
 // the DNAME is signed, and the substitution is done here; what the reply has
 // as CNAME must equal it.
 func (v *validation) dname(q question, set, cname *rrset, r *reply) (step, error) {
-	if len(set.records) != 1 {
-		return step{}, bogus("%s has %d records, and only one is allowed (RFC 6672 §2.4)", set, len(set.records))
-	}
 	s, err := v.positive(set, r)
 	if err != nil {
 		return step{}, err
+	}
+	if s.status == Secure && ambiguous(set) {
+		return step{}, at(bogus("%s has %d records, and only one is allowed (RFC 6672 §2.4)", set, len(set.records)), s.zone)
 	}
 	s.records = nil
 	record, ok := set.records[0].(*dns.DNAME)
@@ -115,11 +116,28 @@ func substitute(name, owner, target string) (string, bool) {
 	return result, err == nil
 }
 
+// targetOf is where a CNAME leads; of several, which only an insecure zone may
+// have, the first counts, as for other resolvers.
 func targetOf(cname *rrset) string {
 	if record, ok := cname.records[0].(*dns.CNAME); ok {
 		return fold(record.Target)
 	}
 	return ""
+}
+
+// ambiguous reports whether the records of an alias differ. One record that
+// came twice is one (RFC 2181 §5).
+func ambiguous(alias *rrset) bool {
+	target := func(rr dns.RR) string {
+		switch record := rr.(type) {
+		case *dns.CNAME:
+			return fold(record.Target)
+		case *dns.DNAME:
+			return fold(record.Target)
+		}
+		return ""
+	}
+	return slices.ContainsFunc(alias.records, func(rr dns.RR) bool { return target(rr) != target(alias.records[0]) })
 }
 
 // account makes an Answer of steps.

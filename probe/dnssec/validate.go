@@ -308,6 +308,9 @@ func (d *denial) denies(q question, rcode int) (absence, int, string, *fault) {
 		return a, rcode, why, limit
 	}
 	if a, whyOther, limit := second(); a != unproven || limit != nil {
+		if a == optedOut {
+			other = rcode // nothing is proven: what was said stands
+		}
 		return a, other, whyOther, limit
 	}
 	return unproven, rcode, why, nil
