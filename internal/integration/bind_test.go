@@ -48,7 +48,11 @@ func (b *bind) sign(t testing.TB, z *zone) string {
 	timestamp := func(after time.Duration) string { return time.Now().UTC().Add(after).Format("20060102150405") }
 	arguments := []string{"-S", "-K", b.dir, "-d", b.dir, "-o", z.name, "-f", unsigned + ".signed", "-s", timestamp(from), "-e", timestamp(until)}
 	if z.denial != nsec {
-		arguments = append(arguments, "-3", "-", "-H", "0")
+		salt := z.salt
+		if salt == "" {
+			salt = "-"
+		}
+		arguments = append(arguments, "-3", salt, "-H", "0")
 	}
 	if z.denial == nsec3OptOut {
 		arguments = append(arguments, "-A")

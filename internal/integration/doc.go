@@ -28,4 +28,13 @@
 // and the outcome. Where a judge and the exporter are meant to differ, the row
 // says why in the words of the RFC. A program that is missing is a failure,
 // which names the Debian package, and never a reason to skip.
+//
+// The differential test goes further for DNSSEC. Between the resolver and
+// whoever asks it stands a server that breaks responses at random, from a seed:
+// it drops, moves and changes records and signatures, signs some of it again
+// with the zones' own keys, and replays one answer for another. A validating
+// Unbound and our validator ask it the same, and each disagreement has to belong
+// to a class that is listed with its RFC. For more of it than the checks make:
+//
+//	go test -tags integration ./internal/integration -run Differential -timeout 1h -seed 7 -trials 50000
 package integration

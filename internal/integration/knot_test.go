@@ -32,7 +32,7 @@ func newKnot(t testing.TB, w *world) *knot {
 		fmt.Fprintf(&served, "  - domain: %q\n    file: %q\n    zonefile-sync: -1\n    journal-content: none\n", z.name, z.file())
 		if z.signer == signedByKnot {
 			fmt.Fprintf(&served, "    dnssec-signing: on\n    dnssec-policy: %q\n", z.name)
-			fmt.Fprintf(&policies, "  - id: %q\n    manual: on\n    single-type-signing: off\n    cds-cdnskey-publish: none\n    nsec3: %s\n    nsec3-opt-out: %s\n    nsec3-iterations: 3\n",
+			fmt.Fprintf(&policies, "  - id: %q\n    manual: on\n    single-type-signing: off\n    cds-cdnskey-publish: none\n    nsec3: %s\n    nsec3-opt-out: %s\n    nsec3-iterations: 3\n    nsec3-salt-length: 0\n",
 				z.name, onOff(z.denial != nsec), onOff(z.denial == nsec3OptOut))
 		}
 	}

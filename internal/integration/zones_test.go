@@ -26,8 +26,9 @@ type zone struct {
 	signer    signer
 	algorithm string // as the signer names it
 	denial    denial
-	expired   bool // its signatures ended an hour ago
-	wrongDS   bool // its parent's DS matches none of its keys
+	salt      string // of its NSEC3 records, in hexadecimal; BIND only
+	expired   bool   // its signatures ended an hour ago
+	wrongDS   bool   // its parent's DS matches none of its keys
 	records   string
 }
 

@@ -1,0 +1,260 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha1" // algorithms 5 and 7
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// signers are the private keys of the world's zones: with them what was changed
+// can be signed again, so that a validator has to look further than at the signature.
+// They are listed by zone, those that sign keys first.
+type signers map[string][]zoneKey
+
+type zoneKey struct {
+	record  *dns.DNSKEY
+	tag     uint16
+	private crypto.Signer
+}
+
+// find returns the key of a zone that has a tag; none is the zero value.
+func (s signers) find(zone string, tag uint16) zoneKey {
+	for _, key := range s[dns.CanonicalName(zone)] {
+		if key.tag == tag {
+			return key
+		}
+	}
+	return zoneKey{}
+}
+
+// collectKeys reads the keys that Knot and BIND made.
+func collectKeys(t testing.TB, w *world, source *source) signers {
+	t.Helper()
+	ofKnot := knotKeys(t, w.dir)
+	all := make(signers)
+	for _, z := range w.zones {
+		if z.signer == signedByNone {
+			continue
+		}
+		response, err := source.ask(question{z.name, dns.TypeDNSKEY})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range response.Answer {
+			key, ok := record.(*dns.DNSKEY)
+			if !ok {
+				continue
+			}
+			private := ofKnot[key.PublicKey]
+			if z.signer == signedByBIND {
+				private = bindKey(t, w.dir, z.name, key)
+			}
+			if private == nil {
+				t.Fatalf("nobody has the private part of the key %d of %s", key.KeyTag(), z.name)
+			}
+			all[z.name] = append(all[z.name], zoneKey{key, key.KeyTag(), private})
+		}
+		slices.SortFunc(all[z.name], func(a, b zoneKey) int { return int(b.record.Flags) - int(a.record.Flags) })
+	}
+	return all
+}
+
+// bindKey reads the private part of a key from the file that dnssec-keygen made.
+func bindKey(t testing.TB, dir, zone string, key *dns.DNSKEY) crypto.Signer {
+	t.Helper()
+	path := filepath.Join(dir, fmt.Sprintf("K%s+%03d+%05d.private", zone, key.Algorithm, key.KeyTag()))
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	private, err := key.ReadPrivateKey(file, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private.(crypto.Signer)
+}
+
+// knotKeys reads all keys that keymgr made, by their public part as DNSKEY
+// records have it.
+func knotKeys(t testing.TB, dir string) map[string]crypto.Signer {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "knot/keys/keys/*.pem"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("Knot's keys: %v", err)
+	}
+	keys := make(map[string]crypto.Signer)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(text)
+		if block == nil {
+			t.Fatalf("%s is no PEM file", file)
+		}
+		private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		signer := private.(crypto.Signer)
+		keys[publicKey(t, signer.Public())] = signer
+	}
+	return keys
+}
+
+// publicKey is the public key field of a DNSKEY (RFC 3110 §2, RFC 6605 §4, RFC 8080 §3).
+func publicKey(t testing.TB, public crypto.PublicKey) string {
+	t.Helper()
+	var octets []byte
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		exponent := big.NewInt(int64(key.E)).Bytes()
+		octets = slices.Concat([]byte{byte(len(exponent))}, exponent, key.N.Bytes())
+	case *ecdsa.PublicKey:
+		point, err := key.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		octets = point[1:] // without the mark of an uncompressed point
+	case ed25519.PublicKey:
+		octets = key
+	default:
+		t.Fatalf("a key of type %T", public)
+	}
+	return base64.StdEncoding.EncodeToString(octets)
+}
+
+// sign makes the signature of an RRSIG whose other fields are filled, as they
+// are, sensible or not (RFC 4034 §3.1.8.1). A set that cannot be packed is an error.
+func sign(signature *dns.RRSIG, owner string, set []dns.RR, private crypto.Signer) error {
+	data := binary.BigEndian.AppendUint16(nil, signature.TypeCovered)
+	data = append(data, signature.Algorithm, signature.Labels)
+	data = binary.BigEndian.AppendUint32(data, signature.OrigTtl)
+	data = binary.BigEndian.AppendUint32(data, signature.Expiration)
+	data = binary.BigEndian.AppendUint32(data, signature.Inception)
+	data = binary.BigEndian.AppendUint16(data, signature.KeyTag)
+	signer, err := packName(dns.CanonicalName(signature.SignerName))
+	if err != nil {
+		return err
+	}
+	data = append(data, signer...)
+	var records [][]byte
+	for _, record := range set {
+		wire, err := canonicalRecord(record, signedOwner(owner, signature.Labels), signature.OrigTtl)
+		if err != nil {
+			return err
+		}
+		records = append(records, wire)
+	}
+	// RFC 4034 §6.3 orders by RDATA; owner, type, class, TTL and length come before it.
+	rdata := func(wire []byte) []byte {
+		for wire[0] != 0 {
+			wire = wire[1+int(wire[0]):]
+		}
+		return wire[1+10:]
+	}
+	slices.SortFunc(records, func(a, b []byte) int { return bytes.Compare(rdata(a), rdata(b)) })
+	for _, record := range slices.CompactFunc(records, bytes.Equal) {
+		data = append(data, record...)
+	}
+	made, err := signOctets(private, signature.Algorithm, data)
+	if err != nil {
+		return err
+	}
+	signature.Signature = base64.StdEncoding.EncodeToString(made)
+	return nil
+}
+
+// signedOwner is the wildcard where a signature has fewer labels than the owner (RFC 4035 §5.3.2).
+func signedOwner(owner string, count uint8) string {
+	labels := dns.SplitDomainName(dns.CanonicalName(owner))
+	all := len(labels)
+	if all > 0 && labels[0] == "*" {
+		all--
+	}
+	if int(count) >= all {
+		return dns.CanonicalName(owner)
+	}
+	return strings.TrimSuffix("*."+dns.Fqdn(strings.Join(labels[len(labels)-int(count):], ".")), ".") + "."
+}
+
+// canonicalRecord is a record as it is signed (RFC 4034 §6.2).
+func canonicalRecord(record dns.RR, owner string, ttl uint32) ([]byte, error) {
+	record = dns.Copy(record)
+	header := record.Header()
+	header.Name, header.Ttl = owner, ttl
+	switch r := record.(type) {
+	case *dns.NS:
+		r.Ns = dns.CanonicalName(r.Ns)
+	case *dns.CNAME:
+		r.Target = dns.CanonicalName(r.Target)
+	case *dns.DNAME:
+		r.Target = dns.CanonicalName(r.Target)
+	case *dns.MX:
+		r.Mx = dns.CanonicalName(r.Mx)
+	case *dns.SOA:
+		r.Ns, r.Mbox = dns.CanonicalName(r.Ns), dns.CanonicalName(r.Mbox)
+	}
+	wire := make([]byte, dns.MaxMsgSize)
+	end, err := dns.PackRR(record, wire, 0, nil, false)
+	return wire[:end], err
+}
+
+func packName(name string) ([]byte, error) {
+	wire := make([]byte, 256)
+	end, err := dns.PackDomainName(name, wire, 0, nil, false)
+	return wire[:end], err
+}
+
+// signOctets signs as an algorithm does (RFC 3110 §3, RFC 5702 §3, RFC 6605 §4, RFC 8080 §4).
+func signOctets(private crypto.Signer, algorithm uint8, data []byte) ([]byte, error) {
+	hash := crypto.SHA256
+	switch algorithm {
+	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
+		hash = crypto.SHA1
+	case dns.RSASHA512:
+		hash = crypto.SHA512
+	case dns.ECDSAP384SHA384:
+		hash = crypto.SHA384
+	}
+	if _, ok := private.(ed25519.PrivateKey); ok {
+		return private.Sign(nil, data, crypto.Hash(0))
+	}
+	digest := hash.New()
+	digest.Write(data)
+	made, err := private.Sign(rand.Reader, digest.Sum(nil), hash)
+	if err != nil {
+		return nil, err
+	}
+	curve, ok := private.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return made, nil
+	}
+	var numbers struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(made, &numbers); err != nil {
+		return nil, err
+	}
+	size := (curve.Curve.Params().BitSize + 7) / 8
+	return append(numbers.R.FillBytes(make([]byte, size)), numbers.S.FillBytes(make([]byte, size))...), nil
+}
