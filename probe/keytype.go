@@ -6,7 +6,10 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"syscall"
 
 	"dane_exporter/probe/tlsa"
 )
@@ -54,16 +57,16 @@ func (r *run) meetEach(ctx context.Context, service *Service, endpoints []Endpoi
 	}
 }
 
-// ofOneKind excuses the endpoints whose handshake failed beside one that came
-// about: the server lacks keys of their type. It reports whether there were
-// such failures and nothing to excuse them by.
+// ofOneKind excuses the endpoints that the server refused as one does that lacks
+// keys of their type, beside one that came about. It reports whether all were
+// refused so, and there is nothing to excuse them by.
 func ofOneKind(endpoints []Endpoint) (unexcused bool) {
 	var lacking []*Endpoint
 	shaken := false
 	for i := range endpoints {
 		e := &endpoints[i]
 		shaken = shaken || e.Reached == StageTLS
-		if e.Reached == StageStartTLS && reasonOfEndpoint(e) == TLSHandshakeFailed && !errors.Is(e.Err, errLongChain) {
+		if e.Reached == StageStartTLS && reasonOfEndpoint(e) == TLSHandshakeFailed && lacksKey(e.Err) {
 			lacking = append(lacking, e)
 		}
 	}
@@ -74,6 +77,18 @@ func ofOneKind(endpoints []Endpoint) (unexcused bool) {
 		e.Skipped, e.Err = true, fmt.Errorf("%w, %s: %w", errNoKey, e.KeyType, e.Err)
 	}
 	return false
+}
+
+// lacksKey reports whether a handshake failed as it does where nothing that was
+// offered suits the server: with one of the two alerts that say so (RFC 8446
+// §6.2), or by its hanging up. Any other failure is one to be looked into.
+func lacksKey(err error) bool {
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" { // crypto/tls and utls export no type for it
+		words := alert.Err.Error()
+		return words == "tls: handshake failure" || words == "tls: insufficient security level"
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // typeOfKey names the type of the leaf's key, as crypto/x509 does.

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -39,6 +40,10 @@ func keyed(t *testing.T, key crypto.Signer, err error) tls.Certificate {
 func TestKeyTypes(t *testing.T) {
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ecdsaCertificate := keyed(t, p256, err)
+	otherKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	strongCertificate := keyed(t, p384, err)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -49,6 +54,20 @@ func TestKeyTypes(t *testing.T) {
 		return &tls.Config{MinVersion: version, MaxVersion: version, Certificates: certificates}
 	}
 	with := func(change func(*tls.Config), config *tls.Config) *tls.Config { change(config); return config }
+	// Beside an RSA key, something that goes wrong where ECDSA alone is offered.
+	without := func(wrong func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+		return &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if !slices.Contains(hello.SignatureSchemes, tls.PSSWithSHA256) {
+				return wrong(hello)
+			}
+			return &rsaCertificate, nil
+		}}
+	}
+	hangsUp := func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, hello.Conn.Close() }
+	breaks := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("a key file is gone") }
+	missigns := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: ecdsaCertificate.Certificate, PrivateKey: &another{p256, otherKey}}, nil
+	}
 	both := []tls.Certificate{ecdsaCertificate, rsaCertificate}
 	swapped := []tls.Certificate{rsaCertificate, strongCertificate}
 
@@ -71,8 +90,12 @@ func TestKeyTypes(t *testing.T) {
 		{"a curve that no key share is for", with(func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP384} },
 			only(tls.VersionTLS13, both...)), []string{"ecdsa TLS 1.3", "rsa TLS 1.3"}, nil, 2},
 		{"a key of another type: it is met as senders meet it", only(tls.VersionTLS13, edCertificate), []string{"ed25519 TLS 1.3", ""}, nil, 3},
-		{"no key at all", only(tls.VersionTLS13), []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 3},
-		{"something that is no TLS", nil, []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 3},
+		{"RSA alone, and it hangs up on others", without(hangsUp), []string{"", "rsa TLS 1.3"}, nil, 2},
+		{"an ECDSA key that it has and cannot load", without(breaks), []string{"failed", "rsa TLS 1.3"}, []Reason{TLSHandshakeFailed}, 2},
+		{"an ECDSA key that is not the certificate's", without(missigns), []string{"failed", "rsa TLS 1.3"}, []Reason{TLSHandshakeFailed}, 2},
+		{"it hangs up on everybody", &tls.Config{GetCertificate: hangsUp}, []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 3},
+		{"no key at all", only(tls.VersionTLS13), []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 2},
+		{"something that is no TLS", nil, []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 2},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +152,15 @@ func TestKeyTypes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// another is a key that signs with another than the one it shows.
+type another struct{ shown, signs crypto.Signer }
+
+func (a *another) Public() crypto.PublicKey { return a.shown.Public() }
+
+func (a *another) Sign(random io.Reader, digest []byte, options crypto.SignerOpts) ([]byte, error) {
+	return a.signs.Sign(random, digest, options)
 }
 
 // serveKeys serves TLS, one connection after another; config nil: rubbish.
