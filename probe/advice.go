@@ -111,7 +111,7 @@ func (j *judgement) note(topic Topic, v *ServiceVerdict, format string, args ...
 
 func (j *judgement) adviseOnRecords(v *ServiceVerdict) {
 	for i, record := range v.Records {
-		if j.rules.Policy == SMTPRelay && record.Record.Usage <= tlsa.PKIXEE {
+		if v.Policy == SMTPRelay && record.Record.Usage <= tlsa.PKIXEE {
 			j.note(PKIXUsageOnRelay, v, "%s", record.Record)
 		}
 		for _, e := range v.Endpoints {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -167,7 +168,7 @@ func (j *judgement) addresses(host *Host) {
 }
 
 func (j *judgement) service(host *Host, service *Service) ServiceVerdict {
-	v := ServiceVerdict{Host: host.Name, Port: service.Port, Preference: service.Preference, Weight: service.Weight}
+	v := ServiceVerdict{Host: host.Name, Port: service.Port, Policy: cmp.Or(service.Policy, j.rules.Policy), Preference: service.Preference, Weight: service.Weight}
 	if fault := errors.Join(host.Fault, service.Fault); fault != nil {
 		j.find(Finding{Reason: InternalError, Host: host.Name, Port: service.Port, Detail: fault.Error()})
 		v.Outcome = Unknown
@@ -233,7 +234,7 @@ func (j *judgement) tlsa(host *Host, service *Service, v *ServiceVerdict) demand
 	find := func(reason Reason, kind LookupKind, detail string) {
 		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
 	}
-	if addresses := addressAnswer(host); state != tlsaFound && service.secure() && needsSecureAddress(service, j.rules.Policy) && addresses != nil && addresses.Status == dnssec.Insecure {
+	if addresses := addressAnswer(host); state != tlsaFound && service.secure() && needsSecureAddress(service, v.Policy) && addresses != nil && addresses.Status == dnssec.Insecure {
 		find(AddressInsecure, lookupKind(addresses.Type), describe(addresses))
 	}
 	switch state {
@@ -269,7 +270,7 @@ func whyNoRecords(answer *dnssec.Answer) Reason {
 
 // records judges secure TLSA records before a certificate is seen.
 func (j *judgement) records(host *Host, service *Service, v *ServiceVerdict, records []tlsa.Record) demand {
-	standings, whys := tlsa.Standings(records, j.usages())
+	standings, whys := tlsa.Standings(records, usagesOf(v.Policy))
 	var unusable []string
 	for i, record := range records {
 		v.Records = append(v.Records, RecordVerdict{Record: record, Standing: standings[i], Why: whys[i]})
@@ -283,15 +284,15 @@ func (j *judgement) records(host *Host, service *Service, v *ServiceVerdict, rec
 	switch {
 	case slices.Contains(standings, tlsa.Usable):
 		return demandMatch
-	case j.rules.Policy == SMTPRelay:
+	case v.Policy == SMTPRelay:
 		return demandTLS // RFC 7672 §2.2: TLS is mandatory all the same
 	default:
 		return demandNothing // RFC 6698 §4.1: as if there were none
 	}
 }
 
-func (j *judgement) usages() tlsa.Usages {
-	if j.rules.Policy == SMTPRelay {
+func usagesOf(policy Policy) tlsa.Usages {
+	if policy == SMTPRelay {
 		return tlsa.SMTPRelay()
 	}
 	return tlsa.Client()
@@ -356,7 +357,7 @@ func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) Endp
 	case reason != "" && reason.Info().Effect == Ours:
 		ev.Outcome = Unknown
 	case reason != "":
-		ev.Outcome = j.withoutHandshake(e, reason, demand)
+		ev.Outcome = withoutHandshake(e, reason, demand, v.Policy)
 	default:
 		var failed Reason
 		var detail string
@@ -368,13 +369,13 @@ func (j *judgement) endpoint(e *Endpoint, v *ServiceVerdict, demand demand) Endp
 }
 
 // withoutHandshake judges an endpoint that got no TLS, by its own fault.
-func (j *judgement) withoutHandshake(e *Endpoint, reason Reason, demand demand) Outcome {
+func withoutHandshake(e *Endpoint, reason Reason, demand demand, policy Policy) Outcome {
 	switch {
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // it was never about TLS
 	case demand != demandNothing:
 		return Refused
-	case e.Reached == StageStartTLS && j.rules.Policy == Client:
+	case e.Reached == StageStartTLS && policy == Client:
 		return Unreachable // what a client has begun in TLS it does not go on with in the clear
 	default:
 		return Opportunistic // a relay goes on in the clear
@@ -401,7 +402,7 @@ func (j *judgement) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 
 // verifier is what a client knows of the service's endpoints at a time.
 func (j *judgement) verifier(v *ServiceVerdict, at time.Time) tlsa.Verifier {
-	return tlsa.Verifier{Usages: j.usages(), Names: v.Names, Roots: j.rules.Roots, At: at}
+	return tlsa.Verifier{Usages: usagesOf(v.Policy), Names: v.Names, Roots: j.rules.Roots, At: at}
 }
 
 func recordsOf(v *ServiceVerdict) []tlsa.Record {

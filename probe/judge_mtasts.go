@@ -236,7 +236,7 @@ func (j *judgement) atEndpoint(standing PolicyStanding, covered Measure, v *Serv
 func (j *judgement) passes(host string, e *Endpoint) (passes Measure, why string) {
 	reason := reasonOfEndpoint(e)
 	switch {
-	case reason != "" && reason.Info().Effect != Ours && j.withoutHandshake(e, reason, demandTLS) == Refused:
+	case reason != "" && reason.Info().Effect != Ours && withoutHandshake(e, reason, demandTLS, SMTPRelay) == Refused:
 		return No, e.Err.Error()
 	case reason != "":
 		return NotMeasured, e.Err.Error()
@@ -245,7 +245,7 @@ func (j *judgement) passes(host string, e *Endpoint) (passes Measure, why string
 	case j.rules.Roots == nil:
 		return NotMeasured, mtasts.ErrNoRoots.Error()
 	}
-	verifier := tlsa.Verifier{Usages: j.usages(), Names: []string{host}, Roots: j.rules.Roots, At: j.At}
+	verifier := tlsa.Verifier{Names: []string{host}, Roots: j.rules.Roots, At: j.At}
 	err := verifier.PKIX(e.Chain)
 	if err == nil {
 		err = e.Chain.Certificates[0].VerifyHostname(host)
@@ -282,7 +282,7 @@ func (j *judgement) undemanding(e *Endpoint) Outcome {
 	case reason.Info().Effect == Ours:
 		return Unknown
 	default:
-		return j.withoutHandshake(e, reason, demandNothing)
+		return withoutHandshake(e, reason, demandNothing, SMTPRelay)
 	}
 }
 

@@ -375,6 +375,22 @@ func TestJudgeClients(t *testing.T) {
 	}
 }
 
+// A mail server's port 25 is for other mail servers, whatever else it offers.
+func TestAServiceMayHaveAPolicyOfItsOwn(t *testing.T) {
+	const name = "mx.example.org"
+	chain := served(t)
+	digest := sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)
+	h := host(0, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest))}, Endpoints: []Endpoint{shaken(chain)}})
+	rules := Rules{Target: name, Policy: Client, Require: RequireDANE, Roots: x509.NewCertPool()}
+	if v := Judge(&Facts{Hosts: []Host{h}}, rules, noon); v.Outcome != Refused {
+		t.Errorf("a client that may use PKIX-EE got %s, want %s", v.Outcome, Refused)
+	}
+	h.Services[0].Policy = SMTPRelay
+	if v := Judge(&Facts{Hosts: []Host{h}}, rules, noon); v.Outcome != Encrypted {
+		t.Errorf("a relay, which may not, got %s, want %s", v.Outcome, Encrypted)
+	}
+}
+
 // RFC 7672 §3.2.2: base domain, next-hop domain, and its secure expansion.
 func TestReferenceIdentifiers(t *testing.T) {
 	expanded := mx(dnssec.Secure, "mx.example.org")

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -36,7 +37,7 @@ func (r *run) lookUpAddresses(ctx context.Context, host *Host) {
 // candidate for the base domain after another until the matter is decided.
 // own gives the look-up under the host's own name, which has already begun.
 func (r *run) lookUpTLSA(ctx context.Context, host *Host, service *Service, own func() dnssec.Answer) {
-	for _, base := range baseCandidates(host, service, r.module.Policy) {
+	for _, base := range baseCandidates(host, service, cmp.Or(service.Policy, r.module.Policy)) {
 		lookup := TLSALookup{Base: base}
 		if base == host.Name {
 			lookup.Answer = own()

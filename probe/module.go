@@ -36,6 +36,7 @@ type Module struct {
 type ServiceSettings struct {
 	Port     uint16 `yaml:"port"`
 	Protocol string `yaml:"protocol"`
+	Policy   Policy `yaml:"policy,omitempty"` // empty: the module's
 }
 
 // SRVSettings are one service that SRV records are looked up for.
@@ -56,7 +57,7 @@ func (m Module) services(port uint16) []Service {
 	}
 	var services []Service
 	for _, s := range m.Services {
-		services = append(services, Service{Port: s.Port, Protocol: s.Protocol})
+		services = append(services, Service{Port: s.Port, Protocol: s.Protocol, Policy: s.Policy})
 	}
 	return services
 }

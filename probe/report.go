@@ -62,6 +62,7 @@ type Host struct {
 type Service struct {
 	Port       uint16
 	Protocol   string
+	Policy     Policy         // whose rules judge it; empty: the module's
 	Preference uint16         // of its host's MX record, or the priority of its SRV record
 	Weight     uint16         // of its SRV record
 	SRV        *dnssec.Answer // the look-up that named it; nil: it was not found so
@@ -219,6 +220,7 @@ type Verdict struct {
 type ServiceVerdict struct {
 	Host       string
 	Port       uint16
+	Policy     Policy // whose rules judged it
 	Preference uint16
 	Weight     uint16
 	Outcome    Outcome

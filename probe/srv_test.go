@@ -137,7 +137,7 @@ func TestHostFindingsOnce(t *testing.T) {
 	n := internet(t, "mx TXT \"moved out\"\n")
 	module := mailModule(10 * time.Second)
 	module.Discover, module.Port, module.Protocol = DiscoverNone, 0, ""
-	module.Services = []ServiceSettings{{25, "smtp"}, {465, "tls"}, {993, "tls"}}
+	module.Services = []ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}, {Port: 993, Protocol: "tls"}}
 	v := proberOf(n, n.Anchors(), neverDials(t)).Probe(t.Context(), Target{Name: "mx.example.org"}, module).Verdict
 	if v.Outcome != NothingThere || len(v.Services) != 3 || len(v.Findings) != 1 || v.Findings[0].Reason != NoAddress {
 		t.Errorf("got %s, %v", v.Outcome, v.Findings)

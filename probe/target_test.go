@@ -9,7 +9,7 @@ import (
 func TestParseTarget(t *testing.T) {
 	mx := Module{Name: "smtp_mx", Discover: DiscoverMX}
 	host := Module{Name: "smtp", Discover: DiscoverNone}
-	several := Module{Name: "mail_server", Discover: DiscoverNone, Services: []ServiceSettings{{25, "smtp"}, {465, "tls"}}}
+	several := Module{Name: "mail_server", Discover: DiscoverNone, Services: []ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}}}
 	srv := Module{Name: "sip", Discover: DiscoverSRV}
 	address := netip.MustParseAddr
 	for _, story := range []struct {

@@ -150,7 +150,7 @@ func TestDefaults(t *testing.T) {
 			"dot":                  with("dot", client(853, "tls")),
 			"mail_server": with("mail_server", func(m *probe.Module) {
 				client(0, "")(m)
-				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
+				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp", Policy: probe.SMTPRelay}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
 			}),
 			"xmpp_client":    with("xmpp_client", srv("xmpp-client", "xmpp-client", "xmpps-client", "tls")),
 			"xmpp_server":    with("xmpp_server", srv("xmpp-server", "xmpp-server", "xmpps-server", "tls")),

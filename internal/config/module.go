@@ -23,6 +23,7 @@ func services(into *[]probe.ServiceSettings) read {
 			element.fields(map[string]read{
 				"port":     number(&s.Port, 1, 65535),
 				"protocol": oneOf(&s.Protocol, starttls.Names()),
+				"policy":   oneOf(&s.Policy, probe.Policies()),
 			})
 			twin := func(other probe.ServiceSettings) bool { return other.Port == s.Port }
 			switch {
