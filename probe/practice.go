@@ -12,12 +12,15 @@ type Practice struct {
 	// RolloverReady: the next certificate can come at any time. A record of it
 	// is published beside the one that matches (RFC 7671 §8.1), or records of the
 	// leaf and of an issuer back each other. Internet.nl's test asks for the same.
+	// Unless the module has KeyTypes, that record may be of a second key that
+	// the server has already.
 	RolloverReady Measure
 	// SurvivesRenewal: a certificate with the same key from the same issuer will
 	// match, at every endpoint that is authenticated today.
 	SurvivesRenewal Measure
-	// Stale lists the usable records that match nothing that any endpoint
-	// serves: the next key's, or forgotten ones. Empty where not Measured.
+	// Stale lists the usable records that match nothing that was seen of any
+	// endpoint: the next key's, or forgotten ones, or where the module has no
+	// KeyTypes, those of a second key. Empty where not Measured.
 	Stale    []tlsa.Record
 	Measured bool // some endpoint showed its certificates
 }

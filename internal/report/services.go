@@ -23,7 +23,7 @@ func (p *page) services(r *probe.Report) {
 			preference = fmt.Sprintf(", preference %d", service.Preference)
 		}
 		p.heading(fmt.Sprintf("%s port %d%s: %s", service.Host, service.Port, preference, service.Outcome))
-		p.records(service)
+		p.records(service, r.Module)
 		p.nameservers(service)
 		for j := range service.Endpoints {
 			p.endpoint(&service.Endpoints[j], r.Verdict.At, r.Start)
@@ -31,7 +31,7 @@ func (p *page) services(r *probe.Report) {
 	}
 }
 
-func (p *page) records(s *probe.ServiceVerdict) {
+func (p *page) records(s *probe.ServiceVerdict, m probe.Module) {
 	if s.Base == "" {
 		p.line(2, "no secure TLSA records apply")
 	} else {
@@ -44,14 +44,15 @@ func (p *page) records(s *probe.ServiceVerdict) {
 		p.line(2, "%s", recordText(record.Record))
 		p.line(4, "%s", standing(record))
 	}
-	p.practice(s.Practice())
+	p.practice(s.Practice(), len(m.KeyTypes) > 0)
 	if !s.Until.IsZero() {
 		p.line(2, "authenticated until %s, if no certificate changes", moment(s.Until))
 	}
 }
 
-// practice shows how the records are kept.
-func (p *page) practice(practice probe.Practice) {
+// practice shows how the records are kept. Where not every kind of key was
+// asked for, a server may have more certificates than were seen.
+func (p *page) practice(practice probe.Practice, everyKey bool) {
 	if practice.RolloverReady != probe.NotMeasured {
 		p.line(2, "ready for a roll-over, with a next key published: %s", measure(practice.RolloverReady))
 	}
@@ -59,7 +60,10 @@ func (p *page) practice(practice probe.Practice) {
 		p.line(2, "survives a renewal with the same key: %s", measure(practice.SurvivesRenewal))
 	}
 	for _, record := range practice.Stale {
-		p.line(2, "matches nothing that is served: %s", recordText(record))
+		p.line(2, "matches nothing that was seen: %s", recordText(record))
+	}
+	if len(practice.Stale) > 0 && !everyKey {
+		p.line(4, "a server with a second kind of key may serve it: set key_types")
 	}
 }
 

@@ -96,7 +96,8 @@ mx.example.org port 25, preference 10: refused
   TLSA 3 1 1 abcd
     usable
   ready for a roll-over, with a next key published: no
-  matches nothing that is served: TLSA 3 1 1 abcd
+  matches nothing that was seen: TLSA 3 1 1 abcd
+    a server with a second kind of key may serve it: set key_types
 
   192.0.2.1: refused
     server: 220 ready
