@@ -56,8 +56,8 @@ type Alias struct {
 type Link struct {
 	Zone   string // the zone judged
 	Status Status
-	Keys   []Key  // of the zone's DNSKEY RRset; those that signed come first
-	DS     []DS   // that the parent publishes, or the trust anchors of the root
+	Keys   []Key  // of the zone's DNSKEY RRset; those that signed come first; 16 at most
+	DS     []DS   // that the parent publishes, or the trust anchors of the root; 16 at most
 	Why    string // what was found, in words
 	Validity
 }
@@ -109,10 +109,11 @@ type Work struct {
 	Queries    int // messages sent
 	Signatures int // signature checks made
 	Remembered int // of these, known from an earlier look-up
+	Digests    int // digests of keys computed, to compare with DS records
 	Hashes     int // NSEC3 hashes computed
 }
 
 func (w Work) plus(more Work) Work {
 	return Work{Queries: w.Queries + more.Queries, Signatures: w.Signatures + more.Signatures,
-		Remembered: w.Remembered + more.Remembered, Hashes: w.Hashes + more.Hashes}
+		Remembered: w.Remembered + more.Remembered, Digests: w.Digests + more.Digests, Hashes: w.Hashes + more.Hashes}
 }

@@ -62,6 +62,10 @@ func (v *validation) zone(name string) (*zone, error) {
 		own := *f // others hold it too
 		return nil, &own
 	}
+	if f := v.bogus[name]; f != nil {
+		own := *f
+		return nil, &own
+	}
 	if set := v.anchors[name]; len(set) > 0 {
 		z, err := v.keyed(name, set, nil, proof{})
 		return v.keep(name, z, err)
@@ -296,10 +300,14 @@ func (v *validation) keyed(name string, set []*dns.DS, parent *zone, p proof) (*
 // (RFC 6840 §5.11: one path is enough).
 func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, *fault) {
 	all := newKeys(keys.records)
+	named, f := v.ledger.named(usable, all, name)
+	if f != nil {
+		return nil, f
+	}
 	var entry []*key
 	revoked := false
 	for _, k := range all {
-		if slices.ContainsFunc(usable, func(ds *dns.DS) bool { return leadsTo(ds, k, name) }) {
+		if named[k] {
 			if mayVerify(k.DNSKEY) {
 				entry = append(entry, k)
 			}
@@ -345,6 +353,37 @@ func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent 
 	return z, nil
 }
 
+// named finds the keys of zone that a DS names (RFC 4035 §5.2). Nothing but the
+// tag says which key a DS may mean, and anybody can make many keys of one tag, or
+// many DS records: it gives up where there are too many (CVE-2023-50387).
+func (l *ledger) named(set []*dns.DS, keys []*key, zone string) (map[*key]bool, *fault) {
+	type label struct {
+		tag       uint16
+		algorithm uint8
+	}
+	labelled := make(map[label][]*key)
+	for _, k := range keys {
+		labelled[label{k.tag, k.Algorithm}] = append(labelled[label{k.tag, k.Algorithm}], k)
+	}
+	named := make(map[*key]bool)
+	for _, ds := range set {
+		for i, k := range labelled[label{ds.KeyTag, ds.Algorithm}] {
+			if i == l.limits.collisions {
+				return nil, exceeded(i, "keys of one tag for a DS of "+zone)
+			}
+			digest, limit := l.digest(k, zone, ds.DigestType)
+			if limit != nil {
+				return nil, limit
+			}
+			if hasDigest(ds, digest) {
+				named[k] = true
+				break
+			}
+		}
+	}
+	return named, nil
+}
+
 // sha1Note says what Options.SHA1 decided here.
 func (v *validation) sha1Note(set []*dns.DS) string {
 	if v.options.SHA1 == SHA1Accept {
@@ -358,6 +397,9 @@ func (v *validation) sha1Note(set []*dns.DS) string {
 	return ""
 }
 
+// maxShown is how many keys, or DS records, of one zone are told to people.
+const maxShown = 16
+
 // describeKeys names the keys of a zone; those that sign come first.
 func describeKeys(keys []*key, signing *key) []Key {
 	list := make([]Key, 0, len(keys))
@@ -365,7 +407,7 @@ func describeKeys(keys []*key, signing *key) []Key {
 		list = append(list, Key{Tag: k.tag, Algorithm: k.Algorithm, SEP: k.Flags&dns.SEP != 0, Signing: k == signing})
 	}
 	signingFirst(list)
-	return list
+	return list[:min(len(list), maxShown)]
 }
 
 func signingFirst(list []Key) {
@@ -378,21 +420,31 @@ func signingFirst(list []Key) {
 	slices.SortStableFunc(list, func(a, b Key) int { return rank(a) - rank(b) })
 }
 
-// describeDS names DS records; those that lead to a signing key are used.
+// describeDS names DS records; those that lead to a signing key are used, and
+// come first where there are too many to show.
 func describeDS(set []*dns.DS, keys []Key) []DS {
 	list := make([]DS, 0, len(set))
 	for _, ds := range set {
 		used := slices.ContainsFunc(keys, func(k Key) bool {
 			return k.Signing && k.Tag == ds.KeyTag && k.Algorithm == ds.Algorithm
 		})
-		list = append(list, DS{Tag: ds.KeyTag, Algorithm: ds.Algorithm, DigestType: ds.DigestType, Used: used})
+		one := DS{Tag: ds.KeyTag, Algorithm: ds.Algorithm, DigestType: ds.DigestType, Used: used}
+		if used && len(list) >= maxShown {
+			list = slices.Insert(list, 0, one)
+		} else {
+			list = append(list, one)
+		}
 	}
-	return list
+	return list[:min(len(list), maxShown)]
 }
 
 func tags(set []*dns.DS) string {
 	var words []string
-	for _, ds := range set {
+	for i, ds := range set {
+		if len(words) == maxShown {
+			words = append(words, fmt.Sprintf("and %d records more", len(set)-i))
+			break
+		}
 		if word := keyName(ds.KeyTag, ds.Algorithm); !slices.Contains(words, word) {
 			words = append(words, word)
 		}

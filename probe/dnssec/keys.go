@@ -115,8 +115,12 @@ func leadsTo(ds *dns.DS, k *key, zone string) bool {
 	if ds.Algorithm != k.Algorithm || ds.KeyTag != k.tag {
 		return false
 	}
+	return hasDigest(ds, k.digest(zone, ds.DigestType))
+}
+
+func hasDigest(ds *dns.DS, digest []byte) bool {
 	want, err := hex.DecodeString(ds.Digest)
-	return err == nil && len(want) > 0 && bytes.Equal(want, k.digest(zone, ds.DigestType))
+	return err == nil && len(want) > 0 && bytes.Equal(want, digest)
 }
 
 // keyName names a key as operators do.

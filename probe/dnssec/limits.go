@@ -14,7 +14,8 @@ import (
 type limits struct {
 	queries    int // messages sent
 	signatures int // signature checks
-	collisions int // keys tried for one signature: those of the same tag and algorithm
+	digests    int // digests of keys, to compare with DS records
+	collisions int // keys tried for one signature or DS: those of the same tag and algorithm
 	signers    int // zones tried for one RRset
 	hashes     int // NSEC3 hashes
 	aliases    int // CNAME steps
@@ -22,7 +23,7 @@ type limits struct {
 }
 
 func defaultLimits() limits {
-	return limits{queries: 120, signatures: 128, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
+	return limits{queries: 120, signatures: 128, digests: 64, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
 }
 
 // guessed is how many of the queries may be sent on a guess. They are set apart
@@ -38,6 +39,7 @@ type ledger struct {
 	needed   map[question]bool // whose replies the verdict rests on
 	memo     *memo             // of all look-ups
 	verified map[check]error
+	digests  map[digestInput][]byte
 	hashes   map[hashInput][]byte
 }
 
@@ -48,6 +50,12 @@ type check struct {
 	key *dns.DNSKEY
 }
 
+// digestInput is one key with one digest type; the key as in check.
+type digestInput struct {
+	key        *dns.DNSKEY
+	digestType uint8
+}
+
 type hashInput struct {
 	name, salt string
 	iterations uint16
@@ -55,7 +63,7 @@ type hashInput struct {
 
 func newLedger(l limits, m *memo) *ledger {
 	return &ledger{limits: l, needed: make(map[question]bool), memo: m,
-		verified: make(map[check]error), hashes: make(map[hashInput][]byte)}
+		verified: make(map[check]error), digests: make(map[digestInput][]byte), hashes: make(map[hashInput][]byte)}
 }
 
 func exceeded(limit int, what string) *fault {
@@ -68,6 +76,7 @@ func (l *ledger) share(n int) limits {
 	rest := l.limits
 	rest.queries = max(0, rest.queries-rest.guessed()-len(l.needed)) / max(1, n)
 	rest.signatures = max(0, rest.signatures-l.work.Signatures) / max(1, n)
+	rest.digests = max(0, rest.digests-l.work.Digests) / max(1, n)
 	rest.hashes = max(0, rest.hashes-l.work.Hashes) / max(1, n)
 	return rest
 }
@@ -112,6 +121,21 @@ func (l *ledger) compute(set *rrset, sig *dns.RRSIG, k *key) error {
 	}
 	l.memo.add(f)
 	return nil
+}
+
+// digest computes what a DS of digestType has for the key k of zone, once.
+func (l *ledger) digest(k *key, zone string, digestType uint8) ([]byte, *fault) {
+	id := digestInput{k.DNSKEY, digestType}
+	if d, ok := l.digests[id]; ok {
+		return d, nil
+	}
+	if l.work.Digests >= l.limits.digests {
+		return nil, exceeded(l.limits.digests, "digests of keys")
+	}
+	l.work.Digests++
+	d := k.digest(zone, digestType)
+	l.digests[id] = d
+	return d, nil
 }
 
 // hash computes an NSEC3 hash (RFC 5155 §5), once.

@@ -2,6 +2,7 @@ package dnssec_test
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,6 +80,88 @@ func TestLimits(t *testing.T) {
 			status: dnssec.Secure, rcode: dns.RcodeNameError, check: work(dnssec.Work{Signatures: 20, Hashes: 105, Queries: 25})},
 		{name: "a walk down a hundred labels ends where nothing exists", zones: world(""), faults: []zone.Fault{zone.Strip(zone.Under("a.example.org."))},
 			ask: deep + "example.org.", qtype: dns.TypeA, status: dnssec.Secure, rcode: dns.RcodeNameError, check: work(dnssec.Work{Signatures: 20, Queries: 25})},
+	})
+}
+
+// TestHashTrap: a digest is computed of few keys, however many DS records and
+// keys there are (CVE-2023-50387, and what was called HashTrap).
+func TestHashTrap(t *testing.T) {
+	const many = 1000
+	made := mustKey("example.org.", "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
+	// keys are made up: of one tag, since the first two words have one sum, or each of another.
+	keys := func(oneTag bool) []dns.RR {
+		octets, err := base64.StdEncoding.DecodeString(made.Public.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []dns.RR
+		for n := range many {
+			binary.BigEndian.PutUint16(octets, uint16(n))
+			binary.BigEndian.PutUint16(octets[2:], 0x7fff)
+			if oneTag {
+				binary.BigEndian.PutUint16(octets[2:], uint16(0x7fff-n))
+			}
+			key := dns.Copy(made.Public).(*dns.DNSKEY)
+			key.PublicKey = base64.StdEncoding.EncodeToString(octets)
+			list = append(list, key)
+		}
+		return list
+	}
+	// wrong has a DS for each key, whose digest is that of none.
+	wrong := func(keys []dns.RR) []dns.RR {
+		var list []dns.RR
+		for n, key := range keys {
+			ds := key.(*dns.DNSKEY).ToDS(dns.SHA256)
+			ds.Digest = fmt.Sprintf("%064x", n)
+			list = append(list, ds)
+		}
+		return list
+	}
+	// trap puts records in place of those of a type, signed if it can be.
+	trap := func(rrtype uint16, records []dns.RR) zone.Fault {
+		return zone.Fault{Where: zone.At("example.org.", rrtype),
+			Sign: func(s *zone.Signing) { s.Set = records },
+			Answer: func(_, m *dns.Msg) error {
+				m.Answer = slices.DeleteFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == rrtype })
+				m.Answer = append(slices.Clone(records), m.Answer...)
+				return nil
+			}}
+	}
+	digests := func(n int) func(*testing.T, dnssec.Answer) {
+		return func(t *testing.T, a dnssec.Answer) {
+			if a.Work.Digests > n || a.Work.Signatures > 30 || a.Work.Queries > 40 {
+				t.Errorf("work %+v, at most %d digests wanted", a.Work, n)
+			}
+			for _, link := range a.Chain {
+				if len(link.DS) > 16 || len(link.Keys) > 16 {
+					t.Errorf("%s: %d DS and %d keys are told", link.Zone, len(link.DS), len(link.Keys))
+				}
+			}
+			if len(a.Why) > 2000 {
+				t.Errorf("a why of %d characters", len(a.Why))
+			}
+		}
+	}
+	alike, different := keys(true), keys(false)
+	good := dns.RR(made.Public.ToDS(dns.SHA256))
+	tell(t, []story{
+		{name: "keys of one tag", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
+			faults: []zone.Fault{trap(dns.TypeDS, wrong(alike)), trap(dns.TypeDNSKEY, alike)},
+			status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "more than 4 keys of one tag for a DS of example.org.", check: digests(6)},
+		{name: "keys of different tags", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
+			faults: []zone.Fault{trap(dns.TypeDS, wrong(different)), trap(dns.TypeDNSKEY, different)},
+			status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "more than 64 digests of keys", check: digests(64)},
+		{name: "DS records for keys that are not there", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
+			faults: []zone.Fault{trap(dns.TypeDS, wrong(different))},
+			status: dnssec.Bogus, why: "records more", check: digests(10)},
+		{name: "the good DS among many", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
+			faults: []zone.Fault{trap(dns.TypeDS, append(wrong(different), good))},
+			status: dnssec.Secure, records: 1, check: func(t *testing.T, a dnssec.Answer) {
+				digests(6)(t, a)
+				if last := a.Chain[len(a.Chain)-1]; !slices.ContainsFunc(last.DS, func(ds dnssec.DS) bool { return ds.Used }) {
+					t.Errorf("the DS that is used is not told: %+v", last.DS)
+				}
+			}},
 	})
 }
 
