@@ -116,12 +116,21 @@ func (f *family) gather() *dto.MetricFamily {
 		Help: new(f.Help),
 		Type: dto.MetricType_GAUGE.Enum(),
 	}
-	for _, s := range samples {
-		metric := &dto.Metric{Gauge: &dto.Gauge{Value: new(s.value)}}
-		for i, name := range f.labels {
-			metric.Label = append(metric.Label, &dto.LabelPair{Name: new(name), Value: new(s.labels[i])})
+	// One allocation for all of a kind: there are hundreds of samples in a scrape.
+	metrics := make([]dto.Metric, len(samples))
+	gauges := make([]dto.Gauge, len(samples))
+	pairs := make([]dto.LabelPair, len(samples)*len(f.labels))
+	listed := make([]*dto.LabelPair, len(pairs))
+	gathered.Metric = make([]*dto.Metric, len(samples))
+	for i, s := range samples {
+		gauges[i].Value = &s.value
+		metrics[i].Gauge = &gauges[i]
+		for j := range f.labels {
+			at := i*len(f.labels) + j
+			pairs[at].Name, pairs[at].Value, listed[at] = &f.labels[j], &s.labels[j], &pairs[at]
 		}
-		gathered.Metric = append(gathered.Metric, metric)
+		metrics[i].Label = listed[i*len(f.labels) : (i+1)*len(f.labels) : (i+1)*len(f.labels)]
+		gathered.Metric[i] = &metrics[i]
 	}
 	return gathered
 }
