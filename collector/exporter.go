@@ -113,6 +113,9 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 		port = strconv.Itoa(int(s.Port))
 	}
 	for i := range s.Endpoints {
+		if s.Endpoints[i].Copied {
+			continue
+		}
 		if s.Endpoints[i].Reused {
 			e.reused.Inc()
 			continue

@@ -43,6 +43,8 @@ func TestExporter(t *testing.T) {
 		probe.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
 		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
 		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // another probe's
+		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
+		probe.Endpoint{Reached: probe.StageConnect, Copied: true, Reused: true, Connect: tried},
 	)
 	r.Facts.Fault = &probe.Fault{Value: "a defect"}
 	e.Observe(r)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -109,20 +110,36 @@ func ours(err error) bool {
 }
 
 func (e *exposition) service(s *service) {
-	counts, skipped := make(map[probe.Outcome]int), 0
-	for _, endpoint := range s.Endpoints {
-		if endpoint.Skipped {
-			skipped++
-			continue
-		}
-		counts[endpoint.Outcome]++
-	}
+	counts, skipped := s.count()
 	for _, possible := range probe.Outcomes() {
 		e.set(hostOutcome, number(possible == s.Outcome), s.Host, s.port, string(possible))
 		e.set(endpoints, float64(counts[possible]), s.Host, s.port, string(possible))
 	}
 	e.set(endpointsSkipped, float64(skipped), s.Host, s.port)
 	e.setTime(authenticatedUntil, s.Until, s.Host, s.port)
+}
+
+// count counts the addresses of a service by their outcomes, the worst of each
+// where it was met for several key types; and those not tried for want of IPv6.
+func (s *service) count() (counts map[probe.Outcome]int, skipped int) {
+	met, unmet := make(map[netip.Addr]probe.Outcome), make(map[netip.Addr]bool)
+	for _, endpoint := range s.Endpoints {
+		known, again := met[endpoint.Address]
+		switch {
+		case endpoint.Skipped && endpoint.Facts != nil && errors.Is(endpoint.Facts.Err, probe.ErrNoIPv6):
+			unmet[endpoint.Address] = true
+		case endpoint.Skipped:
+		case again:
+			met[endpoint.Address] = worse(known, endpoint.Outcome)
+		default:
+			met[endpoint.Address] = endpoint.Outcome
+		}
+	}
+	counts = make(map[probe.Outcome]int)
+	for _, outcome := range met {
+		counts[outcome]++
+	}
+	return counts, len(unmet)
 }
 
 // records exports the TLSA records of a service, where it is known whether

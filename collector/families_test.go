@@ -307,6 +307,32 @@ dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ec
 `,
 		},
 		{
+			"with key_types, an address counts once, with its worst outcome, and one without IPv6 once; a key that is lacking counts nowhere",
+			func(r *probe.Report) {
+				r.Module.KeyTypes = probe.KeyTypes()
+				endpointOf(r).Facts.KeyType = probe.ECDSA
+				e := addEndpoint(r, "192.0.2.1")
+				e.Facts.KeyType, e.Outcome = probe.RSA, probe.Refused
+				addEndpoint(r, "192.0.2.2").Facts.KeyType = probe.ECDSA
+				lacking := addEndpoint(r, "192.0.2.2")
+				lacking.Facts.KeyType, lacking.Skipped, lacking.Facts.Err = probe.RSA, true, errors.New("no such key")
+				for _, key := range probe.KeyTypes() {
+					closed := addEndpoint(r, "2001:db8::1")
+					closed.Facts.KeyType, closed.Skipped, closed.Facts.Err = key, true, probe.ErrNoIPv6
+				}
+			},
+			[]string{endpoints, endpointsSkipped},
+			`dane_endpoints{host="mx.example.org",port="25",outcome="authenticated"} 1
+dane_endpoints{host="mx.example.org",port="25",outcome="encrypted"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="none"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="opportunistic"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="refused"} 1
+dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
+dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_endpoints_skipped{host="mx.example.org",port="25"} 1
+`,
+		},
+		{
 			"each name server has its series, and what it did not say has none",
 			func(r *probe.Report) {
 				serviceOf(r).Nameservers = []probe.NameserverVerdict{
@@ -348,7 +374,7 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 			"a skipped endpoint is none",
 			func(r *probe.Report) {
 				e := addEndpoint(r, "2001:db8::2")
-				e.Skipped, e.Outcome, e.NameMatch = true, probe.Unknown, probe.No
+				e.Skipped, e.Outcome, e.NameMatch, e.Facts.Err = true, probe.Unknown, probe.No, probe.ErrNoIPv6
 			},
 			[]string{certificateNameMatch, "dane_endpoints", endpointsSkipped},
 			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), "") + endpointsSkipped + at + "1\n",

@@ -37,7 +37,7 @@ func (r *run) meetEach(ctx context.Context, service *Service, endpoints []Endpoi
 		endpoint := &endpoints[i]
 		if first := endpoints[0]; i > 0 && first.Reached < StageStartTLS {
 			// What went wrong before TLS is nobody's key.
-			first.KeyType = endpoint.KeyType
+			first.KeyType, first.Copied = endpoint.KeyType, true
 			*endpoint = first
 			continue
 		}

@@ -206,7 +206,7 @@ func TestKeyTypesNeedAConnection(t *testing.T) {
 	module.KeyTypes = KeyTypes()
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
 	endpoints := report.Facts.Hosts[0].Services[0].Endpoints
-	if connects.Load() != 1 || len(endpoints) != 2 || endpoints[1].KeyType != RSA || endpoints[1].Err == nil {
+	if connects.Load() != 1 || len(endpoints) != 2 || endpoints[0].Copied || endpoints[1].KeyType != RSA || !endpoints[1].Copied || endpoints[1].Err == nil {
 		t.Errorf("%d connections, endpoints %+v", connects.Load(), endpoints)
 	}
 	if report.Verdict.Outcome != Unreachable || len(report.Verdict.Findings) != 1 {

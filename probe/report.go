@@ -87,6 +87,7 @@ type Endpoint struct {
 	Err        error   // why it got no further; nil where Reached is StageTLS
 	Hurried    bool    // our deadline came before the endpoint had had a fair time
 	Reused     bool    // another probe has made this handshake, or made it for both
+	Copied     bool    // it failed before TLS, for the key type before: nothing was tried for this one
 	Skipped    bool    // it does not count, and nobody is at fault: no IPv6 here, or no key of this type there
 	Dialogue   starttls.Dialogue
 	SNI        string
