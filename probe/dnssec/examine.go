@@ -130,19 +130,6 @@ type examination struct {
 	server string
 }
 
-// top is the zone that everything is validated from: the root, unless only
-// others have anchors.
-func (x *examination) top() string {
-	if len(x.anchors["."]) > 0 || len(x.anchors) == 0 {
-		return "."
-	}
-	var zones []string
-	for zone := range x.anchors {
-		zones = append(zones, zone)
-	}
-	return slices.Min(zones)
-}
-
 // wanted is the question that is put: the answer, yes or no, needs the top's keys.
 func (x *examination) wanted() question {
 	if x.top() == "." {

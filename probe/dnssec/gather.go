@@ -45,6 +45,9 @@ func (r *Resolver) gather(ctx context.Context, q question) Answer {
 	if contestable(answer) && !g.foreknown(answer) {
 		answer = g.secondOpinion(ctx, answer)
 	}
+	if refused(answer) {
+		answer = g.settle(ctx, answer)
+	}
 	if answer.Status == Bogus {
 		g.rememberBogus(answer)
 		answer.Why += "; no resolver gave better, and where the zone has been repaired, a forwarder's cache may hold the bad answer for its TTL"

@@ -49,6 +49,7 @@ type Resolver struct {
 	queries   flight.Group[inquiry, *reply]
 	priming   flight.Group[string, Answer]
 	limited   atomic.Uint64 // look-ups given up at a limit
+	broken    breakdown
 }
 
 // lookupTimeout bounds a look-up for which somebody waits without a deadline.

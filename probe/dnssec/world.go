@@ -22,11 +22,13 @@ type Transport interface {
 
 // Errors of look-ups, in Answer.Err; test with errors.Is.
 var (
-	// ErrUnreachable: no resolver answered at all. It is ours.
+	// ErrUnreachable: no resolver answered at all, or each fails at everything,
+	// at the keys of the root too. It is ours.
 	ErrUnreachable = errors.New("no resolver answered")
 	// ErrStripped: the resolver withholds DNSSEC records. It is ours.
 	ErrStripped = errors.New("the resolver strips DNSSEC records")
-	// ErrServer: the resolver answered SERVFAIL, REFUSED or the like.
+	// ErrServer: the resolver answered SERVFAIL, REFUSED or the like. It is the
+	// zone's, unless the error is ErrUnreachable too.
 	ErrServer = errors.New("the resolver reports a failure")
 	// ErrLimit: validating would have cost more than Options allows. It is ours.
 	ErrLimit = errors.New("limit exceeded")
