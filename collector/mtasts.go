@@ -23,7 +23,11 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 		}
 	}
 	if answered(facts.TLSRPTTXT) {
-		e.set(tlsrptRecordPresent, number(facts.TLSRPTErr == nil))
+		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNone)
+		e.set(tlsrptRecordPresent, number(present))
+		if present {
+			e.set(tlsrptRecordValid, number(facts.TLSRPTErr == nil))
+		}
 	}
 	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != probe.PolicyUnknown {
 		e.set(mtaSTSPolicyFetched, number(facts.Policy != nil))

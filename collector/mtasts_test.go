@@ -60,7 +60,7 @@ func TestMTASTSStories(t *testing.T) {
 		{"all is well", func(*probe.Report) {},
 			expires + host + "dane_mta_sts_max_age_seconds 604800\n" +
 				`dane_mta_sts_mode{mode="enforce"} 1` + "\n" + `dane_mta_sts_mode{mode="none"} 0` + "\n" + `dane_mta_sts_mode{mode="testing"} 0` + "\n" +
-				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present 1\n"},
+				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 		{"nobody asked", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			""},
 		{"no record of either kind: there is nothing to fetch, and the host passes all the same", func(r *probe.Report) {
@@ -70,7 +70,11 @@ func TestMTASTSStories(t *testing.T) {
 		{"a record that does not count", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.RecordErr = &mtasts.SyntaxError{}
-		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\n"},
+		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
+		{"a TLSRPT record that does not count", func(r *probe.Report) {
+			noFetch(r)
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, &mtasts.SyntaxError{}
+		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
 		{"look-ups that failed measure nothing", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, probe.PolicyUnknown
@@ -78,12 +82,12 @@ func TestMTASTSStories(t *testing.T) {
 		{"a policy host that answers 404", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0].Err = &mtasts.StatusError{Code: 404}
-		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\n"},
+		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 		{"a policy host that we had no time for", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0] = probe.PolicyFetch{Err: errors.New("no time left"), Hurried: true}
 			r.Verdict.MTASTS.Standing = probe.PolicyUnknown
-		}, passes + record + "dane_tlsrpt_record_present 1\n"},
+		}, passes + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := withMTASTS(healthy())

@@ -61,6 +61,7 @@ const (
 	mtaSTSHostPasses      = "dane_mta_sts_host_passes"
 	mtaSTSCertificate     = "dane_mta_sts_certificate_not_after_timestamp_seconds"
 	tlsrptRecordPresent   = "dane_tlsrpt_record_present"
+	tlsrptRecordValid     = "dane_tlsrpt_record_valid"
 	truncated             = "dane_truncated"
 )
 
@@ -160,7 +161,9 @@ func AllSeries() []Series {
 		{Name: mtaSTSCertificate,
 			Help: "When the certificate of the MTA-STS policy host ends, in Unix seconds."},
 		{Name: tlsrptRecordPresent,
-			Help: "Whether there is a TLSRPT record that counts."},
+			Help: "Whether there is a TLSRPT record."},
+		{Name: tlsrptRecordValid,
+			Help: "Whether the TLSRPT record counts: it is the only one, and well-formed."},
 		{Name: truncated, Labels: labels("what"),
 			Help: "Whether there was more than is exported: TLSA records of a service, hosts, addresses of a host, or name servers."},
 	}

@@ -158,15 +158,16 @@ func (j *judgement) adviseOnHost(v *ServiceVerdict) {
 	}
 }
 
+// adviseOnZones looks at the zones that the answers come from. Those above them,
+// a top-level domain say, are not for the reader to change.
 func (j *judgement) adviseOnZones() {
 	for _, lookup := range j.facts.Lookups() {
-		for _, link := range lookup.Answer.Chain {
-			if sha1Alone(link) {
-				j.note(SHA1Zone, nil, "%s, which is %s here", nameOf(link.Zone), link.Status)
-			}
+		link := deepestLink(lookup.Answer)
+		if sha1Alone(link) {
+			j.note(SHA1Zone, nil, "%s, which is %s here", nameOf(link.Zone), link.Status)
 		}
 		for _, hashed := range lookup.Answer.NSEC3 {
-			if hashed.Iterations > 0 {
+			if hashed.Iterations > 0 && hashed.Zone == link.Zone {
 				j.note(NSEC3Iterations, nil, "%s: %d iterations", nameOf(hashed.Zone), hashed.Iterations)
 			}
 		}

@@ -23,6 +23,10 @@ func TestAdvice(t *testing.T) {
 		return Facts{MX: mx(dnssec.Secure, name), Hosts: []Host{host(10, addressed(dnssec.Secure, name), Service{
 			TLSA: []TLSALookup{published(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{shaken(chainOf(t, sent))}})}}
 	}
+	below := func(org dnssec.Link, facts Facts) Facts {
+		facts.MX.Chain = append([]dnssec.Link{org}, facts.MX.Chain...)
+		return facts
+	}
 	signed := func(status dnssec.Status, algorithms ...uint8) Facts {
 		facts := one(year, ee(tlsa.SPKI, year))
 		link := dnssec.Link{Zone: "example.org.", Status: status}
@@ -32,9 +36,10 @@ func TestAdvice(t *testing.T) {
 		facts.MX.Chain = []dnssec.Link{link}
 		return facts
 	}
-	hashed := func(iterations uint16) Facts {
+	hashed := func(zone string, iterations uint16) Facts {
 		facts := one(year, ee(tlsa.SPKI, year))
-		facts.Hosts[0].A.NSEC3 = []dnssec.NSEC3{{Zone: "example.org.", Iterations: iterations}}
+		facts.Hosts[0].A.Chain = []dnssec.Link{{Zone: "org."}, {Zone: "example.org."}}
+		facts.Hosts[0].A.NSEC3 = []dnssec.NSEC3{{Zone: zone, Iterations: iterations}}
 		return facts
 	}
 	unsigned := one(year, ee(tlsa.SPKI, year))
@@ -55,8 +60,11 @@ func TestAdvice(t *testing.T) {
 		{"an issuer in DNS alone", "not every client takes it from there", one(year, fullRecord(root)), []Topic{AnchorNotInChain}},
 		{"a zone of RSASHA1", "senders differ", signed(dnssec.Insecure, 7), []Topic{SHA1Zone}},
 		{"a zone of RSASHA1 and ECDSA", "no sender needs the first", signed(dnssec.Secure, 7, 13), nil},
-		{"hashes of hashes", "RFC 9276", hashed(5), []Topic{NSEC3Iterations}},
-		{"hashes", "as RFC 9276 wants them", hashed(0), nil},
+		{"a zone of ECDSA below one of RSASHA1", "the one above is not the operator's",
+			below(dnssec.Link{Zone: "org.", DS: []dnssec.DS{{Algorithm: 7}}}, signed(dnssec.Secure, 13)), nil},
+		{"hashes of hashes", "RFC 9276", hashed("example.org.", 5), []Topic{NSEC3Iterations}},
+		{"hashes of hashes in the zone above", "it is not the operator's", hashed("org.", 5), nil},
+		{"hashes", "as RFC 9276 wants them", hashed("example.org.", 0), nil},
 		{"unsigned in front of signed", "the host does what it can", unsigned, []Topic{UnsignedBeforeSignedMX}},
 		{"the old host of Microsoft 365", "there is a signed one", Facts{MX: mx(dnssec.Secure, microsoft), Hosts: []Host{
 			host(10, addressed(dnssec.Insecure, microsoft), Service{Endpoints: []Endpoint{shaken(chainOf(t, year))}})}}, []Topic{MicrosoftUnsigned}},

@@ -90,16 +90,22 @@ func (r *run) askAuthority(ctx context.Context, service *Service) {
 // the deepest of its chain, unless the chain ends in the insecure, or broke
 // between zones.
 func zoneOf(answer *dnssec.Answer) string {
-	deepest := dnssec.Link{}
+	deepest := deepestLink(answer)
+	if deepest.Status != dnssec.Secure || answer.Status == dnssec.Insecure {
+		return ""
+	}
+	return deepest.Zone
+}
+
+// deepestLink is the last link of an answer's chain: that of the zone that it
+// comes from, as far as the chain leads.
+func deepestLink(answer *dnssec.Answer) (deepest dnssec.Link) {
 	for _, link := range answer.Chain {
 		if dns.IsSubDomain(link.Zone, answer.Canonical) && (deepest.Zone == "" || dns.CountLabel(link.Zone) >= dns.CountLabel(deepest.Zone)) {
 			deepest = link
 		}
 	}
-	if deepest.Status != dnssec.Secure || answer.Status == dnssec.Insecure {
-		return ""
-	}
-	return deepest.Zone
+	return deepest
 }
 
 // nameservers looks up the addresses of the name servers. Where there are too
