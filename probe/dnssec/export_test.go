@@ -6,6 +6,7 @@ func (r *Resolver) Guess(on bool) { r.speculate = on }
 // LimitSignatures lowers a limit, as the next ones do.
 func (r *Resolver) LimitSignatures(n int) { r.limits.signatures = n }
 func (r *Resolver) LimitQueries(n int)    { r.limits.queries = n }
+func (r *Resolver) LimitOpinions(n int)   { r.limits.opinion = n }
 func (r *Resolver) LimitHashes(n int)     { r.limits.hashes = n }
 func (r *Resolver) LimitMemo(n int)       { r.memo = newMemo(n) }
 

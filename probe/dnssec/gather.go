@@ -42,15 +42,20 @@ type arrival struct {
 func (r *Resolver) gather(ctx context.Context, q question) Answer {
 	g := r.newGathering(q, via{}, r.limits)
 	answer := g.run(ctx)
+	cut := false
 	if contestable(answer) && !g.foreknown(answer) {
-		answer = g.secondOpinion(ctx, answer)
+		answer, cut = g.secondOpinion(ctx, answer)
 	}
 	if refused(answer) {
 		answer = g.settle(ctx, answer)
 	}
 	if answer.Status == Bogus {
 		g.rememberBogus(answer)
-		answer.Why += "; no resolver gave better, and where the zone has been repaired, a forwarder's cache may hold the bad answer for its TTL"
+		better := "no resolver gave better"
+		if cut {
+			better = "no better answer was found within the limits of a look-up"
+		}
+		answer.Why += "; " + better + ", and where the zone has been repaired, a forwarder's cache may hold the bad answer for its TTL"
 	}
 	if errors.Is(answer.Err, ErrLimit) {
 		r.limited.Add(1)

@@ -13,6 +13,7 @@ import (
 // hashes (CVE-2023-50868), long chains of aliases, deep chains of zones.
 type limits struct {
 	queries    int // messages sent
+	opinion    int // messages that each second opinion may send, though fewer be left
 	signatures int // signature checks
 	digests    int // digests of keys, to compare with DS records
 	collisions int // keys tried for one signature or DS: those of the same tag and algorithm
@@ -23,7 +24,7 @@ type limits struct {
 }
 
 func defaultLimits() limits {
-	return limits{queries: 120, signatures: 128, digests: 64, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
+	return limits{queries: 120, opinion: 30, signatures: 128, digests: 64, collisions: 4, signers: 3, hashes: 128, aliases: 16, guesses: 6}
 }
 
 // guessed is how many of the queries may be sent on a guess. They are set apart
@@ -71,10 +72,12 @@ func exceeded(limit int, what string) *fault {
 	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: more than %d %s", ErrLimit, limit, what)}
 }
 
-// share is what is left, divided by n.
+// share is what is left, divided by n second opinions, of which there are
+// twice opinionServers at most. Each may send a few queries in any case: a zone
+// whose first verdict was dear should not be called bad for want of another.
 func (l *ledger) share(n int) limits {
 	rest := l.limits
-	rest.queries = max(0, rest.queries-rest.guessed()-len(l.needed)) / max(1, n)
+	rest.queries = max(rest.opinion, (rest.queries-rest.guessed()-len(l.needed))/max(1, n))
 	rest.signatures = max(0, rest.signatures-l.work.Signatures) / max(1, n)
 	rest.digests = max(0, rest.digests-l.work.Digests) / max(1, n)
 	rest.hashes = max(0, rest.hashes-l.work.Hashes) / max(1, n)

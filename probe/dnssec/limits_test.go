@@ -197,10 +197,36 @@ func TestOpinionsShareTheLimits(t *testing.T) {
 	for _, limit := range []int{15, 20, 40} {
 		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
 		r.LimitQueries(limit)
+		r.LimitOpinions(0)
 		r.LimitSignatures(limit)
 		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || a.Work.Queries > limit || a.Work.Signatures > limit {
 			t.Errorf("limit %d: %s, work %+v: %s", limit, a.Status, a.Work, a.Why)
 		}
+	}
+}
+
+// TestOpinionsHaveAFloor: where the first verdict took nearly all, a resolver
+// that knows better is heard all the same; and where it is not, the words say so.
+func TestOpinionsHaveAFloor(t *testing.T) {
+	net, err := zone.New(clock, world("")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Break(zone.From(firstServer, zone.Garble(zone.At("example.org.", dns.TypeDNSKEY))))
+	const limit = 12
+	look := func(floor int) dnssec.Answer {
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		r.Guess(false)
+		r.LimitQueries(limit)
+		r.LimitOpinions(floor)
+		return r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+	}
+	const without, with = "no better answer was found within the limits", secondServer + " gave an answer that validates"
+	if a := look(0); a.Status != dnssec.Bogus || !strings.Contains(a.Why, without) || strings.Contains(a.Why, "no resolver gave better") {
+		t.Errorf("without a floor: %s: %s", a.Status, a.Why)
+	}
+	if a := look(30); a.Status != dnssec.Secure || !strings.Contains(a.Inconsistent, with) || a.Work.Queries > limit+3*30 {
+		t.Errorf("with one: %s: %s (%s), work %+v", a.Status, a.Why, a.Inconsistent, a.Work)
 	}
 }
 

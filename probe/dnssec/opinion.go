@@ -38,9 +38,9 @@ func contestable(a Answer) bool {
 // secondOpinion asks for what failed again: each of the other resolvers on its
 // own, then each of all with CD=0: one that validates looks for a good answer by
 // itself among a zone's name servers (RFC 6840 appendix B). What validates
-// wins. What the first look-up proved stands; together they stay within the
-// limits of one look-up.
-func (g *gathering) secondOpinion(ctx context.Context, first Answer) Answer {
+// wins. What the first look-up proved stands; together they share what it left of
+// its limits. cut: no better answer came, and some were given up at a limit.
+func (g *gathering) secondOpinion(ctx context.Context, first Answer) (answer Answer, cut bool) {
 	ctx, cancel := context.WithTimeout(ctx, opinionTime)
 	defer cancel()
 	servers := g.transport.Servers()
@@ -64,14 +64,15 @@ func (g *gathering) secondOpinion(ctx context.Context, first Answer) Answer {
 				continue
 			}
 			ede = appendNew(ede, a.EDE)
+			cut = cut || errors.Is(a.Err, ErrLimit)
 		}
 		if first.Inconsistent != "" {
 			first.Work = work
-			return first
+			return first, false
 		}
 	}
 	first.Work, first.EDE = work, ede
-	return first
+	return first, cut
 }
 
 // consult makes the look-up anew, in each of several ways at once.
