@@ -43,8 +43,8 @@ func TestSoak(t *testing.T) {
 	end := s.settle()
 	s.report(t, begin, end)
 
-	if lost := s.wrong.Load() + s.late.Load(); lost > 0 {
-		t.Errorf("%d of %d answers were wrong or late; the last: %s", lost, s.asked.Load(), *s.example.Load())
+	if wrong := s.wrong.Load(); wrong > 0 { // how many were late depends on the machine: the report says it
+		t.Errorf("%d of %d answers were wrong; the last that was wrong or late: %s", wrong, s.asked.Load(), *s.example.Load())
 	}
 	const spare = 20 // what the runtime and idle connections may have more at one moment than at another
 	if end.goroutines > begin.goroutines+spare || end.descriptors > begin.descriptors+spare {
