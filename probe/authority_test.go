@@ -138,3 +138,63 @@ func TestNameserversAreBoundedAndObeyAccess(t *testing.T) {
 		t.Errorf("findings %v", report.Verdict.Findings)
 	}
 }
+
+// Ten hosts in one zone of sixteen addresses: each server is asked once for the
+// SOA record, and all together for no more TLSA records than a probe may ask.
+func TestHostsOfOneZoneShareItsServers(t *testing.T) {
+	records := ""
+	for i := range 10 {
+		records += fmt.Sprintf("@ MX %d mx%d\nmx%d A 192.0.2.%d\n_25._tcp.mx%d TLSA 3 1 1 %064x\n", i, i, i, 25+i, i, i)
+	}
+	for i := range maxNameservers {
+		records += fmt.Sprintf("@ NS ns%02d\nns%02d A 192.0.2.%d\n", i, i, 100+i)
+	}
+	n := internet(t, records)
+	var mu sync.Mutex
+	asked := make(map[uint16]int)
+	prober := New(World{
+		Now: func() time.Time { return noon }, DNS: n, Anchors: n.Anchors(),
+		Dial: dialer(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }),
+		Query: func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+			mu.Lock()
+			asked[query.Question[0].Qtype]++
+			mu.Unlock()
+			return n.Ask(ctx, server, query)
+		},
+	}, Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}})
+	module := mailModule(10 * time.Second)
+	module.Nameservers = true
+	report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
+
+	if asked[dns.TypeSOA] != maxNameservers || asked[dns.TypeTLSA] != maxAuthorityLookups {
+		t.Errorf("asked %d times for the SOA record, %d times for TLSA records", asked[dns.TypeSOA], asked[dns.TypeTLSA])
+	}
+	cut := 0
+	for i := range report.Facts.Hosts {
+		authority := report.Facts.Hosts[i].Services[0].Authority
+		if authority == nil {
+			t.Fatalf("%s: nobody was asked", report.Facts.Hosts[i].Name)
+		}
+		if authority.Truncated {
+			cut++
+		}
+		for _, server := range authority.Servers {
+			if _, known := server.Serial(); !known || server.Err != nil {
+				t.Errorf("%s: %+v", report.Facts.Hosts[i].Name, server)
+			}
+		}
+	}
+	if want := 10 - maxAuthorityLookups/maxNameservers; cut != want {
+		t.Errorf("%d hosts' servers are cut, want %d", cut, want)
+	}
+}
+
+// However many zones there are, a probe has one bound for their servers.
+func TestZonesShareTheBoundOfAProbe(t *testing.T) {
+	z := newZones()
+	for _, want := range []int{16, 16, 0} {
+		if got := z.take(&z.addresses, maxNameservers); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+}

@@ -17,7 +17,8 @@ import (
 // nameserverTime is how long a name server is waited for, its second try included.
 const nameserverTime = 5 * time.Second
 
-// maxNameservers is how many addresses of a zone's name servers are asked.
+// maxNameservers is how many addresses of a zone's name servers are asked, if
+// other zones leave as many of maxProbeNameservers.
 const maxNameservers = 16
 
 // errNoAuthority: a server does not serve a zone that is delegated to it.
@@ -67,13 +68,14 @@ func (r *run) askAuthority(ctx context.Context, service *Service) {
 	if lookup == nil || r.world.Query == nil {
 		return
 	}
-	zone := zoneOf(&lookup.Answer)
-	if zone == "" {
+	name := zoneOf(&lookup.Answer)
+	if name == "" {
 		return
 	}
-	answer := r.lookUp(ctx, zone, dns.TypeNS)
-	service.Authority = &Authority{Zone: nameOf(zone), NS: &answer}
-	service.Authority.Servers, service.Authority.Truncated = r.nameservers(ctx, answer.Records)
+	zone := r.zone(ctx, name)
+	asked := r.zones.take(&r.zones.lookups, len(zone.servers))
+	service.Authority = &Authority{Zone: nameOf(name), NS: &zone.ns,
+		Servers: slices.Clone(zone.servers[:asked]), Truncated: zone.truncated || asked < len(zone.servers)}
 
 	var tasks []task
 	for i := range service.Authority.Servers {
@@ -142,8 +144,8 @@ func (r *run) nameservers(ctx context.Context, records []dns.RR) (servers []Name
 		}
 	}
 	slices.SortStableFunc(servers, func(a, b Nameserver) int { return cmp.Compare(ranks[a.Address], ranks[b.Address]) })
-	if len(servers) > maxNameservers {
-		servers, truncated = servers[:maxNameservers], true
+	if most := r.zones.take(&r.zones.addresses, min(len(servers), maxNameservers)); len(servers) > most {
+		servers, truncated = servers[:most], true
 	}
 	slices.SortFunc(servers, func(a, b Nameserver) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
@@ -153,36 +155,32 @@ func (r *run) nameservers(ctx context.Context, records []dns.RR) (servers []Name
 
 // askNameserver asks one server for the TLSA records at owner and for the
 // SOA record of the zone.
-func (r *run) askNameserver(ctx context.Context, server *Nameserver, zone, owner string) {
+func (r *run) askNameserver(ctx context.Context, server *Nameserver, zone *servedZone, owner string) {
 	if server.Err = r.access.checkAddress(server.Address); server.Err != nil {
 		return
 	}
 	begun := time.Now()
-	var expiries [2]dnssec.Validity
-	var errs [2]error
+	var tlsa, soa direct
 	together(
 		task{
-			do: func() {
-				server.TLSA, expiries[0].Expiry, errs[0] = r.askDirectly(ctx, server.Address, owner, dns.TypeTLSA)
-			},
-			fault: &errs[0],
+			do:    func() { tlsa = r.askDirectly(ctx, server.Address, owner, dns.TypeTLSA) },
+			fault: &tlsa.err,
 		},
 		task{
-			do: func() {
-				server.SOA, expiries[1].Expiry, errs[1] = r.askDirectly(ctx, server.Address, zone, dns.TypeSOA)
-			},
-			fault: &errs[1],
+			do:    func() { soa = zone.soa[server.Address]() },
+			fault: &soa.err,
 		},
 	)
-	server.Err = cmp.Or(errs[0], errs[1])
-	server.Expiry = expiries[0].And(expiries[1]).Expiry
+	server.TLSA, server.SOA = tlsa.answer, soa.answer
+	server.Err = cmp.Or(tlsa.err, soa.err)
+	server.Expiry = dnssec.Validity{Expiry: tlsa.expiry}.And(dnssec.Validity{Expiry: soa.expiry}).Expiry
 	server.Skipped = errors.Is(server.Err, ErrNoIPv6)
 	server.Hurried = server.Err != nil && !hasTime(ctx) && time.Since(begun) < r.fairTime
 }
 
 // askDirectly asks a server one question, as a resolver would, and judges the
 // answer and notes when its signatures end.
-func (r *run) askDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) (*dnssec.Answer, time.Time, error) {
+func (r *run) askDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) direct {
 	const maxUDPSize = 1232 // as the resolvers are asked
 	query := new(dns.Msg).SetQuestion(name, qtype)
 	query.RecursionDesired = false
@@ -192,12 +190,12 @@ func (r *run) askDirectly(ctx context.Context, address netip.Addr, name string, 
 	response, err := r.world.Query(ctx, netip.AddrPortFrom(address, 53), query)
 	switch {
 	case err != nil:
-		return nil, time.Time{}, err
+		return direct{err: err}
 	case response.Rcode != dns.RcodeSuccess && response.Rcode != dns.RcodeNameError:
-		return nil, time.Time{}, fmt.Errorf("%w: %s to %s %s", errNoAuthority, dns.RcodeToString[response.Rcode], nameOf(name), dns.TypeToString[qtype])
+		return direct{err: fmt.Errorf("%w: %s to %s %s", errNoAuthority, dns.RcodeToString[response.Rcode], nameOf(name), dns.TypeToString[qtype])}
 	case !response.Authoritative:
-		return nil, time.Time{}, fmt.Errorf("%w to %s %s", errNoAuthority, nameOf(name), dns.TypeToString[qtype])
+		return direct{err: fmt.Errorf("%w to %s %s", errNoAuthority, nameOf(name), dns.TypeToString[qtype])}
 	}
 	answer := r.resolver.Check(ctx, name, qtype, response)
-	return &answer, dnssec.SignatureExpiry(response, r.world.Now()), nil
+	return direct{answer: &answer, expiry: dnssec.SignatureExpiry(response, r.world.Now())}
 }

@@ -63,7 +63,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, afresh
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	run := &run{Prober: p, target: target, module: module, afresh: afresh, allowance: newAllowance(), fairTime: max(report.Deadline*2/5, patience)}
+	run := &run{Prober: p, target: target, module: module, afresh: afresh, allowance: newAllowance(), zones: newZones(), fairTime: max(report.Deadline*2/5, patience)}
 	run.gather(ctx, &report.Facts)
 	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
 	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
@@ -83,6 +83,7 @@ type run struct {
 	// probe has patience enough.
 	fairTime  time.Duration
 	allowance *allowance
+	zones     *zones
 }
 
 // patience is the least that a server may take for an answer: servers that
