@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,9 +123,9 @@ func TestNoWayInside(t *testing.T) {
 // was checked is what is connected to.
 func TestRebinding(t *testing.T) {
 	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n")
-	asked := 0
+	var asked atomic.Int32
 	n.Break(zone.Fault{Where: zone.At("mx.example.org.", dns.TypeA), Edit: func(rr dns.RR) {
-		if asked++; asked > 1 {
+		if asked.Add(1) > 1 {
 			rr.(*dns.A).A = net.IPv4(127, 0, 0, 1)
 		}
 	}})
@@ -133,8 +134,8 @@ func TestRebinding(t *testing.T) {
 	for range 3 {
 		prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(10*time.Second))
 	}
-	if asked < 2 {
-		t.Fatalf("the zone was asked %d times: nothing was bound anew", asked)
+	if asked.Load() < 2 {
+		t.Fatalf("the zone was asked %d times: nothing was bound anew", asked.Load())
 	}
 	if !slices.Equal(visits.visited, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.25:25")}) {
 		t.Errorf("went to %v", visits.visited)
