@@ -144,15 +144,20 @@ func (v *validation) positive(set *rrset, r *reply) (step, error) {
 	return s, nil
 }
 
-// signed looks for the zone that signed set. Where nobody did who could, the
-// error is errUnsigned.
+// signed looks for the zone that signed set.
 func (v *validation) signed(set *rrset, r *reply) (step, error) {
+	return v.firstGood(v.signersOf(set.sigs, set.name, set.rrtype), func(signer string) (step, error) {
+		return v.signedBy(signer, set, r)
+	})
+}
+
+// firstGood judges by each of the zones that claim to have signed something,
+// until one is not bogus; if all are, the first tells why. Where nobody signed
+// who could, the error is errUnsigned.
+func (v *validation) firstGood(signers []string, judge func(signer string) (step, error)) (step, error) {
 	var first error
-	for i, signer := range v.signersOf(set.sigs, set.name, set.rrtype) {
-		if i == v.ledger.limits.signers {
-			break
-		}
-		s, err := v.signedBy(signer, set, r)
+	for _, signer := range signers[:min(len(signers), v.ledger.limits.signers)] {
+		s, err := judge(signer)
 		if err == nil || isBogus(err) == nil {
 			return s, err
 		}
@@ -223,23 +228,9 @@ func (v *validation) negative(q question, r *reply) (step, error) {
 }
 
 func (v *validation) deniedBy(q question, r *reply) (step, error) {
-	var first error
-	for i, signer := range v.signersOf(denialSigs(r), q.name, q.qtype) {
-		if i == v.ledger.limits.signers {
-			break
-		}
-		s, err := v.deniedByZone(signer, q, r)
-		if err == nil || isBogus(err) == nil {
-			return s, err
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	if first == nil {
-		return step{}, errUnsigned
-	}
-	return step{}, first
+	return v.firstGood(v.signersOf(denialSigs(r), q.name, q.qtype), func(signer string) (step, error) {
+		return v.deniedByZone(signer, q, r)
+	})
 }
 
 func (v *validation) deniedByZone(signer string, q question, r *reply) (step, error) {
