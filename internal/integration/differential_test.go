@@ -145,49 +145,52 @@ func (b *bench) ask(t *testing.T, tr *trial, q question) (disagreement, error) {
 }
 
 // explain returns the class of a disagreement, or nothing. Where several things
-// are broken, it may belong to two classes.
+// are broken, it may take a second class to explain what the first leaves.
 func (b *bench) explain(t *testing.T, d disagreement) (string, error) {
-	var fitting []explanation
 	for _, e := range explanations() {
-		if e.applies(d) {
-			fitting = append(fitting, e)
+		if !e.applies(d) {
+			continue
 		}
-	}
-	for i, e := range fitting {
 		if e.cure == nil {
 			return e.class, nil
 		}
-		for _, other := range fitting[i:] { // itself first
-			if other.cure == nil {
+		cured, err := b.experiment(t, d, e)
+		if err != nil {
+			return "", err
+		}
+		if d.settledBy(cured) {
+			return e.class, nil
+		}
+		for _, rest := range explanations() {
+			if cured.about() == "" || rest.cure == nil || !rest.applies(cured) {
 				continue
 			}
-			if agreed, err := b.experiment(t, d, e, other); agreed || err != nil {
-				return e.class, err
+			twice, err := b.experiment(t, cured, rest)
+			if err != nil {
+				return "", err
+			}
+			if d.settledBy(twice) {
+				return e.class, nil
 			}
 		}
 	}
 	return "", nil
 }
 
-// experiment takes away what explanations blame, and reports whether we agree
-// with the judge then, while one of us still says what it said before.
-func (b *bench) experiment(t *testing.T, d disagreement, blame ...explanation) (bool, error) {
-	q, tr := d.question, d.trial
-	for _, e := range blame {
-		if e.instead != nil {
-			q = e.instead(d)
-		}
-		tr = tr.cured(d, e)
+// experiment asks again without what an explanation blames.
+func (b *bench) experiment(t *testing.T, d disagreement, e explanation) (disagreement, error) {
+	q := d.question
+	if e.instead != nil {
+		q = e.instead(d)
 	}
-	cured, err := b.ask(t, tr, q)
-	if err != nil {
-		return false, err
-	}
-	if *only >= 0 {
-		t.Logf("without what is blamed in “%s”: %s", blame[len(blame)-1].class, cured)
-	}
+	return b.ask(t, d.trial.cured(d, e), q)
+}
+
+// settledBy reports whether we agree with the judge in an experiment, while one
+// of us still says what it said before.
+func (d disagreement) settledBy(cured disagreement) bool {
 	weStay := cured.ours.Status == d.ours.Status && slices.Equal(texts(cured.ours.Records), texts(d.ours.Records))
-	return cured.about() == "" && (weStay || statusOf(cured.judged) == statusOf(d.judged)), nil
+	return cured.about() == "" && (weStay || statusOf(cured.judged) == statusOf(d.judged))
 }
 
 // A disagreement is what we and the judge say about one question, where it is not the same.

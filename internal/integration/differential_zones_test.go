@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -81,7 +82,10 @@ _443._tcp.two CNAME _25._tcp.two
 `
 
 // manyQuestions are those of the other tests, and some for types that stand at
-// aliases and cuts.
+// aliases and cuts. Nobody is asked for the CNAME or DNAME of a name below a
+// DNAME: Unbound then wants a signature over the CNAME that it made up itself,
+// or answers for what that CNAME leads to. RFC 6672 §5.3.1: the DNAME's
+// signature is enough.
 func manyQuestions(t testing.TB, zones []*zone) []question {
 	t.Helper()
 	all := questions(t, zones)
@@ -96,8 +100,9 @@ func manyQuestions(t testing.TB, zones []*zone) []question {
 			continue
 		}
 		seen[q.name] = true
-		for _, qtype := range []uint16{dns.TypeAAAA, dns.TypeCNAME, dns.TypeDNAME} {
-			all = append(all, question{q.name, qtype})
+		all = append(all, question{q.name, dns.TypeAAAA})
+		if !strings.Contains(q.name, ".branch.") {
+			all = append(all, question{q.name, dns.TypeCNAME}, question{q.name, dns.TypeDNAME})
 		}
 	}
 	return all

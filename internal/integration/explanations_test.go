@@ -4,6 +4,7 @@ package integration
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
@@ -43,14 +44,6 @@ func explanations() []explanation {
 				}
 				response.Rcode = pristine.Rcode
 				response.Answer, response.Ns = unsigned(response.Answer), unsigned(response.Ns)
-			},
-		},
-		{
-			class: "a CNAME or DNAME is asked for below a DNAME: Unbound wants a signature over the CNAME that follows from it, or tells what becomes of its target; " +
-				"RFC 6672 §5.3.1: a synthesized CNAME has no signature, and the DNAME's holds for it",
-			applies: func(d disagreement) bool {
-				return (d.question.qtype == dns.TypeCNAME || d.question.qtype == dns.TypeDNAME) &&
-					!d.ours.Status.Failed() && d.answerHas(dns.TypeDNAME)
 			},
 		},
 		{
@@ -182,6 +175,71 @@ func explanations() []explanation {
 			},
 		},
 		{
+			class: "an NSEC record lists both NS and CNAME, and so proves nothing to us, while Unbound takes it for a delegation; " +
+				"RFC 6840 §4.3: where the CNAME bit is set, the absence of another type is not proven",
+			applies: func(d disagreement) bool {
+				return d.ours.Status.Failed() && !statusOf(d.judged).Failed() && d.broken("another type bitmap") && d.told(aliasAndCut)
+			},
+			cure: func(_ disagreement, _ question, response, pristine *dns.Msg) {
+				if slices.ContainsFunc(response.Ns, aliasAndCut) {
+					response.Ns = pristine.Ns
+				}
+			},
+		},
+		{
+			class: "the NSEC3 record of the closest encloser lists a DNAME, and so proves nothing to us, while Unbound looks at its opt-out flag first; " +
+				"RFC 5155 §8.3: the closest encloser has no DNAME",
+			applies: func(d disagreement) bool {
+				return d.ours.Status.Failed() && statusOf(d.judged) == dnssec.Insecure && d.broken("another type bitmap") && d.told(redirects)
+			},
+			cure: func(_ disagreement, _ question, response, pristine *dns.Msg) {
+				if slices.ContainsFunc(response.Ns, redirects) {
+					response.Ns = pristine.Ns
+				}
+			},
+		},
+		{
+			class: "a DS with a SHA-1 digest is right, and one with SHA-256 beside it is wrong: Unbound takes the first, and we do not; " +
+				"RFC 4509 §3: where there is one with SHA-256, that with SHA-1 is ignored",
+			applies: func(d disagreement) bool {
+				return d.ours.Status.Failed() && !statusOf(d.judged).Failed() && strings.Contains(d.ours.Why, "matches what the DS set names") && d.told(withSHA1)
+			},
+		},
+		{
+			class:   "a response has records of another class, and Unbound passes them on; RFC 1035 §4.1.2: what is asked for is of one class",
+			applies: func(d disagreement) bool { return d.broken("another class") },
+			cure: func(_ disagreement, _ question, response, _ *dns.Msg) {
+				response.Answer = slices.DeleteFunc(response.Answer, func(r dns.RR) bool { return r.Header().Class != dns.ClassINET })
+			},
+		},
+		{
+			class: "Unbound asks for what an alias leads to by itself, though the response has it, and is told worse; " +
+				"RFC 1034 §4.3.2: a response has the alias and what it leads to",
+			applies: func(d disagreement) bool {
+				return !d.ours.Status.Failed() && statusOf(d.judged).Failed() && len(d.ours.Aliases) > 0
+			},
+			cure: func(d disagreement, q question, response, pristine *dns.Msg) {
+				if q != d.question && slices.ContainsFunc(d.ours.Aliases, func(a dnssec.Alias) bool { return a.To == q.name }) {
+					response.Rcode, response.Answer, response.Ns = pristine.Rcode, pristine.Answer, pristine.Ns
+				}
+			},
+		},
+		{
+			class: "a proof that is missing where it belongs comes with the response to the question itself, and Unbound remembers it from there; " +
+				"RFC 8198 §5: a resolver may use what it has of NSEC and NSEC3 records, and we build on the response that has to have them",
+			applies: func(d disagreement) bool { return d.ours.Status.Failed() && !statusOf(d.judged).Failed() },
+			cure: func(d disagreement, q question, response, pristine *dns.Msg) {
+				if q == d.question {
+					return
+				}
+				for _, r := range pristine.Ns {
+					if !within(response.Ns, r) && d.given(r) {
+						response.Ns = append(response.Ns, r)
+					}
+				}
+			},
+		},
+		{
 			class: "the proof for an alias comes with the response about its target, and Unbound puts the two together; " +
 				"RFC 4035 §3.1.3.3: the proof that a wildcard applies belongs to the response that it answers",
 			applies: func(d disagreement) bool {
@@ -260,6 +318,29 @@ func expanded(record dns.RR) bool {
 	sig, ok := record.(*dns.RRSIG)
 	return ok && slices.Contains([]uint16{dns.TypeDNSKEY, dns.TypeDS, dns.TypeNSEC, dns.TypeNSEC3}, sig.TypeCovered) &&
 		signedOwner(sig.Hdr.Name, sig.Labels) != dns.CanonicalName(sig.Hdr.Name)
+}
+
+// aliasAndCut reports whether a record denies as if its owner were both.
+func aliasAndCut(record dns.RR) bool {
+	var bitmap []uint16
+	switch n := record.(type) {
+	case *dns.NSEC:
+		bitmap = n.TypeBitMap
+	case *dns.NSEC3:
+		bitmap = n.TypeBitMap
+	}
+	return slices.Contains(bitmap, dns.TypeNS) && slices.Contains(bitmap, dns.TypeCNAME)
+}
+
+// redirects reports whether a record is the NSEC3 of an apex with a DNAME.
+func redirects(record dns.RR) bool {
+	n, ok := record.(*dns.NSEC3)
+	return ok && slices.Contains(n.TypeBitMap, dns.TypeSOA) && slices.Contains(n.TypeBitMap, dns.TypeDNAME)
+}
+
+func withSHA1(record dns.RR) bool {
+	ds, ok := record.(*dns.DS)
+	return ok && ds.DigestType == dns.SHA1
 }
 
 func revoked(record dns.RR) bool {
