@@ -21,7 +21,8 @@ func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		".":                      {"internal/command"},
 		"internal/command":       {"internal/web", "internal/lab", "internal/report", "internal/config", "collector", "probe"},
-		"internal/web":           {"internal/report", "internal/config", "collector", "probe"},
+		"internal/web":           {"internal/report", "internal/config", "collector", "probe", "docs"},
+		"docs":                   {},
 		"internal/report":        {"probe"},
 		"internal/config":        {"probe"},
 		"collector":              {"probe"},
@@ -47,6 +48,7 @@ func TestImports(t *testing.T) {
 		"gopkg.in/yaml.v3":                 {"internal/config", "internal/web"},
 		"github.com/prometheus":            {"collector", "internal/web", "internal/command"},
 		"github.com/alecthomas":            {"internal/command"},
+		"github.com/yuin/goldmark":         {"internal/web"},
 		"net/http":                         {"internal/web", "internal/command", "probe/mtasts", "internal/lab/server", "internal/bench"},
 		"reflect":                          {},
 		"golang.org/x/sync/errgroup":       {},

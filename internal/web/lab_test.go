@@ -128,7 +128,7 @@ func TestScenarios(t *testing.T) {
 			}
 			page := wellFormed(t, server, "/report?"+query)
 			for _, reason := range scenario.Reasons {
-				if !strings.Contains(page, "<code>"+reason+"</code></p>") {
+				if !strings.Contains(page, "<code>"+reason+"</code></a></p>") {
 					t.Errorf("the page lacks %s", reason)
 				}
 			}

@@ -26,7 +26,7 @@ func newPages() *pages {
 	functions := viewFunctions()
 	functions["asset"] = p.asset
 	frame := template.Must(template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html"))
-	for _, name := range []string{"front.html", "report.html", "notice.html"} {
+	for _, name := range []string{"front.html", "report.html", "notice.html", "document.html"} {
 		p.templates[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "templates/"+name))
 	}
 	return p

@@ -1,0 +1,82 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
+
+	"dane_exporter/docs"
+)
+
+// documentPage is one page of the project's documents.
+type documentPage struct {
+	frame
+	Text template.HTML
+}
+
+// document shows a page of docs/ under the name of its file, so that links from
+// page to page lead here as they do there. Alerts link to the runbook.
+func (s *Server) document(w http.ResponseWriter, r *http.Request) {
+	source, err := docs.Pages.ReadFile(r.PathValue("page"))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	title, _, _ := strings.Cut(strings.TrimPrefix(string(source), "# "), "\n")
+	s.pages.render(w, http.StatusOK, "document.html", documentPage{s.frame(title, "", ""), markdown(source)})
+}
+
+// markdown renders one of our own documents.
+func markdown(source []byte) template.HTML {
+	converter := goldmark.New(
+		goldmark.WithExtensions(extension.Table),
+		goldmark.WithParserOptions(parser.WithAutoHeadingID(), parser.WithASTTransformers(util.Prioritized(stayingHere{}, 0))),
+	)
+	var html bytes.Buffer
+	if err := converter.Convert(source, &html, parser.WithContext(parser.NewContext(parser.WithIDs(anchors{})))); err != nil {
+		panic(fmt.Errorf("render a document: %w", err)) // a buffer takes all
+	}
+	return template.HTML(html.String())
+}
+
+// anchors name headings as the links of the documents do: in lower case, a
+// hyphen for a space, and no other punctuation.
+type anchors struct{}
+
+var notInAnchors = regexp.MustCompile(`[^a-z0-9_-]`)
+
+func (anchors) Generate(heading []byte, _ ast.NodeKind) []byte {
+	return notInAnchors.ReplaceAll(bytes.ReplaceAll(bytes.ToLower(heading), []byte(" "), []byte("-")), nil)
+}
+
+func (anchors) Put([]byte) {}
+
+// stayingHere leaves of a link to a file that is not served its words alone.
+type stayingHere struct{}
+
+func (stayingHere) Transform(document *ast.Document, _ text.Reader, _ parser.Context) {
+	var leaving []*ast.Link
+	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if link, ok := n.(*ast.Link); ok && entering && bytes.HasPrefix(link.Destination, []byte("../")) {
+			leaving = append(leaving, link)
+		}
+		return ast.WalkContinue, nil // and so does Walk
+	})
+	for _, link := range leaving {
+		parent := link.Parent()
+		for child := link.FirstChild(); child != nil; child = link.FirstChild() {
+			parent.InsertBefore(parent, link, child)
+		}
+		parent.RemoveChild(parent, link)
+	}
+}
