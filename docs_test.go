@@ -283,7 +283,7 @@ func TestRunbook(t *testing.T) {
 		}
 	}
 	sections := anchors(string(text))
-	for _, url := range regexp.MustCompile(`runbook_url: \S*runbook\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1) {
+	for _, url := range regexp.MustCompile(`runbook_url: .*runbook\.md#(.+)'`).FindAllStringSubmatch(string(rules), -1) {
 		if !strings.Contains(url[1], "{{") && !slices.Contains(sections, url[1]) {
 			t.Errorf("an alert leads to #%s, which is not there", url[1])
 		}

@@ -209,7 +209,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: no test in rules_test.yml wants it to fire", name)
 		}
 	}
-	const runbook = "https://dane-exporter.example/docs/runbook.md#"
+	const runbook = "{{ with $labels.exporter }}http://{{ . }}{{ else }}https://dane-exporter.example{{ end }}/docs/runbook.md#"
 	for _, r := range rules {
 		if r.Alert == "" {
 			continue
