@@ -22,20 +22,34 @@ func (c *composer) mtaSTS() {
 		Why: told(facts.PolicyErr), Report: unlessNone(facts.TLSRPTErr),
 	}
 	for _, s := range verdict.Services {
-		m.Services = append(m.Services, ServiceSenders{short(s.Host), s.Port, measured(s.Covered), sendersOf(s.Senders)})
+		m.Services = append(m.Services, serviceSendersOf(s))
 	}
 	if p := facts.Policy; p != nil {
 		m.Policy = &Policy{Mode: string(p.Mode), MaxAge: p.MaxAge.Seconds()}
 		m.Policy.MX, m.Policy.MoreMX = shortened(p.MX, maxPatterns)
 	}
 	for _, f := range facts.Fetches {
-		m.Fetches = append(m.Fetches, Fetch{f.Address.String(), told(f.Err)})
+		fetch := Fetch{Address: f.Address.String(), Error: told(f.Err)}
+		if f.Certificate != nil {
+			certificate := certificateOf(f.Certificate)
+			fetch.Certificate = &certificate
+		}
+		m.Fetches = append(m.Fetches, fetch)
 	}
 	m.TLSRPT, _ = shortened(facts.TLSRPT.RUA, maxPatterns)
 	for _, lookup := range facts.Lookups() {
 		m.Lookups = append(m.Lookups, c.lookup(lookup))
 	}
 	c.d.MTASTS = m
+}
+
+func serviceSendersOf(s probe.ServiceSenders) ServiceSenders {
+	composed := ServiceSenders{short(s.Host), s.Port, measured(s.Covered), sendersOf(s.Senders), []EndpointSenders{}}
+	for _, e := range s.Endpoints {
+		composed.Endpoints = append(composed.Endpoints,
+			EndpointSenders{e.Address.String(), string(e.KeyType), e.Skipped, measured(e.Passes), printable(e.Why), sendersOf(e.Senders)})
+	}
+	return composed
 }
 
 func sendersOf(s probe.Senders) Senders {

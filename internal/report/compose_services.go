@@ -34,7 +34,7 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	for _, n := range v.Nameservers[:min(len(v.Nameservers), maxRecords)] {
 		s.Nameservers = append(s.Nameservers, nameserverOf(n))
 	}
-	facts := c.facts(v)
+	facts := factsOf(c.report, v)
 	if facts == nil {
 		return s
 	}
@@ -49,10 +49,10 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	return s
 }
 
-// facts finds the service that a verdict is about.
-func (c *composer) facts(v *probe.ServiceVerdict) *probe.Service {
-	for i := range c.report.Facts.Hosts {
-		host := &c.report.Facts.Hosts[i]
+// factsOf finds the service that a verdict is about.
+func factsOf(r *probe.Report, v *probe.ServiceVerdict) *probe.Service {
+	for i := range r.Facts.Hosts {
+		host := &r.Facts.Hosts[i]
 		for j := range host.Services {
 			if host.Name == v.Host && host.Services[j].Port == v.Port {
 				return &host.Services[j]

@@ -196,7 +196,8 @@ type Match struct {
 }
 
 // Publish is a TLSA record that would authenticate what is served now: 3 1 1 of
-// a leaf, for its owner to publish if the key is truly theirs.
+// a leaf, or 3 1 2 beside such a one, for its owner to publish if the key is truly
+// theirs.
 type Publish struct {
 	Owner     string `json:"owner"`     // fully qualified; the end of the aliases, where the TLSA name is one
 	Record    string `json:"record"`    // usage, selector, matching type and data
@@ -296,6 +297,18 @@ type ServiceSenders struct {
 	Port    uint16  `json:"port"`
 	Covered *bool   `json:"covered,omitempty"` // the policy names the host
 	Senders Senders `json:"senders"`
+	// Endpoints in the order of Service.Endpoints.
+	Endpoints []EndpointSenders `json:"endpoints"`
+}
+
+// EndpointSenders are the senders at one endpoint.
+type EndpointSenders struct {
+	Address string  `json:"address"`
+	KeyType string  `json:"key_type,omitempty"` // as in Endpoint
+	Skipped bool    `json:"skipped,omitempty"`  // it does not count
+	Passes  *bool   `json:"passes,omitempty"`   // it is as MTA-STS wants it, whatever the policy says
+	Why     string  `json:"why,omitempty"`      // why not
+	Senders Senders `json:"senders"`
 }
 
 // Policy is the MTA-STS policy that was fetched.
@@ -310,4 +323,6 @@ type Policy struct {
 type Fetch struct {
 	Address string `json:"address"`
 	Error   string `json:"error,omitempty"`
+	// Certificate of the policy host, as it was shown, trusted or not.
+	Certificate *Certificate `json:"certificate,omitempty"`
 }

@@ -15,6 +15,7 @@ import (
 
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
+	"dane_exporter/probe/tlsa"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -197,6 +198,37 @@ func TestPublish(t *testing.T) {
 		if p.Zone != want || p.Published != test.published {
 			t.Errorf("%s: %+v, want %s, published %t", d.Target, p, want, test.published)
 		}
+	}
+}
+
+// TestPublishStrongest: beside a record of SHA-512, one of SHA-256 would be passed over.
+func TestPublishStrongest(t *testing.T) {
+	r := labReport(t, "tlsa-mismatch.lab.test")
+	v := &r.Verdict.Services[0]
+	v.Records[0].Record.MatchingType = tlsa.SHA512
+	wanted := NewDocument(r).Services[0].Wanted()
+	if len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 2 ") || len(wanted[0].Record) != len("3 1 2 ")+128 {
+		t.Errorf("beside 3 1 2, to publish: %+v", wanted)
+	}
+	v.Records[0].Standing = tlsa.Unusable
+	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
+		t.Errorf("beside a malformed 3 1 2, to publish: %+v", wanted)
+	}
+	v.Outcome = probe.Authenticated
+	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 0 {
+		t.Errorf("of an authenticated service, to publish: %+v", wanted)
+	}
+}
+
+// TestTextPublish: check gives the records too, each on a line of its own, however long.
+func TestTextPublish(t *testing.T) {
+	r := labReport(t, "tlsa-mismatch.lab.test")
+	line := "\n  " + NewDocument(r).Services[0].Publish[0].Zone + "\n"
+	if got := textOf(t, r); !strings.Contains(got, "\nRecords to publish now, ") || !strings.Contains(got, line) {
+		t.Errorf("no line %q in\n%s", line, got)
+	}
+	if got := textOf(t, labReport(t, "good.lab.test")); strings.Contains(got, "Records to publish now") {
+		t.Errorf("there is something to publish in\n%s", got)
 	}
 }
 

@@ -100,7 +100,7 @@ func (p *page) policy(m *probe.MTASTS, standing probe.PolicyStanding) {
 	if m.Policy == nil {
 		return
 	}
-	p.line(4, "mode %s, kept for %s", m.Policy.Mode, days(m.Policy.MaxAge))
+	p.line(4, "mode %s, kept for %s", m.Policy.Mode, Days(m.Policy.MaxAge))
 	for i, pattern := range m.Policy.MX {
 		if i == maxRecords {
 			p.line(4, "… and %d more", len(m.Policy.MX)-i)
@@ -134,8 +134,8 @@ func (p *page) tlsrpt(m *probe.MTASTS) {
 	}
 }
 
-// days writes a long duration as policies mean it.
-func days(d time.Duration) string {
+// Days writes a long duration as policies mean it: in days, where it has any.
+func Days(d time.Duration) string {
 	const day = 24 * time.Hour
 	if d < day {
 		return d.String()

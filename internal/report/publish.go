@@ -16,13 +16,13 @@ func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 	if v.Base == "" && slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return l.Answer.Status.Failed() }) {
 		return nil
 	}
-	owner := ownerOf(v, facts)
+	owner, digest := ownerOf(v, facts), digestOf(v.Records)
 	var all []Publish
 	for _, e := range v.Endpoints {
 		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
 			continue
 		}
-		record, err := tlsa.For(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, tlsa.SHA256)
+		record, err := tlsa.For(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, digest)
 		if err != nil {
 			continue
 		}
@@ -34,6 +34,54 @@ func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 		all = append(all, Publish{owner, text, owner + " IN TLSA " + text, there})
 	}
 	return all
+}
+
+// digestOf is the matching type for a record beside those published: SHA-256, but
+// SHA-512 where a key's record has that already, since clients pass the weaker of
+// two digests over (RFC 7671 §9).
+func digestOf(published []probe.RecordVerdict) tlsa.MatchingType {
+	strong := func(r probe.RecordVerdict) bool {
+		return r.Standing == tlsa.Usable && r.Record.Usage == tlsa.DANEEE && r.Record.Selector == tlsa.SPKI && r.Record.MatchingType == tlsa.SHA512
+	}
+	if slices.ContainsFunc(published, strong) {
+		return tlsa.SHA512
+	}
+	return tlsa.SHA256
+}
+
+// Wanted are the records to publish now: those of Publish that are not published,
+// where the service is not authenticated without them.
+func (s *Service) Wanted() []Publish { return wanted(s.Outcome, s.Publish) }
+
+func wanted(outcome string, all []Publish) []Publish {
+	if outcome == string(probe.Authenticated) {
+		return nil
+	}
+	var missing []Publish
+	for _, p := range all {
+		if !p.Published {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// publish shows the records to publish now, a line each as zone files have it.
+func (p *page) publish(r *probe.Report) {
+	var missing []Publish
+	for i := range r.Verdict.Services {
+		v := &r.Verdict.Services[i]
+		if facts := factsOf(r, v); facts != nil {
+			missing = append(missing, wanted(string(v.Outcome), publish(v, facts))...)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	p.heading("Records to publish now, if the keys that are served are truly yours")
+	for _, record := range missing {
+		p.unbroken(2, "%s", record.Zone)
+	}
 }
 
 // ownerOf is the name to publish at: that of the records in force, else that of

@@ -20,6 +20,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	p := newPage(w)
 	p.verdict(r)
 	p.findings(r.Verdict.Findings)
+	p.publish(r)
 	p.later(r)
 	p.advice(r.Verdict.Advice)
 	p.services(r)

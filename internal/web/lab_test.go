@@ -196,6 +196,25 @@ func TestFrontPageOfTheLab(t *testing.T) {
 	}
 }
 
+// TestMTASTSOfTheLab: the page has what the policy says, whence it came, and what
+// it makes of each address.
+func TestMTASTSOfTheLab(t *testing.T) {
+	server := labServer(t)
+	const ask = "target=mta-sts-pkix-refuses.lab.test&module=smtp_mx_mta_sts"
+	if _, err := fetch(server, ask, 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
+		t.Fatal(err)
+	}
+	page := wellFormed(t, server, "/report?"+ask)
+	for _, wanted := range []string{
+		"mode enforce, kept for 7 days", "<dt>Record</dt><dd>id <code>", " <small>certificate until 2",
+		"</code> is as MTA-STS wants it: no, the chain as sent does not lead to the system roots", "TXT <code>_mta-sts.mta-sts-pkix-refuses.lab.test.</code>",
+	} {
+		if !strings.Contains(page, wanted) {
+			t.Errorf("no %s in\n%s", wanted, page)
+		}
+	}
+}
+
 // lint parses metrics and finds nothing wrong with them.
 func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
 	t.Helper()

@@ -62,7 +62,7 @@ func TestFrontPage(t *testing.T) {
 		f.get("/probe?target=" + target)
 	}
 	f.wantIn("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, "TLSA mismatch")
+		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, `<span class="badge bad">fails</span> TLSA mismatch`)
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
 		t.Errorf("not the last two, the newest first:\n%s", page)
@@ -77,7 +77,7 @@ func TestReportPage(t *testing.T) {
 	f.wantIn("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
 	f.wantIn("/report?target=A.example.", 200, "<h1>a.example</h1>")
 	f.wantIn("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record of the certificate")
-	f.wantIn("/report?target=bad.example", 200, "<h1>bad.example</h1>", `<p class="over">smtp</p>`) // whatever the module
+	f.wantIn("/report?target=bad.example", 200, `<span class="badge bad">fails</span> It does not meet what the module requires`, "<h1>bad.example</h1>", `<p class="over">smtp</p>`) // whatever the module
 	f.wantIn("/report?target=bad.example&module=smtp_mx", 404, "No report of this is kept", `value="bad.example"`)
 	f.wantIn("/report?number=7", 404, "No report of this is kept")
 	f.wantIn("/report?number=x", 400, "number is &#34;x&#34;: want that of a report")

@@ -19,7 +19,7 @@ func viewFunctions() template.FuncMap {
 		"tone": tone, "label": labelOf, "moment": moment, "seconds": seconds, "yesno": yesNo,
 		"pairs": pairs, "bars": bars, "spans": spans, "where": where, "unpublished": unpublished,
 		"algorithm": algorithm, "digest": digestName, "usage": usage, "what": what, "clip": clip, "upper": strings.ToUpper,
-		"chains": chains, "effect": effect, "unsigned": unsigned,
+		"chains": chains, "effect": effect, "unsigned": unsigned, "days": days,
 	}
 }
 
@@ -96,6 +96,9 @@ func seconds(s float64) string {
 	}
 }
 
+// days writes the life of a policy, given in seconds.
+func days(s float64) string { return report.Days(time.Duration(s * float64(time.Second))) }
+
 // yesNo says what was measured; empty where nothing was.
 func yesNo(m *bool) string {
 	switch {
@@ -130,14 +133,7 @@ func where(host string, port uint16, address, lookup string) string {
 
 // unpublished reports whether a service serves what its records do not prove.
 func unpublished(services []report.Service) bool {
-	for _, s := range services {
-		for _, p := range s.Publish {
-			if !p.Published && s.Outcome != "authenticated" {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(services, func(s report.Service) bool { return len(s.Wanted()) > 0 })
 }
 
 // unsigned reports whether records would prove nothing yet, for want of DNSSEC.
@@ -154,10 +150,14 @@ type chain struct {
 	Open  bool // it is what the page is about, or where it goes wrong
 }
 
-// chains are those of all look-ups.
+// chains are those of all look-ups, MTA-STS's last.
 func chains(d *report.Document) []chain {
+	lookups := d.Lookups
+	if d.MTASTS != nil {
+		lookups = slices.Concat(lookups, d.MTASTS.Lookups)
+	}
 	var all []chain
-	for _, l := range d.Lookups {
+	for _, l := range lookups {
 		all = append(all, chain{l, links(d, l), l.Kind == "tlsa" || failedStatus(l.Status)})
 	}
 	return all
