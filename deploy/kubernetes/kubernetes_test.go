@@ -58,6 +58,44 @@ func TestPrometheusRule(t *testing.T) {
 	}
 }
 
+// TestNetworkPolicy: every port of the built-in modules is open to the outside.
+func TestNetworkPolicy(t *testing.T) {
+	var policy struct {
+		Spec struct {
+			Egress []struct{ Ports []struct{ Port uint16 } }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "networkpolicy.yml")), &policy); err != nil {
+		t.Fatal(err)
+	}
+	open := make(map[uint16]bool)
+	for _, egress := range policy.Spec.Egress {
+		for _, port := range egress.Ports {
+			open[port.Port] = true
+		}
+	}
+	for name, module := range defaults(t).Modules {
+		ports := []uint16{module.Port}
+		for _, service := range module.Services {
+			ports = append(ports, service.Port)
+		}
+		for _, port := range ports {
+			if port != 0 && !open[port] {
+				t.Errorf("port %d of the module %s is closed", port, name)
+			}
+		}
+	}
+}
+
+func defaults(t *testing.T) *config.Config {
+	t.Helper()
+	defaults, err := config.Defaults([]byte(read(t, "../../config.example.yml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return defaults
+}
+
 // TestConfigMap: the exporter takes the configuration.
 func TestConfigMap(t *testing.T) {
 	var object struct{ Data map[string]string }
@@ -68,11 +106,7 @@ func TestConfigMap(t *testing.T) {
 	if err := os.WriteFile(file, []byte(object.Data["config.yml"]), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	defaults, err := config.Defaults([]byte(read(t, "../../config.example.yml")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := config.Load(file, defaults); err != nil {
+	if _, err := config.Load(file, defaults(t)); err != nil {
 		t.Error(err)
 	}
 }
