@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func newTLSAFlags(cmd flagged) *tlsaFlags {
 	cmd.Flag("cert", "A file with the certificate, in PEM or DER; the first counts.").StringVar(&f.cert)
 	cmd.Flag("key", "A file with the public or private key, or the certificate request, in PEM or DER.").StringVar(&f.key)
 	cmd.Flag("connect", "A server to take the certificate from: host:port, or address:port with --name.").StringVar(&f.connect)
-	cmd.Flag("starttls", "What the server speaks before TLS; tls is nothing. Default: smtp on ports 25 and 587, else tls. One of: "+strings.Join(starttls.Names(), ", ")+".").EnumVar(&f.protocol, starttls.Names()...)
+	cmd.Flag("starttls", "What the server speaks before TLS; tls is nothing. Default: what is usual at the port, as smtp at 25, else tls. One of: "+strings.Join(starttls.Names(), ", ")+".").EnumVar(&f.protocol, starttls.Names()...)
 	cmd.Flag("next", "A file with the next certificate, key or request: its record is added, for a roll-over.").StringVar(&f.next)
 	cmd.Flag("name", "The host that the records are for. Default: that of --connect.").StringVar(&f.name)
 	cmd.Flag("port", "The port that the records are for. Default: that of --connect, else 25.").Uint16Var(&f.port)
@@ -154,14 +155,17 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 // module is how a server is met.
 func (f *tlsaFlags) module(module probe.Module, port uint16) probe.Module {
 	module.Discover, module.MTASTS, module.Nameservers = probe.DiscoverNone, false, false
-	module.Protocol = f.protocol
-	if f.protocol == "" {
-		module.Protocol = "tls"
-		if port == 25 || port == 587 {
-			module.Protocol = "smtp"
-		}
-	}
+	module.Protocol = cmp.Or(f.protocol, usualAt(port))
 	return module
+}
+
+// usualAt is what servers at a port speak before TLS; tls where that comes first.
+func usualAt(port uint16) string {
+	protocols := map[uint16]string{
+		24: "lmtp", 25: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 587: "smtp", 4190: "sieve",
+		5222: "xmpp-client", 5269: "xmpp-server", 5432: "postgres",
+	}
+	return cmp.Or(protocols[port], "tls")
 }
 
 func (s *session) proberFor(f *tlsaFlags, where surroundings) (*probe.Prober, probe.Module, error) {
