@@ -36,6 +36,7 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("form", func(t *testing.T) { testForm(t, b) })
 	t.Run("report", func(t *testing.T) { testReport(t, b) })
+	t.Run("runbook", func(t *testing.T) { testRunbook(t, b) })
 	t.Run("hostile", func(t *testing.T) { testHostile(t, b) })
 	t.Run("without scripts", func(t *testing.T) { testWithoutScripts(t, b) })
 	t.Run("console", func(t *testing.T) {
@@ -87,6 +88,15 @@ func testReport(t *testing.T, b *browser) {
 		wait();`)
 	if !strings.HasPrefix(copied, "_25._tcp.mx.tlsa-mismatch.lab.test. IN TLSA 3 1 1 ") || len(strings.Fields(copied)) != 7 || len(strings.Fields(copied)[6]) != 64 {
 		t.Errorf("copied %q", copied)
+	}
+}
+
+// testRunbook: a finding leads to its section of the runbook, which is served here.
+func testRunbook(t *testing.T, b *browser) {
+	b.open(t, "/report?target=tlsa-mismatch.lab.test&module=smtp_mx")
+	b.follow(t, "#findings .where a", ".document")
+	if got := b.script(t, `return location.pathname + " " + document.querySelector(":target").innerText`); got != "/dane/docs/runbook.md tlsa_mismatch" {
+		t.Errorf("the finding leads to %s", got)
 	}
 }
 
