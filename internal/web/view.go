@@ -57,7 +57,7 @@ func effect(word string) string {
 // labelOf writes the word of a reason or topic for people: tlsa_mismatch is
 // "TLSA mismatch".
 func labelOf(word string) string {
-	proper := map[string]string{"dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
+	proper := map[string]string{"cd": "CD", "dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
 		"nsec3": "NSEC3", "pkix": "PKIX", "sha1": "SHA-1", "srv": "SRV", "starttls": "STARTTLS", "tcp": "TCP", "tls": "TLS", "tlsa": "TLSA", "tlsrpt": "TLSRPT"}
 	parts := strings.Split(strings.ReplaceAll(word, "mta_sts", "mta sts"), "_")
 	for i, part := range parts {
