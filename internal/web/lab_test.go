@@ -51,7 +51,7 @@ func labServer(t *testing.T) *httptest.Server {
 	}
 	t.Cleanup(func() { l.Close() })
 	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
-		probe.Settings{Access: c.Access})
+		probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
 		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats, notExamined),
@@ -212,6 +212,29 @@ func TestMTASTSOfTheLab(t *testing.T) {
 		if !strings.Contains(page, wanted) {
 			t.Errorf("no %s in\n%s", wanted, page)
 		}
+	}
+}
+
+// TestHandshakesOfTheLab: the page says where a handshake is another probe's; a
+// probe that is asked for on a page has its own.
+func TestHandshakesOfTheLab(t *testing.T) {
+	server := labServer(t)
+	for range 2 {
+		if _, err := fetch(server, "target=good.lab.test", 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := wellFormed(t, server, "/report?target=good.lab.test"); !strings.Contains(page, "Another probe's handshake, of 2") {
+		t.Errorf("the page does not tell whose handshake it is:\n%s", page)
+	}
+	response, err := server.Client().PostForm(server.URL+"/report", url.Values{"target": {"good.lab.test"}, "module": {"smtp_mx"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 || strings.Contains(string(page), "handshake, of 2") {
+		t.Errorf("asked for on a page: %s, %v\n%s", response.Status, err, page)
 	}
 }
 

@@ -183,6 +183,7 @@ func (s *Server) probeForPeople(w http.ResponseWriter, r *http.Request) {
 		s.notice(w, http.StatusBadRequest, values, err.Error())
 		return
 	}
+	ask.debug = true // whoever asks wants to see what is so now, by a handshake of their own
 	ctx, cancel := context.WithTimeout(r.Context(), ask.module.Timeout)
 	defer cancel()
 	found, number, rejected := s.run(ctx, current, ask)
