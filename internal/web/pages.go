@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -25,9 +28,10 @@ type frame struct {
 	Form    form
 }
 
-// form asks for a probe.
+// form asks for a probe; of an address, by the name of the server there.
 type form struct {
 	Base, Target, Module, Hostname string
+	Address                        bool // Target is one
 	Modules                        []probe.Module
 }
 
@@ -56,7 +60,7 @@ type noticePage struct {
 
 // frame makes the frame of a page, and a form that asks for target by module.
 func (s *Server) frame(title, target, module string) frame {
-	f := frame{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module}}
+	f := frame{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module, Address: isAddress(target)}}
 	if current := s.current.Load(); current != nil {
 		for _, module := range current.config.Modules {
 			f.Form.Modules = append(f.Form.Modules, module)
@@ -64,6 +68,14 @@ func (s *Server) frame(title, target, module string) frame {
 		slices.SortFunc(f.Form.Modules, func(a, b probe.Module) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	return f
+}
+
+func isAddress(target string) bool {
+	if host, _, err := net.SplitHostPort(target); err == nil {
+		target = host
+	}
+	_, err := netip.ParseAddr(strings.Trim(target, "[]"))
+	return err == nil
 }
 
 // front is the first page: what this is, a form to probe, the last probes, and
@@ -178,6 +190,7 @@ func (s *Server) probeForPeople(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	values := r.PostForm
+	values.Set("target", strings.TrimSpace(values.Get("target"))) // as it comes from elsewhere by copying
 	ask, err := answerable(values, current.config.Modules)
 	if err != nil {
 		s.notice(w, http.StatusBadRequest, values, err.Error())

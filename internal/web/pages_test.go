@@ -129,6 +129,7 @@ func TestForm(t *testing.T) {
 		{"an unknown module", "", url.Values{"target": {"a.example"}, "module": {"nope"}}, 400},
 		{"a form of ours, sent through a proxy", "https://outside.example", url.Values{"target": {"a.example"}}, 303},
 		{"a form of somebody else's page", "http://evil.example", url.Values{"target": {"a.example"}}, 403},
+		{"a target with spaces around it, as copying brings them", "", url.Values{"target": {" a.example\t"}}, 303},
 		{"a form without end", "", url.Values{"target": {strings.Repeat("a", 20<<10)}}, 400},
 	} {
 		if response := f.submit(test.form, test.origin); response.StatusCode != test.status {
@@ -136,6 +137,16 @@ func TestForm(t *testing.T) {
 		}
 	}
 	f.wantMetric(`dane_exporter_probes_total{module="smtp",outcome="refused"} 1`)
+}
+
+// TestFormForAddress: of an address the form wants to know the name, and of nothing else.
+func TestFormForAddress(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	for target, want := range map[string]bool{"192.0.2.1": true, "192.0.2.1:25": true, "2001:db8::1": true, "[2001:db8::1]:25": true, "a.example": false, "a.example:25": false} {
+		if _, page := f.get("/report?module=smtp&target=" + url.QueryEscape(target)); strings.Contains(page, `<input name="hostname"`) != want {
+			t.Errorf("of %s the name is asked for: want %t", target, want)
+		}
+	}
 }
 
 // TestFormWithoutHistory: where nothing is kept the report is the answer itself.
