@@ -32,8 +32,30 @@ func (s *Server) document(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	s.pages.render(w, http.StatusOK, "document.html", documentPage{s.frame(titleOf(source), "", ""), markdown(source)})
+}
+
+// documents lists the pages of docs/.
+func (s *Server) documents(w http.ResponseWriter, _ *http.Request) {
+	list := []byte("# Documents\n\n")
+	files, err := docs.Pages.ReadDir(".")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	for _, file := range files {
+		source, err := docs.Pages.ReadFile(file.Name())
+		if err != nil {
+			panic(err)
+		}
+		list = fmt.Appendf(list, "- [%s](%s)\n", titleOf(source), file.Name())
+	}
+	s.pages.render(w, http.StatusOK, "document.html", documentPage{s.frame("Documents", "", ""), markdown(list)})
+}
+
+// titleOf is the heading that a document begins with.
+func titleOf(source []byte) string {
 	title, _, _ := strings.Cut(strings.TrimPrefix(string(source), "# "), "\n")
-	s.pages.render(w, http.StatusOK, "document.html", documentPage{s.frame(title, "", ""), markdown(source)})
+	return title
 }
 
 // markdown renders one of our own documents.

@@ -27,6 +27,7 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("%s: %d, as\n%s", file, status, page)
 		}
 		pages[file] = page
+		f.wantIn("/docs/", 200, `<li><a href="`+file+`">`)
 	}
 	followed := 0
 	for file, page := range pages {

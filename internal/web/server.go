@@ -108,6 +108,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/probe", s.probe)
 	handle("GET", "/report", s.report)
 	handle("POST", "/report", s.fromOurPages(s.probeForPeople))
+	handle("GET", "/docs/{$}", s.documents)
 	handle("GET", "/docs/{page}", s.document)
 	handle("GET", "/static/{file}", s.pages.static)
 	handle("GET", "/config", s.config)
