@@ -208,6 +208,9 @@ func TestAlerts(t *testing.T) {
 		if !strings.Contains(string(tests), `alertname="`+name+`"`) {
 			t.Errorf("%s: no test in rules_test.yml wants it to fire", name)
 		}
+		if !strings.Contains(string(tests), "alertname: "+name+"\n") {
+			t.Errorf("%s: no test in rules_test.yml knows what it says", name)
+		}
 	}
 	const runbook = "{{ with $labels.exporter }}http://{{ . }}{{ else }}https://dane-exporter.example{{ end }}/docs/runbook.md#"
 	for _, r := range rules {
