@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		RoutePrefix:   prefix,
 		TimeoutOffset: f.timeoutOffset,
 		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
-		Version:       version.Info(),
+		Version:       cmp.Or(version.Version, "unreleased"),
 		Profiling:     f.profiling,
 	})
 	if err := reloader.Reload(); err != nil {

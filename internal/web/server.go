@@ -45,7 +45,7 @@ type Options struct {
 	TimeoutOffset time.Duration              // see budget
 	HistoryLimit  int                        // reports that are kept
 	Profiling     bool                       // /debug/pprof/ is served
-	Version       string                     // shown on the first page
+	Version       string                     // shown at the foot of each page
 }
 
 // Server answers every request. It is safe for concurrent use.
