@@ -5,134 +5,173 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/probe"
 )
 
-// exposition collects measurements into metric families in which no label set
-// stands twice.
+// exposition collects measurements, and makes metric families of them in which
+// no label set stands twice. There are hundreds of measurements in a scrape, so
+// what is kept of them is kept in a few large pieces.
 type exposition struct {
-	families   map[string]*family
 	perAddress bool
 	perKey     bool
+	samples    []sample
+	labels     []string // of all samples, one after the other
 }
 
-// family is one series while it is being collected.
-type family struct {
-	Series
-	labels []string
-	values map[string]*sample // by the label values, joined
-}
-
-// sample is one label set and its value.
+// sample is one measurement: a label set of a series, and its value.
 type sample struct {
+	series *Series
 	labels []string
 	value  float64
 }
 
+// The room that an exposition begins with: a domain of two mail hosts fits.
+const (
+	usualSamples = 256
+	usualLabels  = 3 * usualSamples
+)
+
 func newExposition(module probe.Module) *exposition {
-	e := &exposition{families: make(map[string]*family), perAddress: module.PerAddress, perKey: len(module.KeyTypes) > 0}
-	for _, series := range AllSeries() {
-		labels := series.Labels
-		if series.Endpoint {
-			labels = e.insert(slices.Clone(labels), "address", "key_type")
-		}
-		e.families[series.Name] = &family{Series: series, labels: labels, values: make(map[string]*sample)}
+	return &exposition{
+		perAddress: module.PerAddress, perKey: len(module.KeyTypes) > 0,
+		samples: make([]sample, 0, usualSamples), labels: make([]string, 0, usualLabels),
 	}
-	return e
 }
 
 // afterPort is where endpoint series, which start with host and port, have
 // their address and key type.
 const afterPort = 2
 
-// insert puts address and key type among the labels, or their values, of an
-// endpoint series, as far as the module wants them told apart.
-func (e *exposition) insert(labels []string, address, key string) []string {
-	if e.perKey {
-		labels = slices.Insert(labels, afterPort, key)
-	}
-	if e.perAddress {
-		labels = slices.Insert(labels, afterPort, address)
-	}
-	return labels
-}
-
 // set measures one label set of a series. Measured again, the lesser value
 // stands, or the greater where the series says so.
 func (e *exposition) set(name string, value float64, labels ...string) {
-	f := e.families[name]
-	if f == nil || len(labels) != len(f.labels) {
-		panic(fmt.Sprintf("collector: %s has no labels %q", name, labels))
-	}
-	for i := range labels {
-		labels[i] = label(labels[i])
-	}
-	key := strings.Join(labels, "\x00") // label lets no NUL through
-	known := f.values[key]
-	switch {
-	case known == nil:
-		f.values[key] = &sample{labels, value}
-	case f.greatest:
-		known.value = max(known.value, value)
-	default:
-		known.value = min(known.value, value)
-	}
+	e.add(name, value, labels, nil)
 }
 
 // setAt measures an endpoint series at one address, with one type of key. The
 // labels begin with those of the service.
 func (e *exposition) setAt(address netip.Addr, key probe.KeyType, name string, value float64, labels ...string) {
-	e.set(name, value, e.insert(labels, address.String(), string(key))...)
+	var place [2]string
+	told := place[:0]
+	if e.perAddress {
+		told = append(told, address.String())
+	}
+	if e.perKey {
+		told = append(told, string(key))
+	}
+	e.add(name, value, labels, told)
 }
 
-// count is how many label sets of a series there are.
-func (e *exposition) count(name string) int { return len(e.families[name].values) }
+// add keeps a measurement, with what the module wants told of the endpoint
+// after the port.
+func (e *exposition) add(name string, value float64, labels, told []string) {
+	s := series[name]
+	if s == nil || len(labels) != len(s.Labels) {
+		panic(fmt.Sprintf("collector: %s has other labels than the %d given", name, len(labels)))
+	}
+	from := len(e.labels)
+	for i, text := range labels {
+		if i == afterPort {
+			e.labels = append(e.labels, told...)
+		}
+		e.labels = append(e.labels, label(text))
+	}
+	if len(labels) == afterPort {
+		e.labels = append(e.labels, told...)
+	}
+	e.samples = append(e.samples, sample{s, e.labels[from:len(e.labels):len(e.labels)], value})
+}
+
+// labelsOf names the labels of a series, as add orders their values.
+func (e *exposition) labelsOf(s *Series) []string {
+	names := s.Labels
+	if s.Endpoint && e.perKey {
+		names = slices.Insert(slices.Clone(names), afterPort, "key_type")
+	}
+	if s.Endpoint && e.perAddress {
+		names = slices.Insert(slices.Clone(names), afterPort, "address")
+	}
+	return names
+}
 
 // gather returns the families that have samples, sorted by name, their samples
 // sorted by label values.
 func (e *exposition) gather() []*dto.MetricFamily {
+	samples := merged(e.samples)
+	page := newPage(samples)
 	var gathered []*dto.MetricFamily
-	for _, f := range e.families {
-		if len(f.values) > 0 {
-			gathered = append(gathered, f.gather())
+	for rest := samples; len(rest) > 0; {
+		of, n := rest[0].series, 1
+		for n < len(rest) && rest[n].series == of {
+			n++
 		}
+		gathered = append(gathered, page.family(of, e.labelsOf(of), rest[:n]))
+		rest = rest[n:]
 	}
-	slices.SortFunc(gathered, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return gathered
 }
 
-func (f *family) gather() *dto.MetricFamily {
-	samples := make([]*sample, 0, len(f.values))
-	for _, s := range f.values {
-		samples = append(samples, s)
-	}
-	slices.SortFunc(samples, func(a, b *sample) int { return slices.Compare(a.labels, b.labels) })
-	gathered := &dto.MetricFamily{
-		Name: new(f.Name),
-		Help: new(f.Help),
-		Type: dto.MetricType_GAUGE.Enum(),
-	}
-	// One allocation for all of a kind: there are hundreds of samples in a scrape.
-	metrics := make([]dto.Metric, len(samples))
-	gauges := make([]dto.Gauge, len(samples))
-	pairs := make([]dto.LabelPair, len(samples)*len(f.labels))
-	listed := make([]*dto.LabelPair, len(pairs))
-	gathered.Metric = make([]*dto.Metric, len(samples))
-	for i, s := range samples {
-		gauges[i].Value = &s.value
-		metrics[i].Gauge = &gauges[i]
-		for j := range f.labels {
-			at := i*len(f.labels) + j
-			pairs[at].Name, pairs[at].Value, listed[at] = &f.labels[j], &s.labels[j], &pairs[at]
+// merged sorts samples by series and labels, and makes one of those that share both.
+func merged(samples []sample) []sample {
+	slices.SortFunc(samples, func(a, b sample) int {
+		if a.series != b.series {
+			return cmp.Compare(a.series.Name, b.series.Name)
 		}
-		metrics[i].Label = listed[i*len(f.labels) : (i+1)*len(f.labels) : (i+1)*len(f.labels)]
-		gathered.Metric[i] = &metrics[i]
+		return slices.Compare(a.labels, b.labels)
+	})
+	kept := samples[:0]
+	for _, s := range samples {
+		if n := len(kept); n > 0 && kept[n-1].series == s.series && slices.Equal(kept[n-1].labels, s.labels) {
+			kept[n-1].value = s.series.either(kept[n-1].value, s.value)
+			continue
+		}
+		kept = append(kept, s)
 	}
-	return gathered
+	return kept
+}
+
+// page is the room for all that metric families are made of.
+type page struct {
+	kind    dto.MetricType
+	metrics []dto.Metric
+	gauges  []dto.Gauge
+	listed  []*dto.Metric
+	pairs   []dto.LabelPair
+	paired  []*dto.LabelPair
+}
+
+func newPage(samples []sample) *page {
+	pairs := 0
+	for i := range samples {
+		pairs += len(samples[i].labels)
+	}
+	return &page{
+		kind:    dto.MetricType_GAUGE,
+		metrics: make([]dto.Metric, 0, len(samples)), gauges: make([]dto.Gauge, 0, len(samples)), listed: make([]*dto.Metric, 0, len(samples)),
+		pairs: make([]dto.LabelPair, 0, pairs), paired: make([]*dto.LabelPair, 0, pairs),
+	}
+}
+
+func (p *page) family(of *Series, names []string, samples []sample) *dto.MetricFamily {
+	begin := len(p.listed)
+	for i := range samples {
+		p.metric(names, &samples[i])
+	}
+	return &dto.MetricFamily{Name: &of.Name, Help: &of.Help, Type: &p.kind, Metric: p.listed[begin:len(p.listed):len(p.listed)]}
+}
+
+func (p *page) metric(names []string, s *sample) {
+	begin := len(p.paired)
+	for i := range names {
+		p.pairs = append(p.pairs, dto.LabelPair{Name: &names[i], Value: &s.labels[i]})
+		p.paired = append(p.paired, &p.pairs[len(p.pairs)-1])
+	}
+	p.gauges = append(p.gauges, dto.Gauge{Value: &s.value})
+	p.metrics = append(p.metrics, dto.Metric{Label: p.paired[begin:len(p.paired):len(p.paired)], Gauge: &p.gauges[len(p.gauges)-1]})
+	p.listed = append(p.listed, &p.metrics[len(p.metrics)-1])
 }
 
 // number is a truth as a value.

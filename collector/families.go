@@ -62,6 +62,7 @@ func (e *exposition) target(report *probe.Report) {
 }
 
 func (e *exposition) findings(x *excerpt) {
+	distinct := make(map[[4]string]bool)
 	for _, found := range x.findings {
 		port, address := "", ""
 		if found.Port != 0 {
@@ -71,8 +72,9 @@ func (e *exposition) findings(x *excerpt) {
 			address = found.Address.String()
 		}
 		e.set(finding, 1, string(found.Reason), found.Host, port, address)
+		distinct[[4]string{string(found.Reason), found.Host, port, address}] = true
 	}
-	e.set(findings, float64(e.count(finding)))
+	e.set(findings, float64(len(distinct)))
 }
 
 func (e *exposition) lookup(l *lookup) {

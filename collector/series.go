@@ -13,6 +13,14 @@ type Series struct {
 	greatest bool
 }
 
+// either is the value that stands for two measurements of one label set.
+func (s *Series) either(a, b float64) float64 {
+	if s.greatest {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
 // The names of the series, as public as the series themselves.
 const (
 	probeSuccess          = "probe_success"
@@ -64,6 +72,17 @@ const (
 	tlsrptRecordValid     = "dane_tlsrpt_record_valid"
 	truncated             = "dane_truncated"
 )
+
+// series is AllSeries by name, made once and never written to.
+var series = seriesByName()
+
+func seriesByName() map[string]*Series {
+	byName := make(map[string]*Series)
+	for _, s := range AllSeries() {
+		byName[s.Name] = &s
+	}
+	return byName
+}
 
 // AllSeries lists every series that a probe may return, in the order in which
 // they are read best.
