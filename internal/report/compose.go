@@ -20,7 +20,7 @@ func NewDocument(r *probe.Report) *Document {
 	v := &r.Verdict
 	c := &composer{report: r, d: &Document{
 		Schema: Schema,
-		Target: printable(r.Target.String()), Asked: printable(r.Target.Asked),
+		Target: Printable(r.Target.String()), Asked: Printable(r.Target.Asked),
 		Module: Module{r.Module.Name, string(r.Module.Discover), string(r.Module.Policy), string(r.Module.Require)},
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
@@ -28,11 +28,11 @@ func NewDocument(r *probe.Report) *Document {
 		Findings: findingsOf(v.Findings), Advice: []Advice{}, Services: []Service{}, Lookups: []Lookup{}, Zones: []Zone{}, Phases: []Phase{},
 	}}
 	if r.Target.Address.IsValid() {
-		c.d.Hostname = printable(r.Target.Name)
+		c.d.Hostname = Printable(r.Target.Name)
 	}
 	for _, a := range v.Advice {
 		info := a.Topic.Info()
-		c.d.Advice = append(c.d.Advice, Advice{string(a.Topic), short(a.Host), a.Port, info.Text, printable(a.Detail), info.Remedy})
+		c.d.Advice = append(c.d.Advice, Advice{string(a.Topic), short(a.Host), a.Port, info.Text, Printable(a.Detail), info.Remedy})
 	}
 	if l := r.Later; l != nil {
 		c.d.Later = &Later{l.At.UTC(), string(l.Outcome), sentence(l.Outcome), l.Success, findingsOf(l.Findings)}
@@ -60,7 +60,7 @@ func findingsOf(findings []probe.Finding) []Finding {
 	all := []Finding{}
 	for _, f := range findings {
 		info := f.Reason.Info()
-		finding := Finding{string(f.Reason), string(info.Effect), short(f.Host), f.Port, "", string(f.Lookup), info.Meaning, printable(f.Detail), info.Remedy}
+		finding := Finding{string(f.Reason), string(info.Effect), short(f.Host), f.Port, "", string(f.Lookup), info.Meaning, Printable(f.Detail), info.Remedy}
 		if f.Address.IsValid() {
 			finding.Address = f.Address.String()
 		}
@@ -72,9 +72,9 @@ func findingsOf(findings []probe.Finding) []Finding {
 // short makes a name or a line printable, and cuts it.
 func short(text string) string {
 	if len(text) > shortText {
-		return printable(text[:shortText]) + "…"
+		return Printable(text[:shortText]) + "…"
 	}
-	return printable(text)
+	return Printable(text)
 }
 
 // shortened cuts a list, and says how much is left out.
@@ -111,5 +111,5 @@ func told(err error) string {
 	if err == nil {
 		return ""
 	}
-	return printable(err.Error())
+	return Printable(err.Error())
 }

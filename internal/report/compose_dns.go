@@ -12,10 +12,10 @@ func (c *composer) lookup(l probe.Lookup) Lookup {
 	a := l.Answer
 	signed := a.Zone.And(a.Parents)
 	composed := Lookup{
-		Kind: string(l.Kind), Name: short(a.Name), Host: short(l.Host), Status: a.Status.String(), Why: printable(a.Why),
-		Error: told(a.Err), Inconsistent: printable(a.Inconsistent), Rcode: a.Rcode, Records: []string{}, Chain: []int{},
+		Kind: string(l.Kind), Name: short(a.Name), Host: short(l.Host), Status: a.Status.String(), Why: Printable(a.Why),
+		Error: told(a.Err), Inconsistent: Printable(a.Inconsistent), Rcode: a.Rcode, Records: []string{}, Chain: []int{},
 		Inception: known(signed.Inception), Expiry: known(signed.Expiry),
-		TTL: a.TTL.Seconds(), Server: a.Server, RTT: a.RTT.Seconds(), Queries: a.Work.Queries,
+		TTL: a.TTL.Seconds(), Server: Printable(a.Server), RTT: a.RTT.Seconds(), Queries: a.Work.Queries,
 	}
 	if a.Canonical != a.Name {
 		composed.Canonical = short(a.Canonical)
@@ -45,7 +45,7 @@ func (c *composer) lookup(l probe.Lookup) Lookup {
 // zone returns where a step of a chain stands in the Document. Where chains
 // differ in the key that signs the answer alone, the first stands for all.
 func (c *composer) zone(l dnssec.Link) int {
-	zone := Zone{Zone: short(l.Zone), Status: l.Status.String(), Why: printable(l.Why)}
+	zone := Zone{Zone: short(l.Zone), Status: l.Status.String(), Why: Printable(l.Why)}
 	same := func(z Zone) bool { return z.Zone == zone.Zone && z.Status == zone.Status && z.Why == zone.Why }
 	if i := slices.IndexFunc(c.d.Zones, same); i >= 0 {
 		return i

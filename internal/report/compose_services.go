@@ -66,7 +66,7 @@ func recordOf(v probe.RecordVerdict) Record {
 	r := v.Record
 	return Record{
 		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: dataOf(r.Data),
-		Standing: standingOf(v.Standing), Why: printable(v.Why), Matches: v.Matches,
+		Standing: standingOf(v.Standing), Why: Printable(v.Why), Matches: v.Matches,
 	}
 }
 
@@ -86,7 +86,7 @@ func endpointOf(v *probe.EndpointVerdict) Endpoint {
 	f := v.Facts
 	e := Endpoint{
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
-		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: printable(v.PKIXWhy),
+		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: Printable(v.PKIXWhy),
 	}
 	if f.Reused {
 		e.AsOf = known(f.AsOf())
@@ -139,7 +139,7 @@ func certificateOf(x *x509.Certificate) Certificate {
 func digest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
 func matchOf(m tlsa.Match, chain *tlsa.Chain) Match {
-	composed := Match{Authenticates: m.Authenticates(), Matches: m.Matches, Why: printable(m.Why)}
+	composed := Match{Authenticates: m.Authenticates(), Matches: m.Matches, Why: Printable(m.Why)}
 	if m.Depth >= 0 && m.Matches {
 		depth := m.Depth
 		composed.Depth = &depth
@@ -171,7 +171,7 @@ func comparedWith(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
 func nameserverOf(v probe.NameserverVerdict) Nameserver {
 	n := Nameserver{
 		Name: short(v.Name), Address: v.Address.String(), Up: measured(v.Up), Consistent: measured(v.Consistent),
-		Expiry: known(v.Expiry), Why: printable(v.Why),
+		Expiry: known(v.Expiry), Why: Printable(v.Why),
 	}
 	if v.SerialKnown {
 		serial := v.Serial

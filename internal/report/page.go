@@ -29,7 +29,7 @@ const (
 // then the further ones stand two columns further in.
 func (p *page) line(indent int, format string, args ...any) {
 	room := columns - indent
-	for text := printable(fmt.Sprintf(format, args...)); text != ""; {
+	for text := Printable(fmt.Sprintf(format, args...)); text != ""; {
 		var now string
 		now, text = breakAt(text, room)
 		p.w.WriteString(strings.Repeat(" ", indent))
@@ -44,7 +44,7 @@ func (p *page) line(indent int, format string, args ...any) {
 // unbroken writes one line, however wide: a row of a table.
 func (p *page) unbroken(indent int, format string, args ...any) {
 	p.w.WriteString(strings.Repeat(" ", indent))
-	p.w.WriteString(printable(fmt.Sprintf(format, args...)))
+	p.w.WriteString(Printable(fmt.Sprintf(format, args...)))
 	p.w.WriteByte('\n')
 }
 
@@ -79,10 +79,13 @@ func breakAt(text string, room int) (first, rest string) {
 	return strings.TrimRight(text[:at], " "), strings.TrimLeft(text[at:], " ")
 }
 
-// printable writes what cannot be printed as Go does, "\n" or "\x9b", and cuts
+// Printable writes what cannot be printed as Go does, "\n" or "\x9b", and cuts
 // off what is too much. Characters that turn the direction of writing count as
 // not printable.
-func printable(text string) string {
+func Printable(text string) string {
+	if plain(text) {
+		return text
+	}
 	var b strings.Builder
 	for i, r := range text {
 		if b.Len() > maxText {
@@ -99,4 +102,15 @@ func printable(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// plain reports whether text is as Printable leaves it, seen at a glance: short
+// printable ASCII, as almost all is.
+func plain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return len(text) <= maxText
 }

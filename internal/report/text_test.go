@@ -274,8 +274,8 @@ func TestPrintable(t *testing.T) {
 		{"it's", "it's"},
 	}
 	for _, test := range tests {
-		if got := printable(test.in); got != test.want {
-			t.Errorf("printable(%q) = %q, want %q", test.in, got, test.want)
+		if got := Printable(test.in); got != test.want {
+			t.Errorf("Printable(%q) = %q, want %q", test.in, got, test.want)
 		}
 	}
 }

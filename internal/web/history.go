@@ -13,8 +13,9 @@ import (
 // one of each target and module, so that the reason of last night's alert is
 // still there when the target has long been well again.
 //
-// A report is kept as its JSON. So its size is known to the byte, and nothing of
-// the probe, whose certificates may be of any size, stays in memory with it.
+// Hardly any report is ever read, so one is kept as it came from the probe, and
+// composed for its reader. A bulky one is kept as its JSON instead: nothing of
+// the probe, whose records and certificates may be of any size, stays in memory with it.
 type history struct {
 	mu     sync.Mutex
 	last   uint64 // the number of the newest
@@ -24,9 +25,10 @@ type history struct {
 
 // How much is kept, whatever --history.limit says.
 const (
-	maxKept   = 32 << 20 // bytes on each of the two shelves
-	maxReport = 2 << 20  // bytes of one report; honest ones have some ten thousand
-	maxListed = 6        // reasons of one probe
+	maxKept   = 32 << 20  // bytes on each of the two shelves
+	maxBulk   = 256 << 10 // bytes of a report that is kept as it came; honest ones have some ten thousand
+	maxReport = 2 << 20   // bytes of one report as JSON
+	maxListed = 6         // reasons of one probe
 )
 
 // past is one probe that was made.
@@ -39,26 +41,37 @@ type past struct {
 	Outcome  string
 	Success  bool
 	Reasons  []string // each once
-	document []byte   // the JSON of its report
+	bytes    int      // that it takes
+	report   *probe.Report
+	document []byte // the JSON of the report, in its place
 }
 
 // newPast makes what is kept of a report; nil where it is too large.
 func newPast(r *probe.Report) *past {
-	d := report.NewDocument(r)
-	p := &past{Asked: d.Asked, Target: d.Target, Module: d.Module.Name, Start: d.Start, Outcome: d.Outcome, Success: d.Success, document: d.Marshal()}
-	if len(p.document) > maxReport {
+	p := &past{Asked: report.Printable(r.Target.Asked), Target: report.Printable(r.Target.String()), Module: r.Module.Name,
+		Start: r.Start.UTC(), Outcome: string(r.Verdict.Outcome), Success: r.Verdict.Success, bytes: r.Bulk(), report: r}
+	if p.bytes > maxBulk {
+		p.document, p.report = report.NewDocument(r).Marshal(), nil
+		p.bytes = len(p.document)
+	}
+	if p.bytes > maxReport {
 		return nil
 	}
-	for _, finding := range d.Findings {
-		if !slices.Contains(p.Reasons, finding.Reason) && len(p.Reasons) < maxListed {
-			p.Reasons = append(p.Reasons, finding.Reason)
+	for _, finding := range r.Verdict.Findings {
+		if reason := string(finding.Reason); !slices.Contains(p.Reasons, reason) && len(p.Reasons) < maxListed {
+			p.Reasons = append(p.Reasons, reason)
 		}
 	}
 	return p
 }
 
 // read returns the report.
-func (p *past) read() (*report.Document, error) { return report.ReadJSON(p.document) }
+func (p *past) read() (*report.Document, error) {
+	if p.report != nil {
+		return report.NewDocument(p.report), nil
+	}
+	return report.ReadJSON(p.document)
+}
 
 func (p *past) same(other *past) bool { return p.Target == other.Target && p.Module == other.Module }
 
@@ -142,13 +155,13 @@ type shelf struct {
 
 func (s *shelf) put(p *past) {
 	s.kept = append(s.kept, p)
-	s.bytes += len(p.document)
+	s.bytes += p.bytes
 	surplus := 0
 	for left := s.bytes; len(s.kept)-surplus > s.limit || left > maxKept; surplus++ {
-		left -= len(s.kept[surplus].document)
+		left -= s.kept[surplus].bytes
 	}
 	for _, old := range s.kept[:surplus] {
-		s.bytes -= len(old.document)
+		s.bytes -= old.bytes
 	}
 	s.kept = slices.Delete(s.kept, 0, surplus)
 }
@@ -158,7 +171,7 @@ func (s *shelf) drop(is func(*past) bool) {
 		if !is(p) {
 			return false
 		}
-		s.bytes -= len(p.document)
+		s.bytes -= p.bytes
 		return true
 	})
 }

@@ -195,7 +195,7 @@ func TestLastFailure(t *testing.T) {
 func TestHistoryBytes(t *testing.T) {
 	s := shelf{limit: 100}
 	for number := range uint64(40) {
-		s.put(&past{Number: number, document: make([]byte, 1<<20)})
+		s.put(&past{Number: number, bytes: 1 << 20})
 	}
 	if len(s.kept) != 32 || s.bytes != 32<<20 || s.kept[0].Number != 8 {
 		t.Errorf("%d reports of %d bytes from number %d", len(s.kept), s.bytes, s.kept[0].Number)
