@@ -102,7 +102,7 @@ func (e *exposition) labelsOf(s *Series) []string {
 func (e *exposition) gather() []*dto.MetricFamily {
 	samples := merged(e.samples)
 	page := newPage(samples)
-	var gathered []*dto.MetricFamily
+	gathered := make([]*dto.MetricFamily, 0, len(series))
 	for rest := samples; len(rest) > 0; {
 		of, n := rest[0].series, 1
 		for n < len(rest) && rest[n].series == of {
@@ -135,12 +135,13 @@ func merged(samples []sample) []sample {
 
 // page is the room for all that metric families are made of.
 type page struct {
-	kind    dto.MetricType
-	metrics []dto.Metric
-	gauges  []dto.Gauge
-	listed  []*dto.Metric
-	pairs   []dto.LabelPair
-	paired  []*dto.LabelPair
+	kind     dto.MetricType
+	families []dto.MetricFamily
+	metrics  []dto.Metric
+	gauges   []dto.Gauge
+	listed   []*dto.Metric
+	pairs    []dto.LabelPair
+	paired   []*dto.LabelPair
 }
 
 func newPage(samples []sample) *page {
@@ -149,7 +150,7 @@ func newPage(samples []sample) *page {
 		pairs += len(samples[i].labels)
 	}
 	return &page{
-		kind:    dto.MetricType_GAUGE,
+		kind: dto.MetricType_GAUGE, families: make([]dto.MetricFamily, 0, len(series)),
 		metrics: make([]dto.Metric, 0, len(samples)), gauges: make([]dto.Gauge, 0, len(samples)), listed: make([]*dto.Metric, 0, len(samples)),
 		pairs: make([]dto.LabelPair, 0, pairs), paired: make([]*dto.LabelPair, 0, pairs),
 	}
@@ -160,7 +161,8 @@ func (p *page) family(of *Series, names []string, samples []sample) *dto.MetricF
 	for i := range samples {
 		p.metric(names, &samples[i])
 	}
-	return &dto.MetricFamily{Name: &of.Name, Help: &of.Help, Type: &p.kind, Metric: p.listed[begin:len(p.listed):len(p.listed)]}
+	p.families = append(p.families, dto.MetricFamily{Name: &of.Name, Help: &of.Help, Type: &p.kind, Metric: p.listed[begin:len(p.listed):len(p.listed)]})
+	return &p.families[len(p.families)-1]
 }
 
 func (p *page) metric(names []string, s *sample) {

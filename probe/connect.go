@@ -81,14 +81,12 @@ func (p *Prober) shakeHands(ctx context.Context, key handshakeKey, e *encounter)
 		return fmt.Errorf("TLS handshake with %s: %w", key.address, handshakeError(err))
 	}
 	e.Reached = StageTLS
-	e.TLSVersion, e.Cipher, e.Raw = session.version, session.cipher, session.raw
-	if e.Chain, err = tlsa.NewChain(e.Raw); err != nil {
-		err = fmt.Errorf("the certificates of %s: %w: %w", key.address, ErrUnparsable, err)
-	}
-	e.conclude(err)
+	e.TLSVersion, e.Cipher = session.version, session.cipher
+	e.Raw, e.Chain = rawOf(session.certificates), tlsa.NewChain(session.certificates)
+	e.conclude(nil)
 	protocol.Goodbye(ctx, session)
 	session.Close()
-	return err
+	return nil
 }
 
 // ehlo is the name to greet with: the module's, this machine's, or the literal
@@ -112,18 +110,25 @@ func (p *Prober) ehlo(configured string, conn net.Conn) string {
 // suite that crypto/tls has, and no session to resume, since a resumed one
 // shows no certificates. Who the peer is, Judge says later, from the chain.
 func clientConfig(sni string) *tls.Config {
-	var suites []uint16
-	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		suites = append(suites, suite.ID)
-	}
 	return &tls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
 		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { return bearable(chain) },
 		MinVersion:             tls.VersionTLS10,
-		CipherSuites:           suites,
+		CipherSuites:           everySuite,
 		SessionTicketsDisabled: true,
 	}
+}
+
+// everySuite lists what crypto/tls has; nobody writes to it.
+var everySuite = suiteIDs(append(tls.CipherSuites(), tls.InsecureCipherSuites()...))
+
+func suiteIDs(suites []*tls.CipherSuite) []uint16 {
+	ids := make([]uint16, len(suites))
+	for i, suite := range suites {
+		ids[i] = suite.ID
+	}
+	return ids
 }
 
 // handshakeError names the failures that are limits of crypto/tls and not the

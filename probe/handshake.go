@@ -10,8 +10,8 @@ import (
 // session is a TLS session whose handshake is complete.
 type session struct {
 	net.Conn
-	version, cipher uint16   // as crypto/tls numbers them
-	raw             [][]byte // the certificates as sent
+	version, cipher uint16              // as crypto/tls numbers them
+	certificates    []*x509.Certificate // as sent, leaf first
 }
 
 // secure makes a TLS session of a connection, as a sender does, or with keys of
@@ -25,7 +25,7 @@ func secure(ctx context.Context, conn net.Conn, sni string, key KeyType) (*sessi
 		return nil, err
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, rawOf(state.PeerCertificates)}, nil
+	return &session{client, state.Version, state.CipherSuite, state.PeerCertificates}, nil
 }
 
 func rawOf(certificates []*x509.Certificate) [][]byte {

@@ -29,7 +29,7 @@ func secureWithKey(ctx context.Context, conn net.Conn, sni string, key KeyType) 
 		return nil, err
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, rawOf(state.PeerCertificates)}, nil
+	return &session{client, state.Version, state.CipherSuite, state.PeerCertificates}, nil
 }
 
 // helloFor is the ClientHello that only a key of one type can answer: all

@@ -42,10 +42,11 @@ func trusted(t *testing.T, commonName string, names ...string) (*tlsa.Chain, *x5
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := tlsa.NewChain([][]byte{raw})
+	certificate, err := x509.ParseCertificate(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
+	chain := tlsa.NewChain([]*x509.Certificate{certificate})
 	roots := x509.NewCertPool()
 	roots.AddCert(chain.Certificates[0])
 	return chain, roots

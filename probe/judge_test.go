@@ -47,11 +47,11 @@ func served(t *testing.T) *tlsa.Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := tlsa.NewChain([][]byte{raw})
+	certificate, err := x509.ParseCertificate(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return chain
+	return tlsa.NewChain([]*x509.Certificate{certificate})
 }
 
 // The pieces that stories are made of.

@@ -178,17 +178,17 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 		},
 		task{
 			do: func() {
-				<-addressed
-				r.meetAll(ctx, host, service, decided)
+				<-decided
+				if r.module.Nameservers {
+					r.askAuthority(ctx, service)
+				}
 			},
 			fault: &faults[2],
 		},
 		task{
 			do: func() {
-				<-decided
-				if r.module.Nameservers {
-					r.askAuthority(ctx, service)
-				}
+				<-addressed
+				r.meetAll(ctx, host, service, decided)
 			},
 			fault: &faults[3],
 		},

@@ -75,12 +75,21 @@ type ReasonInfo struct {
 
 // Info returns what there is to know of r.
 func (r Reason) Info() ReasonInfo {
-	for _, info := range Reasons() {
-		if info.Reason == r {
-			return info
-		}
+	if info, known := reasonInfos[r]; known {
+		return info
 	}
 	return ReasonInfo{Reason: r}
+}
+
+// reasonInfos is Reasons by name, made once and never written to.
+var reasonInfos = infosByReason()
+
+func infosByReason() map[Reason]ReasonInfo {
+	infos := make(map[Reason]ReasonInfo)
+	for _, info := range Reasons() {
+		infos[info.Reason] = info
+	}
+	return infos
 }
 
 // Reasons is the table of all reasons: metrics, pages, commands and docs are made from it.

@@ -23,18 +23,25 @@ type task struct {
 }
 
 // together does all tasks at once and returns when each has ended. A failure
-// is a fact, so none stops its siblings.
+// is a fact, so none stops its siblings. The last is done by the caller, who
+// waits in any case.
 func together(tasks ...task) {
 	var wait sync.WaitGroup
-	for _, t := range tasks {
-		wait.Go(func() {
-			defer func() {
-				if value := recover(); value != nil {
-					*t.fault = &Fault{value, string(debug.Stack())}
-				}
-			}()
-			t.do()
-		})
+	for i, t := range tasks {
+		if i == len(tasks)-1 {
+			t.run()
+			break
+		}
+		wait.Go(t.run)
 	}
 	wait.Wait()
+}
+
+func (t task) run() {
+	defer func() {
+		if value := recover(); value != nil {
+			*t.fault = &Fault{value, string(debug.Stack())}
+		}
+	}()
+	t.do()
 }

@@ -70,15 +70,11 @@ func fullRecord(of *issued) string { return fmt.Sprintf("2 0 0 %x", of.Raw) }
 
 func chainOf(t *testing.T, sent ...*issued) *tlsa.Chain {
 	t.Helper()
-	var raw [][]byte
+	var chain []*x509.Certificate
 	for _, certificate := range sent {
-		raw = append(raw, certificate.Raw)
+		chain = append(chain, certificate.Certificate)
 	}
-	chain, err := tlsa.NewChain(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return chain
+	return tlsa.NewChain(chain)
 }
 
 // What the report says as a date and what Judge says at that date agree, for

@@ -3,8 +3,6 @@ package tlsa
 import (
 	"bytes"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"sync"
 )
 
@@ -25,22 +23,10 @@ type Chain struct {
 // would hold for one certificate.
 type associations [SPKI + 1][SHA512 + 1][]byte
 
-// NewChain parses the certificates of a TLS handshake, the first 32 of them.
-// It returns an error that names the position where crypto/x509 cannot parse
-// one, or where there is none.
-func NewChain(raw [][]byte) (*Chain, error) {
-	if len(raw) == 0 {
-		return nil, errors.New("read the server's certificates: it sent none")
-	}
-	c := &Chain{}
-	for depth, der := range raw[:min(len(raw), maxCertificates)] {
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("read the server's certificate at depth %d: %w", depth, err)
-		}
-		c.Certificates = append(c.Certificates, certificate)
-	}
-	return c, nil
+// NewChain makes a chain of the certificates of a TLS handshake, of which
+// nobody may change any: the first 32.
+func NewChain(sent []*x509.Certificate) *Chain {
+	return &Chain{Certificates: sent[:min(len(sent), maxCertificates)]}
 }
 
 // sent are the certificates that are judged.
