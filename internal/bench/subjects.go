@@ -124,8 +124,18 @@ func measureExporter(load load, e *exporter) (result, error) {
 	return r, err
 }
 
+// accepted is what Prometheus 3 says that it accepts.
+const accepted = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
+	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+
+// fetch asks as Prometheus does; net/http asks for gzip, and unpacks it.
 func fetch(client *http.Client, from string) (string, error) {
-	response, err := client.Get(from)
+	request, err := http.NewRequest(http.MethodGet, from, nil)
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Accept", accepted)
+	response, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}

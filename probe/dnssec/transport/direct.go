@@ -22,17 +22,20 @@ const (
 // the response, whatever its code, or an error that wraps that of the network
 // or of ctx.
 func Ask(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+	q, err := newOutgoing(query)
+	if err != nil {
+		return nil, err
+	}
 	var response *dns.Msg
-	var err error
 	for range directAttempts {
-		if response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return overUDP(ctx, server, query.Copy()) }); err == nil || ctx.Err() != nil {
+		if response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return overUDP(ctx, server, q) }); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	network := "udp"
 	if err == nil && response.Truncated {
 		network = "tcp"
-		response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return overTCP(ctx, server, query.Copy()) })
+		response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return overTCP(ctx, server, q) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s %s over %s: %w", server, asked(query), network, err)
@@ -52,16 +55,16 @@ func within(ctx context.Context, attempt func(context.Context) (*dns.Msg, error)
 }
 
 // overTCP sends query on a connection of its own (RFC 1035 §4.2.2).
-func overTCP(ctx context.Context, to netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+func overTCP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	query.Id = randomID()
+	id := randomID()
 	framed := &dns.Conn{Conn: conn}
-	if err := framed.WriteMsg(query); err != nil {
+	if _, err := framed.Write(q.as(nil, id)); err != nil {
 		return nil, err
 	}
 	response, err := framed.ReadMsg()
@@ -70,7 +73,7 @@ func overTCP(ctx context.Context, to netip.AddrPort, query *dns.Msg) (*dns.Msg, 
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	case err != nil:
 		return nil, err
-	case !fits(response, query):
+	case !q.fits(response, id):
 		return nil, fmt.Errorf("%w: it does not fit the query", errMalformed)
 	case response.Truncated:
 		return nil, errTruncated

@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -26,16 +25,38 @@ const (
 	maxMessage  = 1<<16 - 1 // over TCP: its length has 16 bits
 )
 
+// outgoing is a query on its way: the message, and its wire form, which each
+// time that it is sent gets an ID of its own.
+type outgoing struct {
+	*dns.Msg
+	wire []byte
+}
+
+func newOutgoing(query *dns.Msg) (outgoing, error) {
+	wire, err := query.Pack()
+	if err != nil {
+		return outgoing{}, fmt.Errorf("pack the query: %w", err)
+	}
+	return outgoing{query, wire}, nil
+}
+
+// as appends the wire form with an ID.
+func (q outgoing) as(to []byte, id uint16) []byte {
+	start := len(to)
+	to = append(to, q.wire...)
+	binary.BigEndian.PutUint16(to[start:], id)
+	return to
+}
+
 // exchange sends query to a server and waits for the response to it, until ctx
-// ends. The query gets an ID of its own.
-func (s *server) exchange(ctx context.Context, network string, query *dns.Msg) (*dns.Msg, error) {
-	own := query.Copy() // packing writes into the message
+// ends.
+func (s *server) exchange(ctx context.Context, network string, q outgoing) (*dns.Msg, error) {
 	var response *dns.Msg
 	var err error
 	if network == "udp" {
-		response, err = overUDP(ctx, s.address, own)
+		response, err = s.sockets.exchange(ctx, q)
 	} else {
-		response, err = s.streams.exchange(ctx, own)
+		response, err = s.streams.exchange(ctx, q)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -43,73 +64,20 @@ func (s *server) exchange(ctx context.Context, network string, query *dns.Msg) (
 	return response, err
 }
 
-// overUDP sends query on a new socket and waits for the datagram that fits,
-// past any that do not.
-func overUDP(ctx context.Context, to netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
-	query.Id = randomID()
-	wire, err := query.Pack()
-	if err != nil {
-		return nil, fmt.Errorf("pack the query: %w", err)
-	}
-	// Connected, so that the kernel drops what comes from anywhere else.
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", to.String())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := conn.Write(wire); err != nil {
-		return nil, err
-	}
-	datagram := make([]byte, maxDatagram)
-	for {
-		n, err := conn.Read(datagram)
-		if err != nil {
-			return nil, err
-		}
-		if !mayAnswer(datagram[:n], query.Id) {
-			continue
-		}
-		response := new(dns.Msg)
-		if err := response.Unpack(datagram[:n]); err != nil {
-			// A truncated reply may end within a record; what there is of it
-			// does not matter, TCP comes next (RFC 2181 §9).
-			if response.Truncated && fits(response, query) {
-				return response, nil
-			}
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
-		}
-		if fits(response, query) {
-			return response, nil
-		}
-	}
-}
-
-// mayAnswer looks at the header alone: a response, with our ID.
-func mayAnswer(message []byte, id uint16) bool {
-	return len(message) >= headerSize && binary.BigEndian.Uint16(message) == id && message[2]&responseBit != 0
-}
-
 // fits says whether the response is to our question (RFC 5452 §9.1). A server
 // that could not read the query may leave the question out (RFC 1035 §4.1.1,
 // FORMERR) or be too simple to repeat it: then it must be a refusal.
-func fits(response, query *dns.Msg) bool {
-	if !response.Response || response.Id != query.Id || response.Opcode != query.Opcode {
+func (q outgoing) fits(response *dns.Msg, id uint16) bool {
+	if !response.Response || response.Id != id || response.Opcode != q.Opcode {
 		return false
 	}
 	if len(response.Question) == 0 {
 		return faultOf(response) != "" && len(response.Answer) == 0
 	}
-	if len(response.Question) != len(query.Question) {
-		return false
+	same := func(a, b dns.Question) bool {
+		return a.Qtype == b.Qtype && a.Qclass == b.Qclass && strings.EqualFold(a.Name, b.Name)
 	}
-	for i, q := range query.Question {
-		r := response.Question[i]
-		if r.Qtype != q.Qtype || r.Qclass != q.Qclass || !strings.EqualFold(r.Name, q.Name) {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(response.Question, q.Question, same)
 }
 
 // faultIn names the kind of an error of exchange.

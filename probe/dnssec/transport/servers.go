@@ -23,6 +23,7 @@ type server struct {
 	address netip.AddrPort
 	peer    string // over TLS: whom the certificate must name; empty: the address
 
+	sockets sockets
 	streams *streams
 	health  health
 }
@@ -101,7 +102,7 @@ func parseServer(text string) (*server, error) {
 }
 
 func newServer(network string, address netip.AddrPort, peer string) *server {
-	s := &server{name: address.String(), network: network, address: address, peer: peer}
+	s := &server{name: address.String(), network: network, address: address, peer: peer, sockets: sockets{address: address}}
 	if network != "udp" {
 		s.name = network + "://" + s.name
 	}

@@ -178,12 +178,11 @@ func (s *stream) begin() *call {
 	return c
 }
 
-// exchange sends a query in wire form, which gets the call's ID, and waits for
-// the response until the stream or ctx ends.
-func (c *call) exchange(ctx context.Context, wire []byte) ([]byte, error) {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(wire)), uint16(len(wire)))
-	framed = append(framed, wire...)
-	binary.BigEndian.PutUint16(framed[2:], c.id)
+// exchange sends a query, which gets the call's ID, and waits for the response
+// until the stream or ctx ends.
+func (c *call) exchange(ctx context.Context, q outgoing) ([]byte, error) {
+	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(q.wire)), uint16(len(q.wire)))
+	framed = q.as(framed, c.id)
 	select {
 	case c.outbox <- framed:
 	case <-c.ended:
@@ -238,14 +237,13 @@ func randomID() uint16 {
 
 // read is what the response to the call says, if it fits the query. If it does
 // not, the server has lost its way, and the stream ends.
-func (c *call) read(message []byte, query *dns.Msg) (*dns.Msg, error) {
-	query.Id = c.id
+func (c *call) read(message []byte, q outgoing) (*dns.Msg, error) {
 	response := new(dns.Msg)
 	if err := response.Unpack(message); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	switch {
-	case !fits(response, query):
+	case !q.fits(response, c.id):
 		err := fmt.Errorf("%w: it does not fit the query", errMalformed)
 		c.end(err)
 		return nil, err

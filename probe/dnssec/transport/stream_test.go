@@ -70,11 +70,20 @@ func answerAll(conn net.Conn) {
 	}
 }
 
+// packed makes a query ready to be sent.
+func packed(query *dns.Msg) outgoing {
+	q, err := newOutgoing(query)
+	if err != nil {
+		panic(err)
+	}
+	return q
+}
+
 // ask asks for a name with its own time-out.
 func ask(k *streams, name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 	defer cancel()
-	_, err := k.exchange(ctx, new(dns.Msg).SetQuestion(name, dns.TypeA))
+	_, err := k.exchange(ctx, packed(new(dns.Msg).SetQuestion(name, dns.TypeA)))
 	return err
 }
 
@@ -195,7 +204,7 @@ func TestAKeptConnection(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			left := make(chan error)
 			go func() {
-				_, err := k.exchange(ctx, new(dns.Msg).SetQuestion("late.example.", dns.TypeA))
+				_, err := k.exchange(ctx, packed(new(dns.Msg).SetQuestion("late.example.", dns.TypeA)))
 				left <- err
 			}()
 			synctest.Wait()
@@ -337,7 +346,7 @@ func TestDiallingIsShared(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wait sync.WaitGroup
 		wait.Go(func() {
-			if _, err := k.exchange(ctx, new(dns.Msg)); !errors.Is(err, context.Canceled) {
+			if _, err := k.exchange(ctx, packed(new(dns.Msg))); !errors.Is(err, context.Canceled) {
 				t.Errorf("who left got %v", err)
 			}
 		})

@@ -49,13 +49,9 @@ func newStreams(timeout time.Duration, dial func(context.Context) (net.Conn, err
 // A kept connection may end at any moment, and a server may close one with
 // queries still unanswered (RFC 7766 §6.2.4). Such a query is sent again, as
 // long as each connection brings at least some query its response.
-func (k *streams) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
-	wire, err := query.Pack()
-	if err != nil {
-		return nil, fmt.Errorf("pack the query: %w", err)
-	}
-	if len(wire) > maxMessage {
-		return nil, fmt.Errorf("a query of %d bytes is too long", len(wire))
+func (k *streams) exchange(ctx context.Context, q outgoing) (*dns.Msg, error) {
+	if len(q.wire) > maxMessage {
+		return nil, fmt.Errorf("a query of %d bytes is too long", len(q.wire))
 	}
 	select {
 	case k.places <- struct{}{}:
@@ -68,11 +64,11 @@ func (k *streams) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error
 		if err != nil {
 			return nil, err
 		}
-		message, err := c.exchange(ctx, wire)
+		message, err := c.exchange(ctx, q)
 		var ended *broken
 		switch {
 		case err == nil:
-			return c.read(message, query)
+			return c.read(message, q)
 		case !errors.As(err, &ended) || !c.hasAnswered():
 			return nil, err
 		}

@@ -5,11 +5,11 @@
 // that is all; what it says is for the validator. Fitting means: it comes from
 // the address and port that was asked, to the port that asked, with the same
 // random ID and the same question, and calls itself a response (RFC 5452 §9).
-// Over UDP each query has a socket, and so a random port, of its own. A datagram
-// that does not fit is somebody's attempt at forgery or a straggler: it is
-// passed over, and the wait goes on. Over TCP and TLS many queries share a
-// connection, which is kept; what does not fit there is the server's own fault,
-// and ends the connection.
+// Over UDP each query has a socket to itself, and with it a random port, which
+// a few others use after it. A datagram that does not fit is somebody's attempt
+// at forgery or a straggler: it is passed over, and the wait goes on. Over TCP
+// and TLS many queries share a connection, which is kept; what does not fit
+// there is the server's own fault, and ends the connection.
 //
 // Resolvers are asked in their order, but those that failed lately come last.
 // One that is silent for a while gets company: the next is asked as well, and
@@ -126,7 +126,8 @@ func (t *Transport) Servers() []string {
 
 // Exchange asks the resolvers until one answers, and says which did.
 // A truncated answer has been asked for again over TCP. The query is sent as
-// it is, but for its ID; EDNS and flags are the caller's.
+// it is, but for its ID; EDNS and flags are the caller's. It must be his alone,
+// since dns.Msg.Pack writes to it.
 //
 // It returns an error where no resolver replied at all: it names each and
 // what happened, and wraps the errors of the network and of ctx.
@@ -147,10 +148,14 @@ func (t *Transport) ExchangeWith(ctx context.Context, name string, query *dns.Ms
 }
 
 func (t *Transport) ask(ctx context.Context, servers []*server, query *dns.Msg) (*dns.Msg, string, error) {
+	q, err := newOutgoing(query)
+	if err != nil {
+		return nil, "", err
+	}
 	r := race{
 		attempts:  t.attempts,
 		headStart: t.timeout / patience,
-		query:     func(ctx context.Context, s *server) (*dns.Msg, error) { return t.query(ctx, s, query) },
+		query:     func(ctx context.Context, s *server) (*dns.Msg, error) { return t.query(ctx, s, q) },
 	}
 	response, name, err := r.run(ctx, byHealth(servers, time.Now()))
 	if err != nil {
@@ -161,23 +166,23 @@ func (t *Transport) ask(ctx context.Context, servers []*server, query *dns.Msg) 
 
 // query asks one server once, over TCP again if the answer is truncated
 // (RFC 7766 §5).
-func (t *Transport) query(ctx context.Context, s *server, query *dns.Msg) (*dns.Msg, error) {
+func (t *Transport) query(ctx context.Context, s *server, q outgoing) (*dns.Msg, error) {
 	if s.network != "udp" {
-		return t.observed(ctx, s, s.network, query)
+		return t.observed(ctx, s, s.network, q)
 	}
-	response, err := t.observed(ctx, s, "udp", query)
+	response, err := t.observed(ctx, s, "udp", q)
 	if err != nil || !response.Truncated {
 		return response, err
 	}
-	return t.observed(ctx, s, "tcp", query)
+	return t.observed(ctx, s, "tcp", q)
 }
 
 // observed makes one exchange and tells of it.
-func (t *Transport) observed(ctx context.Context, s *server, network string, query *dns.Msg) (*dns.Msg, error) {
+func (t *Transport) observed(ctx context.Context, s *server, network string, q outgoing) (*dns.Msg, error) {
 	start := time.Now()
 	try, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	response, err := s.exchange(try, network, query)
+	response, err := s.exchange(try, network, q)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
 	if err != nil {
 		e.Fault = faultIn(err)
