@@ -10,10 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
-
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
@@ -54,8 +50,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.story(w, found)
 		return
 	}
-	families := func() ([]*dto.MetricFamily, error) { return collector.Families(found), nil }
-	promhttp.HandlerFor(prometheus.GathererFunc(families), promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
+	s.expose(w, r, collector.Families(found))
 }
 
 // run makes a probe as soon as there is a place for it, and keeps the report

@@ -202,6 +202,7 @@ func (a *account) failed(err error) Answer {
 // addChain adds the links that are not there yet: chains of several steps
 // share their upper part.
 func (a *account) addChain(links []Link) {
+	a.Chain = slices.Grow(a.Chain, len(links))
 	for _, link := range links {
 		known := false
 		for _, have := range a.Chain {

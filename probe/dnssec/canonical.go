@@ -14,11 +14,11 @@ import (
 // the signature, then the RRset in canonical form (RFC 4034 §3.1.8.1).
 // The RRset is not empty.
 func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
-	owner, err := wireName(signedOwner(set.name, int(sig.Labels)))
+	owner, err := appendName(make([]byte, 0, maxName), signedOwner(set.name, int(sig.Labels)))
 	if err != nil {
 		return nil, fmt.Errorf("owner %s: %w", set.name, err)
 	}
-	signer, err := wireName(sig.SignerName)
+	signer, err := appendName(make([]byte, 0, maxName), sig.SignerName)
 	if err != nil {
 		return nil, fmt.Errorf("signer %s: %w", sig.SignerName, err)
 	}

@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,11 +33,15 @@ func (z *zone) holds(at time.Time) bool { return !at.Before(z.since) && !at.Afte
 
 // links is the chain from the trust anchor down to z.
 func (z *zone) links() []Link {
-	var list []Link
-	for ; z != nil; z = z.parent {
-		list = append(list, z.link)
+	depth := 0
+	for above := z; above != nil; above = above.parent {
+		depth++
 	}
-	slices.Reverse(list)
+	list := make([]Link, depth)
+	for ; z != nil; z = z.parent {
+		depth--
+		list[depth] = z.link
+	}
 	return list
 }
 
@@ -52,18 +57,14 @@ func (z *zone) anchor() *zone {
 // answer. Where the zone above proves that there is no zone cut at name, it
 // returns nil.
 func (v *validation) zone(name string) (*zone, error) {
-	if z := v.zones[name]; z != nil {
+	if z := v.known(name); z != nil {
 		return z, nil
 	}
 	if _, ok := v.uncut[name]; ok {
 		return nil, nil
 	}
-	if f := v.foreknown[name]; f != nil {
+	if f := cmp.Or(v.bogus[name], v.failed[name]); f != nil {
 		own := *f // others hold it too
-		return nil, &own
-	}
-	if f := v.bogus[name]; f != nil {
-		own := *f
 		return nil, &own
 	}
 	if set := v.anchors[name]; len(set) > 0 {
@@ -73,8 +74,8 @@ func (v *validation) zone(name string) (*zone, error) {
 	if v.closest(name) == "" {
 		return v.unanchored(), nil
 	}
-	if _, asked := v.replies[question{name, dns.TypeDS}]; v.named[name] {
-		v.ledger.needed[question{name, dns.TypeDNSKEY}] = true
+	if _, asked := v.replies[question{name, dns.TypeDS}]; slices.Contains(v.named, name) {
+		v.ledger.need(question{name, dns.TypeDNSKEY})
 		if !asked {
 			v.want(question{name, dns.TypeDNSKEY})
 		}
@@ -94,11 +95,11 @@ func (v *validation) zone(name string) (*zone, error) {
 // keep notes the verdict on the zone at name.
 func (v *validation) keep(name string, z *zone, err error) (*zone, error) {
 	if z != nil && err == nil {
-		v.zones[z.name] = z
+		put(&v.judged, z.name, z)
 	}
 	if f := isBogus(err); f != nil {
 		own := *f.beneath(f.above, name)
-		v.bogus[name] = &own
+		put(&v.failed, name, &own)
 	}
 	return z, err
 }
@@ -106,8 +107,21 @@ func (v *validation) keep(name string, z *zone, err error) (*zone, error) {
 // signer judges a zone that a signature names: its keys are asked for together
 // with its DS.
 func (v *validation) signer(name string) (*zone, error) {
-	v.named[name] = true
+	if !slices.Contains(v.named, name) {
+		v.named = append(v.named, name)
+	}
 	return v.zone(name)
+}
+
+// known is the zone at name where it has been judged, here or before; nil, if not.
+func (v *validation) known(name string) *zone {
+	if z := v.judged[name]; z != nil {
+		return z
+	}
+	if z := v.zones[name]; z != nil && z.holds(v.at) {
+		return z
+	}
+	return nil
 }
 
 // unanchored is the verdict on names under no trust anchor (RFC 4033 §5 calls
@@ -122,7 +136,7 @@ func (v *validation) unanchored() *zone {
 func (v *validation) closest(name string) string {
 	for n := labels(name); n >= 0; n-- {
 		candidate := suffix(name, n)
-		if v.zones[candidate] != nil || len(v.anchors[candidate]) > 0 {
+		if v.known(candidate) != nil || len(v.anchors[candidate]) > 0 {
 			return candidate
 		}
 	}
@@ -216,7 +230,7 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 	case limit != nil:
 		return nil, limit
 	case cut == noCut || cut == nothingBelow:
-		v.uncut[name] = uncut{void: cut == nothingBelow, until: v.at.Add(d.proof.ttl)}
+		put(&v.uncut, name, uncut{void: cut == nothingBelow, until: v.at.Add(d.proof.ttl)})
 		return nil, nil
 	case cut == insecureCut:
 		return v.insecure(name, parent, d.proof, nil, why), nil
@@ -230,7 +244,7 @@ func (v *validation) aliasedCut(name string, set *rrset, parent *zone) (*zone, e
 	if f != nil {
 		return nil, f.beneath(parent, name)
 	}
-	v.uncut[name] = uncut{until: v.at.Add(p.ttl)}
+	put(&v.uncut, name, uncut{until: v.at.Add(p.ttl)})
 	return nil, nil
 }
 

@@ -25,10 +25,13 @@ type gathering struct {
 	evidence evidence
 	ledger   *ledger
 	pending  map[question]bool
+	underWay int             // queries whose replies have not been taken in
+	beside   context.Context // of those that are asked beside this goroutine
+	stop     func()
 	guesses  int // sent
 	arrivals chan arrival
 	uncut    map[string]uncut
-	bogus    map[string]*fault
+	failed   map[string]*fault // zones, in this look-up
 }
 
 type arrival struct {
@@ -69,26 +72,21 @@ func (r *Resolver) newGathering(q question, way via, l limits) *gathering {
 		question: q,
 		via:      way,
 		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
-		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone), bogus: make(map[string]*fault)},
+		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)},
 		ledger:   newLedger(l, r.memo),
 		pending:  make(map[question]bool),
 		arrivals: make(chan arrival),
-		uncut:    make(map[string]uncut),
-		bogus:    make(map[string]*fault),
+		stop:     func() {},
 	}
 }
 
 // run asks and judges until there is a verdict.
 func (g *gathering) run(ctx context.Context) Answer {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // whatever is still asked on a guess
-
+	defer func() { g.stop() }()
 	q := g.question
 	g.recall(q.name)
-	g.send(ctx, q, false)
-	g.guess(ctx, q.name)
 	for needed := []question{q}; ; {
-		if !g.receive(ctx, needed) {
+		if !g.obtain(ctx, needed) {
 			return g.interrupted(ctx)
 		}
 		result := g.judge()
@@ -100,13 +98,32 @@ func (g *gathering) run(ctx context.Context) Answer {
 			return result.answer
 		}
 		needed = result.missing
-		for _, next := range needed {
-			g.send(ctx, next, false)
-			if !next.ofChain() {
-				g.guess(ctx, next.name)
-			}
+	}
+}
+
+// obtain asks what is needed, and what may turn out to be, and waits for the
+// former; false where ctx ended first.
+func (g *gathering) obtain(ctx context.Context, needed []question) bool {
+	var fresh []question
+	for _, q := range needed {
+		if g.begin(q) {
+			fresh = append(fresh, q)
 		}
 	}
+	for _, q := range needed {
+		if !q.ofChain() {
+			g.guess(ctx, q.name)
+		}
+	}
+	if len(fresh) == 1 && g.underWay == 0 { // as in a zone that is known: nobody else need wait for it
+		g.underWay++
+		g.take(ctx, arrival{question: fresh[0], reply: g.ask(ctx, fresh[0])}, needed)
+	} else {
+		for _, q := range fresh {
+			g.send(ctx, q, false)
+		}
+	}
+	return g.receive(ctx, needed)
 }
 
 // judge validates what is there, with what the cache has of the zones that the
@@ -115,8 +132,12 @@ func (g *gathering) judge() verdict {
 	for {
 		result := validate(g.question, g.evidence, g.rules, g.ledger)
 		maps.Copy(g.evidence.zones, result.zones)
-		maps.Copy(g.uncut, result.uncut)
-		maps.Copy(g.bogus, result.bogus)
+		for name, u := range result.uncut {
+			put(&g.uncut, name, u)
+		}
+		for name, f := range result.bogus {
+			put(&g.failed, name, f)
+		}
 		recalled := false
 		for _, next := range result.missing {
 			recalled = g.recall(next.name) || recalled
@@ -140,7 +161,8 @@ func (g *gathering) recall(name string) (news bool) {
 			g.evidence.zones[ancestor], news = k.zone, true
 		}
 		if k.fault != nil {
-			g.evidence.bogus[ancestor], news = k.fault, true
+			put(&g.evidence.bogus, ancestor, k.fault)
+			news = true
 		}
 	}
 	return news
@@ -187,43 +209,57 @@ func (g *gathering) guess(ctx context.Context, name string) {
 		if _, known := g.cache.get(candidate, g.rules.at); known || z != nil || top == "" && !anchored {
 			continue
 		}
-		if !anchored {
-			g.send(ctx, question{candidate, dns.TypeDS}, true)
+		for _, qtype := range []uint16{dns.TypeDS, dns.TypeDNSKEY} {
+			q := question{candidate, qtype}
+			if qtype == dns.TypeDS && anchored || !g.begin(q) {
+				continue
+			}
+			g.guesses++
+			g.send(ctx, q, true)
 		}
-		g.send(ctx, question{candidate, dns.TypeDNSKEY}, true)
 	}
 }
 
-// send asks one question; its reply arrives on its own. The reply about the
-// target is asked for anew, those about the chain are shared with other look-ups.
-func (g *gathering) send(ctx context.Context, q question, guessed bool) {
+// begin notes that a question will be asked; false where it is being asked, or was.
+func (g *gathering) begin(q question) bool {
 	if g.pending[q] {
-		return
+		return false
 	}
 	g.pending[q] = true
 	g.ledger.work.Queries++
-	if guessed {
-		g.guesses++
+	return true
+}
+
+// send asks one question; its reply arrives on its own, if the verdict is not
+// out before.
+func (g *gathering) send(ctx context.Context, q question, guessed bool) {
+	g.underWay++
+	if g.beside == nil {
+		g.beside, g.stop = context.WithCancel(ctx)
 	}
+	ctx = g.beside
 	go func() {
-		a := arrival{question: q, guessed: guessed}
-		defer func() {
-			if problem := recover(); problem != nil {
-				a.reply = &reply{err: fmt.Errorf("internal error: %v", problem)}
-			}
-			select {
-			case g.arrivals <- a:
-			case <-ctx.Done(): // the verdict is out
-			}
-		}()
-		if q.ofChain() {
-			a.reply = g.shared(ctx, inquiry{q, g.via})
-			return
+		select {
+		case g.arrivals <- arrival{q, g.ask(ctx, q), guessed}:
+		case <-ctx.Done():
 		}
-		limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
-		defer cancel()
-		a.reply = g.exchange(limited, inquiry{q, g.via})
 	}()
+}
+
+// ask waits for the reply to one question. That about the target is asked for
+// anew, those about the chain are shared with other look-ups.
+func (g *gathering) ask(ctx context.Context, q question) (r *reply) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			r = &reply{err: fmt.Errorf("internal error: %v", problem)}
+		}
+	}()
+	if q.ofChain() {
+		return g.shared(ctx, inquiry{q, g.via})
+	}
+	limited, cancel := context.WithTimeout(ctx, g.options.QueryTimeout)
+	defer cancel()
+	return g.exchange(limited, inquiry{q, g.via})
 }
 
 // inquiry is a question, and of whom it is asked.
@@ -242,27 +278,34 @@ func (r *Resolver) shared(ctx context.Context, q inquiry) *reply {
 }
 
 // receive takes replies in until those needed are there; false where ctx ended
-// first. A guess that fails proves nothing: if it was needed, it is asked again.
+// first.
 func (g *gathering) receive(ctx context.Context, needed []question) bool {
 	for slices.ContainsFunc(needed, func(q question) bool { return g.evidence.replies[q] == nil }) {
 		select {
 		case a := <-g.arrivals:
-			if a.guessed && (a.reply.err != nil || !answers(a.reply.rcode)) {
-				delete(g.pending, a.question)
-				if slices.Contains(needed, a.question) {
-					g.send(ctx, a.question, false)
-				}
-				continue
-			}
-			g.evidence.replies[a.question] = a.reply
-			if !a.question.ofChain() {
-				g.prepare(ctx, a.reply)
-			}
+			g.take(ctx, a, needed)
 		case <-ctx.Done():
 			return false
 		}
 	}
 	return ctx.Err() == nil
+}
+
+// take takes a reply in. A guess that fails proves nothing: if it was needed,
+// it is asked again.
+func (g *gathering) take(ctx context.Context, a arrival, needed []question) {
+	g.underWay--
+	if a.guessed && (a.reply.err != nil || !answers(a.reply.rcode)) {
+		delete(g.pending, a.question)
+		if slices.Contains(needed, a.question) && g.begin(a.question) {
+			g.send(ctx, a.question, false)
+		}
+		return
+	}
+	g.evidence.replies[a.question] = a.reply
+	if !a.question.ofChain() {
+		g.prepare(ctx, a.reply)
+	}
 }
 
 // exchange sends one query as a validator does: DNSSEC records wanted, checking
@@ -332,8 +375,8 @@ func (g *gathering) remember(a Answer) {
 // rememberBogus keeps for a moment that a zone is bogus, where the verdict
 // rests on that.
 func (g *gathering) rememberBogus(a Answer) {
-	if failed := failedZone(a); g.bogus[failed] != nil && !g.foreknown(a) {
-		g.cache.put(failed, known{fault: g.bogus[failed]}, g.rules.at, g.rules.at.Add(bogusMemory))
+	if failed := failedZone(a); g.failed[failed] != nil && !g.foreknown(a) {
+		g.cache.put(failed, known{fault: g.failed[failed]}, g.rules.at, g.rules.at.Add(bogusMemory))
 	}
 }
 

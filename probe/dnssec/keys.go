@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
+	"strconv"
 
 	"github.com/miekg/dns"
 )
@@ -125,7 +125,7 @@ func hasDigest(ds *dns.DS, digest []byte) bool {
 
 // keyName names a key as operators do.
 func keyName(tag uint16, algorithm uint8) string {
-	return fmt.Sprintf("key %d, %s", tag, algorithmName(algorithm))
+	return "key " + strconv.Itoa(int(tag)) + ", " + algorithmName(algorithm)
 }
 
 func records[T dns.RR](set []dns.RR) []T {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -37,8 +38,8 @@ func (l limits) guessed() int { return l.queries / 3 }
 type ledger struct {
 	limits   limits
 	work     Work
-	needed   map[question]bool // whose replies the verdict rests on
-	memo     *memo             // of all look-ups
+	needed   []question // whose replies the verdict rests on
+	memo     *memo      // of all look-ups
 	verified map[check]error
 	digests  map[digestInput][]byte
 	hashes   map[hashInput][]byte
@@ -63,8 +64,14 @@ type hashInput struct {
 }
 
 func newLedger(l limits, m *memo) *ledger {
-	return &ledger{limits: l, needed: make(map[question]bool), memo: m,
-		verified: make(map[check]error), digests: make(map[digestInput][]byte), hashes: make(map[hashInput][]byte)}
+	return &ledger{limits: l, memo: m}
+}
+
+// need notes a question whose reply the verdict rests on.
+func (l *ledger) need(q question) {
+	if !slices.Contains(l.needed, q) {
+		l.needed = append(l.needed, q)
+	}
 }
 
 func exceeded(limit int, what string) *fault {
@@ -96,7 +103,7 @@ func (l *ledger) verify(set *rrset, sig *dns.RRSIG, k *key) (*fault, error) {
 	}
 	l.work.Signatures++
 	err := l.compute(set, sig, k)
-	l.verified[id] = err
+	put(&l.verified, id, err)
 	return nil, err
 }
 
@@ -137,7 +144,7 @@ func (l *ledger) digest(k *key, zone string, digestType uint8) ([]byte, *fault) 
 	}
 	l.work.Digests++
 	d := k.digest(zone, digestType)
-	l.digests[id] = d
+	put(&l.digests, id, d)
 	return d, nil
 }
 
@@ -152,6 +159,6 @@ func (l *ledger) hash(name string, salt []byte, iterations uint16) ([]byte, *fau
 	}
 	l.work.Hashes++
 	h := nsec3Hash(name, salt, iterations)
-	l.hashes[id] = h
+	put(&l.hashes, id, h)
 	return h, nil
 }

@@ -97,14 +97,20 @@ func wildcardAt(name string) string {
 
 // wireName is the canonical wire form of a name: uncompressed and in lower
 // case (RFC 4034 §6.2).
-func wireName(name string) ([]byte, error) {
-	buffer := make([]byte, 256)
-	n, err := dns.PackDomainName(dns.Fqdn(name), buffer, 0, nil, false)
+func wireName(name string) ([]byte, error) { return appendName(nil, name) }
+
+// maxName is how long the wire form of a name may be (RFC 1035 §2.3.4).
+const maxName = 255
+
+// appendName appends the wire form of a name.
+func appendName(to []byte, name string) ([]byte, error) {
+	var buffer [maxName + 1]byte
+	n, err := dns.PackDomainName(dns.Fqdn(name), buffer[:], 0, nil, false)
 	if err != nil {
 		return nil, err
 	}
 	lowerASCII(buffer[:n]) // a length octet is at most 63, below any letter
-	return buffer[:n], nil
+	return append(to, buffer[:n]...), nil
 }
 
 func lowerASCII(b []byte) {

@@ -42,7 +42,7 @@ func (d *denial) addNSEC3(set *rrset, v *validation) {
 		}
 		if d.nsec3 == nil {
 			d.nsec3 = &nsec3Set{zone: d.zone, salt: salt, iterations: rr.Iterations, ledger: v.ledger}
-			v.iterations[d.zone] = rr.Iterations
+			put(&v.iterations, d.zone, rr.Iterations)
 			if most := v.options.NSEC3MaxIterations; rr.Iterations > most {
 				d.nsec3.weak = fmt.Sprintf("the NSEC3 records of %s have %d iterations, and above %d they prove nothing (RFC 9276 §3.2)", d.zone, rr.Iterations, most)
 			}

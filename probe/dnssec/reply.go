@@ -69,18 +69,27 @@ func newReply(msg *dns.Msg) *reply {
 	return r
 }
 
+// few RRsets are looked through faster than they are looked up.
+const few = 8
+
 // rrsets groups the records of a section; an RRset without records, whose
 // signatures alone were sent, is left out.
 func rrsets(section []dns.RR) []*rrset {
 	var list []*rrset
-	index := make(map[question]*rrset)
+	index := make(map[question]*rrset) // where there are more than a few
 	at := func(name string, rrtype uint16) *rrset {
+		for _, set := range list[:min(len(list), few)] {
+			if set.rrtype == rrtype && set.name == name {
+				return set
+			}
+		}
 		key := question{name, rrtype}
 		set := index[key]
 		if set == nil {
 			set = &rrset{name: name, rrtype: rrtype}
-			index[key] = set
-			list = append(list, set)
+			if list = append(list, set); len(list) > few {
+				index[key] = set
+			}
 		}
 		return set
 	}

@@ -46,37 +46,38 @@ type uncut struct {
 // clock: the same evidence gives the same verdict, and a reply that no rule
 // needs changes nothing. The ledger counts what it computes, and remembers it.
 func validate(q question, e evidence, r rules, l *ledger) verdict {
-	v := &validation{rules: r, replies: e.replies, ledger: l, foreknown: e.bogus, bogus: make(map[string]*fault),
-		zones: make(map[string]*zone), uncut: make(map[string]uncut), named: make(map[string]bool),
-		iterations: make(map[string]uint16)}
-	for name, z := range e.zones {
-		if z.holds(r.at) {
-			v.zones[name] = z
-		}
-	}
+	v := &validation{evidence: e, rules: r, ledger: l}
 	answer, err := v.lookup(q)
 	if err != nil {
-		return verdict{missing: v.missing, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
+		return verdict{missing: v.missing, zones: v.judged, uncut: v.uncut, bogus: v.failed}
 	}
 	answer.Work = l.work
 	for _, name := range slices.Sorted(maps.Keys(v.iterations)) {
 		answer.NSEC3 = append(answer.NSEC3, NSEC3{name, v.iterations[name]})
 	}
-	return verdict{answer: answer, zones: v.zones, uncut: v.uncut, bogus: v.bogus}
+	return verdict{answer: answer, zones: v.judged, uncut: v.uncut, bogus: v.failed}
 }
 
-// validation is one run of validate.
+// validation is one run of validate. Its maps begin as nil: most look-ups write
+// to none of them.
 type validation struct {
+	evidence
 	rules
-	replies    map[question]*reply
-	zones      map[string]*zone
+	judged     map[string]*zone  // here
+	failed     map[string]*fault // here
 	uncut      map[string]uncut
-	bogus      map[string]*fault
-	foreknown  map[string]*fault // of the evidence
-	named      map[string]bool   // zones that a signature names
+	named      []string          // zones that a signature names
 	iterations map[string]uint16 // of zones with NSEC3 records that hold
 	ledger     *ledger
 	missing    []question
+}
+
+// put writes to a map that may be nil.
+func put[K comparable, V any](m *map[K]V, key K, value V) {
+	if *m == nil {
+		*m = make(map[K]V)
+	}
+	(*m)[key] = value
 }
 
 // want notes a question whose reply the verdict needs.
@@ -88,7 +89,7 @@ func (v *validation) want(q question) {
 
 // ask returns the reply to a question if it can be built on.
 func (v *validation) ask(q question) (*reply, error) {
-	v.ledger.needed[q] = true
+	v.ledger.need(q)
 	r := v.replies[q]
 	switch {
 	case r == nil:
@@ -186,7 +187,7 @@ func (v *validation) signedBy(signer string, set *rrset, r *reply) (step, error)
 		return step{}, at(f, z)
 	}
 	s := step{status: Secure, zone: z, valid: p.Validity, ttl: p.ttl, signing: p.key}
-	s.why = fmt.Sprintf("%s is signed by %s (%s), valid until %s", set, z.name, keyName(p.tag, p.alg), clock(p.Expiry))
+	s.why = set.String() + " is signed by " + z.name + " (" + keyName(p.tag, p.alg) + "), valid until " + clock(p.Expiry)
 	if p.wildcard == "" {
 		return s, nil
 	}

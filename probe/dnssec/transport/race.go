@@ -47,6 +47,9 @@ type arrival struct {
 // first response that reports a failure; without that, an error. No query is
 // under way any more when it returns.
 func (r *race) run(ctx context.Context, servers []*server) (*dns.Msg, string, error) {
+	if len(servers) == 1 {
+		return r.alone(ctx, servers[0])
+	}
 	for _, s := range servers {
 		r.runners = append(r.runners, &runner{server: s})
 	}
@@ -76,6 +79,28 @@ func (r *race) run(ctx context.Context, servers []*server) (*dns.Msg, string, er
 			next()
 		}
 	}
+	return r.lost(ctx)
+}
+
+// alone is the race of one server, to which there is no company.
+func (r *race) alone(ctx context.Context, s *server) (*dns.Msg, string, error) {
+	one := runner{server: s}
+	for one.asked < r.attempts && !one.out && ctx.Err() == nil {
+		one.asked++
+		s.health.asked(time.Now())
+		r.underWay++
+		a := arrival{runner: &one}
+		a.response, a.err = r.query(ctx, s)
+		r.note(ctx, a)
+		if a.err == nil && !one.out {
+			return a.response, s.name, nil
+		}
+	}
+	return r.lost(ctx)
+}
+
+// lost returns what there is without an answer.
+func (r *race) lost(ctx context.Context) (*dns.Msg, string, error) {
 	if r.failing != nil {
 		return r.failing, r.failed, nil
 	}
