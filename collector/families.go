@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -261,7 +262,7 @@ func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
 	if facts.Reached < probe.StageTLS {
 		return
 	}
-	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
+	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), cipherName(facts.Cipher))
 	if at := facts.TLS.End; !at.IsZero() {
 		set(handshakeTime, float64(at.UnixMilli())/1000)
 	}
@@ -282,6 +283,19 @@ func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
 	set(certificateInfo, 1, leaf.Subject.String(), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber),
 		hex.EncodeToString(fingerprint[:]), hex.EncodeToString(key[:]))
 }
+
+// cipherNames is what crypto/tls calls its cipher suites, asked once.
+var cipherNames = namesOf(append(tls.CipherSuites(), tls.InsecureCipherSuites()...))
+
+func namesOf(suites []*tls.CipherSuite) map[uint16]string {
+	names := make(map[uint16]string)
+	for _, suite := range suites {
+		names[suite.ID] = suite.Name
+	}
+	return names
+}
+
+func cipherName(id uint16) string { return cmp.Or(cipherNames[id], tls.CipherSuiteName(id)) }
 
 // up says whether the endpoint took the connection; not where it was us who
 // did not try, or not long enough.

@@ -147,7 +147,7 @@ type Lookup struct {
 
 // Lookups lists all look-ups in the order in which a client makes them.
 func (f *Facts) Lookups() []Lookup {
-	var all []Lookup
+	all := make([]Lookup, 0, 1+len(f.SRV)+4*len(f.Hosts))
 	add := func(kind LookupKind, host string, answer *dnssec.Answer) {
 		if answer != nil {
 			all = append(all, Lookup{kind, host, answer})
@@ -174,8 +174,7 @@ func (f *Facts) Lookups() []Lookup {
 func (f *Facts) Faults() []*Fault {
 	var all []*Fault
 	add := func(err error) {
-		var fault *Fault
-		if errors.As(err, &fault) {
+		if fault, ok := errors.AsType[*Fault](err); ok {
 			all = append(all, fault)
 		}
 	}

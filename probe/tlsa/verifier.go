@@ -93,27 +93,24 @@ func (v Verifier) NameMatches(chain *Chain) bool {
 	return !chain.empty() && named(chain.leaf(), v.Names)
 }
 
-// A judge keeps what several records on one chain have in common.
+// A judge keeps what several records on one chain have in common. What a
+// DANE-EE record has no use for is found out when it is first asked for.
 type judge struct {
 	Verifier
 	chain    *Chain
-	builder  *builder
-	named    bool
 	anchored map[string]Match // by the anchor's certificate
 	supplied int              // anchors taken from records so far
 
-	// trusted finds the paths to the system roots, when first asked for.
-	trusted func() ([]path, error)
+	builder func() *builder
+	named   func() bool
+	trusted func() ([]path, error) // to the system roots
 }
 
 func newJudge(v Verifier, chain *Chain) *judge {
 	j := &judge{Verifier: v, chain: chain, anchored: make(map[string]Match)}
-	if chain.empty() {
-		return j
-	}
-	j.builder = newBuilder(chain.sent(), v.At)
-	j.named = v.NameMatches(chain)
-	j.trusted = sync.OnceValues(func() ([]path, error) { return j.builder.toRoots(v.Roots) })
+	j.builder = sync.OnceValue(func() *builder { return newBuilder(chain.sent(), v.At) })
+	j.named = sync.OnceValue(func() bool { return v.NameMatches(chain) })
+	j.trusted = sync.OnceValues(func() ([]path, error) { return j.builder().toRoots(v.Roots) })
 	return j
 }
 
@@ -225,7 +222,7 @@ func (j *judge) anchor(certificate *x509.Certificate) Match {
 	key := string(certificate.Raw)
 	m, known := j.anchored[key]
 	if !known {
-		m = j.paths(j.builder.toAnchor(certificate))
+		m = j.paths(j.builder().toAnchor(certificate))
 		j.anchored[key] = m
 	}
 	return m
@@ -245,12 +242,12 @@ func (j *judge) suppliedAnchor(r Record) Match {
 	if r.Selector == Cert {
 		var certificate *x509.Certificate
 		if certificate, err = x509.ParseCertificate(r.Data); err == nil && !certificate.Equal(j.chain.leaf()) {
-			found, err = j.builder.toAnchor(certificate)
+			found, err = j.builder().toAnchor(certificate)
 		}
 	} else {
 		var key any
 		if key, err = x509.ParsePKIXPublicKey(r.Data); err == nil {
-			found, err = j.builder.toKey(key)
+			found, err = j.builder().toKey(key)
 		}
 	}
 	if err != nil || len(found) == 0 {
@@ -320,7 +317,7 @@ func (j *judge) best(found []path) Match {
 		switch {
 		case m.Failure != None:
 			m.Until = time.Time{}
-		case !j.named:
+		case !j.named():
 			m = Match{Failure: NameMismatch, Why: foreign(j.chain.leaf(), j.Names)}
 		default:
 			m.Why = fmt.Sprintf("the chain leads to %s, valid until %s", subject(p[len(p)-1]), instant(m.Until))
