@@ -139,7 +139,7 @@ func (p *Prober) makeEncounter(ctx context.Context, key handshakeKey, tell func(
 	}
 	defer done()
 	e.since = time.Now()
-	together(task{do: func() { e.Err = p.shakeHands(ctx, key, &e) }, fault: &e.Err})
+	task{do: func() { e.Err = p.shakeHands(ctx, key, &e) }, fault: &e.Err}.run()
 	e.concluded, e.cut, e.tell = true, e.Err != nil && !hasTime(ctx), nil
 	p.met.remember(key, e)
 	return e

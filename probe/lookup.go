@@ -54,13 +54,14 @@ func (r *run) lookUpTLSA(ctx context.Context, host *Host, service *Service, own 
 // lookUp makes one look-up. A panic in it is an Answer too, so that whoever
 // waits for one gets one.
 func (r *run) lookUp(ctx context.Context, name string, qtype uint16) (answer dnssec.Answer) {
-	lost := dnssec.Answer{Name: dns.Fqdn(name), Type: qtype, Why: "the look-up was lost to a defect"}
-	together(task{
-		do:    func() { answer = r.resolver.Lookup(ctx, dns.Fqdn(name), qtype) },
-		fault: &lost.Err,
-	})
-	if lost.Err != nil {
-		return lost
+	name = dns.Fqdn(name)
+	var fault error
+	task{
+		do:    func() { answer = r.resolver.Lookup(ctx, name, qtype) },
+		fault: &fault,
+	}.run()
+	if fault != nil {
+		return dnssec.Answer{Name: name, Type: qtype, Why: "the look-up was lost to a defect", Err: fault}
 	}
 	return answer
 }

@@ -101,13 +101,13 @@ func zoneOf(answer *dnssec.Answer) string {
 
 // deepestLink is the last link of an answer's chain: that of the zone that it
 // comes from, as far as the chain leads.
-func deepestLink(answer *dnssec.Answer) (deepest dnssec.Link) {
-	for _, link := range answer.Chain {
-		if dns.IsSubDomain(link.Zone, answer.Canonical) && (deepest.Zone == "" || dns.CountLabel(link.Zone) >= dns.CountLabel(deepest.Zone)) {
-			deepest = link
+func deepestLink(answer *dnssec.Answer) dnssec.Link {
+	for _, link := range slices.Backward(answer.Chain) { // a zone stands behind those above it
+		if dns.IsSubDomain(link.Zone, answer.Canonical) {
+			return link
 		}
 	}
-	return deepest
+	return dnssec.Link{}
 }
 
 // nameservers looks up the addresses of the name servers. Where there are too

@@ -19,7 +19,7 @@ func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, respons
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	g := r.newGathering(q, via{}, r.limits)
-	g.evidence.replies[q], g.pending[q] = newReply(response.Copy()), true
+	g.evidence.replies[q], g.pending = newReply(response.Copy()), []question{q}
 	return g.run(ctx)
 }
 

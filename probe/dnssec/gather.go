@@ -24,12 +24,12 @@ type gathering struct {
 	rules    rules
 	evidence evidence
 	ledger   *ledger
-	pending  map[question]bool
+	pending  []question      // that are being asked, or were
 	underWay int             // queries whose replies have not been taken in
 	beside   context.Context // of those that are asked beside this goroutine
-	stop     func()
-	guesses  int // sent
-	arrivals chan arrival
+	stop     func()          // them
+	arrivals chan arrival    // from them
+	guesses  int             // sent
 	uncut    map[string]uncut
 	failed   map[string]*fault // zones, in this look-up
 }
@@ -74,8 +74,6 @@ func (r *Resolver) newGathering(q question, way via, l limits) *gathering {
 		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
 		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)},
 		ledger:   newLedger(l, r.memo),
-		pending:  make(map[question]bool),
-		arrivals: make(chan arrival),
 		stop:     func() {},
 	}
 }
@@ -222,10 +220,10 @@ func (g *gathering) guess(ctx context.Context, name string) {
 
 // begin notes that a question will be asked; false where it is being asked, or was.
 func (g *gathering) begin(q question) bool {
-	if g.pending[q] {
+	if slices.Contains(g.pending, q) {
 		return false
 	}
-	g.pending[q] = true
+	g.pending = append(g.pending, q)
 	g.ledger.work.Queries++
 	return true
 }
@@ -235,6 +233,7 @@ func (g *gathering) begin(q question) bool {
 func (g *gathering) send(ctx context.Context, q question, guessed bool) {
 	g.underWay++
 	if g.beside == nil {
+		g.arrivals = make(chan arrival)
 		g.beside, g.stop = context.WithCancel(ctx)
 	}
 	ctx = g.beside
@@ -296,7 +295,7 @@ func (g *gathering) receive(ctx context.Context, needed []question) bool {
 func (g *gathering) take(ctx context.Context, a arrival, needed []question) {
 	g.underWay--
 	if a.guessed && (a.reply.err != nil || !answers(a.reply.rcode)) {
-		delete(g.pending, a.question)
+		g.pending = slices.DeleteFunc(g.pending, func(q question) bool { return q == a.question })
 		if slices.Contains(needed, a.question) && g.begin(a.question) {
 			g.send(ctx, a.question, false)
 		}

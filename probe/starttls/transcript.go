@@ -24,9 +24,15 @@ func printable(text string) string {
 	if len(text) > most {
 		text, cut = text[:most], "…"
 	}
+	if strings.IndexFunc(text, special) < 0 {
+		return text + cut
+	}
 	quoted := strconv.Quote(text)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + cut
 }
+
+// special reports whether a character may be written otherwise when it is quoted.
+func special(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
 
 // sentence cuts text that is printable already to what fits into an error.
 func sentence(text string) string {
