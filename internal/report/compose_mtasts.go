@@ -47,7 +47,7 @@ func serviceSendersOf(s probe.ServiceSenders) ServiceSenders {
 	composed := ServiceSenders{short(s.Host), s.Port, measured(s.Covered), sendersOf(s.Senders), []EndpointSenders{}}
 	for _, e := range s.Endpoints {
 		composed.Endpoints = append(composed.Endpoints,
-			EndpointSenders{e.Address.String(), string(e.KeyType), e.Skipped, measured(e.Passes), printable(e.Why), sendersOf(e.Senders)})
+			EndpointSenders{e.Address.String(), string(e.KeyType), e.Skipped, measured(e.Passes), Printable(e.Why), sendersOf(e.Senders)})
 	}
 	return composed
 }
