@@ -113,16 +113,19 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 		port = strconv.Itoa(int(s.Port))
 	}
 	for i := range s.Endpoints {
-		if s.Endpoints[i].Copied {
-			continue
+		for met := &s.Endpoints[i]; met != nil; met = met.Other {
+			e.observeConnect(met, port)
 		}
-		if s.Endpoints[i].Reused {
-			e.reused.Inc()
-			continue
-		}
-		if result := connectResult(&s.Endpoints[i]); result != "" {
-			e.connects.WithLabelValues(port, result).Inc()
-		}
+	}
+}
+
+func (e *Exporter) observeConnect(met *probe.Endpoint, port string) {
+	switch result := connectResult(met); {
+	case met.Copied:
+	case met.Reused:
+		e.reused.Inc()
+	case result != "":
+		e.connects.WithLabelValues(port, result).Inc()
 	}
 }
 
@@ -131,10 +134,12 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 func connectResult(endpoint *probe.Endpoint) string {
 	var timeout net.Error
 	switch err := endpoint.Err; {
-	case endpoint.Skipped, endpoint.Connect.Start.IsZero():
+	case endpoint.Connect.Start.IsZero():
 		return ""
 	case endpoint.Reached >= probe.StageConnect:
 		return "connected"
+	case endpoint.Skipped:
+		return ""
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -45,6 +45,8 @@ func TestExporter(t *testing.T) {
 		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // another probe's
 		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
 		probe.Endpoint{Reached: probe.StageConnect, Copied: true, Reused: true, Connect: tried},
+		probe.Endpoint{Reached: probe.StageStartTLS, Skipped: true, Connect: tried, // no key of that type,
+			Other: &probe.Endpoint{Reached: probe.StageTLS, Connect: tried}}, // and once more with all types
 	)
 	r.Facts.Fault = &probe.Fault{Value: "a defect"}
 	e.Observe(r)
@@ -65,7 +67,7 @@ func TestExporter(t *testing.T) {
 
 	want := `dane_exporter_config_last_reload_success_timestamp_seconds 1.7e+09
 dane_exporter_config_last_reload_successful 0
-dane_exporter_connects_total{port="25",result="connected"} 1
+dane_exporter_connects_total{port="25",result="connected"} 3
 dane_exporter_connects_total{port="25",result="failed"} 1
 dane_exporter_connects_total{port="25",result="refused"} 1
 dane_exporter_connects_total{port="25",result="timeout"} 1

@@ -50,11 +50,14 @@ func (r *run) meetEach(ctx context.Context, service *Service, endpoints []Endpoi
 	// offer. As all senders offer all, it is met as they do.
 	open := Endpoint{Address: endpoints[0].Address}
 	together(task{do: func() { r.meet(ctx, service, &open, sni) }, fault: &open.Err})
-	if open.Reached == StageTLS {
-		open.KeyType = typeOfKey(open.Chain)
-		endpoints[0] = open
-		ofOneKind(endpoints)
+	if open.Reached < StageTLS {
+		endpoints[0].Other = &open
+		return
 	}
+	first := endpoints[0]
+	open.KeyType, open.Other = typeOfKey(open.Chain), &first
+	endpoints[0] = open
+	ofOneKind(endpoints)
 }
 
 // ofOneKind excuses the endpoints that the server refused as one does that lacks

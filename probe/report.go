@@ -82,13 +82,14 @@ type TLSALookup struct {
 // where the module names key types, one of each for each address.
 type Endpoint struct {
 	Address    netip.Addr
-	KeyType    KeyType // that alone was offered; empty: all
-	Reached    Stage   // the last stage that was completed
-	Err        error   // why it got no further; nil where Reached is StageTLS
-	Hurried    bool    // our deadline came before the endpoint had had a fair time
-	Reused     bool    // another probe has made this handshake, or made it for both
-	Copied     bool    // it failed before TLS, for the key type before: nothing was tried for this one
-	Skipped    bool    // it does not count, and nobody is at fault: no IPv6 here, or no key of this type there
+	KeyType    KeyType   // that alone was offered; empty: all
+	Reached    Stage     // the last stage that was completed
+	Err        error     // why it got no further; nil where Reached is StageTLS
+	Hurried    bool      // our deadline came before the endpoint had had a fair time
+	Reused     bool      // another probe has made this handshake, or made it for both
+	Copied     bool      // it failed before TLS, for the key type before: nothing was tried for this one
+	Other      *Endpoint // a further handshake at the address, which showed less than this one; nil: there was none
+	Skipped    bool      // it does not count, and nobody is at fault: no IPv6 here, or no key of this type there
 	Dialogue   starttls.Dialogue
 	SNI        string
 	TLSVersion uint16 // as crypto/tls numbers them
@@ -193,7 +194,9 @@ func (f *Facts) Faults() []*Fault {
 			service := &f.Hosts[i].Services[j]
 			add(service.Fault)
 			for k := range service.Endpoints {
-				add(service.Endpoints[k].Err)
+				for e := &service.Endpoints[k]; e != nil; e = e.Other {
+					add(e.Err)
+				}
 			}
 			if service.Authority != nil {
 				for k := range service.Authority.Servers {
