@@ -124,25 +124,22 @@ func (j *judgement) discovery() (outcome Outcome, ended bool) {
 	return "", false
 }
 
-// srv judges the way by SRV records. One look-up that fails ends it; insecure
-// records are followed, without DANE (RFC 7673 §3.1).
+// srv judges the way by SRV records. A look-up that fails leaves those services
+// that the others name; insecure records are followed, without DANE (RFC 7673 §3.1).
 func (j *judgement) srv() (outcome Outcome, ended bool) {
-	var failed []Outcome
 	for i := range j.facts.SRV {
 		switch answer := &j.facts.SRV[i].Answer; {
 		case answer.Status.Failed():
-			reason := reasonOfAnswer(answer)
-			j.find(Finding{Reason: reason, Lookup: LookupSRV, Detail: describe(answer)})
-			failed = append(failed, refusedUnlessOurs(reason))
+			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Detail: describe(answer)})
 		case answer.Found() && answer.Status == dnssec.Insecure:
 			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})
 		}
 	}
-	if len(failed) > 0 {
-		return worst(failed), true
-	}
 	if len(j.facts.Hosts) > 0 {
 		return "", false
+	}
+	if lost := j.lostServices(); len(lost) > 0 {
+		return choose(lost), true
 	}
 	for i := range j.facts.SRV {
 		answer := &j.facts.SRV[i].Answer
@@ -153,6 +150,17 @@ func (j *judgement) srv() (outcome Outcome, ended bool) {
 		j.find(Finding{Reason: reason, Lookup: LookupSRV, Detail: describe(answer)})
 	}
 	return NothingThere, true
+}
+
+// lostServices stand for what the failed look-ups of SRV records may have named:
+// the client is refused there, or the failure is ours.
+func (j *judgement) lostServices() (lost []candidate) {
+	for i := range j.facts.SRV {
+		if lookup := &j.facts.SRV[i]; lookup.failed() {
+			lost = append(lost, candidate{outcome: refusedUnlessOurs(reasonOfAnswer(&lookup.Answer))})
+		}
+	}
+	return lost
 }
 
 // addresses notes each address look-up that failed. It costs its addresses,
@@ -462,6 +470,9 @@ func (j *judgement) target() Outcome {
 	if len(clients) == 0 {
 		return NothingThere
 	}
+	if lost := j.lostServices(); len(lost) > 0 {
+		clients[0] = append(clients[0], lost...)
+	}
 	var ends []Outcome
 	for _, all := range clients {
 		ends = append(ends, choose(all))
@@ -531,13 +542,13 @@ func outcomesOf(v ServiceVerdict) []Outcome {
 
 // meets says whether everything that counts is as the module requires. A host
 // without an address is no endpoint, so it does not count; nor does one whose
-// endpoints were all skipped. Endpoints that were lost, to a limit or to a
-// look-up that failed, may have been broken, so they count as such.
+// endpoints were all skipped. What was lost, to a limit or to a look-up that
+// failed, may have been broken, so it counts as such.
 func (j *judgement) meets() bool {
 	accepted := func(outcome Outcome) bool {
 		return outcome == Authenticated || j.rules.Require == RequireIfPublished && usable(outcome)
 	}
-	if !accepted(j.Outcome) || len(j.facts.Truncated) > 0 || slices.ContainsFunc(j.facts.Hosts, losesAddresses) {
+	if !accepted(j.Outcome) || len(j.facts.Truncated) > 0 || len(j.lostServices()) > 0 || slices.ContainsFunc(j.facts.Hosts, losesAddresses) {
 		return false
 	}
 	for _, v := range j.Services {

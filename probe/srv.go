@@ -22,7 +22,10 @@ type SRVLookup struct {
 func (s *Service) secure() bool { return s.SRV == nil || s.SRV.Status == dnssec.Secure }
 
 // discoverSRV finds the services that the SRV records of the target name (RFC
-// 2782). Where a look-up fails there are none: a client gives up (RFC 7673 §3.1).
+// 2782). A look-up that fails costs its services alone: it is the service that
+// was looked up which the client gives up (RFC 7673 §3.1), and where several
+// will do for it, the others are left. But it cannot know then that there are no
+// records, so it does not fall back.
 func (r *run) discoverSRV(ctx context.Context, facts *Facts) {
 	facts.SRV = make([]SRVLookup, len(r.module.SRV))
 	var asked []task
@@ -38,13 +41,9 @@ func (r *run) discoverSRV(ctx context.Context, facts *Facts) {
 
 	var named []namedService
 	for i := range facts.SRV {
-		lookup := &facts.SRV[i]
-		if lookup.Answer.Status.Failed() {
-			return
-		}
-		named = append(named, lookup.services()...)
+		named = append(named, facts.SRV[i].services()...)
 	}
-	if len(named) == 0 {
+	if len(named) == 0 && !slices.ContainsFunc(facts.SRV, SRVLookup.failed) {
 		named = r.fallBack(facts.SRV)
 	}
 	slices.SortStableFunc(named, func(a, b namedService) int {
@@ -64,9 +63,15 @@ type namedService struct {
 	Service
 }
 
-// services lists what the records of a look-up name. The target "." stands for
-// no service at all.
+// failed reports whether it is unknown which services there are.
+func (l SRVLookup) failed() bool { return l.Answer.Status.Failed() }
+
+// services lists what the records of a look-up name, unless it failed. The
+// target "." stands for no service at all.
 func (l *SRVLookup) services() []namedService {
+	if l.failed() {
+		return nil
+	}
 	var named []namedService
 	for _, rr := range l.Answer.Records {
 		if srv, ok := rr.(*dns.SRV); ok && srv.Target != "." {

@@ -51,10 +51,16 @@ func TestDiscoverSRV(t *testing.T) {
 		{"telephony too", "", []string{"sips"}, nil, "example.org:5061 0/0", nil},
 		{"chat refuses TLS from the first byte, and says no more", "_xmpps-client._tcp SRV 0 0 0 .\n", xmpp, nil, "example.org:5222 0/0", nil},
 		{"chat is not offered: nobody falls back", "_xmpp-client._tcp SRV 0 0 0 .\n", xmpp, nil, "", []Reason{NoSRV, SRVNone}},
-		{"one look-up fails", "_imap._tcp SRV 10 0 143 a\n", mail,
+		{"one look-up fails: what the other names is left", "_imap._tcp SRV 10 0 143 a\n", mail,
+			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "a:143 10/0", []Reason{ConnectFailed, DNSFailure, NoTLSA}},
+		{"one look-up fails, and the other names nobody", "_imap._tcp SRV 0 0 0 .\n", mail,
 			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
+		{"one is bogus, and the other is bogus", "_imap._tcp SRV 10 0 143 a\n_imaps._tcp SRV 10 0 993 a\n", mail,
+			[]zone.Fault{zone.Corrupt(zone.At("_imap._tcp.example.org.", dns.TypeSRV)), zone.Corrupt(zone.At("_imaps._tcp.example.org.", dns.TypeSRV))}, "", []Reason{DNSSECBogus}},
 		{"a look-up fails, and there would be a way to fall back", "", xmpp,
 			[]zone.Fault{zone.Rcode(zone.At("_xmpp-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
+		{"the other look-up fails, and there would be a way to fall back", "", xmpp,
+			[]zone.Fault{zone.Rcode(zone.At("_xmpps-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			n := internet(t, hosts+story.records, story.faults...)
@@ -70,7 +76,7 @@ func TestDiscoverSRV(t *testing.T) {
 			if strings.Join(got, " ") != story.want {
 				t.Errorf("got %q, want %q", got, story.want)
 			}
-			if story.want != "" {
+			if story.want != "" && story.faults == nil {
 				return // what comes of the look-ups of hosts is other stories' matter
 			}
 			if reasons := reasonsOf(report.Verdict); !slices.Equal(reasons, story.reasons) {
@@ -102,6 +108,8 @@ func TestTargetOfSeveralServices(t *testing.T) {
 		outcome    Outcome
 	}
 	srv := []SRVLookup{{Answer: dnssec.Answer{Status: dnssec.Secure}}}
+	lost := append(srv, SRVLookup{Answer: dnssec.Answer{Status: dnssec.Bogus}})
+	ours := append(srv, SRVLookup{Answer: dnssec.Answer{Status: dnssec.Indeterminate, Err: dnssec.ErrUnreachable}})
 	for _, story := range []struct {
 		name     string
 		facts    Facts
@@ -118,6 +126,11 @@ func TestTargetOfSeveralServices(t *testing.T) {
 		{"SRV records give a choice", Facts{SRV: srv}, []at{{"chat", 5222, 5, Refused}, {"chat", 5223, 10, Authenticated}}, Authenticated},
 		{"and the better of it counts", Facts{SRV: srv}, []at{{"chat", 5222, 5, Opportunistic}, {"chat", 5223, 10, Authenticated}}, Opportunistic},
 		{"or none", Facts{SRV: srv}, []at{{"chat", 5222, 5, Unreachable}, {"chat", 5223, 10, Refused}}, Refused},
+		{"one look-up of SRV records is lost, and another host works", Facts{SRV: lost}, []at{{"chat", 5223, 10, Authenticated}}, Authenticated},
+		{"one is lost, and no other host works", Facts{SRV: lost}, []at{{"chat", 5223, 10, Unreachable}}, Refused},
+		{"one is lost, and the other hosts have no address", Facts{SRV: lost}, []at{{"chat", 5223, 10, NothingThere}}, Refused},
+		{"one is lost by our fault", Facts{SRV: ours}, []at{{"chat", 5223, 10, Authenticated}}, Authenticated},
+		{"one is lost by our fault, and no other host works", Facts{SRV: ours}, []at{{"chat", 5223, 10, NothingThere}}, Unknown},
 		{"nothing at all", Facts{}, nil, NothingThere},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -125,8 +138,11 @@ func TestTargetOfSeveralServices(t *testing.T) {
 			for _, s := range story.services {
 				j.Services = append(j.Services, ServiceVerdict{Host: s.host, Port: s.port, Preference: s.preference, Outcome: s.outcome})
 			}
-			if got := j.target(); got != story.want {
-				t.Errorf("got %s, want %s", got, story.want)
+			if j.Outcome = j.target(); j.Outcome != story.want {
+				t.Errorf("got %s, want %s", j.Outcome, story.want)
+			}
+			if lost := j.lostServices(); len(lost) > 0 && j.meets() {
+				t.Error("a look-up is lost, and that is a success")
 			}
 		})
 	}
