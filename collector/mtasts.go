@@ -39,10 +39,20 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 		}
 		e.set(mtaSTSMaxAge, facts.Policy.MaxAge.Seconds())
 	}
+	e.senders(verdict.Senders)
 	for _, service := range verdict.Services {
 		if s := x.service(service.Host, service.Port); s != nil {
 			e.underMTASTS(s, service)
 		}
+	}
+}
+
+// senders exports what each kind of sender ends up with at the domain.
+func (e *exposition) senders(s probe.Senders) {
+	for _, possible := range probe.Outcomes() {
+		e.set(mtaSTSSenderOutcome, number(possible == s.DANE), "dane", string(possible))
+		e.set(mtaSTSSenderOutcome, number(possible == s.MTASTS), "mta_sts", string(possible))
+		e.set(mtaSTSSenderOutcome, number(possible == s.Both), "both", string(possible))
 	}
 }
 

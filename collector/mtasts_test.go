@@ -94,7 +94,8 @@ func TestMTASTSStories(t *testing.T) {
 			test.change(r)
 			var names []string
 			for _, series := range AllSeries() {
-				if strings.HasPrefix(series.Name, "dane_mta_sts_") || strings.HasPrefix(series.Name, "dane_tlsrpt_") {
+				ofMTASTS := strings.HasPrefix(series.Name, "dane_mta_sts_") || strings.HasPrefix(series.Name, "dane_tlsrpt_")
+				if ofMTASTS && series.Name != mtaSTSSenderOutcome {
 					names = append(names, series.Name)
 				}
 			}
@@ -121,5 +122,24 @@ func TestMTASTSOfSeveralAddresses(t *testing.T) {
 	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.1"} 1`+"\n"+
 		mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.2"} 0`+"\n"; got != want {
 		t.Errorf("got %swant %s", got, want)
+	}
+}
+
+// Three senders, each with all outcomes, of which one is its own.
+func TestMTASTSSenders(t *testing.T) {
+	r := withMTASTS(healthy())
+	r.Verdict.MTASTS.Senders = probe.Senders{DANE: probe.Authenticated, MTASTS: probe.Refused, Both: probe.Opportunistic}
+	series := expose(t, r, mtaSTSSenderOutcome)
+	if got := strings.Count(series, "\n"); got != 3*len(probe.Outcomes()) {
+		t.Errorf("%d series", got)
+	}
+	var holding []string
+	for line := range strings.Lines(series) {
+		if labels, holds := strings.CutSuffix(line, " 1\n"); holds {
+			holding = append(holding, strings.TrimPrefix(labels, mtaSTSSenderOutcome))
+		}
+	}
+	if got, want := strings.Join(holding, ""), `{sender="both",outcome="opportunistic"}{sender="dane",outcome="authenticated"}{sender="mta_sts",outcome="refused"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

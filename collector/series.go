@@ -67,6 +67,7 @@ const (
 	mtaSTSMaxAge          = "dane_mta_sts_max_age_seconds"
 	mtaSTSHostCovered     = "dane_mta_sts_host_covered"
 	mtaSTSHostPasses      = "dane_mta_sts_host_passes"
+	mtaSTSSenderOutcome   = "dane_mta_sts_sender_outcome"
 	mtaSTSCertificate     = "dane_mta_sts_certificate_not_after_timestamp_seconds"
 	tlsrptRecordPresent   = "dane_tlsrpt_record_present"
 	tlsrptRecordValid     = "dane_tlsrpt_record_valid"
@@ -177,6 +178,8 @@ func AllSeries() []Series {
 			Help: "Whether the MTA-STS policy names an MX host."},
 		{Name: mtaSTSHostPasses, Labels: labels("host", "port"), Endpoint: true,
 			Help: "Whether a mail host is as MTA-STS wants it, by STARTTLS and a certificate of the Web PKI for its name; whatever the policy says."},
+		{Name: mtaSTSSenderOutcome, Labels: labels("sender", "outcome"),
+			Help: "What a sender ends up with at the domain that knows DANE alone (dane), MTA-STS alone (mta_sts), or both (both); 1 at its outcome."},
 		{Name: mtaSTSCertificate,
 			Help: "When the certificate of the MTA-STS policy host ends, in Unix seconds."},
 		{Name: tlsrptRecordPresent,
