@@ -58,7 +58,7 @@ func practiceScenarios() []Scenario {
 			Story:  "The server has an RSA key and no other: it is not failed for that.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
-				b.publishing(3, 1, server.Leaf{Names: []string{"mx"}, RSA: true})
+				b.publishing(3, 1, server.Leaf{Names: []string{"mx"}, Key: server.RSA})
 			},
 		},
 		{
@@ -89,7 +89,7 @@ func practiceScenarios() []Scenario {
 // bothKeys makes mx a mail server with an ECDSA and an RSA key, and publishes
 // records of both, that of the RSA key being of another one unless it is right.
 func (b *builder) bothKeys(right bool) {
-	ecdsa, rsa := b.leaf("mx"), b.issue(b.web, server.Leaf{Names: []string{"mx"}, RSA: true})
+	ecdsa, rsa := b.leaf("mx"), b.issue(b.web, server.Leaf{Names: []string{"mx"}, Key: server.RSA})
 	b.serve(b.mx("mx"), 25, server.SMTP{Name: b.bare("mx"), TLS: server.Both(ecdsa.Chain(), rsa.Chain())})
 	b.tlsa("_25._tcp.mx", 3, 1, 1, ecdsa)
 	if !right {

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -68,7 +69,7 @@ func (a *Authority) Intermediate(name string) (*Authority, error) {
 func (a *Authority) X509() *x509.Certificate { return a.parsed }
 
 func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, error) {
-	key, err := newKey(false)
+	key, err := newKey(ECDSA)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +98,17 @@ type Leaf struct {
 	RawSubject []byte        // DER of a subject, in place of CommonName
 	NotAfter   time.Time     // default: a year after the authority was made
 	Lifetime   time.Duration // default: a year
-	RSA        bool          // a key of 2048 bits, in place of P-256
+	Key        KeyType
 }
+
+// KeyType is the kind of a certificate's key.
+type KeyType uint8
+
+const (
+	ECDSA KeyType = iota // on P-256
+	RSA                  // of 2048 bits
+	Ed25519
+)
 
 // Issue makes an end-entity certificate. The error is that of crypto/x509.
 func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
@@ -111,7 +121,7 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	if leaf.Lifetime == 0 {
 		leaf.Lifetime = leafLifetime
 	}
-	key, err := newKey(leaf.RSA)
+	key, err := newKey(leaf.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +137,16 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	}, a)
 }
 
-func newKey(ofRSA bool) (crypto.Signer, error) {
-	if ofRSA {
+func newKey(kind KeyType) (crypto.Signer, error) {
+	switch kind {
+	case RSA:
 		return rsa.GenerateKey(rand.Reader, 2048)
+	case Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	default:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
-	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
 // issue makes a certificate of key, signed by itself or by its issuer.

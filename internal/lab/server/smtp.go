@@ -1,10 +1,9 @@
 package server
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"strings"
 )
@@ -20,14 +19,14 @@ type SMTP struct {
 	Reject     string // the reply to STARTTLS, instead of a 220
 	BreakTLS   bool   // answers the ClientHello with more SMTP
 	Inject     string // comes in the clear right behind the 220 to STARTTLS
+
+	hello string // the command; default EHLO
 }
 
 // Serve implements Handler.
 func (s SMTP) Serve(_ context.Context, conn net.Conn) {
-	greeting := s.Greeting
-	if greeting == "" {
-		greeting = "220 " + s.Name + " ESMTP"
-	}
+	greeting := cmp.Or(s.Greeting, "220 "+s.Name+" ESMTP")
+	s.hello = cmp.Or(s.hello, "EHLO")
 	d := newDialogue(conn)
 	d.reply(greeting)
 	s.talk(d, conn, strings.HasPrefix(greeting, "2"), false)
@@ -45,9 +44,9 @@ func (s SMTP) talk(d *dialogue, conn net.Conn, welcome, encrypted bool) {
 			return
 		case !welcome:
 			d.reply("503 not here")
-		case command == "EHLO":
+		case command == s.hello:
 			d.reply(s.extensions(encrypted)...)
-		case command == "HELO", command == "NOOP", command == "RSET":
+		case command == "HELO" && s.hello == "EHLO", command == "NOOP", command == "RSET":
 			d.reply("250 " + s.Name)
 		case command == "STARTTLS" && !encrypted && !s.NoStartTLS:
 			if s.startTLS(d, conn) {
@@ -85,30 +84,4 @@ func (s SMTP) startTLS(d *dialogue, conn net.Conn) bool {
 		s.talk(newDialogue(secured), secured, true, true)
 	}
 	return true
-}
-
-// dialogue is lines to and fro.
-type dialogue struct {
-	conn  net.Conn
-	lines *bufio.Scanner
-}
-
-// newDialogue reads lines of at most a few KiB.
-func newDialogue(conn net.Conn) *dialogue {
-	lines := bufio.NewScanner(conn)
-	lines.Buffer(nil, 4096)
-	return &dialogue{conn, lines}
-}
-
-func (d *dialogue) reply(lines ...string) {
-	fmt.Fprint(d.conn, strings.Join(lines, "\r\n")+"\r\n") // an error shows at the next read
-}
-
-// command returns the verb of the next line, in upper case.
-func (d *dialogue) command() (string, bool) {
-	if !d.lines.Scan() {
-		return "", false
-	}
-	verb, _, _ := strings.Cut(strings.TrimSpace(d.lines.Text()), " ")
-	return strings.ToUpper(verb), true
 }

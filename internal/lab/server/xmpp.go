@@ -9,32 +9,23 @@ import (
 	"net"
 )
 
-// XMPP is a chat server that offers STARTTLS to clients of its Domain (RFC 6120
-// §5), and whatever they say next, takes its leave.
+// XMPP is a chat server that offers STARTTLS to those who ask for its Domain
+// (RFC 6120 §5), and whatever they say next, takes its leave.
 type XMPP struct {
 	Domain string
 	TLS    *tls.Config
+
+	Peers      bool // it speaks to other servers, not to clients
+	NoStartTLS bool // it is no feature
+	Reject     bool // starttls is answered with failure
 }
 
 // Serve implements Handler.
 func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
-	// What is read ahead is lost: a client has nothing to say between its
-	// request for TLS and the server's word to proceed.
-	elements := xml.NewDecoder(io.LimitReader(conn, 4096))
-	stream, ok := next(elements, "stream")
-	if !ok {
+	if !x.agree(conn) {
+		fmt.Fprint(conn, "</stream:stream>")
 		return
 	}
-	fmt.Fprintf(conn, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='%s' version='1.0'>", x.Domain)
-	if attribute(stream, "to") != x.Domain {
-		fmt.Fprint(conn, "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
-		return
-	}
-	fmt.Fprint(conn, "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>")
-	if _, ok := next(elements, "starttls"); !ok {
-		return
-	}
-	fmt.Fprint(conn, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
 	secured := tls.Server(conn, x.TLS)
 	if secured.HandshakeContext(ctx) != nil {
 		return
@@ -42,6 +33,40 @@ func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
 	secured.Read(make([]byte, 1))
 	fmt.Fprint(secured, "</stream:stream>")
 	secured.Close()
+}
+
+// agree leads the dialogue to TLS, if it does.
+func (x XMPP) agree(conn net.Conn) bool {
+	// What is read ahead is lost: a client has nothing to say between its
+	// request for TLS and the server's word to proceed.
+	elements := xml.NewDecoder(io.LimitReader(conn, 4096))
+	stream, ok := next(elements, "stream")
+	content := "jabber:client"
+	if x.Peers {
+		content = "jabber:server"
+	}
+	fmt.Fprintf(conn, "<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='%s' version='1.0'>", content, x.Domain)
+	switch {
+	case !ok || attribute(stream, "xmlns") != content:
+		fmt.Fprint(conn, "<stream:error><invalid-namespace xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>")
+		return false
+	case attribute(stream, "to") != x.Domain:
+		fmt.Fprint(conn, "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>")
+		return false
+	case x.NoStartTLS:
+		fmt.Fprint(conn, "<stream:features/>")
+		return false
+	}
+	fmt.Fprint(conn, "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>")
+	if _, ok := next(elements, "starttls"); !ok {
+		return false
+	}
+	if x.Reject {
+		fmt.Fprint(conn, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+		return false
+	}
+	fmt.Fprint(conn, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+	return true
 }
 
 // next skips to the start of an element of that name.

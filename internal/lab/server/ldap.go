@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/asn1"
+	"io"
+	"net"
+)
+
+// LDAP is a directory with nothing in it, which knows StartTLS (RFC 4511
+// §4.14) and to any other request hangs up.
+type LDAP struct {
+	TLS        *tls.Config // for StartTLS
+	NoStartTLS bool        // the request is answered with protocolError, as RFC 4511 §4.14.2 says
+	Reject     bool        // it is answered with unavailable
+}
+
+// Results of RFC 4511 §4.1.9.
+const (
+	ldapSuccess       = 0
+	ldapProtocolError = 2
+	ldapUnavailable   = 52
+)
+
+// oidStartTLS names the operation, in request and response.
+const oidStartTLS = "1.3.6.1.4.1.1466.20037"
+
+// ldapRequest is an LDAPMessage with an ExtendedRequest.
+type ldapRequest struct {
+	ID       int
+	Extended struct {
+		Name []byte `asn1:"tag:0"`
+	} `asn1:"application,tag:23"`
+}
+
+// ldapResponse is one with an ExtendedResponse.
+type ldapResponse struct {
+	ID       int
+	Extended extendedResponse `asn1:"application,tag:24"`
+}
+
+type extendedResponse struct {
+	Result     asn1.Enumerated
+	MatchedDN  []byte
+	Diagnostic []byte
+	Name       []byte `asn1:"tag:10"`
+}
+
+// Serve implements Handler.
+func (l LDAP) Serve(_ context.Context, conn net.Conn) {
+	request, ok := readLDAP(conn)
+	if !ok || string(request.Extended.Name) != oidStartTLS {
+		return
+	}
+	result, diagnostic := asn1.Enumerated(ldapSuccess), ""
+	switch {
+	case l.NoStartTLS:
+		result, diagnostic = ldapProtocolError, "no such operation"
+	case l.Reject:
+		result, diagnostic = ldapUnavailable, "not now"
+	}
+	response, err := asn1.Marshal(ldapResponse{request.ID, extendedResponse{result, nil, []byte(diagnostic), []byte(oidStartTLS)}})
+	if err != nil {
+		return
+	}
+	conn.Write(response) // an error shows at the next read
+	if result == ldapSuccess {
+		secured := tls.Server(conn, l.TLS)
+		if secured.Handshake() != nil {
+			return
+		}
+		defer secured.Close()
+		conn = secured
+	}
+	io.CopyN(io.Discard, conn, 1) // an unbind has no response
+}
+
+// readLDAP reads one message, of less than 128 bytes, as its second byte says.
+func readLDAP(conn net.Conn) (request ldapRequest, ok bool) {
+	message := make([]byte, 2, 2+127)
+	if _, err := io.ReadFull(conn, message); err != nil || message[1] > 127 {
+		return request, false
+	}
+	message = message[:2+message[1]]
+	if _, err := io.ReadFull(conn, message[2:]); err != nil {
+		return request, false
+	}
+	_, err := asn1.Unmarshal(message, &request)
+	return request, err == nil
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+)
+
+// Postgres is a PostgreSQL server as far as its TLS: it answers SSLRequest
+// with one letter, and to whatever follows hangs up.
+type Postgres struct {
+	TLS        *tls.Config
+	NoStartTLS bool // the answer is N
+	Garbage    bool // the answer is none
+}
+
+// sslRequest is the client's first message: its length, and a code that is no
+// version of the protocol.
+const sslRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+// Serve implements Handler.
+func (p Postgres) Serve(ctx context.Context, conn net.Conn) {
+	request := make([]byte, len(sslRequest))
+	if _, err := io.ReadFull(conn, request); err != nil || string(request) != sslRequest {
+		return
+	}
+	switch {
+	case p.Garbage:
+		io.WriteString(conn, "?")
+	case p.NoStartTLS:
+		io.WriteString(conn, "N")
+	default:
+		io.WriteString(conn, "S")
+		TLS{p.TLS}.Serve(ctx, conn)
+		return
+	}
+	io.CopyN(io.Discard, conn, 1) // until the client goes
+}
