@@ -230,6 +230,9 @@ func TestSendersInTheLab(t *testing.T) {
 		"mta-sts-host-not-covered":  {PolicyEnforced, No, Yes, Refused, Authenticated},
 		"mta-sts-dane-refuses":      {PolicyEnforced, Yes, Yes, Authenticated, Refused},
 		"mta-sts-pkix-refuses":      {PolicyEnforced, Yes, No, Refused, Authenticated},
+		"mta-sts-all-refuse":        {PolicyEnforced, Yes, No, Refused, Refused},
+		"mta-sts-expired":           {PolicyEnforced, Yes, No, Refused, Authenticated},
+		"mta-sts-no-starttls":       {PolicyEnforced, Yes, No, Refused, Refused},
 		"mta-sts-domain-name-only":  {PolicyEnforced, Yes, No, Refused, Authenticated},
 	}
 	for _, scenario := range lab.Scenarios() {

@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -35,6 +36,10 @@ func TestScenarios(t *testing.T) {
 			verdict := report.Verdict
 			if string(verdict.Outcome) != scenario.Outcome || verdict.Success != scenario.Success {
 				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Story, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
+			}
+			later := report.JudgedAt(report.Verdict.At.AddDate(0, 0, 14)).Later
+			if want := cmp.Or(scenario.Later, scenario.Outcome); string(later.Outcome) != want {
+				t.Errorf("%s\nin a fortnight %s, want %s", scenario.Story, later.Outcome, want)
 			}
 			var reasons []string
 			for _, finding := range verdict.Findings {
@@ -100,7 +105,7 @@ func labProber(t *testing.T) *probe.Prober {
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 }
 
-// modules are the built-in ones.
+// modules are the built-in ones, and the lab's.
 func modules(t *testing.T) map[string]probe.Module {
 	t.Helper()
 	example, err := os.ReadFile("../config.example.yml")
@@ -111,5 +116,9 @@ func modules(t *testing.T) map[string]probe.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return builtIn.Modules
+	all, err := config.Parse("the lab's modules", []byte(lab.Modules), builtIn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.Modules
 }

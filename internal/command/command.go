@@ -33,6 +33,7 @@ const (
 // session is one run of the program.
 type session struct {
 	example        []byte // the default configuration
+	modules        string // of the lab, beside those; empty outside
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environment    func(string) string
@@ -98,11 +99,20 @@ func (s *session) logger() *slog.Logger { return promslog.New(&s.logging) }
 
 // load reads the configuration file at path, or the defaults where path is empty.
 func (s *session) load(path string) (*config.Config, error) {
-	defaults, err := config.Defaults(s.example)
+	defaults, err := s.defaults()
 	if err != nil {
 		return nil, err
 	}
 	return config.Load(path, defaults)
+}
+
+// defaults are the configuration without a file: in the lab with its modules.
+func (s *session) defaults() (*config.Config, error) {
+	defaults, err := config.Defaults(s.example)
+	if err != nil || s.modules == "" {
+		return defaults, err
+	}
+	return config.Parse("the lab's modules", []byte(s.modules), defaults)
 }
 
 // complain tells of an error, one line for each of several.

@@ -60,6 +60,7 @@ func (s *session) inLab(do func(context.Context, labWorld) int) command {
 			return exitError
 		}
 		defer l.Close()
+		s.modules = lab.Modules
 		return do(ctx, labWorld{l})
 	}
 }
@@ -67,8 +68,9 @@ func (s *session) inLab(do func(context.Context, labWorld) int) command {
 func listScenarios(w io.Writer) {
 	fmt.Fprintf(w, "The lab's domains, the module to probe each with, and what comes out:\n\n")
 	for _, scenario := range lab.Scenarios() {
-		fmt.Fprintf(w, "%-36s %-12s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
+		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
 	}
+	fmt.Fprintf(w, "\nThe lab has modules of its own beside the built-in ones:\n%s", lab.Modules)
 	fmt.Fprintf(w, "\nFor instance: dane_exporter lab check tlsa-mismatch.lab.test\n"+
 		"or of a lab that serves: /probe?target=tlsa-mismatch.lab.test&module=smtp_mx&debug=true\n\n")
 }

@@ -96,7 +96,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 	if err != nil {
 		return err
 	}
-	defaults, err := config.Defaults(s.example)
+	defaults, err := s.defaults()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,13 @@ func Load(path string, defaults *Config) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(path, text, *defaults)
+	return Parse(path, text, defaults)
+}
+
+// Parse reads the text of a file over defaults. Errors are those of Load, and
+// call the file by its name.
+func Parse(name string, text []byte, defaults *Config) (*Config, error) {
+	return parse(name, text, *defaults)
 }
 
 // readFile reads a file that is not absurdly large.

@@ -48,11 +48,12 @@ type plan struct {
 	faults   []zone.Fault
 	copies   []zone.Copy
 	handlers map[netip.AddrPort]server.Handler
-	owners   map[netip.AddrPort]string // the scenario that each handler serves
+	owners   map[netip.AddrPort]string     // the scenario that each handler serves
+	only     map[netip.AddrPort]netip.Addr // the only client of servers that are particular
 }
 
 func newPlan(a authorities, now time.Time) *plan {
-	return &plan{authorities: a, now: now, handlers: map[netip.AddrPort]server.Handler{}, owners: map[netip.AddrPort]string{}}
+	return &plan{authorities: a, now: now, handlers: map[netip.AddrPort]server.Handler{}, owners: map[netip.AddrPort]string{}, only: map[netip.AddrPort]netip.Addr{}}
 }
 
 // add builds one scenario.

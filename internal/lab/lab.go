@@ -54,6 +54,9 @@ func New(now func() time.Time) (*Lab, error) {
 			return nil, fmt.Errorf("lab: %w", err)
 		}
 	}
+	plan.handlers[proxyAddress()] = server.SOCKS{Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		return l.Dial(ctx, proxyAddress().Addr(), to)
+	}}
 	if err := l.start(plan.handlers); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("lab: %w", err)
@@ -103,13 +106,14 @@ func Networks() []netip.Prefix {
 	}
 }
 
-// Dial connects to a server of the lab. Where there is none, the error is the
-// one that package net gives for a refused connection. The connection's
-// addresses are those of the lab, or from where that is valid.
+// Dial connects to a server of the lab. Where there is none, or one that takes
+// no connections from there, the error is the one that package net gives for a
+// refused connection. The connection's addresses are those of the lab, or from
+// where that is valid.
 func (l *Lab) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	remote := net.TCPAddrFromAddrPort(to)
 	s, ok := l.servers[to]
-	if !ok {
+	if only, picky := l.plan.only[to]; !ok || picky && from != only {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: remote, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	loopback, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr().String())
@@ -158,11 +162,13 @@ func (c conn) RemoteAddr() net.Addr { return c.remote }
 type Scenario struct {
 	Name    string   // the first label of its target
 	Story   string   // one sentence: what is the case
-	Module  string   // the built-in module that it is meant for
+	Module  string   // that it is meant for: built in, or one of Modules
 	Outcome string   // what comes out, in the public words
 	Success bool     // probe_success
 	Reasons []string // of the findings: each once, sorted
 	Advice  []string // topics of the advice given: each once, sorted
+	Later   string   // the outcome in a fortnight, if nothing changes; empty: the same
+	Series  []string // what the metrics say beside, as "name{label="value"} 1"; labels left out may have any value
 	build   func(*builder)
 }
 
@@ -172,7 +178,7 @@ func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(ori
 // Scenarios lists all, in an order for reading.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), hostileScenarios(), clientScenarios(), srvScenarios(), mtaSTSScenarios()} {
+	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), hostileScenarios(), clientScenarios(), protocolScenarios(), routeScenarios(), srvScenarios(), mailSRVScenarios(), servicesScenarios(), mtaSTSScenarios()} {
 		all = append(all, chapter...)
 	}
 	return all

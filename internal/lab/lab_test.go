@@ -46,13 +46,16 @@ var _ interface {
 // The public words: the table may use no others.
 var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
-	modules  = words("smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions xmpp_client sip imap_srv mail_server")
-	reasons  = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
+	modules  = words(`smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions lmtp imap pop3 sieve ldap postgres
+		xmpp_client xmpp_server sip imap_srv pop3_srv submission_srv mail_server
+		lab_proxy lab_proxy_ip6 lab_proxy_dead lab_source lab_ip4 lab_ip6`)
+	reasons = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
 		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
-		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv`)
+		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
+		proxy_failed ipv6_unavailable`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -70,7 +73,7 @@ func TestTable(t *testing.T) {
 		if !strings.HasSuffix(s.Story, ".") {
 			t.Errorf("%s: the story %q is no sentence", s.Name, s.Story)
 		}
-		if !slices.Contains(modules, s.Module) || !slices.Contains(outcomes, s.Outcome) {
+		if !slices.Contains(modules, s.Module) || !slices.Contains(outcomes, s.Outcome) || s.Later != "" && !slices.Contains(outcomes, s.Later) {
 			t.Errorf("%s: module %q, outcome %q", s.Name, s.Module, s.Outcome)
 		}
 		if !slices.IsSorted(s.Reasons) || len(slices.Compact(slices.Clone(s.Reasons))) != len(s.Reasons) {
@@ -99,7 +102,15 @@ func TestTable(t *testing.T) {
 		mta-sts-wrong-media-type mta-sts-oversized mta-sts-wrong-certificate mta-sts-host-not-covered mta-sts-dane-refuses
 		mta-sts-pkix-refuses mta-sts-no-tlsrpt xmpp-good xmpp-srv-insecure xmpp-srv-bogus xmpp-srv-none xmpp-two-hosts-one-broken
 		srv-target-alias srv-certificate-of-domain srv-certificate-of-other srv-host-insecure sip-no-srv imap-no-srv
-		imap-srv-tls-alone services-good services-one-broken services-one-without-tlsa`)
+		imap-srv-tls-alone services-good services-one-broken services-one-without-tlsa
+		lmtp-good lmtp-mismatch lmtp-no-starttls lmtp-starttls-rejected imap-good imap-mismatch imap-no-starttls imap-starttls-rejected
+		pop3-good pop3-mismatch pop3-no-starttls pop3-starttls-rejected sieve-good sieve-mismatch sieve-no-starttls sieve-starttls-rejected
+		ldap-good ldap-mismatch ldap-no-starttls ldap-starttls-rejected postgres-good postgres-mismatch postgres-no-starttls postgres-garbage
+		xmpp-no-starttls xmpp-starttls-rejected xmpp-server-good xmpp-server-mismatch xmpp-server-no-starttls xmpp-server-starttls-rejected
+		xmpp-one-srv-bogus sip-good sip-mismatch imap-srv-both pop3-srv submission-srv submission-srv-first-broken submission-srv-first-unknown
+		submission-srv-nothing-left proxy proxy-not-used proxy-dead proxy-without-ipv6 proxy-without-ipv6-demanded source-address
+		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone
+		ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
 	for _, name := range wanted {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
@@ -140,7 +151,11 @@ type service struct {
 // services follows a scenario's target as a client does that trusts all it is told.
 func services(t *testing.T, l *Lab, s Scenario) []service {
 	t.Helper()
-	port := map[string]uint16{"smtp_mx": 25, "smtp_mx_mta_sts": 25, "smtp_mx_full": 25, "https": 443, "submission": 587, "submissions": 465, "sip": 5061}[s.Module]
+	port, ok := map[string]uint16{"https": 443, "submission": 587, "submissions": 465, "sip": 5061, "xmpp_client": 5222,
+		"lmtp": 24, "imap": 143, "pop3": 110, "sieve": 4190, "ldap": 389, "postgres": 5432}[s.Module]
+	if !ok {
+		port = 25
+	}
 	all := []service{{host: s.Target(), port: port}}
 	if mx := records[*dns.MX](t, l, s.Target(), dns.TypeMX); port == 25 && len(mx) > 0 {
 		all = nil
@@ -176,7 +191,8 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 // bySRV lists what the SRV records of a scenario name.
 func bySRV(t *testing.T, l *Lab, s Scenario) (all []service) {
 	t.Helper()
-	names := map[string]string{"xmpp_client": "xmpp-client xmpps-client", "imap_srv": "imap imaps", "sip": "sips"}
+	names := map[string]string{"xmpp_client": "xmpp-client xmpps-client", "xmpp_server": "xmpp-server xmpps-server", "sip": "sips",
+		"imap_srv": "imap imaps", "pop3_srv": "pop3 pop3s", "submission_srv": "submission submissions"}
 	for _, name := range words(names[s.Module]) {
 		for _, srv := range records[*dns.SRV](t, l, "_"+name+"._tcp."+s.Target(), dns.TypeSRV) {
 			if srv.Target != "." {
@@ -187,8 +203,9 @@ func bySRV(t *testing.T, l *Lab, s Scenario) (all []service) {
 	return all
 }
 
-// Every address in DNS has its server, but in the scenario where none shall,
-// and where there are more addresses than anybody calls; and every server is at an address of the documentation.
+// Every address in DNS has its server, but in the scenarios where none shall,
+// and where there are more addresses than anybody calls; every server but the
+// proxy has its address in DNS, one of the documentation.
 func TestServersListen(t *testing.T) {
 	l := open(t)
 	reached := map[netip.AddrPort]bool{}
@@ -197,8 +214,8 @@ func TestServersListen(t *testing.T) {
 			slices.SortFunc(service.addrs, netip.Addr.Compare)
 			for i, address := range service.addrs {
 				to := netip.AddrPortFrom(address, service.port)
-				conn, err := l.Dial(t.Context(), netip.Addr{}, to)
-				if s.Name == "connection-refused" {
+				conn, err := l.Dial(t.Context(), l.plan.only[to], to)
+				if s.Name == "connection-refused" || s.Name == "proxy-finds-nobody" {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
 						t.Errorf("%s: %v, want a refused connection", s.Name, err)
 					}
@@ -219,8 +236,9 @@ func TestServersListen(t *testing.T) {
 			}
 		}
 	}
+	reached[proxyAddress()] = true
 	if len(reached) != len(l.servers) {
-		t.Errorf("%d servers can be found by DNS, %d listen", len(reached), len(l.servers))
+		t.Errorf("%d servers can be found by DNS or are the proxy, %d listen", len(reached), len(l.servers))
 	}
 	for at := range l.servers {
 		if !slices.ContainsFunc(Networks(), func(n netip.Prefix) bool { return n.Contains(at.Addr()) }) {
@@ -381,6 +399,26 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 	}
 }
 
+// A server that takes connections from one address alone.
+func TestParticularServers(t *testing.T) {
+	l := open(t)
+	if len(l.plan.only) == 0 {
+		t.Fatal("there is none")
+	}
+	for to, only := range l.plan.only {
+		for _, from := range []netip.Addr{{}, only.Next()} {
+			if _, err := l.Dial(t.Context(), from, to); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("from %s to %s, which takes connections from %s: %v", from, to, only, err)
+			}
+		}
+		conn, err := l.Dial(t.Context(), only, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
 func TestDialWhereNothingIs(t *testing.T) {
 	l := open(t)
 	for _, to := range []string{"192.0.2.1:25", "[2001:db8::ffff]:25", "127.0.0.1:25"} {
@@ -400,7 +438,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	var conns []net.Conn
 	for at := range l.servers {
-		conn, err := l.Dial(t.Context(), netip.Addr{}, at)
+		conn, err := l.Dial(t.Context(), l.plan.only[at], at)
 		if err != nil {
 			t.Fatal(err)
 		}

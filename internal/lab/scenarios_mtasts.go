@@ -17,6 +17,7 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-good",
 			Story:  "DANE, an enforced MTA-STS policy and a TLSRPT record: every sender delivers, and knows to whom.",
 			Module: module, Outcome: "authenticated", Success: true,
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				b.good()
 				b.mtaSTS("enforce", "mx")
@@ -27,6 +28,7 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-wildcard-unsigned",
 			Story:  "A domain without DNSSEC has a policy with a wildcard: MTA-STS gives what DANE cannot.",
 			Module: module, Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="opportunistic"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Unsigned: true})
 				b.mail(b.mx("mx"), b.leaf("mx"))
@@ -38,7 +40,8 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-no-record",
 			Story:  "DANE alone: there is neither an MTA-STS nor a TLSRPT record.",
 			Module: module, Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.good() },
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="opportunistic"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
+			build:  func(b *builder) { b.good() },
 		},
 		{
 			Name:   "mta-sts-no-tlsrpt",
@@ -92,6 +95,7 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-testing",
 			Story:  "No CA that anybody knows has issued the certificate; the policy is being tested, so that MTA-STS senders deliver.",
 			Module: module, Outcome: "authenticated", Success: true,
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="opportunistic"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				b.privateCA()
 				b.mtaSTS("testing", "mx")
@@ -174,6 +178,7 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-host-not-covered",
 			Story:  "The mail server has moved, and the policy still names the old one.",
 			Module: module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_disagreement", "mta_sts_host_not_covered"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				b.good()
 				b.mtaSTS("enforce", "old-mx")
@@ -183,6 +188,7 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-dane-refuses",
 			Story:  "The certificate is renewed, its TLSA record is not: MTA-STS is content, and a sender that knows both refuses.",
 			Module: module, Outcome: "refused", Reasons: []string{"mta_sts_disagreement", "tlsa_mismatch"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="refused"} 1`},
 			build: func(b *builder) {
 				b.mail(b.mx("mx"), b.leaf("mx"))
 				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
@@ -193,8 +199,40 @@ func mtaSTSScenarios() []Scenario {
 			Name:   "mta-sts-pkix-refuses",
 			Story:  "No CA that anybody knows has issued the certificate: DANE-EE is content, and a sender that knows MTA-STS alone refuses.",
 			Module: module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_disagreement"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				b.privateCA()
+				b.mtaSTS("enforce", "mx")
+			},
+		},
+		{
+			Name:   "mta-sts-all-refuse",
+			Story:  "A new key, of which there is no record, from a CA that nobody knows: no sender delivers, and they agree in that.",
+			Module: module, Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="refused"} 1`},
+			build: func(b *builder) {
+				b.mail(b.mx("mx"), b.ownLeaf("mx"))
+				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
+				b.mtaSTS("enforce", "mx")
+			},
+		},
+		{
+			Name:   "mta-sts-expired",
+			Story:  "The mail server's certificate ended yesterday: DANE-EE does not care, and MTA-STS does.",
+			Module: module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_disagreement"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
+			build: func(b *builder) {
+				b.publishing(3, 1, server.Leaf{Names: []string{"mx"}, NotAfter: b.now.AddDate(0, 0, -1)})
+				b.mtaSTS("enforce", "mx")
+			},
+		},
+		{
+			Name:   "mta-sts-no-starttls",
+			Story:  "The domain has a policy and no TLSA records, and the mail server does not offer STARTTLS: mail goes on in the clear, but not from MTA-STS senders.",
+			Module: module, Outcome: "opportunistic", Reasons: []string{"mta_sts_disagreement", "no_tlsa", "starttls_not_offered"},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="opportunistic"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="refused"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="refused"} 1`},
+			build: func(b *builder) {
+				b.oddMX(server.SMTP{Name: b.bare("mx"), NoStartTLS: true}, false)
 				b.mtaSTS("enforce", "mx")
 			},
 		},

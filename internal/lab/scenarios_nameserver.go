@@ -20,12 +20,14 @@ func nameserverScenarios() []Scenario {
 			Name:   "nameservers",
 			Story:  "The zone has two name servers, and both say the same.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.twoNameservers() },
+			Series: []string{`dane_nameserver_up{nameserver="ns2.nameservers.lab.test"} 1`, `dane_nameserver_tlsa_consistent{nameserver="ns2.nameservers.lab.test"} 1`, `dane_nameserver_soa_serial{nameserver="ns2.nameservers.lab.test"} 2`},
+			build:  func(b *builder) { b.twoNameservers() },
 		},
 		{
 			Name:   "stale-secondary",
 			Story:  "One of two name servers missed a transfer and has an older version of the zone, with the record of the former key.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"nameserver_inconsistent"},
+			Series: []string{`dane_nameserver_tlsa_consistent{nameserver="ns2.stale-secondary.lab.test"} 0`, `dane_nameserver_soa_serial{nameserver="ns2.stale-secondary.lab.test"} 1`},
 			build: func(b *builder) {
 				second := b.twoNameservers()
 				b.stale(second, fmt.Sprintf("_25._tcp.mx TLSA %s\n", tlsaData(3, 1, 1, b.leaf("mx"))), 0)
@@ -35,6 +37,7 @@ func nameserverScenarios() []Scenario {
 			Name:   "expired-secondary",
 			Story:  "One of two name servers has had no transfer for weeks: it still has the record, and signatures that have ended.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"nameserver_inconsistent"},
+			Series: []string{`dane_nameserver_up{nameserver="ns2.expired-secondary.lab.test"} 1`, `dane_nameserver_tlsa_consistent{nameserver="ns2.expired-secondary.lab.test"} 0`},
 			build: func(b *builder) {
 				second := b.twoNameservers()
 				b.stale(second, b.text.String(), 30*24*time.Hour)
@@ -44,6 +47,7 @@ func nameserverScenarios() []Scenario {
 			Name:   "lame-secondary",
 			Story:  "One of two name servers does not serve the zone.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"nameserver_inconsistent"},
+			Series: []string{`dane_nameserver_up{nameserver="ns2.lame-secondary.lab.test"} 0`},
 			build: func(b *builder) {
 				second := b.twoNameservers()
 				refused := zone.Rcode(zone.Under(b.domain), dns.RcodeRefused)
@@ -55,6 +59,7 @@ func nameserverScenarios() []Scenario {
 			Name:   "dead-secondary",
 			Story:  "Nothing listens at one of two name servers: whoever asks it asks the other one then.",
 			Module: "smtp_mx_full", Outcome: "authenticated", Success: true,
+			Series: []string{`dane_nameserver_up{nameserver="ns2.dead-secondary.lab.test"} 0`},
 			build: func(b *builder) {
 				second := b.twoNameservers()
 				b.broken(zone.Fault{Where: zone.Under(b.domain), Server: netip.AddrPortFrom(second, 53).String(),

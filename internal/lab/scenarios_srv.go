@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// srvScenarios: services that SRV records name (RFC 7673). The domain is the
-// service's, the hosts have names of their own.
+// srvScenarios: chat and telephony, which SRV records lead to (RFC 7673). The
+// domain is the service's, the hosts have names of their own.
 func srvScenarios() []Scenario {
 	return []Scenario{
 		{
@@ -105,6 +106,87 @@ func srvScenarios() []Scenario {
 			},
 		},
 		{
+			Name:   "xmpp-no-starttls",
+			Story:  "The chat server does not offer TLS to clients, though it has a TLSA record.",
+			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
+			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{NoStartTLS: true}, true) },
+		},
+		{
+			Name:   "xmpp-starttls-rejected",
+			Story:  "The chat server offers TLS to clients, and answers with failure when they ask for it.",
+			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_rejected"},
+			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{Reject: true}, true) },
+		},
+		{
+			Name:   "xmpp-other-domain",
+			Story:  "The host that the SRV record names does not know the chat domain, and turns clients away.",
+			Module: "xmpp_client", Outcome: "unreachable", Reasons: []string{"client_rejected"},
+			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{Domain: "elsewhere.example"}, true) },
+		},
+		{
+			Name:   "xmpp-no-srv",
+			Story:  "A chat domain without SRV records: its clients go to the domain itself.",
+			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.leaf("@")
+				b.serve(b.a("@"), 5222, server.XMPP{Domain: b.bare("@"), TLS: server.Always(certificate.Chain())})
+				b.tlsa("_5222._tcp", 3, 1, 1, certificate)
+			},
+		},
+		{
+			Name:   "xmpp-one-srv-bogus",
+			Story:  "The SRV record for STARTTLS does not verify; the one for TLS from the first byte does, and its host is good.",
+			Module: "xmpp_client", Outcome: "authenticated", Reasons: []string{"dnssec_bogus"},
+			build: func(b *builder) {
+				b.chat(5, "chat")
+				b.chatInTheClear("client", server.XMPP{}, true)
+				b.broken(zone.Corrupt(zone.At("_xmpp-client._tcp."+b.domain, dns.TypeSRV)))
+			},
+		},
+		{
+			Name:   "xmpp-server-good",
+			Story:  "A chat domain as other chat servers see it: STARTTLS, and a record of the key.",
+			Module: "xmpp_server", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.chatInTheClear("server", server.XMPP{Peers: true}, true) },
+		},
+		{
+			Name:   "xmpp-server-mismatch",
+			Story:  "The same, and the record is of the former key.",
+			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) { b.chatInTheClear("server", server.XMPP{Peers: true}, false) },
+		},
+		{
+			Name:   "xmpp-server-no-starttls",
+			Story:  "The same, and TLS is not offered to other servers.",
+			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
+			build: func(b *builder) {
+				b.chatInTheClear("server", server.XMPP{Peers: true, NoStartTLS: true}, true)
+			},
+		},
+		{
+			Name:   "xmpp-server-starttls-rejected",
+			Story:  "The same, and TLS is offered to other servers, and then refused.",
+			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_rejected"},
+			build: func(b *builder) {
+				b.chatInTheClear("server", server.XMPP{Peers: true, Reject: true}, true)
+			},
+		},
+		{
+			Name:   "sip-good",
+			Story:  "A telephony domain whose SRV record names a host, with a record of its key.",
+			Module: "sip", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.named("sips", 0, 5061, "sip") },
+		},
+		{
+			Name:   "sip-mismatch",
+			Story:  "The same, and the host has a new key.",
+			Module: "sip", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) {
+				at := b.named("sips", 0, 5061, "sip")
+				b.serve(at, 5061, server.TLS{Config: server.Always(b.leaf("sip").Chain())})
+			},
+		},
+		{
 			Name:   "sip-no-srv",
 			Story:  "A telephony domain without SRV records: its clients go to the domain itself.",
 			Module: "sip", Outcome: "authenticated", Success: true,
@@ -114,62 +196,37 @@ func srvScenarios() []Scenario {
 				b.tlsa("_5061._tcp", 3, 1, 1, certificate)
 			},
 		},
-		{
-			Name:   "imap-no-srv",
-			Story:  "A mail domain without SRV records: mail programs that look for them find nothing.",
-			Module: "imap_srv", Outcome: "none", Reasons: []string{"no_srv"},
-			build: func(b *builder) { b.add(`@ TXT "ask the help desk"`) },
-		},
-		{
-			Name:   "imap-srv-tls-alone",
-			Story:  "Of the two ways to read mail, the SRV records offer TLS from the first byte, and refuse the other.",
-			Module: "imap_srv", Outcome: "authenticated", Success: true,
-			build: func(b *builder) {
-				certificate := b.leaf("mail")
-				b.add("_imap._tcp SRV 0 0 0 .")
-				b.add("_imaps._tcp SRV 0 1 993 mail")
-				b.serve(b.a("mail"), 993, server.TLS{Config: server.Always(certificate.Chain())})
-				b.tlsa("_993._tcp.mail", 3, 1, 1, certificate)
-			},
-		},
-		{
-			Name:   "services-good",
-			Story:  "One mail server with four services, each with its TLSA record.",
-			Module: "mail_server", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.mailServices(b.leaf("@")) },
-		},
-		{
-			Name:   "services-one-broken",
-			Story:  "The same, and one service shows another key: its clients have nowhere else to go.",
-			Module: "mail_server", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
-			build: func(b *builder) {
-				at := b.mailServices(b.leaf("@"))
-				b.serve(at, 465, server.TLS{Config: server.Always(b.leaf("@").Chain())})
-			},
-		},
-		{
-			Name:   "services-one-without-tlsa",
-			Story:  "The same, and one service has no TLSA record.",
-			Module: "mail_server", Outcome: "opportunistic", Reasons: []string{"no_tlsa"},
-			build: func(b *builder) {
-				certificate := b.leaf("@")
-				b.mailServers(b.a("@"), certificate)
-				for _, owner := range []string{"_25._tcp", "_465._tcp", "_587._tcp"} {
-					b.tlsa(owner, 3, 1, 1, certificate)
-				}
-			},
-		},
 	}
 }
 
 // chat makes host a good chat server of the domain, at that priority.
 func (b *builder) chat(priority int, host string) netip.Addr {
-	certificate := b.leaf("@")
-	b.add("_xmpps-client._tcp SRV %d 0 5223 %s", priority, host)
-	at := b.a(host)
-	b.serve(at, 5223, server.TLS{Config: server.Always(certificate.Chain())})
-	b.tlsa("_5223._tcp."+host, 3, 1, 1, certificate)
+	return b.named("xmpps-client", priority, 5223, host)
+}
+
+// named makes host a good server of a service that speaks TLS from the first
+// byte, with an SRV record that names it.
+func (b *builder) named(service string, priority int, port uint16, host string) netip.Addr {
+	certificate, at := b.leaf("@"), b.a(host)
+	b.add("_%s._tcp SRV %d 0 %d %s", service, priority, port, host)
+	b.serve(at, port, server.TLS{Config: server.Always(certificate.Chain())})
+	b.tlsa(fmt.Sprintf("_%d._tcp.%s", port, host), 3, 1, 1, certificate)
 	return at
+}
+
+// chatInTheClear makes talk a chat server that begins in the clear, for clients
+// or for servers, with a record that is right or is not. It serves the domain,
+// unless it has its own.
+func (b *builder) chatInTheClear(side string, chat server.XMPP, right bool) {
+	ports := map[string]uint16{"client": 5222, "server": 5269}
+	certificate := b.leaf("@")
+	chat.Domain, chat.TLS = cmp.Or(chat.Domain, b.bare("@")), server.Always(certificate.Chain())
+	b.add("_xmpp-%s._tcp SRV 5 0 %d talk", side, ports[side])
+	b.serve(b.a("talk"), ports[side], chat)
+	if !right {
+		certificate = b.leaf("@")
+	}
+	b.tlsa(fmt.Sprintf("_%d._tcp.talk", ports[side]), 3, 1, 1, certificate)
 }
 
 // chatOfAuthority is a chat server whose record is of the CA above certificate.
@@ -177,25 +234,4 @@ func (b *builder) chatOfAuthority(certificate *server.Certificate) {
 	b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
 	b.serve(b.a("chat"), 5223, server.TLS{Config: server.Always(certificate.Chain())})
 	b.tlsa("_5223._tcp.chat", 2, 0, 1, &b.web.Certificate)
-}
-
-// mailServices makes the domain a mail server with four services, each with a
-// record of the certificate.
-func (b *builder) mailServices(certificate *server.Certificate) netip.Addr {
-	at := b.a("@")
-	b.mailServers(at, certificate)
-	for _, owner := range []string{"_25._tcp", "_465._tcp", "_587._tcp", "_993._tcp"} {
-		b.tlsa(owner, 3, 1, 1, certificate)
-	}
-	return at
-}
-
-// mailServers starts those services.
-func (b *builder) mailServers(at netip.Addr, certificate *server.Certificate) {
-	for _, port := range []uint16{25, 587} {
-		b.serve(at, port, server.SMTP{Name: b.bare("@"), TLS: server.Always(certificate.Chain())})
-	}
-	for _, port := range []uint16{465, 993} {
-		b.serve(at, port, server.TLS{Config: server.Always(certificate.Chain())})
-	}
 }

@@ -39,7 +39,11 @@ func labServer(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Defaults(example)
+	defaults, err := config.Defaults(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("the lab's modules", []byte(lab.Modules), defaults)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +119,12 @@ func TestScenarios(t *testing.T) {
 			want := slices.Sorted(slices.Values(scenario.Reasons))
 			if got := label(families, "dane_finding", "reason"); !slices.Equal(got, want) {
 				t.Errorf("%s\nreasons %v, want %v", scenario.Story, got, want)
+			}
+
+			for _, series := range scenario.Series {
+				if !shows(t, families, series) {
+					t.Errorf("%s\nthere is no %s in\n%s", scenario.Story, series, body)
+				}
 			}
 
 			story, err := fetch(server, query+"&debug=true", seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
@@ -251,6 +261,36 @@ func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	return families
+}
+
+// shows reports whether the metrics have a series with these labels, and maybe
+// others, and this value, and none with these labels and another value.
+func shows(t *testing.T, families map[string]*dto.MetricFamily, series string) bool {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	parsed, err := parser.TextToMetricFamilies(strings.NewReader(series + "\n"))
+	if err != nil || len(parsed) != 1 {
+		t.Fatalf("%s is not one series: %v", series, err)
+	}
+	found := false
+	for name, wanted := range parsed {
+		want := wanted.Metric[0]
+		for _, metric := range families[name].GetMetric() {
+			lacks := func(pair *dto.LabelPair) bool {
+				return !slices.ContainsFunc(metric.Label, func(p *dto.LabelPair) bool {
+					return p.GetName() == pair.GetName() && p.GetValue() == pair.GetValue()
+				})
+			}
+			if slices.ContainsFunc(want.Label, lacks) {
+				continue
+			}
+			if metric.Gauge.GetValue() != want.Untyped.GetValue() {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
 }
 
 // label lists, sorted and once each, the values of a label where the series is 1.
