@@ -28,16 +28,13 @@ const (
 // line writes one line, or several where it is longer than the page is wide:
 // then the further ones stand two columns further in.
 func (p *page) line(indent int, format string, args ...any) {
-	room := columns - indent
-	for text := Printable(fmt.Sprintf(format, args...)); text != ""; {
+	further := indent + 2
+	for text := Printable(fmt.Sprintf(format, args...)); text != ""; indent = further {
 		var now string
-		now, text = breakAt(text, room)
+		now, text = breakAt(text, columns-indent)
 		p.w.WriteString(strings.Repeat(" ", indent))
 		p.w.WriteString(now)
 		p.w.WriteByte('\n')
-		if room == columns-indent {
-			indent, room = indent+2, room-2
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,23 @@ func TestBreakAt(t *testing.T) {
 }
 
 // TestWriteFails: the caller hears of it.
+// What is longer than a line goes on two columns further in, and no further.
+func TestLongLines(t *testing.T) {
+	var b strings.Builder
+	p := newPage(&b)
+	p.line(4, "%s", strings.Repeat("nine char ", 24))
+	if err := p.close(); err != nil {
+		t.Fatal(err)
+	}
+	var indents []int
+	for line := range strings.Lines(b.String()) {
+		indents = append(indents, len(line)-len(strings.TrimLeft(line, " ")))
+	}
+	if !slices.Equal(indents, []int{4, 6, 6}) {
+		t.Errorf("indented by %v:\n%s", indents, &b)
+	}
+}
+
 func TestWriteFails(t *testing.T) {
 	broken := errors.New("the pipe is broken")
 	if err := Text(writer(func([]byte) (int, error) { return 0, broken }), mismatch(t)); !errors.Is(err, broken) {
