@@ -57,7 +57,7 @@ func (ldap) startTLS(s *session) error {
 	case response.name != "" && response.name != oidStartTLS:
 		return &ProtocolError{what, fmt.Sprintf("a response to another request: \"%s\"", printable(response.name))}
 	case response.result == resultProtocolError:
-		// What RFC 4511 §4.14.2 has a server without TLS answer.
+		// What a server answers that does not know the request (RFC 4511 §4.12).
 		return fmt.Errorf("%w: %s", ErrNotOffered, response)
 	case response.result != resultSuccess:
 		s.offered = true

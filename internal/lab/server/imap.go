@@ -21,7 +21,7 @@ func (i IMAP) Serve(_ context.Context, conn net.Conn) {
 	i.talk(d, false)
 }
 
-// talk serves commands (RFC 9051 §6.1) until LOGOUT or the end of the connection.
+// talk serves commands (RFC 9051 §6.1 and §6.2) until LOGOUT or the end of the connection.
 func (i IMAP) talk(d *dialogue, encrypted bool) {
 	for {
 		words, ok := d.words()

@@ -12,7 +12,7 @@ import (
 // §4.14) and to any other request hangs up.
 type LDAP struct {
 	TLS        *tls.Config // for StartTLS
-	NoStartTLS bool        // the request is answered with protocolError, as RFC 4511 §4.14.2 says
+	NoStartTLS bool        // the request is unknown, and answered with protocolError (RFC 4511 §4.12)
 	Reject     bool        // it is answered with unavailable
 }
 
@@ -44,7 +44,7 @@ type extendedResponse struct {
 	Result     asn1.Enumerated
 	MatchedDN  []byte
 	Diagnostic []byte
-	Name       []byte `asn1:"tag:10"`
+	Name       []byte `asn1:"tag:10,optional"` // not where the request is unknown
 }
 
 // Serve implements Handler.
@@ -53,19 +53,19 @@ func (l LDAP) Serve(_ context.Context, conn net.Conn) {
 	if !ok || string(request.Extended.Name) != oidStartTLS {
 		return
 	}
-	result, diagnostic := asn1.Enumerated(ldapSuccess), ""
+	answer := extendedResponse{Result: ldapSuccess, Name: request.Extended.Name}
 	switch {
 	case l.NoStartTLS:
-		result, diagnostic = ldapProtocolError, "no such operation"
+		answer = extendedResponse{Result: ldapProtocolError, Diagnostic: []byte("no such operation")}
 	case l.Reject:
-		result, diagnostic = ldapUnavailable, "not now"
+		answer.Result, answer.Diagnostic = ldapUnavailable, []byte("not now")
 	}
-	response, err := asn1.Marshal(ldapResponse{request.ID, extendedResponse{result, nil, []byte(diagnostic), []byte(oidStartTLS)}})
+	response, err := asn1.Marshal(ldapResponse{request.ID, answer})
 	if err != nil {
 		return
 	}
 	conn.Write(response) // an error shows at the next read
-	if result == ldapSuccess {
+	if answer.Result == ldapSuccess {
 		secured := tls.Server(conn, l.TLS)
 		if secured.Handshake() != nil {
 			return

@@ -58,7 +58,7 @@ func TestProtocols(t *testing.T) {
 		{"ManageSieve that refuses", Sieve{Reject: true},
 			[]turn{{"", "\"IMPLEMENTATION\" \"lab\"\r\n\"SIEVE\" \"fileinto\"\r\n\"STARTTLS\"\r\nOK\r\n"}, {"STARTTLS\r\n", "NO \"not now\"\r\n"}}, nil},
 		{"LDAP", LDAP{TLS: config}, []turn{{ldapStartTLS, "\x30\x24\x02\x01\x01\x78\x1f\x0a\x01\x00\x04\x00\x04\x00" + ldapAnswer}}, []turn{{"\x30\x05\x02\x01\x02\x42\x00", ""}}},
-		{"LDAP without TLS", LDAP{NoStartTLS: true}, []turn{{ldapStartTLS, "\x30\x35\x02\x01\x01\x78\x30\x0a\x01\x02\x04\x00\x04\x11no such operation" + ldapAnswer}}, nil},
+		{"LDAP without TLS", LDAP{NoStartTLS: true}, []turn{{ldapStartTLS, "\x30\x1d\x02\x01\x01\x78\x18\x0a\x01\x02\x04\x00\x04\x11no such operation"}}, nil},
 		{"LDAP that refuses", LDAP{Reject: true}, []turn{{ldapStartTLS, "\x30\x2b\x02\x01\x01\x78\x26\x0a\x01\x34\x04\x00\x04\x07not now" + ldapAnswer}}, nil},
 		{"PostgreSQL", Postgres{TLS: config}, []turn{{sslRequest, "S"}}, []turn{}},
 		{"PostgreSQL without TLS", Postgres{NoStartTLS: true}, []turn{{sslRequest, "N"}}, nil},
