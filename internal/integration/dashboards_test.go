@@ -34,6 +34,7 @@ func dashboardDomains() map[string][]string {
 		"smtp_mx": {
 			"good", "two-mx-one-broken", "dane-ta", "dane-ta-expired", "ends-soon-no-next-key", "rollover", "tlsa-mismatch", "expired-signature",
 			"bogus-signature", "tlsa-servfail", "no-tlsa", "unsigned", "pkix-usages-only", "connection-refused", "unparsable-certificate", "null-mx",
+			"ends-soon-dane-ta",
 		},
 		"smtp_mx_full":    {"nameservers", "stale-secondary"},
 		"smtp_mx_mta_sts": {"mta-sts-good", "mta-sts-wrong-certificate", "mta-sts-host-not-covered"},
@@ -51,8 +52,7 @@ func silent() map[string]string {
 // quiet are alerts that nothing in the lab raises, and why.
 func quiet() map[string]string {
 	return map[string]string{
-		"DaneSignaturesNearEnd":  "signatures in the lab are either young or have ended long ago",
-		"DaneAuthenticationEnds": "certificates in the lab whose dates count are either young or have ended long ago",
+		"DaneSignaturesNearEnd": "signatures in the lab are either young or have ended long ago",
 	}
 }
 

@@ -46,11 +46,11 @@ func practiceScenarios() []Scenario {
 		},
 		{
 			Name:   "ends-soon-dane-ta",
-			Story:  "The record is of the issuer, under which dates count, and the certificate ends in ten days.",
+			Story:  "The record is of the issuer, under which dates count, and the certificate ends in five days.",
 			Module: "smtp_mx", Outcome: "authenticated", Success: true, Later: "refused",
 			Series: []string{`dane_tlsa_survives_renewal 1`},
 			build: func(b *builder) {
-				b.mail(b.mx("mx"), b.issue(b.own, server.Leaf{Names: []string{"mx"}, NotAfter: b.now.Add(10 * day)}))
+				b.mail(b.mx("mx"), b.issue(b.own, server.Leaf{Names: []string{"mx"}, NotAfter: b.now.Add(5 * day)}))
 				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.own.Certificate)
 			},
 		},
