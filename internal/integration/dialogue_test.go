@@ -189,6 +189,20 @@ func TestXMPPOfAnotherDomain(t *testing.T) {
 	}
 }
 
+// TestXMPPBeyondASCII: a domain that DNS has in A-labels is asked for in U-labels.
+func TestXMPPBeyondASCII(t *testing.T) {
+	bringUpLoopback(t)
+	at := netip.MustParseAddr("127.0.3.1")
+	startProsody(t, filepath.Join(directory(t), "prosody"), at, identity{})
+	for protocol, port := range map[string]uint16{"xmpp-client": 5222, "xmpp-server": 5269} {
+		conn, speaker := meet(t, protocol, netip.AddrPortFrom(at, port), "xn--plauderstbchen-osb.test")
+		if _, err := speaker.Start(t.Context(), conn); !errors.Is(err, starttls.ErrNotOffered) {
+			t.Errorf("%s: %v", protocol, err)
+		}
+		speaker.Goodbye(t.Context(), conn)
+	}
+}
+
 // awaitWords returns when a log contains what it should.
 func awaitWords(t *testing.T, log, words string) {
 	t.Helper()

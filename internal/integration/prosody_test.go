@@ -21,6 +21,7 @@ s2s_require_encryption = false
 log = { { levels = { min = "debug" }, to = "console" } }
 %[4]s
 VirtualHost "%[5]s"
+VirtualHost "plauderstübchen.test"
 `
 
 // startProsody starts Prosody for XMPP's clients and servers.

@@ -124,6 +124,14 @@ func srvScenarios() []Scenario {
 			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{Domain: "elsewhere.example"}, true) },
 		},
 		{
+			Name:   "xn--plauderstbchen-osb",
+			Story:  "A chat domain with a name beyond ASCII: DNS and certificates have it in A-labels, and the chat server in U-labels.",
+			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				b.chatInTheClear("client", server.XMPP{Domain: "plauderstübchen.lab.test"}, true)
+			},
+		},
+		{
 			Name:   "xmpp-no-srv",
 			Story:  "A chat domain without SRV records: its clients go to the domain itself.",
 			Module: "xmpp_client", Outcome: "authenticated", Success: true,

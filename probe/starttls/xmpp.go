@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // xmpp is the dialogue of RFC 6120 §5.4. Each side sends one XML document that
@@ -30,7 +32,7 @@ const (
 
 func (p xmpp) startTLS(s *session) error {
 	const answer = "the answer to the stream header"
-	if err := s.write(p.header(), p.header()); err != nil {
+	if err := s.write(p.header(), printable(p.header())); err != nil {
 		return err
 	}
 	peer := newStream(s)
@@ -79,14 +81,19 @@ func (p xmpp) goodbye(s *session) {
 	if s.secured {
 		farewell = p.header() + end
 	}
-	if s.write(farewell, farewell) == nil {
+	if s.write(farewell, printable(farewell)) == nil {
 		io.Copy(io.Discard, s)
 	}
 }
 
-// header opens our stream.
+// header opens our stream. Addresses of XMPP have no A-labels: each becomes a
+// U-label (RFC 7622 §3.2.1), where it can.
 func (p xmpp) header() string {
+	domain, err := idna.ToUnicode(p.domain)
+	if err != nil {
+		domain = p.domain
+	}
 	var to strings.Builder
-	xml.EscapeText(&to, []byte(p.domain))
+	xml.EscapeText(&to, []byte(domain))
 	return fmt.Sprintf("<?xml version='1.0'?><stream:stream to='%s' version='1.0' xml:lang='en' xmlns='%s' xmlns:stream='%s'>", &to, p.content, nsStreams)
 }

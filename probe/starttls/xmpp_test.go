@@ -67,14 +67,24 @@ func TestXMPPAsksForItsService(t *testing.T) {
 			t.Errorf("%s: the server heard %q", protocol, heard)
 		}
 	}
-	p, err := New("xmpp-client", Settings{Domain: "a'><b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, commands := play(t, script{"", ""}, false)
-	p.Start(t.Context(), conn)
-	if heard := <-commands; !strings.Contains(heard[0], "to='a&#39;&gt;&lt;b'") {
-		t.Errorf("the server heard %q", heard)
+	for domain, to := range map[string]string{
+		"a'><b":                         "a&#39;&gt;&lt;b",
+		"xn--plauderstbchen-osb.test":   "plauderstübchen.test",
+		"chat.xn--0.test":               "chat.xn--0.test", // nothing that could be decoded
+		"xn--plauderstbchen-osb.a'test": "plauderstübchen.a&#39;test",
+	} {
+		p, err := New("xmpp-client", Settings{Domain: domain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, commands := play(t, script{"", ""}, false)
+		dialogue, _ := p.Start(t.Context(), conn)
+		if heard := <-commands; !strings.Contains(heard[0], "to='"+to+"'") {
+			t.Errorf("the server heard %q", heard)
+		}
+		if told := dialogue.Transcript[0].Text; !strings.Contains(told, "to='"+to+"'") {
+			t.Errorf("the transcript tells %q", told)
+		}
 	}
 }
 
