@@ -59,7 +59,7 @@ type Limits struct {
 
 // Defaults reads the example file, which is the default configuration.
 func Defaults(example []byte) (*Config, error) {
-	return parse("config.example.yml", example, Config{})
+	return Parse("config.example.yml", example, new(Config))
 }
 
 // Load reads the file at path over defaults. An empty path gives the defaults.
@@ -74,12 +74,6 @@ func Load(path string, defaults *Config) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return Parse(path, text, defaults)
-}
-
-// Parse reads the text of a file over defaults. Errors are those of Load, and
-// call the file by its name.
-func Parse(name string, text []byte, defaults *Config) (*Config, error) {
-	return parse(name, text, *defaults)
 }
 
 // readFile reads a file that is not absurdly large.
@@ -99,9 +93,11 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
-// parse reads text over a copy of config.
-func parse(name string, text []byte, config Config) (*Config, error) {
+// Parse reads the text of a file over a copy of defaults. Errors are those of
+// Load, and call the file by its name.
+func Parse(name string, text []byte, defaults *Config) (*Config, error) {
 	d := decoder{file: name}
+	config := *defaults
 	config.Modules = maps.Clone(config.Modules)
 	if document, ok := d.document(text); ok {
 		document.config(&config)

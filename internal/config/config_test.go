@@ -390,7 +390,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("a: *a"))
 	f.Add([]byte("? [a]\n: b"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := parse("fuzz.yml", text, Config{})
+		c, err := Parse("fuzz.yml", text, new(Config))
 		if (c == nil) == (err == nil) {
 			t.Errorf("got %v, %v", c, err)
 		}

@@ -48,7 +48,7 @@ func (r *Reloader) reload() error {
 		if len(text) == 0 && r.filled {
 			return fmt.Errorf("read configuration: %s is empty and was not before, as after writing to a full disk; a comment in it says that the defaults are meant", r.path)
 		}
-		if config, err = parse(r.path, text, *r.defaults); err != nil {
+		if config, err = Parse(r.path, text, r.defaults); err != nil {
 			return err
 		}
 		r.filled = len(text) > 0

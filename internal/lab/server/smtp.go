@@ -29,11 +29,11 @@ func (s SMTP) Serve(_ context.Context, conn net.Conn) {
 	s.hello = cmp.Or(s.hello, "EHLO")
 	d := newDialogue(conn)
 	d.reply(greeting)
-	s.talk(d, conn, strings.HasPrefix(greeting, "2"), false)
+	s.talk(d, strings.HasPrefix(greeting, "2"), false)
 }
 
 // talk serves commands (RFC 5321 §4.1) until QUIT or the end of the connection.
-func (s SMTP) talk(d *dialogue, conn net.Conn, welcome, encrypted bool) {
+func (s SMTP) talk(d *dialogue, welcome, encrypted bool) {
 	for {
 		command, ok := d.command()
 		switch {
@@ -49,7 +49,7 @@ func (s SMTP) talk(d *dialogue, conn net.Conn, welcome, encrypted bool) {
 		case command == "HELO" && s.hello == "EHLO", command == "NOOP", command == "RSET":
 			d.reply("250 " + s.Name)
 		case command == "STARTTLS" && !encrypted && !s.NoStartTLS:
-			if s.startTLS(d, conn) {
+			if s.startTLS(d) {
 				return
 			}
 		default:
@@ -68,20 +68,19 @@ func (s SMTP) extensions(encrypted bool) []string {
 
 // startTLS answers STARTTLS (RFC 3207 §4) and reports whether the plain
 // dialogue is over.
-func (s SMTP) startTLS(d *dialogue, conn net.Conn) bool {
+func (s SMTP) startTLS(d *dialogue) bool {
 	if s.Reject != "" {
 		d.reply(s.Reject)
 		return false
 	}
 	d.reply("220 go ahead" + s.Inject)
 	if s.BreakTLS {
-		conn.Read(make([]byte, 1)) // whatever it is, or the end
+		d.conn.Read(make([]byte, 1)) // whatever it is, or the end
 		d.reply("421 " + s.Name + " lost its TLS")
 		return true
 	}
-	secured := tls.Server(conn, s.TLS)
-	if secured.Handshake() == nil {
-		s.talk(newDialogue(secured), secured, true, true)
+	if secured := d.secure(s.TLS); secured != nil {
+		s.talk(secured, true, true)
 	}
 	return true
 }
