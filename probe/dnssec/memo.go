@@ -1,7 +1,6 @@
 package dnssec
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
@@ -10,22 +9,22 @@ import (
 // memo remembers signatures that hold, so that the same arithmetic is not done
 // for each probe anew. What it knows is a matter of numbers: that one key made
 // one signature over some octets. Dates, names and what the key may sign are
-// judged each time. Of too many, the one unused for longest is forgotten.
+// judged each time. Half of its room is for the young; when that is full, they
+// grow old, and what was old and has not been asked for since is forgotten.
 type memo struct {
-	mu    sync.Mutex
-	most  int
-	known map[fact]*list.Element
-	order *list.List // of fact, the last used first
+	mu         sync.Mutex
+	room       int // for the young, and for the old
+	young, old map[fact]struct{}
 }
 
 // fact is the digest of a key, the octets signed, and the signature.
 type fact [sha256.Size]byte
 
-// memoEntries bounds the memo; each entry takes about 200 octets.
-const memoEntries = 16384
+// memoEntries bounds the memo; each entry takes about 80 octets.
+const memoEntries = 65536
 
 func newMemo(most int) *memo {
-	return &memo{most: most, known: make(map[fact]*list.Element), order: list.New()}
+	return &memo{room: max(1, most/2), young: make(map[fact]struct{})}
 }
 
 // factOf is unambiguous by the lengths that go before the parts.
@@ -42,21 +41,26 @@ func factOf(k *key, data, signature []byte) fact {
 func (m *memo) holds(f fact) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	element := m.known[f]
-	if element != nil {
-		m.order.MoveToFront(element)
+	if _, young := m.young[f]; young {
+		return true
 	}
-	return element != nil
+	_, old := m.old[f]
+	if old {
+		m.keep(f)
+	}
+	return old
 }
 
 func (m *memo) add(f fact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known[f] != nil {
-		return
+	m.keep(f)
+}
+
+// keep makes a fact one of the young. The caller holds mu.
+func (m *memo) keep(f fact) {
+	if len(m.young) >= m.room {
+		m.old, m.young = m.young, make(map[fact]struct{})
 	}
-	m.known[f] = m.order.PushFront(f)
-	for m.order.Len() > m.most {
-		delete(m.known, m.order.Remove(m.order.Back()).(fact))
-	}
+	m.young[f] = struct{}{}
 }

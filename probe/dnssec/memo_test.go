@@ -40,16 +40,17 @@ func TestMemoHoldsNoFailure(t *testing.T) {
 	}
 }
 
-// TestMemoIsBounded: one signature is forgotten for another.
+// TestMemoIsBounded: with room for two, a signature is forgotten for two others.
 func TestMemoIsBounded(t *testing.T) {
 	r, _, _ := setup(t, dnssec.Options{}, world(""))
 	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
-	r.LimitMemo(1)
+	r.LimitMemo(2)
 	for _, c := range []struct {
 		name       string
 		qtype      uint16
 		remembered int
-	}{{tlsa, dns.TypeTLSA, 0}, {tlsa, dns.TypeTLSA, 1}, {"mx.example.org.", dns.TypeA, 0}, {tlsa, dns.TypeTLSA, 0}} {
+	}{{tlsa, dns.TypeTLSA, 0}, {tlsa, dns.TypeTLSA, 1}, {"mx.example.org.", dns.TypeA, 0}, {tlsa, dns.TypeTLSA, 1},
+		{"mx.example.org.", dns.TypeA, 1}, {"example.org.", dns.TypeSOA, 0}, {tlsa, dns.TypeTLSA, 0}} {
 		if a := r.Lookup(t.Context(), c.name, c.qtype); a.Status != dnssec.Secure || a.Work.Remembered != c.remembered {
 			t.Errorf("%s: %s, work %+v, wanted %d remembered", c.name, a.Status, a.Work, c.remembered)
 		}

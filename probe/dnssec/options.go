@@ -22,7 +22,7 @@ const (
 type Options struct {
 	SHA1               SHA1          // default SHA1Insecure
 	NSEC3MaxIterations uint16        // above it an NSEC3 record proves nothing (RFC 9276 §3.2); default 50
-	CacheEntries       int           // validated zones kept; default 10000
+	CacheEntries       int           // validated zones, and names that are none, kept; default 50000
 	CacheBytes         int           // the memory that they may take, estimated; default 32 MiB
 	QueryTimeout       time.Duration // for one query and its retries; default 5 s
 }
@@ -35,7 +35,7 @@ func (o Options) withDefaults() Options {
 		o.NSEC3MaxIterations = 50
 	}
 	if o.CacheEntries <= 0 {
-		o.CacheEntries = 10000
+		o.CacheEntries = 50000
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 32 << 20
