@@ -1,8 +1,15 @@
 package command
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
+
+	"dane_exporter/internal/lab/server"
 )
 
 // TestWebConfig: --web.config.file says who may ask, and how often, of every path.
@@ -50,5 +57,53 @@ func TestWebConfig(t *testing.T) {
 		if got := ask(limited, "/probe?target=null-mx.lab.test", ""); got != want {
 			t.Errorf("request %d: %d, want %d", i+1, got, want)
 		}
+	}
+}
+
+// TestWebConfigTLS: with certificates in --web.config.file nobody is answered in
+// the clear, and, where it asks for them, nobody without one of his own.
+func TestWebConfigTLS(t *testing.T) {
+	authority, err := server.NewRoot("Operator", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := authority.Issue(server.Leaf{Names: []string{"localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(leaf.Chain().PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	p := start(t, "--web.config.file="+write(t, "tls.yml", "tls_server_config: {cert_file: "+write(t, "cert.pem", text("CERTIFICATE", leaf.DER))+
+		", key_file: "+write(t, "key.pem", text("PRIVATE KEY", key))+
+		", client_auth_type: RequireAnyClientCert}\n"))
+	defer p.end()
+
+	roots := x509.NewCertPool()
+	roots.AddCert(authority.X509())
+	for _, story := range []struct {
+		name, scheme string
+		certificates []tls.Certificate
+		want         int // 0: no answer
+	}{
+		{"in the clear", "http", nil, http.StatusBadRequest},
+		{"without a certificate", "https", nil, 0},
+		{"with one", "https", []tls.Certificate{leaf.Chain()}, http.StatusOK},
+	} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: story.certificates}}}
+		response, err := client.Get(story.scheme + strings.TrimPrefix(p.base, "http") + "/metrics")
+		got := 0
+		if err == nil {
+			got = response.StatusCode
+			response.Body.Close()
+		}
+		if got != story.want {
+			t.Errorf("%s: %d, want %d (%v)", story.name, got, story.want, err)
+		}
+		client.CloseIdleConnections()
 	}
 }
