@@ -385,14 +385,38 @@ func TestMistakesAreBounded(t *testing.T) {
 	}
 }
 
+// FuzzParse: whatever a file holds, there is a configuration or a complaint; and
+// what is taken can be shown, and taken again.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("modules: {a: &a {port: 1}, b: *a}"))
-	f.Add([]byte("a: *a"))
-	f.Add([]byte("? [a]\n: b"))
+	example, err := os.ReadFile("../../config.example.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	base, err := Defaults(example)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	for _, seed := range []string{"modules: {a: &a {port: 1}, b: *a}", "a: *a", "? [a]\n: b", "access: {targets: [a], ports: [25], allow_networks: [10.0.0.0/8]}",
+		"resolver: {servers: [tls://192.0.2.53:853#dns.example.net], timeout: 1s, attempts: 3, sha1: accept}", "limits: {probes: 1, queue_wait: 0s}",
+		"modules: {m: {discover: srv, srv: [{service: imaps, protocol: tls}], proxy: \"socks5://u:p@192.0.2.1:1080\", source_addresses: [192.0.2.7], key_types: [rsa]}}",
+		"modules: {m: {discover: none, services: [{port: 25, protocol: smtp, policy: smtp-relay}], per_address: true, mta_sts: false}}"} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := Parse("fuzz.yml", text, new(Config))
+		c, err := Parse("fuzz.yml", text, base)
 		if (c == nil) == (err == nil) {
-			t.Errorf("got %v, %v", c, err)
+			t.Fatalf("got %v, %v", c, err)
+		}
+		if err != nil {
+			return
+		}
+		shown, err := yaml.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse("shown.yml", shown, base); err != nil && !strings.Contains(string(shown), "proxy: socks5://") { // a password is masked
+			t.Errorf("%q was taken, and what is shown of it is not: %v\n%s", text, err, shown)
 		}
 	})
 }

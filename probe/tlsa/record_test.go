@@ -110,3 +110,47 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
+
+// FuzzChain: whatever a server sends as certificates, each record has a verdict;
+// the leaf's own data always proves it to be a DANE-EE peer, and another's never.
+func FuzzChain(f *testing.F) {
+	root := issue(f, nil, "Root", authority())
+	leaf, other := issue(f, root, "leaf", host(mx)), issue(f, root, "other", nil)
+	f.Add(leaf.Raw, root.Raw, mx)
+	f.Add(root.Raw, root.Raw, "*.org")
+	f.Add(other.Raw, leaf.Raw, "")
+	f.Add(leaf.Raw[:100], []byte{0x30, 0x80}, "\xff")
+	f.Fuzz(func(t *testing.T, first, second []byte, name string) {
+		chain, err := NewChain([][]byte{first, second})
+		if err != nil {
+			return
+		}
+		var set []Record
+		for _, of := range chain.Certificates {
+			for _, usage := range []Usage{PKIXTA, PKIXEE, DANETA, DANEEE} {
+				for _, selector := range []Selector{Cert, SPKI} {
+					r, err := For(of, usage, selector, SHA256)
+					if err != nil {
+						t.Fatal(err)
+					}
+					set = append(set, r)
+				}
+			}
+		}
+		verifier := Verifier{Usages: Client(), Names: []string{name}, Roots: poolOf(root), At: now}
+		matches := verifier.Match(set, chain)
+		if len(matches) != len(set) {
+			t.Fatalf("%d verdicts of %d records", len(matches), len(set))
+		}
+		own := string(first) == string(second)
+		for i, m := range matches {
+			if m.Why == "" {
+				t.Errorf("%s: no why", set[i])
+			}
+			ofLeaf := i < len(set)/2
+			if set[i].Usage == DANEEE && set[i].Selector == Cert && m.Authenticates() != (ofLeaf || own) {
+				t.Errorf("%s of the leaf: %t, authenticates: %s", set[i], ofLeaf, m.Why)
+			}
+		}
+	})
+}
