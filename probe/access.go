@@ -13,6 +13,7 @@ type Access struct {
 	Targets       []string       `yaml:"targets"`        // patterns of target names and addresses, as path.Match reads them
 	Ports         []uint16       `yaml:"ports"`          // of services that may be connected to; empty: all
 	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // special-purpose networks that may be connected to
+	DenyNetworks  []netip.Prefix `yaml:"deny_networks"`  // those that may not be, whatever else is said of them
 }
 
 // ErrNotAllowed: the configuration forbids connecting to an address.
@@ -43,11 +44,16 @@ func (a Access) checkService(service netip.AddrPort) error {
 	return a.checkAddress(service.Addr())
 }
 
-// checkAddress returns an error that wraps ErrNotAllowed if addr is special
-// and its network is not listed. An IPv4 address in IPv6 clothes is judged as
-// what it is, the operator's networks included.
+// checkAddress returns an error that wraps ErrNotAllowed if addr is denied, or
+// is special and its network is not listed. An IPv4 address in IPv6 clothes is
+// judged as what it is, the operator's networks included.
 func (a Access) checkAddress(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
+	for _, network := range a.DenyNetworks {
+		if network.Contains(addr) {
+			return fmt.Errorf("%s lies in %s, which access.deny_networks lists: %w", addr, network, ErrNotAllowed)
+		}
+	}
 	for _, network := range a.AllowNetworks {
 		if network.Contains(addr) {
 			return nil

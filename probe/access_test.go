@@ -46,6 +46,22 @@ func TestAccessAddress(t *testing.T) {
 	}
 }
 
+// What is denied is denied, though it is public, or allowed elsewhere.
+func TestDeniedNetworks(t *testing.T) {
+	access := Access{
+		AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		DenyNetworks:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"), netip.MustParsePrefix("2606:4700::/32")},
+	}
+	for address, allowed := range map[string]bool{
+		"10.2.0.1": true, "10.1.0.1": false, "168.63.129.17": true, "168.63.129.16": false, "::ffff:168.63.129.16": false,
+		"2606:4700::1": false, "2606:4701::1": true,
+	} {
+		if err := access.checkAddress(netip.MustParseAddr(address)); (err == nil) != allowed || err != nil && !errors.Is(err, ErrNotAllowed) {
+			t.Errorf("%s: %v, want allowed: %t", address, err, allowed)
+		}
+	}
+}
+
 func TestAccessTargets(t *testing.T) {
 	for _, story := range []struct {
 		patterns []string

@@ -161,13 +161,13 @@ func TestDefaults(t *testing.T) {
 		},
 	}
 	got := *c
-	if len(got.Access.AllowNetworks) != 0 {
-		t.Errorf("allow_networks: got %v, want none", got.Access.AllowNetworks)
+	if len(got.Access.AllowNetworks) != 0 || len(got.Access.DenyNetworks) != 0 {
+		t.Errorf("networks: got %v and %v, want none", got.Access.AllowNetworks, got.Access.DenyNetworks)
 	}
 	if len(got.Access.Ports) != 0 {
 		t.Errorf("ports: got %v, want none", got.Access.Ports)
 	}
-	got.Access.AllowNetworks, got.Access.Ports = nil, nil
+	got.Access.AllowNetworks, got.Access.DenyNetworks, got.Access.Ports = nil, nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -175,7 +175,7 @@ func TestDefaults(t *testing.T) {
 
 func TestFileOverDefaults(t *testing.T) {
 	c := load(t, `
-access: {allow_networks: [10.0.0.0/8, "fd00::/8"]}
+access: {allow_networks: [10.0.0.0/8, "fd00::/8"], deny_networks: [10.1.0.0/16]}
 resolver:
   servers: ["192.0.2.53:5353", tcp://192.0.2.54, tls://192.0.2.55#dns.example.net]
 modules:
@@ -187,7 +187,7 @@ modules:
 	if got := c.Resolver; got.Timeout != base.Resolver.Timeout || !slices.Equal(got.Servers, []string{"192.0.2.53:5353", "tcp://192.0.2.54", "tls://192.0.2.55#dns.example.net"}) {
 		t.Errorf("resolver: %+v", got)
 	}
-	if len(c.Access.AllowNetworks) != 2 || len(c.Access.Targets) != 1 {
+	if len(c.Access.AllowNetworks) != 2 || len(c.Access.DenyNetworks) != 1 || len(c.Access.Targets) != 1 {
 		t.Errorf("access: %+v", c.Access)
 	}
 	mine := base.Modules[DefaultModule]

@@ -54,6 +54,7 @@ func (v value) access(a *probe.Access) {
 		"targets":        listOf(&a.Targets, `patterns, as "*.example.org"`, parsePattern),
 		"ports":          listOf(&a.Ports, "ports, as 25 or 465", parsePort),
 		"allow_networks": listOf(&a.AllowNetworks, "networks, as 10.0.0.0/8 or fd00::/8", parseNetwork),
+		"deny_networks":  listOf(&a.DenyNetworks, "networks, as 198.51.100.0/24 or 2001:db8::/32", parseNetwork),
 	})
 }
 
