@@ -22,21 +22,7 @@ type task struct {
 	fault *error
 }
 
-// together does all tasks at once and returns when each has ended. A failure
-// is a fact, so none stops its siblings. The last is done by the caller, who
-// waits in any case.
-func together(tasks ...task) {
-	var wait sync.WaitGroup
-	for i, t := range tasks {
-		if i == len(tasks)-1 {
-			t.run()
-			break
-		}
-		wait.Go(t.run)
-	}
-	wait.Wait()
-}
-
+// run does the work, and catches its panic.
 func (t task) run() {
 	defer func() {
 		if value := recover(); value != nil {
@@ -44,4 +30,19 @@ func (t task) run() {
 		}
 	}()
 	t.do()
+}
+
+// together does all tasks at once and returns when each has ended. A failure
+// is a fact, so none stops its siblings. The last needs no goroutine of its own.
+func together(tasks ...task) {
+	if len(tasks) == 0 {
+		return
+	}
+	var wait sync.WaitGroup
+	last := len(tasks) - 1
+	for _, t := range tasks[:last] {
+		wait.Go(t.run)
+	}
+	tasks[last].run()
+	wait.Wait()
 }
