@@ -105,7 +105,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc(method+" "+prefix+path, handler)
 	}
 	handle("GET", "/{$}", s.front)
-	handle("GET", "/probe", compressed(s.probe))
+	handle("GET", "/probe", s.probe)
 	handle("GET", "/report", s.report)
 	handle("POST", "/report", s.fromOurPages(s.probeForPeople))
 	handle("GET", "/docs/{$}", s.documents)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
 	"strings"
 	"testing"
 )
@@ -121,9 +122,13 @@ func FuzzChain(f *testing.F) {
 	f.Add(other.Raw, leaf.Raw, "")
 	f.Add(leaf.Raw[:100], []byte{0x30, 0x80}, "\xff")
 	f.Fuzz(func(t *testing.T, first, second []byte, name string) {
-		chain, err := NewChain([][]byte{first, second})
-		if err != nil {
-			return
+		chain := NewChain(nil)
+		for _, raw := range [][]byte{first, second} {
+			certificate, err := x509.ParseCertificate(raw)
+			if err != nil {
+				return
+			}
+			chain.Certificates = append(chain.Certificates, certificate)
 		}
 		var set []Record
 		for _, of := range chain.Certificates {
