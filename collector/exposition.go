@@ -30,7 +30,7 @@ type sample struct {
 
 // The room that an exposition begins with: a domain of two mail hosts fits.
 const (
-	usualSamples = 256
+	usualSamples = 128
 	usualLabels  = 3 * usualSamples
 )
 

@@ -122,6 +122,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
+	defer keepSlack()()
 	tending, leave := context.WithCancel(ctx)
 	tended := make(chan struct{})
 	go func() { service.tend(tending); close(tended) }()

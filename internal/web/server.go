@@ -55,6 +55,7 @@ type Server struct {
 	limiter limiter
 	history *history
 	pages   *pages
+	papers  papers
 	handler http.Handler
 }
 
