@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -75,8 +78,10 @@ func accept(listener net.Listener, smtp server.SMTP) {
 	}
 }
 
-// resolve answers DNS over UDP and TCP.
+// resolve answers DNS over UDP and TCP, with what it has answered before where
+// it can, as a resolver does.
 func (w *world) resolve() error {
+	var known sync.Map // responses, by question
 	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -89,14 +94,25 @@ func (w *world) resolve() error {
 	}
 	for _, s := range []*dns.Server{{PacketConn: packets}, {Listener: stream}} {
 		s.Handler = dns.HandlerFunc(func(to dns.ResponseWriter, query *dns.Msg) {
-			response, _, err := w.internet.Exchange(context.Background(), query)
-			if err != nil {
-				return
+			key := fmt.Sprint(s.PacketConn != nil, query.Question)
+			packed, ok := known.Load(key)
+			if !ok {
+				response, _, err := w.internet.Exchange(context.Background(), query)
+				if err != nil {
+					return
+				}
+				if s.PacketConn != nil {
+					response.Truncate(1232)
+				}
+				wire, err := response.Pack()
+				if err != nil {
+					return
+				}
+				packed, _ = known.LoadOrStore(key, wire)
 			}
-			if s.PacketConn != nil {
-				response.Truncate(1232)
-			}
-			_ = to.WriteMsg(response)
+			wire := slices.Clone(packed.([]byte))
+			binary.BigEndian.PutUint16(wire, query.Id)
+			_, _ = to.Write(wire)
 		})
 		go s.ActivateAndServe()
 		w.closers = append(w.closers, s.Shutdown)
