@@ -68,7 +68,7 @@ func TestScale(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.close()
-	e := startExporter(t, w)
+	e := startExporter(t, w, "")
 	f := &fleet{exporter: e, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute}}}
 	f.scrape(t.Context(), watched{"hoster0.net", "none"}) // whatever is made once is made
 	begin := f.settled(t)
@@ -97,8 +97,8 @@ func TestScale(t *testing.T) {
 }
 
 // startExporter starts one with the configuration that there is by default, but
-// for where it is. It ends with the test.
-func startExporter(t *testing.T, w *world) *exporter {
+// for where it is, and settings. It ends with the test.
+func startExporter(t *testing.T, w *world, settings string) *exporter {
 	t.Helper()
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -106,7 +106,7 @@ func startExporter(t *testing.T, w *world) *exporter {
 		t.Fatal(err)
 	}
 	binary, anchors, file := filepath.Join(dir, "dane_exporter"), filepath.Join(dir, "anchors"), filepath.Join(dir, "dane.yml")
-	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n", w.resolver, anchors, w.port)
+	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n%s\n", w.resolver, anchors, w.port, settings)
 	address, err := freeAddress()
 	if err = errors.Join(err, os.Symlink(self, binary), os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)

@@ -87,13 +87,18 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// measureExporter runs one, warms it up, and lets it tell what it used.
+// measureExporter runs one, and measures it.
 func measureExporter(load load, e *exporter) (result, error) {
 	e.command.Stderr = os.Stderr
 	if err := e.command.Start(); err != nil {
 		return result{}, err
 	}
 	defer func() { _ = e.command.Process.Kill(); _ = e.command.Wait() }()
+	return e.measure(load)
+}
+
+// measure warms an exporter up that is starting, and lets it tell what it used.
+func (e *exporter) measure(load load) (result, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.atOnce}, Timeout: time.Minute}
 	probe := func(worker int) error {
 		text, err := fetch(client, "http://"+e.address+"/probe?"+e.probe(worker).Encode())
