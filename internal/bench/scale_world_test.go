@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -57,7 +58,7 @@ func newFleet(domains int) (w *world, fleet []watched, err error) {
 		}
 		return records + fmt.Sprintf("_%d._tcp.%s %s\n", w.port, name, tlsa), nil
 	}
-	greet := func(conn net.Conn) { good.Serve(nil, conn) }
+	greet := func(conn net.Conn) { good.Serve(context.Background(), conn) }
 	silence := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 	for i := range hosters {
 		var text strings.Builder
