@@ -24,14 +24,17 @@ type gathering struct {
 	rules    rules
 	evidence evidence
 	ledger   *ledger
-	pending  []question      // that are being asked, or were
-	underWay int             // queries whose replies have not been taken in
-	beside   context.Context // of those that are asked beside this goroutine
-	stop     func()          // them
-	arrivals chan arrival    // from them
-	guesses  int             // sent
 	uncut    map[string]uncut
 	failed   map[string]*fault // zones, in this look-up
+
+	pending  []question // that are being asked, or were
+	guesses  int        // among them
+	underWay int        // those whose replies have not been taken in
+	// Questions that are asked beside this goroutine, all but the last and only
+	// one, end with beside, which stop ends; their replies come as arrivals.
+	beside   context.Context
+	stop     func()
+	arrivals chan arrival
 }
 
 type arrival struct {
