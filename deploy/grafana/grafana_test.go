@@ -110,6 +110,28 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
+// TestRanks: where several exporters or modules probe a domain, its outcomes are
+// not added up: the worst counts.
+func TestRanks(t *testing.T) {
+	ranked := 0
+	for file, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				if !strings.Contains(target.Expr, "6 * ") {
+					continue
+				}
+				ranked++
+				if !strings.HasPrefix(target.Expr, "max by ") {
+					t.Errorf("%s: %s adds up: %s", file, p.Title, target.Expr)
+				}
+			}
+		}
+	}
+	if ranked < 5 {
+		t.Errorf("only %d queries rank outcomes", ranked)
+	}
+}
+
 // TestMetrics: no query asks for what nobody exports or records.
 func TestMetrics(t *testing.T) {
 	known := exported(t)
