@@ -302,8 +302,7 @@ func TestBreakAt(t *testing.T) {
 	}
 }
 
-// TestWriteFails: the caller hears of it.
-// What is longer than a line goes on two columns further in, and no further.
+// TestLongLines: what is longer than a line goes on two columns further in, and no further.
 func TestLongLines(t *testing.T) {
 	var b strings.Builder
 	p := newPage(&b)
@@ -320,6 +319,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
+// TestWriteFails: the caller hears of it.
 func TestWriteFails(t *testing.T) {
 	broken := errors.New("the pipe is broken")
 	if err := Text(writer(func([]byte) (int, error) { return 0, broken }), mismatch(t)); !errors.Is(err, broken) {
