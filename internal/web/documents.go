@@ -83,7 +83,8 @@ func (anchors) Generate(heading []byte, _ ast.NodeKind) []byte {
 
 func (anchors) Put([]byte) {}
 
-// stayingHere leaves of a link to a file that is not served its words alone.
+// stayingHere puts in place of a link to a file that is not served where the
+// file lies in a checkout.
 type stayingHere struct{}
 
 func (stayingHere) Transform(document *ast.Document, _ text.Reader, _ parser.Context) {
@@ -95,10 +96,7 @@ func (stayingHere) Transform(document *ast.Document, _ text.Reader, _ parser.Con
 		return ast.WalkContinue, nil // and so does Walk
 	})
 	for _, link := range leaving {
-		parent := link.Parent()
-		for child := link.FirstChild(); child != nil; child = link.FirstChild() {
-			parent.InsertBefore(parent, link, child)
-		}
-		parent.RemoveChild(parent, link)
+		place := ast.NewString(bytes.TrimPrefix(link.Destination, []byte("../")))
+		link.Parent().ReplaceChild(link.Parent(), link, place)
 	}
 }

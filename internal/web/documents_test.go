@@ -55,6 +55,7 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("the runbook has no section #%s", reason.Reason)
 		}
 	}
+	f.wantIn("/docs/install.md", 200, "Your domains go into\ndeploy/docker/domains.yml:") // which is not served
 	f.wantIn("/docs/docs.go", 404)
 	f.wantIn("/docs/..%2fdocs%2frunbook.md", 404)
 
