@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dane_exporter/collector"
+	"dane_exporter/internal/config"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
 )
@@ -47,6 +48,29 @@ func TestReadmeTables(t *testing.T) {
 	if *update {
 		if err := os.WriteFile("README.md", []byte(written), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestReadmeModules: README.md and the changelog name each built-in module.
+func TestReadmeModules(t *testing.T) {
+	example, err := os.ReadFile("config.example.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := config.Defaults(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"README.md", "CHANGELOG.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range defaults.Modules {
+			if !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("%s does not name the module %s", file, name)
+			}
 		}
 	}
 }
