@@ -227,6 +227,16 @@ func TestTextPublish(t *testing.T) {
 	if got := textOf(t, r); !strings.Contains(got, "\nRecords to publish now, ") || !strings.Contains(got, line) {
 		t.Errorf("no line %q in\n%s", line, got)
 	}
+	const condition = "They count once DNSSEC protects"
+	if got := textOf(t, r); strings.Contains(got, condition) {
+		t.Errorf("of a signed domain: %s in\n%s", condition, got)
+	}
+	for _, reason := range []probe.Reason{probe.MXInsecure, probe.SRVInsecure, probe.AddressInsecure, probe.TLSAInsecure} {
+		r.Verdict.Findings = []probe.Finding{{Reason: reason}}
+		if got := textOf(t, r); !strings.Contains(got, condition) {
+			t.Errorf("with %s, no %s in\n%s", reason, condition, got)
+		}
+	}
 	if got := textOf(t, labReport(t, "good.lab.test")); strings.Contains(got, "Records to publish now") {
 		t.Errorf("there is something to publish in\n%s", got)
 	}

@@ -79,9 +79,22 @@ func (p *page) publish(r *probe.Report) {
 		return
 	}
 	p.heading("Records to publish now, if the keys that are served are truly yours")
+	if slices.ContainsFunc(r.Verdict.Findings, func(f probe.Finding) bool { return Unsigned(string(f.Reason)) }) {
+		p.line(2, "They count once DNSSEC protects the names that lead to them.")
+	}
 	for _, record := range missing {
 		p.unbroken(2, "%s", record.Zone)
 	}
+}
+
+// Unsigned reports whether it is a finding's reason that TLSA records prove
+// nothing yet, for want of DNSSEC.
+func Unsigned(reason string) bool {
+	switch probe.Reason(reason) {
+	case probe.MXInsecure, probe.SRVInsecure, probe.AddressInsecure, probe.TLSAInsecure:
+		return true
+	}
+	return false
 }
 
 // ownerOf is the name to publish at: that of the records in force, else that of

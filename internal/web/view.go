@@ -138,9 +138,7 @@ func unpublished(services []report.Service) bool {
 
 // unsigned reports whether records would prove nothing yet, for want of DNSSEC.
 func unsigned(findings []report.Finding) bool {
-	return slices.ContainsFunc(findings, func(f report.Finding) bool {
-		return f.Reason == "mx_insecure" || f.Reason == "address_insecure" || f.Reason == "tlsa_insecure"
-	})
+	return slices.ContainsFunc(findings, func(f report.Finding) bool { return report.Unsigned(f.Reason) })
 }
 
 // chain is one look-up with the way that trust takes to it.
