@@ -44,13 +44,10 @@ func parseLater(text string) (later time.Duration, ok bool) {
 			continue
 		}
 		n, err := strconv.ParseUint(digits, 10, 24)
-		if err != nil {
+		if err != nil || n > uint64((maxLater-later)/unit.length) { // the product may not be a Duration
 			return 0, false
 		}
 		later += time.Duration(n) * unit.length
-		if later > maxLater {
-			return 0, false
-		}
 		rest = after
 	}
 	return later, rest == "" && text != ""

@@ -34,6 +34,8 @@ func TestParseMoment(t *testing.T) {
 		{"90s", time.Time{}},
 		{"3651d", time.Time{}},
 		{"3650d1m", time.Time{}},
+		{"999999d", time.Time{}}, // more than a Duration holds
+		{"213504d", time.Time{}}, // the same, by so much that minutes would be left of it
 		{"99999999999999999999d", time.Time{}},
 		{"tomorrow", time.Time{}},
 	} {
