@@ -18,6 +18,9 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 		Records: []Record{}, Endpoints: []Endpoint{}, Until: known(v.Until),
 		RolloverReady: measured(practice.RolloverReady), SurvivesRenewal: measured(practice.SurvivesRenewal),
 	}
+	if v.Policy != c.report.Module.Policy {
+		s.Policy = string(v.Policy)
+	}
 	s.Names, _ = shortened(v.Names, maxNames)
 	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
 		s.Preference = &v.Preference

@@ -86,6 +86,7 @@ type Service struct {
 	Host       string  `json:"host"`
 	Port       uint16  `json:"port"`
 	Protocol   string  `json:"protocol"`
+	Policy     string  `json:"policy,omitempty"`     // where it is not the module's
 	Preference *uint16 `json:"preference,omitempty"` // present where MX or SRV records led to the host
 	Weight     *uint16 `json:"weight,omitempty"`     // present where SRV records did
 	Outcome    string  `json:"outcome"`

@@ -153,6 +153,18 @@ func TestNotMeasured(t *testing.T) {
 	}
 }
 
+// TestPolicyOfAService stands where it is not the module's.
+func TestPolicyOfAService(t *testing.T) {
+	r := mismatch(t)
+	if got := NewDocument(r).Services[0].Policy; got != "" {
+		t.Errorf("the module's, and got %q", got)
+	}
+	r.Verdict.Services[0].Policy = probe.Client
+	if got := NewDocument(r).Services[0].Policy; got != "client" {
+		t.Errorf("got %q, want client", got)
+	}
+}
+
 // TestJSONHostile: whatever strangers say comes out printable, and bounded.
 func TestJSONHostile(t *testing.T) {
 	for _, hostile := range []string{"\x1b[2J\u202e", "\xff\xfe\x00", strings.Repeat("x", 1<<20), strings.Repeat("\x07", 1<<20)} {

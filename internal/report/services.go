@@ -32,6 +32,9 @@ func (p *page) services(r *probe.Report) {
 }
 
 func (p *page) records(s *probe.ServiceVerdict, m probe.Module) {
+	if s.Policy != m.Policy {
+		p.line(2, "judged by policy %s", s.Policy)
+	}
 	if s.Base == "" {
 		p.line(2, "no secure TLSA records apply")
 	} else {

@@ -66,7 +66,7 @@ func mismatch(t *testing.T) *probe.Report {
 		Verdict: probe.Verdict{
 			At: noon, Outcome: probe.Refused,
 			Services: []probe.ServiceVerdict{{
-				Host: "mx.example.org", Port: 25, Preference: 10, Outcome: probe.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
+				Host: "mx.example.org", Port: 25, Policy: probe.SMTPRelay, Preference: 10, Outcome: probe.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
 				Records: []probe.RecordVerdict{{Record: published, Standing: tlsa.Usable}},
 				Endpoints: []probe.EndpointVerdict{
 					{Address: facts.Address, Outcome: probe.Refused, Facts: &facts, NameMatch: probe.Yes, PKIX: probe.No, PKIXWhy: "the certificate has expired",
@@ -171,6 +171,8 @@ func TestParts(t *testing.T) {
 			r.Verdict.Findings = []probe.Finding{{Reason: probe.DNSSECBogus, Host: "mx.example.org", Lookup: probe.LookupA}}
 		}, "\n  dnssec_bogus (refuses): mx.example.org, look-up A\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
+		{"a service of another policy than the module's", func(r *probe.Report) { r.Verdict.Services[0].Policy = probe.Client },
+			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},
 		{"a record that is no use", func(r *probe.Report) {
 			r.Verdict.Services[0].Records[0].Standing, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
 		}, "\n    unusable: usage 0 is not for mail\n"},

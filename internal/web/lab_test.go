@@ -225,6 +225,20 @@ func TestMTASTSOfTheLab(t *testing.T) {
 	}
 }
 
+// TestPoliciesOfTheLab: the page says where a service is judged by another policy
+// than the module's.
+func TestPoliciesOfTheLab(t *testing.T) {
+	server := labServer(t)
+	const ask = "target=services-good.lab.test&module=mail_server"
+	if _, err := fetch(server, ask, 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
+		t.Fatal(err)
+	}
+	page := wellFormed(t, server, "/report?"+ask)
+	if got := strings.Count(page, "<dt>Policy</dt><dd>smtp-relay</dd>"); got != 1 {
+		t.Errorf("%d services have the policy smtp-relay, want that of port 25 alone in\n%s", got, page)
+	}
+}
+
 // TestHandshakesOfTheLab: the page says where a handshake is another probe's; a
 // probe that is asked for on a page has its own.
 func TestHandshakesOfTheLab(t *testing.T) {
