@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,7 +17,8 @@ import (
 // sockets are those to one server over UDP. Opening one costs more than the
 // query itself, so they are kept for a few queries more. Each has a random port
 // of its own and carries one query at a time. Where no response came of it, it
-// is closed, and the idle ones with it: their way may have gone too.
+// is closed, and the idle ones with it: their way may have gone too, unless it
+// was the caller who waited no longer.
 type sockets struct {
 	address netip.AddrPort
 
@@ -27,8 +29,12 @@ type sockets struct {
 
 // mostServed is how many queries use one port. Whoever would forge a response
 // and has found the port out does not know it for long, and then still has the
-// ID to guess; what he wins is an answer that does not validate.
+// ID to guess; what he wins is an answer that does not validate, or one of an
+// unsigned zone, which proves nothing.
 const mostServed = 16
+
+// mostIdle bounds the descriptors that a burst of queries leaves behind.
+const mostIdle = 64
 
 type socket struct {
 	*net.UDPConn
@@ -56,7 +62,9 @@ func (k *sockets) exchange(ctx context.Context, q outgoing) (*dns.Msg, error) {
 	response, err := s.exchange(ctx, q)
 	if err != nil {
 		s.Close()
-		k.drop(func(*socket) bool { return true })
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			k.drop(func(*socket) bool { return true })
+		}
 		return nil, err
 	}
 	k.keep(s)
@@ -76,13 +84,14 @@ func (k *sockets) take() (*socket, error) {
 }
 
 func (k *sockets) keep(s *socket) {
-	if s.served++; s.served >= mostServed {
-		s.Close()
-		return
-	}
+	s.served++
 	s.since = time.Now()
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
+	if s.served >= mostServed || len(k.idle) >= mostIdle {
+		s.Close()
+		return
+	}
 	k.idle = append(k.idle, s)
 	k.watch()
 }

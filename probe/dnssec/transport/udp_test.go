@@ -3,7 +3,9 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,9 +13,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// echo answers each datagram as a server would that has nothing to say, for as
-// long as answers holds.
-func echo(t *testing.T, answers func() bool) *sockets {
+// echo answers each datagram as a server would that has nothing to say, so many
+// times.
+func echo(t *testing.T, times func() int) *sockets {
 	t.Helper()
 	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -29,7 +31,8 @@ func echo(t *testing.T, answers func() bool) *sockets {
 			if err != nil {
 				return
 			}
-			if buffer[2] |= responseBit; answers() {
+			buffer[2] |= responseBit
+			for range times() {
 				server.WriteToUDPAddrPort(buffer[:n], from)
 			}
 		}
@@ -39,12 +42,14 @@ func echo(t *testing.T, answers func() bool) *sockets {
 	return k
 }
 
+func once() int { return 1 }
+
 func question() outgoing { return packed(new(dns.Msg).SetQuestion("example.org.", dns.TypeTLSA)) }
 
 // TestSocketsAreKept: for the next query, for no more than a few, and for no
 // longer than somebody uses them.
 func TestSocketsAreKept(t *testing.T) {
-	k := echo(t, func() bool { return true })
+	k := echo(t, once)
 	ports := make(map[string]int)
 	for range 2 * mostServed {
 		if _, err := k.exchange(t.Context(), question()); err != nil {
@@ -69,26 +74,100 @@ func TestSocketsAreKept(t *testing.T) {
 	}
 }
 
-// TestSocketsAfterAFailure: where no response came, nothing is kept.
+// TestSocketsAfterABurst: no more of them are kept than a few dozens.
+func TestSocketsAfterABurst(t *testing.T) {
+	k := echo(t, once)
+	for range mostIdle + 10 {
+		s, err := openSocket(k.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		k.keep(s)
+		kept := !errors.Is(s.SetDeadline(time.Time{}), net.ErrClosed)
+		if kept != slices.Contains(k.idle, s) || len(k.idle) > mostIdle {
+			t.Fatalf("%d sockets are kept; the last is open: %t", len(k.idle), kept)
+		}
+	}
+	if len(k.idle) != mostIdle {
+		t.Errorf("%d sockets are kept of a burst, want %d", len(k.idle), mostIdle)
+	}
+}
+
+// TestSocketsAfterAFailure: a socket that brought no response is not used again,
+// and nor are the idle ones, unless the caller did not wait for it.
 func TestSocketsAfterAFailure(t *testing.T) {
-	var silent atomic.Bool
-	k := echo(t, func() bool { return !silent.Load() })
-	if _, err := k.exchange(t.Context(), question()); err != nil || len(k.idle) != 1 {
-		t.Fatalf("%v, %d sockets kept", err, len(k.idle))
+	expired := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithDeadline(ctx, time.Unix(1, 0))
 	}
-	idle := k.idle[0]
-	other, err := openSocket(k.address)
-	if err != nil {
-		t.Fatal(err)
+	cancelled := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		return ctx, cancel
 	}
-	k.keep(other)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	silent.Store(true)
-	if _, err := k.exchange(ctx, question()); err == nil || len(k.idle) != 0 {
-		t.Errorf("%v, %d sockets kept", err, len(k.idle))
+	for _, story := range []struct {
+		name  string
+		limit func(context.Context) (context.Context, context.CancelFunc)
+		kept  bool
+	}{
+		{"the time is over", expired, false},
+		{"the caller waits no longer", cancelled, true},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			var answers atomic.Int32
+			answers.Store(1)
+			k := echo(t, func() int { return int(answers.Load()) })
+			if _, err := k.exchange(t.Context(), question()); err != nil || len(k.idle) != 1 {
+				t.Fatalf("%v, %d sockets kept", err, len(k.idle))
+			}
+			idle := k.idle[0]
+			other, err := openSocket(k.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.keep(other)
+			answers.Store(0)
+			ctx, cancel := story.limit(t.Context())
+			defer cancel()
+			if _, err := k.exchange(ctx, question()); err == nil {
+				t.Fatal("there was a response")
+			}
+			if _, err := other.Write([]byte{0}); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the socket that was used is open yet: %v", err)
+			}
+			_, err = idle.Write([]byte{0})
+			if kept := !errors.Is(err, net.ErrClosed); kept != story.kept || slices.Contains(k.idle, idle) != kept {
+				t.Errorf("the idle socket is kept: %t, and open: %t", slices.Contains(k.idle, idle), kept)
+			}
+		})
 	}
-	if _, err := idle.Write([]byte{0}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("an idle socket is open yet: %v", err)
+}
+
+// TestSocketsAfterAStraggler: what comes twice is no answer to the next query.
+func TestSocketsAfterAStraggler(t *testing.T) {
+	k := echo(t, func() int { return 2 })
+	for n := range mostServed {
+		q := packed(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.example.org.", n), dns.TypeTLSA))
+		response, err := k.exchange(t.Context(), q)
+		if err != nil || !slices.Equal(response.Question, q.Question) {
+			t.Fatalf("query %d: %v, %v", n, response, err)
+		}
+	}
+}
+
+// TestSocketsAfterALateCancellation: a caller who leaves while the response
+// comes in spoils no socket for the next.
+func TestSocketsAfterALateCancellation(t *testing.T) {
+	var leave atomic.Pointer[context.CancelFunc]
+	k := echo(t, func() int { (*leave.Load())(); return 1 })
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		leave.Store(&cancel)
+		_, _ = k.exchange(ctx, question()) // there is a response in time, or not
+		stay := context.CancelFunc(func() {})
+		leave.Store(&stay)
+		if _, err := k.exchange(t.Context(), question()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
