@@ -66,10 +66,10 @@ func (e *exposition) setAt(address netip.Addr, key probe.KeyType, name string, v
 }
 
 // add keeps a measurement, with what the module wants told of the endpoint
-// after the port.
+// after the port; told is nil where it is of no endpoint.
 func (e *exposition) add(name string, value float64, labels, told []string) {
 	s := series[name]
-	if s == nil || len(labels) != len(s.Labels) {
+	if s == nil || len(labels) != len(s.Labels) || s.Endpoint != (told != nil) {
 		panic(fmt.Sprintf("collector: %s has other labels than the %d given", name, len(labels)))
 	}
 	from := len(e.labels)

@@ -73,7 +73,7 @@ func (e *exposition) findings(x *excerpt) {
 			address = found.Address.String()
 		}
 		e.set(finding, 1, string(found.Reason), found.Host, port, address)
-		distinct[[4]string{string(found.Reason), found.Host, port, address}] = true
+		distinct[[4]string{string(found.Reason), label(found.Host), port, address}] = true
 	}
 	e.set(findings, float64(len(distinct)))
 }

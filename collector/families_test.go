@@ -592,6 +592,22 @@ dane_truncated{what="tlsa_records"} 1
 	}
 }
 
+// TestFindingsAreCountedAsExported: dane_findings is the number of series of dane_finding, also
+// where two names are the same once they are cut to labels.
+func TestFindingsAreCountedAsExported(t *testing.T) {
+	r := healthy()
+	long := strings.Repeat("x", maxLabel)
+	known := r.Facts.Hosts[0]
+	for _, host := range []string{long + "1", long + "2", known.Name, known.Name} {
+		r.Facts.Hosts = append(r.Facts.Hosts, probe.Host{Name: host})
+		r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: probe.NoTLSA, Host: host})
+	}
+	want := fmt.Sprintf("%s 2\n", findings)
+	if got := samples(t, r, findings); got != want || strings.Count(samples(t, r, finding), "\n") != 2 {
+		t.Errorf("got\n%s%s", got, samples(t, r, finding))
+	}
+}
+
 // TestHostile: whatever stands in certificates and names, the scrape is valid.
 func TestHostile(t *testing.T) {
 	hostile := []string{
