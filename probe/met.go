@@ -72,14 +72,11 @@ func lasting(e encounter) bool {
 	return e.Err == nil || errors.Is(e.Err, starttls.ErrNotOffered) || errors.As(e.Err, &rejected) && rejected.Step == "STARTTLS"
 }
 
-// weigh estimates what an encounter takes: parsed, a certificate takes about
-// four times its bytes.
+// weigh estimates what an encounter takes.
 func weigh(e encounter) int {
-	bytes := 2<<10 + 5*sizeOf(e.Raw)
-	for _, line := range e.Dialogue.Transcript {
-		bytes += 32 + len(line.Text)
-	}
-	return bytes
+	var b bulk
+	b.endpoint(&e.Endpoint)
+	return b.bytes
 }
 
 // forgetOld drops what is over, and the oldest of what is too much.
