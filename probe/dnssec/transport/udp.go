@@ -34,7 +34,7 @@ type sockets struct {
 const mostServed = 16
 
 // mostIdle bounds the descriptors that a burst of queries leaves behind.
-const mostIdle = 64
+const mostIdle = 16
 
 type socket struct {
 	*net.UDPConn
