@@ -5,39 +5,20 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
 
-// papers are what metrics are written on, for one answer after another.
-type papers struct{ pool sync.Pool }
-
-// mostKept is the most that a sheet may have grown to and be used again, in bytes.
-const mostKept = 64 << 10
-
-func (p *papers) take() *bytes.Buffer {
-	if sheet, ok := p.pool.Get().(*bytes.Buffer); ok {
-		return sheet
-	}
-	return new(bytes.Buffer)
-}
-
-func (p *papers) keep(sheet *bytes.Buffer) {
-	if sheet.Cap() <= mostKept {
-		sheet.Reset()
-		p.pool.Put(sheet)
-	}
-}
+// usualPage is room for the metrics of a domain with two mail hosts.
+const usualPage = 16 << 10
 
 // expose writes metric families in the format that the client likes best. They
 // are not compressed: that would take as long as all the rest of an answer, and
 // most of a megabyte for each in a burst of them.
-func (s *Server) expose(w http.ResponseWriter, r *http.Request, families []*dto.MetricFamily) {
+func expose(w http.ResponseWriter, r *http.Request, families []*dto.MetricFamily) {
 	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
-	page := s.papers.take()
-	defer s.papers.keep(page)
+	page := bytes.NewBuffer(make([]byte, 0, usualPage))
 	if err := encode(page, format, families); err != nil {
 		panic(fmt.Errorf("write metrics: %w", err)) // the collector makes none that cannot be written
 	}

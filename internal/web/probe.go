@@ -50,7 +50,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.story(w, found)
 		return
 	}
-	s.expose(w, r, collector.Families(found))
+	expose(w, r, collector.Families(found))
 }
 
 // run makes a probe as soon as there is a place for it, and keeps the report

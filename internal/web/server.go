@@ -55,7 +55,6 @@ type Server struct {
 	limiter limiter
 	history *history
 	pages   *pages
-	papers  papers
 	handler http.Handler
 }
 
