@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -295,7 +294,12 @@ func namesOf(suites []*tls.CipherSuite) map[uint16]string {
 	return names
 }
 
-func cipherName(id uint16) string { return cmp.Or(cipherNames[id], tls.CipherSuiteName(id)) }
+func cipherName(id uint16) string {
+	if name, known := cipherNames[id]; known {
+		return name
+	}
+	return tls.CipherSuiteName(id) // in hexadecimal
+}
 
 // up says whether the endpoint took the connection; not where it was us who
 // did not try, or not long enough.

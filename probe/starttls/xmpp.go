@@ -32,7 +32,8 @@ const (
 
 func (p xmpp) startTLS(s *session) error {
 	const answer = "the answer to the stream header"
-	if err := s.write(p.header(), printable(p.header())); err != nil {
+	header := p.header()
+	if err := s.write(header, printable(header)); err != nil {
 		return err
 	}
 	peer := newStream(s)
