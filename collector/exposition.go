@@ -73,14 +73,11 @@ func (e *exposition) add(name string, value float64, labels, told []string) {
 		panic(fmt.Sprintf("collector: %s has other labels than the %d given", name, len(labels)))
 	}
 	from := len(e.labels)
-	for i, text := range labels {
-		if i == afterPort {
-			e.labels = append(e.labels, told...)
-		}
+	for _, text := range labels {
 		e.labels = append(e.labels, label(text))
 	}
-	if len(labels) == afterPort {
-		e.labels = append(e.labels, told...)
+	if len(told) > 0 {
+		e.labels = slices.Insert(e.labels, from+afterPort, told...)
 	}
 	e.samples = append(e.samples, sample{s, e.labels[from:len(e.labels):len(e.labels)], value})
 }
