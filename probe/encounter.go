@@ -119,7 +119,7 @@ func (r *run) share(ctx context.Context, key handshakeKey) encounter {
 		e.Reused = true
 		return e
 	}
-	e, joined, err := r.encounters.Follow(ctx, key, r.module.Timeout, func(ctx context.Context, tell func(encounter)) encounter {
+	e, joined, err := r.encounters.Do(ctx, key, r.module.Timeout, func(ctx context.Context, tell func(encounter)) encounter {
 		return r.makeEncounter(ctx, key, tell)
 	})
 	if err != nil && ctx.Err() == nil {

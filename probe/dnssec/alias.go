@@ -202,7 +202,10 @@ func (a *account) failed(err error) Answer {
 // addChain adds the links that are not there yet: chains of several steps
 // share their upper part.
 func (a *account) addChain(links []Link) {
-	a.Chain = slices.Grow(a.Chain, len(links))
+	if len(a.Chain) == 0 {
+		a.Chain = links // a list of its own
+		return
+	}
 	for _, link := range links {
 		known := false
 		for _, have := range a.Chain {

@@ -23,10 +23,12 @@ type proof struct {
 // of zone, that holds today (RFC 4035 §5.3). Of several, the one that lasts
 // longest counts: the RRset is valid until that one ends.
 func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, *fault) {
-	sigs := slices.Clone(set.sigs)
-	slices.SortStableFunc(sigs, func(a, b *dns.RRSIG) int {
-		return signatureTimes(b, v.at).Expiry.Compare(signatureTimes(a, v.at).Expiry)
-	})
+	sigs := set.sigs
+	if len(sigs) > 1 {
+		sigs = slices.SortedStableFunc(slices.Values(sigs), func(a, b *dns.RRSIG) int {
+			return signatureTimes(b, v.at).Expiry.Compare(signatureTimes(a, v.at).Expiry)
+		})
+	}
 	var failures []failure
 	for _, sig := range sigs {
 		if fold(sig.SignerName) != zone {

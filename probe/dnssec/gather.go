@@ -272,7 +272,7 @@ type inquiry struct {
 
 // shared asks one question, together with whoever else asks it now.
 func (r *Resolver) shared(ctx context.Context, q inquiry) *reply {
-	got, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context) *reply { return r.exchange(ctx, q) })
+	got, _, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context, _ func(*reply)) *reply { return r.exchange(ctx, q) })
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q, err)}
 	}
@@ -313,9 +313,10 @@ func (g *gathering) take(ctx context.Context, a arrival, needed []question) {
 // exchange sends one query as a validator does: DNSSEC records wanted, checking
 // left to us (RFC 4035 §4.9.1, §4.9.2, RFC 6840 §5.9).
 func (r *Resolver) exchange(ctx context.Context, q inquiry) *reply {
-	query := new(dns.Msg)
-	query.SetQuestion(q.name, q.qtype)
-	query.CheckingDisabled = !q.via.checked
+	query := &dns.Msg{
+		MsgHdr:   dns.MsgHdr{RecursionDesired: true, CheckingDisabled: !q.via.checked},
+		Question: []dns.Question{{Name: q.name, Qtype: q.qtype, Qclass: dns.ClassINET}},
+	}
 	query.SetEdns0(maxUDPSize, true)
 	start := time.Now()
 	response, server, err := r.carry(ctx, query, q.via.server)

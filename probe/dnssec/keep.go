@@ -52,7 +52,7 @@ func (r *Resolver) Prime(ctx context.Context, zones ...string) {
 		for _, q := range levels[level] {
 			group.Go(func() {
 				// The cache has what there is to know; a flight catches what panics.
-				_, _ = r.priming.Do(ctx, q.name, r.options.QueryTimeout, func(ctx context.Context) Answer {
+				_, _, _ = r.priming.Do(ctx, q.name, r.options.QueryTimeout, func(ctx context.Context, _ func(Answer)) Answer {
 					g := r.newGathering(q, via{}, r.limits)
 					g.anew = q.name
 					return g.run(ctx)

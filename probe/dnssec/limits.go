@@ -40,7 +40,7 @@ type ledger struct {
 	work     Work
 	needed   []question // whose replies the verdict rests on
 	memo     *memo      // of all look-ups
-	verified map[check]error
+	verified []checked
 	digests  map[digestInput][]byte
 	hashes   map[hashInput][]byte
 }
@@ -50,6 +50,13 @@ type ledger struct {
 type check struct {
 	sig *dns.RRSIG
 	key *dns.DNSKEY
+}
+
+// checked is a check, and why the signature is wrong, if it is. There are so
+// few that they are looked through.
+type checked struct {
+	check
+	err error
 }
 
 // digestInput is one key with one digest type; the key as in check.
@@ -95,15 +102,17 @@ func (l *ledger) share(n int) limits {
 // the signature is wrong.
 func (l *ledger) verify(set *rrset, sig *dns.RRSIG, k *key) (*fault, error) {
 	id := check{sig, k.DNSKEY}
-	if err, ok := l.verified[id]; ok {
-		return nil, err
+	for _, known := range l.verified {
+		if known.check == id {
+			return nil, known.err
+		}
 	}
 	if l.work.Signatures >= l.limits.signatures {
 		return exceeded(l.limits.signatures, "signature checks"), nil
 	}
 	l.work.Signatures++
 	err := l.compute(set, sig, k)
-	put(&l.verified, id, err)
+	l.verified = append(l.verified, checked{id, err})
 	return nil, err
 }
 

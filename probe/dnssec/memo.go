@@ -23,13 +23,16 @@ type fact [sha256.Size]byte
 // memoEntries bounds the memo; each entry takes about 80 octets.
 const memoEntries = 65536
 
+// usualFact is room for a key, a signature and a few records.
+const usualFact = 2048
+
 func newMemo(most int) *memo {
 	return &memo{room: max(1, most/2), young: make(map[fact]struct{})}
 }
 
 // factOf is unambiguous by the lengths that go before the parts.
 func factOf(k *key, data, signature []byte) fact {
-	all := make([]byte, 0, 12+len(k.rdata)+len(data)+len(signature))
+	all := make([]byte, 0, usualFact)
 	for _, part := range [][]byte{k.rdata, data, signature} {
 		all = binary.BigEndian.AppendUint32(all, uint32(len(part)))
 		all = append(all, part...)

@@ -32,6 +32,15 @@ type rrset struct {
 
 	canonical  [][]byte // the records' RDATA as it is signed
 	unreadable error    // why there is none
+
+	record [1]dns.RR // room for the usual: one record, one signature
+	sig    [1]*dns.RRSIG
+}
+
+func newRRset(name string, rrtype uint16) *rrset {
+	s := &rrset{name: name, rrtype: rrtype}
+	s.records, s.sigs = s.record[:0], s.sig[:0]
+	return s
 }
 
 func (s *rrset) String() string { return s.name + " " + typeName(s.rrtype) }
@@ -86,7 +95,7 @@ func rrsets(section []dns.RR) []*rrset {
 		key := question{name, rrtype}
 		set := index[key]
 		if set == nil {
-			set = &rrset{name: name, rrtype: rrtype}
+			set = newRRset(name, rrtype)
 			if list = append(list, set); len(list) > few {
 				index[key] = set
 			}

@@ -76,7 +76,12 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
-	answer, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context) Answer { return r.gather(ctx, q) })
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lookupTimeout)
+		defer cancel()
+	}
+	answer, _, err := r.lookups.Do(ctx, q, 0, func(ctx context.Context, _ func(Answer)) Answer { return r.gather(ctx, q) })
 	if err == nil {
 		return answer
 	}

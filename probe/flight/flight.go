@@ -28,17 +28,11 @@ type work[V any] struct {
 	err     error // the work panicked
 }
 
-// Do waits for the work of that key, and starts it, to take no longer than
-// limit, if nobody has. The error is that of ctx, which ended first, or tells
-// of a panic in the work.
-func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do func(context.Context) V) (V, error) {
-	value, _, err := g.Follow(ctx, key, limit, func(ctx context.Context, _ func(V)) V { return do(ctx) })
-	return value, err
-}
-
-// Follow is Do for work that tells how far it has come. Where ctx ends first,
-// value is what was told last, or nothing. joined: others had started it.
-func (g *Group[K, V]) Follow(ctx context.Context, key K, limit time.Duration, do func(ctx context.Context, tell func(V)) V) (value V, joined bool, err error) {
+// Do waits for the work of that key, and starts it, if nobody has; joined: others
+// had. It takes no longer than limit, where that is not zero, and may tell how
+// far it has come. The error is that of ctx, which ended first, and then value
+// is what was told last, or nothing; or it tells of a panic in the work.
+func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do func(ctx context.Context, tell func(V)) V) (value V, joined bool, err error) {
 	w, joined := g.join(ctx, key, limit, do)
 	defer g.leave(key, w)
 	select {
@@ -60,8 +54,12 @@ func (g *Group[K, V]) join(ctx context.Context, key K, limit time.Duration, do f
 	w, joined = g.under[key]
 	if !joined {
 		w = &work[V]{done: make(chan struct{})}
-		var own context.Context
-		own, w.cancel = context.WithTimeout(context.WithoutCancel(ctx), limit)
+		own := context.WithoutCancel(ctx)
+		if limit > 0 {
+			own, w.cancel = context.WithTimeout(own, limit)
+		} else {
+			own, w.cancel = context.WithCancel(own)
+		}
 		g.under[key] = w
 		go g.run(own, key, w, do)
 	}

@@ -37,7 +37,7 @@ func follow(g *Group[string, string], patience, limit time.Duration, do func(con
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		value, joined, err := g.Follow(ctx, "key", limit, do)
+		value, joined, err := g.Do(ctx, "key", limit, do)
 		ended <- outcome{value, joined, err, time.Since(start)}
 	}()
 	synctest.Wait()
@@ -99,7 +99,7 @@ func TestWorkEndsWithItsLastWaiter(t *testing.T) {
 
 func TestAPanicIsAnError(t *testing.T) {
 	var g Group[string, string]
-	_, err := g.Do(t.Context(), "key", time.Minute, func(context.Context) string { panic("broken") })
+	_, _, err := g.Do(t.Context(), "key", time.Minute, func(context.Context, func(string)) string { panic("broken") })
 	if err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("got %v", err)
 	}

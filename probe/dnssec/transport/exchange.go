@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -48,15 +50,20 @@ func (q outgoing) as(to []byte, id uint16) []byte {
 	return to
 }
 
-// exchange sends query to a server and waits for the response to it, until ctx
-// ends.
-func (s *server) exchange(ctx context.Context, network string, q outgoing) (*dns.Msg, error) {
+// exchange sends query to a server and waits for the response to it, until the
+// deadline, or until ctx ends.
+func (s *server) exchange(ctx context.Context, deadline time.Time, network string, q outgoing) (*dns.Msg, error) {
 	var response *dns.Msg
 	var err error
 	if network == "udp" {
-		response, err = s.sockets.exchange(ctx, q)
+		response, err = s.sockets.exchange(ctx, deadline, q)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = context.DeadlineExceeded
+		}
 	} else {
-		response, err = s.streams.exchange(ctx, q)
+		limited, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
+		response, err = s.streams.exchange(limited, q)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()

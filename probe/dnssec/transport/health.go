@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,6 +68,9 @@ func (h *health) setAside(now time.Time) {
 // byHealth puts the servers that were set aside behind the others. Else the
 // order of the configuration stands.
 func byHealth(servers []*server, now time.Time) []*server {
+	if !slices.ContainsFunc(servers, func(s *server) bool { return !s.health.good(now) }) {
+		return servers
+	}
 	var good, aside []*server
 	for _, s := range servers {
 		if s.health.good(now) {

@@ -180,9 +180,7 @@ func (t *Transport) query(ctx context.Context, s *server, q outgoing) (*dns.Msg,
 // observed makes one exchange and tells of it.
 func (t *Transport) observed(ctx context.Context, s *server, network string, q outgoing) (*dns.Msg, error) {
 	start := time.Now()
-	try, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	response, err := s.exchange(try, network, q)
+	response, err := s.exchange(ctx, start.Add(t.timeout), network, q)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
 	if err != nil {
 		e.Fault = faultIn(err)

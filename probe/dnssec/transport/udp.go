@@ -38,6 +38,7 @@ const mostIdle = 16
 
 type socket struct {
 	*net.UDPConn
+	ids      [mostServed]uint16 // of the queries that it carries, one after the other
 	served   int
 	since    time.Time // it is idle
 	datagram [maxDatagram]byte
@@ -50,16 +51,17 @@ func openSocket(to netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socket{UDPConn: conn}, nil
+	return &socket{UDPConn: conn, ids: [mostServed]uint16(randomIDs(mostServed))}, nil
 }
 
-// exchange sends a query and waits for the response until ctx ends.
-func (k *sockets) exchange(ctx context.Context, q outgoing) (*dns.Msg, error) {
+// exchange sends a query and waits for the response until the deadline, or
+// until ctx ends.
+func (k *sockets) exchange(ctx context.Context, deadline time.Time, q outgoing) (*dns.Msg, error) {
 	s, err := k.take()
 	if err != nil {
 		return nil, err
 	}
-	response, err := s.exchange(ctx, q)
+	response, err := s.exchange(ctx, deadline, q)
 	if err != nil {
 		s.Close()
 		if !errors.Is(ctx.Err(), context.Canceled) {
@@ -133,13 +135,17 @@ func overUDP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, erro
 		return nil, err
 	}
 	defer s.Close()
-	return s.exchange(ctx, q)
+	return s.exchange(ctx, time.Time{}, q)
 }
 
 // exchange sends a query and waits for the datagram that fits, past any that
-// do not. After an error the socket is of no use any longer.
-func (s *socket) exchange(ctx context.Context, q outgoing) (*dns.Msg, error) {
-	id := randomID()
+// do not, until the deadline, if there is one, or until ctx ends. After an error
+// the socket is of no use any longer.
+func (s *socket) exchange(ctx context.Context, deadline time.Time, q outgoing) (*dns.Msg, error) {
+	id := s.ids[s.served]
+	if err := s.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })
 	if _, err := s.Write(q.as(s.datagram[:0], id)); err != nil {
 		stop()

@@ -44,6 +44,9 @@ func echo(t *testing.T, times func() int) *sockets {
 
 func once() int { return 1 }
 
+// never is when a query has all the time of its caller.
+var never time.Time
+
 func question() outgoing { return packed(new(dns.Msg).SetQuestion("example.org.", dns.TypeTLSA)) }
 
 // TestSocketsAreKept: for the next query, for no more than a few, and for no
@@ -52,7 +55,7 @@ func TestSocketsAreKept(t *testing.T) {
 	k := echo(t, once)
 	ports := make(map[string]int)
 	for range 2 * mostServed {
-		if _, err := k.exchange(t.Context(), question()); err != nil {
+		if _, err := k.exchange(t.Context(), never, question()); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range k.idle {
@@ -63,7 +66,7 @@ func TestSocketsAreKept(t *testing.T) {
 		t.Errorf("%d queries used %v, and %d sockets are kept", 2*mostServed, ports, len(k.idle))
 	}
 	for _, unused := range []time.Duration{idleTime / 2, idleTime} {
-		if _, err := k.exchange(t.Context(), question()); err != nil {
+		if _, err := k.exchange(t.Context(), never, question()); err != nil {
 			t.Fatal(err)
 		}
 		k.idle[0].since = time.Now().Add(-unused)
@@ -97,8 +100,10 @@ func TestSocketsAfterABurst(t *testing.T) {
 // TestSocketsAfterAFailure: a socket that brought no response is not used again,
 // and nor are the idle ones, unless the caller did not wait for it.
 func TestSocketsAfterAFailure(t *testing.T) {
+	past := time.Unix(1, 0)
+	live := context.WithCancel
 	expired := func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithDeadline(ctx, time.Unix(1, 0))
+		return context.WithDeadline(ctx, past)
 	}
 	cancelled := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -106,18 +111,20 @@ func TestSocketsAfterAFailure(t *testing.T) {
 		return ctx, cancel
 	}
 	for _, story := range []struct {
-		name  string
-		limit func(context.Context) (context.Context, context.CancelFunc)
-		kept  bool
+		name     string
+		limit    func(context.Context) (context.Context, context.CancelFunc)
+		deadline time.Time
+		kept     bool
 	}{
-		{"the time is over", expired, false},
-		{"the caller waits no longer", cancelled, true},
+		{"the time of the query is over", live, past, false},
+		{"the time of the caller is over", expired, never, false},
+		{"the caller waits no longer", cancelled, never, true},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			var answers atomic.Int32
 			answers.Store(1)
 			k := echo(t, func() int { return int(answers.Load()) })
-			if _, err := k.exchange(t.Context(), question()); err != nil || len(k.idle) != 1 {
+			if _, err := k.exchange(t.Context(), never, question()); err != nil || len(k.idle) != 1 {
 				t.Fatalf("%v, %d sockets kept", err, len(k.idle))
 			}
 			idle := k.idle[0]
@@ -129,7 +136,7 @@ func TestSocketsAfterAFailure(t *testing.T) {
 			answers.Store(0)
 			ctx, cancel := story.limit(t.Context())
 			defer cancel()
-			if _, err := k.exchange(ctx, question()); err == nil {
+			if _, err := k.exchange(ctx, story.deadline, question()); err == nil {
 				t.Fatal("there was a response")
 			}
 			if _, err := other.Write([]byte{0}); !errors.Is(err, net.ErrClosed) {
@@ -148,7 +155,7 @@ func TestSocketsAfterAStraggler(t *testing.T) {
 	k := echo(t, func() int { return 2 })
 	for n := range mostServed {
 		q := packed(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.example.org.", n), dns.TypeTLSA))
-		response, err := k.exchange(t.Context(), q)
+		response, err := k.exchange(t.Context(), never, q)
 		if err != nil || !slices.Equal(response.Question, q.Question) {
 			t.Fatalf("query %d: %v, %v", n, response, err)
 		}
@@ -163,10 +170,10 @@ func TestSocketsAfterALateCancellation(t *testing.T) {
 	for range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
 		leave.Store(&cancel)
-		_, _ = k.exchange(ctx, question()) // there is a response in time, or not
+		_, _ = k.exchange(ctx, never, question()) // there is a response in time, or not
 		stay := context.CancelFunc(func() {})
 		leave.Store(&stay)
-		if _, err := k.exchange(t.Context(), question()); err != nil {
+		if _, err := k.exchange(t.Context(), never, question()); err != nil {
 			t.Fatal(err)
 		}
 	}
