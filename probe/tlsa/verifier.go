@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -56,7 +55,7 @@ func (m Match) Authenticates() bool {
 func (v Verifier) Match(set []Record, chain *Chain) []Match {
 	standings, whys := Standings(set, v.Usages)
 	matches := make([]Match, len(set))
-	j := newJudge(v, chain)
+	j := &judge{Verifier: v, chain: chain}
 	for i, record := range set {
 		var m Match
 		switch {
@@ -82,7 +81,8 @@ func (v Verifier) PKIX(chain *Chain) error {
 	if chain.empty() {
 		return errors.New("the server sent no certificate")
 	}
-	if m := newJudge(v, chain).pkixPath(func(path) bool { return true }); m.Failure != None {
+	j := &judge{Verifier: v, chain: chain}
+	if m := j.pkixPath(func(path) bool { return true }); m.Failure != None {
 		return errors.New(m.Why)
 	}
 	return nil
@@ -101,17 +101,24 @@ type judge struct {
 	anchored map[string]Match // by the anchor's certificate
 	supplied int              // anchors taken from records so far
 
-	builder func() *builder
-	named   func() bool
-	trusted func() ([]path, error) // to the system roots
+	built lazy[*builder]
+	roots lazy[[]path]
+	names lazy[bool]
 }
 
-func newJudge(v Verifier, chain *Chain) *judge {
-	j := &judge{Verifier: v, chain: chain, anchored: make(map[string]Match)}
-	j.builder = sync.OnceValue(func() *builder { return newBuilder(chain.sent(), v.At) })
-	j.named = sync.OnceValue(func() bool { return v.NameMatches(chain) })
-	j.trusted = sync.OnceValues(func() ([]path, error) { return j.builder().toRoots(v.Roots) })
-	return j
+func (j *judge) builder() *builder {
+	built, _ := j.built.get(func() (*builder, error) { return newBuilder(j.chain.sent(), j.At), nil })
+	return built
+}
+
+// trusted gives the paths to the system roots.
+func (j *judge) trusted() ([]path, error) {
+	return j.roots.get(func() ([]path, error) { return j.builder().toRoots(j.Roots) })
+}
+
+func (j *judge) named() bool {
+	match, _ := j.names.get(func() (bool, error) { return j.NameMatches(j.chain), nil })
+	return match
 }
 
 func (j *judge) judge(r Record) Match {
@@ -223,6 +230,9 @@ func (j *judge) anchor(certificate *x509.Certificate) Match {
 	m, known := j.anchored[key]
 	if !known {
 		m = j.paths(j.builder().toAnchor(certificate))
+		if j.anchored == nil {
+			j.anchored = make(map[string]Match)
+		}
 		j.anchored[key] = m
 	}
 	return m
