@@ -23,21 +23,21 @@ type fact [sha256.Size]byte
 // memoEntries bounds the memo; each entry takes about 80 octets.
 const memoEntries = 65536
 
-// usualFact is room for a key, a signature and a few records.
-const usualFact = 2048
-
 func newMemo(most int) *memo {
 	return &memo{room: max(1, most/2), young: make(map[fact]struct{})}
 }
 
 // factOf is unambiguous by the lengths that go before the parts.
-func factOf(k *key, data, signature []byte) fact {
-	all := make([]byte, 0, usualFact)
+func factOf(k *key, data, signature []byte) (f fact) {
+	hash := sha256.New()
+	var length [4]byte
 	for _, part := range [][]byte{k.rdata, data, signature} {
-		all = binary.BigEndian.AppendUint32(all, uint32(len(part)))
-		all = append(all, part...)
+		binary.BigEndian.PutUint32(length[:], uint32(len(part)))
+		hash.Write(length[:])
+		hash.Write(part)
 	}
-	return sha256.Sum256(all)
+	hash.Sum(f[:0])
+	return f
 }
 
 // holds reports whether a fact is known.

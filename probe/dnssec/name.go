@@ -3,6 +3,7 @@ package dnssec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -104,13 +105,15 @@ const maxName = 255
 
 // appendName appends the wire form of a name.
 func appendName(to []byte, name string) ([]byte, error) {
-	var buffer [maxName + 1]byte
-	n, err := dns.PackDomainName(dns.Fqdn(name), buffer[:], 0, nil, false)
+	name = dns.Fqdn(name)
+	to = slices.Grow(to, min(len(name), maxName)+1)
+	room := to[:min(cap(to), len(to)+maxName+1)] // which bounds what is packed
+	end, err := dns.PackDomainName(name, room, len(to), nil, false)
 	if err != nil {
 		return nil, err
 	}
-	lowerASCII(buffer[:n]) // a length octet is at most 63, below any letter
-	return append(to, buffer[:n]...), nil
+	lowerASCII(to[len(to):end]) // a length octet is at most 63, below any letter
+	return to[:end], nil
 }
 
 func lowerASCII(b []byte) {

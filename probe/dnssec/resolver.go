@@ -45,7 +45,7 @@ type Resolver struct {
 	speculate bool // ask for the chain before a signature names it
 	cache     *zoneCache
 	memo      *memo
-	lookups   flight.Group[question, Answer]
+	lookups   flight.Group[question, *Answer]
 	queries   flight.Group[inquiry, *reply]
 	priming   flight.Group[string, Answer]
 	limited   atomic.Uint64 // look-ups given up at a limit
@@ -81,11 +81,14 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 		ctx, cancel = context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
 	}
-	answer, _, err := r.lookups.Do(ctx, q, 0, func(ctx context.Context, _ func(Answer)) Answer { return r.gather(ctx, q) })
+	shared, _, err := r.lookups.Do(ctx, q, 0, func(ctx context.Context, _ func(*Answer)) *Answer {
+		answer := r.gather(ctx, q)
+		return &answer
+	})
 	if err == nil {
-		return answer
+		return *shared
 	}
-	answer = Answer{Name: q.name, Type: qtype, Canonical: q.name}
+	answer := Answer{Name: q.name, Type: qtype, Canonical: q.name}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		answer.Why = "the time for the look-up ran out before its verdict"
 		answer.Err = fmt.Errorf("%w: look up %s: %w", ErrDeadline, q, err)

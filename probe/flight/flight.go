@@ -68,6 +68,7 @@ func (g *Group[K, V]) join(ctx context.Context, key K, limit time.Duration, do f
 }
 
 func (g *Group[K, V]) run(ctx context.Context, key K, w *work[V], do func(context.Context, func(V)) V) {
+	deepen(false)
 	tell := func(value V) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
