@@ -107,8 +107,8 @@ func ours(err error) bool {
 			return true
 		}
 	}
-	var fault *probe.Fault
-	return errors.As(err, &fault)
+	_, fault := errors.AsType[*probe.Fault](err)
+	return fault
 }
 
 func (e *exposition) service(s *service) {

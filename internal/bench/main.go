@@ -1,6 +1,6 @@
 // Command bench measures what a probe costs beside what it is compared with,
-// in one run against the same mail servers: the bare dialogue and handshake, a
-// full probe over HTTP with DNS and validation and no handshake reused,
+// in one run against the same mail servers: the bare dialogue and handshake, the
+// same with what no exporter can do without, a full probe over HTTP with DNS and validation and no handshake reused,
 // blackbox_exporter, which does STARTTLS alone, and two commands. From the
 // directory of the repository:
 //
@@ -30,12 +30,17 @@ func main() {
 	atOnce := flag.Int("c", 8, "probes at the same time")
 	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "its binary")
 	bare := flag.String("bare", "", "addresses to make bare handshakes with: what this command runs itself for")
+	least := flag.String("least", "", "address to be asked for them at, over HTTP: what it runs itself for as well")
+	resolver := flag.String("resolver", "", "whom the least exporter asks")
 	flag.Parse()
 	load := load{*probes, *atOnce}
 	var err error
-	if *bare != "" {
-		err = json.NewEncoder(os.Stdout).Encode(measureBare(load, strings.Split(*bare, ",")))
-	} else {
+	switch servers := strings.Split(*bare, ","); {
+	case *least != "":
+		err = serveLeast(*least, *resolver, servers)
+	case *bare != "":
+		err = json.NewEncoder(os.Stdout).Encode(measureBare(load, servers))
+	default:
 		err = run(load, *blackbox)
 	}
 	if err != nil {
@@ -70,6 +75,11 @@ func run(load load, blackbox string) error {
 		return fmt.Errorf("bare handshakes: %w", err)
 	}
 	add("bare handshake", measured, nil)
+	least, err := leastExporter(world)
+	if err == nil {
+		measured, err = measureExporter(load, least)
+	}
+	add("least exporter", measured, err)
 	ours, err := dane(dir, world)
 	if err != nil {
 		return err

@@ -52,8 +52,10 @@ func validate(q question, e evidence, r rules, l *ledger) verdict {
 		return verdict{missing: v.missing, zones: v.judged, uncut: v.uncut, bogus: v.failed}
 	}
 	answer.Work = l.work
-	for _, name := range slices.Sorted(maps.Keys(v.iterations)) {
-		answer.NSEC3 = append(answer.NSEC3, NSEC3{name, v.iterations[name]})
+	if len(v.iterations) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(v.iterations)) {
+			answer.NSEC3 = append(answer.NSEC3, NSEC3{name, v.iterations[name]})
+		}
 	}
 	return verdict{answer: answer, zones: v.judged, uncut: v.uncut, bogus: v.failed}
 }

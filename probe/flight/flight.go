@@ -33,7 +33,7 @@ type work[V any] struct {
 // far it has come. The error is that of ctx, which ended first, and then value
 // is what was told last, or nothing; or it tells of a panic in the work.
 func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do func(ctx context.Context, tell func(V)) V) (value V, joined bool, err error) {
-	w, joined := g.join(ctx, key, limit, do)
+	w, joined := g.join(key, limit, do)
 	defer g.leave(key, w)
 	select {
 	case <-w.done:
@@ -45,7 +45,7 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do fun
 	}
 }
 
-func (g *Group[K, V]) join(ctx context.Context, key K, limit time.Duration, do func(context.Context, func(V)) V) (w *work[V], joined bool) {
+func (g *Group[K, V]) join(key K, limit time.Duration, do func(context.Context, func(V)) V) (w *work[V], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.under == nil {
@@ -54,11 +54,11 @@ func (g *Group[K, V]) join(ctx context.Context, key K, limit time.Duration, do f
 	w, joined = g.under[key]
 	if !joined {
 		w = &work[V]{done: make(chan struct{})}
-		own := context.WithoutCancel(ctx)
+		var own context.Context
 		if limit > 0 {
-			own, w.cancel = context.WithTimeout(own, limit)
+			own, w.cancel = context.WithTimeout(context.Background(), limit)
 		} else {
-			own, w.cancel = context.WithCancel(own)
+			own, w.cancel = context.WithCancel(context.Background())
 		}
 		g.under[key] = w
 		go g.run(own, key, w, do)

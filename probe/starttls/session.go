@@ -62,6 +62,8 @@ const (
 	maxLine  = 4096    // bytes; RFC 5321 §4.5.3.1.5 grants 512, real servers take more
 	maxLines = 128     // of one reply
 	maxTotal = 1 << 18 // bytes of one dialogue
+
+	usualLines = 16 // of one dialogue, both ways
 )
 
 // session is a dialogue under way: it reads what is bounded, and keeps what
@@ -76,7 +78,7 @@ type session struct {
 }
 
 func newSession(conn net.Conn) *session {
-	return &session{Reader: bufio.NewReaderSize(&bounded{conn, maxTotal}, maxLine), conn: conn}
+	return &session{Reader: bufio.NewReaderSize(&bounded{conn, maxTotal}, maxLine), conn: conn, transcript: make(Transcript, 0, usualLines)}
 }
 
 // seam is where TLS begins: the next to speak is the client. Whatever a server
