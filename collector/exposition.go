@@ -115,7 +115,7 @@ func (e *exposition) gather() []*dto.MetricFamily {
 func merged(samples []sample) []sample {
 	slices.SortFunc(samples, func(a, b sample) int {
 		if a.series != b.series {
-			return cmp.Compare(a.series.Name, b.series.Name)
+			return cmp.Compare(a.series.rank, b.series.rank)
 		}
 		return slices.Compare(a.labels, b.labels)
 	})

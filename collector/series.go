@@ -1,5 +1,10 @@
 package collector
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Series describes one metric of a probe.
 type Series struct {
 	Name   string
@@ -11,6 +16,7 @@ type Series struct {
 	// greatest: where several measurements make one series, the greatest stands
 	// for them, not the least.
 	greatest bool
+	rank     int // among all, by name
 }
 
 // either is the value that stands for two measurements of one label set.
@@ -78,9 +84,12 @@ const (
 var series = seriesByName()
 
 func seriesByName() map[string]*Series {
+	all := AllSeries()
+	slices.SortFunc(all, func(a, b Series) int { return cmp.Compare(a.Name, b.Name) })
 	byName := make(map[string]*Series)
-	for _, s := range AllSeries() {
-		byName[s.Name] = &s
+	for rank := range all {
+		all[rank].rank = rank
+		byName[all[rank].Name] = &all[rank]
 	}
 	return byName
 }

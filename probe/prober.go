@@ -157,8 +157,8 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 	var own dnssec.Answer
 	var faults [4]error
 	owned, decided := make(chan struct{}), make(chan struct{})
-	together(
-		task{
+	tasks := []task{
+		{
 			do: func() {
 				defer close(owned)
 				if !service.secure() {
@@ -168,7 +168,7 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 			},
 			fault: &faults[0],
 		},
-		task{
+		{
 			do: func() {
 				defer close(decided)
 				<-addressed
@@ -176,23 +176,21 @@ func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Se
 			},
 			fault: &faults[1],
 		},
-		task{
-			do: func() {
-				<-decided
-				if r.module.Nameservers {
-					r.askAuthority(ctx, service)
-				}
-			},
-			fault: &faults[2],
-		},
-		task{
+		{
 			do: func() {
 				<-addressed
 				r.meetAll(ctx, host, service, decided)
 			},
-			fault: &faults[3],
+			fault: &faults[2],
 		},
-	)
+	}
+	if r.module.Nameservers {
+		tasks = append(tasks, task{
+			do:    func() { <-decided; r.askAuthority(ctx, service) },
+			fault: &faults[3],
+		})
+	}
+	together(tasks...)
 	service.Fault = errors.Join(faults[:]...)
 }
 

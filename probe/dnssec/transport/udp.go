@@ -143,7 +143,7 @@ func overUDP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, erro
 // the socket is of no use any longer.
 func (s *socket) exchange(ctx context.Context, deadline time.Time, q outgoing) (*dns.Msg, error) {
 	id := s.ids[s.served]
-	if err := s.SetDeadline(deadline); err != nil {
+	if err := s.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })
