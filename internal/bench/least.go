@@ -63,9 +63,9 @@ func serveLeast(address, resolver string, servers []string) error {
 				return
 			}
 		}
-		which, err := strconv.Atoi(r.URL.Query().Get("target"))
-		if err == nil && which < len(servers) {
-			err = shakeHands(servers[which])
+		worker, err := strconv.Atoi(r.URL.Query().Get("target"))
+		if err == nil {
+			err = shakeHands(servers[worker])
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)

@@ -1,8 +1,8 @@
 // Command bench measures what a probe costs beside what it is compared with,
 // in one run against the same mail servers: the bare dialogue and handshake, the
-// same with what no exporter can do without, a full probe over HTTP with DNS and validation and no handshake reused,
-// blackbox_exporter, which does STARTTLS alone, and two commands. From the
-// directory of the repository:
+// same with what no exporter can do without, a full probe over HTTP with DNS and
+// validation and no handshake reused, blackbox_exporter, which does STARTTLS
+// alone, and two commands. From the directory of the repository:
 //
 //	go run ./internal/bench [-n 2000] [-c 8]
 //
@@ -30,7 +30,7 @@ func main() {
 	atOnce := flag.Int("c", 8, "probes at the same time")
 	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "its binary")
 	bare := flag.String("bare", "", "addresses to make bare handshakes with: what this command runs itself for")
-	least := flag.String("least", "", "address to be asked for them at, over HTTP: what it runs itself for as well")
+	least := flag.String("least", "", "address of the least exporter: what this command runs itself for as well")
 	resolver := flag.String("resolver", "", "whom the least exporter asks")
 	flag.Parse()
 	load := load{*probes, *atOnce}
@@ -61,7 +61,7 @@ func run(load load, blackbox string) error {
 	}
 	defer world.close()
 
-	results := make([]result, 0, 5)
+	results := make([]result, 0, 6)
 	add := func(name string, measured result, err error) {
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", name, err)

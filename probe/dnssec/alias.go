@@ -200,10 +200,10 @@ func (a *account) failed(err error) Answer {
 }
 
 // addChain adds the links that are not there yet: chains of several steps
-// share their upper part.
+// share their upper part. The list becomes the account's own.
 func (a *account) addChain(links []Link) {
 	if len(a.Chain) == 0 {
-		a.Chain = links // a list of its own
+		a.Chain = links
 		return
 	}
 	for _, link := range links {

@@ -14,13 +14,20 @@ import (
 // the signature, then the RRset in canonical form (RFC 4034 §3.1.8.1).
 // The RRset is not empty.
 func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
-	owner, signer := signedOwner(set.name, int(sig.Labels)), fold(sig.SignerName)
+	owner, err := appendName(make([]byte, 0, maxName), signedOwner(set.name, int(sig.Labels)))
+	if err != nil {
+		return nil, fmt.Errorf("owner %s: %w", set.name, err)
+	}
+	signer, err := appendName(make([]byte, 0, maxName), sig.SignerName)
+	if err != nil {
+		return nil, fmt.Errorf("signer %s: %w", sig.SignerName, err)
+	}
 	if set.unreadable != nil {
 		return nil, fmt.Errorf("record of %s: %w", set, set.unreadable)
 	}
-	size := 18 + len(signer) + 1
+	size := 18 + len(signer)
 	for _, rdata := range set.canonical {
-		size += len(owner) + 1 + 10 + len(rdata)
+		size += len(owner) + 10 + len(rdata)
 	}
 	data := make([]byte, 0, size)
 	data = binary.BigEndian.AppendUint16(data, sig.TypeCovered)
@@ -29,14 +36,9 @@ func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
 	data = binary.BigEndian.AppendUint32(data, sig.Expiration)
 	data = binary.BigEndian.AppendUint32(data, sig.Inception)
 	data = binary.BigEndian.AppendUint16(data, sig.KeyTag)
-	data, err := appendName(data, signer)
-	if err != nil {
-		return nil, fmt.Errorf("signer %s: %w", signer, err)
-	}
+	data = append(data, signer...)
 	for _, rdata := range set.canonical {
-		if data, err = appendName(data, owner); err != nil {
-			return nil, fmt.Errorf("owner %s: %w", owner, err)
-		}
+		data = append(data, owner...)
 		data = binary.BigEndian.AppendUint16(data, set.rrtype)
 		data = binary.BigEndian.AppendUint16(data, dns.ClassINET)
 		data = binary.BigEndian.AppendUint32(data, sig.OrigTtl)

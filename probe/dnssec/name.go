@@ -106,8 +106,8 @@ const maxName = 255
 // appendName appends the wire form of a name.
 func appendName(to []byte, name string) ([]byte, error) {
 	name = dns.Fqdn(name)
-	to = slices.Grow(to, min(len(name), maxName)+1)
-	room := to[:min(cap(to), len(to)+maxName+1)] // which bounds what is packed
+	to = slices.Grow(to, min(len(name)+1, maxName))
+	room := to[:min(cap(to), len(to)+maxName)] // which bounds what is packed
 	end, err := dns.PackDomainName(name, room, len(to), nil, false)
 	if err != nil {
 		return nil, err

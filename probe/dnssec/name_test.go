@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -30,5 +31,28 @@ func TestNamesByLabel(t *testing.T) {
 				t.Errorf("%s within %s: %v, wanted %v", name, zone, got, want)
 			}
 		}
+	}
+}
+
+// TestWireNameLength: 255 octets, those that say how long labels are and the
+// root's included (RFC 1035 §2.3.4), however they are written.
+func TestWireNameLength(t *testing.T) {
+	for _, story := range []struct {
+		name   string
+		letter string
+	}{
+		{"in letters", "a"},
+		{"escaped", `\001`},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			label := func(n int) string { return strings.Repeat(story.letter, n) + "." }
+			three := label(63) + label(63) + label(63) // 192 octets
+			for last, ok := range map[int]bool{60: true, 61: true, 62: false, 63: false} {
+				wire, err := appendName([]byte("before"), three+label(last))
+				if (err == nil) != ok || ok && len(wire) != len("before")+192+1+last+1 {
+					t.Errorf("%d octets: %d in wire form, %v", 192+1+last+1, len(wire)-len("before"), err)
+				}
+			}
+		})
 	}
 }

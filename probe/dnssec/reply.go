@@ -33,13 +33,12 @@ type rrset struct {
 	canonical  [][]byte // the records' RDATA as it is signed
 	unreadable error    // why there is none
 
-	record [1]dns.RR // room for the usual: one record, one signature
-	sig    [1]*dns.RRSIG
+	sig [1]*dns.RRSIG // room for the usual: one
 }
 
 func newRRset(name string, rrtype uint16) *rrset {
 	s := &rrset{name: name, rrtype: rrtype}
-	s.records, s.sigs = s.record[:0], s.sig[:0]
+	s.sigs = s.sig[:0]
 	return s
 }
 

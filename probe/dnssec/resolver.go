@@ -52,7 +52,7 @@ type Resolver struct {
 	broken    breakdown
 }
 
-// lookupTimeout bounds a look-up for which somebody waits without a deadline.
+// lookupTimeout bounds a look-up, however long those who wait for it would.
 const lookupTimeout = time.Minute
 
 // New returns a Resolver. now decides which signatures and cached zones are
@@ -76,17 +76,12 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, lookupTimeout)
-		defer cancel()
-	}
-	shared, _, err := r.lookups.Do(ctx, q, 0, func(ctx context.Context, _ func(*Answer)) *Answer {
+	found, _, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context, _ func(*Answer)) *Answer {
 		answer := r.gather(ctx, q)
 		return &answer
 	})
 	if err == nil {
-		return *shared
+		return *found
 	}
 	answer := Answer{Name: q.name, Type: qtype, Canonical: q.name}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {

@@ -28,10 +28,10 @@ type work[V any] struct {
 	err     error // the work panicked
 }
 
-// Do waits for the work of that key, and starts it, if nobody has; joined: others
-// had. It takes no longer than limit, where that is not zero, and may tell how
-// far it has come. The error is that of ctx, which ended first, and then value
-// is what was told last, or nothing; or it tells of a panic in the work.
+// Do waits for the work of that key, and starts it, to take no longer than
+// limit, if nobody has; joined: others had. The work may tell how far it has
+// come. The error is that of ctx, which ended first, and then value is what was
+// told last, or nothing; or it tells of a panic in the work.
 func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do func(ctx context.Context, tell func(V)) V) (value V, joined bool, err error) {
 	w, joined := g.join(key, limit, do)
 	defer g.leave(key, w)
@@ -55,11 +55,7 @@ func (g *Group[K, V]) join(key K, limit time.Duration, do func(context.Context, 
 	if !joined {
 		w = &work[V]{done: make(chan struct{})}
 		var own context.Context
-		if limit > 0 {
-			own, w.cancel = context.WithTimeout(context.Background(), limit)
-		} else {
-			own, w.cancel = context.WithCancel(context.Background())
-		}
+		own, w.cancel = context.WithTimeout(context.Background(), limit)
 		g.under[key] = w
 		go g.run(own, key, w, do)
 	}

@@ -44,7 +44,7 @@ func follow(g *Group[string, string], patience, limit time.Duration, do func(con
 	return ended
 }
 
-func TestFollow(t *testing.T) {
+func TestDo(t *testing.T) {
 	for _, story := range []struct {
 		name          string
 		takes, limit  time.Duration

@@ -10,8 +10,8 @@ type lazy[T any] struct {
 
 func (l *lazy[T]) get(work func() (T, error)) (T, error) {
 	if !l.known {
-		l.known = true
 		l.value, l.err = work()
+		l.known = true
 	}
 	return l.value, l.err
 }

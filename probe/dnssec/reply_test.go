@@ -1,0 +1,40 @@
+package dnssec
+
+import (
+	"runtime"
+	"testing"
+	"weak"
+
+	"github.com/miekg/dns"
+)
+
+// TestRecordsAlone: whoever keeps the records of an answer does not keep what
+// came with them, of which a zone may send as much as it likes.
+func TestRecordsAlone(t *testing.T) {
+	response := new(dns.Msg)
+	record, err := dns.NewRR("mx.example.org. 300 IN A 192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Answer = append(response.Answer, record)
+	var signatures []weak.Pointer[dns.RRSIG]
+	for range 10 {
+		sig := &dns.RRSIG{Hdr: dns.RR_Header{Name: "mx.example.org.", Rrtype: dns.TypeRRSIG, Class: dns.ClassINET}, TypeCovered: dns.TypeA, SignerName: "example.org."}
+		signatures = append(signatures, weak.Make(sig))
+		response.Answer = append(response.Answer, sig)
+	}
+	r := newReply(response)
+	response = nil
+	kept := r.find("mx.example.org.", dns.TypeA).records
+	if n := len(r.answer[0].sigs); n != len(signatures) {
+		t.Fatalf("%d signatures were read", n)
+	}
+	r = nil
+	runtime.GC()
+	for i, signature := range signatures {
+		if signature.Value() != nil {
+			t.Errorf("signature %d is kept", i)
+		}
+	}
+	runtime.KeepAlive(kept)
+}
