@@ -75,7 +75,7 @@ func (internet) world(settings config.Resolver, observe func(transport.Event)) (
 }
 
 func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	var dialer net.Dialer
+	dialer := net.Dialer{KeepAlive: -1} // a probe is over before one would be due
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
