@@ -24,9 +24,9 @@ func TestAllocations(t *testing.T) {
 	e.probe = func(worker int) url.Values { return url.Values{"module": {"fleet"}, "target": {w.names[worker]}} }
 	r, err := e.measure(load{probes: 400, atOnce: 4})
 	if err != nil || r.Failed > 0 {
-		t.Fatalf("%d probes of %d failed; %v", r.Failed, r.Probes, err)
+		t.Fatalf("%d probes of %d failed; %v", r.Failed, r.probes(), err)
 	}
-	each := int(r.Allocs) / r.Probes
+	each := int(r.Allocs) / r.probes()
 	t.Logf("%d allocations for each probe", each)
 	if each > allocations*11/10 {
 		t.Errorf("%d allocations for each probe; it was %d", each, allocations)

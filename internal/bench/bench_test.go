@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestDriveCountsEachProbe(t *testing.T) {
@@ -17,7 +18,7 @@ func TestDriveCountsEachProbe(t *testing.T) {
 		}
 		return nil
 	})
-	if made.Load() != 50 || r.Probes != 50 || r.Failed != 5 || r.P50 > r.P99 {
+	if made.Load() != 50 || r.probes() != 50 || r.Failed != 5 || r.within(0.5) > r.within(0.99) {
 		t.Errorf("%d made, %+v", made.Load(), r)
 	}
 }
@@ -43,5 +44,26 @@ func TestWorld(t *testing.T) {
 		if err := shakeHands(address); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// TestTurns: each subject has as many as there are, with its part of the probes;
+// what fails in one of them has no other.
+func TestTurns(t *testing.T) {
+	had := make(map[string]int)
+	of := func(name string, lasts int) *subject {
+		return &subject{name: name, measure: func(l load) (result, error) {
+			if had[name]++; had[name] > lasts {
+				return result{}, errors.New("it has ended")
+			}
+			return result{Took: make([]time.Duration, l.probes), CPU: time.Second, Memory: int64(had[name])}, nil
+		}}
+	}
+	left := takeTurns(load{probes: 10 * turns, atOnce: 1}, []*subject{of("good", turns), of("broken", 2)})
+	if len(left) != 1 || left[0].name != "good" || had["good"] != turns || had["broken"] != 3 {
+		t.Fatalf("%d subjects are left of %v", len(left), had)
+	}
+	if total := &left[0].total; total.probes() != 10*turns || total.each() != time.Second/10 || total.Memory != turns {
+		t.Errorf("in all %d probes, each %s, %d bytes", total.probes(), total.each(), total.Memory)
 	}
 }

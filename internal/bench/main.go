@@ -6,12 +6,13 @@
 //
 //	go run ./internal/bench [-n 2000] [-c 8]
 //
-// Servers and resolver are in this process; all that is measured is in others,
+// The subjects take turns. Servers and resolver are in this process; all that is measured is in others,
 // so that their CPU and memory are theirs alone. What is not installed is left out.
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,8 +20,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"text/tabwriter"
 	"time"
 )
@@ -49,113 +48,65 @@ func main() {
 	}
 }
 
-func run(load load, blackbox string) error {
+func run(l load, blackbox string) error {
 	dir, err := os.MkdirTemp("", "dane-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	world, err := newWorld(load.atOnce)
+	world, err := newWorld(l.atOnce)
 	if err != nil {
 		return fmt.Errorf("start the servers: %w", err)
 	}
 	defer world.close()
 
-	results := make([]result, 0, 6)
-	add := func(name string, measured result, err error) {
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", name, err)
-			return
+	bare := &subject{name: "bare handshake", measure: func(l load) (result, error) { return runBare(l, world) }}
+	subjects := []*subject{bare}
+	for _, exporter := range []struct {
+		name string
+		made func() (*exporter, error)
+	}{
+		{"least exporter", func() (*exporter, error) { return leastExporter(world) }},
+		{"dane_exporter", func() (*exporter, error) { return dane(dir, world) }},
+		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, world) }},
+	} {
+		e, err := exporter.made()
+		if err == nil {
+			err = e.start()
 		}
-		measured.Name = name
-		results = append(results, measured)
+		if err != nil {
+			leaveOut(exporter.name, err)
+			continue
+		}
+		defer e.stop()
+		subjects = append(subjects, &subject{name: exporter.name, measure: e.measure})
 	}
-	measured, err := runBare(load, world)
-	if err != nil {
-		return fmt.Errorf("bare handshakes: %w", err)
-	}
-	add("bare handshake", measured, nil)
-	least, err := leastExporter(world)
-	if err == nil {
-		measured, err = measureExporter(load, least)
-	}
-	add("least exporter", measured, err)
-	ours, err := dane(dir, world)
-	if err != nil {
-		return err
-	}
-	measured, err = measureExporter(load, ours)
-	add("dane_exporter", measured, err)
-	theirs, err := blackboxExporter(blackbox, dir, world)
-	if err == nil {
-		measured, err = measureExporter(load, theirs)
-	}
-	add("blackbox_exporter", measured, err)
-	few := max(1, load.probes/10)
 	for _, name := range []string{"openssl s_client", "posttls-finger"} {
-		measured, err := measureCommand(few, world, commands[name])
-		add(name, measured, err)
+		subjects = append(subjects, &subject{name: name, measure: func(l load) (result, error) {
+			return measureCommand(max(1, l.probes/10), world, commands[name])
+		}})
 	}
-	return show(results)
-}
-
-// load is how much is asked.
-type load struct{ probes, atOnce int }
-
-// result is what it took.
-type result struct {
-	Name     string
-	Probes   int
-	Failed   int
-	Wall     time.Duration
-	CPU      time.Duration // of all probes, user and system
-	P50, P99 time.Duration
-	Memory   int64  // most resident, or resident at the end, in bytes
-	Allocs   uint64 // of all probes; 0: not known
-}
-
-// drive makes the probes, several at once, and takes their times.
-func (l load) drive(probe func(worker int) error) result {
-	took := make([]time.Duration, l.probes)
-	var next, failed atomic.Int64
-	var workers sync.WaitGroup
-	start := time.Now()
-	for worker := range l.atOnce {
-		workers.Go(func() {
-			for {
-				i := next.Add(1) - 1
-				if i >= int64(l.probes) {
-					return
-				}
-				begun := time.Now()
-				if probe(worker) != nil {
-					failed.Add(1)
-				}
-				took[i] = time.Since(begun)
-			}
-		})
+	subjects = takeTurns(l, subjects)
+	if !slices.Contains(subjects, bare) {
+		return errors.New("there is nothing to compare with")
 	}
-	workers.Wait()
-	slices.Sort(took)
-	return result{Probes: l.probes, Failed: int(failed.Load()), Wall: time.Since(start),
-		P50: took[l.probes/2], P99: took[l.probes*99/100]}
+	return show(subjects, bare.total.each())
 }
 
-// show prints a table in Markdown, the first result as the measure of CPU.
-func show(results []result) error {
+// show prints a table in Markdown; bare is the CPU that all are compared with.
+func show(subjects []*subject, bare time.Duration) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(out, "| |\tprobes/s |\tCPU/probe |\t× bare |\tp50 |\tp99 |\tmemory |\tallocations/probe |\tfailed |")
 	fmt.Fprintln(out, "|---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|")
-	for _, r := range results {
-		each := r.CPU / time.Duration(r.Probes)
-		bare := results[0].CPU / time.Duration(results[0].Probes)
+	for _, s := range subjects {
+		r := &s.total
 		allocs := "–"
 		if r.Allocs > 0 {
-			allocs = fmt.Sprint(r.Allocs / uint64(r.Probes))
+			allocs = fmt.Sprint(r.Allocs / uint64(r.probes()))
 		}
-		fmt.Fprintf(out, "| %s |\t%.0f |\t%s |\t%.2f |\t%s |\t%s |\t%d MiB |\t%s |\t%d of %d |\n", r.Name,
-			float64(r.Probes)/r.Wall.Seconds(), each.Round(time.Microsecond), float64(each)/float64(bare),
-			r.P50.Round(10*time.Microsecond), r.P99.Round(10*time.Microsecond), r.Memory>>20, allocs, r.Failed, r.Probes)
+		fmt.Fprintf(out, "| %s |\t%.0f |\t%s |\t%.2f |\t%s |\t%s |\t%d MiB |\t%s |\t%d of %d |\n", s.name,
+			float64(r.probes())/r.Wall.Seconds(), r.each().Round(time.Microsecond), float64(r.each())/float64(bare),
+			r.within(0.5).Round(10*time.Microsecond), r.within(0.99).Round(10*time.Microsecond), r.Memory>>20, allocs, r.Failed, r.probes())
 	}
 	return out.Flush()
 }

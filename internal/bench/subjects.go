@@ -87,17 +87,17 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), nil
 }
 
-// measureExporter runs one, and measures it.
-func measureExporter(load load, e *exporter) (result, error) {
+func (e *exporter) start() error {
 	e.command.Stderr = os.Stderr
-	if err := e.command.Start(); err != nil {
-		return result{}, err
-	}
-	defer func() { _ = e.command.Process.Kill(); _ = e.command.Wait() }()
-	return e.measure(load)
+	return e.command.Start()
 }
 
-// measure warms an exporter up that is starting, and lets it tell what it used.
+func (e *exporter) stop() {
+	_ = e.command.Process.Kill()
+	_ = e.command.Wait()
+}
+
+// measure warms an exporter up, which may be starting, and lets it tell what it used.
 func (e *exporter) measure(load load) (result, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.atOnce}, Timeout: time.Minute}
 	probe := func(worker int) error {
