@@ -46,7 +46,7 @@ func TestImports(t *testing.T) {
 		"github.com/miekg/dns":             {"probe", "probe/dnssec", "probe/dnssec/transport", "internal/lab", "internal/lab/zone", "internal/bench"},
 		"github.com/refraction-networking": {"probe"},
 		"gopkg.in/yaml.v3":                 {"internal/config", "internal/web"},
-		"github.com/prometheus":            {"collector", "internal/web", "internal/command"},
+		"github.com/prometheus":            {"collector", "internal/web", "internal/command", "internal/bench"},
 		"github.com/alecthomas":            {"internal/command"},
 		"github.com/yuin/goldmark":         {"internal/web"},
 		"net/http":                         {"internal/web", "internal/command", "probe/mtasts", "internal/lab/server", "internal/bench"},
