@@ -33,12 +33,14 @@ func runBare(load load, w *world) (r result, err error) {
 
 // measureBare makes them, and measures this process.
 func measureBare(load load, addresses []string) result {
+	probe := func(worker int) error { return shakeHands(addresses[worker]) }
+	load.warmUp(probe)
 	var before, after runtime.MemStats
 	var used syscall.Rusage
 	runtime.ReadMemStats(&before)
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	already := cpuOf(used)
-	r := load.drive(func(worker int) error { return shakeHands(addresses[worker]) })
+	r := load.drive(probe)
 	runtime.ReadMemStats(&after)
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	r.CPU, r.Allocs, r.Memory = cpuOf(used)-already, after.Mallocs-before.Mallocs, used.Maxrss<<10

@@ -41,6 +41,11 @@ func (r *result) within(part float64) time.Duration {
 	return took[int(part*float64(len(took)-1))]
 }
 
+// warmUp makes some of the probes beforehand.
+func (l load) warmUp(probe func(worker int) error) {
+	load{max(l.atOnce*8, l.probes/20), l.atOnce}.drive(probe)
+}
+
 // drive makes the probes, several at once, and takes their times.
 func (l load) drive(probe func(worker int) error) result {
 	took := make([]time.Duration, l.probes)

@@ -113,9 +113,7 @@ func (e *exporter) measure(load load) (result, error) {
 		}
 	}
 	metrics := "http://" + e.address + "/metrics"
-	warm := load
-	warm.probes = max(load.atOnce*2, load.probes/20)
-	warm.drive(probe)
+	load.warmUp(probe)
 	before, err := fetch(client, metrics)
 	if err != nil {
 		return result{}, err
