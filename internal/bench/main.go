@@ -67,7 +67,8 @@ func run(l load, blackbox string) error {
 		made func() (*exporter, error)
 	}{
 		{"least exporter", func() (*exporter, error) { return leastExporter(world) }},
-		{"dane_exporter", func() (*exporter, error) { return dane(dir, world) }},
+		{"dane_exporter", func() (*exporter, error) { return dane(dir, world, 0) }},
+		{"the same, handshakes shared", func() (*exporter, error) { return dane(dir, world, 30*time.Second) }},
 		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, world) }},
 	} {
 		e, err := exporter.made()

@@ -25,16 +25,16 @@ type exporter struct {
 }
 
 // dane is this exporter, with a configuration that asks everything anew but for
-// the chain of DNSSEC.
-func dane(dir string, w *world) (*exporter, error) {
+// the chain of DNSSEC, and for handshakes that were made so lately.
+func dane(dir string, w *world, reuse time.Duration) (*exporter, error) {
 	binary, err := build(dir)
 	if err != nil {
 		return nil, err
 	}
 	anchors := filepath.Join(dir, "anchors")
-	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\nlimits: {handshake_reuse: 0s}\naccess: {allow_networks: [127.0.0.0/8]}\n"+
-		"modules:\n  bench: {port: %d, smtp: {ehlo: probe.example.net}}\n", w.resolver, anchors, w.port)
-	file := filepath.Join(dir, "dane.yml")
+	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\nlimits: {handshake_reuse: %s}\naccess: {allow_networks: [127.0.0.0/8]}\n"+
+		"modules:\n  bench: {port: %d, smtp: {ehlo: probe.example.net}}\n", w.resolver, anchors, reuse, w.port)
+	file := filepath.Join(dir, fmt.Sprintf("dane-%s.yml", reuse))
 	if err := errors.Join(os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		return nil, err
 	}
