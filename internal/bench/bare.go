@@ -43,8 +43,21 @@ func measureBare(load load, addresses []string) result {
 	r := load.drive(probe)
 	runtime.ReadMemStats(&after)
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	r.CPU, r.Allocs, r.Memory = cpuOf(used)-already, after.Mallocs-before.Mallocs, used.Maxrss<<10
+	r.CPU, r.Allocs, r.Memory = cpuOf(used)-already, after.Mallocs-before.Mallocs, peakResident()
 	return r
+}
+
+// peakResident is the most memory that this process had, in bytes; 0: not known.
+// What the kernel tells whoever waits for a process would count what its parent had.
+func peakResident() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	_, _ = fmt.Sscan(rest, &kib)
+	return kib << 10
 }
 
 func cpuOf(r syscall.Rusage) time.Duration {
@@ -54,11 +67,15 @@ func cpuOf(r syscall.Rusage) time.Duration {
 // shakeHands is the least that a client does for a handshake: greeting, EHLO,
 // STARTTLS, TLS, QUIT.
 func shakeHands(address string) error {
-	conn, err := net.Dial("tcp", address)
+	dialer := net.Dialer{KeepAlive: -1} // as dane_exporter has it
+	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
 	clear := textproto.NewConn(conn)
 	if _, _, err := clear.ReadResponse(220); err != nil {
 		return err

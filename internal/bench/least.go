@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -32,18 +33,20 @@ func leastExporter(w *world) (*exporter, error) {
 }
 
 const (
-	leastLookups = 4 // MX, A, AAAA, TLSA
-	leastAnswer  = 13 << 10
+	// leastAnswer is about as long as the answer of dane_exporter to the same probe.
+	leastAnswer = 12 << 10
+	// leastSlack is what dane_exporter holds too, so that garbage is collected seldom.
+	leastSlack = 24 << 20
 )
 
 // serveLeast is that exporter.
 func serveLeast(address, resolver string, servers []string) error {
-	query := new(dns.Msg).SetQuestion("d0.example.org.", dns.TypeMX)
-	query.SetEdns0(1232, true)
-	packed, err := query.Pack()
+	queries, err := lookups(servers[0])
 	if err != nil {
 		return err
 	}
+	slack := make([]byte, leastSlack)
+	defer runtime.KeepAlive(slack)
 	sockets := make(chan net.Conn, 64)
 	for range cap(sockets) {
 		socket, err := net.Dial("udp", resolver)
@@ -57,8 +60,8 @@ func serveLeast(address, resolver string, servers []string) error {
 	http.HandleFunc("/probe", func(w http.ResponseWriter, r *http.Request) {
 		socket := <-sockets
 		defer func() { sockets <- socket }()
-		for range leastLookups {
-			if err := exchange(socket, packed); err != nil {
+		for _, query := range queries {
+			if err := exchange(socket, query); err != nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 				return
 			}
@@ -77,6 +80,33 @@ func serveLeast(address, resolver string, servers []string) error {
 	return http.ListenAndServe(address, nil)
 }
 
+// lookups are the queries of one probe, ready to be sent.
+func lookups(server string) (queries [][]byte, err error) {
+	_, port, err := net.SplitHostPort(server)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+	}{
+		{"d0.example.org.", dns.TypeMX},
+		{"mx0.example.org.", dns.TypeA},
+		{"mx0.example.org.", dns.TypeAAAA},
+		{"_" + port + "._tcp.mx0.example.org.", dns.TypeTLSA},
+	} {
+		query := new(dns.Msg).SetQuestion(q.name, q.qtype)
+		query.SetEdns0(1232, true)
+		packed, err := query.Pack()
+		if err != nil {
+			return nil, err
+		}
+		queries = append(queries, packed)
+	}
+	return queries, nil
+}
+
+// exchange sends a query and takes the next datagram for its answer.
 func exchange(socket net.Conn, query []byte) error {
 	if err := socket.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return err

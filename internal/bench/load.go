@@ -16,7 +16,7 @@ type result struct {
 	Failed int
 	Wall   time.Duration
 	CPU    time.Duration // of all probes, user and system
-	Memory int64         // most resident, or resident at the end, in bytes
+	Memory int64         // most resident, of an exporter at the end of any turn, in bytes; 0: not known
 	Allocs uint64        // of all probes; 0: not known
 }
 

@@ -1,13 +1,15 @@
 // Command bench measures what a probe costs beside what it is compared with,
 // in one run against the same mail servers: the bare dialogue and handshake, the
 // same with what no exporter can do without, a full probe over HTTP with DNS and
-// validation and no handshake reused, blackbox_exporter, which does STARTTLS
-// alone, and two commands. From the directory of the repository:
+// validation, with a handshake of its own and with one that is shared,
+// blackbox_exporter, which does STARTTLS alone, and two commands. From the
+// directory of the repository:
 //
 //	go run ./internal/bench [-n 2000] [-c 8]
 //
-// The subjects take turns. Servers and resolver are in this process; all that is measured is in others,
-// so that their CPU and memory are theirs alone. What is not installed is left out.
+// The subjects take turns. Servers and resolver are in this process; all that is
+// measured is in others, so that their CPU is theirs alone. What is not installed
+// is left out.
 package main
 
 import (
@@ -25,7 +27,7 @@ import (
 )
 
 func main() {
-	probes := flag.Int("n", 2000, "probes of each exporter; commands make a tenth of it")
+	probes := flag.Int("n", 2000, "probes of each subject, in tens; commands make a tenth of it")
 	atOnce := flag.Int("c", 8, "probes at the same time")
 	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "its binary")
 	bare := flag.String("bare", "", "addresses to make bare handshakes with: what this command runs itself for")
@@ -68,7 +70,7 @@ func run(l load, blackbox string) error {
 	}{
 		{"least exporter", func() (*exporter, error) { return leastExporter(world) }},
 		{"dane_exporter", func() (*exporter, error) { return dane(dir, world, 0) }},
-		{"the same, handshakes shared", func() (*exporter, error) { return dane(dir, world, 30*time.Second) }},
+		{"dane_exporter, handshakes shared", func() (*exporter, error) { return dane(dir, world, 30*time.Second) }},
 		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, world) }},
 	} {
 		e, err := exporter.made()
@@ -101,13 +103,16 @@ func show(subjects []*subject, bare time.Duration) error {
 	fmt.Fprintln(out, "|---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|")
 	for _, s := range subjects {
 		r := &s.total
-		allocs := "–"
+		allocs, memory := "–", "–"
 		if r.Allocs > 0 {
 			allocs = fmt.Sprint(r.Allocs / uint64(r.probes()))
 		}
-		fmt.Fprintf(out, "| %s |\t%.0f |\t%s |\t%.2f |\t%s |\t%s |\t%d MiB |\t%s |\t%d of %d |\n", s.name,
+		if r.Memory > 0 {
+			memory = fmt.Sprint(r.Memory>>20, " MiB")
+		}
+		fmt.Fprintf(out, "| %s |\t%.0f |\t%s |\t%.2f |\t%s |\t%s |\t%s |\t%s |\t%d of %d |\n", s.name,
 			float64(r.probes())/r.Wall.Seconds(), r.each().Round(time.Microsecond), float64(r.each())/float64(bare),
-			r.within(0.5).Round(10*time.Microsecond), r.within(0.99).Round(10*time.Microsecond), r.Memory>>20, allocs, r.Failed, r.probes())
+			r.within(0.5).Round(10*time.Microsecond), r.within(0.99).Round(10*time.Microsecond), memory, allocs, r.Failed, r.probes())
 	}
 	return out.Flush()
 }

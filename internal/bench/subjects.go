@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -25,7 +24,7 @@ type exporter struct {
 }
 
 // dane is this exporter, with a configuration that asks everything anew but for
-// the chain of DNSSEC, and for handshakes that were made so lately.
+// the chain of DNSSEC, and for handshakes made within reuse.
 func dane(dir string, w *world, reuse time.Duration) (*exporter, error) {
 	binary, err := build(dir)
 	if err != nil {
@@ -100,6 +99,7 @@ func (e *exporter) stop() {
 // measure warms an exporter up, which may be starting, and lets it tell what it used.
 func (e *exporter) measure(load load) (result, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.atOnce}, Timeout: time.Minute}
+	defer client.CloseIdleConnections()
 	probe := func(worker int) error {
 		text, err := fetch(client, "http://"+e.address+"/probe?"+e.probe(worker).Encode())
 		if err == nil && value(text, "probe_success") != 1 {
@@ -181,18 +181,14 @@ func measureCommand(times int, w *world, made func(address string) *exec.Cmd) (r
 		return result{}, err
 	}
 	var cpu time.Duration
-	var memory int64
 	r := load{times, 1}.drive(func(int) error {
 		command := made(w.addresses[0])
 		err := command.Run()
 		if state := command.ProcessState; state != nil {
 			cpu += state.UserTime() + state.SystemTime()
-			if used, ok := state.SysUsage().(*syscall.Rusage); ok {
-				memory = max(memory, used.Maxrss<<10)
-			}
 		}
 		return err
 	})
-	r.CPU, r.Memory = cpu, memory
+	r.CPU = cpu
 	return r, nil
 }

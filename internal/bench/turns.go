@@ -34,6 +34,7 @@ func takeTurns(l load, subjects []*subject) []*subject {
 	return subjects
 }
 
+// leaveOut says why something is not measured.
 func leaveOut(name string, err error) {
 	fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", name, err)
 }

@@ -202,7 +202,7 @@ func (a *account) failed(err error) Answer {
 // addChain adds the links that are not there yet: chains of several steps
 // share their upper part. The list becomes the account's own.
 func (a *account) addChain(links []Link) {
-	if len(a.Chain) == 0 {
+	if len(a.Chain) == 0 && len(links) > 0 {
 		a.Chain = links
 		return
 	}

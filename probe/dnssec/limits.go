@@ -52,8 +52,8 @@ type check struct {
 	key *dns.DNSKEY
 }
 
-// checked is a check, and why the signature is wrong, if it is. There are so
-// few that they are looked through.
+// checked is a check, and why the signature is wrong, if it is. There are
+// 128 at the most, which are looked through.
 type checked struct {
 	check
 	err error

@@ -33,12 +33,14 @@ type rrset struct {
 	canonical  [][]byte // the records' RDATA as it is signed
 	unreadable error    // why there is none
 
-	sig [1]*dns.RRSIG // room for the usual: one
+	room [1]*dns.RRSIG // for the usual: one signature
 }
 
+// newRRset has room for a signature, and none for a record: whoever keeps the
+// records should not keep all that came with them.
 func newRRset(name string, rrtype uint16) *rrset {
 	s := &rrset{name: name, rrtype: rrtype}
-	s.sigs = s.sig[:0]
+	s.sigs = s.room[:0]
 	return s
 }
 

@@ -66,7 +66,7 @@ func (h *health) setAside(now time.Time) {
 }
 
 // byHealth puts the servers that were set aside behind the others. Else the
-// order of the configuration stands.
+// order of the configuration stands. The list is not to be written to.
 func byHealth(servers []*server, now time.Time) []*server {
 	if !slices.ContainsFunc(servers, func(s *server) bool { return !s.health.good(now) }) {
 		return servers
