@@ -62,6 +62,10 @@ func run(l load, blackbox string) error {
 	}
 	defer world.close()
 
+	binary, err := build(dir)
+	if err != nil {
+		return err
+	}
 	bare := &subject{name: "bare handshake", measure: func(l load) (result, error) { return runBare(l, world) }}
 	subjects := []*subject{bare}
 	for _, exporter := range []struct {
@@ -69,8 +73,8 @@ func run(l load, blackbox string) error {
 		made func() (*exporter, error)
 	}{
 		{"least exporter", func() (*exporter, error) { return leastExporter(world) }},
-		{"dane_exporter", func() (*exporter, error) { return dane(dir, world, 0) }},
-		{"dane_exporter, handshakes shared", func() (*exporter, error) { return dane(dir, world, 30*time.Second) }},
+		{"dane_exporter", func() (*exporter, error) { return dane(binary, dir, world, 0) }},
+		{"dane_exporter, handshakes shared", func() (*exporter, error) { return dane(binary, dir, world, 30*time.Second) }},
 		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, world) }},
 	} {
 		e, err := exporter.made()

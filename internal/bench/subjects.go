@@ -25,11 +25,7 @@ type exporter struct {
 
 // dane is this exporter, with a configuration that asks everything anew but for
 // the chain of DNSSEC, and for handshakes made within reuse.
-func dane(dir string, w *world, reuse time.Duration) (*exporter, error) {
-	binary, err := build(dir)
-	if err != nil {
-		return nil, err
-	}
+func dane(binary, dir string, w *world, reuse time.Duration) (*exporter, error) {
 	anchors := filepath.Join(dir, "anchors")
 	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\nlimits: {handshake_reuse: %s}\naccess: {allow_networks: [127.0.0.0/8]}\n"+
 		"modules:\n  bench: {port: %d, smtp: {ehlo: probe.example.net}}\n", w.resolver, anchors, reuse, w.port)

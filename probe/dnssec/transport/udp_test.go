@@ -77,7 +77,7 @@ func TestSocketsAreKept(t *testing.T) {
 	}
 }
 
-// TestSocketsAfterABurst: no more of them are kept than a few dozens.
+// TestSocketsAfterABurst: no more of them are kept than mostIdle.
 func TestSocketsAfterABurst(t *testing.T) {
 	k := echo(t, once)
 	for range mostIdle + 10 {
