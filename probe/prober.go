@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"dane_exporter/internal/flight"
 	"dane_exporter/probe/dnssec"
-	"dane_exporter/probe/flight"
 
 	"github.com/miekg/dns"
 )

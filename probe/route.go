@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 
-	"dane_exporter/probe/socks"
+	"dane_exporter/internal/socks"
 )
 
 // Proxy is a SOCKS5 proxy that connections go through. The zero value is none.

@@ -29,7 +29,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"dane_exporter/probe/flight"
+	"dane_exporter/internal/flight"
 
 	"github.com/miekg/dns"
 )
