@@ -10,6 +10,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
@@ -90,7 +91,7 @@ func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundi
 	result := stateOK
 	var subjects []subject
 	if f.connect != "" {
-		found := prober.ProbeAfresh(ctx, host, f.module(module, host.Port))
+		found := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
 		if subjects, err = s.served(found, f.parameters().usage); err != nil {
 			return stateUnknown, err
 		}
@@ -117,7 +118,7 @@ func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundi
 	}
 	s.writeZone(host, records)
 	if f.check {
-		result = worse(result, s.compare(prober.Published(ctx, host.Name, host.Port), records))
+		result = worse(result, s.compare(prober.LookupTLSA(ctx, host.Name, host.Port), records))
 	}
 	return result, nil
 }
@@ -204,7 +205,7 @@ func (s *session) served(found *probe.Report, usage tlsa.Usage) ([]subject, erro
 	return subjects, nil
 }
 
-func servedBy(e *probe.Endpoint, usage tlsa.Usage) (subject, error) {
+func servedBy(e *dane.Endpoint, usage tlsa.Usage) (subject, error) {
 	if e.Err != nil {
 		return subject{}, e.Err
 	}
@@ -250,13 +251,13 @@ func (s *session) writeZone(host probe.Target, records []made) {
 		if len(records) > 1 {
 			fmt.Fprintf(s.stdout, "; of %s\n", harmless(strings.Join(m.of, ", ")))
 		}
-		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", probe.TLSAOwner(host.Name, host.Port), m.record)
+		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), m.record)
 	}
 }
 
 // compare says, in comments, how what is published differs from what was made.
-func (s *session) compare(published probe.Published, wanted []made) state {
-	answer := published.Answer
+func (s *session) compare(answer dnssec.Answer, wanted []made) state {
+	published := dane.TLSARecords(&answer)
 	if answer.Status.Failed() || answer.Err != nil {
 		fmt.Fprintf(s.stdout, "; the look-up is %s: %s\n", answer.Status, harmless(answer.Why))
 		if answer.Status == dnssec.Bogus && answer.Err == nil {
@@ -271,12 +272,12 @@ func (s *session) compare(published probe.Published, wanted []made) state {
 	}
 	for _, m := range wanted {
 		word := "published"
-		if !holds(published.Records, m.record) {
+		if !holds(published, m.record) {
 			word, result = "not published", stateCritical
 		}
 		fmt.Fprintf(s.stdout, "; %s: %s\n", word, m.record)
 	}
-	for _, record := range published.Records {
+	for _, record := range published {
 		if !slices.ContainsFunc(wanted, func(m made) bool { return holds([]tlsa.Record{record}, m.record) }) {
 			fmt.Fprintf(s.stdout, "; also published: %s\n", record)
 		}
