@@ -101,12 +101,12 @@ func (p *Prober) dialBy(ctx context.Context, way route, to netip.AddrPort) (net.
 // blameProxy says whose failure it is that a proxy did not connect. That it
 // has no way to IPv6 is to us as if we had none.
 func blameProxy(err error, to netip.AddrPort) error {
-	var refused *socks.Refused
+	var refused *socks.ReplyError
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("%w: %v", errProxy, err)
 	}
 	switch code := refused.Code; {
-	case to.Addr().Is6() && (code == socks.NetworkUnreachable || code == socks.AddressTypeRejected):
+	case to.Addr().Is6() && (code == socks.NetworkUnreachable || code == socks.AddressTypeUnsupported):
 		return fmt.Errorf("%w: %w", ErrNoIPv6, err)
 	case code == socks.NetworkUnreachable, code == socks.HostUnreachable, code == socks.ConnectionRefused, code == socks.TTLExpired:
 		return err
