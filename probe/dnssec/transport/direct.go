@@ -28,7 +28,7 @@ func Ask(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, 
 	}
 	var response *dns.Msg
 	for range directAttempts {
-		if response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return overUDP(ctx, server, q) }); err == nil || ctx.Err() != nil {
+		if response, err = within(ctx, func(ctx context.Context) (*dns.Msg, error) { return exchangeUDP(ctx, server, q) }); err == nil || ctx.Err() != nil {
 			break
 		}
 	}

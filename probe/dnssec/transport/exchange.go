@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ var errTruncated = errors.New("the reply is truncated even over TCP")
 
 const (
 	headerSize  = 12        // RFC 1035 §4.1.1
-	maxDatagram = 4096      // far more than any query of ours allows (EDNS 1232)
 	responseBit = 1 << 7    // QR, in the third byte of the header
 	maxMessage  = 1<<16 - 1 // over TCP: its length has 16 bits
 )
@@ -50,21 +48,16 @@ func (q outgoing) as(to []byte, id uint16) []byte {
 	return to
 }
 
-// exchange sends query to a server and waits for the response to it, until the
-// deadline, or until ctx ends.
-func (s *server) exchange(ctx context.Context, deadline time.Time, network string, q outgoing) (*dns.Msg, error) {
-	var response *dns.Msg
-	var err error
+// exchange sends a query to a server and waits for the response to it, for as
+// long as timeout, or until ctx ends.
+func (s *server) exchange(ctx context.Context, timeout time.Duration, network string, q outgoing) (*dns.Msg, error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	exchange := s.streams.exchange
 	if network == "udp" {
-		response, err = s.sockets.exchange(ctx, deadline, q)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = context.DeadlineExceeded
-		}
-	} else {
-		limited, cancel := context.WithDeadline(ctx, deadline)
-		defer cancel()
-		response, err = s.streams.exchange(limited, q)
+		exchange = s.exchangeUDP
 	}
+	response, err := exchange(limited, q)
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

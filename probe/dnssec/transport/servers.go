@@ -23,7 +23,7 @@ type server struct {
 	address netip.AddrPort
 	peer    string // over TLS: whom the certificate must name; empty: the address
 
-	sockets sockets
+	sockets chan struct{} // holds an element for each UDP socket that is open
 	streams *streams
 	health  health
 }
@@ -102,7 +102,7 @@ func parseServer(text string) (*server, error) {
 }
 
 func newServer(network string, address netip.AddrPort, peer string) *server {
-	s := &server{name: address.String(), network: network, address: address, peer: peer, sockets: sockets{address: address}}
+	s := &server{name: address.String(), network: network, address: address, peer: peer, sockets: make(chan struct{}, maxSockets)}
 	if network != "udp" {
 		s.name = network + "://" + s.name
 	}

@@ -229,17 +229,11 @@ func (s *stream) hasAnswered() bool {
 	return s.answered
 }
 
-func randomID() uint16 { return randomIDs(1)[0] }
-
-// randomIDs draws several at once, which takes hardly longer than one.
-func randomIDs(n int) []uint16 {
-	octets := make([]byte, 2*n)
-	rand.Read(octets) // never fails
-	ids := make([]uint16, n)
-	for i := range ids {
-		ids[i] = binary.BigEndian.Uint16(octets[2*i:])
-	}
-	return ids
+// randomID returns an unpredictable ID (RFC 5452 §9.2).
+func randomID() uint16 {
+	var id [2]byte
+	rand.Read(id[:]) // never fails
+	return binary.BigEndian.Uint16(id[:])
 }
 
 // read is what the response to the call says, if it fits the query. If it does

@@ -5,8 +5,7 @@
 // that is all; what it says is for the validator. Fitting means: it comes from
 // the address and port that was asked, to the port that asked, with the same
 // random ID and the same question, and calls itself a response (RFC 5452 §9).
-// Over UDP each query has a socket to itself, and with it a random port, which
-// a few others use after it. A datagram that does not fit is somebody's attempt
+// Over UDP each query has a socket to itself, and with it a random port. A datagram that does not fit is somebody's attempt
 // at forgery or a straggler: it is passed over, and the wait goes on. Over TCP
 // and TLS many queries share a connection, which is kept; what does not fit
 // there is the server's own fault, and ends the connection.
@@ -180,7 +179,7 @@ func (t *Transport) query(ctx context.Context, s *server, q outgoing) (*dns.Msg,
 // observed makes one exchange and tells of it.
 func (t *Transport) observed(ctx context.Context, s *server, network string, q outgoing) (*dns.Msg, error) {
 	start := time.Now()
-	response, err := s.exchange(ctx, start.Add(t.timeout), network, q)
+	response, err := s.exchange(ctx, t.timeout, network, q)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
 	if err != nil {
 		e.Fault = faultIn(err)

@@ -377,8 +377,7 @@ func TestAnAnswerFromElsewhereIsNotHeard(t *testing.T) {
 	}
 }
 
-// Each query has an ID of its own, and no port serves many; the caller's message
-// is left alone.
+// Each query has a port and an ID of its own; the caller's message is left alone.
 func TestQueriesAreHardToGuess(t *testing.T) {
 	const queries = 64
 	sent := make(chan uint16, queries)
@@ -403,7 +402,7 @@ func TestQueriesAreHardToGuess(t *testing.T) {
 	}
 	heard := r.asked()
 	slices.Sort(heard)
-	if ports := len(slices.Compact(heard)); ports != 4 || len(ids) < queries/2 {
+	if ports := len(slices.Compact(heard)); ports < queries-4 || len(ids) < queries-4 {
 		t.Errorf("%d queries, one after the other, used %d ports and %d IDs", queries, ports, len(ids))
 	}
 	if asked.String() != before {
