@@ -21,7 +21,7 @@ const (
 )
 
 // exchangeUDP is the function exchangeUDP within the server's limit of sockets.
-func (s *server) exchangeUDP(ctx context.Context, q outgoing) (*dns.Msg, error) {
+func (s *server) exchangeUDP(ctx context.Context, q packedQuery) (*dns.Msg, error) {
 	select {
 	case s.sockets <- struct{}{}:
 		defer func() { <-s.sockets }()
@@ -40,7 +40,7 @@ func (s *server) exchangeUDP(ctx context.Context, q outgoing) (*dns.Msg, error) 
 // (RFC 5452 §9.2), within the time of one query. The socket is connected: the
 // kernel drops datagrams from any other address or port. A response that comes
 // after the socket is closed reaches no other query.
-func exchangeUDP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, error) {
+func exchangeUDP(ctx context.Context, to netip.AddrPort, q packedQuery) (*dns.Msg, error) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, 
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	id := randomID()
-	if _, err = conn.Write(q.as(nil, id)); err == nil {
+	if _, err = conn.Write(q.appendWithID(nil, id)); err == nil {
 		var response *dns.Msg
 		if response, err = receiveUDP(conn, q, id); err == nil {
 			return response, nil
@@ -61,32 +61,33 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort, q outgoing) (*dns.Msg, 
 }
 
 // receiveUDP returns the first response on conn that matches a query.
-func receiveUDP(conn *net.UDPConn, q outgoing, id uint16) (*dns.Msg, error) {
+func receiveUDP(conn *net.UDPConn, q packedQuery, id uint16) (*dns.Msg, error) {
 	datagram := make([]byte, maxDatagram)
 	for {
 		n, err := conn.Read(datagram)
 		if err != nil {
 			return nil, err
 		}
-		if !mayAnswer(datagram[:n], id) {
+		if !hasResponseHeader(datagram[:n], id) {
 			continue
 		}
 		response := new(dns.Msg)
 		if err := response.Unpack(datagram[:n]); err != nil {
 			// A truncated response may end within a record. Its content is
 			// unused, since the query is sent again over TCP (RFC 2181 §9).
-			if response.Truncated && q.fits(response, id) {
+			if response.Truncated && q.matches(response, id) {
 				return response, nil
 			}
 			return nil, fmt.Errorf("%w: %w", errMalformed, err)
 		}
-		if q.fits(response, id) {
+		if q.matches(response, id) {
 			return response, nil
 		}
 	}
 }
 
-// mayAnswer reports whether a message has the header of a response with the ID.
-func mayAnswer(message []byte, id uint16) bool {
+// hasResponseHeader reports whether a message starts with the header of a response
+// that has the given ID.
+func hasResponseHeader(message []byte, id uint16) bool {
 	return len(message) >= headerSize && binary.BigEndian.Uint16(message) == id && message[2]&responseBit != 0
 }

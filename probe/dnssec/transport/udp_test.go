@@ -49,7 +49,7 @@ func responseTo(query []byte) []byte {
 	return response
 }
 
-func tlsaQuery(name string) outgoing { return packed(new(dns.Msg).SetQuestion(name, dns.TypeTLSA)) }
+func tlsaQuery(name string) packedQuery { return packed(new(dns.Msg).SetQuestion(name, dns.TypeTLSA)) }
 
 // TestUDPQueriesInFlight checks that no two queries in flight share a port, and
 // that each gets its own response.
@@ -78,7 +78,7 @@ func TestUDPQueriesInFlight(t *testing.T) {
 		wait.Go(func() {
 			q := tlsaQuery(fmt.Sprintf("n%d.example.org.", i))
 			response, err := s.exchangeUDP(t.Context(), q)
-			if err != nil || !slices.Equal(response.Question, q.Question) {
+			if err != nil || !slices.Equal(response.Question, q.msg.Question) {
 				t.Errorf("query %d: got %v, %v", i, response, err)
 			}
 		})
@@ -131,7 +131,7 @@ func TestUDPLateResponse(t *testing.T) {
 	for n := range 16 {
 		q := tlsaQuery(fmt.Sprintf("n%d.example.org.", n))
 		response, err := s.exchangeUDP(t.Context(), q)
-		if err != nil || !slices.Equal(response.Question, q.Question) {
+		if err != nil || !slices.Equal(response.Question, q.msg.Question) {
 			t.Fatalf("query %d: got %v, %v", n, response, err)
 		}
 	}
