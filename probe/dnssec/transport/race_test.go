@@ -85,11 +85,11 @@ func TestRace(t *testing.T) {
 		queries  []string // servers and times
 		duration time.Duration
 	}{
-		{"the first answers", "a b", map[string]script{"a": {"20ms ok"}, "b": {"0s ok"}}, 2,
+		{"the first server answers", "a b", map[string]script{"a": {"20ms ok"}, "b": {"0s ok"}}, 2,
 			"a NOERROR", []string{"a 0s"}, 20 * time.Millisecond},
-		{"the next is queried after a head start", "a b", map[string]script{"b": {"20ms ok"}}, 2,
+		{"the second server is queried after a head start", "a b", map[string]script{"b": {"20ms ok"}}, 2,
 			"b NOERROR", []string{"a 0s", "b 500ms"}, 520 * time.Millisecond},
-		{"the slow server answers first", "a b", map[string]script{"a": {"600ms ok"}, "b": {"200ms ok"}}, 2,
+		{"the first server answers late, but before the second", "a b", map[string]script{"a": {"600ms ok"}, "b": {"200ms ok"}}, 2,
 			"a NOERROR", []string{"a 0s", "b 500ms"}, 600 * time.Millisecond},
 		{"two silent servers and a third", "a b c", map[string]script{"c": {"0s ok"}}, 2,
 			"c NOERROR", []string{"a 0s", "b 500ms", "c 1s"}, time.Second},

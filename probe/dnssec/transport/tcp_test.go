@@ -213,6 +213,7 @@ func TestTCPHostileResponses(t *testing.T) {
 // TestSilentServerIsNotQueriedAgain checks that of two servers, the one that never
 // responds is queried only until it gets a penalty.
 func TestSilentServerIsNotQueriedAgain(t *testing.T) {
+	t.Parallel()
 	silent, good := (&resolver{}).start(t), (&resolver{udp: respond()}).start(t)
 	var seen events
 	// The timeout is long, so that the good server responds in time on a busy machine.

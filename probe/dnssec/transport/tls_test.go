@@ -194,6 +194,7 @@ func TestTLS(t *testing.T) {
 // TestTLSHasNoFallback checks that no query is sent in clear text if the server
 // does not speak TLS.
 func TestTLSHasNoFallback(t *testing.T) {
+	t.Parallel()
 	r := (&resolver{udp: respond(), tcp: respondTCP()}).start(t)
 	tr, err := transport.New([]string{"tls://" + r.address}, transport.Options{Timeout: time.Second, Attempts: 1, Roots: newAuthority(t).pool()})
 	if err != nil {

@@ -208,6 +208,7 @@ const (
 )
 
 func TestOneServer(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		resolver *resolver
@@ -286,6 +287,7 @@ func TestOneServer(t *testing.T) {
 }
 
 func TestSeveralServers(t *testing.T) {
+	t.Parallel()
 	good := (&resolver{udp: respond()}).start(t)
 	later := (&resolver{udp: respond()}).start(t)
 	silent := (&resolver{}).start(t)
@@ -293,6 +295,11 @@ func TestSeveralServers(t *testing.T) {
 	refusing := (&resolver{udp: respond(rcode(dns.RcodeRefused))}).start(t)
 	malformed := (&resolver{udp: func(q *dns.Msg) [][]byte { return [][]byte{response(q)[:20]} }}).start(t)
 	closed := closedPort(t)
+	t.Cleanup(func() {
+		if requests := later.requests(); len(requests) != 0 {
+			t.Errorf("a server that was not needed was queried: %q", requests)
+		}
+	})
 
 	for _, test := range []struct {
 		name    string
@@ -310,6 +317,7 @@ func TestSeveralServers(t *testing.T) {
 		{"no response", []string{closed, silent.address}, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			tr, err := transport.New(test.servers, transport.Options{Timeout: 5 * shortTimeout})
 			if err != nil {
 				t.Fatal(err)
@@ -325,9 +333,6 @@ func TestSeveralServers(t *testing.T) {
 				t.Errorf("got %v from %q, %v; want rcode %d from %q", response, from, err, test.rcode, test.from)
 			}
 		})
-	}
-	if requests := later.requests(); len(requests) != 0 {
-		t.Errorf("a server that was not needed was queried: %q", requests)
 	}
 }
 
@@ -345,6 +350,7 @@ func closedPort(t *testing.T) string {
 }
 
 func TestUDPRetry(t *testing.T) {
+	t.Parallel()
 	var lost bool
 	r := (&resolver{udp: func(q *dns.Msg) [][]byte {
 		if !lost {

@@ -14,13 +14,15 @@ import (
 const (
 	// maxSockets limits the UDP sockets that are open to one server, and with
 	// them the queries in flight to it. A query above the limit waits for a
-	// socket; the wait counts toward its timeout.
-	maxSockets = 512
+	// socket, and the wait counts toward its timeout: a server with so many
+	// unanswered queries is slow.
+	maxSockets = 1024
 
 	maxDatagram = 4096 // bytes; far above what any query allows (EDNS 1232)
 )
 
-// exchangeUDP is the function exchangeUDP within the server's limit of sockets.
+// exchangeUDP sends a query over UDP and returns the response. If maxSockets
+// sockets are in use, it waits for one until ctx ends.
 func (s *server) exchangeUDP(ctx context.Context, q packedQuery) (*dns.Msg, error) {
 	select {
 	case s.sockets <- struct{}{}:

@@ -154,8 +154,8 @@ func TestUDPContext(t *testing.T) {
 	}
 }
 
-// TestUDPLateCancellation checks that a caller who leaves while the response
-// arrives does not affect the next query.
+// TestUDPLateCancellation checks that a cancellation while the response arrives
+// does not affect the next query.
 func TestUDPLateCancellation(t *testing.T) {
 	var leave atomic.Pointer[context.CancelFunc]
 	s, _ := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
@@ -193,7 +193,7 @@ func TestUDPSocketLimit(t *testing.T) {
 	expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 	defer cancel()
 	_, err := s.exchangeUDP(expired, tlsaQuery("above.example."))
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "all 512 UDP sockets") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "all 1024 UDP sockets") {
 		t.Errorf("got %v, want an error about the limit", err)
 	}
 
