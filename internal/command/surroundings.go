@@ -67,7 +67,7 @@ func (internet) world(settings config.Resolver, observe func(transport.Event)) (
 		Now:      time.Now,
 		Dial:     dial,
 		DNS:      servers,
-		Query:    blamingIPv6(transport.Ask),
+		Query:    blamingIPv6(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),

@@ -317,10 +317,10 @@ func TestMistakes(t *testing.T) {
 		{"a network with a host in it", "access: {allow_networks: [10.0.0.1/8]}\n",
 			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
 		{"a resolver by name", "resolver: {servers: [dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "dns.example": want "system" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
+			[]string{`:1: resolver.servers[0]: resolver "dns.example": must be "system" or an IP address, such as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
 		{"a resolver over TLS by name", "resolver: {servers: [tls://dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": no name can be looked up without a resolver; want its address, as tls://192.0.2.53, ` +
-				`and behind it the name in its certificate, as tls://192.0.2.53#dns.example.net, if that is not for the address`}},
+			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": must have an IP address, as in tls://192.0.2.53, since no name can be looked up without a resolver; ` +
+				`if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net`}},
 		{"no resolver", "resolver: {servers: []}\n",
 			[]string{`:1: resolver.servers: an empty list; wanted resolvers: "system", or addresses`}},
 		{"no trust anchors", `resolver: {trust_anchors: ""}` + "\n",

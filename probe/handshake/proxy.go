@@ -83,12 +83,12 @@ func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort) (net.
 // classifyProxyError tells failures of the proxy from failures of the server
 // that it reports. A proxy without IPv6 counts like a machine without IPv6.
 func classifyProxyError(err error, to netip.AddrPort) error {
-	refused, ok := errors.AsType[*socks.Refused](err)
+	reply, ok := errors.AsType[*socks.ReplyError](err)
 	if !ok {
 		return dane.WithCause(dane.CauseProxy, fmt.Errorf("%w: %v", errProxy, err))
 	}
-	switch code := refused.Code; {
-	case to.Addr().Is6() && (code == socks.NetworkUnreachable || code == socks.AddressTypeRejected):
+	switch code := reply.Code; {
+	case to.Addr().Is6() && (code == socks.NetworkUnreachable || code == socks.AddressTypeUnsupported):
 		return dane.WithCause(dane.CauseIPv6Unavailable, fmt.Errorf("no IPv6 connectivity: %w", err))
 	case code == socks.NetworkUnreachable, code == socks.HostUnreachable, code == socks.ConnectionRefused, code == socks.TTLExpired:
 		return err
