@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
+
+	"dane_exporter/probe/starttls"
 )
 
 // handshakeKey is all that a handshake depends on: probes that need the same at
@@ -14,7 +15,7 @@ import (
 type handshakeKey struct {
 	address  netip.AddrPort
 	protocol string
-	domain   string // asked for; XMPP alone does
+	domain   string // of protocols that need one
 	ehlo     string // as the module has it
 	sni      string
 	keyType  KeyType
@@ -25,7 +26,7 @@ func (r *run) handshakeKey(service *Service, endpoint *Endpoint, sni string) han
 	address := netip.AddrPortFrom(endpoint.Address, service.Port)
 	key := handshakeKey{address: address, protocol: service.Protocol, ehlo: r.module.SMTP.EHLO,
 		sni: sni, keyType: endpoint.KeyType, route: r.routeTo(address)}
-	if strings.HasPrefix(key.protocol, "xmpp-") {
+	if p, _ := starttls.Lookup(key.protocol); p.NeedsDomain {
 		key.domain = r.target.Name
 	}
 	return key

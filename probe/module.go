@@ -15,7 +15,7 @@ type Module struct {
 	Discover    Discovery     `yaml:"discover"`
 	Policy      Policy        `yaml:"policy"`
 	Port        uint16        `yaml:"port,omitempty"`
-	Protocol    string        `yaml:"protocol,omitempty"` // as starttls.Names lists them
+	Protocol    string        `yaml:"protocol,omitempty"` // one of starttls.Names
 	Timeout     time.Duration `yaml:"timeout"`            // for the whole probe; a scrape's own deadline may be nearer
 	Require     Requirement   `yaml:"require"`
 	IPProtocol  IPProtocol    `yaml:"ip_protocol"`
