@@ -278,19 +278,19 @@ func whyNoRecords(answer *dnssec.Answer) Reason {
 
 // records judges secure TLSA records before a certificate is seen.
 func (j *judgement) records(host *Host, service *Service, v *ServiceVerdict, records []tlsa.Record) demand {
-	standings, whys := tlsa.Standings(records, usagesOf(v.Policy))
+	assessments := tlsa.Assess(records, usagesOf(v.Policy))
 	var unusable []string
-	for i, record := range records {
-		v.Records = append(v.Records, RecordVerdict{Record: record, Standing: standings[i], Why: whys[i]})
-		if standings[i] == tlsa.Unusable {
-			unusable = append(unusable, fmt.Sprintf("%s: %s", record, whys[i]))
+	for _, a := range assessments {
+		v.Records = append(v.Records, RecordVerdict{Record: a.Record, Standing: a.Usability, Why: a.Why})
+		if a.Usability == tlsa.Unusable {
+			unusable = append(unusable, fmt.Sprintf("%s: %s", a.Record, a.Why))
 		}
 	}
 	if len(unusable) > 0 {
 		j.find(Finding{Reason: TLSAUnusable, Host: host.Name, Port: service.Port, Lookup: LookupTLSA, Detail: strings.Join(unusable, "; ")})
 	}
 	switch {
-	case slices.Contains(standings, tlsa.Usable):
+	case slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable }):
 		return demandMatch
 	case v.Policy == SMTPRelay:
 		return demandTLS // RFC 7672 §2.2: TLS is mandatory all the same
@@ -429,7 +429,7 @@ func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail 
 		if match.Authenticates() {
 			return Authenticated, "", ""
 		}
-		if match.Standing == tlsa.Usable && (nearest < 0 || nearness(match.Failure) > nearness(matches[nearest].Failure)) {
+		if match.Usability == tlsa.Usable && (nearest < 0 || nearness(match.Failure) > nearness(matches[nearest].Failure)) {
 			nearest = i
 		}
 	}

@@ -242,7 +242,7 @@ type ServiceVerdict struct {
 // RecordVerdict is one TLSA record that applies, before and after the handshakes.
 type RecordVerdict struct {
 	Record   tlsa.Record
-	Standing tlsa.Standing
+	Standing tlsa.Usability
 	Why      string
 	Matches  bool // what some endpoint serves
 }

@@ -103,7 +103,7 @@ func nameserver(v probe.NameserverVerdict) []string {
 
 // standing says what a client makes of a record before it sees a certificate.
 func standing(r probe.RecordVerdict) string {
-	word := map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[r.Standing]
+	word := r.Standing.String()
 	if r.Why == "" || r.Why == word {
 		return word
 	}
