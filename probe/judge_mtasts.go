@@ -66,7 +66,7 @@ func (j *judgement) mtaSTS() {
 		v.Services = append(v.Services, j.senders(v.Standing, &j.Services[i]))
 	}
 	v.Senders = j.atDomain(v)
-	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNone) {
+	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNoRecord) {
 		j.find(Finding{Reason: TLSRPTRecordInvalid, Lookup: LookupTXT, Detail: err.Error()})
 	}
 	j.MTASTS = v
@@ -83,7 +83,7 @@ func (j *judgement) policy() PolicyStanding {
 		return PolicyUnknown
 	case m.TXT.Status.Failed():
 		return j.withoutPolicy(Finding{Reason: policyReason(reasonOfAnswer(m.TXT)), Lookup: LookupTXT, Detail: describe(m.TXT)})
-	case errors.Is(m.RecordErr, mtasts.ErrNone):
+	case errors.Is(m.RecordErr, mtasts.ErrNoRecord):
 		return PolicyNone
 	case m.RecordErr != nil:
 		return j.withoutPolicy(Finding{Reason: MTASTSRecordInvalid, Lookup: LookupTXT, Detail: m.RecordErr.Error()})
@@ -174,7 +174,7 @@ func reasonOfFetch(fetch *PolicyFetch) Reason {
 func (j *judgement) senders(standing PolicyStanding, v *ServiceVerdict) ServiceSenders {
 	s := ServiceSenders{Host: v.Host, Port: v.Port, Senders: Senders{DANE: v.Outcome}}
 	if standing == PolicyEnforced || standing == PolicyTesting {
-		s.Covered = MeasureOf(j.facts.MTASTS.Policy.Covers(v.Host))
+		s.Covered = MeasureOf(j.facts.MTASTS.Policy.Matches(v.Host))
 	}
 	if s.Covered == No {
 		j.find(Finding{Reason: MTASTSHostNotCovered, Host: v.Host,

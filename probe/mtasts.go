@@ -113,7 +113,7 @@ func (r *run) findPolicy(ctx, lookups context.Context, facts *MTASTS) {
 	if facts.Record, facts.RecordErr = mtasts.ParseRecord(textsOf(&answer)); facts.RecordErr != nil {
 		return
 	}
-	facts.Host.Name = mtasts.HostName(r.target.Name)
+	facts.Host.Name = mtasts.PolicyHost(r.target.Name)
 	r.lookUpAddresses(lookups, &facts.Host)
 	r.fetchPolicy(ctx, facts)
 	if last := facts.Fetched(); last != nil && last.Err == nil {
