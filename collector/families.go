@@ -151,8 +151,8 @@ func (e *exposition) records(s *service) {
 	if !s.recordsKnown() {
 		return
 	}
-	standings := map[tlsa.Standing]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
-	counts := make(map[tlsa.Standing]int)
+	standings := map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
+	counts := make(map[tlsa.Usability]int)
 	for _, record := range s.Records {
 		counts[record.Usability]++
 	}

@@ -445,7 +445,7 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 		{
 			"records of all standings; the unusable are compared with nothing, a whole certificate is named by its digest",
 			func(r *probe.Report) {
-				record := func(m tlsa.MatchingType, data string, s tlsa.Standing) dane.RecordVerdict {
+				record := func(m tlsa.MatchingType, data string, s tlsa.Usability) dane.RecordVerdict {
 					return dane.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
 				}
 				serviceOf(r).Records = []dane.RecordVerdict{

@@ -17,14 +17,14 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 		return
 	}
 	if answered(facts.TXT) {
-		present := !errors.Is(facts.RecordErr, mtasts.ErrNone)
+		present := !errors.Is(facts.RecordErr, mtasts.ErrNoRecord)
 		e.set(mtaSTSRecordPresent, number(present))
 		if present {
 			e.set(mtaSTSRecordValid, number(facts.RecordErr == nil))
 		}
 	}
 	if answered(facts.TLSRPTTXT) {
-		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNone)
+		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNoRecord)
 		e.set(tlsrptRecordPresent, number(present))
 		if present {
 			e.set(tlsrptRecordValid, number(facts.TLSRPTErr == nil))

@@ -66,7 +66,7 @@ func TestMTASTSStories(t *testing.T) {
 			""},
 		{"no record of either kind: there is nothing to fetch, and the host passes all the same", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 0\n"},
 		{"a record that does not count", func(r *probe.Report) {
 			noFetch(r)
@@ -74,7 +74,7 @@ func TestMTASTSStories(t *testing.T) {
 		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 		{"a TLSRPT record that does not count", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, &mtasts.SyntaxError{}
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, &mtasts.SyntaxError{}
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
 		{"look-ups that failed measure nothing", func(r *probe.Report) {
 			noFetch(r)

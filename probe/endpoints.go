@@ -11,6 +11,7 @@ import (
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/handshake"
+	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -120,7 +121,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
 		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
 	}
-	if strings.HasPrefix(service.Protocol, "xmpp-") {
+	if protocol, _ := starttls.Lookup(service.Protocol); protocol.NeedsDomain {
 		request.Domain = r.target.Name
 	}
 	return request

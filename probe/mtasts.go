@@ -53,7 +53,7 @@ func (r *run) findPolicy(ctx, lookups context.Context, facts *dane.MTASTS) {
 	if facts.Record, facts.RecordErr = mtasts.ParseRecord(txtRecords(&answer)); facts.RecordErr != nil {
 		return
 	}
-	facts.Host.Name = mtasts.HostName(r.target.Name)
+	facts.Host.Name = mtasts.PolicyHost(r.target.Name)
 	r.lookupAddresses(lookups, &facts.Host)
 	r.fetchPolicy(ctx, facts)
 	if last := facts.Fetched(); last != nil && last.Err == nil {

@@ -156,17 +156,8 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 // module is how a server is met.
 func (f *tlsaFlags) module(module probe.Module, port uint16) probe.Module {
 	module.Discover, module.MTASTS, module.Nameservers = probe.DiscoverNone, false, false
-	module.Protocol = cmp.Or(f.protocol, usualAt(port))
+	module.Protocol = cmp.Or(f.protocol, starttls.ByPort(port).Name)
 	return module
-}
-
-// usualAt is what servers at a port speak before TLS; tls where that comes first.
-func usualAt(port uint16) string {
-	protocols := map[uint16]string{
-		24: "lmtp", 25: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 587: "smtp", 4190: "sieve",
-		5222: "xmpp-client", 5269: "xmpp-server", 5432: "postgres",
-	}
-	return cmp.Or(protocols[port], "tls")
 }
 
 func (s *session) proberFor(f *tlsaFlags, where surroundings) (*probe.Prober, probe.Module, error) {

@@ -58,7 +58,7 @@ func sendersOf(s dane.Senders) Senders {
 
 // unlessNone is the text of an error that is more than the absence of a record.
 func unlessNone(err error) string {
-	if errors.Is(err, mtasts.ErrNone) {
+	if errors.Is(err, mtasts.ErrNoRecord) {
 		return ""
 	}
 	return told(err)

@@ -70,12 +70,8 @@ func recordOf(v dane.RecordVerdict) Record {
 	r := v.Record
 	return Record{
 		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: dataOf(r.Data),
-		Standing: standingOf(v.Usability), Why: Printable(v.Why), Matches: v.Matches,
+		Standing: v.Usability.String(), Why: Printable(v.Why), Matches: v.Matches,
 	}
-}
-
-func standingOf(s tlsa.Standing) string {
-	return map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[s]
 }
 
 func dataOf(data []byte) Data {
@@ -149,7 +145,7 @@ func matchOf(m tlsa.Match, chain *tlsa.Chain) Match {
 		composed.Depth = &depth
 	}
 	if compared := comparedWith(m, chain); compared != nil {
-		if served, err := tlsa.For(compared, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
+		if served, err := tlsa.NewRecord(compared, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
 			composed.Served = dataOf(served.Data)
 		}
 	}

@@ -84,7 +84,7 @@ func (p *page) policy(m *dane.MTASTS, standing dane.PolicyStanding) {
 	switch {
 	case m.TXT == nil || m.TXT.Status.Failed():
 		return
-	case errors.Is(m.RecordErr, mtasts.ErrNone):
+	case errors.Is(m.RecordErr, mtasts.ErrNoRecord):
 		p.line(4, "there is no record at %s", m.TXT.Name)
 		return
 	case m.RecordErr != nil:
@@ -126,7 +126,7 @@ func (p *page) tlsrpt(m *dane.MTASTS) {
 	switch {
 	case m.TLSRPTTXT == nil || m.TLSRPTTXT.Status.Failed():
 		p.line(2, "TLSRPT: not known")
-	case errors.Is(m.TLSRPTErr, mtasts.ErrNone):
+	case errors.Is(m.TLSRPTErr, mtasts.ErrNoRecord):
 		p.line(2, "TLSRPT: no record, so nobody reports failures")
 	case m.TLSRPTErr != nil:
 		p.line(2, "TLSRPT: the record does not count: %v", m.TLSRPTErr)

@@ -82,7 +82,7 @@ func TestMTASTSAsFarAsItLeads(t *testing.T) {
 		{"nobody asked", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			nil, []string{"MTA-STS"}},
 		{"no record", func(r *probe.Report) {
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
 			r.Verdict.MTASTS.Standing = dane.PolicyNone
 		}, []string{"policy: none in force", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so nobody reports failures"}, []string{"record with id", "mode"}},
 		{"records that do not count", func(r *probe.Report) {

@@ -23,7 +23,7 @@ func publish(v *dane.ServiceVerdict, facts *dane.Service) []Publish {
 		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
 			continue
 		}
-		record, err := tlsa.For(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, digest)
+		record, err := tlsa.NewRecord(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, digest)
 		if err != nil {
 			continue
 		}

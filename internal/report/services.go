@@ -104,7 +104,7 @@ func nameserver(v dane.NameserverVerdict) []string {
 
 // standing says what a client makes of a record before it sees a certificate.
 func standing(r dane.RecordVerdict) string {
-	word := map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[r.Usability]
+	word := r.Usability.String()
 	if r.Why == "" || r.Why == word {
 		return word
 	}

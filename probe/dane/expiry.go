@@ -52,11 +52,11 @@ func lastExpiry(matches []tlsa.Match) time.Time {
 		if !match.Authenticates() {
 			continue
 		}
-		if match.Until.IsZero() {
+		if match.Expiry.IsZero() {
 			return time.Time{}
 		}
-		if match.Until.After(last) {
-			last = match.Until
+		if match.Expiry.After(last) {
+			last = match.Expiry
 		}
 	}
 	return last

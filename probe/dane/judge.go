@@ -276,19 +276,19 @@ func reasonOfNoRecords(answer *dnssec.Answer) Reason {
 
 // judgeRecords judges secure TLSA records before a certificate is examined.
 func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) requirement {
-	standings, whys := tlsa.Standings(records, usagesOf(v.Policy))
+	assessments := tlsa.Assess(records, usagesOf(v.Policy))
 	var unusable []string
-	for i, record := range records {
-		v.Records = append(v.Records, RecordVerdict{Record: record, Usability: standings[i], Why: whys[i]})
-		if standings[i] == tlsa.Unusable {
-			unusable = append(unusable, fmt.Sprintf("%s: %s", record, whys[i]))
+	for _, a := range assessments {
+		v.Records = append(v.Records, RecordVerdict{Record: a.Record, Usability: a.Usability, Why: a.Why})
+		if a.Usability == tlsa.Unusable {
+			unusable = append(unusable, fmt.Sprintf("%s: %s", a.Record, a.Why))
 		}
 	}
 	if len(unusable) > 0 {
 		j.find(Finding{Reason: TLSAUnusable, Host: v.Host, Port: v.Port, Lookup: LookupTLSA, Detail: strings.Join(unusable, "; ")})
 	}
 	switch {
-	case slices.Contains(standings, tlsa.Usable):
+	case slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable }):
 		return requireMatch
 	case v.Policy == SMTPRelay:
 		return requireTLS // RFC 7672 §2.2: TLS stays mandatory
@@ -425,7 +425,7 @@ func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail 
 		if match.Authenticates() {
 			return Authenticated, "", ""
 		}
-		if match.Standing == tlsa.Usable && (closest < 0 || closeness(match.Failure) > closeness(matches[closest].Failure)) {
+		if match.Usability == tlsa.Usable && (closest < 0 || closeness(match.Failure) > closeness(matches[closest].Failure)) {
 			closest = i
 		}
 	}

@@ -64,7 +64,7 @@ func (j *judge) judgeMTASTS() {
 		v.Services = append(v.Services, j.sendersAtService(v.Standing, &j.verdict.Services[i]))
 	}
 	v.Senders = j.sendersAtDomain(v)
-	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNone) {
+	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNoRecord) {
 		j.find(Finding{Reason: TLSRPTRecordInvalid, Lookup: LookupTXT, Detail: err.Error()})
 	}
 	j.verdict.MTASTS = v
@@ -81,7 +81,7 @@ func (j *judge) judgePolicy() PolicyStanding {
 		return PolicyUnknown
 	case m.TXT.Status.Failed():
 		return j.noPolicy(Finding{Reason: policyReason(reasonOfAnswer(m.TXT)), Lookup: LookupTXT, Detail: describe(m.TXT)})
-	case errors.Is(m.RecordErr, mtasts.ErrNone):
+	case errors.Is(m.RecordErr, mtasts.ErrNoRecord):
 		return PolicyNone
 	case m.RecordErr != nil:
 		return j.noPolicy(Finding{Reason: MTASTSRecordInvalid, Lookup: LookupTXT, Detail: m.RecordErr.Error()})
@@ -156,7 +156,7 @@ func reasonOfFetch(fetch *PolicyFetch) Reason {
 func (j *judge) sendersAtService(standing PolicyStanding, v *ServiceVerdict) ServiceSenders {
 	s := ServiceSenders{Host: v.Host, Port: v.Port, Senders: Senders{DANE: v.Outcome}}
 	if standing == PolicyEnforced || standing == PolicyTesting {
-		s.Covered = MeasureOf(j.facts.MTASTS.Policy.Covers(v.Host))
+		s.Covered = MeasureOf(j.facts.MTASTS.Policy.Matches(v.Host))
 	}
 	if s.Covered == No {
 		j.find(Finding{Reason: MTASTSHostNotCovered, Host: v.Host,

@@ -57,7 +57,7 @@ func policyOf(mode mtasts.Mode, mx ...string) *MTASTS {
 		TXT: &txt, Record: mtasts.Record{ID: "1"},
 		Host:    Host{Name: "mta-sts.example.org"},
 		Fetches: []PolicyFetch{{Address: netip.MustParseAddr("192.0.2.80"), Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: noon.AddDate(0, 0, 5)}}}},
-		Policy:  &mtasts.Policy{Mode: mode, MX: mx}, TLSRPTErr: mtasts.ErrNone,
+		Policy:  &mtasts.Policy{Mode: mode, MX: mx}, TLSRPTErr: mtasts.ErrNoRecord,
 	}
 }
 
@@ -146,9 +146,9 @@ func TestJudgeSenders(t *testing.T) {
 			No, Yes, Senders{Authenticated, Opportunistic, Authenticated}, []Reason{MTASTSHostNotCovered}},
 		{"mode testing, and DANE refuses", policyOf(mtasts.Testing, name), wrong, met(chain), roots,
 			Yes, Yes, Senders{Refused, Opportunistic, Refused}, nil},
-		{"mode none: there is no policy", policyOf(mtasts.Off), none, met(stranger), roots,
+		{"mode none: there is no policy", policyOf(mtasts.None), none, met(stranger), roots,
 			NotMeasured, No, Senders{Opportunistic, Opportunistic, Opportunistic}, nil},
-		{"mode none, and nobody listens", policyOf(mtasts.Off), none, closed, roots,
+		{"mode none, and nobody listens", policyOf(mtasts.None), none, closed, roots,
 			NotMeasured, NotMeasured, Senders{Unreachable, Unreachable, Unreachable}, nil},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -260,9 +260,9 @@ func TestJudgePolicy(t *testing.T) {
 	}{
 		{"in force", policyOf(mtasts.Enforce, name), PolicyEnforced, nil},
 		{"being tested", policyOf(mtasts.Testing, name), PolicyTesting, nil},
-		{"withdrawn", policyOf(mtasts.Off), PolicyNone, nil},
-		{"no record", recordErr(mtasts.ErrNone), PolicyNone, nil},
-		{"two records", recordErr(&mtasts.SeveralError{Records: []string{"a", "b"}}), PolicyNone, []Reason{MTASTSRecordInvalid}},
+		{"withdrawn", policyOf(mtasts.None), PolicyNone, nil},
+		{"no record", recordErr(mtasts.ErrNoRecord), PolicyNone, nil},
+		{"two records", recordErr(&mtasts.MultipleRecordsError{Records: []string{"a", "b"}}), PolicyNone, []Reason{MTASTSRecordInvalid}},
 		{"a record that is malformed", recordErr(&mtasts.SyntaxError{Why: "it has no id"}), PolicyNone, []Reason{MTASTSRecordInvalid}},
 		{"a bogus record", unread(answer(dnssec.Bogus, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"name servers that fail", unread(failed(dnssec.ErrServer, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
@@ -295,7 +295,7 @@ func TestJudgePolicy(t *testing.T) {
 				MTASTS: story.facts,
 			}
 			if story.facts.TLSRPTErr == nil {
-				story.facts.TLSRPTErr = mtasts.ErrNone
+				story.facts.TLSRPTErr = mtasts.ErrNoRecord
 			}
 			got := judgedBeside(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireIfPublished, Roots: roots}, noon)
 			if got.MTASTS.Standing != story.want {

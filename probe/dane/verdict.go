@@ -40,7 +40,7 @@ type ServiceVerdict struct {
 // RecordVerdict is the verdict on one TLSA record that applies.
 type RecordVerdict struct {
 	Record    tlsa.Record
-	Usability tlsa.Standing
+	Usability tlsa.Usability
 	Why       string // why the record is not usable
 	Matches   bool   // at least one endpoint serves what it describes
 }
