@@ -58,12 +58,12 @@ func (f *tape) below(n int) int { return int(f.next()) % n }
 // text returns arbitrary text, as a server may send it. It begins with an HTML
 // element that no page may contain unescaped.
 func (f *tape) text() string {
-	var said strings.Builder
-	said.WriteString("<x1>")
+	var b strings.Builder
+	b.WriteString("<x1>")
 	for range f.below(40) {
-		said.WriteByte(f.next())
+		b.WriteByte(f.next())
 	}
-	return said.String()
+	return b.String()
 }
 
 // name returns a DNS name with arbitrary bytes.

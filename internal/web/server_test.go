@@ -169,9 +169,9 @@ func TestFailedProbe(t *testing.T) {
 	}
 }
 
-func TestWrongRequests(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	f := newFixture(t, proberFunc(func(context.Context, probe.Target, probe.Module) *probe.Report {
-		t.Error("a wrong request was probed")
+		t.Error("an invalid request was probed")
 		return &probe.Report{}
 	}), nil)
 	tests := []struct{ name, query, want string }{
