@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -50,7 +55,20 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.story(w, found)
 		return
 	}
-	expose(w, r, collector.Families(found))
+	s.writeMetrics(w, r, found)
+}
+
+// writeMetrics answers with the metrics of a probe, in the format that the client
+// prefers. The response is not compressed: compressing takes as much CPU time as
+// the rest of the answer, and most of a megabyte of memory for each request in flight.
+// An error means that the client closed the connection, hence its low log level.
+func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request, found *probe.Report) {
+	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(found), nil })
+	promhttp.HandlerFor(families, promhttp.HandlerOpts{
+		EnableOpenMetrics:  true,
+		DisableCompression: true,
+		ErrorLog:           slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}).ServeHTTP(w, r)
 }
 
 // run makes a probe as soon as there is a place for it, and keeps the report
