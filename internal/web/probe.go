@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -11,6 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -53,7 +58,20 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		s.writeText(w, result)
 		return
 	}
-	expose(w, r, collector.Families(result))
+	s.writeMetrics(w, r, result)
+}
+
+// writeMetrics answers with the metrics of a probe, in the format that the client
+// prefers. The response is not compressed: compressing takes as much CPU time as
+// the rest of the answer, and most of a megabyte of memory for each request in flight.
+// An error means that the client closed the connection, hence its low log level.
+func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
+	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
+	promhttp.HandlerFor(families, promhttp.HandlerOpts{
+		EnableOpenMetrics:  true,
+		DisableCompression: true,
+		ErrorLog:           slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}).ServeHTTP(w, r)
 }
 
 // runProbe makes a probe as soon as the limiter allows it, counts and logs it, and
