@@ -13,15 +13,15 @@ func TestAdvice(t *testing.T) {
 	const name, microsoft = "mx.example.org", "example-org.mail.protection.outlook.com"
 	day := 24 * time.Hour
 	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
-	leaf := func(life, left time.Duration) *issued {
+	leaf := func(life, left time.Duration) *certificate {
 		return issue(t, name, root, nil, noon.Add(left-life), noon.Add(left))
 	}
 	year, quarter, ending := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
 	next := leaf(90*day, 90*day)
-	ee := func(selector tlsa.Selector, of *issued) string { return record(tlsa.DANEEE, selector, of) }
-	one := func(sent *issued, records ...string) Facts {
-		return Facts{MX: mx(dnssec.Secure, name), Hosts: []Host{host(10, addressed(dnssec.Secure, name), Service{
-			TLSA: []TLSALookup{published(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{shaken(chainOf(t, sent))}})}}
+	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
+	one := func(sent *certificate, records ...string) Facts {
+		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
+			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, sent))}})}}
 	}
 	below := func(org dnssec.Link, facts Facts) Facts {
 		facts.MX.Chain = append([]dnssec.Link{org}, facts.MX.Chain...)
@@ -43,12 +43,12 @@ func TestAdvice(t *testing.T) {
 		return facts
 	}
 	unsigned := one(year, ee(tlsa.SPKI, year))
-	unsigned.MX = mx(dnssec.Insecure, name)
+	unsigned.MX = mxAnswer(dnssec.Insecure, name)
 
-	for _, story := range []struct {
-		name, story string
-		facts       Facts
-		want        []Topic
+	for _, c := range []struct {
+		name, why string
+		facts     Facts
+		want      []Topic
 	}{
 		{"nothing to say", "a year's certificate under its key's record", one(year, ee(tlsa.SPKI, year)), nil},
 		{"a PKIX usage", "beside one that authenticates", one(year, ee(tlsa.SPKI, year), record(tlsa.PKIXTA, tlsa.SPKI, root)), []Topic{PKIXUsageOnRelay}},
@@ -66,11 +66,11 @@ func TestAdvice(t *testing.T) {
 		{"hashes of hashes in the zone above", "it is not the operator's", hashed("org.", 5), nil},
 		{"hashes", "as RFC 9276 wants them", hashed("example.org.", 0), nil},
 		{"unsigned in front of signed", "the host does what it can", unsigned, []Topic{UnsignedBeforeSignedMX}},
-		{"the old host of Microsoft 365", "there is a signed one", Facts{MX: mx(dnssec.Secure, microsoft), Hosts: []Host{
-			host(10, addressed(dnssec.Insecure, microsoft), Service{Endpoints: []Endpoint{shaken(chainOf(t, year))}})}}, []Topic{MicrosoftUnsigned}},
+		{"the old host of Microsoft 365", "there is a signed one", Facts{MX: mxAnswer(dnssec.Secure, microsoft), Hosts: []Host{
+			host(10, addressAnswer(dnssec.Insecure, microsoft), Service{Endpoints: []Endpoint{completed(chainOf(t, year))}})}}, []Topic{MicrosoftUnsigned}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			verdict := Judge(&story.facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		t.Run(c.name, func(t *testing.T) {
+			verdict := Judge(&c.facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
 			var topics []Topic
 			for _, advice := range verdict.Advice {
 				topics = append(topics, advice.Topic)
@@ -78,8 +78,8 @@ func TestAdvice(t *testing.T) {
 					t.Errorf("%s has no detail", advice.Topic)
 				}
 			}
-			if !slices.Equal(topics, story.want) {
-				t.Errorf("%s: got %v, want %v", story.story, topics, story.want)
+			if !slices.Equal(topics, c.want) {
+				t.Errorf("%s: got %v, want %v", c.why, topics, c.want)
 			}
 		})
 	}

@@ -1,14 +1,6 @@
 package dane
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"fmt"
-	"math/big"
 	mathrand "math/rand/v2"
 	"testing"
 	"time"
@@ -16,66 +8,6 @@ import (
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
 )
-
-// issued is a certificate with its key.
-type issued struct {
-	*x509.Certificate
-	key *ecdsa.PrivateKey
-}
-
-// issue makes a certificate for mx.example.org, or an authority, of its own or
-// of issuer. key may be nil: a new one.
-func issue(t *testing.T, name string, issuer *issued, key *ecdsa.PrivateKey, notBefore, notAfter time.Time) *issued {
-	t.Helper()
-	var err error
-	if key == nil {
-		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(mathrand.Int64()), Subject: pkix.Name{CommonName: name},
-		NotBefore: notBefore, NotAfter: notAfter,
-	}
-	if name == "mx.example.org" {
-		template.DNSNames = []string{name}
-	} else {
-		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	}
-	parent, signer := template, key
-	if issuer != nil {
-		parent, signer = issuer.Certificate, issuer.key
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &issued{certificate, key}
-}
-
-func record(usage tlsa.Usage, selector tlsa.Selector, of *issued) string {
-	data := of.Raw
-	if selector == tlsa.SPKI {
-		data = of.RawSubjectPublicKeyInfo
-	}
-	return fmt.Sprintf("%d %d 1 %x", usage, selector, sha256.Sum256(data))
-}
-
-// fullRecord is the record that holds an issuer whole.
-func fullRecord(of *issued) string { return fmt.Sprintf("2 0 0 %x", of.Raw) }
-
-func chainOf(t *testing.T, sent ...*issued) *tlsa.Chain {
-	t.Helper()
-	var chain []*x509.Certificate
-	for _, certificate := range sent {
-		chain = append(chain, certificate.Certificate)
-	}
-	return tlsa.NewChain(chain)
-}
 
 // What the report says as a date and what Judge says at that date agree, for
 // chains with random dates, of which some begin after today.
@@ -89,11 +21,11 @@ func TestExpiryAgreesWithJudge(t *testing.T) {
 	for range 100 {
 		// Two certificates for each authority's key, as after a renewal.
 		rootKey := issue(t, "root", nil, nil, noon, noon).key
-		roots := []*issued{issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60)), issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60))}
-		subs := []*issued{issue(t, "sub", roots[0], nil, days(-30, 20), days(1, 60))}
+		roots := []*certificate{issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60)), issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60))}
+		subs := []*certificate{issue(t, "sub", roots[0], nil, days(-30, 20), days(1, 60))}
 		subs = append(subs, issue(t, "sub", roots[1], subs[0].key, days(-30, 20), days(1, 60)))
 		leaf := issue(t, name, subs[0], nil, days(-30, -1), days(1, 60))
-		sent := []*issued{leaf, subs[0], subs[1], roots[0], roots[1]}
+		sent := []*certificate{leaf, subs[0], subs[1], roots[0], roots[1]}
 		records := []string{record(tlsa.DANETA, tlsa.SPKI, roots[0])}
 		for _, more := range []string{
 			record(tlsa.DANETA, tlsa.Cert, roots[1]), record(tlsa.DANETA, tlsa.Cert, subs[0]), record(tlsa.DANEEE, tlsa.SPKI, leaf),
@@ -102,8 +34,8 @@ func TestExpiryAgreesWithJudge(t *testing.T) {
 				records = append(records, more)
 			}
 		}
-		facts := &Facts{MX: mx(dnssec.Secure, name), Hosts: []Host{host(10, addressed(dnssec.Secure, name), Service{
-			TLSA: []TLSALookup{published(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{shaken(chainOf(t, sent...))}})}}
+		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
+			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, sent...))}})}}
 		outcome := func(at time.Time) Outcome {
 			return Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, at).Outcome
 		}
@@ -144,9 +76,9 @@ func TestExpiryFollowsOneAnchorToTheNext(t *testing.T) {
 	today := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(10*day))
 	tomorrow := issue(t, "root", nil, today.key, noon.Add(9*day), noon.Add(40*day))
 	leaf := issue(t, name, today, nil, noon.Add(-day), noon.Add(30*day))
-	facts := &Facts{MX: mx(dnssec.Secure, name), Hosts: []Host{host(10, addressed(dnssec.Secure, name), Service{
-		TLSA:      []TLSALookup{published(dnssec.Secure, name, record(tlsa.DANETA, tlsa.Cert, today), record(tlsa.DANETA, tlsa.Cert, tomorrow))},
-		Endpoints: []Endpoint{shaken(chainOf(t, leaf, today, tomorrow))}})}}
+	facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
+		TLSA:      []TLSALookup{tlsaLookup(dnssec.Secure, name, record(tlsa.DANETA, tlsa.Cert, today), record(tlsa.DANETA, tlsa.Cert, tomorrow))},
+		Endpoints: []Endpoint{completed(chainOf(t, leaf, today, tomorrow))}})}}
 	verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
 	if got, want := verdict.Services[0].Until, leaf.NotAfter; !got.Equal(want) {
 		t.Errorf("got %s, want the leaf's end, %s", got, want)

@@ -1,14 +1,9 @@
 package dane
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,36 +17,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// trusted is a certificate that is its own root: that chain, and the pool that
-// leads to it. It is for names, or without any for the common name alone.
-func trusted(t *testing.T, commonName string, names ...string) (*tlsa.Chain, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: commonName}, DNSNames: names,
-		NotBefore: noon.AddDate(0, 0, -1), NotAfter: noon.AddDate(0, 0, 10),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain := tlsa.NewChain([]*x509.Certificate{certificate})
-	roots := x509.NewCertPool()
-	roots.AddCert(chain.Certificates[0])
-	return chain, roots
-}
-
 // policyOf is what is found of a domain with a policy in good order. Insecure
 // answers do for MTA-STS.
-func policyOf(mode mtasts.Mode, mx ...string) *MTASTS {
+func mtastsFacts(mode mtasts.Mode, mx ...string) *MTASTS {
 	txt := answer(dnssec.Insecure, "_mta-sts.example.org", dns.TypeTXT)
 	return &MTASTS{
 		TXT: &txt, Record: mtasts.Record{ID: "1"},
@@ -63,32 +31,32 @@ func policyOf(mode mtasts.Mode, mx ...string) *MTASTS {
 
 func TestJudgeSenders(t *testing.T) {
 	const name = "mx.example.org"
-	chain, roots := trusted(t, name, name)
-	nameless, namelessRoots := trusted(t, name)
-	foreign, foreignRoots := trusted(t, "example.org", "example.org")
-	stranger := served(t)
+	chain, roots := trustedChain(t, name, name)
+	nameless, namelessRoots := trustedChain(t, name)
+	foreign, foreignRoots := trustedChain(t, "example.org", "example.org")
+	stranger := selfSigned(t)
 	keyOf := func(chain *tlsa.Chain) TLSALookup {
-		return published(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)))
+		return tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)))
 	}
 	right := keyOf(chain)
-	wrong := published(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key"))))
-	unusable := published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("key"))))
-	none := published(dnssec.Secure, name)
-	bogus := lost(name, answer(dnssec.Bogus, TLSAOwner(name, 25), dns.TypeTLSA))
+	wrong := tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key"))))
+	unusable := tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("key"))))
+	none := tlsaLookup(dnssec.Secure, name)
+	bogus := failedLookup(name, answer(dnssec.Bogus, TLSAOwner(name, 25), dns.TypeTLSA))
 
 	asked := func(sni string, e Endpoint) Endpoint {
 		e.SNI = sni
 		return e
 	}
-	met := func(chain *tlsa.Chain) Endpoint { return asked(name, shaken(chain)) }
-	noSTARTTLS := stuck(StageConnect, fmt.Errorf("speaking smtp: %w", caused(CauseStartTLSNotOffered)))
-	closed := stuck(StageNone, caused(CauseConnect))
-	forbidden := stuck(StageNone, caused(CauseNotAllowed))
-	hurried := Endpoint{Reached: StageConnect, Err: caused(CauseDeadline), TimedOutEarly: true}
-	unparsable := Endpoint{Reached: StageTLS, SNI: name, Err: caused(CauseUnparsable)}
-	enforced := policyOf(mtasts.Enforce, name)
+	met := func(chain *tlsa.Chain) Endpoint { return asked(name, completed(chain)) }
+	noSTARTTLS := failedAt(StageConnect, fmt.Errorf("speaking smtp: %w", errorWithCause(CauseStartTLSNotOffered)))
+	closed := failedAt(StageNone, errorWithCause(CauseConnect))
+	forbidden := failedAt(StageNone, errorWithCause(CauseNotAllowed))
+	hurried := Endpoint{Reached: StageConnect, Err: errorWithCause(CauseDeadline), TimedOutEarly: true}
+	unparsable := Endpoint{Reached: StageTLS, SNI: name, Err: errorWithCause(CauseUnparsable)}
+	enforced := mtastsFacts(mtasts.Enforce, name)
 
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name     string
 		policy   *MTASTS
 		tlsa     TLSALookup
@@ -117,9 +85,9 @@ func TestJudgeSenders(t *testing.T) {
 			Yes, No, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSDisagreement}},
 		{"a common name does not count", enforced, keyOf(nameless), met(nameless), namelessRoots,
 			Yes, No, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSDisagreement}},
-		{"a host that the policy does not name", policyOf(mtasts.Enforce, "mx2.example.org"), right, met(chain), roots,
+		{"a host that the policy does not name", mtastsFacts(mtasts.Enforce, "mx2.example.org"), right, met(chain), roots,
 			No, Yes, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSHostNotCovered, MTASTSDisagreement}},
-		{"a host that a wildcard names", policyOf(mtasts.Enforce, "*.example.org"), right, met(chain), roots,
+		{"a host that a wildcard names", mtastsFacts(mtasts.Enforce, "*.example.org"), right, met(chain), roots,
 			Yes, Yes, Senders{Authenticated, Authenticated, Authenticated}, nil},
 		{"no STARTTLS: neither delivers", enforced, right, noSTARTTLS, roots,
 			Yes, No, Senders{Refused, Refused, Refused}, nil},
@@ -127,7 +95,7 @@ func TestJudgeSenders(t *testing.T) {
 			Yes, No, Senders{Opportunistic, Refused, Refused}, []Reason{MTASTSDisagreement}},
 		{"nobody listens: nobody delivers, and neither is to blame", enforced, right, closed, roots,
 			Yes, NotMeasured, Senders{Unreachable, Unreachable, Unreachable}, nil},
-		{"nobody listens at a host that the policy does not name", policyOf(mtasts.Enforce, "mx2.example.org"), right, closed, roots,
+		{"nobody listens at a host that the policy does not name", mtastsFacts(mtasts.Enforce, "mx2.example.org"), right, closed, roots,
 			No, NotMeasured, Senders{Unreachable, Refused, Unreachable}, []Reason{MTASTSHostNotCovered}},
 		{"we did not go there", enforced, right, forbidden, roots,
 			Yes, NotMeasured, Senders{Unknown, Unknown, Unknown}, nil},
@@ -137,40 +105,40 @@ func TestJudgeSenders(t *testing.T) {
 			Yes, NotMeasured, Senders{Opportunistic, Unknown, Unknown}, nil},
 		{"we know no roots", enforced, right, met(chain), nil,
 			Yes, NotMeasured, Senders{Authenticated, Unknown, Authenticated}, nil},
-		{"the handshake asked for another name than an MTA-STS sender would", enforced, right, asked("alias.example.net", shaken(chain)), roots,
+		{"the handshake asked for another name than an MTA-STS sender would", enforced, right, asked("alias.example.net", completed(chain)), roots,
 			Yes, NotMeasured, Senders{Authenticated, Unknown, Authenticated}, nil},
 
-		{"mode testing: an MTA-STS sender delivers to a certificate of nobody", policyOf(mtasts.Testing, name), keyOf(stranger), met(stranger), roots,
+		{"mode testing: an MTA-STS sender delivers to a certificate of nobody", mtastsFacts(mtasts.Testing, name), keyOf(stranger), met(stranger), roots,
 			Yes, No, Senders{Authenticated, Opportunistic, Authenticated}, nil},
-		{"mode testing, and the policy does not name the host: it will matter", policyOf(mtasts.Testing, "mx2.example.org"), right, met(chain), roots,
+		{"mode testing, and the policy does not name the host: it will matter", mtastsFacts(mtasts.Testing, "mx2.example.org"), right, met(chain), roots,
 			No, Yes, Senders{Authenticated, Opportunistic, Authenticated}, []Reason{MTASTSHostNotCovered}},
-		{"mode testing, and DANE refuses", policyOf(mtasts.Testing, name), wrong, met(chain), roots,
+		{"mode testing, and DANE refuses", mtastsFacts(mtasts.Testing, name), wrong, met(chain), roots,
 			Yes, Yes, Senders{Refused, Opportunistic, Refused}, nil},
-		{"mode none: there is no policy", policyOf(mtasts.None), none, met(stranger), roots,
+		{"mode none: there is no policy", mtastsFacts(mtasts.None), none, met(stranger), roots,
 			NotMeasured, No, Senders{Opportunistic, Opportunistic, Opportunistic}, nil},
-		{"mode none, and nobody listens", policyOf(mtasts.None), none, closed, roots,
+		{"mode none, and nobody listens", mtastsFacts(mtasts.None), none, closed, roots,
 			NotMeasured, NotMeasured, Senders{Unreachable, Unreachable, Unreachable}, nil},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			facts := &Facts{
-				MX:     mx(dnssec.Secure, name),
-				Hosts:  []Host{host(10, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{story.tlsa}, Endpoints: []Endpoint{story.endpoint}})},
-				MTASTS: story.policy,
+				MX:     mxAnswer(dnssec.Secure, name),
+				Hosts:  []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{c.tlsa}, Endpoints: []Endpoint{c.endpoint}})},
+				MTASTS: c.policy,
 			}
-			rules := Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE, Roots: story.roots}
-			got := judgedBeside(t, facts, rules, noon)
+			rules := Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE, Roots: c.roots}
+			got := judgeWithMTASTS(t, facts, rules, noon)
 			service := got.MTASTS.Services[0]
-			if service.Senders != story.want || got.MTASTS.Senders != story.want {
-				t.Errorf("at the host %v, at the domain %v, want %v", service.Senders, got.MTASTS.Senders, story.want)
+			if service.Senders != c.want || got.MTASTS.Senders != c.want {
+				t.Errorf("at the host %v, at the domain %v, want %v", service.Senders, got.MTASTS.Senders, c.want)
 			}
-			if e := service.Endpoints[0]; service.Covered != story.covered || e.Passes != story.passes {
-				t.Errorf("covered %d, passes %d (%s); want %d, %d", service.Covered, e.Passes, e.Why, story.covered, story.passes)
+			if e := service.Endpoints[0]; service.Covered != c.covered || e.Passes != c.passes {
+				t.Errorf("covered %d, passes %d (%s); want %d, %d", service.Covered, e.Passes, e.Why, c.covered, c.passes)
 			}
 			if e := service.Endpoints[0]; (e.Why == "") != (e.Passes == Yes) {
 				t.Errorf("passes %d, why %q", e.Passes, e.Why)
 			}
-			if reasons := besideDANE(got); !slices.Equal(reasons, story.reasons) {
-				t.Errorf("reasons %v, want %v", reasons, story.reasons)
+			if reasons := mtastsReasons(got); !slices.Equal(reasons, c.reasons) {
+				t.Errorf("reasons %v, want %v", reasons, c.reasons)
 			}
 		})
 	}
@@ -178,7 +146,7 @@ func TestJudgeSenders(t *testing.T) {
 
 // judgedBeside judges facts, and makes sure that MTA-STS takes nothing from
 // what DANE says of them and adds but its own.
-func judgedBeside(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict {
+func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict {
 	t.Helper()
 	got := Judge(facts, rules, at)
 	alone := *facts
@@ -207,7 +175,7 @@ func judgedBeside(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict
 }
 
 // besideDANE are the reasons that are MTA-STS's and TLSRPT's alone.
-func besideDANE(v Verdict) []Reason {
+func mtastsReasons(v Verdict) []Reason {
 	var reasons []Reason
 	for _, f := range v.Findings {
 		if strings.HasPrefix(string(f.Reason), "mta_sts_") || strings.HasPrefix(string(f.Reason), "tlsrpt_") {
@@ -220,9 +188,9 @@ func besideDANE(v Verdict) []Reason {
 // From the record to the policy: where the way ends, and whose fault it is.
 func TestJudgePolicy(t *testing.T) {
 	const name = "mx.example.org"
-	chain, roots := trusted(t, name, name)
+	chain, roots := trustedChain(t, name, name)
 	none := func() *MTASTS {
-		m := policyOf(mtasts.Enforce, name)
+		m := mtastsFacts(mtasts.Enforce, name)
 		m.Policy, m.Fetches = nil, nil
 		return m
 	}
@@ -245,67 +213,67 @@ func TestJudgePolicy(t *testing.T) {
 	failing := func(address string, err error) PolicyFetch {
 		return PolicyFetch{Address: netip.MustParseAddr(address), Err: fmt.Errorf("fetching: %w", err)}
 	}
-	refusing := failing("192.0.2.80", caused(CausePolicyUnavailable))
-	noIPv6 := failing("2001:db8::80", caused(CauseIPv6Unavailable))
+	refusing := failing("192.0.2.80", errorWithCause(CausePolicyUnavailable))
+	noIPv6 := failing("2001:db8::80", errorWithCause(CauseIPv6Unavailable))
 	unreadable := none()
 	unreadable.PolicyErr = &mtasts.SyntaxError{Why: "it has no mode"}
-	badReports := policyOf(mtasts.Enforce, name)
+	badReports := mtastsFacts(mtasts.Enforce, name)
 	badReports.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no rua"}
 
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name    string
 		facts   *MTASTS
 		want    PolicyStanding
 		reasons []Reason
 	}{
-		{"in force", policyOf(mtasts.Enforce, name), PolicyEnforced, nil},
-		{"being tested", policyOf(mtasts.Testing, name), PolicyTesting, nil},
-		{"withdrawn", policyOf(mtasts.None), PolicyNone, nil},
+		{"in force", mtastsFacts(mtasts.Enforce, name), PolicyEnforced, nil},
+		{"being tested", mtastsFacts(mtasts.Testing, name), PolicyTesting, nil},
+		{"withdrawn", mtastsFacts(mtasts.None), PolicyNone, nil},
 		{"no record", recordErr(mtasts.ErrNoRecord), PolicyNone, nil},
 		{"two records", recordErr(&mtasts.MultipleRecordsError{Records: []string{"a", "b"}}), PolicyNone, []Reason{MTASTSRecordInvalid}},
 		{"a record that is malformed", recordErr(&mtasts.SyntaxError{Why: "it has no id"}), PolicyNone, []Reason{MTASTSRecordInvalid}},
 		{"a bogus record", unread(answer(dnssec.Bogus, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"name servers that fail", unread(failed(dnssec.ErrServer, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"no time for the look-up", unread(failed(dnssec.ErrDeadline, "_mta-sts.example.org", dns.TypeTXT)), PolicyUnknown, []Reason{ProbeDeadline}},
+		{"name servers that fail", unread(failedAnswer(dnssec.ErrServer, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"no time for the look-up", unread(failedAnswer(dnssec.ErrDeadline, "_mta-sts.example.org", dns.TypeTXT)), PolicyUnknown, []Reason{ProbeDeadline}},
 		{"a defect of ours", &MTASTS{Err: &PanicError{Value: "a defect"}}, PolicyUnknown, []Reason{InternalError}},
 		{"a policy host without address", hosted(answer(dnssec.Secure, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"a policy host with a bogus address", hosted(answer(dnssec.Bogus, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"a resolver that does not answer", hosted(failed(dnssec.ErrUnreachable, "mta-sts.example.org", dns.TypeA)), PolicyUnknown, []Reason{ResolverUnreachable}},
+		{"a resolver that does not answer", hosted(failedAnswer(dnssec.ErrUnreachable, "mta-sts.example.org", dns.TypeA)), PolicyUnknown, []Reason{ResolverUnreachable}},
 		{"nobody listens", fetched(refusing), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"404", fetched(failing("192.0.2.80", &mtasts.StatusError{Code: 404})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"a certificate that is not trusted", fetched(failing("192.0.2.80", x509.UnknownAuthorityError{})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"no plain text", fetched(failing("192.0.2.80", WithCause(CausePolicyInvalid, &mtasts.MediaTypeError{Got: "text/html"}))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
 		{"too large", fetched(failing("192.0.2.80", WithCause(CausePolicyInvalid, mtasts.ErrTooLarge))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
 		{"malformed", unreadable, PolicyNone, []Reason{MTASTSPolicyInvalid}},
-		{"an address that we may not go to", fetched(failing("192.0.2.80", caused(CauseNotAllowed))), PolicyUnknown, []Reason{TargetNotAllowed}},
+		{"an address that we may not go to", fetched(failing("192.0.2.80", errorWithCause(CauseNotAllowed))), PolicyUnknown, []Reason{TargetNotAllowed}},
 		{"no IPv6 here", fetched(noIPv6), PolicyUnknown, []Reason{IPv6Unavailable}},
 		{"no IPv6 here, but IPv4, where nobody listens", fetched(refusing, noIPv6), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
 		{"no roots here", fetched(failing("192.0.2.80", WithCause(CauseNoRoots, mtasts.ErrNoRoots))), PolicyUnknown, []Reason{RootsUnavailable}},
-		{"no descriptors here", fetched(failing("192.0.2.80", caused(CauseInternal))), PolicyUnknown, []Reason{InternalError}},
-		{"no time for the fetch", fetched(PolicyFetch{Err: caused(CauseDeadline), TimedOutEarly: true}), PolicyUnknown, []Reason{ProbeDeadline}},
+		{"no descriptors here", fetched(failing("192.0.2.80", errorWithCause(CauseInternal))), PolicyUnknown, []Reason{InternalError}},
+		{"no time for the fetch", fetched(PolicyFetch{Err: errorWithCause(CauseDeadline), TimedOutEarly: true}), PolicyUnknown, []Reason{ProbeDeadline}},
 		{"a TLSRPT record that is malformed", badReports, PolicyEnforced, []Reason{TLSRPTRecordInvalid}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			lookup := published(dnssec.Secure, name)
-			endpoint := shaken(chain)
+		t.Run(c.name, func(t *testing.T) {
+			lookup := tlsaLookup(dnssec.Secure, name)
+			endpoint := completed(chain)
 			endpoint.SNI = name
 			facts := &Facts{
-				MX:     mx(dnssec.Secure, name),
-				Hosts:  []Host{host(10, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})},
-				MTASTS: story.facts,
+				MX:     mxAnswer(dnssec.Secure, name),
+				Hosts:  []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})},
+				MTASTS: c.facts,
 			}
-			if story.facts.TLSRPTErr == nil {
-				story.facts.TLSRPTErr = mtasts.ErrNoRecord
+			if c.facts.TLSRPTErr == nil {
+				c.facts.TLSRPTErr = mtasts.ErrNoRecord
 			}
-			got := judgedBeside(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireIfPublished, Roots: roots}, noon)
-			if got.MTASTS.Standing != story.want {
-				t.Errorf("standing %d, want %d", got.MTASTS.Standing, story.want)
+			got := judgeWithMTASTS(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireIfPublished, Roots: roots}, noon)
+			if got.MTASTS.Standing != c.want {
+				t.Errorf("standing %d, want %d", got.MTASTS.Standing, c.want)
 			}
-			outcome := map[PolicyStanding]Outcome{PolicyEnforced: Authenticated, PolicyTesting: Opportunistic, PolicyNone: Opportunistic, PolicyUnknown: Unknown}[story.want]
+			outcome := map[PolicyStanding]Outcome{PolicyEnforced: Authenticated, PolicyTesting: Opportunistic, PolicyNone: Opportunistic, PolicyUnknown: Unknown}[c.want]
 			if want := (Senders{Opportunistic, outcome, outcome}); got.MTASTS.Senders != want {
 				t.Errorf("senders %v, want %v", got.MTASTS.Senders, want)
 			}
-			want := slices.Sorted(slices.Values(append([]Reason{NoTLSA}, story.reasons...)))
+			want := slices.Sorted(slices.Values(append([]Reason{NoTLSA}, c.reasons...)))
 			if reasons := reasonsOf(got); !slices.Equal(reasons, want) {
 				t.Errorf("reasons %v, want %v", reasons, want)
 			}
@@ -320,26 +288,26 @@ func TestJudgePolicy(t *testing.T) {
 
 // A sender tries hosts by preference, whatever it knows.
 func TestJudgeSendersAtADomain(t *testing.T) {
-	first, roots := trusted(t, "mx1.example.org", "mx1.example.org")
-	second, _ := trusted(t, "mx2.example.org", "mx2.example.org")
+	first, roots := trustedChain(t, "mx1.example.org", "mx1.example.org")
+	second, _ := trustedChain(t, "mx2.example.org", "mx2.example.org")
 	roots.AddCert(second.Certificates[0])
 	key := func(host string, chain *tlsa.Chain) TLSALookup {
-		return published(dnssec.Secure, host, fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)))
+		return tlsaLookup(dnssec.Secure, host, fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)))
 	}
 	at := func(preference uint16, name string, chain *tlsa.Chain, lookup TLSALookup) Host {
-		endpoint := shaken(chain)
+		endpoint := completed(chain)
 		endpoint.SNI = name
-		return host(preference, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})
+		return host(preference, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})
 	}
 	good1, good2 := at(10, "mx1.example.org", first, key("mx1.example.org", first)), at(20, "mx2.example.org", second, key("mx2.example.org", second))
 	mismatched1 := at(10, "mx1.example.org", first, key("mx1.example.org", second))
-	gone := host(10, addressed(dnssec.Secure, "mx1.example.org"), Service{})
+	gone := host(10, addressAnswer(dnssec.Secure, "mx1.example.org"), Service{})
 	gone.A.Records, gone.Services[0].TLSA = nil, nil
 	lostAddress := gone
 	bogus := answer(dnssec.Bogus, "mx1.example.org", dns.TypeA)
 	lostAddress.A = &bogus
 
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name   string
 		mx     dnssec.Status
 		hosts  []Host
@@ -369,11 +337,11 @@ func TestJudgeSendersAtADomain(t *testing.T) {
 		{"MX records that are bogus: nothing was met, and MTA-STS does not ask for DNSSEC", dnssec.Bogus, nil, []string{"mx1.example.org"},
 			Senders{Refused, Unknown, Refused}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			facts := &Facts{MX: mx(story.mx, "mx1.example.org", "mx2.example.org"), Hosts: story.hosts, MTASTS: policyOf(mtasts.Enforce, story.policy...)}
-			got := judgedBeside(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE, Roots: roots}, noon)
-			if got.MTASTS.Senders != story.want {
-				t.Errorf("senders %v, want %v", got.MTASTS.Senders, story.want)
+		t.Run(c.name, func(t *testing.T) {
+			facts := &Facts{MX: mxAnswer(c.mx, "mx1.example.org", "mx2.example.org"), Hosts: c.hosts, MTASTS: mtastsFacts(mtasts.Enforce, c.policy...)}
+			got := judgeWithMTASTS(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE, Roots: roots}, noon)
+			if got.MTASTS.Senders != c.want {
+				t.Errorf("senders %v, want %v", got.MTASTS.Senders, c.want)
 			}
 		})
 	}
@@ -383,10 +351,10 @@ func TestJudgeSendersAtADomain(t *testing.T) {
 // mail server's.
 func TestJudgeSendersLater(t *testing.T) {
 	const name = "mx.example.org"
-	chain, roots := trusted(t, name, name)
-	endpoint := shaken(chain)
+	chain, roots := trustedChain(t, name, name)
+	endpoint := completed(chain)
 	endpoint.SNI = name
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name          string
 		days          int
 		policyEnds    int // days from now
@@ -398,20 +366,20 @@ func TestJudgeSendersLater(t *testing.T) {
 		{"when the policy host's certificate has ended", 6, 5, Opportunistic, Yes, []Reason{MTASTSPolicyUnavailable}},
 		{"when the mail server's has", 11, 50, Refused, No, []Reason{MTASTSDisagreement}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			policy := policyOf(mtasts.Enforce, name)
-			policy.Fetches[0].Certificate.NotAfter = noon.AddDate(0, 0, story.policyEnds)
+		t.Run(c.name, func(t *testing.T) {
+			policy := mtastsFacts(mtasts.Enforce, name)
+			policy.Fetches[0].Certificate.NotAfter = noon.AddDate(0, 0, c.policyEnds)
 			facts := &Facts{
-				MX:     mx(dnssec.Secure, name),
-				Hosts:  []Host{host(10, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{published(dnssec.Secure, name)}, Endpoints: []Endpoint{endpoint}})},
+				MX:     mxAnswer(dnssec.Secure, name),
+				Hosts:  []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name)}, Endpoints: []Endpoint{endpoint}})},
 				MTASTS: policy,
 			}
-			got := judgedBeside(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Roots: roots}, noon.AddDate(0, 0, story.days))
-			if got.MTASTS.Senders.MTASTS != story.want || got.MTASTS.Services[0].Endpoints[0].Passes != story.passes {
-				t.Errorf("got %s, passes %d; want %s, %d", got.MTASTS.Senders.MTASTS, got.MTASTS.Services[0].Endpoints[0].Passes, story.want, story.passes)
+			got := judgeWithMTASTS(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Roots: roots}, noon.AddDate(0, 0, c.days))
+			if got.MTASTS.Senders.MTASTS != c.want || got.MTASTS.Services[0].Endpoints[0].Passes != c.passes {
+				t.Errorf("got %s, passes %d; want %s, %d", got.MTASTS.Senders.MTASTS, got.MTASTS.Services[0].Endpoints[0].Passes, c.want, c.passes)
 			}
-			if reasons := besideDANE(got); !slices.Equal(reasons, story.policyReasons) {
-				t.Errorf("reasons %v, want %v", reasons, story.policyReasons)
+			if reasons := mtastsReasons(got); !slices.Equal(reasons, c.policyReasons) {
+				t.Errorf("reasons %v, want %v", reasons, c.policyReasons)
 			}
 		})
 	}

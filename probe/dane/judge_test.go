@@ -1,354 +1,231 @@
 package dane
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"dane_exporter/probe/dnssec"
-	"dane_exporter/probe/tlsa"
 
 	"github.com/miekg/dns"
 )
 
-// noon is when everything in these stories happens.
-var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-
-// served is a self-signed certificate for mx.example.org that ended yesterday:
-// good enough for DANE-EE, and for nothing else.
-func served(t *testing.T) *tlsa.Chain {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "mx.example.org"},
-		DNSNames:     []string{"mx.example.org"},
-		NotBefore:    noon.AddDate(-1, 0, 0),
-		NotAfter:     noon.AddDate(0, 0, -1),
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tlsa.NewChain([]*x509.Certificate{certificate})
-}
-
-// The pieces that stories are made of.
-
-func answer(status dnssec.Status, name string, qtype uint16, records ...dns.RR) dnssec.Answer {
-	return dnssec.Answer{
-		Name: dns.Fqdn(name), Type: qtype, Canonical: dns.Fqdn(name),
-		Status: status, Why: "as the story says", Records: records,
-	}
-}
-
-func failed(err error, name string, qtype uint16) dnssec.Answer {
-	a := answer(dnssec.Indeterminate, name, qtype)
-	a.Err = err
-	return a
-}
-
-func mx(status dnssec.Status, hosts ...string) *dnssec.Answer {
-	var records []dns.RR
-	for i, host := range hosts {
-		records = append(records, &dns.MX{Preference: uint16(10 * (i + 1)), Mx: dns.Fqdn(host)})
-	}
-	a := answer(status, "example.org", dns.TypeMX, records...)
-	return &a
-}
-
-func addressed(status dnssec.Status, name string) *dnssec.Answer {
-	a := answer(status, name, dns.TypeA, &dns.A{A: net.IPv4(192, 0, 2, 1)})
-	return &a
-}
-
-func published(status dnssec.Status, base string, records ...string) TLSALookup {
-	var rrs []dns.RR
-	for _, text := range records {
-		rr, err := dns.NewRR("_25._tcp." + base + ". TLSA " + text)
-		if err != nil {
-			panic(err)
-		}
-		rrs = append(rrs, rr)
-	}
-	return TLSALookup{Base: base, Answer: answer(status, TLSAOwner(base, 25), dns.TypeTLSA, rrs...)}
-}
-
-func lost(base string, answer dnssec.Answer) TLSALookup {
-	return TLSALookup{Base: base, Answer: answer}
-}
-
-func host(preference uint16, a *dnssec.Answer, service Service) Host {
-	service.Port, service.Protocol, service.Preference = 25, "smtp", preference
-	for i := range service.Endpoints {
-		service.Endpoints[i].Address = netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
-	}
-	service.TLSAResult = DecideTLSA(service.TLSA)
-	return Host{Name: TextName(a.Name), A: a, Services: []Service{service}}
-}
-
-// halfLost is a host whose AAAA look-up our deadline cut off.
-func halfLost(h Host) Host {
-	a := failed(dnssec.ErrDeadline, h.Name, dns.TypeAAAA)
-	h.AAAA = &a
-	return h
-}
-
-// pinned is a host at the address that the target named.
-func pinned(h Host) Host {
-	h.Pinned = netip.MustParseAddr("192.0.2.1")
-	return h
-}
-
-func unanswered(name string) *dnssec.Answer {
-	a := failed(dnssec.ErrUnreachable, name, dns.TypeA)
-	return &a
-}
-
-func shaken(chain *tlsa.Chain) Endpoint { return Endpoint{Reached: StageTLS, Chain: chain} }
-
-// caused returns an error with a cause, as package handshake attaches it.
-func caused(cause Cause) error { return WithCause(cause, errors.New("as the case says")) }
-
-func stuck(reached Stage, err error) Endpoint { return Endpoint{Reached: reached, Err: err} }
-
-// offered is an endpoint that got stuck after it had offered TLS.
-func offered(e Endpoint) Endpoint {
-	e.Dialogue.Offered = true
-	return e
-}
-
+// Mail servers are judged by RFC 7672.
 func TestJudgeMailServers(t *testing.T) {
 	const domain, name = "example.org", "mx.example.org"
-	chain := served(t)
+	chain := selfSigned(t)
 	digest := sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)
-	right := fmt.Sprintf("3 1 1 %x", digest)
-	wrong := fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key")))
-	pkix := fmt.Sprintf("1 1 1 %x", digest)
-	noSTARTTLS := stuck(StageConnect, fmt.Errorf("speaking smtp: %w", caused(CauseStartTLSNotOffered)))
-	refusing := offered(stuck(StageConnect, caused(CauseStartTLSRejected)))
-	turnedAway := stuck(StageConnect, caused(CauseClientRejected))
-	closed := stuck(StageNone, caused(CauseConnect))
-	silent := stuck(StageConnect, caused(CauseTimeout))
-	alerted := offered(stuck(StageStartTLS, caused(CauseTLS)))
+	matching := fmt.Sprintf("3 1 1 %x", digest)
+	mismatching := fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key")))
+	pkixEE := fmt.Sprintf("1 1 1 %x", digest)
+	noSTARTTLS := failedAt(StageConnect, fmt.Errorf("speaking smtp: %w", errorWithCause(CauseStartTLSNotOffered)))
+	startTLSRejected := withStartTLSOffered(failedAt(StageConnect, errorWithCause(CauseStartTLSRejected)))
+	rejected := failedAt(StageConnect, errorWithCause(CauseClientRejected))
+	closed := failedAt(StageNone, errorWithCause(CauseConnect))
+	timedOut := failedAt(StageConnect, errorWithCause(CauseTimeout))
+	tlsFailed := withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseTLS)))
 
-	one := func(a *dnssec.Answer, lookup TLSALookup, endpoints ...Endpoint) []Host {
+	singleHost := func(a *dnssec.Answer, lookup TLSALookup, endpoints ...Endpoint) []Host {
 		return []Host{host(10, a, Service{TLSA: []TLSALookup{lookup}, Endpoints: endpoints})}
 	}
 	secure, insecure, bogus := dnssec.Secure, dnssec.Insecure, dnssec.Bogus
 
-	for _, story := range []struct {
-		name, story string
+	for _, c := range []struct {
+		name, why   string
 		facts       Facts
 		want        Outcome
-		dane        bool // success where DANE is required
-		published   bool // success where it is required only if published
+		success     bool // with RequireDANE
+		ifPublished bool // success with RequireIfPublished
 		reasons     []Reason
 	}{
-		{"all is well", "secure MX, address and TLSA, and the record matches",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), shaken(chain))},
+		{"matching record", "secure MX, address and TLSA records authenticate the server",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain))},
 			Authenticated, true, true, nil},
-		{"renewed without the record", "RFC 7672 §2.2: usable records that do not match are a refusal",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, wrong), shaken(chain))},
+		{"no record matches", "usable records that do not match mean refusal (RFC 7672 §2.2)",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain))},
 			Refused, false, false, []Reason{TLSAMismatch}},
-		{"the next key beside today's", "any one match is enough (RFC 6698 §2.1)",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, wrong, right), shaken(chain))},
+		{"records of the current and the next key", "one match is enough (RFC 6698 §2.1)",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching, matching), completed(chain))},
 			Authenticated, true, true, nil},
-		{"none usable", "RFC 7672 §2.2: secure records, none usable: TLS is a must, authentication is not",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, pkix), shaken(chain))},
+		{"no usable record", "TLS is mandatory, authentication is not (RFC 7672 §2.2)",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, pkixEE), completed(chain))},
 			Encrypted, false, true, []Reason{TLSAUnusable}},
-		{"none usable, no STARTTLS", "TLS was a must",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, pkix), noSTARTTLS)},
+		{"no usable record, no STARTTLS", "TLS is mandatory",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, pkixEE), noSTARTTLS)},
 			Refused, false, false, []Reason{StartTLSNotOffered, TLSAUnusable}},
-		{"none published", "a proof of absence leads to opportunistic TLS",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), shaken(chain))},
+		{"no TLSA records", "proven absence means opportunistic TLS",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name), completed(chain))},
 			Opportunistic, false, true, []Reason{NoTLSA}},
-		{"none published, no STARTTLS", "without records a missing STARTTLS is not DANE's matter",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), noSTARTTLS)},
+		{"no TLSA records, no STARTTLS", "without records, DANE does not require STARTTLS",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name), noSTARTTLS)},
 			Opportunistic, false, true, []Reason{NoTLSA, StartTLSNotOffered}},
-		{"none published, handshake fails", "a relay goes on in the clear",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), alerted)},
+		{"no TLSA records, handshake fails", "a relay falls back to cleartext",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name), tlsFailed)},
 			Opportunistic, false, true, []Reason{NoTLSA, TLSHandshakeFailed}},
-		{"no STARTTLS", "records promise TLS, and it is not there",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), noSTARTTLS)},
+		{"no STARTTLS", "usable records require TLS",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), noSTARTTLS)},
 			Refused, false, false, []Reason{StartTLSNotOffered}},
-		{"STARTTLS rejected", "454 instead of 220",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), refusing)},
+		{"STARTTLS rejected", "the server replies 454 instead of 220",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), startTLSRejected)},
 			Refused, false, false, []Reason{StartTLSRejected}},
-		{"handshake fails", "after STARTTLS there is no way back",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), alerted)},
+		{"handshake fails", "usable records allow no fallback to cleartext",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), tlsFailed)},
 			Refused, false, false, []Reason{TLSHandshakeFailed}},
-		{"words in the clear after STARTTLS", "an injection, or a broken server: TLS was promised",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(stuck(StageConnect, caused(CauseProtocol))))},
+		{"cleartext after STARTTLS", "an injection or a broken server; usable records require TLS",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), withStartTLSOffered(failedAt(StageConnect, errorWithCause(CauseProtocol))))},
 			Refused, false, false, []Reason{ProtocolError}},
-		{"stalled after STARTTLS", "the server had its time, and offered what it does not give",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(silent))},
+		{"timeout after STARTTLS was offered", "the server had the minimum time, and TLS is required",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), withStartTLSOffered(timedOut))},
 			Refused, false, false, []Reason{Timeout}},
-		{"nobody listens", "every client fails, DANE or not",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), closed)},
+		{"connection refused", "every client fails, with DANE or without",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), closed)},
 			Unreachable, false, false, []Reason{ConnectFailed}},
-		{"silence", "the server had its time",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), silent)},
+		{"timeout before STARTTLS was offered", "the server had the minimum time",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), timedOut)},
 			Unreachable, false, false, []Reason{Timeout}},
-		{"silence, cut short", "our deadline came first, so nothing can be said",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right),
-				Endpoint{Reached: StageConnect, Err: caused(CauseDeadline), TimedOutEarly: true})},
+		{"deadline before the minimum time", "the server might have answered later",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching),
+				Endpoint{Reached: StageConnect, Err: errorWithCause(CauseDeadline), TimedOutEarly: true})},
 			Unknown, false, false, []Reason{ProbeDeadline}},
-		{"turned away", "554 before STARTTLS",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), turnedAway)},
+		{"client rejected", "the server replies 554 before STARTTLS",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), rejected)},
 			Unreachable, false, false, []Reason{ClientRejected}},
-		{"forbidden address", "access keeps us out, so nothing can be said",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), stuck(StageNone, caused(CauseNotAllowed)))},
+		{"address not allowed", "access forbids the connection, so the server is not measured",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), failedAt(StageNone, errorWithCause(CauseNotAllowed)))},
 			Unknown, false, false, []Reason{TargetNotAllowed}},
-		{"no IPv6 here", "the endpoint is left out, and the other one counts",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right),
-				shaken(chain), Endpoint{Err: caused(CauseIPv6Unavailable), Skipped: true})},
+		{"no local IPv6", "the IPv6 endpoint is skipped and the other one counts",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching),
+				completed(chain), Endpoint{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true})},
 			Authenticated, true, true, []Reason{IPv6Unavailable}},
-		{"no IPv6 here, and a host that has nothing else", "it is left out, and the other host counts",
-			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
-				one(addressed(secure, name), published(secure, name, right), shaken(chain)),
-				[]Host{host(20, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org", right)}, Endpoints: []Endpoint{{Err: caused(CauseIPv6Unavailable), Skipped: true}}})})},
+		{"no local IPv6, and a host with IPv6 only", "the host is skipped and the other one counts",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain)),
+				[]Host{host(20, addressAnswer(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{tlsaLookup(secure, "mx2.example.org", matching)}, Endpoints: []Endpoint{{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}}})})},
 			Authenticated, true, true, []Reason{IPv6Unavailable}},
-		{"one family's look-up failed", "mail is delivered, and what was lost may be broken",
-			Facts{MX: mx(secure, name), Hosts: []Host{halfLost(host(10, addressed(secure, name), Service{TLSA: []TLSALookup{published(secure, name, right)}, Endpoints: []Endpoint{shaken(chain)}}))}},
+		{"AAAA lookup failed", "mail is delivered, but the unknown addresses may be broken",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{withFailedAAAA(host(10, addressAnswer(secure, name), Service{TLSA: []TLSALookup{tlsaLookup(secure, name, matching)}, Endpoints: []Endpoint{completed(chain)}}))}},
 			Authenticated, false, false, []Reason{ProbeDeadline}},
-		{"an address is named, and the name's own does not validate", "no client would have come as far as the records",
-			Facts{Hosts: []Host{pinned(host(10, addressed(bogus, name), Service{Endpoints: []Endpoint{shaken(chain)}}))}},
+		{"pinned address, bogus address lookup", "no client gets as far as the TLSA records",
+			Facts{Hosts: []Host{withPinnedAddress(host(10, addressAnswer(bogus, name), Service{Endpoints: []Endpoint{completed(chain)}}))}},
 			Refused, false, false, []Reason{DNSSECBogus}},
-		{"an address is named, and no resolver answers", "it is ours",
-			Facts{Hosts: []Host{pinned(host(10, unanswered(name), Service{Endpoints: []Endpoint{shaken(chain)}}))}},
+		{"pinned address, no resolver answers", "the cause is on our side",
+			Facts{Hosts: []Host{withPinnedAddress(host(10, unreachableAnswer(name), Service{Endpoints: []Endpoint{completed(chain)}}))}},
 			Unknown, false, false, []Reason{ResolverUnreachable}},
-		{"descriptors used up", "it is ours",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right),
-				stuck(StageNone, caused(CauseInternal)))},
+		{"no file descriptors", "the cause is on our side",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching),
+				failedAt(StageNone, errorWithCause(CauseInternal)))},
 			Unknown, false, false, []Reason{InternalError}},
-		{"a certificate beyond us, and it matters", "records would have to match it",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), offered(stuck(StageStartTLS, caused(CauseUnparsable))))},
+		{"unparsable certificate, usable record", "the record cannot be compared",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseUnparsable))))},
 			Unknown, false, false, []Reason{CertificateUnparsable}},
-		{"a certificate beyond us, and it does not matter", "no records are published",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name), offered(stuck(StageStartTLS, caused(CauseUnparsable))))},
+		{"unparsable certificate, no TLSA records", "no certificate is examined",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name), withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseUnparsable))))},
 			Opportunistic, false, true, []Reason{CertificateUnparsable, NoTLSA}},
 
-		{"bogus TLSA look-up", "RFC 7672 §2.1.2: a failed look-up is never 'no record'",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(bogus, name), shaken(chain))},
+		{"bogus TLSA lookup", "a failed lookup is never taken as absence (RFC 7672 §2.1.2)",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(bogus, name), completed(chain))},
 			Refused, false, false, []Reason{DNSSECBogus}},
-		{"TLSA look-up fails", "SERVFAIL: the client must not go on",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), lost(name, failed(dnssec.ErrServer, name, dns.TypeTLSA)), shaken(chain))},
+		{"TLSA lookup fails", "after SERVFAIL a client must not deliver",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), failedLookup(name, failedAnswer(dnssec.ErrServer, name, dns.TypeTLSA)), completed(chain))},
 			Refused, false, false, []Reason{DNSFailure}},
-		{"TLSA look-up fails at our side", "no resolver: nothing can be said",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), lost(name, failed(dnssec.ErrUnreachable, name, dns.TypeTLSA)), shaken(chain))},
+		{"TLSA lookup fails, no resolver answers", "the cause is on our side",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), failedLookup(name, failedAnswer(dnssec.ErrUnreachable, name, dns.TypeTLSA)), completed(chain))},
 			Unknown, false, false, []Reason{ResolverUnreachable}},
-		{"insecure address", "RFC 7672 §2.2.2: no TLSA look-up is made",
-			Facts{MX: mx(secure, name), Hosts: []Host{host(10, addressed(insecure, name), Service{Endpoints: []Endpoint{shaken(chain)}})}},
+		{"insecure address", "no TLSA lookup is made (RFC 7672 §2.2.2)",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{host(10, addressAnswer(insecure, name), Service{Endpoints: []Endpoint{completed(chain)}})}},
 			Opportunistic, false, true, []Reason{AddressInsecure}},
-		{"insecure TLSA records", "an alias led them into an unsigned zone",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(insecure, name, wrong), shaken(chain))},
+		{"insecure TLSA records", "an alias leads into an unsigned zone",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(insecure, name, mismatching), completed(chain))},
 			Opportunistic, false, true, []Reason{TLSAInsecure}},
-		{"bogus address", "the only address is lost",
-			Facts{MX: mx(secure, name), Hosts: []Host{host(10, addressed(bogus, name), Service{})}},
+		{"bogus address", "no address remains",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{host(10, addressAnswer(bogus, name), Service{})}},
 			Refused, false, false, []Reason{DNSSECBogus}},
 
-		{"bogus MX", "no host is tried",
-			Facts{MX: mx(bogus, name)},
+		{"bogus MX", "no host is probed",
+			Facts{MX: mxAnswer(bogus, name)},
 			Refused, false, false, []Reason{DNSSECBogus}},
-		{"no resolver for MX", "it is ours",
+		{"MX lookup fails, no resolver answers", "the cause is on our side",
 			Facts{MX: &dnssec.Answer{Err: dnssec.ErrUnreachable}},
 			Unknown, false, false, []Reason{ResolverUnreachable}},
-		{"stripping resolver", "it is ours",
+		{"resolver strips signatures", "the cause is on our side",
 			Facts{MX: &dnssec.Answer{Err: dnssec.ErrStripped}},
 			Unknown, false, false, []Reason{DNSSECStripped}},
-		{"null MX", "RFC 7505: no mail is taken",
-			Facts{MX: mx(secure, ".")},
+		{"null MX", "the domain accepts no mail (RFC 7505)",
+			Facts{MX: mxAnswer(secure, ".")},
 			None, false, false, []Reason{NullMX}},
-		{"no such domain", "NXDOMAIN",
+		{"no such domain", "the MX lookup returns NXDOMAIN",
 			Facts{MX: &dnssec.Answer{Name: "example.org.", Status: secure, Rcode: dns.RcodeNameError}},
 			None, false, false, []Reason{NoSuchDomain}},
-		{"no address", "an MX host without A and AAAA",
-			Facts{MX: mx(secure, name), Hosts: []Host{host(10, &dnssec.Answer{Name: name + ".", Status: secure}, Service{})}},
+		{"no address", "the MX host has no A and no AAAA records",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{host(10, &dnssec.Answer{Name: name + ".", Status: secure}, Service{})}},
 			None, false, false, []Reason{NoAddress}},
-		{"insecure MX, all matches", "RFC 7672 §2.2.1: the way to the host proves nothing",
-			Facts{MX: mx(insecure, name), Hosts: one(addressed(secure, name), published(secure, name, right), shaken(chain))},
+		{"insecure MX, matching record", "an insecure MX record proves nothing about the host (RFC 7672 §2.2.1)",
+			Facts{MX: mxAnswer(insecure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain))},
 			Opportunistic, false, true, []Reason{MXInsecure}},
-		{"insecure MX, mismatch", "the host is refused all the same",
-			Facts{MX: mx(insecure, name), Hosts: one(addressed(secure, name), published(secure, name, wrong), shaken(chain))},
+		{"insecure MX, no record matches", "the host is refused nevertheless",
+			Facts{MX: mxAnswer(insecure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain))},
 			Refused, false, false, []Reason{MXInsecure, TLSAMismatch}},
 
-		{"two hosts, the second broken", "mail is delivered, and somebody should know",
-			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
-				one(addressed(secure, name), published(secure, name, right), shaken(chain)),
-				[]Host{host(20, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org", wrong)}, Endpoints: []Endpoint{shaken(chain)}})})},
+		{"two hosts, the second broken", "mail is delivered, but the probe fails",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain)),
+				[]Host{host(20, addressAnswer(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{tlsaLookup(secure, "mx2.example.org", mismatching)}, Endpoints: []Endpoint{completed(chain)}})})},
 			Authenticated, false, false, []Reason{TLSAMismatch}},
-		{"two hosts, the first broken", "the second has no records, so what a client ends up with is less",
-			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
-				one(addressed(secure, name), published(secure, name, wrong), shaken(chain)),
-				[]Host{host(20, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org")}, Endpoints: []Endpoint{shaken(chain)}})})},
+		{"two hosts, the first broken", "the second host has no TLSA records and decides the outcome",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain)),
+				[]Host{host(20, addressAnswer(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{tlsaLookup(secure, "mx2.example.org")}, Endpoints: []Endpoint{completed(chain)}})})},
 			Opportunistic, false, false, []Reason{NoTLSA, TLSAMismatch}},
-		{"two hosts of one preference", "a client may pick either, so the worse counts",
-			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
-				one(addressed(secure, name), published(secure, name, right), shaken(chain)),
-				[]Host{host(10, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org")}, Endpoints: []Endpoint{shaken(chain)}})})},
+		{"two hosts of equal preference", "a client may choose either, so the worse counts",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain)),
+				[]Host{host(10, addressAnswer(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{tlsaLookup(secure, "mx2.example.org")}, Endpoints: []Endpoint{completed(chain)}})})},
 			Opportunistic, false, true, []Reason{NoTLSA}},
-		{"two addresses, one closed", "a client tries the other",
-			Facts{MX: mx(secure, name), Hosts: one(addressed(secure, name), published(secure, name, right), shaken(chain), closed)},
+		{"two addresses, one closed", "a client tries the other address",
+			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain), closed)},
 			Authenticated, false, false, []Reason{ConnectFailed}},
-		{"refused and unreachable", "if nothing works anywhere, DANE's refusal is the news",
-			Facts{MX: mx(secure, name, "mx2.example.org"), Hosts: slices.Concat(
-				one(addressed(secure, name), published(secure, name, right), closed),
-				[]Host{host(20, addressed(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{published(secure, "mx2.example.org", wrong)}, Endpoints: []Endpoint{shaken(chain)}})})},
+		{"one host unreachable, the other refused", "if no host works, refused takes precedence",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), closed),
+				[]Host{host(20, addressAnswer(secure, "mx2.example.org"), Service{TLSA: []TLSALookup{tlsaLookup(secure, "mx2.example.org", mismatching)}, Endpoints: []Endpoint{completed(chain)}})})},
 			Refused, false, false, []Reason{ConnectFailed, TLSAMismatch}},
-		{"too many hosts", "those left out may be broken",
-			Facts{MX: mx(secure, name), Truncated: []string{"hosts"}, Hosts: one(addressed(secure, name), published(secure, name, right), shaken(chain))},
+		{"too many hosts", "the hosts that were not probed may be broken",
+			Facts{MX: mxAnswer(secure, name), Truncated: []string{"hosts"}, Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain))},
 			Authenticated, false, false, []Reason{LimitExceeded}},
-		{"a defect of ours", "a panic costs one service, and is said",
-			Facts{MX: mx(secure, name), Hosts: []Host{host(10, addressed(secure, name), Service{Err: &PanicError{Value: "oops"}})}},
+		{"panic", "a panic loses one service and is reported",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{host(10, addressAnswer(secure, name), Service{Err: &PanicError{Value: "oops"}})}},
 			Unknown, false, false, []Reason{InternalError}},
-		{"denied", "access.targets",
+		{"target not allowed", "access.targets does not list the target",
 			Facts{Denied: true},
 			Unknown, false, false, []Reason{TargetNotAllowed}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			rules := Rules{Target: domain, Policy: SMTPRelay, Require: RequireDANE}
-			v := Judge(&story.facts, rules, noon)
-			if v.Outcome != story.want || v.Success != story.dane {
-				t.Errorf("%s: got %s, success %t; want %s, %t\n%v", story.story, v.Outcome, v.Success, story.want, story.dane, v.Findings)
+			v := Judge(&c.facts, rules, noon)
+			if v.Outcome != c.want || v.Success != c.success {
+				t.Errorf("%s: got %s, success %t; want %s, %t\n%v", c.why, v.Outcome, v.Success, c.want, c.success, v.Findings)
 			}
-			if got := reasonsOf(v); !slices.Equal(got, story.reasons) {
-				t.Errorf("%s: reasons %v, want %v", story.story, got, story.reasons)
+			if got := reasonsOf(v); !slices.Equal(got, c.reasons) {
+				t.Errorf("%s: reasons %v, want %v", c.why, got, c.reasons)
 			}
 			rules.Require = RequireIfPublished
-			if v := Judge(&story.facts, rules, noon); v.Success != story.published {
-				t.Errorf("%s: success %t where DANE is required only if published; want %t", story.story, v.Success, story.published)
+			if v := Judge(&c.facts, rules, noon); v.Success != c.ifPublished {
+				t.Errorf("%s: success %t with if_published, want %t", c.why, v.Success, c.ifPublished)
 			}
 		})
 	}
 }
 
-// Clients other than mail relays have no way back into the clear, and may use
-// the PKIX usages.
-func TestJudgeClients(t *testing.T) {
+// Clients other than mail relays do not fall back to cleartext, and may use the
+// PKIX usages.
+func TestJudgeClientPolicy(t *testing.T) {
 	const name = "www.example.org"
-	chain := served(t)
+	chain := selfSigned(t)
 	digest := sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)
-	alerted := offered(stuck(StageStartTLS, caused(CauseTLS)))
-	for _, story := range []struct {
+	tlsFailed := withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseTLS)))
+	for _, c := range []struct {
 		name     string
 		lookup   TLSALookup
 		endpoint Endpoint
@@ -356,113 +233,107 @@ func TestJudgeClients(t *testing.T) {
 		want     Outcome
 		reasons  []Reason
 	}{
-		{"DANE-EE matches in an insecure address zone", published(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", digest)), shaken(chain), nil, Authenticated, nil},
-		{"only malformed records are as good as none", published(dnssec.Secure, name, "3 1 1 abcd"), shaken(chain), nil, Opportunistic, []Reason{TLSAUnusable}},
-		{"handshake fails without records: every client fails", published(dnssec.Secure, name), alerted, nil, Unreachable, []Reason{NoTLSA, TLSHandshakeFailed}},
-		{"PKIX-EE matches and no root vouches for it", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), shaken(chain), x509.NewCertPool(), Refused, []Reason{PKIXUntrusted}},
-		{"PKIX-EE without roots here is not measured", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), shaken(chain), nil, Unknown, []Reason{RootsUnavailable}},
-		{"PKIX-EE of another key needs no roots to be wrong", published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("another key")))), shaken(chain), nil, Refused, []Reason{TLSAMismatch}},
+		{"DANE-EE matches, insecure address", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", digest)), completed(chain), nil, Authenticated, nil},
+		{"only malformed records count as no records", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), completed(chain), nil, Opportunistic, []Reason{TLSAUnusable}},
+		{"handshake fails, no records: every client fails", tlsaLookup(dnssec.Secure, name), tlsFailed, nil, Unreachable, []Reason{NoTLSA, TLSHandshakeFailed}},
+		{"PKIX-EE matches, no root trusts the chain", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), completed(chain), x509.NewCertPool(), Refused, []Reason{PKIXUntrusted}},
+		{"PKIX-EE matches, no roots on this machine: not measured", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), completed(chain), nil, Unknown, []Reason{RootsUnavailable}},
+		{"PKIX-EE of another key: a mismatch, with roots or without", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("another key")))), completed(chain), nil, Refused, []Reason{TLSAMismatch}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			facts := &Facts{Hosts: []Host{host(0, addressed(dnssec.Insecure, name), Service{TLSA: []TLSALookup{story.lookup}, Endpoints: []Endpoint{story.endpoint}})}}
-			v := Judge(facts, Rules{Target: name, Policy: Client, Require: RequireDANE, Roots: story.roots}, noon)
-			if v.Outcome != story.want {
-				t.Errorf("got %s, want %s: %v", v.Outcome, story.want, v.Findings)
+		t.Run(c.name, func(t *testing.T) {
+			facts := &Facts{Hosts: []Host{host(0, addressAnswer(dnssec.Insecure, name), Service{TLSA: []TLSALookup{c.lookup}, Endpoints: []Endpoint{c.endpoint}})}}
+			v := Judge(facts, Rules{Target: name, Policy: Client, Require: RequireDANE, Roots: c.roots}, noon)
+			if v.Outcome != c.want {
+				t.Errorf("got %s, want %s: %v", v.Outcome, c.want, v.Findings)
 			}
-			if got := reasonsOf(v); !slices.Equal(got, story.reasons) {
-				t.Errorf("reasons %v, want %v", got, story.reasons)
+			if got := reasonsOf(v); !slices.Equal(got, c.reasons) {
+				t.Errorf("reasons %v, want %v", got, c.reasons)
 			}
 		})
 	}
 }
 
-// A mail server's port 25 is for other mail servers, whatever else it offers.
-func TestAServiceMayHaveAPolicyOfItsOwn(t *testing.T) {
+// A service may override the policy: port 25 of a mail server serves other mail
+// servers, its other ports serve clients.
+func TestJudgeServicePolicy(t *testing.T) {
 	const name = "mx.example.org"
-	chain := served(t)
+	chain := selfSigned(t)
 	digest := sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)
-	h := host(0, addressed(dnssec.Secure, name), Service{TLSA: []TLSALookup{published(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest))}, Endpoints: []Endpoint{shaken(chain)}})
+	h := host(0, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest))}, Endpoints: []Endpoint{completed(chain)}})
 	rules := Rules{Target: name, Policy: Client, Require: RequireDANE, Roots: x509.NewCertPool()}
 	if v := Judge(&Facts{Hosts: []Host{h}}, rules, noon); v.Outcome != Refused {
-		t.Errorf("a client that may use PKIX-EE got %s, want %s", v.Outcome, Refused)
+		t.Errorf("client: got %s, want %s", v.Outcome, Refused)
 	}
 	h.Services[0].Policy = SMTPRelay
 	if v := Judge(&Facts{Hosts: []Host{h}}, rules, noon); v.Outcome != Encrypted {
-		t.Errorf("a relay, which may not, got %s, want %s", v.Outcome, Encrypted)
+		t.Errorf("relay: got %s, want %s", v.Outcome, Encrypted)
 	}
 }
 
-// RFC 7672 §3.2.2: base domain, next-hop domain, and its secure expansion.
+// The reference identifiers are the base domain, the next-hop domain and its
+// secure expansion (RFC 7672 §3.2.2).
 func TestReferenceIdentifiers(t *testing.T) {
-	expanded := mx(dnssec.Secure, "mx.example.org")
+	expanded := mxAnswer(dnssec.Secure, "mx.example.org")
 	expanded.Canonical = "hosted.example.net."
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name    string
 		mx, srv *dnssec.Answer
 		base    string
 		want    []string
 	}{
 		{"secure SRV", nil, &dnssec.Answer{Status: dnssec.Secure}, "mx.example.org", []string{"mx.example.org", "example.org"}},
-		{"secure SRV to an alias", nil, &dnssec.Answer{Status: dnssec.Secure}, "real.example.net", []string{"real.example.net", "mx.example.org", "example.org"}},
+		{"secure SRV, target is an alias", nil, &dnssec.Answer{Status: dnssec.Secure}, "real.example.net", []string{"real.example.net", "mx.example.org", "example.org"}},
 		{"insecure SRV", nil, &dnssec.Answer{Status: dnssec.Insecure}, "", []string{"example.org"}},
-		{"secure MX", mx(dnssec.Secure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org", "example.org"}},
-		{"secure MX through an alias", expanded, nil, "mx.example.org", []string{"mx.example.org", "example.org", "hosted.example.net"}},
-		{"insecure MX", mx(dnssec.Insecure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org"}},
-		{"no records, so the host's own name", mx(dnssec.Secure, "mx.example.org"), nil, "", []string{"mx.example.org", "example.org"}},
-		{"no MX look-up, aliased host", nil, nil, "real.example.net", []string{"real.example.net", "mx.example.org"}},
+		{"secure MX", mxAnswer(dnssec.Secure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org", "example.org"}},
+		{"secure MX, domain is an alias", expanded, nil, "mx.example.org", []string{"mx.example.org", "example.org", "hosted.example.net"}},
+		{"insecure MX", mxAnswer(dnssec.Insecure, "mx.example.org"), nil, "mx.example.org", []string{"mx.example.org"}},
+		{"no base domain: the host's own name", mxAnswer(dnssec.Secure, "mx.example.org"), nil, "", []string{"mx.example.org", "example.org"}},
+		{"no MX lookup, host is an alias", nil, nil, "real.example.net", []string{"real.example.net", "mx.example.org"}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			j := &judge{facts: &Facts{MX: story.mx}, rules: Rules{Target: "example.org"}}
-			if got := j.referenceIdentifiers(&Host{Name: "mx.example.org"}, &Service{SRV: story.srv}, story.base); !slices.Equal(got, story.want) {
-				t.Errorf("got %v, want %v", got, story.want)
+		t.Run(c.name, func(t *testing.T) {
+			j := &judge{facts: &Facts{MX: c.mx}, rules: Rules{Target: "example.org"}}
+			if got := j.referenceIdentifiers(&Host{Name: "mx.example.org"}, &Service{SRV: c.srv}, c.base); !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
 	}
 }
 
-func reasonsOf(v Verdict) []Reason {
-	var reasons []Reason
-	for _, f := range v.Findings {
-		reasons = append(reasons, f.Reason)
-	}
-	slices.Sort(reasons)
-	return slices.Compact(reasons)
-}
-
-func TestEveryReasonIsTaught(t *testing.T) {
+// Every reason is in the table once, with all its texts.
+func TestReasonTable(t *testing.T) {
 	seen := make(map[Reason]bool)
 	for _, info := range Reasons() {
 		if seen[info.Reason] {
-			t.Errorf("%s stands twice in the table", info.Reason)
+			t.Errorf("%s is in the table twice", info.Reason)
 		}
 		seen[info.Reason] = true
 		if info.Effect == "" || info.Meaning == "" || info.Senders == "" || info.Remedy == "" || info.Verify == "" {
-			t.Errorf("%s lacks effect, meaning, senders, remedy or verify", info.Reason)
+			t.Errorf("%s has no effect, meaning, senders, remedy or verify", info.Reason)
 		}
 	}
 }
 
-// TestResolversDisagree: where a better resolver was found, nothing follows for
-// the target but a finding.
-func TestResolversDisagree(t *testing.T) {
-	chain := served(t)
-	right := fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo))
+// A resolver that disagrees with a validating one is a finding. It changes
+// neither outcome nor success.
+func TestJudgeInconsistentResolver(t *testing.T) {
+	chain := selfSigned(t)
+	matching := fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo))
 	judged := func(inconsistent string) Verdict {
-		lookup := published(dnssec.Secure, "mx.example.org", right)
+		lookup := tlsaLookup(dnssec.Secure, "mx.example.org", matching)
 		lookup.Answer.Inconsistent = inconsistent
-		facts := &Facts{MX: mx(dnssec.Secure, "mx.example.org"), Complete: true, Hosts: []Host{
-			host(10, addressed(dnssec.Secure, "mx.example.org"), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{shaken(chain)}}),
+		facts := &Facts{MX: mxAnswer(dnssec.Secure, "mx.example.org"), Complete: true, Hosts: []Host{
+			host(10, addressAnswer(dnssec.Secure, "mx.example.org"), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{completed(chain)}}),
 		}}
 		return Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, noon)
 	}
-	agreed, disagreed := judged(""), judged("192.0.2.53:53: the signature is wrong; 192.0.2.54:53 gave an answer that validates")
-	if agreed.Outcome != Authenticated || !agreed.Success || len(agreed.Findings) != 0 {
-		t.Fatalf("agreed: %s %+v", agreed.Outcome, agreed.Findings)
+	consistent, inconsistent := judged(""), judged("192.0.2.53:53: wrong signature; the answer of 192.0.2.54:53 validates")
+	if consistent.Outcome != Authenticated || !consistent.Success || len(consistent.Findings) != 0 {
+		t.Fatalf("consistent: %s %+v", consistent.Outcome, consistent.Findings)
 	}
-	if disagreed.Outcome != Authenticated || !disagreed.Success {
-		t.Errorf("disagreed: %s, success %v", disagreed.Outcome, disagreed.Success)
+	if inconsistent.Outcome != Authenticated || !inconsistent.Success {
+		t.Errorf("inconsistent: %s, success %v", inconsistent.Outcome, inconsistent.Success)
 	}
-	if f := disagreed.Findings; len(f) != 1 || f[0].Reason != ResolverInconsistent || f[0].Lookup != LookupTLSA || f[0].Host != "mx.example.org" || f[0].Detail == "" {
+	if f := inconsistent.Findings; len(f) != 1 || f[0].Reason != ResolverInconsistent || f[0].Lookup != LookupTLSA || f[0].Host != "mx.example.org" || f[0].Detail == "" {
 		t.Errorf("findings %+v", f)
 	}
 }

@@ -14,12 +14,12 @@ func TestNameserverVerdicts(t *testing.T) {
 	const name = "mx.example.org"
 	one, two := "3 1 1 "+fmt.Sprintf("%064x", 1), "3 1 1 "+fmt.Sprintf("%064x", 2)
 	said := func(status dnssec.Status, records ...string) *dnssec.Answer {
-		lookup := published(status, name, records...)
+		lookup := tlsaLookup(status, name, records...)
 		return &lookup.Answer
 	}
 	secure := dnssec.Secure
-	keyless := failed(dnssec.ErrUnreachable, name, dns.TypeTLSA)
-	for _, story := range []struct {
+	keyless := failedAnswer(dnssec.ErrUnreachable, name, dns.TypeTLSA)
+	for _, c := range []struct {
 		name       string
 		server     Nameserver
 		resolved   *dnssec.Answer
@@ -36,17 +36,17 @@ func TestNameserverVerdicts(t *testing.T) {
 		{"good ones, where the resolver gave bad ones", Nameserver{TLSA: said(secure, one)}, said(dnssec.Bogus, two), Yes, Yes},
 		{"the zone's keys could not be had", Nameserver{TLSA: &keyless}, said(secure, one), Yes, NotMeasured},
 		{"silence", Nameserver{Err: errors.New("timeout")}, said(secure, one), No, NotMeasured},
-		{"no authority", Nameserver{Err: caused(CauseNotAuthoritative)}, said(secure, one), No, NotMeasured},
-		{"no authority for the SOA alone", Nameserver{Err: caused(CauseNotAuthoritative), TLSA: said(secure, one)}, said(secure, one), No, Yes},
+		{"no authority", Nameserver{Err: errorWithCause(CauseNotAuthoritative)}, said(secure, one), No, NotMeasured},
+		{"no authority for the SOA alone", Nameserver{Err: errorWithCause(CauseNotAuthoritative), TLSA: said(secure, one)}, said(secure, one), No, Yes},
 		{"our deadline came first", Nameserver{Err: errors.New("timeout"), TimedOutEarly: true}, said(secure, one), NotMeasured, NotMeasured},
-		{"no way to IPv6", Nameserver{Err: caused(CauseIPv6Unavailable), Skipped: true}, said(secure, one), NotMeasured, NotMeasured},
-		{"an address that access forbids", Nameserver{Err: caused(CauseNotAllowed)}, said(secure, one), NotMeasured, NotMeasured},
+		{"no way to IPv6", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, said(secure, one), NotMeasured, NotMeasured},
+		{"an address that access forbids", Nameserver{Err: errorWithCause(CauseNotAllowed)}, said(secure, one), NotMeasured, NotMeasured},
 		{"a defect of ours", Nameserver{Err: &PanicError{Value: "oops"}}, said(secure, one), NotMeasured, NotMeasured},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			v := judgeNameserver(&story.server, story.resolved)
-			if v.Up != story.up || v.Consistent != story.consistent {
-				t.Errorf("up %d, consistent %d; want %d, %d: %s", v.Up, v.Consistent, story.up, story.consistent, v.Why)
+		t.Run(c.name, func(t *testing.T) {
+			v := judgeNameserver(&c.server, c.resolved)
+			if v.Up != c.up || v.Consistent != c.consistent {
+				t.Errorf("up %d, consistent %d; want %d, %d: %s", v.Up, v.Consistent, c.up, c.consistent, v.Why)
 			}
 			if v.Why == "" && (v.Up != Yes || v.Consistent != Yes) {
 				t.Error("no why")
@@ -59,7 +59,7 @@ func TestZoneOf(t *testing.T) {
 	link := func(zone string, status dnssec.Status) dnssec.Link { return dnssec.Link{Zone: zone, Status: status} }
 	root, org := link(".", dnssec.Secure), link("org.", dnssec.Secure)
 	example, hoster := link("example.org.", dnssec.Secure), link("hoster.org.", dnssec.Secure)
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name      string
 		status    dnssec.Status
 		canonical string
@@ -75,8 +75,8 @@ func TestZoneOf(t *testing.T) {
 		{"opted out of a signed zone", dnssec.Insecure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org}, ""},
 		{"no chain", dnssec.Indeterminate, "_25._tcp.mx.example.org.", nil, ""},
 	} {
-		if got := ZoneOf(&dnssec.Answer{Status: story.status, Canonical: story.canonical, Chain: story.chain}); got != story.want {
-			t.Errorf("%s: got %q, want %q", story.name, got, story.want)
+		if got := ZoneOf(&dnssec.Answer{Status: c.status, Canonical: c.canonical, Chain: c.chain}); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }

@@ -15,19 +15,19 @@ func TestRolloverStatus(t *testing.T) {
 	leaf := issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
 	second := issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
 	next := issue(t, name, root, nil, noon, noon.Add(90*day))
-	full, alone := shaken(chainOf(t, leaf, root)), shaken(chainOf(t, leaf))
-	other := shaken(chainOf(t, second, root))
-	closed := stuck(StageNone, caused(CauseIPv6Unavailable))
+	full, alone := completed(chainOf(t, leaf, root)), completed(chainOf(t, leaf))
+	other := completed(chainOf(t, second, root))
+	closed := failedAt(StageNone, errorWithCause(CauseIPv6Unavailable))
 	eeKey, eeCert := record(tlsa.DANEEE, tlsa.SPKI, leaf), record(tlsa.DANEEE, tlsa.Cert, leaf)
 	ta, eeNext := record(tlsa.DANETA, tlsa.SPKI, root), record(tlsa.DANEEE, tlsa.SPKI, next)
 
-	for _, story := range []struct {
-		name, story string
-		records     []string
-		endpoints   []Endpoint
-		rollover    Measure
-		survives    Measure
-		stale       int // -1: not measured
+	for _, c := range []struct {
+		name, why string
+		records   []string
+		endpoints []Endpoint
+		rollover  Measure
+		survives  Measure
+		stale     int // -1: not measured
 	}{
 		{"one record of the key", "it holds as long as the key", []string{eeKey}, []Endpoint{alone}, No, Yes, 0},
 		{"today's and tomorrow's key", "RFC 7671 §8.1", []string{eeKey, eeNext}, []Endpoint{alone}, Yes, Yes, 1},
@@ -43,18 +43,18 @@ func TestRolloverStatus(t *testing.T) {
 		{"none usable", "there is nothing to keep", []string{record(tlsa.PKIXEE, tlsa.SPKI, leaf)}, []Endpoint{alone}, NotMeasured, NotMeasured, 0},
 		{"no records", "there is nothing to keep", nil, []Endpoint{alone}, NotMeasured, NotMeasured, -1},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			facts := &Facts{MX: mx(dnssec.Secure, name), Hosts: []Host{host(10, addressed(dnssec.Secure, name),
-				Service{TLSA: []TLSALookup{published(dnssec.Secure, name, story.records...)}, Endpoints: story.endpoints})}}
+		t.Run(c.name, func(t *testing.T) {
+			facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name),
+				Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: c.endpoints})}}
 			verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
 			p := verdict.Services[0].RolloverStatus()
 			stale := len(p.Stale)
 			if !p.Measured {
 				stale = -1
 			}
-			if p.RolloverReady != story.rollover || p.SurvivesRenewal != story.survives || stale != story.stale {
-				t.Errorf("%s: got rollover %d, renewal %d, stale %d; want %d, %d, %d", story.story,
-					p.RolloverReady, p.SurvivesRenewal, stale, story.rollover, story.survives, story.stale)
+			if p.RolloverReady != c.rollover || p.SurvivesRenewal != c.survives || stale != c.stale {
+				t.Errorf("%s: got rollover %d, renewal %d, stale %d; want %d, %d, %d", c.why,
+					p.RolloverReady, p.SurvivesRenewal, stale, c.rollover, c.survives, c.stale)
 			}
 		})
 	}

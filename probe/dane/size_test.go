@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/miekg/dns"
-
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
+
+	"github.com/miekg/dns"
 )
 
 // TestMemSize: whatever a zone or a server makes long is counted, and what a report
@@ -35,7 +35,7 @@ func TestMemSize(t *testing.T) {
 	verdict := func(v ServiceVerdict) report { return report{Verdict: Verdict{Services: []ServiceVerdict{v}}} }
 	matches := []EndpointVerdict{{Matches: []tlsa.Match{{Why: long}}}}
 
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name        string
 		report      report
 		least, most int // bytes beyond those of an empty report
@@ -59,9 +59,9 @@ func TestMemSize(t *testing.T) {
 		{"a match", verdict(ServiceVerdict{Endpoints: matches}), 10_000, 15_000},
 		{"a verdict for later", report{Later: &Verdict{Services: []ServiceVerdict{{Endpoints: matches}}}}, 10_000, 15_000},
 	} {
-		bytes := size(story.report) - size(report{})
-		if bytes < story.least || bytes > story.most {
-			t.Errorf("%s: %d bytes, want %d to %d", story.name, bytes, story.least, story.most)
+		bytes := size(c.report) - size(report{})
+		if bytes < c.least || bytes > c.most {
+			t.Errorf("%s: %d bytes, want %d to %d", c.name, bytes, c.least, c.most)
 		}
 	}
 }
