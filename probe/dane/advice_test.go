@@ -16,19 +16,19 @@ func TestAdvice(t *testing.T) {
 	leaf := func(life, left time.Duration) *certificate {
 		return issue(t, name, root, nil, noon.Add(left-life), noon.Add(left))
 	}
-	year, quarter, ending := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
+	year, quarter, expiring := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
 	next := leaf(90*day, 90*day)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
-	one := func(sent *certificate, records ...string) Facts {
+	singleHost := func(sent *certificate, records ...string) Facts {
 		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
 			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, sent))}})}}
 	}
-	below := func(org dnssec.Link, facts Facts) Facts {
-		facts.MX.Chain = append([]dnssec.Link{org}, facts.MX.Chain...)
+	withParent := func(parent dnssec.Link, facts Facts) Facts {
+		facts.MX.Chain = append([]dnssec.Link{parent}, facts.MX.Chain...)
 		return facts
 	}
-	signed := func(status dnssec.Status, algorithms ...uint8) Facts {
-		facts := one(year, ee(tlsa.SPKI, year))
+	withAlgorithms := func(status dnssec.Status, algorithms ...uint8) Facts {
+		facts := singleHost(year, ee(tlsa.SPKI, year))
 		link := dnssec.Link{Zone: "example.org.", Status: status}
 		for _, algorithm := range algorithms {
 			link.DS = append(link.DS, dnssec.DS{Algorithm: algorithm})
@@ -36,13 +36,13 @@ func TestAdvice(t *testing.T) {
 		facts.MX.Chain = []dnssec.Link{link}
 		return facts
 	}
-	hashed := func(zone string, iterations uint16) Facts {
-		facts := one(year, ee(tlsa.SPKI, year))
+	withIterations := func(zone string, iterations uint16) Facts {
+		facts := singleHost(year, ee(tlsa.SPKI, year))
 		facts.Hosts[0].A.Chain = []dnssec.Link{{Zone: "org."}, {Zone: "example.org."}}
 		facts.Hosts[0].A.NSEC3 = []dnssec.NSEC3{{Zone: zone, Iterations: iterations}}
 		return facts
 	}
-	unsigned := one(year, ee(tlsa.SPKI, year))
+	unsigned := singleHost(year, ee(tlsa.SPKI, year))
 	unsigned.MX = mxAnswer(dnssec.Insecure, name)
 
 	for _, c := range []struct {
@@ -50,23 +50,23 @@ func TestAdvice(t *testing.T) {
 		facts     Facts
 		want      []Topic
 	}{
-		{"nothing to say", "a year's certificate under its key's record", one(year, ee(tlsa.SPKI, year)), nil},
-		{"a PKIX usage", "beside one that authenticates", one(year, ee(tlsa.SPKI, year), record(tlsa.PKIXTA, tlsa.SPKI, root)), []Topic{PKIXUsageOnRelay}},
-		{"a whole certificate that is renewed by hand", "once a year is rare enough", one(year, ee(tlsa.Cert, year)), nil},
-		{"a whole certificate that lives for weeks", "every renewal breaks it", one(quarter, ee(tlsa.Cert, quarter)), []Topic{ShortLivedCertificate}},
-		{"the same beside its key", "the key's record holds", one(quarter, ee(tlsa.Cert, quarter), ee(tlsa.SPKI, quarter)), nil},
-		{"a fortnight left", "and no record of the next key", one(ending, ee(tlsa.SPKI, ending)), []Topic{NoNextKey}},
-		{"a fortnight left, and the next key is published", "nothing to do", one(ending, ee(tlsa.SPKI, ending), ee(tlsa.SPKI, next)), nil},
-		{"an issuer in DNS alone", "not every client takes it from there", one(year, fullRecord(root)), []Topic{AnchorNotInChain}},
-		{"a zone of RSASHA1", "senders differ", signed(dnssec.Insecure, 7), []Topic{SHA1Zone}},
-		{"a zone of RSASHA1 and ECDSA", "no sender needs the first", signed(dnssec.Secure, 7, 13), nil},
-		{"a zone of ECDSA below one of RSASHA1", "the one above is not the operator's",
-			below(dnssec.Link{Zone: "org.", DS: []dnssec.DS{{Algorithm: 7}}}, signed(dnssec.Secure, 13)), nil},
-		{"hashes of hashes", "RFC 9276", hashed("example.org.", 5), []Topic{NSEC3Iterations}},
-		{"hashes of hashes in the zone above", "it is not the operator's", hashed("org.", 5), nil},
-		{"hashes", "as RFC 9276 wants them", hashed("example.org.", 0), nil},
-		{"unsigned in front of signed", "the host does what it can", unsigned, []Topic{UnsignedBeforeSignedMX}},
-		{"the old host of Microsoft 365", "there is a signed one", Facts{MX: mxAnswer(dnssec.Secure, microsoft), Hosts: []Host{
+		{"no advice", "a certificate valid for a year, and a record of its key", singleHost(year, ee(tlsa.SPKI, year)), nil},
+		{"PKIX usage", "a relay ignores it, and another record authenticates", singleHost(year, ee(tlsa.SPKI, year), record(tlsa.PKIXTA, tlsa.SPKI, root)), []Topic{PKIXUsageOnRelay}},
+		{"full-certificate record, certificate valid for a year", "yearly renewal by hand is rare enough", singleHost(year, ee(tlsa.Cert, year)), nil},
+		{"full-certificate record, certificate valid for 90 days", "every renewal invalidates the record", singleHost(quarter, ee(tlsa.Cert, quarter)), []Topic{ShortLivedCertificate}},
+		{"full-certificate record and key record", "the key record survives a renewal", singleHost(quarter, ee(tlsa.Cert, quarter), ee(tlsa.SPKI, quarter)), nil},
+		{"14 days to expiry", "there is no record of the next key", singleHost(expiring, ee(tlsa.SPKI, expiring)), []Topic{NoNextKey}},
+		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},
+		{"trust anchor in DNS only", "not every client accepts an anchor that the server does not send", singleHost(year, fullRecord(root)), []Topic{AnchorNotInChain}},
+		{"zone signed with RSASHA1", "senders differ", withAlgorithms(dnssec.Insecure, 7), []Topic{SHA1Zone}},
+		{"zone signed with RSASHA1 and ECDSA", "no sender needs RSASHA1", withAlgorithms(dnssec.Secure, 7, 13), nil},
+		{"zone signed with ECDSA below one with RSASHA1", "the operator does not control the parent",
+			withParent(dnssec.Link{Zone: "org.", DS: []dnssec.DS{{Algorithm: 7}}}, withAlgorithms(dnssec.Secure, 13)), nil},
+		{"NSEC3 iterations", "RFC 9276 requires 0", withIterations("example.org.", 5), []Topic{NSEC3Iterations}},
+		{"NSEC3 iterations in the parent zone", "the operator does not control the parent", withIterations("org.", 5), nil},
+		{"NSEC3 without iterations", "as RFC 9276 requires", withIterations("example.org.", 0), nil},
+		{"unsigned domain, signed MX host", "the host has DANE, but the domain is not signed", unsigned, []Topic{UnsignedBeforeSignedMX}},
+		{"unsigned MX host of Microsoft 365", "Microsoft 365 offers a signed one", Facts{MX: mxAnswer(dnssec.Secure, microsoft), Hosts: []Host{
 			host(10, addressAnswer(dnssec.Insecure, microsoft), Service{Endpoints: []Endpoint{completed(chainOf(t, year))}})}}, []Topic{MicrosoftUnsigned}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,11 +85,12 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-func TestEveryTopicIsTaught(t *testing.T) {
+// Every topic of advice is in the table once, with all its texts.
+func TestTopicTable(t *testing.T) {
 	var seen []Topic
 	for _, info := range Topics() {
 		if slices.Contains(seen, info.Topic) || info.Text == "" || info.Remedy == "" {
-			t.Errorf("%s stands twice in the table, or lacks text or remedy", info.Topic)
+			t.Errorf("%s is in the table twice, or has no text or remedy", info.Topic)
 		}
 		seen = append(seen, info.Topic)
 	}

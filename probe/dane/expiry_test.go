@@ -9,17 +9,17 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// What the report says as a date and what Judge says at that date agree, for
-// chains with random dates, of which some begin after today.
+// Until is the last time at which Judge returns Authenticated, for chains with
+// random dates, some of them in the future.
 func TestExpiryAgreesWithJudge(t *testing.T) {
 	const name = "mx.example.org"
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	days := func(from, to int) time.Time {
 		return noon.Add(time.Duration(from+random.IntN(to-from)) * 24 * time.Hour)
 	}
-	ended, endless := 0, 0
+	expired, permanent := 0, 0
 	for range 100 {
-		// Two certificates for each authority's key, as after a renewal.
+		// Each authority has two certificates for one key, as after a renewal.
 		rootKey := issue(t, "root", nil, nil, noon, noon).key
 		roots := []*certificate{issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60)), issue(t, "root", nil, rootKey, days(-30, 20), days(1, 60))}
 		subs := []*certificate{issue(t, "sub", roots[0], nil, days(-30, 20), days(1, 60))}
@@ -44,44 +44,44 @@ func TestExpiryAgreesWithJudge(t *testing.T) {
 		switch {
 		case verdict.Outcome != Authenticated:
 			if !until.IsZero() {
-				t.Errorf("%s, and authenticated until %s", verdict.Outcome, until)
+				t.Errorf("outcome %s, but Until is %s", verdict.Outcome, until)
 			}
 		case until.IsZero():
-			endless++
+			permanent++
 			if got := outcome(noon.AddDate(100, 0, 0)); got != Authenticated {
-				t.Errorf("authenticated for ever, and in a hundred years %s", got)
+				t.Errorf("Until is zero, but in 100 years the outcome is %s", got)
 			}
 		default:
-			ended++
+			expired++
 			for _, at := range []time.Time{until.Add(-time.Second), until, noon.Add(time.Duration(random.Int64N(int64(until.Sub(noon)))))} {
 				if got := outcome(at); got != Authenticated {
-					t.Errorf("authenticated until %s, and at %s %s", until, at, got)
+					t.Errorf("Until is %s, but at %s the outcome is %s", until, at, got)
 				}
 			}
 			if got := outcome(until.Add(time.Second)); got != Refused {
-				t.Errorf("authenticated until %s, and a second later %s", until, got)
+				t.Errorf("Until is %s, but one second later the outcome is %s", until, got)
 			}
 		}
 	}
-	if ended < 20 || endless < 5 {
-		t.Errorf("only %d stories with an end and %d without were told", ended, endless)
+	if expired < 20 || permanent < 5 {
+		t.Errorf("only %d chains expired and %d did not: the random dates test too little", expired, permanent)
 	}
 }
 
-// The leaf is as good as its issuer: the certificate of today's ends before
-// that of tomorrow's, which has the same key, and there is no gap.
-func TestExpiryFollowsOneAnchorToTheNext(t *testing.T) {
+// If the certificates of two anchors with one key overlap, the first may expire
+// without a gap: Until is the expiry of the leaf.
+func TestExpiryWithOverlappingAnchors(t *testing.T) {
 	const name = "mx.example.org"
 	day := 24 * time.Hour
-	today := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(10*day))
-	tomorrow := issue(t, "root", nil, today.key, noon.Add(9*day), noon.Add(40*day))
-	leaf := issue(t, name, today, nil, noon.Add(-day), noon.Add(30*day))
+	current := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(10*day))
+	next := issue(t, "root", nil, current.key, noon.Add(9*day), noon.Add(40*day))
+	leaf := issue(t, name, current, nil, noon.Add(-day), noon.Add(30*day))
 	facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
-		TLSA:      []TLSALookup{tlsaLookup(dnssec.Secure, name, record(tlsa.DANETA, tlsa.Cert, today), record(tlsa.DANETA, tlsa.Cert, tomorrow))},
-		Endpoints: []Endpoint{completed(chainOf(t, leaf, today, tomorrow))}})}}
+		TLSA:      []TLSALookup{tlsaLookup(dnssec.Secure, name, record(tlsa.DANETA, tlsa.Cert, current), record(tlsa.DANETA, tlsa.Cert, next))},
+		Endpoints: []Endpoint{completed(chainOf(t, leaf, current, next))}})}}
 	verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
 	if got, want := verdict.Services[0].Until, leaf.NotAfter; !got.Equal(want) {
-		t.Errorf("got %s, want the leaf's end, %s", got, want)
+		t.Errorf("got %s, want the expiry of the leaf, %s", got, want)
 	}
 	later := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, leaf.NotAfter.Add(time.Second))
 	if verdict.Outcome != Authenticated || later.Outcome != Refused || !later.At.Equal(leaf.NotAfter.Add(time.Second)) {

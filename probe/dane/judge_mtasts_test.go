@@ -17,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// policyOf is what is found of a domain with a policy in good order. Insecure
-// answers do for MTA-STS.
+// mtastsFacts returns the facts about a domain with a valid record and policy.
+// MTA-STS does not need secure answers.
 func mtastsFacts(mode mtasts.Mode, mx ...string) *MTASTS {
 	txt := answer(dnssec.Insecure, "_mta-sts.example.org", dns.TypeTXT)
 	return &MTASTS{
@@ -33,26 +33,26 @@ func TestJudgeSenders(t *testing.T) {
 	const name = "mx.example.org"
 	chain, roots := trustedChain(t, name, name)
 	nameless, namelessRoots := trustedChain(t, name)
-	foreign, foreignRoots := trustedChain(t, "example.org", "example.org")
-	stranger := selfSigned(t)
+	domainOnly, domainOnlyRoots := trustedChain(t, "example.org", "example.org")
+	untrusted := selfSigned(t)
 	keyOf := func(chain *tlsa.Chain) TLSALookup {
 		return tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo)))
 	}
-	right := keyOf(chain)
-	wrong := tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key"))))
+	matching := keyOf(chain)
+	mismatching := tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key"))))
 	unusable := tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", sha256.Sum256([]byte("key"))))
 	none := tlsaLookup(dnssec.Secure, name)
 	bogus := failedLookup(name, answer(dnssec.Bogus, TLSAOwner(name, 25), dns.TypeTLSA))
 
-	asked := func(sni string, e Endpoint) Endpoint {
+	withSNI := func(sni string, e Endpoint) Endpoint {
 		e.SNI = sni
 		return e
 	}
-	met := func(chain *tlsa.Chain) Endpoint { return asked(name, completed(chain)) }
+	withHostSNI := func(chain *tlsa.Chain) Endpoint { return withSNI(name, completed(chain)) }
 	noSTARTTLS := failedAt(StageConnect, fmt.Errorf("speaking smtp: %w", errorWithCause(CauseStartTLSNotOffered)))
-	closed := failedAt(StageNone, errorWithCause(CauseConnect))
-	forbidden := failedAt(StageNone, errorWithCause(CauseNotAllowed))
-	hurried := Endpoint{Reached: StageConnect, Err: errorWithCause(CauseDeadline), TimedOutEarly: true}
+	refusedConnection := failedAt(StageNone, errorWithCause(CauseConnect))
+	notAllowed := failedAt(StageNone, errorWithCause(CauseNotAllowed))
+	timedOutEarly := Endpoint{Reached: StageConnect, Err: errorWithCause(CauseDeadline), TimedOutEarly: true}
 	unparsable := Endpoint{Reached: StageTLS, SNI: name, Err: errorWithCause(CauseUnparsable)}
 	enforced := mtastsFacts(mtasts.Enforce, name)
 
@@ -65,58 +65,58 @@ func TestJudgeSenders(t *testing.T) {
 		covered  Measure
 		passes   Measure
 		want     Senders
-		reasons  []Reason // beside those of DANE
+		reasons  []Reason // of MTA-STS and TLSRPT only
 	}{
-		{"all agree", enforced, right, met(chain), roots,
+		{"certificate valid for DANE and MTA-STS", enforced, matching, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Authenticated, Authenticated, Authenticated}, nil},
-		{"a record that nothing matches: the Web PKI does not help a sender that knows DANE", enforced, wrong, met(chain), roots,
+		{"no TLSA record matches: a trusted certificate does not help DANE senders", enforced, mismatching, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Refused, Authenticated, Refused}, []Reason{MTASTSDisagreement}},
-		{"a look-up of TLSA records that is bogus: the same", enforced, bogus, met(chain), roots,
+		{"bogus TLSA lookup: a trusted certificate does not help DANE senders", enforced, bogus, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Refused, Authenticated, Refused}, []Reason{MTASTSDisagreement}},
-		{"a certificate of nobody, under DANE-EE", enforced, keyOf(stranger), met(stranger), roots,
+		{"untrusted certificate, matching DANE-EE", enforced, keyOf(untrusted), withHostSNI(untrusted), roots,
 			Yes, No, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSDisagreement}},
-		{"no usable record: TLS is mandatory, and DANE decides", enforced, unusable, met(stranger), roots,
+		{"untrusted certificate, no usable record: DANE requires TLS and decides", enforced, unusable, withHostSNI(untrusted), roots,
 			Yes, No, Senders{Encrypted, Refused, Encrypted}, []Reason{MTASTSDisagreement}},
-		{"no TLSA record: what DANE leaves open, MTA-STS decides", enforced, none, met(chain), roots,
+		{"no TLSA records: DANE does not apply, MTA-STS decides", enforced, none, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Opportunistic, Authenticated, Authenticated}, nil},
-		{"no TLSA record, and a certificate of nobody", enforced, none, met(stranger), roots,
+		{"untrusted certificate, no TLSA records", enforced, none, withHostSNI(untrusted), roots,
 			Yes, No, Senders{Opportunistic, Refused, Refused}, []Reason{MTASTSDisagreement}},
-		{"the domain's name is not the MX host's", enforced, keyOf(foreign), met(foreign), foreignRoots,
+		{"certificate for the domain, not for the MX host", enforced, keyOf(domainOnly), withHostSNI(domainOnly), domainOnlyRoots,
 			Yes, No, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSDisagreement}},
-		{"a common name does not count", enforced, keyOf(nameless), met(nameless), namelessRoots,
+		{"certificate with a common name only", enforced, keyOf(nameless), withHostSNI(nameless), namelessRoots,
 			Yes, No, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSDisagreement}},
-		{"a host that the policy does not name", mtastsFacts(mtasts.Enforce, "mx2.example.org"), right, met(chain), roots,
+		{"policy does not list the host", mtastsFacts(mtasts.Enforce, "mx2.example.org"), matching, withHostSNI(chain), roots,
 			No, Yes, Senders{Authenticated, Refused, Authenticated}, []Reason{MTASTSHostNotCovered, MTASTSDisagreement}},
-		{"a host that a wildcard names", mtastsFacts(mtasts.Enforce, "*.example.org"), right, met(chain), roots,
+		{"policy lists the host by a wildcard", mtastsFacts(mtasts.Enforce, "*.example.org"), matching, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Authenticated, Authenticated, Authenticated}, nil},
-		{"no STARTTLS: neither delivers", enforced, right, noSTARTTLS, roots,
+		{"no STARTTLS: DANE and MTA-STS refuse", enforced, matching, noSTARTTLS, roots,
 			Yes, No, Senders{Refused, Refused, Refused}, nil},
-		{"no STARTTLS, and no TLSA record", enforced, none, noSTARTTLS, roots,
+		{"no STARTTLS, no TLSA records", enforced, none, noSTARTTLS, roots,
 			Yes, No, Senders{Opportunistic, Refused, Refused}, []Reason{MTASTSDisagreement}},
-		{"nobody listens: nobody delivers, and neither is to blame", enforced, right, closed, roots,
+		{"connection refused: unreachable for all senders", enforced, matching, refusedConnection, roots,
 			Yes, NotMeasured, Senders{Unreachable, Unreachable, Unreachable}, nil},
-		{"nobody listens at a host that the policy does not name", mtastsFacts(mtasts.Enforce, "mx2.example.org"), right, closed, roots,
+		{"connection refused, policy does not list the host", mtastsFacts(mtasts.Enforce, "mx2.example.org"), matching, refusedConnection, roots,
 			No, NotMeasured, Senders{Unreachable, Refused, Unreachable}, []Reason{MTASTSHostNotCovered}},
-		{"we did not go there", enforced, right, forbidden, roots,
+		{"address not allowed", enforced, matching, notAllowed, roots,
 			Yes, NotMeasured, Senders{Unknown, Unknown, Unknown}, nil},
-		{"we had no time", enforced, none, hurried, roots,
+		{"deadline before the minimum time", enforced, none, timedOutEarly, roots,
 			Yes, NotMeasured, Senders{Unknown, Unknown, Unknown}, nil},
-		{"a certificate that we cannot read", enforced, none, unparsable, roots,
+		{"unparsable certificate", enforced, none, unparsable, roots,
 			Yes, NotMeasured, Senders{Opportunistic, Unknown, Unknown}, nil},
-		{"we know no roots", enforced, right, met(chain), nil,
+		{"no roots on this machine", enforced, matching, withHostSNI(chain), nil,
 			Yes, NotMeasured, Senders{Authenticated, Unknown, Authenticated}, nil},
-		{"the handshake asked for another name than an MTA-STS sender would", enforced, right, asked("alias.example.net", completed(chain)), roots,
+		{"SNI differs from that of an MTA-STS sender", enforced, matching, withSNI("alias.example.net", completed(chain)), roots,
 			Yes, NotMeasured, Senders{Authenticated, Unknown, Authenticated}, nil},
 
-		{"mode testing: an MTA-STS sender delivers to a certificate of nobody", mtastsFacts(mtasts.Testing, name), keyOf(stranger), met(stranger), roots,
+		{"mode testing, untrusted certificate: MTA-STS senders deliver", mtastsFacts(mtasts.Testing, name), keyOf(untrusted), withHostSNI(untrusted), roots,
 			Yes, No, Senders{Authenticated, Opportunistic, Authenticated}, nil},
-		{"mode testing, and the policy does not name the host: it will matter", mtastsFacts(mtasts.Testing, "mx2.example.org"), right, met(chain), roots,
+		{"mode testing, policy does not list the host: reported for mode enforce", mtastsFacts(mtasts.Testing, "mx2.example.org"), matching, withHostSNI(chain), roots,
 			No, Yes, Senders{Authenticated, Opportunistic, Authenticated}, []Reason{MTASTSHostNotCovered}},
-		{"mode testing, and DANE refuses", mtastsFacts(mtasts.Testing, name), wrong, met(chain), roots,
+		{"mode testing, DANE refuses", mtastsFacts(mtasts.Testing, name), mismatching, withHostSNI(chain), roots,
 			Yes, Yes, Senders{Refused, Opportunistic, Refused}, nil},
-		{"mode none: there is no policy", mtastsFacts(mtasts.None), none, met(stranger), roots,
+		{"mode none: as without a policy", mtastsFacts(mtasts.None), none, withHostSNI(untrusted), roots,
 			NotMeasured, No, Senders{Opportunistic, Opportunistic, Opportunistic}, nil},
-		{"mode none, and nobody listens", mtastsFacts(mtasts.None), none, closed, roots,
+		{"mode none, connection refused", mtastsFacts(mtasts.None), none, refusedConnection, roots,
 			NotMeasured, NotMeasured, Senders{Unreachable, Unreachable, Unreachable}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,13 +129,13 @@ func TestJudgeSenders(t *testing.T) {
 			got := judgeWithMTASTS(t, facts, rules, noon)
 			service := got.MTASTS.Services[0]
 			if service.Senders != c.want || got.MTASTS.Senders != c.want {
-				t.Errorf("at the host %v, at the domain %v, want %v", service.Senders, got.MTASTS.Senders, c.want)
+				t.Errorf("senders of the host %v, of the domain %v; want %v", service.Senders, got.MTASTS.Senders, c.want)
 			}
 			if e := service.Endpoints[0]; service.Covered != c.covered || e.Passes != c.passes {
 				t.Errorf("covered %d, passes %d (%s); want %d, %d", service.Covered, e.Passes, e.Why, c.covered, c.passes)
 			}
 			if e := service.Endpoints[0]; (e.Why == "") != (e.Passes == Yes) {
-				t.Errorf("passes %d, why %q", e.Passes, e.Why)
+				t.Errorf("passes %d, but Why is %q", e.Passes, e.Why)
 			}
 			if reasons := mtastsReasons(got); !slices.Equal(reasons, c.reasons) {
 				t.Errorf("reasons %v, want %v", reasons, c.reasons)
@@ -144,8 +144,8 @@ func TestJudgeSenders(t *testing.T) {
 	}
 }
 
-// judgedBeside judges facts, and makes sure that MTA-STS takes nothing from
-// what DANE says of them and adds but its own.
+// judgeWithMTASTS judges facts with and without those of MTA-STS, and checks that
+// MTA-STS changes nothing in the verdict of DANE and adds only findings of its own.
 func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict {
 	t.Helper()
 	got := Judge(facts, rules, at)
@@ -153,10 +153,10 @@ func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verd
 	alone.MTASTS = nil
 	dane := Judge(&alone, rules, at)
 	if dane.MTASTS != nil || got.MTASTS == nil {
-		t.Fatal("a verdict on MTA-STS where none was asked for, or none where one was")
+		t.Fatal("there must be a verdict on MTA-STS if there are facts about it, and only then")
 	}
 	if got.Outcome != dane.Outcome || got.Success != dane.Success || got.MTASTS.Senders.DANE != dane.Outcome {
-		t.Errorf("outcome %s, success %t, for a DANE sender %s; without MTA-STS %s, %t", got.Outcome, got.Success, got.MTASTS.Senders.DANE, dane.Outcome, dane.Success)
+		t.Errorf("outcome %s, success %t, for DANE senders %s; without MTA-STS %s, %t", got.Outcome, got.Success, got.MTASTS.Senders.DANE, dane.Outcome, dane.Success)
 	}
 	for i, service := range dane.Services {
 		if got.Services[i].Outcome != service.Outcome || got.MTASTS.Services[i].DANE != service.Outcome {
@@ -174,7 +174,7 @@ func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verd
 	return got
 }
 
-// besideDANE are the reasons that are MTA-STS's and TLSRPT's alone.
+// mtastsReasons returns the reasons of MTA-STS and TLSRPT.
 func mtastsReasons(v Verdict) []Reason {
 	var reasons []Reason
 	for _, f := range v.Findings {
@@ -185,40 +185,41 @@ func mtastsReasons(v Verdict) []Reason {
 	return reasons
 }
 
-// From the record to the policy: where the way ends, and whose fault it is.
+// The standing of the policy follows from the record, the policy host and the
+// fetch. It is unknown only if the cause is on our side.
 func TestJudgePolicy(t *testing.T) {
 	const name = "mx.example.org"
 	chain, roots := trustedChain(t, name, name)
-	none := func() *MTASTS {
+	withoutPolicy := func() *MTASTS {
 		m := mtastsFacts(mtasts.Enforce, name)
 		m.Policy, m.Fetches = nil, nil
 		return m
 	}
-	unread := func(a dnssec.Answer) *MTASTS { return &MTASTS{TXT: &a} }
-	recordErr := func(err error) *MTASTS {
-		m := none()
+	failedTXT := func(a dnssec.Answer) *MTASTS { return &MTASTS{TXT: &a} }
+	withRecordErr := func(err error) *MTASTS {
+		m := withoutPolicy()
 		m.RecordErr = err
 		return m
 	}
-	hosted := func(a dnssec.Answer) *MTASTS {
-		m := none()
+	withAddresses := func(a dnssec.Answer) *MTASTS {
+		m := withoutPolicy()
 		m.Host.A = &a
 		return m
 	}
-	fetched := func(fetches ...PolicyFetch) *MTASTS {
-		m := none()
+	withFetches := func(fetches ...PolicyFetch) *MTASTS {
+		m := withoutPolicy()
 		m.Fetches = fetches
 		return m
 	}
-	failing := func(address string, err error) PolicyFetch {
+	failedFetch := func(address string, err error) PolicyFetch {
 		return PolicyFetch{Address: netip.MustParseAddr(address), Err: fmt.Errorf("fetching: %w", err)}
 	}
-	refusing := failing("192.0.2.80", errorWithCause(CausePolicyUnavailable))
-	noIPv6 := failing("2001:db8::80", errorWithCause(CauseIPv6Unavailable))
-	unreadable := none()
-	unreadable.PolicyErr = &mtasts.SyntaxError{Why: "it has no mode"}
-	badReports := mtastsFacts(mtasts.Enforce, name)
-	badReports.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no rua"}
+	unavailable := failedFetch("192.0.2.80", errorWithCause(CausePolicyUnavailable))
+	noIPv6 := failedFetch("2001:db8::80", errorWithCause(CauseIPv6Unavailable))
+	malformedPolicy := withoutPolicy()
+	malformedPolicy.PolicyErr = &mtasts.SyntaxError{Why: "it has no mode"}
+	malformedTLSRPT := mtastsFacts(mtasts.Enforce, name)
+	malformedTLSRPT.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no rua"}
 
 	for _, c := range []struct {
 		name    string
@@ -226,32 +227,32 @@ func TestJudgePolicy(t *testing.T) {
 		want    PolicyStanding
 		reasons []Reason
 	}{
-		{"in force", mtastsFacts(mtasts.Enforce, name), PolicyEnforced, nil},
-		{"being tested", mtastsFacts(mtasts.Testing, name), PolicyTesting, nil},
-		{"withdrawn", mtastsFacts(mtasts.None), PolicyNone, nil},
-		{"no record", recordErr(mtasts.ErrNoRecord), PolicyNone, nil},
-		{"two records", recordErr(&mtasts.MultipleRecordsError{Records: []string{"a", "b"}}), PolicyNone, []Reason{MTASTSRecordInvalid}},
-		{"a record that is malformed", recordErr(&mtasts.SyntaxError{Why: "it has no id"}), PolicyNone, []Reason{MTASTSRecordInvalid}},
-		{"a bogus record", unread(answer(dnssec.Bogus, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"name servers that fail", unread(failedAnswer(dnssec.ErrServer, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"no time for the look-up", unread(failedAnswer(dnssec.ErrDeadline, "_mta-sts.example.org", dns.TypeTXT)), PolicyUnknown, []Reason{ProbeDeadline}},
-		{"a defect of ours", &MTASTS{Err: &PanicError{Value: "a defect"}}, PolicyUnknown, []Reason{InternalError}},
-		{"a policy host without address", hosted(answer(dnssec.Secure, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"a policy host with a bogus address", hosted(answer(dnssec.Bogus, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"a resolver that does not answer", hosted(failedAnswer(dnssec.ErrUnreachable, "mta-sts.example.org", dns.TypeA)), PolicyUnknown, []Reason{ResolverUnreachable}},
-		{"nobody listens", fetched(refusing), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"404", fetched(failing("192.0.2.80", &mtasts.StatusError{Code: 404})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"a certificate that is not trusted", fetched(failing("192.0.2.80", x509.UnknownAuthorityError{})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"no plain text", fetched(failing("192.0.2.80", WithCause(CausePolicyInvalid, &mtasts.MediaTypeError{Got: "text/html"}))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
-		{"too large", fetched(failing("192.0.2.80", WithCause(CausePolicyInvalid, mtasts.ErrTooLarge))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
-		{"malformed", unreadable, PolicyNone, []Reason{MTASTSPolicyInvalid}},
-		{"an address that we may not go to", fetched(failing("192.0.2.80", errorWithCause(CauseNotAllowed))), PolicyUnknown, []Reason{TargetNotAllowed}},
-		{"no IPv6 here", fetched(noIPv6), PolicyUnknown, []Reason{IPv6Unavailable}},
-		{"no IPv6 here, but IPv4, where nobody listens", fetched(refusing, noIPv6), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
-		{"no roots here", fetched(failing("192.0.2.80", WithCause(CauseNoRoots, mtasts.ErrNoRoots))), PolicyUnknown, []Reason{RootsUnavailable}},
-		{"no descriptors here", fetched(failing("192.0.2.80", errorWithCause(CauseInternal))), PolicyUnknown, []Reason{InternalError}},
-		{"no time for the fetch", fetched(PolicyFetch{Err: errorWithCause(CauseDeadline), TimedOutEarly: true}), PolicyUnknown, []Reason{ProbeDeadline}},
-		{"a TLSRPT record that is malformed", badReports, PolicyEnforced, []Reason{TLSRPTRecordInvalid}},
+		{"mode enforce", mtastsFacts(mtasts.Enforce, name), PolicyEnforced, nil},
+		{"mode testing", mtastsFacts(mtasts.Testing, name), PolicyTesting, nil},
+		{"mode none", mtastsFacts(mtasts.None), PolicyNone, nil},
+		{"no record", withRecordErr(mtasts.ErrNoRecord), PolicyNone, nil},
+		{"two records", withRecordErr(&mtasts.MultipleRecordsError{Records: []string{"a", "b"}}), PolicyNone, []Reason{MTASTSRecordInvalid}},
+		{"malformed record", withRecordErr(&mtasts.SyntaxError{Why: "it has no id"}), PolicyNone, []Reason{MTASTSRecordInvalid}},
+		{"bogus record", failedTXT(answer(dnssec.Bogus, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"record lookup: nameservers fail", failedTXT(failedAnswer(dnssec.ErrServer, "_mta-sts.example.org", dns.TypeTXT)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"record lookup: deadline", failedTXT(failedAnswer(dnssec.ErrDeadline, "_mta-sts.example.org", dns.TypeTXT)), PolicyUnknown, []Reason{ProbeDeadline}},
+		{"panic", &MTASTS{Err: &PanicError{Value: "a defect"}}, PolicyUnknown, []Reason{InternalError}},
+		{"policy host without addresses", withAddresses(answer(dnssec.Secure, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"policy host with bogus addresses", withAddresses(answer(dnssec.Bogus, "mta-sts.example.org", dns.TypeA)), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"policy host lookup: no resolver answers", withAddresses(failedAnswer(dnssec.ErrUnreachable, "mta-sts.example.org", dns.TypeA)), PolicyUnknown, []Reason{ResolverUnreachable}},
+		{"connection refused", withFetches(unavailable), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"status 404", withFetches(failedFetch("192.0.2.80", &mtasts.StatusError{Code: 404})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"untrusted certificate", withFetches(failedFetch("192.0.2.80", x509.UnknownAuthorityError{})), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"media type is not text/plain", withFetches(failedFetch("192.0.2.80", WithCause(CausePolicyInvalid, &mtasts.MediaTypeError{Got: "text/html"}))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
+		{"policy too large", withFetches(failedFetch("192.0.2.80", WithCause(CausePolicyInvalid, mtasts.ErrTooLarge))), PolicyNone, []Reason{MTASTSPolicyInvalid}},
+		{"malformed policy", malformedPolicy, PolicyNone, []Reason{MTASTSPolicyInvalid}},
+		{"address not allowed", withFetches(failedFetch("192.0.2.80", errorWithCause(CauseNotAllowed))), PolicyUnknown, []Reason{TargetNotAllowed}},
+		{"no local IPv6", withFetches(noIPv6), PolicyUnknown, []Reason{IPv6Unavailable}},
+		{"no local IPv6, IPv4 connection refused", withFetches(unavailable, noIPv6), PolicyNone, []Reason{MTASTSPolicyUnavailable}},
+		{"no roots on this machine", withFetches(failedFetch("192.0.2.80", WithCause(CauseNoRoots, mtasts.ErrNoRoots))), PolicyUnknown, []Reason{RootsUnavailable}},
+		{"no file descriptors", withFetches(failedFetch("192.0.2.80", errorWithCause(CauseInternal))), PolicyUnknown, []Reason{InternalError}},
+		{"fetch: deadline before the minimum time", withFetches(PolicyFetch{Err: errorWithCause(CauseDeadline), TimedOutEarly: true}), PolicyUnknown, []Reason{ProbeDeadline}},
+		{"malformed TLSRPT record", malformedTLSRPT, PolicyEnforced, []Reason{TLSRPTRecordInvalid}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lookup := tlsaLookup(dnssec.Secure, name)
@@ -279,15 +280,15 @@ func TestJudgePolicy(t *testing.T) {
 			}
 			for _, f := range got.Findings {
 				if f.Detail == "" {
-					t.Errorf("%s without detail", f.Reason)
+					t.Errorf("%s has no detail", f.Reason)
 				}
 			}
 		})
 	}
 }
 
-// A sender tries hosts by preference, whatever it knows.
-func TestJudgeSendersAtADomain(t *testing.T) {
+// All senders try hosts by preference.
+func TestJudgeSendersOfDomain(t *testing.T) {
 	first, roots := trustedChain(t, "mx1.example.org", "mx1.example.org")
 	second, _ := trustedChain(t, "mx2.example.org", "mx2.example.org")
 	roots.AddCert(second.Certificates[0])
@@ -300,12 +301,12 @@ func TestJudgeSendersAtADomain(t *testing.T) {
 		return host(preference, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})
 	}
 	good1, good2 := at(10, "mx1.example.org", first, key("mx1.example.org", first)), at(20, "mx2.example.org", second, key("mx2.example.org", second))
-	mismatched1 := at(10, "mx1.example.org", first, key("mx1.example.org", second))
-	gone := host(10, addressAnswer(dnssec.Secure, "mx1.example.org"), Service{})
-	gone.A.Records, gone.Services[0].TLSA = nil, nil
-	lostAddress := gone
+	mismatching1 := at(10, "mx1.example.org", first, key("mx1.example.org", second))
+	withoutAddress := host(10, addressAnswer(dnssec.Secure, "mx1.example.org"), Service{})
+	withoutAddress.A.Records, withoutAddress.Services[0].TLSA = nil, nil
+	bogusAddress := withoutAddress
 	bogus := answer(dnssec.Bogus, "mx1.example.org", dns.TypeA)
-	lostAddress.A = &bogus
+	bogusAddress.A = &bogus
 
 	for _, c := range []struct {
 		name   string
@@ -314,27 +315,27 @@ func TestJudgeSendersAtADomain(t *testing.T) {
 		policy []string
 		want   Senders
 	}{
-		{"the policy names the second host alone, and that is good enough", dnssec.Secure, []Host{good1, good2}, []string{"mx2.example.org"},
+		{"policy lists the second host only", dnssec.Secure, []Host{good1, good2}, []string{"mx2.example.org"},
 			Senders{Authenticated, Authenticated, Authenticated}},
-		{"the policy names no host", dnssec.Secure, []Host{good1, good2}, []string{"mx.example.net"},
+		{"policy lists no host", dnssec.Secure, []Host{good1, good2}, []string{"mx.example.net"},
 			Senders{Authenticated, Refused, Authenticated}},
-		{"DANE refuses the first, MTA-STS the second: each finds its way", dnssec.Secure, []Host{mismatched1, good2}, []string{"mx1.example.org"},
+		{"DANE refuses the first host, MTA-STS the second", dnssec.Secure, []Host{mismatching1, good2}, []string{"mx1.example.org"},
 			Senders{Authenticated, Authenticated, Authenticated}},
-		{"one host, and DANE refuses it", dnssec.Secure, []Host{mismatched1}, []string{"mx1.example.org"},
+		{"one host, refused by DANE", dnssec.Secure, []Host{mismatching1}, []string{"mx1.example.org"},
 			Senders{Refused, Authenticated, Refused}},
-		{"insecure MX records: what DANE proves of the host, MTA-STS proves of the domain", dnssec.Insecure, []Host{good1}, []string{"mx1.example.org"},
+		{"insecure MX: DANE authenticates the host only, MTA-STS the domain too", dnssec.Insecure, []Host{good1}, []string{"mx1.example.org"},
 			Senders{Opportunistic, Authenticated, Authenticated}},
-		{"insecure MX records, and a policy that does not name the host", dnssec.Insecure, []Host{good1}, []string{"mx2.example.org"},
+		{"insecure MX, policy does not list the host", dnssec.Insecure, []Host{good1}, []string{"mx2.example.org"},
 			Senders{Opportunistic, Refused, Opportunistic}},
-		{"a host without address, beside one with", dnssec.Secure, []Host{gone, good2}, []string{"mx1.example.org", "mx2.example.org"},
+		{"first host without addresses", dnssec.Secure, []Host{withoutAddress, good2}, []string{"mx1.example.org", "mx2.example.org"},
 			Senders{Authenticated, Authenticated, Authenticated}},
-		{"a host without address, alone", dnssec.Secure, []Host{gone}, []string{"mx1.example.org"},
+		{"only host without addresses", dnssec.Secure, []Host{withoutAddress}, []string{"mx1.example.org"},
 			Senders{None, None, None}},
-		{"a host without address that the policy does not name", dnssec.Secure, []Host{gone}, []string{"mx2.example.org"},
+		{"only host without addresses, policy does not list it", dnssec.Secure, []Host{withoutAddress}, []string{"mx2.example.org"},
 			Senders{None, Refused, None}},
-		{"a host whose address is bogus", dnssec.Secure, []Host{lostAddress}, []string{"mx1.example.org"},
+		{"host with bogus addresses", dnssec.Secure, []Host{bogusAddress}, []string{"mx1.example.org"},
 			Senders{Refused, Unreachable, Refused}},
-		{"MX records that are bogus: nothing was met, and MTA-STS does not ask for DNSSEC", dnssec.Bogus, nil, []string{"mx1.example.org"},
+		{"bogus MX: no host was probed, and MTA-STS does not require DNSSEC", dnssec.Bogus, nil, []string{"mx1.example.org"},
 			Senders{Refused, Unknown, Refused}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -347,8 +348,8 @@ func TestJudgeSendersAtADomain(t *testing.T) {
 	}
 }
 
-// Judged for later, the certificates end: first the policy host's, then the
-// mail server's.
+// Judged for a later time, first the certificate of the policy host expires, then
+// that of the mail server.
 func TestJudgeSendersLater(t *testing.T) {
 	const name = "mx.example.org"
 	chain, roots := trustedChain(t, name, name)
@@ -362,9 +363,9 @@ func TestJudgeSendersLater(t *testing.T) {
 		passes        Measure
 		policyReasons []Reason
 	}{
-		{"today", 0, 5, Authenticated, Yes, nil},
-		{"when the policy host's certificate has ended", 6, 5, Opportunistic, Yes, []Reason{MTASTSPolicyUnavailable}},
-		{"when the mail server's has", 11, 50, Refused, No, []Reason{MTASTSDisagreement}},
+		{"now", 0, 5, Authenticated, Yes, nil},
+		{"certificate of the policy host expired", 6, 5, Opportunistic, Yes, []Reason{MTASTSPolicyUnavailable}},
+		{"certificate of the mail server expired", 11, 50, Refused, No, []Reason{MTASTSDisagreement}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			policy := mtastsFacts(mtasts.Enforce, name)

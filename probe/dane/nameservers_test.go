@@ -13,12 +13,12 @@ import (
 func TestNameserverVerdicts(t *testing.T) {
 	const name = "mx.example.org"
 	one, two := "3 1 1 "+fmt.Sprintf("%064x", 1), "3 1 1 "+fmt.Sprintf("%064x", 2)
-	said := func(status dnssec.Status, records ...string) *dnssec.Answer {
+	answered := func(status dnssec.Status, records ...string) *dnssec.Answer {
 		lookup := tlsaLookup(status, name, records...)
 		return &lookup.Answer
 	}
 	secure := dnssec.Secure
-	keyless := failedAnswer(dnssec.ErrUnreachable, name, dns.TypeTLSA)
+	withoutKeys := failedAnswer(dnssec.ErrUnreachable, name, dns.TypeTLSA)
 	for _, c := range []struct {
 		name       string
 		server     Nameserver
@@ -26,22 +26,22 @@ func TestNameserverVerdicts(t *testing.T) {
 		up         Measure
 		consistent Measure
 	}{
-		{"the same records", Nameserver{TLSA: said(secure, one, two)}, said(secure, two, one), Yes, Yes},
-		{"a record less", Nameserver{TLSA: said(secure, one)}, said(secure, one, two), Yes, No},
-		{"another record", Nameserver{TLSA: said(secure, two)}, said(secure, one), Yes, No},
-		{"none, as the resolver says", Nameserver{TLSA: said(secure)}, said(secure), Yes, Yes},
-		{"some, where the resolver says none", Nameserver{TLSA: said(secure, one)}, said(secure), Yes, No},
-		{"signatures that do not hold", Nameserver{TLSA: said(dnssec.Bogus, one)}, said(secure, one), Yes, No},
-		{"no signatures", Nameserver{TLSA: said(dnssec.Insecure, one)}, said(secure, one), Yes, No},
-		{"good ones, where the resolver gave bad ones", Nameserver{TLSA: said(secure, one)}, said(dnssec.Bogus, two), Yes, Yes},
-		{"the zone's keys could not be had", Nameserver{TLSA: &keyless}, said(secure, one), Yes, NotMeasured},
-		{"silence", Nameserver{Err: errors.New("timeout")}, said(secure, one), No, NotMeasured},
-		{"no authority", Nameserver{Err: errorWithCause(CauseNotAuthoritative)}, said(secure, one), No, NotMeasured},
-		{"no authority for the SOA alone", Nameserver{Err: errorWithCause(CauseNotAuthoritative), TLSA: said(secure, one)}, said(secure, one), No, Yes},
-		{"our deadline came first", Nameserver{Err: errors.New("timeout"), TimedOutEarly: true}, said(secure, one), NotMeasured, NotMeasured},
-		{"no way to IPv6", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, said(secure, one), NotMeasured, NotMeasured},
-		{"an address that access forbids", Nameserver{Err: errorWithCause(CauseNotAllowed)}, said(secure, one), NotMeasured, NotMeasured},
-		{"a defect of ours", Nameserver{Err: &PanicError{Value: "oops"}}, said(secure, one), NotMeasured, NotMeasured},
+		{"the same records", Nameserver{TLSA: answered(secure, one, two)}, answered(secure, two, one), Yes, Yes},
+		{"one record missing", Nameserver{TLSA: answered(secure, one)}, answered(secure, one, two), Yes, No},
+		{"a different record", Nameserver{TLSA: answered(secure, two)}, answered(secure, one), Yes, No},
+		{"no records, the resolver has none", Nameserver{TLSA: answered(secure)}, answered(secure), Yes, Yes},
+		{"a record, the resolver has none", Nameserver{TLSA: answered(secure, one)}, answered(secure), Yes, No},
+		{"bogus signatures", Nameserver{TLSA: answered(dnssec.Bogus, one)}, answered(secure, one), Yes, No},
+		{"no signatures", Nameserver{TLSA: answered(dnssec.Insecure, one)}, answered(secure, one), Yes, No},
+		{"valid signatures, the resolver's answer is bogus", Nameserver{TLSA: answered(secure, one)}, answered(dnssec.Bogus, two), Yes, Yes},
+		{"the lookup of the zone's keys failed", Nameserver{TLSA: &withoutKeys}, answered(secure, one), Yes, NotMeasured},
+		{"timeout", Nameserver{Err: errors.New("timeout")}, answered(secure, one), No, NotMeasured},
+		{"not authoritative", Nameserver{Err: errorWithCause(CauseNotAuthoritative)}, answered(secure, one), No, NotMeasured},
+		{"not authoritative for the SOA only", Nameserver{Err: errorWithCause(CauseNotAuthoritative), TLSA: answered(secure, one)}, answered(secure, one), No, Yes},
+		{"deadline before the minimum time", Nameserver{Err: errors.New("timeout"), TimedOutEarly: true}, answered(secure, one), NotMeasured, NotMeasured},
+		{"no local IPv6", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, answered(secure, one), NotMeasured, NotMeasured},
+		{"address not allowed", Nameserver{Err: errorWithCause(CauseNotAllowed)}, answered(secure, one), NotMeasured, NotMeasured},
+		{"panic", Nameserver{Err: &PanicError{Value: "oops"}}, answered(secure, one), NotMeasured, NotMeasured},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := judgeNameserver(&c.server, c.resolved)
@@ -49,7 +49,7 @@ func TestNameserverVerdicts(t *testing.T) {
 				t.Errorf("up %d, consistent %d; want %d, %d: %s", v.Up, v.Consistent, c.up, c.consistent, v.Why)
 			}
 			if v.Why == "" && (v.Up != Yes || v.Consistent != Yes) {
-				t.Error("no why")
+				t.Error("Why is empty")
 			}
 		})
 	}
@@ -66,13 +66,13 @@ func TestZoneOf(t *testing.T) {
 		chain     []dnssec.Link
 		want      string
 	}{
-		{"the deepest", dnssec.Secure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, example}, "example.org."},
+		{"the deepest zone", dnssec.Secure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, example}, "example.org."},
 		{"after an alias", dnssec.Secure, "_25._tcp.mx.hoster.org.", []dnssec.Link{root, org, example, hoster}, "hoster.org."},
 		{"before an alias", dnssec.Secure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, example, hoster}, "example.org."},
-		{"bad signatures in a zone that is proven", dnssec.Bogus, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, example}, "example.org."},
-		{"a chain that broke", dnssec.Bogus, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, link("example.org.", dnssec.Bogus)}, ""},
+		{"bogus signatures in a secure zone", dnssec.Bogus, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, example}, "example.org."},
+		{"broken chain of trust", dnssec.Bogus, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, link("example.org.", dnssec.Bogus)}, ""},
 		{"an unsigned zone", dnssec.Insecure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org, link("example.org.", dnssec.Insecure)}, ""},
-		{"opted out of a signed zone", dnssec.Insecure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org}, ""},
+		{"opt-out in a signed zone", dnssec.Insecure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org}, ""},
 		{"no chain", dnssec.Indeterminate, "_25._tcp.mx.example.org.", nil, ""},
 	} {
 		if got := ZoneOf(&dnssec.Answer{Status: c.status, Canonical: c.canonical, Chain: c.chain}); got != c.want {

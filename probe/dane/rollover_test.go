@@ -17,7 +17,7 @@ func TestRolloverStatus(t *testing.T) {
 	next := issue(t, name, root, nil, noon, noon.Add(90*day))
 	full, alone := completed(chainOf(t, leaf, root)), completed(chainOf(t, leaf))
 	other := completed(chainOf(t, second, root))
-	closed := failedAt(StageNone, errorWithCause(CauseIPv6Unavailable))
+	failed := failedAt(StageNone, errorWithCause(CauseIPv6Unavailable))
 	eeKey, eeCert := record(tlsa.DANEEE, tlsa.SPKI, leaf), record(tlsa.DANEEE, tlsa.Cert, leaf)
 	ta, eeNext := record(tlsa.DANETA, tlsa.SPKI, root), record(tlsa.DANEEE, tlsa.SPKI, next)
 
@@ -29,32 +29,32 @@ func TestRolloverStatus(t *testing.T) {
 		survives  Measure
 		stale     int // -1: not measured
 	}{
-		{"one record of the key", "it holds as long as the key", []string{eeKey}, []Endpoint{alone}, No, Yes, 0},
-		{"today's and tomorrow's key", "RFC 7671 §8.1", []string{eeKey, eeNext}, []Endpoint{alone}, Yes, Yes, 1},
-		{"the leaf's key and an issuer", "they back each other", []string{eeKey, ta}, []Endpoint{full}, Yes, Yes, 0},
-		{"the whole certificate", "renewed, it is another", []string{eeCert}, []Endpoint{alone}, No, No, 0},
-		{"the whole certificate and the key", "the key's record stays", []string{eeCert, eeKey}, []Endpoint{alone}, No, Yes, 0},
-		{"an issuer", "it issues the next one too", []string{ta}, []Endpoint{full}, No, Yes, 0},
-		{"the whole certificate, and an issuer not sent", "the issuer's record is of no use", []string{eeCert, ta}, []Endpoint{alone}, Yes, No, 1},
-		{"only another key", "a stale record, and no next key beside one that matches", []string{eeNext}, []Endpoint{alone}, No, NotMeasured, 1},
-		{"two endpoints with a key each", "each record matches somewhere", []string{eeKey, record(tlsa.DANEEE, tlsa.SPKI, second)}, []Endpoint{full, other}, No, Yes, 0},
-		{"two endpoints, one pinned whole", "that one breaks", []string{eeKey, record(tlsa.DANEEE, tlsa.Cert, second)}, []Endpoint{full, other}, No, No, 0},
-		{"no handshake", "nothing is measured", []string{eeKey}, []Endpoint{closed}, NotMeasured, NotMeasured, -1},
-		{"none usable", "there is nothing to keep", []string{record(tlsa.PKIXEE, tlsa.SPKI, leaf)}, []Endpoint{alone}, NotMeasured, NotMeasured, 0},
-		{"no records", "there is nothing to keep", nil, []Endpoint{alone}, NotMeasured, NotMeasured, -1},
+		{"one key record", "it is valid as long as the key is", []string{eeKey}, []Endpoint{alone}, No, Yes, 0},
+		{"current and next key", "RFC 7671 §8.1", []string{eeKey, eeNext}, []Endpoint{alone}, Yes, Yes, 1},
+		{"leaf key and trust anchor", "either authenticates if the other changes", []string{eeKey, ta}, []Endpoint{full}, Yes, Yes, 0},
+		{"full certificate", "a renewal changes it", []string{eeCert}, []Endpoint{alone}, No, No, 0},
+		{"full certificate and key", "the key record survives a renewal", []string{eeCert, eeKey}, []Endpoint{alone}, No, Yes, 0},
+		{"trust anchor", "it issues the next certificate too", []string{ta}, []Endpoint{full}, No, Yes, 0},
+		{"full certificate and an anchor that is not sent", "the anchor record matches nothing", []string{eeCert, ta}, []Endpoint{alone}, Yes, No, 1},
+		{"record of another key only", "it is stale, not a next key, because no record matches", []string{eeNext}, []Endpoint{alone}, No, NotMeasured, 1},
+		{"two endpoints with one key each", "each record matches at one endpoint", []string{eeKey, record(tlsa.DANEEE, tlsa.SPKI, second)}, []Endpoint{full, other}, No, Yes, 0},
+		{"two endpoints, full certificate of one", "a renewal breaks that endpoint", []string{eeKey, record(tlsa.DANEEE, tlsa.Cert, second)}, []Endpoint{full, other}, No, No, 0},
+		{"no handshake", "nothing is measured", []string{eeKey}, []Endpoint{failed}, NotMeasured, NotMeasured, -1},
+		{"no usable record", "no record authenticates", []string{record(tlsa.PKIXEE, tlsa.SPKI, leaf)}, []Endpoint{alone}, NotMeasured, NotMeasured, 0},
+		{"no records", "no record authenticates", nil, []Endpoint{alone}, NotMeasured, NotMeasured, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name),
 				Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: c.endpoints})}}
 			verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
-			p := verdict.Services[0].RolloverStatus()
-			stale := len(p.Stale)
-			if !p.Measured {
+			status := verdict.Services[0].RolloverStatus()
+			stale := len(status.Stale)
+			if !status.Measured {
 				stale = -1
 			}
-			if p.RolloverReady != c.rollover || p.SurvivesRenewal != c.survives || stale != c.stale {
+			if status.RolloverReady != c.rollover || status.SurvivesRenewal != c.survives || stale != c.stale {
 				t.Errorf("%s: got rollover %d, renewal %d, stale %d; want %d, %d, %d", c.why,
-					p.RolloverReady, p.SurvivesRenewal, stale, c.rollover, c.survives, c.stale)
+					status.RolloverReady, status.SurvivesRenewal, stale, c.rollover, c.survives, c.stale)
 			}
 		})
 	}

@@ -12,12 +12,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestMemSize: whatever a zone or a server makes long is counted, and what a report
-// refers to several times is counted once.
+// MemSize counts everything whose size a zone or a server chooses, and counts
+// shared data once.
 func TestMemSize(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	chain := [][]byte{make([]byte, 10_000)}
-	type report struct { // what is measured together
+	type report struct { // measured together
 		Facts   Facts
 		Verdict Verdict
 		Later   *Verdict
@@ -41,23 +41,23 @@ func TestMemSize(t *testing.T) {
 		least, most int // bytes beyond those of an empty report
 	}{
 		{"nothing", report{}, 0, 0},
-		{"a record", answer(dnssec.Answer{Records: []dns.RR{&dns.TXT{Txt: []string{long}}}}), 10_000, 30_000},
-		{"why an answer is what it is", answer(dnssec.Answer{Why: long}), 10_000, 15_000},
-		{"a chain of trust", answer(dnssec.Answer{Chain: make([]dnssec.Link, 50)}), 50 * 300, 50_000},
-		{"a link of it", answer(dnssec.Answer{Chain: []dnssec.Link{{Why: long}}}), 10_000, 15_000},
-		{"an extended error", answer(dnssec.Answer{EDE: []string{long}}), 10_000, 15_000},
-		{"a dialogue", endpoints(Endpoint{Dialogue: starttls.Dialogue{Transcript: starttls.Transcript{{Text: long}}}}), 10_000, 15_000},
-		{"a large certificate, which may be of many small things", endpoints(Endpoint{Raw: chain}), 120_000, 160_000},
-		{"the same at another address", endpoints(Endpoint{Raw: chain}, Endpoint{Raw: chain}), 120_000, 160_000},
-		{"a further handshake at the address", endpoints(Endpoint{Other: &Endpoint{Raw: chain}}), 120_000, 160_000},
-		{"a certificate of no octets", endpoints(Endpoint{Raw: [][]byte{{}}}), 0, 5_000},
-		{"name servers", service(Service{Nameservers: &Nameservers{Servers: make([]Nameserver, 16)}}), 16 * 1000, 100_000},
-		{"a policy", report{Facts: Facts{MTASTS: &MTASTS{Fetches: []PolicyFetch{{Fetched: mtasts.Fetched{Text: []byte(long)}}}}}}, 10_000, 20_000},
-		{"a finding", report{Verdict: Verdict{Findings: []Finding{{Detail: long}}}}, 10_000, 15_000},
+		{"record", answer(dnssec.Answer{Records: []dns.RR{&dns.TXT{Txt: []string{long}}}}), 10_000, 30_000},
+		{"explanation of an answer", answer(dnssec.Answer{Why: long}), 10_000, 15_000},
+		{"chain of trust", answer(dnssec.Answer{Chain: make([]dnssec.Link, 50)}), 50 * 300, 50_000},
+		{"explanation of a link", answer(dnssec.Answer{Chain: []dnssec.Link{{Why: long}}}), 10_000, 15_000},
+		{"extended DNS error", answer(dnssec.Answer{EDE: []string{long}}), 10_000, 15_000},
+		{"dialogue", endpoints(Endpoint{Dialogue: starttls.Dialogue{Transcript: starttls.Transcript{{Text: long}}}}), 10_000, 15_000},
+		{"large certificate, which may consist of many small elements", endpoints(Endpoint{Raw: chain}), 120_000, 160_000},
+		{"the same certificate at another address", endpoints(Endpoint{Raw: chain}, Endpoint{Raw: chain}), 120_000, 160_000},
+		{"second handshake with an address", endpoints(Endpoint{Other: &Endpoint{Raw: chain}}), 120_000, 160_000},
+		{"empty certificate", endpoints(Endpoint{Raw: [][]byte{{}}}), 0, 5_000},
+		{"nameservers", service(Service{Nameservers: &Nameservers{Servers: make([]Nameserver, 16)}}), 16 * 1000, 100_000},
+		{"MTA-STS policy", report{Facts: Facts{MTASTS: &MTASTS{Fetches: []PolicyFetch{{Fetched: mtasts.Fetched{Text: []byte(long)}}}}}}, 10_000, 20_000},
+		{"finding", report{Verdict: Verdict{Findings: []Finding{{Detail: long}}}}, 10_000, 15_000},
 		{"advice", report{Verdict: Verdict{Advice: []Advice{{Detail: long}}}}, 10_000, 15_000},
-		{"a record that is judged", verdict(ServiceVerdict{Records: []RecordVerdict{{Why: long}}}), 10_000, 15_000},
-		{"a match", verdict(ServiceVerdict{Endpoints: matches}), 10_000, 15_000},
-		{"a verdict for later", report{Later: &Verdict{Services: []ServiceVerdict{{Endpoints: matches}}}}, 10_000, 15_000},
+		{"verdict on a record", verdict(ServiceVerdict{Records: []RecordVerdict{{Why: long}}}), 10_000, 15_000},
+		{"match", verdict(ServiceVerdict{Endpoints: matches}), 10_000, 15_000},
+		{"second verdict", report{Later: &Verdict{Services: []ServiceVerdict{{Endpoints: matches}}}}, 10_000, 15_000},
 	} {
 		bytes := size(c.report) - size(report{})
 		if bytes < c.least || bytes > c.most {

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// RFC 7672 §2.2.2 and RFC 7671 §7, case by case.
+// The candidates follow RFC 7672 §2.2.2 and RFC 7671 §7.
 func TestBaseCandidates(t *testing.T) {
 	const name = "mx.example.org"
 	aliased := func(first, rest, total dnssec.Status) *dnssec.Answer {
@@ -27,20 +27,20 @@ func TestBaseCandidates(t *testing.T) {
 		policy  Policy
 		want    []string
 	}{
-		{"a secure address", Host{A: addressAnswer(secure, name)}, Service{}, SMTPRelay, []string{name}},
-		{"an insecure address", Host{A: addressAnswer(insecure, name)}, Service{}, SMTPRelay, nil},
-		{"an insecure address, another client", Host{A: addressAnswer(insecure, name)}, Service{}, Client, []string{name}},
-		{"no address at all", Host{A: addressAnswer(dnssec.Bogus, name)}, Service{}, SMTPRelay, nil},
-		{"secure all the way: never the name between", Host{A: aliased(secure, secure, secure)}, Service{}, SMTPRelay, []string{"real.example.net", name}},
-		{"the alias leads out of what is signed", Host{A: aliased(secure, insecure, insecure)}, Service{}, SMTPRelay, []string{name}},
-		{"the host's own alias is insecure", Host{A: aliased(insecure, secure, insecure)}, Service{}, SMTPRelay, nil},
+		{"secure address", Host{A: addressAnswer(secure, name)}, Service{}, SMTPRelay, []string{name}},
+		{"insecure address", Host{A: addressAnswer(insecure, name)}, Service{}, SMTPRelay, nil},
+		{"insecure address, policy client", Host{A: addressAnswer(insecure, name)}, Service{}, Client, []string{name}},
+		{"no address", Host{A: addressAnswer(dnssec.Bogus, name)}, Service{}, SMTPRelay, nil},
+		{"secure alias chain: never the name in the middle", Host{A: aliased(secure, secure, secure)}, Service{}, SMTPRelay, []string{"real.example.net", name}},
+		{"first alias secure, second insecure", Host{A: aliased(secure, insecure, insecure)}, Service{}, SMTPRelay, []string{name}},
+		{"first alias insecure", Host{A: aliased(insecure, secure, insecure)}, Service{}, SMTPRelay, nil},
 		{"one family insecure", Host{A: addressAnswer(secure, name), AAAA: addressAnswer(insecure, name)}, Service{}, SMTPRelay, nil},
-		{"one family without addresses does not count", Host{A: addressAnswer(secure, name), AAAA: &dnssec.Answer{Status: insecure}}, Service{}, SMTPRelay, []string{name}},
-		{"one family lost does not count", Host{A: addressAnswer(secure, name), AAAA: addressAnswer(dnssec.Bogus, name)}, Service{}, SMTPRelay, []string{name}},
-		{"by a secure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{name}},
-		{"by a secure SRV record to an insecure address", Host{A: addressAnswer(insecure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, nil},
-		{"by an insecure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: insecure}}, Client, nil},
-		{"the target named the address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, Service{}, SMTPRelay, []string{name}},
+		{"one family without addresses is ignored", Host{A: addressAnswer(secure, name), AAAA: &dnssec.Answer{Status: insecure}}, Service{}, SMTPRelay, []string{name}},
+		{"one family bogus is ignored", Host{A: addressAnswer(secure, name), AAAA: addressAnswer(dnssec.Bogus, name)}, Service{}, SMTPRelay, []string{name}},
+		{"secure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{name}},
+		{"secure SRV record, insecure address", Host{A: addressAnswer(insecure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, nil},
+		{"insecure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: insecure}}, Client, nil},
+		{"pinned address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, Service{}, SMTPRelay, []string{name}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.host.Name = name
@@ -60,13 +60,13 @@ func TestDecideTLSA(t *testing.T) {
 		want    TLSAState
 		base    string
 	}{
-		{"nothing was asked", nil, StateNotApplicable, ""},
-		{"records at the first", []TLSALookup{tlsaLookup(dnssec.Secure, full, record)}, StateFound, full},
-		{"none at the first, records at the second", []TLSALookup{tlsaLookup(dnssec.Secure, full), tlsaLookup(dnssec.Secure, own, record)}, StateFound, own},
-		{"insecure at the first, records at the second", []TLSALookup{tlsaLookup(dnssec.Insecure, full, record), tlsaLookup(dnssec.Secure, own, record)}, StateFound, own},
-		{"a failure at the first ends it", []TLSALookup{failedLookup(full, failedAnswer(dnssec.ErrServer, full, dns.TypeTLSA)), tlsaLookup(dnssec.Secure, own, record)}, StateFailed, full},
-		{"none anywhere", []TLSALookup{tlsaLookup(dnssec.Secure, full), tlsaLookup(dnssec.Secure, own)}, StateAbsent, own},
-		{"insecure everywhere", []TLSALookup{tlsaLookup(dnssec.Insecure, full), tlsaLookup(dnssec.Insecure, own)}, StateInsecure, full},
+		{"no lookup", nil, StateNotApplicable, ""},
+		{"records at the first base", []TLSALookup{tlsaLookup(dnssec.Secure, full, record)}, StateFound, full},
+		{"none at the first base, records at the second", []TLSALookup{tlsaLookup(dnssec.Secure, full), tlsaLookup(dnssec.Secure, own, record)}, StateFound, own},
+		{"insecure at the first base, records at the second", []TLSALookup{tlsaLookup(dnssec.Insecure, full, record), tlsaLookup(dnssec.Secure, own, record)}, StateFound, own},
+		{"the lookup at the first base fails", []TLSALookup{failedLookup(full, failedAnswer(dnssec.ErrServer, full, dns.TypeTLSA)), tlsaLookup(dnssec.Secure, own, record)}, StateFailed, full},
+		{"none at both bases", []TLSALookup{tlsaLookup(dnssec.Secure, full), tlsaLookup(dnssec.Secure, own)}, StateAbsent, own},
+		{"insecure at both bases", []TLSALookup{tlsaLookup(dnssec.Insecure, full), tlsaLookup(dnssec.Insecure, own)}, StateInsecure, full},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			result := DecideTLSA(c.lookups)
