@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// One goroutine at a time holds an address, and no queue remains after the last.
 func TestAddressLockAllowsOneHolder(t *testing.T) {
 	var locks addressLock
 	var inside, most atomic.Int32
@@ -29,14 +30,15 @@ func TestAddressLockAllowsOneHolder(t *testing.T) {
 	}
 	wait.Wait()
 	if most.Load() != 1 {
-		t.Errorf("%d held the address at the same time", most.Load())
+		t.Errorf("%d holders of the address at the same time", most.Load())
 	}
 	if len(locks.queues) != 0 {
-		t.Errorf("%d queues are kept after all holders left", len(locks.queues))
+		t.Errorf("%d queues remain after the last unlock", len(locks.queues))
 	}
 }
 
-func TestAddressLockEndsWithTheContext(t *testing.T) {
+// Waiting ends with the context. Other ports of the address are independent.
+func TestAddressLockEndsWithContext(t *testing.T) {
 	var locks addressLock
 	address := netip.MustParseAddrPort("192.0.2.1:25")
 	unlock, err := locks.lock(t.Context(), address)
@@ -46,15 +48,15 @@ func TestAddressLockEndsWithTheContext(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := locks.lock(ended, address); err == nil {
-		t.Error("two holders of one address")
+		t.Error("lock returned while another holder has the address")
 	}
 	other, err := locks.lock(t.Context(), netip.MustParseAddrPort("192.0.2.1:465"))
 	if err != nil {
-		t.Errorf("another port had to wait: %v", err)
+		t.Errorf("locking another port: %v", err)
 	}
 	other()
 	unlock()
 	if len(locks.queues) != 0 {
-		t.Errorf("%d queues are kept after all holders left", len(locks.queues))
+		t.Errorf("%d queues remain after the last unlock", len(locks.queues))
 	}
 }

@@ -11,20 +11,20 @@ import (
 // The cache has bounds in number and in bytes.
 func TestCacheIsBounded(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		chain int
+		name        string
+		certificate []byte
 	}{
-		{"many", 0},
-		{"large", MaxChain},
+		{"many small entries", nil},
+		{"many large entries", make([]byte, MaxChain)},
 	} {
 		cache := newCache(time.Hour)
 		key := func(i int) Key { return Key{SNI: fmt.Sprintf("mx%d.example.org", i)} }
 		last := maxCacheEntries + 100
 		for i := range last + 1 {
-			cache.put(key(i), attempt{endpoint: dane.Endpoint{Reached: dane.StageTLS, Raw: [][]byte{make([]byte, c.chain)}}})
+			cache.put(key(i), attempt{endpoint: dane.Endpoint{Reached: dane.StageTLS, Raw: [][]byte{c.certificate}}})
 		}
 		if len(cache.entries) != cache.order.Len() || len(cache.entries) > maxCacheEntries || cache.bytes > maxCacheBytes {
-			t.Errorf("%s: %d entries, %d in order, %d bytes", c.name, len(cache.entries), cache.order.Len(), cache.bytes)
+			t.Errorf("%s: %d entries, %d in order, %d bytes exceed the bounds", c.name, len(cache.entries), cache.order.Len(), cache.bytes)
 		}
 		if _, ok := cache.get(key(0)); ok {
 			t.Errorf("%s: the oldest entry is still there", c.name)
