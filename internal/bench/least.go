@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -25,11 +24,8 @@ func leastExporter(w *world) (*exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
-	return &exporter{
-		command: exec.Command(self, "-bare", strings.Join(w.addresses, ","), "-least", address, "-resolver", w.resolver), address: address,
-		probe: func(worker int) url.Values { return url.Values{"target": {strconv.Itoa(worker)}} },
-	}, err
+	probe := func(worker int) url.Values { return url.Values{"target": {strconv.Itoa(worker)}} }
+	return newExporter(probe, self, "-bare", strings.Join(w.addresses, ","), "-least", w.resolver)
 }
 
 const (
@@ -39,8 +35,12 @@ const (
 	leastSlack = 24 << 20
 )
 
-// serveLeast is that exporter.
-func serveLeast(address, resolver string, servers []string) error {
+// serveLeast is that exporter. It serves at the listener that it inherited.
+func serveLeast(resolver string, servers []string) error {
+	listener, err := net.FileListener(os.NewFile(3, "listener"))
+	if err != nil {
+		return err
+	}
 	queries, err := lookups(servers[0])
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func serveLeast(address, resolver string, servers []string) error {
 		w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 		_, _ = w.Write(page)
 	})
-	return http.ListenAndServe(address, nil)
+	return http.Serve(listener, nil)
 }
 
 // lookups are the queries of one probe, ready to be sent.

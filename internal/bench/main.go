@@ -31,14 +31,13 @@ func main() {
 	atOnce := flag.Int("c", 8, "probes at the same time")
 	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "its binary")
 	bare := flag.String("bare", "", "addresses to make bare handshakes with: what this command runs itself for")
-	least := flag.String("least", "", "address of the least exporter: what this command runs itself for as well")
-	resolver := flag.String("resolver", "", "whom the least exporter asks")
+	least := flag.String("least", "", "resolver of the least exporter: what this command runs itself for as well")
 	flag.Parse()
 	load := load{*probes, *atOnce}
 	var err error
 	switch servers := strings.Split(*bare, ","); {
 	case *least != "":
-		err = serveLeast(*least, *resolver, servers)
+		err = serveLeast(*least, servers)
 	case *bare != "":
 		err = json.NewEncoder(os.Stdout).Encode(measureBare(load, servers))
 	default:

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -107,13 +106,14 @@ func startExporter(t *testing.T, w *world, settings string) *exporter {
 	}
 	binary, anchors, file := filepath.Join(dir, "dane_exporter"), filepath.Join(dir, "anchors"), filepath.Join(dir, "dane.yml")
 	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n%s\n", w.resolver, anchors, w.port, settings)
-	address, err := freeAddress()
-	if err = errors.Join(err, os.Symlink(self, binary), os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
+	if err := errors.Join(os.Symlink(self, binary), os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	e := &exporter{command: exec.Command(binary, "--config.file", file, "--web.listen-address", address, "--log.level", "error"), address: address}
-	e.command.Stderr = os.Stderr
-	if err := e.command.Start(); err != nil {
+	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
+	if err == nil {
+		err = e.start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -122,14 +122,10 @@ func startExporter(t *testing.T, w *world, settings string) *exporter {
 			t.Errorf("the exporter ended so: %v", err)
 		}
 	})
-	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if _, err = fetch(http.DefaultClient, "http://"+address+"/-/ready"); err == nil {
-			return e
-		}
-		if time.Since(begun) > 30*time.Second {
-			t.Fatal(err)
-		}
+	if _, err := fetch(&http.Client{Timeout: 30 * time.Second}, "http://"+e.address+"/-/ready"); err != nil {
+		t.Fatal(err)
 	}
+	return e
 }
 
 // scrapeTimeout is what Prometheus waits by default.

@@ -16,11 +16,34 @@ import (
 	"time"
 )
 
-// exporter is one that probes over HTTP.
+// exporter is a process that probes over HTTP.
 type exporter struct {
 	command *exec.Cmd
-	address string
+	address string // at which it serves
 	probe   func(worker int) url.Values
+}
+
+// newExporter returns the exporter that command will run. It inherits a listener
+// on a port that the kernel chose, in the way of systemd's socket activation
+// (sd_listen_fds(3)). So no other process can take the port before it starts,
+// and requests wait in the listener's queue until it accepts them.
+func newExporter(probe func(worker int) url.Values, command string, args ...string) (*exporter, error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return nil, err
+	}
+	// LISTEN_PID is the process that may use the listener: the shell's, which
+	// the program takes over.
+	run := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, command}, args...)...)
+	run.Env = append(os.Environ(), "LISTEN_FDS=1")
+	run.ExtraFiles = []*os.File{file}
+	run.Stderr = os.Stderr
+	return &exporter{command: run, address: listener.Addr().String(), probe: probe}, nil
 }
 
 // dane is this exporter, with a configuration that asks everything anew but for
@@ -33,11 +56,8 @@ func dane(binary, dir string, w *world, reuse time.Duration) (*exporter, error) 
 	if err := errors.Join(os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
-	return &exporter{
-		command: exec.Command(binary, "--config.file", file, "--web.listen-address", address, "--log.level", "error"), address: address,
-		probe: func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.names[worker]}} },
-	}, err
+	probe := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.names[worker]}} }
+	return newExporter(probe, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
 }
 
 // blackboxExporter speaks the dialogue of its own documentation.
@@ -66,24 +86,15 @@ func blackboxExporter(binary, dir string, w *world) (*exporter, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
-	return &exporter{
-		command: exec.Command(path, "--config.file", file, "--web.listen-address", address, "--log.level", "error"), address: address,
-		probe: func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.addresses[worker]}} },
-	}, err
+	probe := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.addresses[worker]}} }
+	// It demands a URL of its own wherever it does not open its listener itself.
+	return newExporter(probe, path, "--config.file", file, "--web.systemd-socket", "--web.external-url", "http://localhost/", "--log.level", "error")
 }
 
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
-}
-
+// start starts the process. From then on the listener is the process's alone:
+// when it ends, connections are refused.
 func (e *exporter) start() error {
-	e.command.Stderr = os.Stderr
+	defer e.command.ExtraFiles[0].Close()
 	return e.command.Start()
 }
 
@@ -92,7 +103,8 @@ func (e *exporter) stop() {
 	_ = e.command.Wait()
 }
 
-// measure warms an exporter up, which may be starting, and lets it tell what it used.
+// measure warms the exporter up, makes the probes, and reads from its own metrics
+// what they used.
 func (e *exporter) measure(load load) (result, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.atOnce}, Timeout: time.Minute}
 	defer client.CloseIdleConnections()
@@ -103,10 +115,8 @@ func (e *exporter) measure(load load) (result, error) {
 		}
 		return err
 	}
-	for begun := time.Now(); probe(0) != nil; time.Sleep(50 * time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			return result{}, errors.New("no probe of it succeeds")
-		}
+	if err := probe(0); err != nil {
+		return result{}, fmt.Errorf("first probe: %w", err)
 	}
 	metrics := "http://" + e.address + "/metrics"
 	load.warmUp(probe)

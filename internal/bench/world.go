@@ -82,16 +82,11 @@ func accept(listener net.Listener, smtp server.SMTP) {
 // it can, as a resolver does.
 func (w *world) resolve() error {
 	var known sync.Map // responses, by question
-	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	packets, stream, err := listenDNS()
 	if err != nil {
 		return err
 	}
 	w.resolver = packets.LocalAddr().String()
-	stream, err := net.Listen("tcp4", w.resolver)
-	if err != nil {
-		packets.Close()
-		return err
-	}
 	for _, s := range []*dns.Server{{PacketConn: packets}, {Listener: stream}} {
 		s.Handler = dns.HandlerFunc(func(to dns.ResponseWriter, query *dns.Msg) {
 			key := fmt.Sprint(s.PacketConn != nil, query.Question)
@@ -118,6 +113,21 @@ func (w *world) resolve() error {
 		w.closers = append(w.closers, s.Shutdown)
 	}
 	return nil
+}
+
+// listenDNS listens on one port of both UDP and TCP. The kernel chooses a port
+// that is free on TCP; where another process has it on UDP, the next one is tried.
+func listenDNS() (packets net.PacketConn, stream net.Listener, err error) {
+	for range 100 {
+		if stream, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if packets, err = net.ListenPacket("udp4", stream.Addr().String()); err == nil {
+			return packets, stream, nil
+		}
+		stream.Close()
+	}
+	return nil, nil, err
 }
 
 func (w *world) close() {
