@@ -16,37 +16,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// leastExporter is the bare handshake as an exporter would have to make it, and
-// nothing else: asked over HTTP, after the datagrams of four look-ups, which it
-// does not read, and with an answer as long as ours, which says nothing.
-func leastExporter(w *world) (*exporter, error) {
+// minimalExporter returns an exporter that does the least that any exporter must
+// do: for each HTTP request, four DNS exchanges whose responses it ignores, a bare
+// handshake, and a response of the usual size with constant content.
+func minimalExporter(env *environment) (*exporter, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	probe := func(worker int) url.Values { return url.Values{"target": {strconv.Itoa(worker)}} }
-	return newExporter(probe, self, "-bare", strings.Join(w.addresses, ","), "-least", w.resolver)
+	query := func(worker int) url.Values { return url.Values{"target": {strconv.Itoa(worker)}} }
+	return newExporter(query, self, "-bare", strings.Join(env.addresses, ","), "-minimal", env.resolver)
 }
 
 const (
-	// leastAnswer is about as long as the answer of dane_exporter to the same probe.
-	leastAnswer = 12 << 10
-	// leastSlack is what dane_exporter holds too, so that garbage is collected seldom.
-	leastSlack = 24 << 20
+	// minimalResponse is about the size of dane_exporter's response to the same probe.
+	minimalResponse = 12 << 10
+	// minimalBallast is as much as dane_exporter keeps to collect garbage less often.
+	minimalBallast = 24 << 20
 )
 
-// serveLeast is that exporter. It serves at the listener that it inherited.
-func serveLeast(resolver string, servers []string) error {
+// serveMinimal runs the minimal exporter on the listener that it inherited.
+func serveMinimal(resolver string, servers []string) error {
 	listener, err := net.FileListener(os.NewFile(3, "listener"))
 	if err != nil {
-		return err
+		return fmt.Errorf("use the inherited listener: %w", err)
 	}
-	queries, err := lookups(servers[0])
+	queries, err := probeQueries(servers[0])
 	if err != nil {
 		return err
 	}
-	slack := make([]byte, leastSlack)
-	defer runtime.KeepAlive(slack)
+	ballast := make([]byte, minimalBallast)
+	defer runtime.KeepAlive(ballast)
 	sockets := make(chan net.Conn, 64)
 	for range cap(sockets) {
 		socket, err := net.Dial("udp", resolver)
@@ -55,7 +55,7 @@ func serveLeast(resolver string, servers []string) error {
 		}
 		sockets <- socket
 	}
-	page := append([]byte("probe_success 1\n"), bytes.Repeat([]byte("# nothing\n"), leastAnswer/10)...)
+	page := append([]byte("probe_success 1\n"), bytes.Repeat([]byte("# nothing\n"), minimalResponse/10)...)
 	http.Handle("/metrics", promhttp.Handler())
 	http.HandleFunc("/probe", func(w http.ResponseWriter, r *http.Request) {
 		socket := <-sockets
@@ -68,7 +68,7 @@ func serveLeast(resolver string, servers []string) error {
 		}
 		worker, err := strconv.Atoi(r.URL.Query().Get("target"))
 		if err == nil {
-			err = shakeHands(servers[worker])
+			err = bareHandshake(servers[worker])
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
@@ -80,8 +80,8 @@ func serveLeast(resolver string, servers []string) error {
 	return http.Serve(listener, nil)
 }
 
-// lookups are the queries of one probe, ready to be sent.
-func lookups(server string) (queries [][]byte, err error) {
+// probeQueries returns the packed DNS queries of one probe of a server.
+func probeQueries(server string) (queries [][]byte, err error) {
 	_, port, err := net.SplitHostPort(server)
 	if err != nil {
 		return nil, err
@@ -106,17 +106,17 @@ func lookups(server string) (queries [][]byte, err error) {
 	return queries, nil
 }
 
-// exchange sends a query and takes the next datagram for its answer.
+// exchange sends a query and reads one datagram. It does not look at the response.
 func exchange(socket net.Conn, query []byte) error {
 	if err := socket.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}
 	if _, err := socket.Write(query); err != nil {
-		return fmt.Errorf("ask the resolver: %w", err)
+		return fmt.Errorf("query the resolver: %w", err)
 	}
 	var response [4096]byte
 	if _, err := socket.Read(response[:]); err != nil {
-		return fmt.Errorf("ask the resolver: %w", err)
+		return fmt.Errorf("query the resolver: %w", err)
 	}
 	return nil
 }

@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// exporter is a process that probes over HTTP.
+// exporter is a process that makes a probe for each HTTP request to /probe.
 type exporter struct {
 	command *exec.Cmd
-	address string // at which it serves
-	probe   func(worker int) url.Values
+	address string                      // at which it serves
+	query   func(worker int) url.Values // of the request to /probe
 }
 
-// newExporter returns the exporter that command will run. It inherits a listener
-// on a port that the kernel chose, in the way of systemd's socket activation
+// newExporter returns an exporter that runs command. The process inherits a
+// listener on a port that the kernel chose, by systemd's socket activation
 // (sd_listen_fds(3)). So no other process can take the port before it starts,
 // and requests wait in the listener's queue until it accepts them.
-func newExporter(probe func(worker int) url.Values, command string, args ...string) (*exporter, error) {
+func newExporter(query func(worker int) url.Values, command string, args ...string) (*exporter, error) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -37,31 +37,32 @@ func newExporter(probe func(worker int) url.Values, command string, args ...stri
 	if err != nil {
 		return nil, err
 	}
-	// LISTEN_PID is the process that may use the listener: the shell's, which
-	// the program takes over.
+	// LISTEN_PID must be the process that uses the listener. The shell knows its
+	// own process ID, and exec keeps it.
 	run := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, command}, args...)...)
 	run.Env = append(os.Environ(), "LISTEN_FDS=1")
 	run.ExtraFiles = []*os.File{file}
 	run.Stderr = os.Stderr
-	return &exporter{command: run, address: listener.Addr().String(), probe: probe}, nil
+	return &exporter{command: run, address: listener.Addr().String(), query: query}, nil
 }
 
-// dane is this exporter, with a configuration that asks everything anew but for
-// the chain of DNSSEC, and for handshakes made within reuse.
-func dane(binary, dir string, w *world, reuse time.Duration) (*exporter, error) {
+// daneExporter returns dane_exporter with a configuration that caches nothing
+// but the DNSSEC chain, and handshakes for the duration reuse.
+func daneExporter(binary, dir string, env *environment, reuse time.Duration) (*exporter, error) {
 	anchors := filepath.Join(dir, "anchors")
 	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\nlimits: {handshake_reuse: %s}\naccess: {allow_networks: [127.0.0.0/8]}\n"+
-		"modules:\n  bench: {port: %d, smtp: {ehlo: probe.example.net}}\n", w.resolver, anchors, reuse, w.port)
+		"modules:\n  bench: {port: %d, smtp: {ehlo: probe.example.net}}\n", env.resolver, anchors, reuse, env.port)
 	file := filepath.Join(dir, fmt.Sprintf("dane-%s.yml", reuse))
-	if err := errors.Join(os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(anchors, []byte(env.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		return nil, err
 	}
-	probe := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.names[worker]}} }
-	return newExporter(probe, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
+	query := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {env.domains[worker]}} }
+	return newExporter(query, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
 }
 
-// blackboxExporter speaks the dialogue of its own documentation.
-func blackboxExporter(binary, dir string, w *world) (*exporter, error) {
+// blackboxExporter returns blackbox_exporter with the SMTP dialogue of its own
+// documentation.
+func blackboxExporter(binary, dir string, env *environment) (*exporter, error) {
 	path, err := exec.LookPath(binary)
 	if err != nil {
 		return nil, err
@@ -86,13 +87,13 @@ func blackboxExporter(binary, dir string, w *world) (*exporter, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	probe := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {w.addresses[worker]}} }
-	// It demands a URL of its own wherever it does not open its listener itself.
-	return newExporter(probe, path, "--config.file", file, "--web.systemd-socket", "--web.external-url", "http://localhost/", "--log.level", "error")
+	query := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {env.addresses[worker]}} }
+	// It cannot infer its URL from an inherited listener.
+	return newExporter(query, path, "--config.file", file, "--web.systemd-socket", "--web.external-url", "http://localhost/", "--log.level", "error")
 }
 
-// start starts the process. From then on the listener is the process's alone:
-// when it ends, connections are refused.
+// start starts the process and closes this process's copy of the listener, so
+// that connections are refused once the exporter has ended.
 func (e *exporter) start() error {
 	defer e.command.ExtraFiles[0].Close()
 	return e.command.Start()
@@ -103,13 +104,13 @@ func (e *exporter) stop() {
 	_ = e.command.Wait()
 }
 
-// measure warms the exporter up, makes the probes, and reads from its own metrics
-// what they used.
-func (e *exporter) measure(load load) (result, error) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: load.atOnce}, Timeout: time.Minute}
+// measure warms the exporter up, makes the probes, and reads their cost from the
+// exporter's own metrics. It fails if the very first probe fails.
+func (e *exporter) measure(l load) (result, error) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: l.concurrency}, Timeout: time.Minute}
 	defer client.CloseIdleConnections()
 	probe := func(worker int) error {
-		text, err := fetch(client, "http://"+e.address+"/probe?"+e.probe(worker).Encode())
+		text, err := fetch(client, "http://"+e.address+"/probe?"+e.query(worker).Encode())
 		if err == nil && value(text, "probe_success") != 1 {
 			err = errors.New("probe_success 0")
 		}
@@ -119,12 +120,12 @@ func (e *exporter) measure(load load) (result, error) {
 		return result{}, fmt.Errorf("first probe: %w", err)
 	}
 	metrics := "http://" + e.address + "/metrics"
-	load.warmUp(probe)
+	l.warmUp(probe)
 	before, err := fetch(client, metrics)
 	if err != nil {
 		return result{}, err
 	}
-	r := load.drive(probe)
+	r := l.drive(probe)
 	after, err := fetch(client, metrics)
 	used := func(name string) float64 { return value(after, name) - value(before, name) }
 	r.CPU = time.Duration(used("process_cpu_seconds_total") * float64(time.Second))
@@ -133,17 +134,18 @@ func (e *exporter) measure(load load) (result, error) {
 	return r, err
 }
 
-// accepted is what Prometheus 3 says that it accepts.
-const accepted = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
+// acceptHeader is the Accept header of Prometheus 3.
+const acceptHeader = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
 	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 
-// fetch asks as Prometheus does; net/http asks for gzip, and unpacks it.
-func fetch(client *http.Client, from string) (string, error) {
-	request, err := http.NewRequest(http.MethodGet, from, nil)
+// fetch requests a URL as Prometheus does, and returns the body. net/http asks
+// for gzip and decompresses it. A status other than 200 is an error.
+func fetch(client *http.Client, url string) (string, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
-	request.Header.Set("Accept", accepted)
+	request.Header.Set("Accept", acceptHeader)
 	response, err := client.Do(request)
 	if err != nil {
 		return "", err
@@ -156,7 +158,7 @@ func fetch(client *http.Client, from string) (string, error) {
 	return string(body), err
 }
 
-// value is that of a series without labels; 0: there is none.
+// value returns the value of a series without labels, or 0 if it is missing.
 func value(text, name string) float64 {
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
@@ -168,7 +170,7 @@ func value(text, name string) float64 {
 	return 0
 }
 
-// commands are asked for one handshake each time.
+// commands make one handshake each time they run.
 var commands = map[string]func(address string) *exec.Cmd{
 	"openssl s_client": func(address string) *exec.Cmd {
 		command := exec.Command("openssl", "s_client", "-connect", address, "-starttls", "smtp", "-brief")
@@ -182,13 +184,13 @@ var commands = map[string]func(address string) *exec.Cmd{
 }
 
 // measureCommand runs one process for each handshake, one after the other.
-func measureCommand(times int, w *world, made func(address string) *exec.Cmd) (result, error) {
-	if _, err := exec.LookPath(made(w.addresses[0]).Path); err != nil {
+func measureCommand(times int, env *environment, newCommand func(address string) *exec.Cmd) (result, error) {
+	if _, err := exec.LookPath(newCommand(env.addresses[0]).Path); err != nil {
 		return result{}, err
 	}
 	var cpu time.Duration
 	r := load{times, 1}.drive(func(int) error {
-		command := made(w.addresses[0])
+		command := newCommand(env.addresses[0])
 		err := command.Run()
 		if state := command.ProcessState; state != nil {
 			cpu += state.UserTime() + state.SystemTime()
