@@ -74,7 +74,7 @@ func tlsaRecord(leaf *server.Certificate) string {
 
 // goodMailServer returns a function that serves SMTP with the certificate on a connection.
 func goodMailServer(leaf *server.Certificate) func(net.Conn) {
-	smtp := server.SMTP{Name: "mx.example.org", TLS: server.Always(leaf.Chain())}
+	smtp := server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.Chain())}
 	return func(conn net.Conn) { smtp.Serve(context.Background(), conn) }
 }
 

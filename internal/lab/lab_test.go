@@ -70,8 +70,8 @@ func TestTable(t *testing.T) {
 		if labels, ok := dns.IsDomainName(s.Target()); !ok || labels != 3 || s.Name != strings.ToLower(s.Name) {
 			t.Errorf("%s: target %q", s.Name, s.Target())
 		}
-		if !strings.HasSuffix(s.Story, ".") {
-			t.Errorf("%s: the story %q is no sentence", s.Name, s.Story)
+		if !strings.HasSuffix(s.Description, ".") {
+			t.Errorf("%s: the story %q is no sentence", s.Name, s.Description)
 		}
 		if !slices.Contains(modules, s.Module) || !slices.Contains(outcomes, s.Outcome) || s.Later != "" && !slices.Contains(outcomes, s.Later) {
 			t.Errorf("%s: module %q, outcome %q", s.Name, s.Module, s.Outcome)
@@ -214,7 +214,7 @@ func TestServersListen(t *testing.T) {
 			slices.SortFunc(service.addrs, netip.Addr.Compare)
 			for i, address := range service.addrs {
 				to := netip.AddrPortFrom(address, service.port)
-				conn, err := l.Dial(t.Context(), l.plan.only[to], to)
+				conn, err := l.Dial(t.Context(), l.plan.onlyClient[to], to)
 				if s.Name == "connection-refused" || s.Name == "proxy-finds-nobody" {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
 						t.Errorf("%s: %v, want a refused connection", s.Name, err)
@@ -402,10 +402,10 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 // A server that takes connections from one address alone.
 func TestParticularServers(t *testing.T) {
 	l := open(t)
-	if len(l.plan.only) == 0 {
+	if len(l.plan.onlyClient) == 0 {
 		t.Fatal("there is none")
 	}
-	for to, only := range l.plan.only {
+	for to, only := range l.plan.onlyClient {
 		for _, from := range []netip.Addr{{}, only.Next()} {
 			if _, err := l.Dial(t.Context(), from, to); !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Errorf("from %s to %s, which takes connections from %s: %v", from, to, only, err)
@@ -438,7 +438,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	var conns []net.Conn
 	for at := range l.servers {
-		conn, err := l.Dial(t.Context(), l.plan.only[at], at)
+		conn, err := l.Dial(t.Context(), l.plan.onlyClient[at], at)
 		if err != nil {
 			t.Fatal(err)
 		}

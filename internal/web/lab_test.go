@@ -111,19 +111,19 @@ func TestScenarios(t *testing.T) {
 			}
 			families := lint(t, body)
 			if got := label(families, "dane_outcome", "outcome"); !slices.Equal(got, []string{scenario.Outcome}) {
-				t.Errorf("%s\noutcome %v, want %s", scenario.Story, got, scenario.Outcome)
+				t.Errorf("%s\noutcome %v, want %s", scenario.Description, got, scenario.Outcome)
 			}
 			if got := families["probe_success"].Metric[0].Gauge.GetValue() == 1; got != scenario.Success {
-				t.Errorf("%s\nsuccess %t", scenario.Story, got)
+				t.Errorf("%s\nsuccess %t", scenario.Description, got)
 			}
 			want := slices.Sorted(slices.Values(scenario.Reasons))
 			if got := label(families, "dane_finding", "reason"); !slices.Equal(got, want) {
-				t.Errorf("%s\nreasons %v, want %v", scenario.Story, got, want)
+				t.Errorf("%s\nreasons %v, want %v", scenario.Description, got, want)
 			}
 
 			for _, series := range scenario.Series {
 				if !shows(t, families, series) {
-					t.Errorf("%s\nthere is no %s in\n%s", scenario.Story, series, body)
+					t.Errorf("%s\nthere is no %s in\n%s", scenario.Description, series, body)
 				}
 			}
 

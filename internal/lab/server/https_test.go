@@ -11,7 +11,7 @@ import (
 // The standard library's client is the judge here too.
 func TestHTTPS(t *testing.T) {
 	root, _, leaf := pki(t)
-	page := HTTPS{Config: Always(leaf.Chain()), Host: "mx.example", Path: "/page.txt", Body: "hello\n"}
+	page := HTTPS{Config: TLSConfig(leaf.Chain()), Host: "mx.example", Path: "/page.txt", Body: "hello\n"}
 	typed, redirecting := page, page
 	typed.MediaType = "text/html"
 	redirecting.Redirect = "https://mx.example/other.txt"

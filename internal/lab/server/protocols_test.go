@@ -28,7 +28,7 @@ const (
 // TLS refused.
 func TestProtocols(t *testing.T) {
 	_, _, leaf := pki(t)
-	config := Always(leaf.Chain())
+	config := TLSConfig(leaf.Chain())
 	for _, test := range []struct {
 		story  string
 		server Handler
@@ -65,7 +65,7 @@ func TestProtocols(t *testing.T) {
 		{"what is no PostgreSQL", Postgres{Garbage: true}, []turn{{sslRequest, "?"}}, nil},
 		{"XMPP", XMPP{Domain: "chat.example", TLS: config},
 			[]turn{{xmppOpen, xmppOffer}, {xmppAsk, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}}, []turn{{xmppOpen, "</stream:stream>"}}},
-		{"XMPP between servers", XMPP{Domain: "chat.example", Peers: true},
+		{"XMPP between servers", XMPP{Domain: "chat.example", ServerToServer: true},
 			[]turn{{strings.Replace(xmppOpen, "client", "server", 1), strings.Replace(xmppOffer, "client", "server", 1)}}, nil},
 		{"XMPP without TLS", XMPP{Domain: "chat.example", NoStartTLS: true}, []turn{{xmppOpen, xmppOpened + "<stream:features/></stream:stream>"}}, nil},
 		{"XMPP that refuses", XMPP{Domain: "chat.example", Reject: true},

@@ -49,7 +49,7 @@ func trusting(root *Authority, name string) *tls.Config {
 // The standard library's client is the judge of a good server.
 func TestGoodSMTP(t *testing.T) {
 	root, _, leaf := pki(t)
-	client, err := smtp.Dial(start(t, SMTP{Name: "mx.example", TLS: Always(leaf.Chain())}))
+	client, err := smtp.Dial(start(t, SMTP{Name: "mx.example", TLS: TLSConfig(leaf.Chain())}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestCertificateByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := start(t, TLS{BySNI(other.Chain(), map[string]tls.Certificate{"mx.example": leaf.Chain()})})
+	addr := start(t, TLS{TLSConfigBySNI(other.Chain(), map[string]tls.Certificate{"mx.example": leaf.Chain()})})
 	for asked, want := range map[string]string{"mx.example": "mx.example", "else.example": "other.example", "": "other.example"} {
 		config := trusting(root, asked)
 		config.InsecureSkipVerify = true
