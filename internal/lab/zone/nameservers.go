@@ -11,24 +11,24 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Copy is a zone as one of its servers has it, where that differs from what
-// the others have: a secondary that missed a transfer.
+// Copy is a zone as one of its nameservers has it, if it differs from the others, such
+// as a secondary that missed a zone transfer.
 type Copy struct {
 	Server netip.Addr
-	Zone   Zone          // with the apex of the original, and so its keys
-	Age    time.Duration // its signatures were made so long ago
+	Zone   Zone          // with the same apex, and so the same keys
+	Age    time.Duration // of its signatures
 }
 
-// copied is a Copy ready to answer.
+// copied is a Copy with its zone data.
 type copied struct {
-	*loaded
-	age  time.Duration
-	memo *memo // for its signatures are its own
+	*zoneData
+	age      time.Duration
+	sigCache *sigCache // its signatures differ from the original's
 }
 
-// Add lets a server have a copy of its own. It goes before the first question
-// to that server. Errors are those of New, and a zone that the Internet does
-// not have.
+// Add gives a nameserver its own copy of a zone. It must be called before the first
+// query to that server. The errors are those of New; a zone that the Internet does not
+// have is one too.
 func (n *Internet) Add(c Copy) error {
 	l, err := load(c.Zone)
 	if err != nil {
@@ -36,7 +36,7 @@ func (n *Internet) Add(c Copy) error {
 	}
 	original := n.zones[l.apex]
 	if original == nil {
-		return fmt.Errorf("copy of %s: there is no such zone", l.apex)
+		return fmt.Errorf("copy of %s: no such zone", l.apex)
 	}
 	for _, other := range n.zones {
 		if other != original && other.apex != "." && n.zoneOf(parentOf(other.apex), dns.TypeNone) == original {
@@ -51,26 +51,25 @@ func (n *Internet) Add(c Copy) error {
 	if n.copies == nil {
 		n.copies = map[netip.Addr][]*copied{}
 	}
-	n.copies[c.Server] = append(n.copies[c.Server], &copied{l, c.Age, new(memo)})
+	n.copies[c.Server] = append(n.copies[c.Server], &copied{l, c.Age, new(sigCache)})
 	return nil
 }
 
-// Ask asks a server with authority: one of those that the NS records of a
-// zone name, at an address that this Internet has for it. It answers from the
-// zones that it serves alone, and refuses the rest. Faults with its name as
-// Server, as "192.0.2.53:53", change what it says.
+// Ask queries an authoritative nameserver: one that the NS records of a zone name, at
+// one of its addresses. It answers only for the zones that it serves, and REFUSED for
+// others. Faults apply whose Server is empty or its address, as in "192.0.2.53:53".
 //
-// An address at which there is no server is an error, as is the end of ctx.
+// It fails if there is no nameserver at that address, and if ctx ends.
 func (n *Internet) Ask(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(query.Question) != 1 {
-		return nil, fmt.Errorf("%d questions in one query", len(query.Question))
+		return nil, fmt.Errorf("query has %d questions, want 1", len(query.Question))
 	}
-	response, err := n.withAuthority(server, query)
+	response, err := n.answerAsNameserver(server, query)
 	if err == nil {
-		err = n.breakAnswer(n.present().faults, server.String(), query, response)
+		err = n.applyAnswerFaults(n.currentState().faults, server.String(), query, response)
 	}
 	if errors.Is(err, ErrSilent) {
 		<-ctx.Done()
@@ -82,14 +81,14 @@ func (n *Internet) Ask(ctx context.Context, server netip.AddrPort, query *dns.Ms
 	return throughWire(response)
 }
 
-func (n *Internet) withAuthority(server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+func (n *Internet) answerAsNameserver(server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
 	question := query.Question[0]
 	name := dns.CanonicalName(question.Name)
 	zone := n.zoneOf(name, question.Qtype)
 	if server.Port() != 53 || !n.serves(server.Addr()) {
-		return nil, fmt.Errorf("no name server listens at %s", server)
+		return nil, fmt.Errorf("no nameserver at %s", server)
 	}
-	r := &reply{internet: n, state: n.present(), now: n.now(), msg: new(dns.Msg).SetReply(query)}
+	r := &responder{internet: n, state: n.currentState(), now: n.now(), msg: new(dns.Msg).SetReply(query)}
 	if opt := query.IsEdns0(); opt != nil {
 		r.dnssec = opt.Do()
 		r.msg.SetEdns0(1232, r.dnssec)
@@ -100,15 +99,15 @@ func (n *Internet) withAuthority(server netip.AddrPort, query *dns.Msg) (*dns.Ms
 	}
 	for _, c := range n.copies[server.Addr()] {
 		if c.apex == zone.apex {
-			zone, r.now, r.state.memo = c.loaded, r.now.Add(-c.age), c.memo
+			zone, r.now, r.state.sigCache = c.zoneData, r.now.Add(-c.age), c.sigCache
 		}
 	}
 	r.msg.Authoritative = true
-	r.ask(zone, name, question.Qtype)
+	r.answerFrom(zone, name, question.Qtype)
 	return r.msg, r.err
 }
 
-// serves reports whether a server of any zone has that address.
+// serves reports whether a nameserver of any zone has that address.
 func (n *Internet) serves(address netip.Addr) bool {
 	for _, zone := range n.zones {
 		if n.servesZone(address, zone) {
@@ -118,8 +117,8 @@ func (n *Internet) serves(address netip.Addr) bool {
 	return false
 }
 
-// servesZone reports whether one of the zone's servers has that address.
-func (n *Internet) servesZone(address netip.Addr, zone *loaded) bool {
+// servesZone reports whether one of the zone's nameservers has that address.
+func (n *Internet) servesZone(address netip.Addr, zone *zoneData) bool {
 	for _, rr := range zone.nodes[zone.apex][dns.TypeNS] {
 		name := dns.CanonicalName(rr.(*dns.NS).Ns)
 		node := n.zoneOf(name, dns.TypeNone).nodes[name]
