@@ -72,7 +72,7 @@ func TestMeasureInRounds(t *testing.T) {
 // with the HTTP request. docs/performance.md explains what they are for.
 const allocations = 1170
 
-// TestAllocations checks that a probe that makes a handshake of its own needs at
+// TestAllocations checks that a probe that makes its own handshake needs at
 // most 10 % more allocations than when they were measured.
 func TestAllocations(t *testing.T) {
 	if raceEnabled() {

@@ -29,7 +29,7 @@ type environment struct {
 }
 
 // newEnvironment returns an environment with as many domains, each with a mail
-// host at an address of its own: probes make one connection at a time to an
+// host at its own address: probes make one connection at a time to an
 // address.
 func newEnvironment(domains int) (_ *environment, err error) {
 	env := new(environment)

@@ -60,7 +60,7 @@ func daneExporter(binary, dir string, env *environment, reuse time.Duration) (*e
 	return newExporter(query, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
 }
 
-// blackboxExporter returns blackbox_exporter with the SMTP dialogue of its own
+// blackboxExporter returns blackbox_exporter with the SMTP dialogue of its
 // documentation.
 func blackboxExporter(binary, dir string, env *environment) (*exporter, error) {
 	path, err := exec.LookPath(binary)

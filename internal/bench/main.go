@@ -3,7 +3,7 @@
 //
 //   - bare handshake: SMTP dialogue and TLS handshake alone, without DNS or HTTP
 //   - minimal exporter: the same over HTTP, with DNS queries but no validation
-//   - dane_exporter: a complete probe, with a handshake of its own
+//   - dane_exporter: a complete probe, with its own handshake
 //   - dane_exporter, shared handshakes: the same, reusing recent handshakes
 //   - blackbox_exporter: STARTTLS alone, without DNS or DANE
 //   - the commands openssl s_client and posttls-finger

@@ -29,7 +29,7 @@ var (
 )
 
 // TestMain runs dane_exporter itself if the program is called by that name. So
-// tests start an exporter as a process of its own, with its own memory and CPU.
+// tests start an exporter as a separate process, whose memory and CPU can be measured.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "dane_exporter" {
 		example, err := os.ReadFile("../../config.example.yml")
@@ -87,7 +87,7 @@ func TestScale(t *testing.T) {
 		t.Errorf("before: %s; after: %s", before, after)
 	}
 	if raceEnabled() {
-		return // the memory says nothing
+		return // memory is not comparable
 	}
 	if peak := peakMemory(slices.Concat(s.samples...)); peak > maxResident {
 		t.Errorf("the exporter used %d MiB, want at most %d MiB", peak>>20, maxResident>>20)

@@ -257,9 +257,9 @@ func tlsaData(usage, selector, matchingType uint8, certificate *server.Certifica
 // hostileSubject returns a subject with characters that break lines, labels, HTML
 // and terminals. It is unusually long, and has octets that are not UTF-8.
 func hostileSubject() ([]byte, error) {
-	const nasty = "a\"b\\c\nd\r\n# HELP\x00\x1b[31m<script>\u202e{}=\u2028"
+	const hostile = "a\"b\\c\nd\r\n# HELP\x00\x1b[31m<script>\u202e{}=\u2028"
 	return subject(
-		asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(nasty + strings.Repeat("é", 500))},
+		asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(hostile + strings.Repeat("é", 500))},
 		asn1.RawValue{Tag: asn1.TagT61String, Bytes: []byte("\xff\xfe\x80")},
 	)
 }

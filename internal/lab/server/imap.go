@@ -30,7 +30,7 @@ func (i IMAP) serveCommands(d *dialogue, encrypted bool) {
 			return
 		}
 		if len(words) < 2 {
-			d.reply("* BAD wanted a tag and a command")
+			d.reply("* BAD expected a tag and a command")
 			continue
 		}
 		switch tag, command := words[0], strings.ToUpper(words[1]); {
