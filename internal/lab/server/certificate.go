@@ -152,8 +152,8 @@ func newKey(kind KeyType) (crypto.Signer, error) {
 	}
 }
 
-// rsaKeyPEM is the key of all RSA certificates. Generating a key of 2048 bits
-// takes about 100 ms, which was most of the time it took to start the lab.
+// rsaKeyPEM is the key of all RSA certificates. Generating one of 2048 bits takes
+// about 100 ms, longer than all else that the lab does at its start.
 //
 //go:embed rsa-2048.pem
 var rsaKeyPEM []byte

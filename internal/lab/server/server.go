@@ -14,7 +14,7 @@ import (
 // does not close its connection cannot keep a server busy forever.
 const connectionTimeout = 2 * time.Minute
 
-// Handler is a protocol.
+// Handler implements the server side of a protocol.
 type Handler interface {
 	// Serve serves one connection, which is closed when it returns. When the server
 	// is closed, ctx ends and the connection is closed.

@@ -43,8 +43,8 @@ func (s SOCKS) Serve(ctx context.Context, conn net.Conn) {
 	relay(ctx, conn, server)
 }
 
-// socksRequest reads the greeting (RFC 1928 §3), in which the client must offer no
-// authentication alone, and the request to connect (§4).
+// socksRequest reads the greeting (RFC 1928 §3), in which "no authentication" must be
+// the only method, and the request to connect (§4).
 func socksRequest(conn net.Conn) (to netip.AddrPort, ok bool) {
 	read := func(n int) []byte {
 		bytes := make([]byte, n)
