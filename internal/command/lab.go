@@ -87,8 +87,8 @@ func (labWorld) adapt(c *config.Config) *config.Config {
 	return &adapted
 }
 
-func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.World, error) {
-	return probe.World{
+func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.Environment, error) {
+	return probe.Environment{
 		Now:     time.Now,
 		Dial:    w.lab.Dial,
 		DNS:     w.lab.DNS(),

@@ -14,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // defaults reads the example file that the program carries.
@@ -100,8 +101,8 @@ func TestExampleExplainsEverySetting(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := defaults(t)
 	smtpMX := probe.Module{
-		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Port: 25,
-		Timeout: 30 * time.Second, Require: probe.RequireDANE, IPProtocol: probe.IPAuto,
+		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Port: 25,
+		Timeout: 30 * time.Second, Require: dane.RequireDANE, IPProtocol: probe.IPAuto,
 	}
 	with := func(name string, change func(*probe.Module)) probe.Module {
 		m := smtpMX
@@ -111,12 +112,12 @@ func TestDefaults(t *testing.T) {
 	}
 	client := func(port uint16, protocol string) func(*probe.Module) {
 		return func(m *probe.Module) {
-			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, probe.Client, port, protocol
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, dane.Client, port, protocol
 		}
 	}
 	srv := func(services ...string) func(*probe.Module) {
 		return func(m *probe.Module) {
-			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverSRV, probe.Client, 0, ""
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverSRV, dane.Client, 0, ""
 			for pair := range slices.Chunk(services, 2) {
 				m.SRV = append(m.SRV, probe.SRVSettings{Service: pair[0], Protocol: pair[1]})
 			}
@@ -131,9 +132,9 @@ func TestDefaults(t *testing.T) {
 		Access: probe.Access{Targets: []string{"*"}},
 		Modules: map[string]probe.Module{
 			"smtp_mx":              smtpMX,
-			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = probe.RequireIfPublished }),
+			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = dane.RequireIfPublished }),
 			"smtp_mx_mta_sts":      with("smtp_mx_mta_sts", func(m *probe.Module) { m.MTASTS = true }),
-			"smtp_mx_full":         with("smtp_mx_full", func(m *probe.Module) { m.MTASTS, m.Nameservers, m.KeyTypes = true, true, probe.KeyTypes() }),
+			"smtp_mx_full":         with("smtp_mx_full", func(m *probe.Module) { m.MTASTS, m.Nameservers, m.KeyTypes = true, true, dane.KeyTypes() }),
 			"smtp":                 with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":           with("submission", client(587, "smtp")),
 			"submissions":          with("submissions", client(465, "tls")),
@@ -150,7 +151,7 @@ func TestDefaults(t *testing.T) {
 			"dot":                  with("dot", client(853, "tls")),
 			"mail_server": with("mail_server", func(m *probe.Module) {
 				client(0, "")(m)
-				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp", Policy: probe.SMTPRelay}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
+				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp", Policy: dane.SMTPRelay}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
 			}),
 			"xmpp_client":    with("xmpp_client", srv("xmpp-client", "xmpp-client", "xmpps-client", "tls")),
 			"xmpp_server":    with("xmpp_server", srv("xmpp-server", "xmpp-server", "xmpps-server", "tls")),
@@ -316,10 +317,10 @@ func TestMistakes(t *testing.T) {
 		{"a network with a host in it", "access: {allow_networks: [10.0.0.1/8]}\n",
 			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
 		{"a resolver by name", "resolver: {servers: [dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "dns.example": want "system" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
+			[]string{`:1: resolver.servers[0]: resolver "dns.example": must be "system" or an IP address, such as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
 		{"a resolver over TLS by name", "resolver: {servers: [tls://dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": no name can be looked up without a resolver; want its address, as tls://192.0.2.53, ` +
-				`and behind it the name in its certificate, as tls://192.0.2.53#dns.example.net, if that is not for the address`}},
+			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": must have an IP address, as in tls://192.0.2.53, since no name can be looked up without a resolver; ` +
+				`if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net`}},
 		{"no resolver", "resolver: {servers: []}\n",
 			[]string{`:1: resolver.servers: an empty list; wanted resolvers: "system", or addresses`}},
 		{"no trust anchors", `resolver: {trust_anchors: ""}` + "\n",

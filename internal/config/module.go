@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/starttls"
 )
 
@@ -23,7 +24,7 @@ func services(into *[]probe.ServiceSettings) read {
 			element.fields(map[string]read{
 				"port":     number(&s.Port, 1, 65535),
 				"protocol": oneOf(&s.Protocol, starttls.Names()),
-				"policy":   oneOf(&s.Policy, probe.Policies()),
+				"policy":   oneOf(&s.Policy, dane.Policies()),
 			})
 			twin := func(other probe.ServiceSettings) bool { return other.Port == s.Port }
 			switch {
@@ -92,7 +93,7 @@ func (v value) fits(m *probe.Module) {
 		if len(m.SRV) == 0 {
 			v.wrong("discover: srv wants srv to name services, as srv: [{service: imaps, protocol: tls}]")
 		}
-		if m.Policy != probe.Client {
+		if m.Policy != dane.Client {
 			v.wrong("discover: srv is for clients (RFC 7673); wanted policy: client")
 		}
 		m.Port, m.Protocol = 0, ""

@@ -4,22 +4,22 @@ import (
 	"net/netip"
 	"slices"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/handshake"
 )
 
 // proxy reads a proxy, or "" for none. What is wrong is told without
 // repeating what was given: there may be a password in it.
-func proxy(into *probe.Proxy) read {
+func proxy(into *handshake.Proxy) read {
 	return func(v value) {
 		given, ok := v.scalar("a proxy, as socks5://192.0.2.1:1080")
 		if !ok {
 			return
 		}
 		if given == "" {
-			*into = probe.Proxy{}
+			*into = handshake.Proxy{}
 			return
 		}
-		parsed, err := probe.ParseProxy(given)
+		parsed, err := handshake.ParseProxy(given)
 		if err != nil {
 			v.wrong("not a proxy: %v", err)
 			return

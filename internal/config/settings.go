@@ -12,6 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
@@ -84,10 +85,10 @@ func (v value) module(m *probe.Module) {
 	v.fields(map[string]read{
 		"discover":    oneOf(&m.Discover, probe.Discoveries()),
 		"protocol":    oneOf(&m.Protocol, starttls.Names()),
-		"policy":      oneOf(&m.Policy, probe.Policies()),
+		"policy":      oneOf(&m.Policy, dane.Policies()),
 		"port":        number(&m.Port, 1, 65535),
 		"timeout":     duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
-		"require":     oneOf(&m.Require, probe.Requirements()),
+		"require":     oneOf(&m.Require, dane.Requirements()),
 		"ip_protocol": oneOf(&m.IPProtocol, probe.IPProtocols()),
 		"per_address": yesNo(&m.PerAddress),
 		"mta_sts":     yesNo(&m.MTASTS),

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"dane_exporter/docs"
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // TestDocuments: each page of docs/ is served, each link in it leads to a page
@@ -50,7 +50,7 @@ func TestDocuments(t *testing.T) {
 	if followed < 20 {
 		t.Errorf("only %d links were found", followed)
 	}
-	for _, reason := range probe.Reasons() {
+	for _, reason := range dane.Reasons() {
 		if !strings.Contains(pages["runbook.md"], ` id="`+string(reason.Reason)+`"`) {
 			t.Errorf("the runbook has no section #%s", reason.Reason)
 		}

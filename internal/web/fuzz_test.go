@@ -30,6 +30,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/starttls"
@@ -105,7 +106,7 @@ func (f *tape) fault() error {
 	text := f.text()
 	faults := []error{nil, nil, nil, errors.New(text), fmt.Errorf("%s: %w", text, dnssec.ErrDeadline), dnssec.ErrLimit, dnssec.ErrUnreachable, dnssec.ErrStripped,
 		&starttls.Rejected{Step: "STARTTLS", Reply: text}, &starttls.ProtocolError{Step: "greeting", Got: text}, starttls.ErrNotOffered,
-		context.DeadlineExceeded, &net.OpError{Op: "dial", Err: errors.New(text)}, &probe.Fault{Value: text, Stack: text}, probe.ErrNotAllowed, probe.ErrNoIPv6}
+		context.DeadlineExceeded, &net.OpError{Op: "dial", Err: errors.New(text)}, &dane.PanicError{Value: text, Stack: text}, probe.ErrNotAllowed, probe.ErrNoIPv6}
 	return faults[f.below(len(faults))]
 }
 
@@ -143,11 +144,11 @@ func (f *tape) tlsa(owner string) []dns.RR {
 	return records
 }
 
-func (f *tape) endpoint() probe.Endpoint {
-	e := probe.Endpoint{Address: f.address(), Reached: probe.Stage(f.below(4)), SNI: f.text(), TLSVersion: uint16(f.next()), Cipher: uint16(f.next()),
-		Dialogue: starttls.Dialogue{Offered: f.below(2) == 0, Transcript: starttls.Transcript{{Text: f.text()}, {Sent: true, Text: f.text()}}},
-		Hurried:  f.below(5) == 0, Skipped: f.below(5) == 0}
-	if e.Reached < probe.StageTLS {
+func (f *tape) endpoint() dane.Endpoint {
+	e := dane.Endpoint{Address: f.address(), Reached: dane.Stage(f.below(4)), SNI: f.text(), TLSVersion: uint16(f.next()), Cipher: uint16(f.next()),
+		Dialogue:      starttls.Dialogue{Offered: f.below(2) == 0, Transcript: starttls.Transcript{{Text: f.text()}, {Sent: true, Text: f.text()}}},
+		TimedOutEarly: f.below(5) == 0, Skipped: f.below(5) == 0}
+	if e.Reached < dane.StageTLS {
 		if e.Err = f.fault(); e.Err == nil {
 			e.Err = errors.New(f.text())
 		}
@@ -162,12 +163,12 @@ func (f *tape) endpoint() probe.Endpoint {
 
 // report is one whose facts have been invented and then judged.
 func (f *tape) report(module probe.Module) *probe.Report {
-	facts := probe.Facts{Complete: f.below(2) == 0, Denied: f.below(9) == 0}
+	facts := dane.Facts{Complete: f.below(2) == 0, Denied: f.below(9) == 0}
 	var mx []dns.RR
 	for range f.below(4) {
 		name := f.name()
 		mx = append(mx, &dns.MX{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeMX}, Preference: uint16(f.next()), Mx: name})
-		host := probe.Host{Name: strings.TrimSuffix(name, ".")}
+		host := dane.Host{Name: strings.TrimSuffix(name, ".")}
 		address := f.address()
 		if address.Is4() {
 			host.A = f.answer(name, &dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA}, A: address.AsSlice()})
@@ -175,21 +176,21 @@ func (f *tape) report(module probe.Module) *probe.Report {
 			host.AAAA = f.answer(name, &dns.AAAA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeAAAA}, AAAA: address.AsSlice()})
 		}
 		owner := "_25._tcp." + name
-		service := probe.Service{Port: 25, Protocol: "smtp", Preference: uint16(f.next()), TLSA: []probe.TLSALookup{{Base: host.Name, Answer: *f.answer(owner, f.tlsa(owner)...)}}}
+		service := dane.Service{Port: 25, Protocol: "smtp", Preference: uint16(f.next()), TLSA: []dane.TLSALookup{{Base: host.Name, Answer: *f.answer(owner, f.tlsa(owner)...)}}}
 		for range f.below(3) {
 			service.Endpoints = append(service.Endpoints, f.endpoint())
 		}
-		host.Services = []probe.Service{service}
+		host.Services = []dane.Service{service}
 		facts.Hosts = append(facts.Hosts, host)
 	}
 	facts.MX = f.answer("example.org.", mx...)
 	if f.below(2) == 0 {
-		facts.MTASTS = &probe.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.fault(), PolicyErr: f.fault(), TLSRPTErr: f.fault(),
-			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []probe.PolicyFetch{{Address: f.address(), Err: f.fault()}}}
+		facts.MTASTS = &dane.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.fault(), PolicyErr: f.fault(), TLSRPTErr: f.fault(),
+			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []dane.PolicyFetch{{Address: f.address(), Err: f.fault()}}}
 	}
 	r := &probe.Report{Target: probe.Target{Asked: f.text(), Name: "example.org"}, Module: module, Start: fuzzNoon(), Duration: time.Second, Deadline: 30 * time.Second, Facts: facts,
-		Rules: probe.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}
-	r.Verdict = probe.Judge(&r.Facts, r.Rules, fuzzNoon())
+		Rules: dane.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}
+	r.Verdict = dane.Judge(&r.Facts, r.Rules, fuzzNoon())
 	return r.JudgedAt(f.time())
 }
 

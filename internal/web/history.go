@@ -49,7 +49,7 @@ type past struct {
 // newPast makes what is kept of a report; nil where it is too large.
 func newPast(r *probe.Report) *past {
 	p := &past{Asked: report.Printable(r.Target.Asked), Target: report.Printable(r.Target.String()), Module: r.Module.Name,
-		Start: r.Start.UTC(), Outcome: string(r.Verdict.Outcome), Success: r.Verdict.Success, bytes: r.Bulk(), report: r}
+		Start: r.Start.UTC(), Outcome: string(r.Verdict.Outcome), Success: r.Verdict.Success, bytes: r.MemSize(), report: r}
 	if p.bytes > maxBulk {
 		p.document, p.report = report.NewDocument(r).Marshal(), nil
 		p.bytes = len(p.document)

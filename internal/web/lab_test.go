@@ -29,6 +29,7 @@ import (
 	"dane_exporter/internal/lab"
 	"dane_exporter/internal/web"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -54,7 +55,7 @@ func labServer(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+	prober := probe.New(probe.Environment{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
 		probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
@@ -101,7 +102,7 @@ func TestScenarios(t *testing.T) {
 		t.Run(scenario.Name, func(t *testing.T) {
 			t.Parallel()
 			seconds := 30.0
-			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
+			if slices.Contains(scenario.Reasons, string(dane.Timeout)) {
 				seconds = 6.5 // all of it is spent waiting
 			}
 			query := "target=" + scenario.Target() + "&module=" + scenario.Module

@@ -14,6 +14,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -21,8 +22,8 @@ import (
 func verdicts(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	r := instant(ctx, target, module)
 	if strings.HasPrefix(target.Name, "bad") {
-		r.Verdict = probe.Verdict{Outcome: probe.Refused, Findings: []probe.Finding{
-			{Reason: probe.TLSAMismatch, Host: "mx." + target.Name, Port: 25, Detail: "<b>another key</b>"},
+		r.Verdict = dane.Verdict{Outcome: dane.Refused, Findings: []dane.Finding{
+			{Reason: dane.TLSAMismatch, Host: "mx." + target.Name, Port: 25, Detail: "<b>another key</b>"},
 		}}
 	}
 	return r
@@ -176,13 +177,13 @@ func TestFormTooMany(t *testing.T) {
 
 // TestLastFailure: what failed in the night is still there when all is well again.
 func TestLastFailure(t *testing.T) {
-	var outcome probe.Outcome
+	var outcome dane.Outcome
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		r := instant(ctx, target, module)
-		r.Verdict = probe.Verdict{Outcome: outcome, Success: outcome == probe.Authenticated}
+		r.Verdict = dane.Verdict{Outcome: outcome, Success: outcome == dane.Authenticated}
 		return r
 	}), func(_ *config.Config, o *Options) { o.HistoryLimit = 3 })
-	for _, outcome = range []probe.Outcome{probe.Unreachable, probe.Refused, probe.Authenticated, probe.Authenticated, probe.Authenticated} {
+	for _, outcome = range []dane.Outcome{dane.Unreachable, dane.Refused, dane.Authenticated, dane.Authenticated, dane.Authenticated} {
 		f.get("/probe?target=a.example")
 	}
 	f.wantIn("/report?target=a.example", 200, `<a href="/report?number=2">refused</a>`)
@@ -208,7 +209,7 @@ func TestHistoryBytes(t *testing.T) {
 	h := newHistory(10)
 	large := &probe.Report{}
 	for i := range 3000 {
-		large.Verdict.Findings = append(large.Verdict.Findings, probe.Finding{Reason: probe.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
+		large.Verdict.Findings = append(large.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
 	}
 	if number := h.add(large); number != 0 || len(h.recent.kept) != 0 {
 		t.Errorf("a report of several megabytes is kept as %d", number)

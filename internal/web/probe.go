@@ -64,11 +64,11 @@ func (s *Server) run(ctx context.Context, current *generation, ask question) (fo
 	defer s.Exporter.Started()()
 	made := current.prober.Probe
 	if ask.debug {
-		made = current.prober.ProbeAfresh
+		made = current.prober.ProbeUncached
 	}
 	found = made(ctx, ask.target, ask.module)
 	if ask.at != nil {
-		found = found.JudgedAt(ask.at.From(found.Verdict.At))
+		found = found.JudgedAt(ask.at.Time(found.Verdict.At))
 	}
 	s.Exporter.Observe(found)
 	s.log(ctx, found)
@@ -82,7 +82,7 @@ func tooMany(c *config.Config) string {
 
 // log tells of a probe, and in any case of our own defects in it.
 func (s *Server) log(ctx context.Context, found *probe.Report) {
-	for _, fault := range found.Facts.Faults() {
+	for _, fault := range found.Facts.Panics() {
 		s.Logger.Error("A part of a probe was lost to a defect", "target", found.Target.Asked, "module", found.Module.Name,
 			"panic", fault.Value, "stack", fault.Stack)
 	}
@@ -112,7 +112,7 @@ type question struct {
 	target probe.Target
 	module probe.Module
 	debug  bool
-	at     *probe.Moment // to judge for as well
+	at     *report.At // to judge for as well
 }
 
 var errUnknownModule = errors.New("unknown module")
@@ -160,7 +160,7 @@ func answerable(values url.Values, modules map[string]probe.Module) (question, e
 	}
 	if values.Has("at") {
 		// In a query a bare plus sign is a space, and no moment has one.
-		at, err := probe.ParseMoment(strings.ReplaceAll(values.Get("at"), " ", "+"))
+		at, err := report.ParseAt(strings.ReplaceAll(values.Get("at"), " ", "+"))
 		if err != nil {
 			return question{}, fmt.Errorf("at: %w", err)
 		}

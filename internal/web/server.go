@@ -28,8 +28,8 @@ import (
 // Prober makes one probe, and returns by the deadline of ctx.
 type Prober interface {
 	Probe(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
-	// ProbeAfresh reuses no handshake.
-	ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
+	// ProbeUncached reuses no handshake.
+	ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
 }
 
 // Options are what a Server is made of.

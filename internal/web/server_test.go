@@ -19,6 +19,7 @@ import (
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -29,15 +30,15 @@ func (f proberFunc) Probe(ctx context.Context, target probe.Target, module probe
 	return f(ctx, target, module)
 }
 
-func (f proberFunc) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+func (f proberFunc) ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return f(ctx, target, module)
 }
 
 // instant probes at once, and all is well.
 func instant(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return &probe.Report{
-		Target: target, Module: module, Start: time.Unix(1_700_000_000, 0), Facts: probe.Facts{Complete: true},
-		Verdict: probe.Verdict{Outcome: probe.Authenticated, Success: true},
+		Target: target, Module: module, Start: time.Unix(1_700_000_000, 0), Facts: dane.Facts{Complete: true},
+		Verdict: dane.Verdict{Outcome: dane.Authenticated, Success: true},
 	}
 }
 
@@ -138,7 +139,7 @@ func TestProbe(t *testing.T) {
 // TestLater: judged for another moment as well; a plus sign in a query is a space.
 func TestLater(t *testing.T) {
 	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
-		return &probe.Report{Target: target, Module: module, Verdict: probe.Verdict{At: time.Unix(1_700_000_000, 0), Outcome: probe.Authenticated}}
+		return &probe.Report{Target: target, Module: module, Verdict: dane.Verdict{At: time.Unix(1_700_000_000, 0), Outcome: dane.Authenticated}}
 	}), nil)
 	for _, test := range []struct{ at, want string }{
 		{"%2B14d", "2023-11-28 22:13:20 UTC"},
@@ -161,7 +162,7 @@ func TestLater(t *testing.T) {
 // TestFailedProbe: a target that fails is an answer, not an error.
 func TestFailedProbe(t *testing.T) {
 	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
-		return &probe.Report{Target: target, Module: module, Verdict: probe.Verdict{Outcome: probe.Refused}}
+		return &probe.Report{Target: target, Module: module, Verdict: dane.Verdict{Outcome: dane.Refused}}
 	}), nil)
 	if status, body := f.get("/probe?target=example.org"); status != 200 || !strings.Contains(body, "\nprobe_success 0\n") {
 		t.Errorf("%d\n%s", status, body)
@@ -264,7 +265,7 @@ func (b *blocking) Probe(ctx context.Context, target probe.Target, module probe.
 	return instant(ctx, target, module)
 }
 
-func (b *blocking) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+func (b *blocking) ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return b.Probe(ctx, target, module)
 }
 
@@ -328,7 +329,7 @@ func TestFault(t *testing.T) {
 	var log strings.Builder
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		r := instant(ctx, target, module)
-		r.Facts.Fault = &probe.Fault{Value: "a defect", Stack: "its stack"}
+		r.Facts.Err = &dane.PanicError{Value: "a defect", Stack: "its stack"}
 		return r
 	}), func(_ *config.Config, o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	f.get("/probe?target=example.org")
