@@ -129,7 +129,7 @@ func (s *service) count() (counts map[dane.Outcome]int, skipped int) {
 	for _, endpoint := range s.Endpoints {
 		known, again := met[endpoint.Address]
 		switch {
-		case endpoint.Skipped && endpoint.Facts != nil && errors.Is(endpoint.Facts.Err, probe.ErrNoIPv6):
+		case endpoint.Skipped && endpoint.Facts != nil && dane.CauseOf(endpoint.Facts.Err) == dane.CauseIPv6Unavailable:
 			unmet[endpoint.Address] = true
 		case endpoint.Skipped:
 		case again:

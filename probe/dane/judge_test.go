@@ -436,8 +436,8 @@ func TestEveryReasonIsTaught(t *testing.T) {
 			t.Errorf("%s stands twice in the table", info.Reason)
 		}
 		seen[info.Reason] = true
-		if info.Effect == "" || info.Meaning == "" || info.Remedy == "" {
-			t.Errorf("%s lacks effect, meaning or remedy", info.Reason)
+		if info.Effect == "" || info.Meaning == "" || info.Senders == "" || info.Remedy == "" || info.Verify == "" {
+			t.Errorf("%s lacks effect, meaning, senders, remedy or verify", info.Reason)
 		}
 	}
 }

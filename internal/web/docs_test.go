@@ -11,10 +11,10 @@ import (
 	"dane_exporter/probe/dane"
 )
 
-// TestDocuments: each page of docs/ is served, each link in it leads to a page
-// and a section that are there, and the runbook has the sections that findings
-// link to.
-func TestDocuments(t *testing.T) {
+// TestDocs: each file of docs/ is served, each link in it leads to a page and a
+// section that exist, and the runbook has a section for each reason, because
+// findings link to them.
+func TestDocs(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	files, err := fs.Glob(docs.Pages, "*.md")
 	if err != nil || len(files) < 10 {
@@ -24,10 +24,10 @@ func TestDocuments(t *testing.T) {
 	for _, file := range files {
 		status, page := f.get("/docs/" + file)
 		if status != 200 || !strings.Contains(page, "<h1 ") || strings.Contains(page, "](") {
-			t.Errorf("%s: %d, as\n%s", file, status, page)
+			t.Errorf("%s: status %d\n%s", file, status, page)
 		}
 		pages[file] = page
-		f.wantIn("/docs/", 200, `<li><a href="`+file+`">`)
+		f.wantPage("/docs/", 200, `<li><a href="`+file+`">`)
 	}
 	followed := 0
 	for file, page := range pages {
@@ -43,22 +43,22 @@ func TestDocuments(t *testing.T) {
 			}
 			target, ok := pages[path.Clean(name)]
 			if !ok || anchor != "" && !strings.Contains(target, ` id="`+anchor+`"`) {
-				t.Errorf("%s: a link leads to %s, which is not served", file, link[1])
+				t.Errorf("%s: broken link to %s", file, link[1])
 			}
 		}
 	}
 	if followed < 20 {
-		t.Errorf("only %d links were found", followed)
+		t.Errorf("found only %d links", followed)
 	}
 	for _, reason := range dane.Reasons() {
 		if !strings.Contains(pages["runbook.md"], ` id="`+string(reason.Reason)+`"`) {
 			t.Errorf("the runbook has no section #%s", reason.Reason)
 		}
 	}
-	f.wantIn("/docs/install.md", 200, "Your domains go into\ndeploy/docker/domains.yml:") // which is not served
-	f.wantIn("/docs/docs.go", 404)
-	f.wantIn("/docs/..%2fdocs%2frunbook.md", 404)
+	f.wantPage("/docs/install.md", 200, "Your domains go into\ndeploy/docker/domains.yml:") // a link outside docs/ becomes a path
+	f.wantPage("/docs/docs.go", 404)
+	f.wantPage("/docs/..%2fdocs%2frunbook.md", 404)
 
 	f.get("/probe?target=bad.example")
-	f.wantIn("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
+	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
 }
