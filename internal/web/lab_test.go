@@ -363,4 +363,4 @@ func TestManyScrapes(t *testing.T) {
 	wait.Wait()
 }
 
-func notExamined() *dnssec.Examination { return nil }
+func notExamined() *dnssec.SelfCheckResult { return nil }

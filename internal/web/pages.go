@@ -41,7 +41,7 @@ type frontPage struct {
 	Recent, Failed []*past
 	More           int                 // of the recent, kept and not shown
 	Servers        []string            // as the configuration names them
-	Resolvers      *dnssec.Examination // nil: not examined yet
+	Resolvers      *dnssec.SelfCheckResult // nil: not examined yet
 }
 
 // reportPage is what the page of one report shows.

@@ -217,12 +217,12 @@ func TestHistoryBytes(t *testing.T) {
 
 // TestResolvers: what the self-check found is told, escaped; before it, whom we shall ask.
 func TestResolvers(t *testing.T) {
-	var found *dnssec.Examination
+	var found *dnssec.SelfCheckResult
 	f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
-		o.Examined = func() *dnssec.Examination { return found }
+		o.Examined = func() *dnssec.SelfCheckResult { return found }
 	})
 	f.wantIn("/", 200, "Not examined yet: <code>system</code>.")
-	found = &dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Trouble: dnssec.NoTCP, Why: "<does not answer>"}}}
+	found = &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}
 	f.wantIn("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">good</span>`,
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }

@@ -38,7 +38,7 @@ type Options struct {
 	Gatherer      prometheus.Gatherer // of /metrics
 	Logger        *slog.Logger
 	ProbeLevel    slog.Level                 // with which each probe is logged
-	Examined      func() *dnssec.Examination // what the self-check of the resolvers found last; nil: not yet
+	Examined      func() *dnssec.SelfCheckResult // what the self-check of the resolvers found last; nil: not yet
 	Reload        func() error               // puts the configuration file into force again
 	ExternalURL   *url.URL                   // under which people reach the server
 	RoutePrefix   string                     // of every path here, as "/" or "/dane"

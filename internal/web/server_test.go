@@ -483,4 +483,4 @@ func TestBaseContext(t *testing.T) {
 	}
 }
 
-func notExamined() *dnssec.Examination { return nil }
+func notExamined() *dnssec.SelfCheckResult { return nil }

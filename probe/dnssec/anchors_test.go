@@ -49,12 +49,12 @@ func TestParseAnchors(t *testing.T) {
 		{"DS records", "; two\n" + strings.Replace(ksk2017, ". ", ". IN DS ", 1) + "\n\n" + strings.Replace(ksk2024, ". ", ". 86400 IN DS ", 1) + " ; 2024\n", ksk2017 + "\n" + ksk2024},
 		{"a zone-signing key is passed over", rootKey + ". IN DNSKEY 256 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
 		{"a revoked key is passed over", rootKey + ". IN DNSKEY 385 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
-		{"an empty file", "; nothing\n\n", "no trust anchor: a DS or DNSKEY record is wanted"},
-		{"another record", "\n. IN NS a.root-servers.net.\n", "line 2: a DS or DNSKEY record is wanted, not"},
+		{"an empty file", "; nothing\n\n", "no trust anchor: expected a DS or DNSKEY record"},
+		{"another record", "\n. IN NS a.root-servers.net.\n", "line 2: expected a DS or DNSKEY record, got"},
 		{"no record", "hello\n", "line 1: not a record"},
 		{"half a record", ". IN DS 20326 8\n", "line 1: not a record"},
 		{"a digest that is none", ". IN DS 20326 8 2 xyz\n", "line 1: "},
-		{"an open parenthesis", "\n. IN DNSKEY 257 3 8 (\nAwEAAaz\n", "line 2: a parenthesis is opened and not closed"},
+		{"an open parenthesis", "\n. IN DNSKEY 257 3 8 (\nAwEAAaz\n", "line 2: unclosed parenthesis"},
 		{"a line without end", strings.Repeat("a", 100000), "line 1: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

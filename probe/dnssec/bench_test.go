@@ -117,7 +117,7 @@ func BenchmarkVerify(b *testing.B) {
 // BenchmarkWarm looks TLSA records up in a zone that is known: one query, one
 // signature, without the memo of signatures.
 func BenchmarkWarm(b *testing.B) {
-	benchmarkWarm(b, func(r *dnssec.Resolver) { r.Forget() })
+	benchmarkWarm(b, func(r *dnssec.Resolver) { r.DisableSigCache() })
 }
 
 // BenchmarkMemo is the same with the memo, as it is for all probes but the first.
@@ -158,7 +158,7 @@ func BenchmarkCold(b *testing.B) {
 func TestAllocations(t *testing.T) {
 	net, anchors := bench(t, dns.ECDSAP256SHA256)
 	r := dnssec.New(net, anchors, clock, dnssec.Options{})
-	r.Forget()
+	r.DisableSigCache()
 	if n := testing.AllocsPerRun(50, func() { mustLookup(t, r) }); n > 150 {
 		t.Errorf("%.0f allocations", n)
 	}

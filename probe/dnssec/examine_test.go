@@ -48,24 +48,24 @@ func TestExamine(t *testing.T) {
 		faults   []zone.Fault
 		now      time.Time
 		strange  bool // another root's anchors
-		trouble  dnssec.Trouble
+		trouble  dnssec.Problem
 		says     string
 		anchored *bool
 	}{
 		{name: "nothing is wrong", anchored: &yes},
-		{name: "no answer", faults: []zone.Fault{{Where: everything, Answer: func(_, _ *dns.Msg) error { return errors.New("no route") }}}, trouble: dnssec.Silent, says: "no route"},
-		{name: "silence", faults: []zone.Fault{zone.Silence(everything)}, trouble: dnssec.Silent, says: "does not answer"},
-		{name: "DNSSEC records are stripped", faults: []zone.Fault{withDO(strip)}, trouble: dnssec.Strips, says: "set resolver.servers"},
-		{name: "proofs are stripped", faults: []zone.Fault{respond(zone.Under("com."), strip)}, trouble: dnssec.Strips, says: "strips DNSSEC records", anchored: &yes},
-		{name: "CD is refused", faults: []zone.Fault{toldNotToCheck(zone.Rcode(everything, dns.RcodeRefused))}, trouble: dnssec.RefusesCD, says: "CD=1"},
-		{name: "large answers are truncated, and there is no TCP", faults: []zone.Fault{withDO(func(m *dns.Msg) { m.Truncated, m.Answer = true, nil })}, trouble: dnssec.NoTCP, says: "allow TCP"},
-		{name: "large answers are lost", faults: []zone.Fault{large}, trouble: dnssec.NoTCP, says: "allow TCP"},
-		{name: "names that do not exist have an address", faults: []zone.Fault{invents}, trouble: dnssec.Lies, says: "203.0.113.80", anchored: &yes},
-		{name: "the clock is ahead", now: today.AddDate(2, 0, 0), trouble: dnssec.WrongTime, says: "the clock here says 2028-03-15", anchored: &no},
-		{name: "the clock is behind", now: today.AddDate(-2, 0, 0), trouble: dnssec.WrongTime, says: "set this machine's clock", anchored: &no},
-		{name: "the root is another", strange: true, trouble: dnssec.WrongRoot, says: "resolver.trust_anchors", anchored: &no},
-		{name: "the root is forged", faults: []zone.Fault{zone.Corrupt(zone.At(".", dns.TypeDNSKEY))}, trouble: dnssec.Fails, says: "the signature over . DNSKEY", anchored: &no},
-		{name: "it fails altogether", faults: []zone.Fault{zone.Rcode(everything, dns.RcodeServerFailure)}, trouble: dnssec.Fails, says: "SERVFAIL"},
+		{name: "no answer", faults: []zone.Fault{{Where: everything, Answer: func(_, _ *dns.Msg) error { return errors.New("no route") }}}, trouble: dnssec.ProblemNoAnswer, says: "no route"},
+		{name: "silence", faults: []zone.Fault{zone.Silence(everything)}, trouble: dnssec.ProblemNoAnswer, says: "does not answer"},
+		{name: "DNSSEC records are stripped", faults: []zone.Fault{withDO(strip)}, trouble: dnssec.ProblemStripped, says: "set resolver.servers"},
+		{name: "proofs are stripped", faults: []zone.Fault{respond(zone.Under("com."), strip)}, trouble: dnssec.ProblemStripped, says: "strips DNSSEC records", anchored: &yes},
+		{name: "CD is refused", faults: []zone.Fault{toldNotToCheck(zone.Rcode(everything, dns.RcodeRefused))}, trouble: dnssec.ProblemRefusesCD, says: "CD=1"},
+		{name: "large answers are truncated, and there is no TCP", faults: []zone.Fault{withDO(func(m *dns.Msg) { m.Truncated, m.Answer = true, nil })}, trouble: dnssec.ProblemNoTCP, says: "allow TCP"},
+		{name: "large answers are lost", faults: []zone.Fault{large}, trouble: dnssec.ProblemNoTCP, says: "allow TCP"},
+		{name: "names that do not exist have an address", faults: []zone.Fault{invents}, trouble: dnssec.ProblemFakesAnswers, says: "203.0.113.80", anchored: &yes},
+		{name: "the clock is ahead", now: today.AddDate(2, 0, 0), trouble: dnssec.ProblemWrongTime, says: "the clock of this machine is at 2028-03-15", anchored: &no},
+		{name: "the clock is behind", now: today.AddDate(-2, 0, 0), trouble: dnssec.ProblemWrongTime, says: "set the clock", anchored: &no},
+		{name: "the root is another", strange: true, trouble: dnssec.ProblemWrongRoot, says: "resolver.trust_anchors", anchored: &no},
+		{name: "the root is forged", faults: []zone.Fault{zone.Corrupt(zone.At(".", dns.TypeDNSKEY))}, trouble: dnssec.ProblemOther, says: "the signature over . DNSKEY", anchored: &no},
+		{name: "it fails altogether", faults: []zone.Fault{zone.Rcode(everything, dns.RcodeServerFailure)}, trouble: dnssec.ProblemOther, says: "SERVFAIL"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,22 +85,22 @@ func TestExamine(t *testing.T) {
 					now = c.now
 				}
 				r := dnssec.New(inner, anchors, func() time.Time { return now }, dnssec.Options{})
-				e := r.Examine(t.Context())
+				e := r.SelfCheck(t.Context())
 				if len(e.Resolvers) != 2 {
 					t.Fatalf("%+v", e)
 				}
 				first := e.Resolvers[0]
-				if first.Server != zone.FirstServer || first.Trouble != c.trouble || (first.Why == "") != (c.trouble == "") || !strings.Contains(first.Why, c.says) {
-					t.Errorf("%s: %s; wanted %q … %s …", first.Trouble, first.Why, c.trouble, c.says)
+				if first.Server != zone.FirstServer || first.Problem != c.trouble || (first.Why == "") != (c.trouble == "") || !strings.Contains(first.Why, c.says) {
+					t.Errorf("%s: %s; wanted %q … %s …", first.Problem, first.Why, c.trouble, c.says)
 				}
 				if (first.Anchored == nil) != (c.anchored == nil) || c.anchored != nil && *first.Anchored != *c.anchored {
 					t.Errorf("anchored %v, wanted %v", first.Anchored, c.anchored)
 				}
-				if e.Good() != (c.trouble == "") || !strings.Contains(e.String(), zone.FirstServer+" ") {
-					t.Errorf("good %v: %s", e.Good(), e)
+				if e.Healthy() != (c.trouble == "") || !strings.Contains(e.String(), zone.FirstServer+" ") {
+					t.Errorf("good %v: %s", e.Healthy(), e)
 				}
 				alone := c.now.IsZero() && !c.strange && c.name != "the root is forged"
-				if second := e.Resolvers[1]; alone && (second.Trouble != "" || !strings.Contains(e.String(), zone.SecondServer+" is good")) {
+				if second := e.Resolvers[1]; alone && (second.Problem != "" || !strings.Contains(e.String(), zone.SecondServer+" is good")) {
 					t.Errorf("the other: %+v", second)
 				}
 				if s := r.Stats(); s.CacheEntries != 0 {
@@ -122,8 +122,8 @@ func TestExamineElsewhere(t *testing.T) {
 		anchors []dnssec.Anchor
 		known   bool
 	}{"below the root": {[]dnssec.Anchor{*ksk.Public.ToDS(dns.SHA256)}, true}, "none": {nil, false}} {
-		e := dnssec.New(net, c.anchors, clock, dnssec.Options{}).Examine(t.Context())
-		if anchored, known := e.Anchored(); !e.Good() || known != c.known || anchored != c.known {
+		e := dnssec.New(net, c.anchors, clock, dnssec.Options{}).SelfCheck(t.Context())
+		if anchored, known := e.Anchored(); !e.Healthy() || known != c.known || anchored != c.known {
 			t.Errorf("%s: %s, anchored %v, known %v", name, e, anchored, known)
 		}
 	}

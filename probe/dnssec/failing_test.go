@@ -17,7 +17,7 @@ import (
 func TestWhoseFailure(t *testing.T) {
 	everything, answer, root := zone.Under("."), zone.At(tlsa), zone.At(".", dns.TypeDNSKEY)
 	servfail, refused := dns.RcodeServerFailure, dns.RcodeRefused
-	const ours = "the resolver fails at everything, at . DNSKEY too"
+	const ours = "the resolver fails for every query, even for . DNSKEY"
 	told := func(story story) story {
 		story.zones, story.ask, story.qtype, story.status = world(""), tlsa, dns.TypeTLSA, dnssec.Indeterminate
 		story.check = func(t *testing.T, a dnssec.Answer) {

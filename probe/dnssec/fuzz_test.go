@@ -100,10 +100,10 @@ func newPlayground(t testing.TB) *playground {
 // judge validates evidence and complains of what must never be.
 func (p *playground) judge(t *testing.T, n int, e evidence) {
 	t.Helper()
-	l := newLedger(defaultLimits(), nil)
-	v := validate(p.asked[n], e, rules{at: p.at, anchors: p.anchors, options: Options{}.withDefaults()}, l)
-	if l.work.Signatures > l.limits.signatures || l.work.Hashes > l.limits.hashes {
-		t.Errorf("work %+v", l.work)
+	budget := newWorkBudget(defaultLimits(), nil)
+	v := validate(p.asked[n], e, rules{at: p.at, anchors: p.anchors, options: Options{}.withDefaults()}, budget)
+	if budget.work.Signatures > budget.limits.signatures || budget.work.Hashes > budget.limits.hashes {
+		t.Errorf("work %+v", budget.work)
 	}
 	if len(v.missing) > 0 {
 		return

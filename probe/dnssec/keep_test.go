@@ -25,7 +25,7 @@ func TestKeep(t *testing.T) {
 		r := dnssec.New(w, inner.Anchors(), time.Now, dnssec.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		var kept sync.WaitGroup
-		kept.Go(func() { r.Keep(ctx) })
+		kept.Go(func() { r.KeepWarm(ctx) })
 		synctest.Wait()
 		if w.count(". DNSKEY") == 0 || w.count("org. DNSKEY") == 0 || w.count("net. DNSKEY") == 0 {
 			t.Fatal("the root and the top-level domains were not asked for at the start")
@@ -65,7 +65,7 @@ func TestKeepWaitsForTheResolver(t *testing.T) {
 		r := dnssec.New(w, inner.Anchors(), time.Now, dnssec.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		var kept sync.WaitGroup
-		kept.Go(func() { r.Keep(ctx) })
+		kept.Go(func() { r.KeepWarm(ctx) })
 		time.Sleep(6*time.Minute + time.Second)
 		before := w.count(". DNSKEY")
 		if a := r.Lookup(t.Context(), "org.", dns.TypeSOA); a.Status != dnssec.Secure || w.count(". DNSKEY") != before {
@@ -87,13 +87,13 @@ func TestPrime(t *testing.T) {
 			}
 			return garbled.Answer(query, m)
 		}})
-		r.Prime(t.Context(), ".", "org.", "not..a.name")
-		r.Prime(t.Context(), "org.")
+		r.Prefetch(t.Context(), ".", "org.", "not..a.name")
+		r.Prefetch(t.Context(), "org.")
 		if n := w.count("org. DNSKEY"); n != 2 {
 			t.Errorf("org.'s keys were asked for %d times", n)
 		}
 		broken = true
-		r.Prime(t.Context(), "org.")
+		r.Prefetch(t.Context(), "org.")
 		if n := w.count("org. DNSKEY"); n != 3 {
 			t.Errorf("org.'s keys were asked for %d times", n)
 		}

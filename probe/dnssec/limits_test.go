@@ -153,7 +153,7 @@ func TestHashTrap(t *testing.T) {
 			status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "more than 64 digests of keys", check: digests(64)},
 		{name: "DS records for keys that are not there", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
 			faults: []zone.Fault{trap(dns.TypeDS, wrong(different))},
-			status: dnssec.Bogus, why: "records more", check: digests(10)},
+			status: dnssec.Bogus, why: "more records", check: digests(10)},
 		{name: "the good DS among many", zones: world(""), ask: tlsa, qtype: dns.TypeTLSA,
 			faults: []zone.Fault{trap(dns.TypeDS, append(wrong(different), good))},
 			status: dnssec.Secure, records: 1, check: func(t *testing.T, a dnssec.Answer) {
@@ -197,7 +197,7 @@ func TestOpinionsShareTheLimits(t *testing.T) {
 	for _, limit := range []int{15, 20, 40} {
 		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
 		r.LimitQueries(limit)
-		r.LimitOpinions(0)
+		r.LimitRetryQueries(0)
 		r.LimitSignatures(limit)
 		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || a.Work.Queries > limit || a.Work.Signatures > limit {
 			t.Errorf("limit %d: %s, work %+v: %s", limit, a.Status, a.Work, a.Why)
@@ -216,13 +216,13 @@ func TestOpinionsHaveAFloor(t *testing.T) {
 	const limit = 12
 	look := func(floor int) dnssec.Answer {
 		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
-		r.Guess(false)
+		r.Speculate(false)
 		r.LimitQueries(limit)
-		r.LimitOpinions(floor)
+		r.LimitRetryQueries(floor)
 		return r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
 	}
-	const without, with = "no better answer was found within the limits", secondServer + " gave an answer that validates"
-	if a := look(0); a.Status != dnssec.Bogus || !strings.Contains(a.Why, without) || strings.Contains(a.Why, "no resolver gave better") {
+	const without, with = "no valid answer was found within the limits", secondServer + " gave an answer that validates"
+	if a := look(0); a.Status != dnssec.Bogus || !strings.Contains(a.Why, without) || strings.Contains(a.Why, "no resolver returned a valid answer") {
 		t.Errorf("without a floor: %s: %s", a.Status, a.Why)
 	}
 	if a := look(30); a.Status != dnssec.Secure || !strings.Contains(a.Inconsistent, with) || a.Work.Queries > limit+3*30 {
@@ -258,7 +258,7 @@ func TestLoweredLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
-			r.Guess(false)
+			r.Speculate(false)
 			c.lower(r)
 			a := r.Lookup(t.Context(), "nothing.example.org.", dns.TypeA)
 			if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrLimit) || !strings.Contains(a.Why, c.why) {

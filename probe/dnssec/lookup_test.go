@@ -49,7 +49,7 @@ func tell(t *testing.T, stories []story) {
 				}
 				net.Break(s.faults...)
 				r := dnssec.New(net, net.Anchors(), clock, s.options)
-				r.Guess(guess)
+				r.Speculate(guess)
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				defer cancel()
 				s.judge(t, guess, r.Lookup(ctx, s.ask, s.qtype))

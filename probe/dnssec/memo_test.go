@@ -44,7 +44,7 @@ func TestMemoHoldsNoFailure(t *testing.T) {
 func TestMemoIsBounded(t *testing.T) {
 	r, _, _ := setup(t, dnssec.Options{}, world(""))
 	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
-	r.LimitMemo(2)
+	r.LimitSigCache(2)
 	for _, c := range []struct {
 		name       string
 		qtype      uint16
@@ -61,10 +61,10 @@ func TestMemoIsBounded(t *testing.T) {
 func TestMemoChangesNoVerdict(t *testing.T) {
 	for _, limit := range []int{5, 6} {
 		r, _, _ := setup(t, dnssec.Options{}, world(""))
-		r.Guess(false)
+		r.Speculate(false)
 		r.LimitSignatures(limit)
 		first := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
-		r.ForgetZones()
+		r.ClearZoneCache()
 		second := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
 		if first.Status != second.Status || (limit == 6) != (first.Status == dnssec.Secure) {
 			t.Errorf("limit %d: %s, then %s: %s", limit, first.Status, second.Status, second.Why)

@@ -60,7 +60,7 @@ func (s *scenario) play(t *testing.T, net *zone.Internet, anchors []dnssec.Ancho
 	now := today
 	w := newWire(net)
 	r := dnssec.New(w, anchors, func() time.Time { return now }, s.options)
-	r.Guess(guess)
+	r.Speculate(guess)
 	s.limits.apply(r)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

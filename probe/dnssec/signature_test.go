@@ -28,10 +28,10 @@ func TestShortRSAKeys(t *testing.T) {
 		if err := sig.Sign(private, set); err != nil {
 			t.Fatal(err)
 		}
-		v := &validation{rules: rules{at: time.Unix(1_700_050_000, 0), options: Options{}.withDefaults()}, ledger: newLedger(defaultLimits(), nil)}
+		v := &validation{rules: rules{at: time.Unix(1_700_050_000, 0), options: Options{}.withDefaults()}, budget: newWorkBudget(defaultLimits(), nil)}
 		signed := rrsets(append(set, sig))[0]
 		if _, f := v.authenticate(signed, []*key{newKey(public)}, "example."); f != nil {
-			t.Errorf("%d bits: %s", bits, f.why)
+			t.Errorf("%d bits: %s", bits, f)
 		}
 	}
 }

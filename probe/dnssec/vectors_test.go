@@ -90,14 +90,14 @@ func TestVectors(t *testing.T) {
 			set.canonical, set.unreadable = canonicalRDATA(set.records)
 			zone := fold(public.Hdr.Name)
 
-			check := func(at time.Time) (proof, *fault) {
+			check := func(at time.Time) (proof, error) {
 				options := Options{SHA1: SHA1Accept}.withDefaults()
-				v := &validation{rules: rules{at: at, options: options}, ledger: newLedger(defaultLimits(), nil)}
+				v := &validation{rules: rules{at: at, options: options}, budget: newWorkBudget(defaultLimits(), nil)}
 				return v.authenticate(set, []*key{newKey(public)}, zone)
 			}
 			begin, end := time.Unix(int64(sig.Inception), 0), time.Unix(int64(sig.Expiration), 0)
 			for _, at := range []time.Time{begin, end} {
-				if p, f := check(at); f != nil || p.tag != public.KeyTag() || !p.Expiry.Equal(end) || !p.Inception.Equal(begin) {
+				if p, f := check(at); f != nil || p.tag != public.KeyTag() || !p.validity.Expiry.Equal(end) || !p.validity.Inception.Equal(begin) {
 					t.Errorf("at %s: %v %+v", at, f, p)
 				}
 			}
