@@ -39,8 +39,8 @@ type form struct {
 type frontPage struct {
 	frame
 	Recent, Failed []*past
-	More           int                 // of the recent, kept and not shown
-	Servers        []string            // as the configuration names them
+	More           int                     // of the recent, kept and not shown
+	Servers        []string                // as the configuration names them
 	Resolvers      *dnssec.SelfCheckResult // nil: not examined yet
 }
 

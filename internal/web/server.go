@@ -37,15 +37,15 @@ type Options struct {
 	Exporter      *collector.Exporter
 	Gatherer      prometheus.Gatherer // of /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                 // with which each probe is logged
+	ProbeLevel    slog.Level                     // with which each probe is logged
 	Examined      func() *dnssec.SelfCheckResult // what the self-check of the resolvers found last; nil: not yet
-	Reload        func() error               // puts the configuration file into force again
-	ExternalURL   *url.URL                   // under which people reach the server
-	RoutePrefix   string                     // of every path here, as "/" or "/dane"
-	TimeoutOffset time.Duration              // see budget
-	HistoryLimit  int                        // reports that are kept
-	Profiling     bool                       // /debug/pprof/ is served
-	Version       string                     // shown at the foot of each page
+	Reload        func() error                   // puts the configuration file into force again
+	ExternalURL   *url.URL                       // under which people reach the server
+	RoutePrefix   string                         // of every path here, as "/" or "/dane"
+	TimeoutOffset time.Duration                  // see budget
+	HistoryLimit  int                            // reports that are kept
+	Profiling     bool                           // /debug/pprof/ is served
+	Version       string                         // shown at the foot of each page
 }
 
 // Server answers every request. It is safe for concurrent use.
