@@ -152,14 +152,14 @@ func (v Validity) And(w Validity) Validity {
 type Work struct {
 	Queries    int // messages sent
 	Signatures int // signatures checked
-	Remembered int // of these, found in the cache of signatures
+	Cached     int // of these, found in the cache of signatures
 	Digests    int // DS digests computed
 	Hashes     int // NSEC3 hashes computed
 }
 
 func (w Work) plus(more Work) Work {
 	return Work{Queries: w.Queries + more.Queries, Signatures: w.Signatures + more.Signatures,
-		Remembered: w.Remembered + more.Remembered, Digests: w.Digests + more.Digests, Hashes: w.Hashes + more.Hashes}
+		Cached: w.Cached + more.Cached, Digests: w.Digests + more.Digests, Hashes: w.Hashes + more.Hashes}
 }
 
 // answerBuilder builds the Answer of a lookup from its steps.

@@ -137,7 +137,7 @@ func (b *workBudget) verifyCached(set *rrset, sig *dns.RRSIG, k *key) error {
 	}
 	id := newSigKey(k, data, signature)
 	if b.sigs.has(id) {
-		b.work.Remembered++
+		b.work.Cached++
 		return nil
 	}
 	if err := k.verify(data, signature); err != nil {

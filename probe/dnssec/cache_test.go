@@ -182,13 +182,13 @@ func TestLongTTL(t *testing.T) {
 // are checked each time.
 func TestSigCache(t *testing.T) {
 	r, _, now := setup(t, dnssec.Options{}, testZones("mx2 A 192.0.2.3\n"), signedFor(zone.At(tlsa, dns.TypeTLSA), time.Hour, time.Minute))
-	for i, remembered := range []int{0, 1, 1} {
+	for i, cached := range []int{0, 1, 1} {
 		a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
-		if a.Status != dnssec.Secure || a.Work.Remembered != remembered || a.Work.Signatures < 1 {
+		if a.Status != dnssec.Secure || a.Work.Cached != cached || a.Work.Signatures < 1 {
 			t.Errorf("lookup %d: %s, work %+v", i, a.Status, a.Work)
 		}
 	}
-	if a := r.Lookup(t.Context(), "mx2.example.org.", dns.TypeA); a.Status != dnssec.Secure || a.Work.Remembered != 0 {
+	if a := r.Lookup(t.Context(), "mx2.example.org.", dns.TypeA); a.Status != dnssec.Secure || a.Work.Cached != 0 {
 		t.Errorf("another RRset: %s, work %+v", a.Status, a.Work)
 	}
 	*now = today.Add(2 * time.Minute)
@@ -213,13 +213,13 @@ func TestSigCacheSize(t *testing.T) {
 	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
 	r.LimitSigCache(2)
 	for _, c := range []struct {
-		name       string
-		qtype      uint16
-		remembered int
+		name   string
+		qtype  uint16
+		cached int
 	}{{tlsa, dns.TypeTLSA, 0}, {tlsa, dns.TypeTLSA, 1}, {"mx.example.org.", dns.TypeA, 0}, {tlsa, dns.TypeTLSA, 1},
 		{"mx.example.org.", dns.TypeA, 1}, {"example.org.", dns.TypeSOA, 0}, {tlsa, dns.TypeTLSA, 0}} {
-		if a := r.Lookup(t.Context(), c.name, c.qtype); a.Status != dnssec.Secure || a.Work.Remembered != c.remembered {
-			t.Errorf("%s: %s, work %+v, want %d remembered", c.name, a.Status, a.Work, c.remembered)
+		if a := r.Lookup(t.Context(), c.name, c.qtype); a.Status != dnssec.Secure || a.Work.Cached != c.cached {
+			t.Errorf("%s: %s, work %+v, want %d cached", c.name, a.Status, a.Work, c.cached)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func summarize(a dnssec.Answer) summary {
 	return e
 }
 
-// errorWords are the errors of look-ups, as scenarios name them.
+// errorWords are the errors of lookups, as scenarios name them.
 var errorWords = map[string]error{
 	"unreachable": dnssec.ErrUnreachable,
 	"stripped":    dnssec.ErrStripped,
