@@ -32,7 +32,8 @@ func (e *signatureError) Error() string { return e.why }
 // is valid now (RFC 4035 §5.3). Of several, the one that expires last counts,
 // because the RRset is valid until then. The error is a fault.
 func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, error) {
-	sigs := slices.SortedStableFunc(slices.Values(set.sigs), func(a, b *dns.RRSIG) int {
+	sigs := slices.Clone(set.sigs)
+	slices.SortStableFunc(sigs, func(a, b *dns.RRSIG) int {
 		return signatureTimes(b, v.rules.at).Expiry.Compare(signatureTimes(a, v.rules.at).Expiry)
 	})
 	var worst *signatureError
