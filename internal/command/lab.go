@@ -68,7 +68,7 @@ func (s *session) inLab(do func(context.Context, labWorld) int) command {
 func listScenarios(w io.Writer) {
 	fmt.Fprintf(w, "The lab's domains, the module to probe each with, and what comes out:\n\n")
 	for _, scenario := range lab.Scenarios() {
-		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
+		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Description)
 	}
 	fmt.Fprintf(w, "\nThe lab has modules of its own beside the built-in ones:\n%s", lab.Modules)
 	fmt.Fprintf(w, "\nFor instance: dane_exporter lab check tlsa-mismatch.lab.test\n"+
