@@ -20,8 +20,8 @@ import (
 	"dane_exporter/probe/handshake"
 )
 
-// The certificates of all endpoints of a target are bounded together.
-func TestCertificatesOfATargetAreBounded(t *testing.T) {
+// The certificates of all endpoints of a target have one limit.
+func TestCertificateLimit(t *testing.T) {
 	budget := newBudget()
 	chain := [][]byte{make([]byte, handshake.MaxChain)}
 	for range maxCertificates / handshake.MaxChain {
@@ -30,23 +30,22 @@ func TestCertificatesOfATargetAreBounded(t *testing.T) {
 		}
 	}
 	if err := budget.addCertificates(chain); dane.CauseOf(err) != dane.CauseLimit {
-		t.Errorf("one chain too many: %v", err)
+		t.Errorf("above the limit: %v", err)
 	}
 }
 
-// greedy is the most that a zone can lead to: fifty hosts with sixteen
-// addresses each, a thousand TLSA records for each host, and at each address as
-// long a chain as any client takes.
-type greedy struct {
+// largeTarget is a domain at the limits of a probe: 50 hosts with 16 addresses
+// and 1000 TLSA records each. Its servers send a chain of a given size.
+type largeTarget struct {
 	*zone.Internet
-	server          server.SMTP
-	met, open, most atomic.Int32
-	peak            atomic.Uint64
+	server                     server.SMTP
+	connections, open, maxOpen atomic.Int32
+	peak                       atomic.Uint64 // of heapSize, in bytes
 }
 
-func newGreedy(t *testing.T, chain, records int) *greedy {
+func newLargeTarget(t *testing.T, internet *zone.Internet, chain int) *largeTarget {
 	t.Helper()
-	authority, err := server.NewRoot("Greedy", noon)
+	authority, err := server.NewRoot("Large target", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,112 +57,117 @@ func newGreedy(t *testing.T, chain, records int) *greedy {
 	for size := 2 * len(leaf.DER); size < chain-len(leaf.DER); size += len(authority.DER) {
 		more = append(more, &authority.Certificate)
 	}
+	return &largeTarget{Internet: internet, server: server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.ChainWith(more...))}}
+}
+
+// largeZone returns the records of a largeTarget.
+func largeZone() string {
 	var text strings.Builder
 	for host := range maxHosts {
 		fmt.Fprintf(&text, "@ MX 10 mx%d\n", host)
 		for address := range maxAddresses {
 			fmt.Fprintf(&text, "mx%d A 10.0.%d.%d\n", host, host, address)
 		}
-		for record := range records {
+		for record := range 1000 {
 			fmt.Fprintf(&text, "_25._tcp.mx%d TLSA 2 1 1 %064x\n", host, record)
 		}
 	}
-	g := &greedy{Internet: internet(t, text.String())}
-	g.server = server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.ChainWith(more...))}
-	return g
+	return text.String()
 }
 
-func (g *greedy) dial(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
-	g.measure()
-	g.met.Add(1)
-	g.most.Store(max(g.most.Load(), g.open.Add(1)))
-	ours, theirs := net.Pipe()
+func (l *largeTarget) dial(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+	l.measure()
+	l.connections.Add(1)
+	l.maxOpen.Store(max(l.maxOpen.Load(), l.open.Add(1)))
+	near, far := net.Pipe()
 	go func() {
-		defer g.open.Add(-1)
-		defer theirs.Close()
-		g.server.Serve(ctx, theirs)
-		g.measure()
+		defer l.open.Add(-1)
+		defer far.Close()
+		l.server.Serve(ctx, far)
+		l.measure()
 	}()
-	return ours, nil
+	return near, nil
 }
 
-func (g *greedy) measure() { g.peak.Store(max(g.peak.Load(), heap())) }
+func (l *largeTarget) measure() { l.peak.Store(max(l.peak.Load(), heapSize())) }
 
-// heap is how many bytes are in use, garbage included.
-func heap() uint64 {
+// heapSize returns the bytes of the heap that are in use, garbage included.
+func heapSize() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// One probe of the greediest targets has bounds: in endpoints at once, in what
-// it takes on the way, and in what its report keeps.
-func TestAGreedyTargetIsBounded(t *testing.T) {
+// A probe of a target at all limits is bounded in its connections, in the memory
+// that it takes meanwhile, and in the memory of its report.
+func TestLargeTargetIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("hundreds of handshakes")
+		t.Skip("makes hundreds of handshakes")
 	}
 	const (
-		mostPeak = 160 << 20
-		mostKept = 80 << 20
+		maxPeak = 160 << 20 // bytes
+		maxKept = 80 << 20
 	)
-	for _, story := range []struct {
-		name           string
-		chain, records int
-		want           dane.Reason
+	internet := newInternet(t, largeZone())
+	for _, c := range []struct {
+		name  string
+		chain int // bytes
+		want  dane.Reason
 	}{
-		{"chains as long as any client takes, and a thousand records for each host", handshake.MaxChain, 1000, dane.LimitExceeded},
-		{"as many endpoints as there may be to hold against a thousand records each", 0, 1000, dane.TLSAMismatch},
+		{"chains of the maximum size", handshake.MaxChain, dane.LimitExceeded},
+		{"short chains, matched with 1000 records each", 0, dane.TLSAMismatch},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			g := newGreedy(t, story.chain, story.records)
-			prober := proberOf(g.Internet, g.Anchors(), g.dial, "10.0.0.0/8")
-			before := collected()
-			g.peak.Store(0)
+		t.Run(c.name, func(t *testing.T) {
+			l := newLargeTarget(t, internet, c.chain)
+			prober := newProber(l.Internet, l.Anchors(), l.dial, "10.0.0.0/8")
+			before := liveHeap()
+			l.peak.Store(0)
 			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute))
-			g.measure()
-			took := g.peak.Load() - before
-			kept := collected() - before
-			t.Logf("%s in %s: %d MiB at the most, %d MiB kept, %d endpoints at once", report.Verdict.Outcome, report.Duration, took>>20, kept>>20, g.most.Load())
-			if took > mostPeak || kept > mostKept {
-				t.Errorf("%d MiB at the most, want %d; %d MiB kept, want %d", took>>20, mostPeak>>20, kept>>20, mostKept>>20)
+			l.measure()
+			peak := l.peak.Load() - before
+			kept := liveHeap() - before
+			t.Logf("%s in %s: peak %d MiB, kept %d MiB, %d connections at the same time", report.Verdict.Outcome, report.Duration, peak>>20, kept>>20, l.maxOpen.Load())
+			if peak > maxPeak || kept > maxKept {
+				t.Errorf("peak %d MiB, want at most %d; kept %d MiB, want at most %d", peak>>20, maxPeak>>20, kept>>20, maxKept>>20)
 			}
-			if met := g.met.Load(); met > maxEndpoints {
-				t.Errorf("%d endpoints", met)
+			if n := l.connections.Load(); n > maxEndpoints {
+				t.Errorf("%d connections, want at most %d", n, maxEndpoints)
 			}
-			if most := g.most.Load(); most > 2*maxParallel { // a server notices a moment later that its client has gone
-				t.Errorf("%d endpoints at once", most)
+			if n := l.maxOpen.Load(); n > 2*maxParallel { // a server notices a moment later that its client has closed the connection
+				t.Errorf("%d connections at the same time", n)
 			}
-			if report.Verdict.Success || !slices.Contains(reasonsOf(report.Verdict), story.want) {
-				t.Errorf("%s because of %v", report.Verdict.Outcome, reasonsOf(report.Verdict))
+			if report.Verdict.Success || !slices.Contains(reasonsOf(report.Verdict), c.want) {
+				t.Errorf("%s, reasons %v", report.Verdict.Outcome, reasonsOf(report.Verdict))
 			}
 			runtime.KeepAlive(report)
 		})
 	}
 }
 
-// collected is how many bytes are in use by what can be reached.
-func collected() uint64 {
+// liveHeap returns the bytes of the heap that are reachable.
+func liveHeap() uint64 {
 	runtime.GC()
 	runtime.GC()
-	return heap()
+	return heapSize()
 }
 
-// late is a context whose time is over, and whose timer has not fired yet.
-type late struct{ context.Context }
+// expiredContext is a context whose deadline has passed and whose timer has not
+// fired yet.
+type expiredContext struct{ context.Context }
 
-func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+func (expiredContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
-// A connection that had to wait for its turn until the last moment fails by its
-// own deadline, before the probe's timer fires: that is ours.
-func TestTimeIsOverWhenTheClockSaysSo(t *testing.T) {
+// A connection that starts just before the deadline may fail by its own timer,
+// before that of the probe fires. The clock decides that the deadline is the cause.
+func TestDeadlineByClock(t *testing.T) {
 	dial := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 	}
-	n := internet(t, "")
-	r := &run{Prober: proberOf(n, n.Anchors(), dial, "192.0.2.0/24"), module: mailModule(time.Minute), budget: newBudget(), minWait: minWait}
+	n := newInternet(t, "")
+	r := &run{Prober: newProber(n, n.Anchors(), dial, "192.0.2.0/24"), module: mailModule(time.Minute), budget: newBudget(), minWait: minWait}
 	endpoint := &dane.Endpoint{Address: netip.MustParseAddr("192.0.2.25")}
-	r.probeEndpoint(late{t.Context()}, &dane.Service{Port: 25, Protocol: "smtp"}, endpoint, func() string { return "" })
+	r.probeEndpoint(expiredContext{t.Context()}, &dane.Service{Port: 25, Protocol: "smtp"}, endpoint, func() string { return "" })
 	if got := dane.CauseOf(endpoint.Err); got != dane.CauseDeadline {
-		t.Errorf("cause %d (%v)", got, endpoint.Err)
+		t.Errorf("cause %d, want %d: %v", got, dane.CauseDeadline, endpoint.Err)
 	}
 }

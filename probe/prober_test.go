@@ -6,21 +6,21 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/handshake"
-
-	"dane_exporter/probe/dane"
 
 	"github.com/miekg/dns"
 )
 
-// noon is the time of all these tests.
+// noon is the current time of all tests of this package.
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // reasonsOf returns the reasons of all findings, sorted, each once.
@@ -33,16 +33,18 @@ func reasonsOf(v dane.Verdict) []dane.Reason {
 	return slices.Compact(reasons)
 }
 
-// mailModule is smtp_mx with little patience.
+// mailModule returns the module smtp_mx with a timeout.
 func mailModule(timeout time.Duration) Module {
 	return Module{Name: "smtp_mx", Discover: DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Port: 25,
 		Timeout: timeout, Require: dane.RequireDANE, IPProtocol: IPAuto}
 }
 
+// anyRecord is a TLSA record of mx.example.org that matches no certificate.
 const anyRecord = "_25._tcp.mx TLSA 3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
 
-// internet holds example.org with these records, signed from the root down.
-func internet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet {
+// newInternet returns nameservers of the root, org and example.org, all signed.
+// example.org has these records.
+func newInternet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet {
 	t.Helper()
 	n, err := zone.New(func() time.Time { return noon }, zone.Zone{Apex: "org"}, zone.Zone{Apex: "example.org", Records: records})
 	if err != nil {
@@ -54,7 +56,9 @@ func internet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet
 
 type dialer = handshake.Dialer
 
-func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ...string) *Prober {
+// newProber returns a prober that may probe all targets and, in addition to public
+// addresses, connect to the allowed networks.
+func newProber(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ...string) *Prober {
 	access := Access{Targets: []string{"*"}}
 	for _, network := range allow {
 		access.AllowNetworks = append(access.AllowNetworks, netip.MustParsePrefix(network))
@@ -62,65 +66,68 @@ func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ..
 	return New(Environment{Now: func() time.Time { return noon }, Dial: dial, DNS: resolver, Anchors: anchors}, Settings{Access: access})
 }
 
-func neverDials(t *testing.T) dialer {
+// failOnDial returns a dialer that fails the test.
+func failOnDial(t *testing.T) dialer {
 	return func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
-		t.Errorf("a connection to %s was tried", to)
-		return nil, errors.New("not in this story")
+		t.Errorf("connection to %s", to)
+		return nil, errors.New("this test makes no connections")
 	}
 }
 
-// waits is a server that takes the connection and says nothing.
-func waits() dialer {
+// silentServer returns a dialer to a server that accepts connections and sends nothing.
+func silentServer() dialer {
 	return func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		context.AfterFunc(ctx, func() { theirs.Close() })
-		return ours, nil
+		near, far := net.Pipe()
+		context.AfterFunc(ctx, func() { far.Close() })
+		return near, nil
 	}
 }
 
-func TestProbeInBadWorlds(t *testing.T) {
+// Failures of the resolver, the servers and this program are facts: each has its
+// outcome and reason.
+func TestProbeFailures(t *testing.T) {
 	const mail = "@ MX 10 mx\nmx A 192.0.2.25\n" + anyRecord
-	for _, story := range []struct {
-		name, story string
-		internet    *zone.Internet
-		dial        dialer
-		allow       []string
-		timeout     time.Duration
-		want        dane.Outcome
-		reasons     []dane.Reason
-		complete    bool
+	for _, c := range []struct {
+		name, why string
+		internet  *zone.Internet
+		dial      dialer
+		allow     []string
+		timeout   time.Duration
+		want      dane.Outcome
+		reasons   []dane.Reason
+		complete  bool
 	}{
-		{"a silent resolver", "nothing comes back in the time that a query has",
-			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, 30 * time.Second,
+		{"resolver times out", "it had the full time of a query",
+			newInternet(t, mail, zone.Silence(zone.Under("."))), failOnDial(t), nil, 30 * time.Second,
 			dane.Unknown, []dane.Reason{dane.ResolverUnreachable}, true},
-		{"a silent resolver, and a scrape in a hurry", "it might have answered yet",
-			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, time.Second,
+		{"resolver times out, short deadline", "it might have answered later",
+			newInternet(t, mail, zone.Silence(zone.Under("."))), failOnDial(t), nil, time.Second,
 			dane.Unknown, []dane.Reason{dane.ProbeDeadline}, false},
-		{"a zone that points inside", "the address is checked where the connection would be made",
-			internet(t, "@ MX 10 mx\nmx A 127.0.0.1\nmx AAAA ::1\n"+anyRecord), neverDials(t), nil, 10 * time.Second,
+		{"loopback addresses", "the address is checked where the connection is made",
+			newInternet(t, "@ MX 10 mx\nmx A 127.0.0.1\nmx AAAA ::1\n"+anyRecord), failOnDial(t), nil, 10 * time.Second,
 			dane.Unknown, []dane.Reason{dane.TargetNotAllowed}, true},
-		{"a silent server", "it had its time, so it is its own fault",
-			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 30 * time.Second,
+		{"server times out", "it had the minimum time",
+			newInternet(t, mail), silentServer(), []string{"192.0.2.0/24"}, 30 * time.Second,
 			dane.Unreachable, []dane.Reason{dane.Timeout}, true},
-		{"a silent server, and a scrape in a hurry", "many servers make clients wait that long",
-			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 3 * time.Second,
+		{"server times out, short deadline", "many servers delay their greeting that long",
+			newInternet(t, mail), silentServer(), []string{"192.0.2.0/24"}, 3 * time.Second,
 			dane.Unknown, []dane.Reason{dane.ProbeDeadline}, false},
-		{"a panic while dialling", "a defect costs one endpoint and not the scrape",
-			internet(t, mail), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+		{"panic while dialling", "a defect loses one endpoint, not the probe",
+			newInternet(t, mail), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
 			dane.Unknown, []dane.Reason{dane.InternalError}, true},
-		{"more addresses than anybody has", "the first sixteen are probed",
-			internet(t, "@ MX 10 mx\n"+addresses(20)+anyRecord), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("counted elsewhere") }, []string{"192.0.2.0/24"}, 10 * time.Second,
+		{"twenty addresses", "the first 16 are probed",
+			newInternet(t, "@ MX 10 mx\n"+addressRecords(20)+anyRecord), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
 			dane.Unknown, []dane.Reason{dane.InternalError, dane.LimitExceeded}, true},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				prober := proberOf(story.internet, story.internet.Anchors(), story.dial, story.allow...)
-				report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(story.timeout))
-				if report.Verdict.Outcome != story.want || report.Facts.Complete != story.complete {
-					t.Errorf("%s: got %s, complete %t; want %s, %t: %v", story.story, report.Verdict.Outcome, report.Facts.Complete, story.want, story.complete, report.Verdict.Findings)
+				prober := newProber(c.internet, c.internet.Anchors(), c.dial, c.allow...)
+				report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(c.timeout))
+				if report.Verdict.Outcome != c.want || report.Facts.Complete != c.complete {
+					t.Errorf("%s: got %s, complete %t; want %s, %t: %v", c.why, report.Verdict.Outcome, report.Facts.Complete, c.want, c.complete, report.Verdict.Findings)
 				}
-				if got := reasonsOf(report.Verdict); !slices.Equal(got, story.reasons) {
-					t.Errorf("%s: reasons %v, want %v", story.story, got, story.reasons)
+				if got := reasonsOf(report.Verdict); !slices.Equal(got, c.reasons) {
+					t.Errorf("%s: reasons %v, want %v", c.why, got, c.reasons)
 				}
 				for _, host := range report.Facts.Hosts {
 					if n := len(host.Services[0].Endpoints); n > maxAddresses {
@@ -132,7 +139,8 @@ func TestProbeInBadWorlds(t *testing.T) {
 	}
 }
 
-func addresses(n int) string {
+// addressRecords returns n A records of mx.example.org.
+func addressRecords(n int) string {
 	records := ""
 	for i := range n {
 		records += "mx A " + netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}).String() + "\n"
@@ -140,20 +148,21 @@ func addresses(n int) string {
 	return records
 }
 
-func TestProbeOfADeniedTargetAsksNobody(t *testing.T) {
-	prober := New(Environment{Now: time.Now, Dial: neverDials(t)}, Settings{Access: Access{Targets: []string{"*.example.net"}}})
+// No query and no connection is made for a target that access forbids.
+func TestProbeOfForbiddenTarget(t *testing.T) {
+	prober := New(Environment{Now: time.Now, Dial: failOnDial(t)}, Settings{Access: Access{Targets: []string{"*.example.net"}}})
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Second))
 	if report.Verdict.Outcome != dane.Unknown || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{dane.TargetNotAllowed}) {
 		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
 	}
 }
 
-// The one who asked has gone: nothing may go on in his name.
-func TestProbeEndsWithItsCaller(t *testing.T) {
-	ctx, leave := context.WithCancel(t.Context())
-	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
-	prober := proberOf(n, n.Anchors(), func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
-		leave()
+// A probe ends when its context is cancelled.
+func TestProbeEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
+	prober := newProber(n, n.Anchors(), func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}, "192.0.2.0/24")
@@ -163,26 +172,21 @@ func TestProbeEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// Two domains at one mail host must not mean two connections to it at once.
-func TestProbesTakeTurnsAtAnAddress(t *testing.T) {
-	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
-	var open, most atomic.Int32
-	prober := proberOf(n, n.Anchors(), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
-		most.Store(max(most.Load(), open.Add(1)))
+// Simultaneous probes open one connection at a time to an address.
+func TestOneConnectionPerAddress(t *testing.T) {
+	n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
+	var open, maxOpen atomic.Int32
+	prober := newProber(n, n.Anchors(), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+		maxOpen.Store(max(maxOpen.Load(), open.Add(1)))
 		defer open.Add(-1)
 		return nil, errors.New("closed")
 	}, "192.0.2.0/24")
-	done := make(chan struct{})
+	var wait sync.WaitGroup
 	for range 8 {
-		go func() {
-			prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute))
-			done <- struct{}{}
-		}()
+		wait.Go(func() { prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute)) })
 	}
-	for range 8 {
-		<-done
-	}
-	if most.Load() != 1 {
-		t.Errorf("%d connections at once", most.Load())
+	wait.Wait()
+	if maxOpen.Load() != 1 {
+		t.Errorf("%d connections at the same time, want 1", maxOpen.Load())
 	}
 }

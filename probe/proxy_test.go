@@ -1,10 +1,8 @@
 package probe
 
 import (
+	"cmp"
 	"context"
-	"dane_exporter/probe/dane"
-	"dane_exporter/probe/handshake"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,17 +11,23 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/handshake"
 )
 
-// proxyServer is a SOCKS5 proxy on loopback that notes what it is asked for and
-// gives one answer. After a good one it lets the connection be served.
+// proxyServer is a SOCKS5 proxy on loopback (RFC 1928). It records the address that
+// it is asked for and sends one reply. After the reply "succeeded" it serves the
+// connection itself.
 type proxyServer struct {
-	password string // empty: it asks for none
-	code     byte
-	serve    func(net.Conn)
-	asked    chan netip.AddrPort
+	password  string // "user:password" (RFC 1929); empty: none is required
+	code      byte   // of the reply
+	ip6Code   byte   // of the reply to requests for IPv6 addresses; 0: code
+	serve     func(net.Conn)
+	requested chan netip.AddrPort
 }
 
+// start starts the proxy and returns its address.
 func (p proxyServer) start(t *testing.T) netip.AddrPort {
 	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -39,8 +43,8 @@ func (p proxyServer) start(t *testing.T) netip.AddrPort {
 				return
 			}
 			conn.SetDeadline(time.Now().Add(10 * time.Second))
-			if err := p.speak(conn); err != nil {
-				t.Errorf("the proxy: %v", err)
+			if err := p.serveConn(conn); err != nil {
+				t.Errorf("proxy: %v", err)
 			}
 			conn.Close()
 		}
@@ -49,7 +53,8 @@ func (p proxyServer) start(t *testing.T) netip.AddrPort {
 	return listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-func (p proxyServer) speak(conn net.Conn) error {
+// serveConn serves one connection. It returns an error if the client asks for a name.
+func (p proxyServer) serveConn(conn net.Conn) error {
 	read := func(n int) []byte {
 		octets := make([]byte, n)
 		io.ReadFull(conn, octets)
@@ -75,180 +80,150 @@ func (p proxyServer) speak(conn net.Conn) error {
 	request := read(4)
 	size := map[byte]int{1: 4, 4: 16}[request[3]]
 	if size == 0 {
-		return fmt.Errorf("asked for a name: %v", request)
+		return fmt.Errorf("request for a name: %v", request)
 	}
 	addr, _ := netip.AddrFromSlice(read(size))
 	port := read(2)
-	p.asked <- netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
-	if _, err := conn.Write([]byte{5, p.code, 0, 1, 198, 51, 100, 7, 4, 1}); err != nil {
+	p.requested <- netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
+	code := p.code
+	if addr.Is6() {
+		code = cmp.Or(p.ip6Code, code)
+	}
+	if _, err := conn.Write([]byte{5, code, 0, 1, 198, 51, 100, 7, 4, 1}); err != nil {
 		return err
 	}
-	if p.code == 0 {
+	if code == 0 {
 		p.serve(conn)
 	}
 	return nil
 }
 
-func TestProbeThroughAProxy(t *testing.T) {
+// A failure that the proxy reports is the server's only if the proxy tried to
+// connect to it.
+func TestProbeThroughProxy(t *testing.T) {
 	const mail = "@ MX 10 mx\nmx A 192.0.2.25\n" + anyRecord
 	const mail6 = "@ MX 10 mx\nmx AAAA 2001:db8::25\n" + anyRecord
-	greeted := make(chan string, 1)
+	ehlo := make(chan string, 1)
 	rejecting := func(conn net.Conn) {
 		io.WriteString(conn, "220 mx\r\n")
 		line := make([]byte, 64)
 		n, _ := conn.Read(line)
-		greeted <- string(line[:n])
+		ehlo <- string(line[:n])
 		io.WriteString(conn, "554 no\r\n")
 		conn.Read(line) // QUIT
 	}
-	for _, story := range []struct {
+	for _, c := range []struct {
 		name, records string
 		proxy         proxyServer
 		user          string
 		want          dane.Outcome
 		reason        dane.Reason
-		asked         string
+		requested     string
 	}{
-		{"it leads to the server", mail, proxyServer{serve: rejecting}, "", dane.Unreachable, dane.ClientRejected, "192.0.2.25:25"},
-		{"with a password", mail, proxyServer{serve: rejecting, password: "me:key"}, "me:key@", dane.Unreachable, dane.ClientRejected, "192.0.2.25:25"},
-		{"IPv6 too", mail6, proxyServer{serve: rejecting}, "", dane.Unreachable, dane.ClientRejected, "[2001:db8::25]:25"},
-		{"the server refuses the proxy", mail, proxyServer{code: 5}, "", dane.Unreachable, dane.ConnectFailed, "192.0.2.25:25"},
-		{"the proxy finds no way to the server", mail, proxyServer{code: 4}, "", dane.Unreachable, dane.ConnectFailed, "192.0.2.25:25"},
-		{"the proxy has no IPv6", mail6, proxyServer{code: 3}, "", dane.Unknown, dane.IPv6Unavailable, "[2001:db8::25]:25"},
-		{"the proxy forbids it", mail, proxyServer{code: 2}, "", dane.Unknown, dane.ProxyFailed, "192.0.2.25:25"},
-		{"the proxy has a failure of its own", mail, proxyServer{code: 1}, "", dane.Unknown, dane.ProxyFailed, "192.0.2.25:25"},
-		{"a wrong password", mail, proxyServer{password: "me:key"}, "me:other@", dane.Unknown, dane.ProxyFailed, ""},
-		{"a password that is missing", mail, proxyServer{password: "me:key"}, "", dane.Unknown, dane.ProxyFailed, ""},
+		{"connected", mail, proxyServer{serve: rejecting}, "", dane.Unreachable, dane.ClientRejected, "192.0.2.25:25"},
+		{"connected, with a password", mail, proxyServer{serve: rejecting, password: "me:key"}, "me:key@", dane.Unreachable, dane.ClientRejected, "192.0.2.25:25"},
+		{"connected, IPv6", mail6, proxyServer{serve: rejecting}, "", dane.Unreachable, dane.ClientRejected, "[2001:db8::25]:25"},
+		{"connection refused by the server", mail, proxyServer{code: 5}, "", dane.Unreachable, dane.ConnectFailed, "192.0.2.25:25"},
+		{"host unreachable", mail, proxyServer{code: 4}, "", dane.Unreachable, dane.ConnectFailed, "192.0.2.25:25"},
+		{"network unreachable, IPv6", mail6, proxyServer{code: 3}, "", dane.Unknown, dane.IPv6Unavailable, "[2001:db8::25]:25"},
+		{"not allowed by the proxy", mail, proxyServer{code: 2}, "", dane.Unknown, dane.ProxyFailed, "192.0.2.25:25"},
+		{"general failure of the proxy", mail, proxyServer{code: 1}, "", dane.Unknown, dane.ProxyFailed, "192.0.2.25:25"},
+		{"wrong password", mail, proxyServer{password: "me:key"}, "me:other@", dane.Unknown, dane.ProxyFailed, ""},
+		{"no password", mail, proxyServer{password: "me:key"}, "", dane.Unknown, dane.ProxyFailed, ""},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			story.proxy.asked = make(chan netip.AddrPort, 1)
-			at := story.proxy.start(t)
-			n := internet(t, story.records)
+		t.Run(c.name, func(t *testing.T) {
+			c.proxy.requested = make(chan netip.AddrPort, 1)
+			address := c.proxy.start(t)
+			n := newInternet(t, c.records)
 			dial := func(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
-				if to != at {
-					return nil, fmt.Errorf("a connection to %s, past the proxy", to)
+				if to != address {
+					return nil, fmt.Errorf("connection to %s, not through the proxy", to)
 				}
 				return new(net.Dialer).DialContext(ctx, "tcp", to.String())
 			}
 			module := mailModule(10 * time.Second)
 			var err error
-			if module.Proxy, err = handshake.ParseProxy("socks5://" + story.user + at.String()); err != nil {
+			if module.Proxy, err = handshake.ParseProxy("socks5://" + c.user + address.String()); err != nil {
 				t.Fatal(err)
 			}
-			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
-			if report.Verdict.Outcome != story.want || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{story.reason}) {
-				t.Errorf("got %s, %v; want %s, %s", report.Verdict.Outcome, report.Verdict.Findings, story.want, story.reason)
+			report := newProber(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+			if report.Verdict.Outcome != c.want || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{c.reason}) {
+				t.Errorf("got %s, %v; want %s, %s", report.Verdict.Outcome, report.Verdict.Findings, c.want, c.reason)
 			}
-			if story.asked == "" {
+			if c.requested == "" {
 				return
 			}
-			if got := <-story.proxy.asked; got.String() != story.asked {
-				t.Errorf("the proxy was asked for %s, want %s", got, story.asked)
+			if got := <-c.proxy.requested; got.String() != c.requested {
+				t.Errorf("the proxy received a request for %s, want %s", got, c.requested)
 			}
-			if story.reason == dane.ClientRejected {
-				// The server sees the proxy's address, so that is the literal to greet with.
-				if got := <-greeted; got != "EHLO [198.51.100.7]\r\n" {
-					t.Errorf("greeted with %q", got)
+			if c.reason == dane.ClientRejected {
+				// The server sees the address of the proxy, so EHLO has that address literal.
+				if got := <-ehlo; got != "EHLO [198.51.100.7]\r\n" {
+					t.Errorf("EHLO line %q", got)
 				}
 			}
 		})
 	}
 }
 
-func TestProxyThatIsNotThere(t *testing.T) {
-	n := internet(t, "@ MX 10 mx\nmx AAAA 2001:db8::25\n"+anyRecord)
+// An IPv6 endpoint behind a proxy without IPv6 is skipped, like one of a machine
+// without IPv6, unless the module requires IPv6.
+func TestProxyWithoutIPv6(t *testing.T) {
+	n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"+anyRecord)
+	proxy := proxyServer{ip6Code: 3, requested: make(chan netip.AddrPort, 2), serve: func(conn net.Conn) {
+		io.WriteString(conn, "554 no\r\n")
+		conn.Read(make([]byte, 64)) // QUIT
+	}}
+	address := proxy.start(t)
+	dial := func(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	}
+	for _, c := range []struct {
+		protocol IPProtocol
+		skipped  []bool // of each endpoint, IPv4 first
+		want     dane.Outcome
+		reasons  []dane.Reason
+	}{
+		{IPAuto, []bool{false, true}, dane.Unreachable, []dane.Reason{dane.ClientRejected, dane.IPv6Unavailable}},
+		{IP6, []bool{false}, dane.Unknown, []dane.Reason{dane.IPv6Unavailable}},
+	} {
+		module := mailModule(10 * time.Second)
+		module.IPProtocol, module.Proxy = c.protocol, handshake.Proxy{Address: address}
+		report := newProber(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+		var skipped []bool
+		for _, e := range report.Verdict.Services[0].Endpoints {
+			skipped = append(skipped, e.Skipped)
+		}
+		if report.Verdict.Outcome != c.want || !slices.Equal(reasonsOf(report.Verdict), c.reasons) || !slices.Equal(skipped, c.skipped) {
+			t.Errorf("%s: got %s, skipped %v, %v; want %s, %v, %v", c.protocol, report.Verdict.Outcome, skipped, report.Verdict.Findings, c.want, c.skipped, c.reasons)
+		}
+		for range skipped {
+			<-proxy.requested
+		}
+	}
+}
+
+// If the proxy cannot be reached, even for lack of IPv6, the proxy is the cause.
+func TestProxyUnreachable(t *testing.T) {
+	n := newInternet(t, "@ MX 10 mx\nmx AAAA 2001:db8::25\n"+anyRecord)
 	refuse := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH)
 	}
 	module := mailModule(10 * time.Second)
 	module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("[2001:db8::1]:1080")}
-	report := proberOf(n, n.Anchors(), refuse, "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
+	report := newProber(n, n.Anchors(), refuse, "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
 	if report.Verdict.Outcome != dane.Unknown || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{dane.ProxyFailed}) {
 		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
 	}
 }
 
-// The proxy may go where the exporter may not: access holds all the same.
-func TestAccessHoldsBehindAProxy(t *testing.T) {
-	n := internet(t, "@ MX 10 mx\nmx A 10.0.0.1\n"+anyRecord)
+// access applies to the addresses of servers behind a proxy.
+func TestAccessHoldsBehindProxy(t *testing.T) {
+	n := newInternet(t, "@ MX 10 mx\nmx A 10.0.0.1\n"+anyRecord)
 	module := mailModule(10 * time.Second)
 	module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080")}
-	report := proberOf(n, n.Anchors(), neverDials(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, module)
+	report := newProber(n, n.Anchors(), failOnDial(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, module)
 	if !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{dane.TargetNotAllowed}) {
 		t.Errorf("got %v", report.Verdict.Findings)
-	}
-}
-
-// A machine without IPv6 is not the server's fault: its IPv6 endpoints are
-// skipped, unless the module demands IPv6.
-func TestWithoutIPv6(t *testing.T) {
-	const one = "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"
-	for _, story := range []struct {
-		name, records string
-		protocol      IPProtocol
-		want          dane.Outcome
-		success       bool
-		reasons       []dane.Reason
-		skipped       int
-	}{
-		{"both families, IPv4 is probed", one, IPAuto, dane.Opportunistic, true, []dane.Reason{dane.IPv6Unavailable, dane.NoTLSA, dane.StartTLSNotOffered}, 1},
-		{"IPv6 is not wanted", one, IP4, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA, dane.StartTLSNotOffered}, 0},
-		{"IPv6 is demanded", one, IP6, dane.Unknown, false, []dane.Reason{dane.IPv6Unavailable, dane.NoTLSA}, 0},
-		{"a second host has IPv6 alone", one + "@ MX 20 mx2\nmx2 AAAA 2001:db8::26\n", IPAuto, dane.Opportunistic, true, []dane.Reason{dane.IPv6Unavailable, dane.NoTLSA, dane.StartTLSNotOffered}, 2},
-		{"the only host has IPv6 alone", "@ MX 10 mx\nmx AAAA 2001:db8::25\n", IPAuto, dane.Unknown, false, []dane.Reason{dane.IPv6Unavailable, dane.NoTLSA}, 1},
-	} {
-		t.Run(story.name, func(t *testing.T) {
-			n := internet(t, story.records)
-			dial := func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
-				if to.Addr().Is6() {
-					return nil, ErrNoIPv6
-				}
-				ours, theirs := net.Pipe()
-				go func() {
-					defer theirs.Close()
-					lines := make([]byte, 256)
-					io.WriteString(theirs, "220 mx\r\n")
-					theirs.Read(lines)
-					io.WriteString(theirs, "250 mx\r\n")
-					theirs.Read(lines)
-				}()
-				return ours, nil
-			}
-			module := mailModule(10 * time.Second)
-			module.IPProtocol, module.Require = story.protocol, dane.RequireIfPublished
-			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
-			v := report.Verdict
-			if v.Outcome != story.want || v.Success != story.success || !slices.Equal(reasonsOf(v), story.reasons) {
-				t.Errorf("got %s, success %t, %v; want %s, %t, %v", v.Outcome, v.Success, v.Findings, story.want, story.success, story.reasons)
-			}
-			skipped := 0
-			for _, service := range v.Services {
-				for _, e := range service.Endpoints {
-					if e.Skipped {
-						skipped++
-					}
-				}
-			}
-			if skipped != story.skipped {
-				t.Errorf("%d endpoints were skipped, want %d", skipped, story.skipped)
-			}
-		})
-	}
-}
-
-func TestSourceAddresses(t *testing.T) {
-	n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n"+anyRecord)
-	left := make(chan string, 2)
-	dial := func(_ context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-		left <- from.String() + " to " + to.String()
-		return nil, errors.New("closed")
-	}
-	module := mailModule(10 * time.Second)
-	module.SourceAddresses = []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")}
-	proberOf(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module)
-	got := []string{<-left, <-left}
-	slices.Sort(got)
-	if want := []string{"198.51.100.7 to 192.0.2.25:25", "2001:db8::7 to [2001:db8::25]:25"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -6,17 +6,19 @@ import (
 	"testing"
 )
 
+// A target is parsed into its parts, or rejected with one printable line that says
+// which form is valid.
 func TestParseTarget(t *testing.T) {
 	mx := Module{Name: "smtp_mx", Discover: DiscoverMX}
 	host := Module{Name: "smtp", Discover: DiscoverNone}
 	several := Module{Name: "mail_server", Discover: DiscoverNone, Services: []ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}}}
 	srv := Module{Name: "sip", Discover: DiscoverSRV}
 	address := netip.MustParseAddr
-	for _, story := range []struct {
+	for _, c := range []struct {
 		target, hostname string
 		module           Module
 		want             Target // Asked is the target as written
-		wrong            string // a part of the error
+		wantErr          string // part of the error text
 	}{
 		{"example.org", "", mx, Target{Name: "example.org"}, ""},
 		{"Example.ORG.", "", mx, Target{Name: "example.org"}, ""},
@@ -60,11 +62,11 @@ func TestParseTarget(t *testing.T) {
 		{"example.org:5061", "", srv, Target{}, "module sip looks up SRV records: give a domain without a port"},
 		{"192.0.2.1", "example.org", srv, Target{}, "give a domain such as example.org, not an address"},
 	} {
-		t.Run(story.target, func(t *testing.T) {
-			got, err := ParseTarget(story.target, story.hostname, story.module)
-			if story.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), story.wrong) {
-					t.Fatalf("got %v and error %v; want one that says %q", got, err, story.wrong)
+		t.Run(c.target, func(t *testing.T) {
+			got, err := ParseTarget(c.target, c.hostname, c.module)
+			if c.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), c.wantErr) {
+					t.Fatalf("got %v, error %v; want an error with %q", got, err, c.wantErr)
 				}
 				if strings.ContainsAny(err.Error(), "\n\x00") || len(err.Error()) > 500 {
 					t.Errorf("the error is not one printable line: %q", err)
@@ -74,14 +76,15 @@ func TestParseTarget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			story.want.Asked = story.target
-			if got != story.want {
-				t.Errorf("got %+v, want %+v", got, story.want)
+			c.want.Asked = c.target
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
 	}
 }
 
+// An accepted name is never empty, too long, in upper case, or with a final dot.
 func FuzzParseTarget(f *testing.F) {
 	for _, seed := range []string{"example.org", "[2001:db8::1]:25", "bücher.example:1", "::1", "xn--.", "a.", "[]:"} {
 		f.Add(seed, "mx.example.org")
