@@ -50,7 +50,7 @@ func (z *zones) take(left *int, n int) int {
 	return taken
 }
 
-// servedZone is one of them.
+// servedZone is a zone whose nameservers are queried.
 type servedZone struct {
 	name      string
 	ns        dnssec.Answer

@@ -13,7 +13,7 @@
 // can therefore be judged for another time, and every rule can be tested with
 // facts written by hand.
 //
-// Read judge.go beside RFC 7672 §2.2. It follows a client's own order: discovery,
+// Read judge.go with RFC 7672 §2.2 at hand. It follows a client's own order: discovery,
 // addresses, TLSA records, TLS, certificate. The TLSA base domain is in
 // tlsabase.go, the choice among hosts in aggregate.go, MTA-STS in judge_mtasts.go.
 package dane

@@ -80,7 +80,7 @@ func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort) (net.
 	return proxied{conn, from, to}, nil
 }
 
-// classifyProxyError tells failures of the proxy from failures of the server
+// classifyProxyError separates failures of the proxy from failures of the server
 // that it reports. A proxy without IPv6 counts like a machine without IPv6.
 func classifyProxyError(err error, to netip.AddrPort) error {
 	reply, ok := errors.AsType[*socks.ReplyError](err)
