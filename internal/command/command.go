@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/lab"
 )
 
 // Exit codes; check's are those of monitoring plugins.
@@ -32,8 +33,9 @@ const (
 
 // session is one run of the program.
 type session struct {
-	example        []byte // the default configuration
-	modules        string // of the lab, beside those; empty outside
+	example        []byte   // the default configuration
+	modules        string   // of the lab, beside those; empty outside
+	lab            *lab.Lab // lab commands use this one; nil: each starts its own
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environment    func(string) string
@@ -49,6 +51,13 @@ func Run(args []string, example []byte, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	s := &session{example: example, stdin: os.Stdin, stdout: stdout, stderr: stderr, environment: os.Getenv}
+	return s.run(ctx, args)
+}
+
+// RunInLab is Run for commands of the lab, over a lab that the caller has
+// started. It starts no lab and does not close l.
+func RunInLab(ctx context.Context, l *lab.Lab, args []string, example []byte, stdout, stderr io.Writer) int {
+	s := &session{example: example, lab: l, stdin: os.Stdin, stdout: stdout, stderr: stderr, environment: os.Getenv}
 	return s.run(ctx, args)
 }
 

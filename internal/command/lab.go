@@ -54,12 +54,16 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]command) 
 // inLab builds the lab around a command.
 func (s *session) inLab(do func(context.Context, labWorld) int) command {
 	return func(ctx context.Context) int {
-		l, err := lab.New(time.Now)
-		if err != nil {
-			s.complain(err)
-			return exitError
+		l := s.lab
+		if l == nil {
+			started, err := lab.New(time.Now)
+			if err != nil {
+				s.complain(err)
+				return exitError
+			}
+			defer started.Close()
+			l = started
 		}
-		defer l.Close()
 		s.modules = lab.Modules
 		return do(ctx, labWorld{l})
 	}
