@@ -129,3 +129,38 @@ func anchors(text string) []string {
 	}
 	return all
 }
+
+// TestDocsBegin checks that each page in docs/ begins with a heading and then a
+// sentence that says for whom the page is.
+func TestDocsBegin(t *testing.T) {
+	form := regexp.MustCompile(`\A# [^\n]+\n\nFor [^\n]`)
+	for _, d := range documents(t) {
+		if strings.HasPrefix(d.path, "docs/") && !form.MatchString(d.text) {
+			t.Errorf("%s does not begin with a heading and a sentence \"For …\"", d.path)
+		}
+	}
+}
+
+// TestNamedFilesExist checks that the files of the repository that documents for
+// developers name in backquotes exist.
+func TestNamedFilesExist(t *testing.T) {
+	// Files of the layout that do not exist yet. Take a name out once it does.
+	planned := []string{
+		"probe/dane", "probe/dane/reason.go", "probe/starttls/protocols.go", "probe/dnssec/budget.go",
+		"probe/dnssec/budget_test.go", "collector/metrics.go",
+	}
+	file := regexp.MustCompile("`((?:\\.ci|\\.github|collector|deploy|docs|internal|probe|tools)/[\\w./*-]+)`")
+	found := 0
+	for _, path := range []string{"CONTRIBUTING.md", "README.md", "docs/architecture.md"} {
+		for _, name := range file.FindAllStringSubmatch(readFile(t, path), -1) {
+			found++
+			matches, err := filepath.Glob(strings.TrimSuffix(name[1], "/"))
+			if (err != nil || len(matches) == 0) && !slices.Contains(planned, name[1]) {
+				t.Errorf("%s names %s, which does not exist", path, name[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("found only %d names of files", found)
+	}
+}

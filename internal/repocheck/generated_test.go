@@ -12,7 +12,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
 )
@@ -29,8 +28,8 @@ var generatedPart = regexp.MustCompile(`(?s)(<!-- generated: ([\w-]+) -->\n)(.*?
 //	go test ./internal/repocheck -run TestGenerated -update
 func TestGenerated(t *testing.T) {
 	parts := map[string]string{
-		"metrics":          metricsTable(collector.AllSeries()),
-		"exporter-metrics": metricsTable(exporterSeries(t)),
+		"metrics":          metricsTable(probeMetrics()),
+		"exporter-metrics": metricsTable(exporterMetrics(t)),
 		"reasons":          reasonsTable(),
 		"advice":           adviceTable(),
 		"settings":         settings(t),
@@ -67,11 +66,11 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-func metricsTable(all []collector.Series) string {
+func metricsTable(all []metric) string {
 	var b strings.Builder
 	b.WriteString("| metric | labels | meaning |\n|---|---|---|\n")
-	for _, s := range all {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, strings.Join(s.Labels, ", "), s.Help)
+	for _, m := range all {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.name, strings.Join(m.labels, ", "), m.help)
 	}
 	return b.String()
 }
@@ -106,13 +105,13 @@ func runbookContents(t *testing.T) string {
 		}
 	}
 	fmt.Fprintf(&b, "| [Alerts](#alerts) | %s |\n", strings.Join(links, ", "))
-	var effects []probe.Effect
 	byEffect := make(map[probe.Effect][]string)
 	for _, r := range probe.Reasons() {
-		if byEffect[r.Effect] == nil {
-			effects = append(effects, r.Effect)
-		}
 		byEffect[r.Effect] = append(byEffect[r.Effect], fmt.Sprintf("[%s](#%[1]s)", r.Reason))
+	}
+	effects := []probe.Effect{probe.Refuses, probe.Lowers, probe.Warns, probe.Ours}
+	if len(byEffect) != len(effects) {
+		t.Errorf("reasons have %d effects, the contents of the runbook %d", len(byEffect), len(effects))
 	}
 	for _, effect := range effects {
 		fmt.Fprintf(&b, "| [Reasons](#reasons): %s | %s |\n", effect, strings.Join(byEffect[effect], ", "))
@@ -146,7 +145,7 @@ func runbookReasons(t *testing.T) string {
 		}
 		delete(guides, r.Reason)
 		fmt.Fprintf(&b, "\n### `%s`\n\n*%s.* %s\n\n- **Senders now:** %s\n- **Fix:** %s\n- **Verify:** %s\n", r.Reason,
-			capitalize(string(r.Effect)), r.Meaning, g.Senders, strings.TrimSpace(r.Remedy+" "+g.Fix), g.Verify)
+			titleCase(string(r.Effect)), r.Meaning, g.Senders, strings.TrimSpace(r.Remedy+" "+g.Fix), g.Verify)
 		if g.Check != "" {
 			fmt.Fprintf(&b, "\n```sh\ndane_exporter lab check %s", g.Check)
 			if g.Exits != 0 {
@@ -195,7 +194,9 @@ func writeSettings(b *strings.Builder, prefix string, mapping *yaml.Node) {
 			writeSettings(b, name, value)
 			continue
 		}
-		fmt.Fprintf(b, "\n#### `%s`\n\nDefault: `%s`\n\n%s", name, flow(value), paragraphs(key.HeadComment))
+		byDefault := flow(value)
+		comment := strings.TrimRight(strings.TrimSuffix(key.HeadComment, "Default: "+byDefault+"."), "\n #")
+		fmt.Fprintf(b, "\n#### `%s`\n\nDefault: `%s`\n\n%s", name, byDefault, paragraphs(comment))
 	}
 }
 

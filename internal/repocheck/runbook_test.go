@@ -41,7 +41,7 @@ func TestRunbook(t *testing.T) {
 		if !isReason {
 			continue
 		}
-		for _, line := range []string{"\n*" + capitalize(string(info.Effect)) + ".* " + info.Meaning + "\n", "\n- **Fix:** " + info.Remedy} {
+		for _, line := range []string{"\n*" + titleCase(string(info.Effect)) + ".* " + info.Meaning + "\n", "\n- **Fix:** " + info.Remedy} {
 			if !strings.Contains(body, line) {
 				t.Errorf("%s lacks the text of the table of reasons:%s", heading, line)
 			}
@@ -66,4 +66,4 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-func capitalize(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+func titleCase(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

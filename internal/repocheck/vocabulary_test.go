@@ -13,6 +13,22 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
+// A metric is one metric that the exporter exports.
+type metric struct {
+	name   string
+	labels []string
+	help   string
+}
+
+// probeMetrics returns the metrics of a probe, in the order of the documentation.
+func probeMetrics() []metric {
+	var all []metric
+	for _, s := range collector.AllSeries() {
+		all = append(all, metric{s.Name, s.Labels, s.Help})
+	}
+	return all
+}
+
 // A vocabulary holds the names that a query may use.
 type vocabulary struct {
 	metrics map[string][]string // metric to labels; nil: any label
@@ -23,15 +39,15 @@ type vocabulary struct {
 func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 	v := &vocabulary{
 		metrics: map[string][]string{"up": {}},
-		labels:  []string{"job", "instance", "exporter", "address", "key_type"},
+		labels:  []string{"job", "instance", "exporter", "address", "key_type", "le"},
 		values: map[string][]string{
 			"scope": {"zone", "parents"}, "usable": {"yes", "no", "superseded"},
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
 		},
 	}
-	for _, s := range append(collector.AllSeries(), exporterSeries(t)...) {
-		v.metrics[s.Name] = s.Labels
-		v.labels = append(v.labels, s.Labels...)
+	for _, m := range append(probeMetrics(), exporterMetrics(t)...) {
+		v.metrics[m.name] = m.labels
+		v.labels = append(v.labels, m.labels...)
 	}
 	for _, r := range rules {
 		if r.Record != "" {
@@ -47,8 +63,8 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 	return v
 }
 
-// exporterSeries returns the metrics of the exporter itself, sorted by name.
-func exporterSeries(t *testing.T) []collector.Series {
+// exporterMetrics returns the metrics of the exporter itself, sorted by name.
+func exporterMetrics(t *testing.T) []metric {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
@@ -58,17 +74,17 @@ func exporterSeries(t *testing.T) []collector.Series {
 		close(descriptions)
 	}()
 	form := regexp.MustCompile(`fqName: "(dane_exporter_\w+)", help: "([^"]*)",.*? constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
-	var all []collector.Series
+	var all []metric
 	for description := range descriptions {
 		if parts := form.FindStringSubmatch(description.String()); parts != nil {
 			labels := strings.FieldsFunc(parts[3], func(r rune) bool { return r == ',' })
-			all = append(all, collector.Series{Name: parts[1], Labels: labels, Help: parts[2]})
+			all = append(all, metric{parts[1], labels, parts[2]})
 		}
 	}
 	if len(all) < 10 {
 		t.Fatalf("found only %d metrics of the exporter itself", len(all))
 	}
-	slices.SortFunc(all, func(a, b collector.Series) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b metric) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
@@ -97,7 +113,7 @@ func (v *vocabulary) check(query string) (unknown []string) {
 		if slices.Contains(keywords, name) {
 			continue
 		}
-		known, exists := v.metrics[name]
+		known, exists := v.metrics[strings.TrimSuffix(name, "_bucket")]
 		if !exists {
 			unknown = append(unknown, "metric "+name)
 			continue
