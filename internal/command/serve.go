@@ -109,7 +109,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		Gatherer:      registry,
 		Logger:        logger,
 		ProbeLevel:    f.proberLevel.Level(),
-		Examined:      service.examined.Load,
+		SelfCheck:     service.examined.Load,
 		Reload:        reloader.Reload,
 		ExternalURL:   external,
 		RoutePrefix:   prefix,

@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/internal/config"
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the documents")
@@ -78,7 +78,7 @@ func metricsTable(all []metric) string {
 func reasonsTable() string {
 	var b strings.Builder
 	b.WriteString("| reason | effect | meaning | remedy |\n|---|---|---|---|\n")
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		fmt.Fprintf(&b, "| [`%s`](runbook.md#%[1]s) | %s | %s | %s |\n", r.Reason, r.Effect, r.Meaning, r.Remedy)
 	}
 	return b.String()
@@ -87,7 +87,7 @@ func reasonsTable() string {
 func adviceTable() string {
 	var b strings.Builder
 	b.WriteString("| topic | meaning | remedy |\n|---|---|---|\n")
-	for _, t := range probe.Topics() {
+	for _, t := range dane.Topics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", t.Topic, t.Text, t.Remedy)
 	}
 	return b.String()
@@ -105,11 +105,11 @@ func runbookContents(t *testing.T) string {
 		}
 	}
 	fmt.Fprintf(&b, "| [Alerts](#alerts) | %s |\n", strings.Join(links, ", "))
-	byEffect := make(map[probe.Effect][]string)
-	for _, r := range probe.Reasons() {
+	byEffect := make(map[dane.Effect][]string)
+	for _, r := range dane.Reasons() {
 		byEffect[r.Effect] = append(byEffect[r.Effect], fmt.Sprintf("[%s](#%[1]s)", r.Reason))
 	}
-	effects := []probe.Effect{probe.Refuses, probe.Lowers, probe.Warns, probe.Ours}
+	effects := []dane.Effect{dane.EffectError, dane.EffectDegraded, dane.EffectWarning, dane.EffectInternal}
 	if len(byEffect) != len(effects) {
 		t.Errorf("reasons have %d effects, the contents of the runbook %d", len(byEffect), len(effects))
 	}
@@ -119,42 +119,34 @@ func runbookContents(t *testing.T) string {
 	return b.String()
 }
 
-// A reasonGuide is the part of a reason's section in the runbook that the table
-// of reasons does not hold. docs/reasons.yml has one for each reason.
-type reasonGuide struct {
-	Senders string `yaml:"senders"` // what senders do now
-	Fix     string `yaml:"fix"`     // follows the remedy of the table; may be empty
-	Verify  string `yaml:"verify"`  // how to see that the problem is fixed
-	Check   string `yaml:"check"`   // arguments of "lab check" that show the reason; may be empty
-	Exits   int    `yaml:"exits"`   // exit code of that command
+// A reasonExample is a command of the lab that shows a reason.
+type reasonExample struct {
+	Check string `yaml:"check"` // arguments of "lab check"
+	Exits int    `yaml:"exits"` // exit code
 }
 
 // runbookReasons returns the sections of the reasons.
 func runbookReasons(t *testing.T) string {
-	guides := make(map[probe.Reason]reasonGuide)
+	examples := make(map[dane.Reason]reasonExample)
 	decoder := yaml.NewDecoder(strings.NewReader(readFile(t, "docs/reasons.yml")))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&guides); err != nil {
+	if err := decoder.Decode(&examples); err != nil {
 		t.Fatalf("docs/reasons.yml: %v", err)
 	}
 	var b strings.Builder
-	for _, r := range probe.Reasons() {
-		g, ok := guides[r.Reason]
-		if !ok || g.Senders == "" || g.Verify == "" {
-			t.Errorf("docs/reasons.yml: %s needs senders and verify", r.Reason)
-		}
-		delete(guides, r.Reason)
+	for _, r := range dane.Reasons() {
 		fmt.Fprintf(&b, "\n### `%s`\n\n*%s.* %s\n\n- **Senders now:** %s\n- **Fix:** %s\n- **Verify:** %s\n", r.Reason,
-			titleCase(string(r.Effect)), r.Meaning, g.Senders, strings.TrimSpace(r.Remedy+" "+g.Fix), g.Verify)
-		if g.Check != "" {
-			fmt.Fprintf(&b, "\n```sh\ndane_exporter lab check %s", g.Check)
-			if g.Exits != 0 {
-				fmt.Fprintf(&b, "  # exits with %d", g.Exits)
+			titleCase(string(r.Effect)), r.Meaning, r.Senders, strings.TrimSpace(r.Remedy+" "+r.More), r.Verify)
+		if example, ok := examples[r.Reason]; ok {
+			fmt.Fprintf(&b, "\n```sh\ndane_exporter lab check %s", example.Check)
+			if example.Exits != 0 {
+				fmt.Fprintf(&b, "  # exits with %d", example.Exits)
 			}
 			b.WriteString("\n```\n")
 		}
+		delete(examples, r.Reason)
 	}
-	for reason := range guides {
+	for reason := range examples {
 		t.Errorf("docs/reasons.yml: there is no reason %s", reason)
 	}
 	b.WriteString("\n")

@@ -9,7 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // A rule is one alert or recording rule of deploy/prometheus/rules.yml.
@@ -87,7 +87,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	var reasons []string
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		reasons = append(reasons, string(r.Reason))
 	}
 	tests := readFile(t, "deploy/prometheus/rules_test.yml")

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // TestRunbook checks that the runbook has one section for each alert and each
@@ -22,8 +22,8 @@ func TestRunbook(t *testing.T) {
 	if len(want) < 10 {
 		t.Fatalf("found only %d alerts", len(want))
 	}
-	infos := make(map[string]probe.ReasonInfo)
-	for _, info := range probe.Reasons() {
+	infos := make(map[string]dane.ReasonInfo)
+	for _, info := range dane.Reasons() {
 		name := "`" + string(info.Reason) + "`"
 		want, infos[name] = append(want, name), info
 	}
@@ -41,7 +41,11 @@ func TestRunbook(t *testing.T) {
 		if !isReason {
 			continue
 		}
-		for _, line := range []string{"\n*" + titleCase(string(info.Effect)) + ".* " + info.Meaning + "\n", "\n- **Fix:** " + info.Remedy} {
+		for _, line := range []string{"\n*" + titleCase(string(info.Effect)) + ".* " + info.Meaning + "\n", "\n- **Senders now:** " + info.Senders + "\n", "\n- **Fix:** " + info.Remedy, "\n- **Verify:** " + info.Verify + "\n"} {
+			// An empty field would match, but says nothing.
+			if info.Senders == "" || info.Verify == "" {
+				t.Errorf("%s: the table of reasons lacks Senders or Verify", heading)
+			}
 			if !strings.Contains(body, line) {
 				t.Errorf("%s lacks the text of the table of reasons:%s", heading, line)
 			}

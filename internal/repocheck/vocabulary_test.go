@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dane_exporter/collector"
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -54,10 +54,10 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 			v.metrics[r.Record] = nil
 		}
 	}
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		v.values["reason"] = append(v.values["reason"], string(r.Reason))
 	}
-	for _, o := range probe.Outcomes() {
+	for _, o := range dane.Outcomes() {
 		v.values["outcome"] = append(v.values["outcome"], string(o))
 	}
 	return v
