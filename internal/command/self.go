@@ -30,7 +30,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, where surroundin
 		return stateUnknown, err
 	}
 	tell := teller{s, painting(s.stdout, s.environment)}
-	result := tell.resolvers(prober.Resolver().Examine(ctx))
+	result := tell.resolvers(prober.Resolver().SelfCheck(ctx))
 	if f.smtpHost == "" {
 		tell.line(stateOK, "port 25: not tried; name a mail server with --smtp-host, as gmail-smtp-in.l.google.com")
 		return result, nil
@@ -57,10 +57,10 @@ func (t teller) line(s state, format string, args ...any) {
 
 // resolvers tells of each resolver and of the trust anchors. One good resolver
 // is enough to go on with.
-func (t teller) resolvers(e dnssec.Examination) state {
+func (t teller) resolvers(e dnssec.SelfCheckResult) state {
 	good := 0
 	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+		if c.Problem == "" {
 			good++
 		}
 	}
@@ -70,7 +70,7 @@ func (t teller) resolvers(e dnssec.Examination) state {
 	}
 	result := stateOK
 	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+		if c.Problem == "" {
 			t.line(stateOK, "resolver %s is good", c.Server)
 			continue
 		}

@@ -178,7 +178,7 @@ type service struct {
 	server   *web.Server
 	current  atomic.Pointer[running]
 	applied  chan struct{} // has room for one: a configuration was
-	examined atomic.Pointer[dnssec.Examination]
+	examined atomic.Pointer[dnssec.SelfCheckResult]
 }
 
 // running is a configuration in force.

@@ -67,7 +67,7 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 func exporterMetrics(t *testing.T) []metric {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
+	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(descriptions)

@@ -367,4 +367,4 @@ func TestManyScrapes(t *testing.T) {
 	wait.Wait()
 }
 
-func noSelfCheck() *dnssec.Examination { return nil }
+func noSelfCheck() *dnssec.SelfCheckResult { return nil }

@@ -13,22 +13,23 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// TestKeep: no look-up waits for the top of the chain, at the start and after
-// its time; what nobody uses is left alone; and all ends with the context.
-func TestKeep(t *testing.T) {
+// TestKeepWarm checks that no lookup waits for the top of the chain, at the start
+// and after TTLs expire, that unused zones are not refreshed, and that KeepWarm
+// ends with its context.
+func TestKeepWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner, err := zone.New(time.Now, zone.Zone{Apex: "net."}, zone.Zone{Apex: "org."})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := newWire(inner)
+		w := newCountingTransport(inner)
 		r := dnssec.New(w, inner.Anchors(), time.Now, dnssec.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
-		var kept sync.WaitGroup
-		kept.Go(func() { r.Keep(ctx) })
+		var group sync.WaitGroup
+		group.Go(func() { r.KeepWarm(ctx) })
 		synctest.Wait()
 		if w.count(". DNSKEY") == 0 || w.count("org. DNSKEY") == 0 || w.count("net. DNSKEY") == 0 {
-			t.Fatal("the root and the top-level domains were not asked for at the start")
+			t.Fatal("the root and the top-level domains were not queried at the start")
 		}
 		for range 5 * 60 { // minutes, and each TTL is an hour
 			time.Sleep(time.Minute - time.Millisecond)
@@ -39,16 +40,17 @@ func TestKeep(t *testing.T) {
 		}
 		for question, most := range map[string]int{". DNSKEY": 12, "org. DNSKEY": 12, "net. DNSKEY": 1} {
 			if n := w.count(question); n > most {
-				t.Errorf("%s was asked for %d times in five hours", question, n)
+				t.Errorf("%s was queried %d times in five hours", question, n)
 			}
 		}
 		cancel()
-		kept.Wait()
+		group.Wait()
 	})
 }
 
-// TestKeepWaitsForTheResolver: a root that cannot be had at the start is tried again.
-func TestKeepWaitsForTheResolver(t *testing.T) {
+// TestKeepWarmRetries checks that a root that is not available at the start is
+// queried again.
+func TestKeepWarmRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner, err := zone.New(time.Now, zone.Zone{Apex: "org."})
 		if err != nil {
@@ -61,41 +63,42 @@ func TestKeepWaitsForTheResolver(t *testing.T) {
 			}
 			return nil
 		}})
-		w := newWire(inner)
+		w := newCountingTransport(inner)
 		r := dnssec.New(w, inner.Anchors(), time.Now, dnssec.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
-		var kept sync.WaitGroup
-		kept.Go(func() { r.Keep(ctx) })
+		var group sync.WaitGroup
+		group.Go(func() { r.KeepWarm(ctx) })
 		time.Sleep(6*time.Minute + time.Second)
 		before := w.count(". DNSKEY")
 		if a := r.Lookup(t.Context(), "org.", dns.TypeSOA); a.Status != dnssec.Secure || w.count(". DNSKEY") != before {
 			t.Errorf("%s: %s", a.Status, a.Why)
 		}
 		cancel()
-		kept.Wait()
+		group.Wait()
 	})
 }
 
-// TestPrime: what is kept is judged anew, and a failure displaces nothing.
-func TestPrime(t *testing.T) {
+// TestPrefetch checks that cached zones are validated again, and that a failure
+// does not replace them.
+func TestPrefetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := false
 		garbled := zone.Garble(zone.At("org.", dns.TypeDNSKEY))
-		r, w, _ := setup(t, dnssec.Options{}, world(""), zone.Fault{Where: garbled.Where, Answer: func(query, m *dns.Msg) error {
+		r, w, _ := setup(t, dnssec.Options{}, testZones(""), zone.Fault{Where: garbled.Where, Answer: func(query, m *dns.Msg) error {
 			if !broken {
 				return nil
 			}
 			return garbled.Answer(query, m)
 		}})
-		r.Prime(t.Context(), ".", "org.", "not..a.name")
-		r.Prime(t.Context(), "org.")
+		r.Prefetch(t.Context(), ".", "org.", "not..a.name")
+		r.Prefetch(t.Context(), "org.")
 		if n := w.count("org. DNSKEY"); n != 2 {
-			t.Errorf("org.'s keys were asked for %d times", n)
+			t.Errorf("the keys of org. were queried %d times", n)
 		}
 		broken = true
-		r.Prime(t.Context(), "org.")
+		r.Prefetch(t.Context(), "org.")
 		if n := w.count("org. DNSKEY"); n != 3 {
-			t.Errorf("org.'s keys were asked for %d times", n)
+			t.Errorf("the keys of org. were queried %d times", n)
 		}
 		if a := r.Lookup(t.Context(), "org.", dns.TypeSOA); a.Status != dnssec.Secure || a.Work.Queries != 1 {
 			t.Errorf("%s, %+v: %s", a.Status, a.Work, a.Why)
