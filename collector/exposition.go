@@ -12,13 +12,11 @@ import (
 )
 
 // exposition collects measurements, and makes metric families of them in which
-// no label set stands twice. There are hundreds of measurements in a scrape, so
-// what is kept of them is kept in a few large pieces.
+// no label set stands twice.
 type exposition struct {
 	perAddress bool
 	perKey     bool
 	samples    []sample
-	labels     []string // of all samples, one after the other
 }
 
 // sample is one measurement: a label set of a series, and its value.
@@ -28,17 +26,8 @@ type sample struct {
 	value  float64
 }
 
-// The room that an exposition begins with: a domain of two mail hosts fits.
-const (
-	usualSamples = 128
-	usualLabels  = 3 * usualSamples
-)
-
 func newExposition(module probe.Module) *exposition {
-	return &exposition{
-		perAddress: module.PerAddress, perKey: len(module.KeyTypes) > 0,
-		samples: make([]sample, 0, usualSamples), labels: make([]string, 0, usualLabels),
-	}
+	return &exposition{perAddress: module.PerAddress, perKey: len(module.KeyTypes) > 0}
 }
 
 // afterPort is where endpoint series, which start with host and port, have
@@ -72,14 +61,14 @@ func (e *exposition) add(name string, value float64, labels, told []string) {
 	if s == nil || len(labels) != len(s.Labels) || s.Endpoint != (told != nil) {
 		panic(fmt.Sprintf("collector: %s has other labels than the %d given", name, len(labels)))
 	}
-	from := len(e.labels)
+	values := make([]string, 0, len(labels)+len(told))
 	for _, text := range labels {
-		e.labels = append(e.labels, label(text))
+		values = append(values, label(text))
 	}
 	if len(told) > 0 {
-		e.labels = slices.Insert(e.labels, from+afterPort, told...)
+		values = slices.Insert(values, afterPort, told...)
 	}
-	e.samples = append(e.samples, sample{s, e.labels[from:len(e.labels):len(e.labels)], value})
+	e.samples = append(e.samples, sample{s, values, value})
 }
 
 // labelsOf names the labels of a series, as add orders their values.
@@ -98,14 +87,13 @@ func (e *exposition) labelsOf(s *Series) []string {
 // sorted by label values.
 func (e *exposition) gather() []*dto.MetricFamily {
 	samples := merged(e.samples)
-	page := newPage(samples)
 	gathered := make([]*dto.MetricFamily, 0, len(series))
 	for rest := samples; len(rest) > 0; {
 		of, n := rest[0].series, 1
 		for n < len(rest) && rest[n].series == of {
 			n++
 		}
-		gathered = append(gathered, page.family(of, e.labelsOf(of), rest[:n]))
+		gathered = append(gathered, family(of, e.labelsOf(of), rest[:n]))
 		rest = rest[n:]
 	}
 	return gathered
@@ -130,47 +118,23 @@ func merged(samples []sample) []sample {
 	return kept
 }
 
-// page is the room for all that metric families are made of.
-type page struct {
-	kind     dto.MetricType
-	families []dto.MetricFamily
-	metrics  []dto.Metric
-	gauges   []dto.Gauge
-	listed   []*dto.Metric
-	pairs    []dto.LabelPair
-	paired   []*dto.LabelPair
-}
-
-func newPage(samples []sample) *page {
-	pairs := 0
+// family makes a metric family of the samples of one series.
+func family(of *Series, names []string, samples []sample) *dto.MetricFamily {
+	metrics := make([]*dto.Metric, len(samples))
 	for i := range samples {
-		pairs += len(samples[i].labels)
+		metrics[i] = metric(names, &samples[i])
 	}
-	return &page{
-		kind: dto.MetricType_GAUGE, families: make([]dto.MetricFamily, 0, len(series)),
-		metrics: make([]dto.Metric, 0, len(samples)), gauges: make([]dto.Gauge, 0, len(samples)), listed: make([]*dto.Metric, 0, len(samples)),
-		pairs: make([]dto.LabelPair, 0, pairs), paired: make([]*dto.LabelPair, 0, pairs),
-	}
+	return &dto.MetricFamily{Name: &of.Name, Help: &of.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: metrics}
 }
 
-func (p *page) family(of *Series, names []string, samples []sample) *dto.MetricFamily {
-	begin := len(p.listed)
-	for i := range samples {
-		p.metric(names, &samples[i])
+func metric(names []string, s *sample) *dto.Metric {
+	pairs := make([]dto.LabelPair, len(names))
+	listed := make([]*dto.LabelPair, len(names))
+	for i := range pairs {
+		pairs[i].Name, pairs[i].Value = &names[i], &s.labels[i]
+		listed[i] = &pairs[i]
 	}
-	p.families = append(p.families, dto.MetricFamily{Name: &of.Name, Help: &of.Help, Type: &p.kind, Metric: p.listed[begin:len(p.listed):len(p.listed)]})
-	return &p.families[len(p.families)-1]
-}
-
-func (p *page) metric(names []string, s *sample) {
-	begin := len(p.paired)
-	for i := range names {
-		p.pairs = append(p.pairs, dto.LabelPair{Name: &names[i], Value: &s.labels[i]})
-		p.paired = append(p.paired, &p.pairs[len(p.pairs)-1])
-	}
-	p.gauges = append(p.gauges, dto.Gauge{Value: &s.value})
-	p.metrics = append(p.metrics, dto.Metric{Label: p.paired[begin:len(p.paired):len(p.paired)], Gauge: &p.gauges[len(p.gauges)-1]})
-	p.listed = append(p.listed, &p.metrics[len(p.metrics)-1])
+	return &dto.Metric{Label: listed, Gauge: &dto.Gauge{Value: &s.value}}
 }
 
 // number is a truth as a value.

@@ -7,7 +7,7 @@ import (
 
 // allocations is how many a probe of one mail host made when they were counted
 // last, the HTTP request included: docs/performance.md has what they are for.
-const allocations = 1170
+const allocations = 1720
 
 // TestAllocations: a probe that shakes hands anew makes no more than a tenth more
 // of them than when they were counted last.
