@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
@@ -40,23 +43,23 @@ func TestExporter(t *testing.T) {
 	failed(fmt.Errorf("connecting: %w", syscall.EHOSTUNREACH))
 	failed(errors.New("something else"))
 	*endpoints = append(*endpoints,
-		probe.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
-		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
-		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // another probe's
-		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
+		probe.Endpoint{Err: probe.ErrNotAllowed},                                // not attempted
+		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // the exporter has no IPv6
+		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // by another probe
+		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // for another key type
 		probe.Endpoint{Reached: probe.StageConnect, Copied: true, Reused: true, Connect: tried},
-		probe.Endpoint{Reached: probe.StageStartTLS, Skipped: true, Connect: tried, // no key of that type,
-			Other: &probe.Endpoint{Reached: probe.StageTLS, Connect: tried}}, // and once more with all types
+		probe.Endpoint{Reached: probe.StageStartTLS, Skipped: true, Connect: tried, // no key of this type,
+			Other: &probe.Endpoint{Reached: probe.StageTLS, Connect: tried}}, // and a second handshake with all types
 	)
-	r.Facts.Fault = &probe.Fault{Value: "a defect"}
+	r.Facts.Fault = &probe.Fault{Value: "a panic"}
 	e.Observe(r)
 
-	elsewhere := healthy()
-	elsewhere.Facts.Hosts[0].Services[0].Port = 4711
-	elsewhere.Facts.Hosts[0].Services[0].Endpoints[0] = probe.Endpoint{
+	otherPort := healthy()
+	otherPort.Facts.Hosts[0].Services[0].Port = 4711
+	otherPort.Facts.Hosts[0].Services[0].Endpoints[0] = probe.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageConnect, Connect: tried,
 	}
-	e.Observe(elsewhere)
+	e.Observe(otherPort)
 	e.Rejected("queue_full")
 	e.UnknownModule()
 	e.Panicked()
@@ -99,20 +102,20 @@ dane_exporter_trust_anchor_ok 1
 	}
 	examination = &dnssec.Examination{Resolvers: examination.Resolvers[2:]}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
-		t.Error("no resolver gave keys, and the trust anchor is judged")
+		t.Error("dane_exporter_trust_anchor_ok is exported although no resolver returned keys")
 	}
 	examination = nil
 	if got := own(t, registry); strings.Contains(got, "resolver_ok") {
-		t.Error("nothing was examined, and there is a result")
+		t.Error("dane_exporter_resolver_ok is exported before the first self-check")
 	}
 	ended()
 	if got := own(t, registry); !strings.Contains(got, "dane_exporter_probes_in_flight 0\n") {
-		t.Error("a probe that has ended is still in flight")
+		t.Error("dane_exporter_probes_in_flight counts a probe that has ended")
 	}
 }
 
-// own writes the exporter's own series, but for build information and buckets,
-// once they are checked.
+// own returns the samples of the exporter's own metrics in text format, except build
+// information and histogram buckets. It checks all metrics with promlint.
 func own(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	families, err := registry.Gather()
@@ -134,7 +137,7 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 		}
 	}
 	if !process {
-		t.Error("the runtime's own metrics are missing")
+		t.Error("the metrics of the Go runtime are missing")
 	}
 	var kept strings.Builder
 	for line := range strings.Lines(text.String()) {
@@ -143,4 +146,54 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 		}
 	}
 	return kept.String()
+}
+
+// TestExporterMetrics checks that ExporterMetrics describes the metrics that
+// NewExporter registers, and no others.
+func TestExporterMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		registry.Describe(ch)
+		close(ch)
+	}()
+	registered := make(map[string]bool)
+	for desc := range ch {
+		// The constant labels of dane_exporter_build_info depend on the build.
+		text := regexp.MustCompile(`constLabels: \{.*?\}`).ReplaceAllString(desc.String(), "constLabels: {}")
+		if strings.Contains(text, `fqName: "dane_`) {
+			registered[text] = true
+		}
+	}
+	for _, metric := range ExporterMetrics() {
+		if text := metric.desc().String(); !registered[text] {
+			t.Errorf("NewExporter does not register %s", text)
+		} else {
+			delete(registered, text)
+		}
+	}
+	for text := range registered {
+		t.Errorf("ExporterMetrics does not list %s", text)
+	}
+	if all := ExporterMetrics(); !slices.IsSortedFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("ExporterMetrics is not sorted by name: %v", all)
+	}
+}
+
+// TestMetricTypes checks the type of every listed metric by its name, as the naming
+// conventions of Prometheus require.
+func TestMetricTypes(t *testing.T) {
+	for _, metric := range slices.Concat(ProbeMetrics(), ExporterMetrics()) {
+		want := model.MetricTypeGauge
+		switch {
+		case strings.HasSuffix(metric.Name, "_total"):
+			want = model.MetricTypeCounter
+		case metric.Name == "dane_exporter_probe_duration_seconds":
+			want = model.MetricTypeHistogram
+		}
+		if metric.Type != want {
+			t.Errorf("%s has the type %s, want %s", metric.Name, metric.Type, want)
+		}
+	}
 }

@@ -276,7 +276,7 @@ func recorded(t *testing.T) []string {
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{"up": true} // Prometheus's own
-	for _, series := range collector.AllSeries() {
+	for _, series := range collector.ProbeMetrics() {
 		names[series.Name] = true
 	}
 	list := &lister{}
