@@ -39,6 +39,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 			}
 		}
 	}
+	s.setSTARTTLS(report, v)
 	s.setPreferences(report, v)
 	s.setMTASTS(report, v)
 	for what, more := range v.truncated {
@@ -237,7 +238,6 @@ func (s *metricSet) setEndpoint(service *service, v probe.EndpointVerdict) {
 		}
 	}
 	setMeasure(endpointUp, connected(v))
-	setMeasure(startTLSOffered, offersSTARTTLS(service, facts))
 	setMeasure(certificateNameMatch, v.NameMatch)
 	setMeasure(pkixValid, v.PKIX)
 	if len(v.Matches) > 0 {
@@ -281,12 +281,29 @@ func connected(v probe.EndpointVerdict) probe.Measure {
 	}
 }
 
+// setSTARTTLS exports whether the exported endpoints offer STARTTLS. It goes through
+// all verdicts of the report: of two protocols that share a port, only one may use
+// STARTTLS, and the view has one service for both.
+func (s *metricSet) setSTARTTLS(report *probe.Report, v *view) {
+	for verdict, facts := range judgedServices(report) {
+		service := v.service(verdict.Host, verdict.Port)
+		if service == nil || facts == nil || facts.Protocol == "tls" {
+			continue
+		}
+		for _, endpoint := range verdict.Endpoints {
+			if endpoint.Skipped || endpoint.Facts == nil || service.endpoint(endpoint.Address, endpoint.Facts.KeyType) == nil {
+				continue
+			}
+			if offered := offersSTARTTLS(endpoint.Facts); offered != probe.NotMeasured {
+				s.setForEndpoint(startTLSOffered, endpoint.Address, endpoint.Facts.KeyType, boolValue(offered == probe.Yes), service.Host, service.port)
+			}
+		}
+	}
+}
+
 // offersSTARTTLS reports whether the server offers STARTTLS. It is not measured if
 // the dialogue ended before the offer.
-func offersSTARTTLS(service *service, endpoint *probe.Endpoint) probe.Measure {
-	if service.facts == nil || service.facts.Protocol == "tls" {
-		return probe.NotMeasured
-	}
+func offersSTARTTLS(endpoint *probe.Endpoint) probe.Measure {
 	switch {
 	case endpoint.Dialogue.Offered:
 		return probe.Yes

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -55,11 +56,9 @@ func newView(report *probe.Report) *view {
 		v.truncated[what] = true
 	}
 	hosts := v.hosts(report)
-	facts := factsOf(report)
-	for i := range report.Verdict.Services {
-		verdict := &report.Verdict.Services[i]
+	for verdict, facts := range judgedServices(report) {
 		if slices.Contains(hosts, verdict.Host) {
-			v.addService(verdict, facts[hostPort{verdict.Host, verdict.Port}])
+			v.addService(verdict, facts)
 		}
 	}
 	for _, l := range report.Facts.Lookups() {
@@ -75,22 +74,29 @@ func newView(report *probe.Report) *view {
 	return v
 }
 
-// hostPort identifies a service of a report.
-type hostPort struct {
-	host string
-	port uint16
-}
-
-// factsOf returns what was measured at each service.
-func factsOf(report *probe.Report) map[hostPort]*probe.Service {
-	facts := make(map[hostPort]*probe.Service)
-	for i := range report.Facts.Hosts {
-		host := &report.Facts.Hosts[i]
-		for j := range host.Services {
-			facts[hostPort{host.Name, host.Services[j].Port}] = &host.Services[j]
+// judgedServices pairs the verdict on each service with the facts that it is based
+// on. There is one verdict per service, in the order of the hosts and their services.
+// Host and port do not identify a service: two protocols may share a port. The facts
+// are nil if the report has fewer services than verdicts.
+func judgedServices(report *probe.Report) iter.Seq2[*probe.ServiceVerdict, *probe.Service] {
+	return func(yield func(*probe.ServiceVerdict, *probe.Service) bool) {
+		var facts []*probe.Service
+		for i := range report.Facts.Hosts {
+			services := report.Facts.Hosts[i].Services
+			for j := range services {
+				facts = append(facts, &services[j])
+			}
+		}
+		for i := range report.Verdict.Services {
+			var of *probe.Service
+			if i < len(facts) {
+				of = facts[i]
+			}
+			if !yield(&report.Verdict.Services[i], of) {
+				return
+			}
 		}
 	}
-	return facts
 }
 
 // hosts returns the names of the hosts that are exported: the first maxHosts, which
