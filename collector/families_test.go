@@ -558,49 +558,35 @@ func lines(text string, names ...string) iter.Seq[string] {
 // protocols on one port, of which only one uses STARTTLS. Host and port are equal, so
 // that both share their series.
 func TestProtocolsOnOnePort(t *testing.T) {
-	add := func(r *probe.Report, protocol string, offered bool) {
-		host := &r.Facts.Hosts[0]
-		host.Services = append(host.Services, probe.Service{Port: 5223, Protocol: protocol, Endpoints: []probe.Endpoint{{
-			Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, Dialogue: starttls.Dialogue{Offered: offered},
-		}}})
-	}
-	judge := func(r *probe.Report) {
-		r.Verdict.Services = nil
-		host := &r.Facts.Hosts[0]
-		for i := range host.Services {
-			facts := &host.Services[i].Endpoints[0]
-			if host.Services[i].Protocol != "tls" && !facts.Dialogue.Offered {
-				facts.Reached, facts.Err = probe.StageConnect, fmt.Errorf("speaking xmpp: %w", starttls.ErrNotOffered)
-			}
-			r.Verdict.Services = append(r.Verdict.Services, probe.ServiceVerdict{Host: host.Name, Port: host.Services[i].Port,
-				Endpoints: []probe.EndpointVerdict{{Address: facts.Address, Outcome: probe.Opportunistic, Facts: facts}}})
-		}
-	}
+	const name = `dane_starttls_offered{host="mx.example.org",port="5223"} `
+	address := netip.MustParseAddr("192.0.2.1")
+	direct := probe.Service{Port: 5223, Protocol: "tls",
+		Endpoints: []probe.Endpoint{{Address: address, Reached: probe.StageTLS}}}
+	offering := probe.Service{Port: 5223, Protocol: "xmpp-client",
+		Endpoints: []probe.Endpoint{{Address: address, Reached: probe.StageTLS, Dialogue: starttls.Dialogue{Offered: true}}}}
+	lacking := probe.Service{Port: 5223, Protocol: "xmpp-client",
+		Endpoints: []probe.Endpoint{{Address: address, Reached: probe.StageConnect, Err: fmt.Errorf("speaking xmpp: %w", starttls.ErrNotOffered)}}}
 	for _, test := range []struct {
-		name      string
-		protocols []string
-		offered   bool
-		want      string
+		name     string
+		services []probe.Service
+		want     string
 	}{
-		{"STARTTLS first, offered", []string{"xmpp-client", "tls"}, true, "1"},
-		{"STARTTLS second, offered", []string{"tls", "xmpp-client"}, true, "1"},
-		{"STARTTLS first, not offered", []string{"xmpp-client", "tls"}, false, "0"},
-		{"STARTTLS second, not offered", []string{"tls", "xmpp-client"}, false, "0"},
-		{"no STARTTLS at all", []string{"tls", "tls"}, false, ""},
+		{"STARTTLS first, offered", []probe.Service{offering, direct}, name + "1\n"},
+		{"STARTTLS second, offered", []probe.Service{direct, offering}, name + "1\n"},
+		{"STARTTLS first, not offered", []probe.Service{lacking, direct}, name + "0\n"},
+		{"STARTTLS second, not offered", []probe.Service{direct, lacking}, name + "0\n"},
+		{"offered by one of two", []probe.Service{offering, lacking}, name + "0\n"},
+		{"no STARTTLS", []probe.Service{direct, direct}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := healthy()
-			r.Facts.Hosts[0].Services = nil
-			for _, protocol := range test.protocols {
-				add(r, protocol, test.offered && protocol != "tls")
+			r.Facts.Hosts[0].Services, r.Verdict.Services = test.services, nil
+			for i := range test.services {
+				r.Verdict.Services = append(r.Verdict.Services, probe.ServiceVerdict{Host: "mx.example.org", Port: 5223,
+					Endpoints: []probe.EndpointVerdict{{Address: address, Outcome: probe.Opportunistic, Facts: &test.services[i].Endpoints[0]}}})
 			}
-			judge(r)
-			want := ""
-			if test.want != "" {
-				want = `dane_starttls_offered{host="mx.example.org",port="5223"} ` + test.want + "\n"
-			}
-			if got := expose(t, r, startTLSOffered.Name); got != want {
-				t.Errorf("got %q, want %q", got, want)
+			if got := expose(t, r, startTLSOffered.Name); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
