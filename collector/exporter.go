@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -34,7 +35,7 @@ type Exporter struct {
 // NewExporter registers the exporter's own metrics, and those of the Go runtime
 // and the process. Each scrape calls resolver for the statistics of the resolver, and
 // selfCheck for the result of the last self-check, which is nil before the first.
-func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, selfCheck func() *dnssec.Examination) *Exporter {
+func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, selfCheck func() *dnssec.SelfCheckResult) *Exporter {
 	e := &Exporter{
 		probes:           exporterProbes.newCounterVec(),
 		inFlight:         exporterInFlight.newGauge(),
@@ -72,7 +73,7 @@ func (e *Exporter) Observe(report *probe.Report) {
 	module := label(report.Module.Name)
 	e.probes.WithLabelValues(module, string(report.Verdict.Outcome)).Inc()
 	e.duration.WithLabelValues(module).Observe(report.Duration.Seconds())
-	e.panics.Add(float64(len(report.Facts.Faults())))
+	e.panics.Add(float64(len(report.Facts.Panics())))
 	for i := range report.Facts.Hosts {
 		for j := range report.Facts.Hosts[i].Services {
 			e.observeConnects(&report.Facts.Hosts[i].Services[j], report.Module)
@@ -83,7 +84,7 @@ func (e *Exporter) Observe(report *probe.Report) {
 // observeConnects counts the connections to one service. Targets and SRV records
 // may name any port. Only the ports of the module become label values, so that the
 // number of series stays bounded.
-func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
+func (e *Exporter) observeConnects(s *dane.Service, module probe.Module) {
 	port := "other"
 	if module.HasPort(s.Port) {
 		port = strconv.Itoa(int(s.Port))
@@ -95,7 +96,7 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 	}
 }
 
-func (e *Exporter) observeConnect(endpoint *probe.Endpoint, port string) {
+func (e *Exporter) observeConnect(endpoint *dane.Endpoint, port string) {
 	switch result := connectResult(endpoint); {
 	case endpoint.Copied:
 	case endpoint.Reused:
@@ -107,12 +108,12 @@ func (e *Exporter) observeConnect(endpoint *probe.Endpoint, port string) {
 
 // connectResult returns the result of the TCP connection to an endpoint. It returns
 // "" if none was attempted, or none was possible because the exporter has no IPv6.
-func connectResult(endpoint *probe.Endpoint) string {
+func connectResult(endpoint *dane.Endpoint) string {
 	timeout, _ := errors.AsType[net.Error](endpoint.Err)
 	switch err := endpoint.Err; {
 	case endpoint.Connect.Start.IsZero():
 		return ""
-	case endpoint.Reached >= probe.StageConnect:
+	case endpoint.Reached >= dane.StageConnect:
 		return "connected"
 	case endpoint.Skipped:
 		return ""

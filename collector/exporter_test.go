@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -25,39 +26,39 @@ func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	yes, no := true, false
-	examination := &dnssec.Examination{Resolvers: []dnssec.Condition{
+	examination := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
 		{Server: "192.0.2.53:53", Anchored: &yes},
-		{Server: "192.0.2.54:53", Anchored: &no, Trouble: dnssec.Strips, Why: "strips DNSSEC records"},
-		{Server: "192.0.2.55:53", Trouble: dnssec.Silent, Why: "does not answer"},
+		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
+		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
 	}}
-	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.Examination { return examination })
+	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return examination })
 
 	ended := e.Started()
 	r := healthy()
 	endpoints := &r.Facts.Hosts[0].Services[0].Endpoints
-	tried := probe.Span{Start: start, End: start}
+	tried := dane.Span{Start: start, End: start}
 	(*endpoints)[0].Connect = tried
-	failed := func(err error) { *endpoints = append(*endpoints, probe.Endpoint{Err: err, Connect: tried}) }
+	failed := func(err error) { *endpoints = append(*endpoints, dane.Endpoint{Err: err, Connect: tried}) }
 	failed(fmt.Errorf("connecting: %w", syscall.ECONNREFUSED))
 	failed(fmt.Errorf("connecting: %w", os.ErrDeadlineExceeded))
 	failed(fmt.Errorf("connecting: %w", syscall.EHOSTUNREACH))
 	failed(errors.New("something else"))
 	*endpoints = append(*endpoints,
-		probe.Endpoint{Err: probe.ErrNotAllowed},                                // not attempted
-		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // the exporter has no IPv6
-		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // by another probe
-		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // for another key type
-		probe.Endpoint{Reached: probe.StageConnect, Copied: true, Reused: true, Connect: tried},
-		probe.Endpoint{Reached: probe.StageStartTLS, Skipped: true, Connect: tried, // no key of this type,
-			Other: &probe.Endpoint{Reached: probe.StageTLS, Connect: tried}}, // and a second handshake with all types
+		dane.Endpoint{Err: probe.ErrNotAllowed},                                // not attempted
+		dane.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // the exporter has no IPv6
+		dane.Endpoint{Reached: dane.StageTLS, Reused: true, Connect: tried},    // by another probe
+		dane.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // for another key type
+		dane.Endpoint{Reached: dane.StageConnect, Copied: true, Reused: true, Connect: tried},
+		dane.Endpoint{Reached: dane.StageStartTLS, Skipped: true, Connect: tried, // no key of this type,
+			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried}}, // and a second handshake with all types
 	)
-	r.Facts.Fault = &probe.Fault{Value: "a panic"}
+	r.Facts.Err = &dane.PanicError{Value: "a panic"}
 	e.Observe(r)
 
 	otherPort := healthy()
 	otherPort.Facts.Hosts[0].Services[0].Port = 4711
-	otherPort.Facts.Hosts[0].Services[0].Endpoints[0] = probe.Endpoint{
-		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageConnect, Connect: tried,
+	otherPort.Facts.Hosts[0].Services[0].Endpoints[0] = dane.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageConnect, Connect: tried,
 	}
 	e.Observe(otherPort)
 	e.Rejected("queue_full")
@@ -100,7 +101,7 @@ dane_exporter_trust_anchor_ok 1
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
 	}
-	examination = &dnssec.Examination{Resolvers: examination.Resolvers[2:]}
+	examination = &dnssec.SelfCheckResult{Resolvers: examination.Resolvers[2:]}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
 		t.Error("dane_exporter_trust_anchor_ok is exported although no resolver returned keys")
 	}
@@ -152,7 +153,7 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 // NewExporter registers, and no others.
 func TestExporterMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
+	NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
 	ch := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(ch)

@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -57,12 +58,12 @@ func (s *metricSet) setTarget(report *probe.Report) {
 	for _, phase := range report.Facts.Phases {
 		s.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
 	}
-	for _, o := range probe.Outcomes() {
+	for _, o := range dane.Outcomes() {
 		s.set(outcome, boolValue(o == report.Verdict.Outcome), string(o))
 	}
 }
 
-func (s *metricSet) setFindings(all []probe.Finding) {
+func (s *metricSet) setFindings(all []dane.Finding) {
 	distinct := make(map[[4]string]bool)
 	for _, f := range all {
 		port, address := "", ""
@@ -102,13 +103,13 @@ func isLocalFailure(err error) bool {
 			return true
 		}
 	}
-	_, panicked := errors.AsType[*probe.Fault](err)
+	_, panicked := errors.AsType[*dane.PanicError](err)
 	return panicked
 }
 
 func (s *metricSet) setService(service *service) {
 	counts, skipped := service.countAddresses()
-	for _, o := range probe.Outcomes() {
+	for _, o := range dane.Outcomes() {
 		s.set(hostOutcome, boolValue(o == service.Outcome), service.Host, service.port, string(o))
 		s.set(endpoints, float64(counts[o]), service.Host, service.port, string(o))
 	}
@@ -119,12 +120,12 @@ func (s *metricSet) setService(service *service) {
 // countAddresses returns the number of addresses for each outcome, and the number
 // skipped because the exporter has no IPv6. An address with several key types counts
 // once, with its worst outcome.
-func (s *service) countAddresses() (counts map[probe.Outcome]int, skipped int) {
-	outcomes, withoutIPv6 := make(map[netip.Addr]probe.Outcome), make(map[netip.Addr]bool)
+func (s *service) countAddresses() (counts map[dane.Outcome]int, skipped int) {
+	outcomes, withoutIPv6 := make(map[netip.Addr]dane.Outcome), make(map[netip.Addr]bool)
 	for _, endpoint := range s.Endpoints {
 		known, again := outcomes[endpoint.Address]
 		switch {
-		case endpoint.Skipped && endpoint.Facts != nil && errors.Is(endpoint.Facts.Err, probe.ErrNoIPv6):
+		case endpoint.Skipped && endpoint.Facts != nil && dane.CauseOf(endpoint.Facts.Err) == dane.CauseIPv6Unavailable:
 			withoutIPv6[endpoint.Address] = true
 		case endpoint.Skipped:
 		case again:
@@ -133,7 +134,7 @@ func (s *service) countAddresses() (counts map[probe.Outcome]int, skipped int) {
 			outcomes[endpoint.Address] = endpoint.Outcome
 		}
 	}
-	counts = make(map[probe.Outcome]int)
+	counts = make(map[dane.Outcome]int)
 	for _, outcome := range outcomes {
 		counts[outcome]++
 	}
@@ -146,11 +147,11 @@ func (s *metricSet) setRecords(service *service) {
 	if !service.recordsKnown() {
 		return
 	}
-	counts := make(map[tlsa.Standing]int)
+	counts := make(map[tlsa.Usability]int)
 	for _, record := range service.Records {
-		counts[record.Standing]++
+		counts[record.Usability]++
 	}
-	for usability, value := range map[tlsa.Standing]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"} {
+	for usability, value := range map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"} {
 		s.set(tlsaRecords, float64(counts[usability]), service.Host, service.port, value)
 	}
 	if service.Answer != nil && len(service.Records) > 0 {
@@ -160,7 +161,7 @@ func (s *metricSet) setRecords(service *service) {
 		return
 	}
 	for _, record := range service.Records {
-		if record.Standing == tlsa.Unusable {
+		if record.Usability == tlsa.Unusable {
 			continue // clients do not compare it with certificates
 		}
 		r := record.Record
@@ -171,7 +172,7 @@ func (s *metricSet) setRecords(service *service) {
 
 // setRollover exports whether the TLSA records are prepared for the next certificate.
 func (s *metricSet) setRollover(service *service) {
-	status := service.Practice()
+	status := service.RolloverStatus()
 	s.setMeasure(rolloverReady, status.RolloverReady, service.Host, service.port)
 	s.setMeasure(survivesRenewal, status.SurvivesRenewal, service.Host, service.port)
 	if status.Measured {
@@ -198,22 +199,19 @@ func (s *service) recordsKnown() bool {
 	if s.Answer != nil {
 		return true
 	}
-	if s.facts == nil {
-		return false
-	}
-	for i := range s.facts.TLSA {
-		answer := &s.facts.TLSA[i].Answer
+	for i := range s.Service.TLSA {
+		answer := &s.Service.TLSA[i].Answer
 		if answer.Err != nil || answer.Status.Failed() {
 			return false
 		}
 	}
-	return len(s.facts.TLSA) > 0
+	return len(s.Service.TLSA) > 0
 }
 
 // recordsCompared reports whether the records were compared with the certificates
 // of at least one endpoint.
 func (s *service) recordsCompared() bool {
-	return slices.ContainsFunc(s.Endpoints, func(e probe.EndpointVerdict) bool { return len(e.Matches) > 0 })
+	return slices.ContainsFunc(s.Endpoints, func(e dane.EndpointVerdict) bool { return len(e.Matches) > 0 })
 }
 
 // associationData returns a digest in hexadecimal, and the digest of full data,
@@ -227,14 +225,14 @@ func associationData(r tlsa.Record) string {
 }
 
 // setEndpoint exports what was measured at one endpoint.
-func (s *metricSet) setEndpoint(service *service, v probe.EndpointVerdict) {
+func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 	facts := v.Facts
 	set := func(m *endpointMetric, value float64, more ...string) {
 		s.setForEndpoint(m, v.Address, facts.KeyType, value, append([]string{service.Host, service.port}, more...)...)
 	}
-	setMeasure := func(m *endpointMetric, measure probe.Measure) {
-		if measure != probe.NotMeasured {
-			set(m, boolValue(measure == probe.Yes))
+	setMeasure := func(m *endpointMetric, measure dane.Measure) {
+		if measure != dane.NotMeasured {
+			set(m, boolValue(measure == dane.Yes))
 		}
 	}
 	setMeasure(endpointUp, connected(v))
@@ -243,7 +241,7 @@ func (s *metricSet) setEndpoint(service *service, v probe.EndpointVerdict) {
 	if len(v.Matches) > 0 {
 		set(tlsaMatch, boolValue(slices.ContainsFunc(v.Matches, tlsa.Match.Authenticates)))
 	}
-	if facts.Reached < probe.StageTLS {
+	if facts.Reached < dane.StageTLS {
 		return
 	}
 	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
@@ -270,14 +268,14 @@ func (s *metricSet) setEndpoint(service *service, v probe.EndpointVerdict) {
 
 // connected reports whether the endpoint accepted the connection. It is not measured
 // if we did not try, or did not wait long enough.
-func connected(v probe.EndpointVerdict) probe.Measure {
+func connected(v dane.EndpointVerdict) dane.Measure {
 	switch {
-	case v.Facts.Reached >= probe.StageConnect:
-		return probe.Yes
-	case v.Facts.Err == nil || v.Reason.Info().Effect == probe.Ours:
-		return probe.NotMeasured
+	case v.Facts.Reached >= dane.StageConnect:
+		return dane.Yes
+	case v.Facts.Err == nil || v.Reason.Info().Effect == dane.EffectInternal:
+		return dane.NotMeasured
 	default:
-		return probe.No
+		return dane.No
 	}
 }
 
@@ -285,17 +283,17 @@ func connected(v probe.EndpointVerdict) probe.Measure {
 // all verdicts of the report: of two protocols that share a port, only one may use
 // STARTTLS, and the view has one service for both.
 func (s *metricSet) setSTARTTLS(report *probe.Report, v *view) {
-	for verdict, facts := range judgedServices(report) {
+	for _, verdict := range report.Verdict.Services {
 		service := v.service(verdict.Host, verdict.Port)
-		if service == nil || facts == nil || facts.Protocol == "tls" {
+		if service == nil || verdict.Service.Protocol == "tls" {
 			continue
 		}
 		for _, endpoint := range verdict.Endpoints {
 			if endpoint.Skipped || endpoint.Facts == nil || service.endpoint(endpoint.Address, endpoint.Facts.KeyType) == nil {
 				continue
 			}
-			if offered := offersSTARTTLS(endpoint.Facts); offered != probe.NotMeasured {
-				s.setForEndpoint(startTLSOffered, endpoint.Address, endpoint.Facts.KeyType, boolValue(offered == probe.Yes), service.Host, service.port)
+			if offered := offersSTARTTLS(endpoint.Facts); offered != dane.NotMeasured {
+				s.setForEndpoint(startTLSOffered, endpoint.Address, endpoint.Facts.KeyType, boolValue(offered == dane.Yes), service.Host, service.port)
 			}
 		}
 	}
@@ -303,14 +301,14 @@ func (s *metricSet) setSTARTTLS(report *probe.Report, v *view) {
 
 // offersSTARTTLS reports whether the server offers STARTTLS. It is not measured if
 // the dialogue ended before the offer.
-func offersSTARTTLS(endpoint *probe.Endpoint) probe.Measure {
+func offersSTARTTLS(endpoint *dane.Endpoint) dane.Measure {
 	switch {
 	case endpoint.Dialogue.Offered:
-		return probe.Yes
+		return dane.Yes
 	case errors.Is(endpoint.Err, starttls.ErrNotOffered):
-		return probe.No
+		return dane.No
 	default:
-		return probe.NotMeasured
+		return dane.NotMeasured
 	}
 }
 
@@ -321,6 +319,6 @@ func (s *metricSet) setPreferences(report *probe.Report, v *view) {
 		return
 	}
 	for _, service := range v.services {
-		s.set(mxPreference, float64(service.Preference), service.Host)
+		s.set(mxPreference, float64(service.preference), service.Host)
 	}
 }

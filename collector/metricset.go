@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // metricSet collects the samples of one probe and converts them to metric families
@@ -48,15 +49,15 @@ func (s *metricSet) setTime(m *Metric, at time.Time, labels ...string) {
 }
 
 // setMeasure adds a boolean, unless it was not measured.
-func (s *metricSet) setMeasure(m *Metric, measure probe.Measure, labels ...string) {
-	if measure != probe.NotMeasured {
-		s.set(m, boolValue(measure == probe.Yes), labels...)
+func (s *metricSet) setMeasure(m *Metric, measure dane.Measure, labels ...string) {
+	if measure != dane.NotMeasured {
+		s.set(m, boolValue(measure == dane.Yes), labels...)
 	}
 }
 
 // setForEndpoint adds a sample that was measured at one address with one key type.
 // The labels start with the host and port of the service.
-func (s *metricSet) setForEndpoint(m *endpointMetric, address netip.Addr, key probe.KeyType, value float64, labels ...string) {
+func (s *metricSet) setForEndpoint(m *endpointMetric, address netip.Addr, key dane.KeyType, value float64, labels ...string) {
 	var endpoint []string
 	if s.perAddress {
 		endpoint = append(endpoint, address.String())

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 )
@@ -16,23 +17,23 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 		return
 	}
 	if isAnswered(facts.TXT) {
-		present := !errors.Is(facts.RecordErr, mtasts.ErrNone)
+		present := !errors.Is(facts.RecordErr, mtasts.ErrNoRecord)
 		s.set(mtaSTSRecordPresent, boolValue(present))
 		if present {
 			s.set(mtaSTSRecordValid, boolValue(facts.RecordErr == nil))
 		}
 	}
 	if isAnswered(facts.TLSRPTTXT) {
-		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNone)
+		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNoRecord)
 		s.set(tlsrptRecordPresent, boolValue(present))
 		if present {
 			s.set(tlsrptRecordValid, boolValue(facts.TLSRPTErr == nil))
 		}
 	}
-	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != probe.PolicyUnknown {
+	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != dane.PolicyUnknown {
 		s.set(mtaSTSPolicyFetched, boolValue(facts.Policy != nil))
 	}
-	s.setTime(mtaSTSCertificate, facts.CertificateEnd())
+	s.setTime(mtaSTSCertificate, facts.CertificateExpiry())
 	if facts.Policy != nil {
 		for _, mode := range mtasts.Modes() {
 			s.set(mtaSTSMode, boolValue(mode == facts.Policy.Mode), string(mode))
@@ -48,8 +49,8 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 }
 
 // setSenders exports the outcome at the domain for each kind of sender.
-func (s *metricSet) setSenders(senders probe.Senders) {
-	for _, o := range probe.Outcomes() {
+func (s *metricSet) setSenders(senders dane.Senders) {
+	for _, o := range dane.Outcomes() {
 		s.set(mtaSTSSenderOutcome, boolValue(o == senders.DANE), "dane", string(o))
 		s.set(mtaSTSSenderOutcome, boolValue(o == senders.MTASTS), "mta_sts", string(o))
 		s.set(mtaSTSSenderOutcome, boolValue(o == senders.Both), "both", string(o))
@@ -58,11 +59,11 @@ func (s *metricSet) setSenders(senders probe.Senders) {
 
 // setServiceMTASTS exports whether the policy lists a host, and whether its
 // endpoints fulfil MTA-STS.
-func (s *metricSet) setServiceMTASTS(service *service, senders probe.ServiceSenders) {
+func (s *metricSet) setServiceMTASTS(service *service, senders dane.ServiceSenders) {
 	s.setMeasure(mtaSTSHostCovered, senders.Covered, service.Host)
 	for _, endpoint := range senders.Endpoints {
-		if !endpoint.Skipped && endpoint.Passes != probe.NotMeasured && service.endpoint(endpoint.Address, endpoint.KeyType) != nil {
-			s.setForEndpoint(mtaSTSHostPasses, endpoint.Address, endpoint.KeyType, boolValue(endpoint.Passes == probe.Yes), service.Host, service.port)
+		if !endpoint.Skipped && endpoint.Passes != dane.NotMeasured && service.endpoint(endpoint.Address, endpoint.KeyType) != nil {
+			s.setForEndpoint(mtaSTSHostPasses, endpoint.Address, endpoint.KeyType, boolValue(endpoint.Passes == dane.Yes), service.Host, service.port)
 		}
 	}
 }

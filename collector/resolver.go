@@ -45,12 +45,12 @@ func (c *resolverCollector) Collect(ch chan<- prometheus.Metric) {
 // selfCheckCollector exports the result of the last self-check of the resolvers,
 // and nothing before the first.
 type selfCheckCollector struct {
-	last        func() *dnssec.Examination
+	last        func() *dnssec.SelfCheckResult
 	resolver    *prometheus.Desc
 	trustAnchor *prometheus.Desc
 }
 
-func newSelfCheckCollector(last func() *dnssec.Examination) *selfCheckCollector {
+func newSelfCheckCollector(last func() *dnssec.SelfCheckResult) *selfCheckCollector {
 	return &selfCheckCollector{last: last, resolver: exporterResolverOK.desc(), trustAnchor: exporterTrustAnchorOK.desc()}
 }
 
@@ -65,7 +65,7 @@ func (c *selfCheckCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, r := range result.Resolvers {
-		ch <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, boolValue(r.Trouble == ""), label(r.Server))
+		ch <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, boolValue(r.Problem == ""), label(r.Server))
 	}
 	if anchored, known := result.Anchored(); known {
 		ch <- prometheus.MustNewConstMetric(c.trustAnchor, prometheus.GaugeValue, boolValue(anchored))

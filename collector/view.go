@@ -1,12 +1,12 @@
 package collector
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -23,7 +23,7 @@ const (
 type view struct {
 	services     []*service
 	lookups      []*lookup
-	findings     []probe.Finding
+	findings     []dane.Finding
 	maxEndpoints int             // per service
 	truncated    map[string]bool // whether there was more of it than is exported
 }
@@ -31,15 +31,15 @@ type view struct {
 // service is one port of one host. It merges all services of the report that have
 // the same host and port.
 type service struct {
-	probe.ServiceVerdict
-	port  string
-	facts *probe.Service
+	dane.ServiceVerdict
+	port       string
+	preference uint16
 }
 
 // lookup is one lookup for one host. It merges all lookups of the same kind and
 // name, with the worst status.
 type lookup struct {
-	kind       probe.LookupKind
+	kind       dane.LookupKind
 	name, host string
 	status     dnssec.Status
 	measured   bool // the status is about the zone, not about a failure of our own
@@ -56,9 +56,9 @@ func newView(report *probe.Report) *view {
 		v.truncated[what] = true
 	}
 	hosts := v.hosts(report)
-	for verdict, facts := range judgedServices(report) {
-		if slices.Contains(hosts, verdict.Host) {
-			v.addService(verdict, facts)
+	for i := range report.Verdict.Services {
+		if verdict := &report.Verdict.Services[i]; slices.Contains(hosts, verdict.Host) {
+			v.addService(verdict)
 		}
 	}
 	for _, l := range report.Facts.Lookups() {
@@ -72,31 +72,6 @@ func newView(report *probe.Report) *view {
 		}
 	}
 	return v
-}
-
-// judgedServices pairs the verdict on each service with the facts that it is based
-// on. There is one verdict per service, in the order of the hosts and their services.
-// Host and port do not identify a service: two protocols may share a port. The facts
-// are nil if the report has fewer services than verdicts.
-func judgedServices(report *probe.Report) iter.Seq2[*probe.ServiceVerdict, *probe.Service] {
-	return func(yield func(*probe.ServiceVerdict, *probe.Service) bool) {
-		var facts []*probe.Service
-		for i := range report.Facts.Hosts {
-			services := report.Facts.Hosts[i].Services
-			for j := range services {
-				facts = append(facts, &services[j])
-			}
-		}
-		for i := range report.Verdict.Services {
-			var of *probe.Service
-			if i < len(facts) {
-				of = facts[i]
-			}
-			if !yield(&report.Verdict.Services[i], of) {
-				return
-			}
-		}
-	}
 }
 
 // hosts returns the names of the hosts that are exported: the first maxHosts, which
@@ -120,15 +95,15 @@ func (v *view) hosts(report *probe.Report) []string {
 // addService adds a service. If it is present already, because two MX records name
 // its host or two protocols share its port, the worse outcome, the lower preference
 // and the additional addresses are merged into it.
-func (v *view) addService(verdict *probe.ServiceVerdict, facts *probe.Service) {
+func (v *view) addService(verdict *dane.ServiceVerdict) {
 	s := v.service(verdict.Host, verdict.Port)
 	if s == nil {
-		s = &service{ServiceVerdict: *verdict, port: strconv.Itoa(int(verdict.Port)), facts: facts}
+		s = &service{ServiceVerdict: *verdict, port: strconv.Itoa(int(verdict.Port)), preference: verdict.Service.Preference}
 		s.Endpoints = nil
 		v.services = append(v.services, s)
 	}
 	s.Outcome = worse(s.Outcome, verdict.Outcome)
-	s.Preference = min(s.Preference, verdict.Preference)
+	s.preference = min(s.preference, verdict.Service.Preference)
 	for _, endpoint := range verdict.Endpoints {
 		switch {
 		case s.endpoint(endpoint.Address, keyTypeOf(endpoint)) != nil:
@@ -138,8 +113,8 @@ func (v *view) addService(verdict *probe.ServiceVerdict, facts *probe.Service) {
 			s.Endpoints = append(s.Endpoints, endpoint)
 		}
 	}
-	if facts != nil && facts.Authority != nil {
-		v.truncated["nameservers"] = v.truncated["nameservers"] || facts.Authority.Truncated
+	if nameservers := verdict.Service.Nameservers; nameservers != nil {
+		v.truncated["nameservers"] = v.truncated["nameservers"] || nameservers.Truncated
 	}
 	if len(s.Records) > maxRecords {
 		v.truncated["tlsa_records"] = true
@@ -158,7 +133,7 @@ func (v *view) service(host string, port uint16) *service {
 }
 
 // keyTypeOf returns the key type that the handshake was restricted to, or "".
-func keyTypeOf(endpoint probe.EndpointVerdict) probe.KeyType {
+func keyTypeOf(endpoint dane.EndpointVerdict) dane.KeyType {
 	if endpoint.Facts == nil {
 		return ""
 	}
@@ -167,11 +142,11 @@ func keyTypeOf(endpoint probe.EndpointVerdict) probe.KeyType {
 
 // hasAddress reports whether an endpoint with that address is exported.
 func (s *service) hasAddress(address netip.Addr) bool {
-	return slices.ContainsFunc(s.Endpoints, func(e probe.EndpointVerdict) bool { return e.Address == address })
+	return slices.ContainsFunc(s.Endpoints, func(e dane.EndpointVerdict) bool { return e.Address == address })
 }
 
 // endpoint returns the endpoint that is exported for an address and key type, or nil.
-func (s *service) endpoint(address netip.Addr, key probe.KeyType) *probe.EndpointVerdict {
+func (s *service) endpoint(address netip.Addr, key dane.KeyType) *dane.EndpointVerdict {
 	for i := range s.Endpoints {
 		if s.Endpoints[i].Address == address && keyTypeOf(s.Endpoints[i]) == key {
 			return &s.Endpoints[i]
@@ -181,8 +156,8 @@ func (s *service) endpoint(address netip.Addr, key probe.KeyType) *probe.Endpoin
 }
 
 // worse returns the worse of two outcomes.
-func worse(a, b probe.Outcome) probe.Outcome {
-	order := probe.Outcomes()
+func worse(a, b dane.Outcome) dane.Outcome {
+	order := dane.Outcomes()
 	if slices.Index(order, a) < slices.Index(order, b) {
 		return b
 	}
@@ -190,7 +165,7 @@ func worse(a, b probe.Outcome) probe.Outcome {
 }
 
 // addLookup adds a lookup, or merges it with one of the same kind, name and host.
-func (v *view) addLookup(l probe.Lookup) {
+func (v *view) addLookup(l dane.Lookup) {
 	answer := l.Answer
 	added := &lookup{
 		kind: l.Kind, name: label(answer.Name), host: l.Host,
@@ -210,7 +185,7 @@ func (v *view) addLookup(l probe.Lookup) {
 }
 
 // includes reports whether a finding is about something that is exported.
-func (v *view) includes(f probe.Finding, hosts []string) bool {
+func (v *view) includes(f dane.Finding, hosts []string) bool {
 	if f.Host == "" {
 		return true
 	}

@@ -11,6 +11,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // TestScenarios probes every domain of the lab and wants the outcome, the
@@ -25,7 +26,7 @@ func TestScenarios(t *testing.T) {
 			if !ok {
 				t.Fatalf("no module %q", scenario.Module)
 			}
-			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
+			if slices.Contains(scenario.Reasons, string(dane.Timeout)) {
 				module.Timeout = 6 * time.Second // all of it is spent waiting
 			}
 			target, err := probe.ParseTarget(scenario.Target(), "", module)
@@ -35,11 +36,11 @@ func TestScenarios(t *testing.T) {
 			report := prober.Probe(context.Background(), target, module)
 			verdict := report.Verdict
 			if string(verdict.Outcome) != scenario.Outcome || verdict.Success != scenario.Success {
-				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Story, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
+				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Description, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
 			}
 			later := report.JudgedAt(report.Verdict.At.AddDate(0, 0, 14)).Later
 			if want := cmp.Or(scenario.Later, scenario.Outcome); string(later.Outcome) != want {
-				t.Errorf("%s\nin a fortnight %s, want %s", scenario.Story, later.Outcome, want)
+				t.Errorf("%s\nin a fortnight %s, want %s", scenario.Description, later.Outcome, want)
 			}
 			var reasons []string
 			for _, finding := range verdict.Findings {
@@ -48,7 +49,7 @@ func TestScenarios(t *testing.T) {
 			slices.Sort(reasons)
 			reasons = slices.Compact(reasons)
 			if want := slices.Sorted(slices.Values(scenario.Reasons)); !slices.Equal(reasons, want) {
-				t.Errorf("%s\nreasons %v, want %v", scenario.Story, reasons, want)
+				t.Errorf("%s\nreasons %v, want %v", scenario.Description, reasons, want)
 			}
 			var advice []string
 			for _, a := range verdict.Advice {
@@ -56,7 +57,7 @@ func TestScenarios(t *testing.T) {
 			}
 			slices.Sort(advice)
 			if advice = slices.Compact(advice); !slices.Equal(advice, scenario.Advice) {
-				t.Errorf("%s\nadvice %v, want %v", scenario.Story, advice, scenario.Advice)
+				t.Errorf("%s\nadvice %v, want %v", scenario.Description, advice, scenario.Advice)
 			}
 			if t.Failed() {
 				for _, finding := range verdict.Findings {
@@ -84,7 +85,7 @@ func TestServerNames(t *testing.T) {
 		t.Run(story.target, func(t *testing.T) {
 			report := prober.Probe(t.Context(), probe.Target{Name: story.target + ".lab.test"}, builtIn[story.module])
 			endpoint := report.Verdict.Services[0].Endpoints[0]
-			if endpoint.Facts.SNI != story.sni || endpoint.NameMatch != probe.Yes {
+			if endpoint.Facts.SNI != story.sni || endpoint.NameMatch != dane.Yes {
 				t.Errorf("asked for %q, name match %v; want %q", endpoint.Facts.SNI, endpoint.NameMatch, story.sni)
 			}
 		})
@@ -100,7 +101,7 @@ func labProber(t *testing.T) *probe.Prober {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { world.Close() })
-	return probe.New(probe.World{
+	return probe.New(probe.Environment{
 		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/report"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec/transport"
 )
@@ -91,9 +92,9 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, where surroun
 		return stateUnknown, err
 	}
 	ask := func(target probe.Target) *probe.Report {
-		found := prober.ProbeAfresh(ctx, target, module)
+		found := prober.ProbeUncached(ctx, target, module)
 		if at != nil {
-			found = found.JudgedAt(at.From(found.Verdict.At))
+			found = found.JudgedAt(at.Time(found.Verdict.At))
 		}
 		return found
 	}
@@ -112,15 +113,15 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, where surroun
 }
 
 // momentOf reads --at; nil where it is not given.
-func momentOf(text string) (*probe.Moment, error) {
+func momentOf(text string) (*report.At, error) {
 	if text == "" {
 		return nil, nil
 	}
-	moment, err := probe.ParseMoment(text)
+	at, err := report.ParseAt(text)
 	if err != nil {
 		return nil, fmt.Errorf("--at: %w", err)
 	}
-	return &moment, nil
+	return &at, nil
 }
 
 // atOnce is how many targets are probed at the same time: enough for silent

@@ -68,7 +68,7 @@ func (s *session) inLab(do func(context.Context, labWorld) int) command {
 func listScenarios(w io.Writer) {
 	fmt.Fprintf(w, "The lab's domains, the module to probe each with, and what comes out:\n\n")
 	for _, scenario := range lab.Scenarios() {
-		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
+		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Description)
 	}
 	fmt.Fprintf(w, "\nThe lab has modules of its own beside the built-in ones:\n%s", lab.Modules)
 	fmt.Fprintf(w, "\nFor instance: dane_exporter lab check tlsa-mismatch.lab.test\n"+
@@ -87,8 +87,8 @@ func (labWorld) adapt(c *config.Config) *config.Config {
 	return &adapted
 }
 
-func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.World, error) {
-	return probe.World{
+func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.Environment, error) {
+	return probe.Environment{
 		Now:     time.Now,
 		Dial:    w.lab.Dial,
 		DNS:     w.lab.DNS(),

@@ -11,6 +11,7 @@ import (
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // The forms in which check writes what came out.
@@ -222,7 +223,7 @@ func later(r *probe.Report) string {
 }
 
 // place says where a finding is, as " at mx.example.org:25 (192.0.2.1)".
-func place(f probe.Finding) string {
+func place(f dane.Finding) string {
 	if f.Host == "" {
 		return ""
 	}
@@ -249,7 +250,7 @@ func harmless(text string) string {
 
 // authenticatedUntil is when the first service's authentication ends; zero where
 // no date counts.
-func authenticatedUntil(v probe.Verdict) time.Time {
+func authenticatedUntil(v dane.Verdict) time.Time {
 	var first time.Time
 	for _, service := range v.Services {
 		if !service.Until.IsZero() && (first.IsZero() || service.Until.Before(first)) {

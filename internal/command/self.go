@@ -8,6 +8,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 )
@@ -29,7 +30,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, where surroundin
 		return stateUnknown, err
 	}
 	tell := teller{s, painting(s.stdout, s.environment)}
-	result := tell.resolvers(prober.Resolver().Examine(ctx))
+	result := tell.resolvers(prober.Resolver().SelfCheck(ctx))
 	if f.smtpHost == "" {
 		tell.line(stateOK, "port 25: not tried; name a mail server with --smtp-host, as gmail-smtp-in.l.google.com")
 		return result, nil
@@ -41,7 +42,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, where surroundin
 	if err != nil {
 		return stateUnknown, fmt.Errorf("--smtp-host: %w", err)
 	}
-	return worse(result, tell.mailServer(prober.ProbeAfresh(ctx, target, module))), nil
+	return worse(result, tell.mailServer(prober.ProbeUncached(ctx, target, module))), nil
 }
 
 // teller writes the lines of a self-check.
@@ -56,10 +57,10 @@ func (t teller) line(s state, format string, args ...any) {
 
 // resolvers tells of each resolver and of the trust anchors. One good resolver
 // is enough to go on with.
-func (t teller) resolvers(e dnssec.Examination) state {
+func (t teller) resolvers(e dnssec.SelfCheckResult) state {
 	good := 0
 	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+		if c.Problem == "" {
 			good++
 		}
 	}
@@ -69,7 +70,7 @@ func (t teller) resolvers(e dnssec.Examination) state {
 	}
 	result := stateOK
 	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+		if c.Problem == "" {
 			t.line(stateOK, "resolver %s is good", c.Server)
 			continue
 		}
@@ -96,7 +97,7 @@ func (t teller) mailServer(r *probe.Report) state {
 	}
 	reached := 0
 	for _, e := range endpoints {
-		if e.Reached >= probe.StageConnect {
+		if e.Reached >= dane.StageConnect {
 			reached++
 		}
 	}
@@ -107,9 +108,9 @@ func (t teller) mailServer(r *probe.Report) state {
 	result := stateOK
 	for _, e := range endpoints {
 		switch {
-		case e.Reached >= probe.StageStartTLS:
+		case e.Reached >= dane.StageStartTLS:
 			t.line(stateOK, "port 25: %s (%s) is reached, and speaks SMTP with us", r.Target.Name, e.Address)
-		case e.Reached == probe.StageConnect:
+		case e.Reached == dane.StageConnect:
 			result = worse(result, stateWarning)
 			t.line(stateWarning, "port 25: %s (%s) is reached: %v", r.Target.Name, e.Address, e.Err)
 		case e.Skipped:
@@ -126,8 +127,8 @@ func (t teller) mailServer(r *probe.Report) state {
 }
 
 // meetings lists the endpoints of all services that a probe met or tried to.
-func meetings(r *probe.Report) []*probe.Endpoint {
-	var all []*probe.Endpoint
+func meetings(r *probe.Report) []*dane.Endpoint {
+	var all []*dane.Endpoint
 	for i := range r.Facts.Hosts {
 		for j := range r.Facts.Hosts[i].Services {
 			endpoints := r.Facts.Hosts[i].Services[j].Endpoints

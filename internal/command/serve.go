@@ -109,7 +109,7 @@ func (s *session) serving(ctx context.Context, f *serveFlags, where surroundings
 		Gatherer:      registry,
 		Logger:        logger,
 		ProbeLevel:    f.proberLevel.Level(),
-		Examined:      service.examined.Load,
+		SelfCheck:     service.examined.Load,
 		Reload:        reloader.Reload,
 		ExternalURL:   external,
 		RoutePrefix:   prefix,
@@ -178,7 +178,7 @@ type service struct {
 	server   *web.Server
 	current  atomic.Pointer[running]
 	applied  chan struct{} // has room for one: a configuration was
-	examined atomic.Pointer[dnssec.Examination]
+	examined atomic.Pointer[dnssec.SelfCheckResult]
 }
 
 // running is a configuration in force.

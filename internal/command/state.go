@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // state is what a check comes to, in the words of monitoring plugins. Its number
@@ -36,7 +37,7 @@ func stateOf(r *probe.Report) state {
 		return stateWarning
 	case v.Success:
 		return stateOK
-	case v.Outcome == probe.Unknown, len(v.Findings) > 0 && !slices.ContainsFunc(v.Findings, theirs):
+	case v.Outcome == dane.Unknown, len(v.Findings) > 0 && !slices.ContainsFunc(v.Findings, theirs):
 		return stateUnknown
 	default:
 		return stateCritical
@@ -50,11 +51,11 @@ func clouded(r *probe.Report) bool {
 	if r.Later != nil && !r.Later.Success {
 		return true
 	}
-	return slices.ContainsFunc(r.Verdict.Findings, func(f probe.Finding) bool {
-		allowed := r.Module.Require == probe.RequireIfPublished && f.Reason.Info().Effect == probe.Lowers
+	return slices.ContainsFunc(r.Verdict.Findings, func(f dane.Finding) bool {
+		allowed := r.Module.Require == dane.RequireIfPublished && f.Reason.Info().Effect == dane.EffectDegraded
 		return theirs(f) && !allowed
 	})
 }
 
 // theirs reports whether a finding is about the target, not about this side.
-func theirs(f probe.Finding) bool { return f.Reason.Info().Effect != probe.Ours }
+func theirs(f dane.Finding) bool { return f.Reason.Info().Effect != dane.EffectInternal }

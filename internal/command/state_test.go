@@ -6,38 +6,39 @@ import (
 	"testing"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // TestState: what a probe comes to, in the words of monitoring plugins.
 func TestState(t *testing.T) {
 	tests := []struct {
 		name     string
-		require  probe.Requirement
-		outcome  probe.Outcome
+		require  dane.Requirement
+		outcome  dane.Outcome
 		success  bool
-		findings []probe.Reason
-		later    *probe.Verdict
+		findings []dane.Reason
+		later    *dane.Verdict
 		want     state
 	}{
-		{"all is well", probe.RequireDANE, probe.Authenticated, true, nil, nil, stateOK},
-		{"one of two hosts is broken", probe.RequireDANE, probe.Authenticated, false, []probe.Reason{probe.TLSAMismatch}, nil, stateCritical},
-		{"well, with something to look at", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.TLSRPTRecordInvalid}, nil, stateWarning},
-		{"well, and a record of no use", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.TLSAUnusable}, nil, stateWarning},
-		{"no DANE where none is asked for", probe.RequireIfPublished, probe.Opportunistic, true, []probe.Reason{probe.NoTLSA}, nil, stateOK},
-		{"the same with something to look at", probe.RequireIfPublished, probe.Opportunistic, true, []probe.Reason{probe.NoTLSA, probe.MTASTSPolicyInvalid}, nil, stateWarning},
-		{"no DANE where it is asked for", probe.RequireDANE, probe.Opportunistic, false, []probe.Reason{probe.NoTLSA}, nil, stateCritical},
-		{"well, and something of ours", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.IPv6Unavailable}, nil, stateOK},
-		{"not judged, and it is ours", probe.RequireDANE, probe.Unknown, false, []probe.Reason{probe.ResolverUnreachable}, nil, stateUnknown},
-		{"one host not judged, and it is ours", probe.RequireDANE, probe.Authenticated, false, []probe.Reason{probe.CertificateUnparsable}, nil, stateUnknown},
-		{"well until then", probe.RequireDANE, probe.Authenticated, true, nil, &probe.Verdict{Outcome: probe.Refused}, stateWarning},
-		{"well then too", probe.RequireDANE, probe.Authenticated, true, nil, &probe.Verdict{Outcome: probe.Authenticated, Success: true}, stateOK},
+		{"all is well", dane.RequireDANE, dane.Authenticated, true, nil, nil, stateOK},
+		{"one of two hosts is broken", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.TLSAMismatch}, nil, stateCritical},
+		{"well, with something to look at", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSRPTRecordInvalid}, nil, stateWarning},
+		{"well, and a record of no use", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSAUnusable}, nil, stateWarning},
+		{"no DANE where none is asked for", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA}, nil, stateOK},
+		{"the same with something to look at", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA, dane.MTASTSPolicyInvalid}, nil, stateWarning},
+		{"no DANE where it is asked for", dane.RequireDANE, dane.Opportunistic, false, []dane.Reason{dane.NoTLSA}, nil, stateCritical},
+		{"well, and something of ours", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.IPv6Unavailable}, nil, stateOK},
+		{"not judged, and it is ours", dane.RequireDANE, dane.Unknown, false, []dane.Reason{dane.ResolverUnreachable}, nil, stateUnknown},
+		{"one host not judged, and it is ours", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.CertificateUnparsable}, nil, stateUnknown},
+		{"well until then", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Refused}, stateWarning},
+		{"well then too", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Authenticated, Success: true}, stateOK},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := &probe.Report{Module: probe.Module{Require: test.require}, Later: test.later,
-				Verdict: probe.Verdict{Outcome: test.outcome, Success: test.success}}
+				Verdict: dane.Verdict{Outcome: test.outcome, Success: test.success}}
 			for _, reason := range test.findings {
-				r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: reason})
+				r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: reason})
 			}
 			if got := stateOf(r); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)

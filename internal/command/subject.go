@@ -26,11 +26,11 @@ func (s subject) record(p parameters) (tlsa.Record, error) {
 	var err error
 	switch {
 	case s.certificate != nil:
-		record, err = tlsa.For(s.certificate, p.usage, p.selector, p.matchingType)
+		record, err = tlsa.NewRecord(s.certificate, p.usage, p.selector, p.matchingType)
 	case p.selector != tlsa.SPKI:
 		err = errors.New("a key alone has no record with selector 0, which is of the whole certificate")
 	default:
-		record, err = tlsa.ForKey(s.key, p.usage, p.matchingType)
+		record, err = tlsa.NewKeyRecord(s.key, p.usage, p.matchingType)
 	}
 	if err != nil {
 		return tlsa.Record{}, fmt.Errorf("%s: %w", s.from, err)

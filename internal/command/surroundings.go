@@ -21,7 +21,7 @@ type surroundings interface {
 	// adapt returns the configuration as it is in force here.
 	adapt(*config.Config) *config.Config
 	// world is reached by these settings. observe is told of each DNS query.
-	world(settings config.Resolver, observe func(transport.Event)) (probe.World, error)
+	world(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
 }
 
 // newProber makes the prober that obeys a configuration, in its surroundings.
@@ -34,7 +34,7 @@ func newProber(c *config.Config, where surroundings, observe func(transport.Even
 	return proberOf(c, world), nil
 }
 
-func proberOf(c *config.Config, world probe.World) *probe.Prober {
+func proberOf(c *config.Config, world probe.Environment) *probe.Prober {
 	retries := time.Duration(c.Resolver.Attempts * len(world.DNS.Servers()))
 	return probe.New(world, probe.Settings{
 		DNS: dnssec.Options{
@@ -52,22 +52,22 @@ type internet struct{}
 
 func (internet) adapt(c *config.Config) *config.Config { return c }
 
-func (internet) world(settings config.Resolver, observe func(transport.Event)) (probe.World, error) {
+func (internet) world(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
 	servers, err := transport.New(settings.Servers, transport.Options{
 		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
 	})
 	if err != nil {
-		return probe.World{}, fmt.Errorf("reach the resolvers: %w", err)
+		return probe.Environment{}, fmt.Errorf("reach the resolvers: %w", err)
 	}
 	anchors, err := anchors(settings.TrustAnchors)
 	if err != nil {
-		return probe.World{}, err
+		return probe.Environment{}, err
 	}
-	return probe.World{
+	return probe.Environment{
 		Now:      time.Now,
 		Dial:     dial,
 		DNS:      servers,
-		Query:    blamingIPv6(transport.Ask),
+		Query:    blamingIPv6(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),

@@ -27,8 +27,8 @@ func (s *service) tend(ctx context.Context) {
 		resolver := s.current.Load().prober.Resolver()
 		tending, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
-		group.Go(func() { resolver.Keep(tending) })
-		group.Go(func() { s.examine(tending, resolver.Examine) })
+		group.Go(func() { resolver.KeepWarm(tending) })
+		group.Go(func() { s.examine(tending, resolver.SelfCheck) })
 		select {
 		case <-s.applied:
 		case <-ctx.Done():
@@ -40,7 +40,7 @@ func (s *service) tend(ctx context.Context) {
 
 // examine looks after the resolvers again and again, and tells what it found
 // where that is news.
-func (s *service) examine(ctx context.Context, look func(context.Context) dnssec.Examination) {
+func (s *service) examine(ctx context.Context, look func(context.Context) dnssec.SelfCheckResult) {
 	told := ""
 	for soon := examineSoon; ; {
 		found := look(ctx)
@@ -53,7 +53,7 @@ func (s *service) examine(ctx context.Context, look func(context.Context) dnssec
 			s.tell(found)
 		}
 		wait := examineAgain
-		if found.Good() {
+		if found.Healthy() {
 			soon = examineSoon
 		} else {
 			wait = soon
@@ -67,8 +67,8 @@ func (s *service) examine(ctx context.Context, look func(context.Context) dnssec
 	}
 }
 
-func (s *service) tell(found dnssec.Examination) {
-	if found.Good() {
+func (s *service) tell(found dnssec.SelfCheckResult) {
+	if found.Healthy() {
 		s.logger.Info("The resolvers were examined", "result", found.String())
 		return
 	}

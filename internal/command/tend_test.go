@@ -17,11 +17,11 @@ import (
 // what is found is told once.
 func TestExamine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad := dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53", Trouble: dnssec.Silent, Why: "does not answer"}}}
-		good := dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}}}
+		bad := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"}}}
+		good := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}}}
 		start := time.Now()
 		var looked []time.Duration
-		look := func(context.Context) dnssec.Examination {
+		look := func(context.Context) dnssec.SelfCheckResult {
 			since := time.Since(start)
 			looked = append(looked, since)
 			if since < time.Minute {
@@ -35,7 +35,7 @@ func TestExamine(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() { s.examine(ctx, look) })
 		synctest.Wait()
-		if found := s.examined.Load(); found == nil || found.Good() {
+		if found := s.examined.Load(); found == nil || found.Healthy() {
 			t.Errorf("at first: %v", found)
 		}
 		time.Sleep(3 * time.Hour)
@@ -51,7 +51,7 @@ func TestExamine(t *testing.T) {
 				t.Errorf("examined at %v, wanted %v", looked, want)
 			}
 		}
-		if found := s.examined.Load(); !found.Good() {
+		if found := s.examined.Load(); !found.Healthy() {
 			t.Errorf("at last: %s", found)
 		}
 		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||

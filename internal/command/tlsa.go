@@ -10,6 +10,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
@@ -90,7 +91,7 @@ func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundi
 	result := stateOK
 	var subjects []subject
 	if f.connect != "" {
-		found := prober.ProbeAfresh(ctx, host, f.module(module, host.Port))
+		found := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
 		if subjects, err = s.served(found, f.parameters().usage); err != nil {
 			return stateUnknown, err
 		}
@@ -117,7 +118,7 @@ func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundi
 	}
 	s.writeZone(host, records)
 	if f.check {
-		result = worse(result, s.compare(prober.Published(ctx, host.Name, host.Port), records))
+		result = worse(result, s.compare(prober.LookupTLSA(ctx, host.Name, host.Port), records))
 	}
 	return result, nil
 }
@@ -155,17 +156,8 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 // module is how a server is met.
 func (f *tlsaFlags) module(module probe.Module, port uint16) probe.Module {
 	module.Discover, module.MTASTS, module.Nameservers = probe.DiscoverNone, false, false
-	module.Protocol = cmp.Or(f.protocol, usualAt(port))
+	module.Protocol = cmp.Or(f.protocol, starttls.ByPort(port).Name)
 	return module
-}
-
-// usualAt is what servers at a port speak before TLS; tls where that comes first.
-func usualAt(port uint16) string {
-	protocols := map[uint16]string{
-		24: "lmtp", 25: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 587: "smtp", 4190: "sieve",
-		5222: "xmpp-client", 5269: "xmpp-server", 5432: "postgres",
-	}
-	return cmp.Or(protocols[port], "tls")
 }
 
 func (s *session) proberFor(f *tlsaFlags, where surroundings) (*probe.Prober, probe.Module, error) {
@@ -204,7 +196,7 @@ func (s *session) served(found *probe.Report, usage tlsa.Usage) ([]subject, erro
 	return subjects, nil
 }
 
-func servedBy(e *probe.Endpoint, usage tlsa.Usage) (subject, error) {
+func servedBy(e *dane.Endpoint, usage tlsa.Usage) (subject, error) {
 	if e.Err != nil {
 		return subject{}, e.Err
 	}
@@ -250,13 +242,13 @@ func (s *session) writeZone(host probe.Target, records []made) {
 		if len(records) > 1 {
 			fmt.Fprintf(s.stdout, "; of %s\n", harmless(strings.Join(m.of, ", ")))
 		}
-		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", probe.TLSAOwner(host.Name, host.Port), m.record)
+		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), m.record)
 	}
 }
 
 // compare says, in comments, how what is published differs from what was made.
-func (s *session) compare(published probe.Published, wanted []made) state {
-	answer := published.Answer
+func (s *session) compare(answer dnssec.Answer, wanted []made) state {
+	published := dane.TLSARecords(&answer)
 	if answer.Status.Failed() || answer.Err != nil {
 		fmt.Fprintf(s.stdout, "; the look-up is %s: %s\n", answer.Status, harmless(answer.Why))
 		if answer.Status == dnssec.Bogus && answer.Err == nil {
@@ -271,12 +263,12 @@ func (s *session) compare(published probe.Published, wanted []made) state {
 	}
 	for _, m := range wanted {
 		word := "published"
-		if !holds(published.Records, m.record) {
+		if !holds(published, m.record) {
 			word, result = "not published", stateCritical
 		}
 		fmt.Fprintf(s.stdout, "; %s: %s\n", word, m.record)
 	}
-	for _, record := range published.Records {
+	for _, record := range published {
 		if !slices.ContainsFunc(wanted, func(m made) bool { return holds([]tlsa.Record{record}, m.record) }) {
 			fmt.Fprintf(s.stdout, "; also published: %s\n", record)
 		}

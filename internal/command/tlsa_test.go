@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/probe/starttls"
 )
 
-// TestUsualAt: tlsa speaks to a port as the built-in module of that port does.
-func TestUsualAt(t *testing.T) {
+// TestDefaultProtocols: the default protocol of a port is that of the built-in
+// module for the port.
+func TestDefaultProtocols(t *testing.T) {
 	c, err := config.Defaults(example(t))
 	if err != nil {
 		t.Fatal(err)
@@ -18,7 +20,7 @@ func TestUsualAt(t *testing.T) {
 			continue
 		}
 		compared++
-		if got := usualAt(module.Port); got != module.Protocol {
+		if got := starttls.ByPort(module.Port).Name; got != module.Protocol {
 			t.Errorf("port %d: %s, want %s as in the module %s", module.Port, got, module.Protocol, name)
 		}
 	}

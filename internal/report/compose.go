@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // How much of what strangers say a Document holds. Honest servers and zones say less.
@@ -56,7 +57,7 @@ type composer struct {
 	d      *Document
 }
 
-func findingsOf(findings []probe.Finding) []Finding {
+func findingsOf(findings []dane.Finding) []Finding {
 	all := []Finding{}
 	for _, f := range findings {
 		info := f.Reason.Info()
@@ -89,11 +90,11 @@ func shortened(list []string, most int) (some []string, more int) {
 }
 
 // measured is nil where m was not measured.
-func measured(m probe.Measure) *bool {
-	if m == probe.NotMeasured {
+func measured(m dane.Measure) *bool {
+	if m == dane.NotMeasured {
 		return nil
 	}
-	yes := m == probe.Yes
+	yes := m == dane.Yes
 	return &yes
 }
 

@@ -4,11 +4,11 @@ import (
 	"slices"
 	"strings"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
-func (c *composer) lookup(l probe.Lookup) Lookup {
+func (c *composer) lookup(l dane.Lookup) Lookup {
 	a := l.Answer
 	signed := a.Zone.And(a.Parents)
 	composed := Lookup{

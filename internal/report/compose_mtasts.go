@@ -3,7 +3,7 @@ package report
 import (
 	"errors"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/mtasts"
 )
 
@@ -13,9 +13,9 @@ func (c *composer) mtaSTS() {
 		return
 	}
 	m := &MTASTS{
-		Standing: map[probe.PolicyStanding]string{
-			probe.PolicyUnknown: "unknown", probe.PolicyNone: "none",
-			probe.PolicyTesting: "testing", probe.PolicyEnforced: "enforced",
+		Standing: map[dane.PolicyStanding]string{
+			dane.PolicyUnknown: "unknown", dane.PolicyNone: "none",
+			dane.PolicyTesting: "testing", dane.PolicyEnforced: "enforced",
 		}[verdict.Standing],
 		Senders: sendersOf(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
 		RecordID: short(facts.Record.ID), Record: unlessNone(facts.RecordErr),
@@ -43,7 +43,7 @@ func (c *composer) mtaSTS() {
 	c.d.MTASTS = m
 }
 
-func serviceSendersOf(s probe.ServiceSenders) ServiceSenders {
+func serviceSendersOf(s dane.ServiceSenders) ServiceSenders {
 	composed := ServiceSenders{short(s.Host), s.Port, measured(s.Covered), sendersOf(s.Senders), []EndpointSenders{}}
 	for _, e := range s.Endpoints {
 		composed.Endpoints = append(composed.Endpoints,
@@ -52,13 +52,13 @@ func serviceSendersOf(s probe.ServiceSenders) ServiceSenders {
 	return composed
 }
 
-func sendersOf(s probe.Senders) Senders {
+func sendersOf(s dane.Senders) Senders {
 	return Senders{string(s.DANE), string(s.MTASTS), string(s.Both)}
 }
 
 // unlessNone is the text of an error that is more than the absence of a record.
 func unlessNone(err error) string {
-	if errors.Is(err, mtasts.ErrNone) {
+	if errors.Is(err, mtasts.ErrNoRecord) {
 		return ""
 	}
 	return told(err)

@@ -8,11 +8,12 @@ import (
 	"slices"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/tlsa"
 )
 
-func (c *composer) service(v *probe.ServiceVerdict) Service {
-	practice := v.Practice()
+func (c *composer) service(v *dane.ServiceVerdict) Service {
+	practice := v.RolloverStatus()
 	s := Service{
 		Host: short(v.Host), Port: v.Port, Outcome: string(v.Outcome), Base: short(v.Base),
 		Records: []Record{}, Endpoints: []Endpoint{}, Until: known(v.Until),
@@ -23,10 +24,10 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	}
 	s.Names, _ = shortened(v.Names, maxNames)
 	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
-		s.Preference = &v.Preference
+		s.Preference = &v.Service.Preference
 	}
 	if c.report.Facts.SRV != nil {
-		s.Preference, s.Weight = &v.Preference, &v.Weight
+		s.Preference, s.Weight = &v.Service.Preference, &v.Service.Weight
 	}
 	for _, r := range v.Records[:min(len(v.Records), maxRecords)] {
 		s.Records = append(s.Records, recordOf(r))
@@ -43,8 +44,8 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	}
 	s.Protocol = facts.Protocol
 	for i, lookup := range c.report.Facts.Lookups() {
-		if slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return lookup.Answer.Name == l.Answer.Name }) &&
-			lookup.Kind == probe.LookupTLSA && lookup.Host == v.Host {
+		if slices.ContainsFunc(facts.TLSA, func(l dane.TLSALookup) bool { return lookup.Answer.Name == l.Answer.Name }) &&
+			lookup.Kind == dane.LookupTLSA && lookup.Host == v.Host {
 			s.Lookups = append(s.Lookups, i)
 		}
 	}
@@ -53,7 +54,7 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 }
 
 // factsOf finds the service that a verdict is about.
-func factsOf(r *probe.Report, v *probe.ServiceVerdict) *probe.Service {
+func factsOf(r *probe.Report, v *dane.ServiceVerdict) *dane.Service {
 	for i := range r.Facts.Hosts {
 		host := &r.Facts.Hosts[i]
 		for j := range host.Services {
@@ -65,16 +66,12 @@ func factsOf(r *probe.Report, v *probe.ServiceVerdict) *probe.Service {
 	return nil
 }
 
-func recordOf(v probe.RecordVerdict) Record {
+func recordOf(v dane.RecordVerdict) Record {
 	r := v.Record
 	return Record{
 		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: dataOf(r.Data),
-		Standing: standingOf(v.Standing), Why: Printable(v.Why), Matches: v.Matches,
+		Standing: v.Usability.String(), Why: Printable(v.Why), Matches: v.Matches,
 	}
-}
-
-func standingOf(s tlsa.Standing) string {
-	return map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[s]
 }
 
 func dataOf(data []byte) Data {
@@ -85,14 +82,14 @@ func dataOf(data []byte) Data {
 	return Data(fmt.Sprintf("%x", data))
 }
 
-func endpointOf(v *probe.EndpointVerdict) Endpoint {
+func endpointOf(v *dane.EndpointVerdict) Endpoint {
 	f := v.Facts
 	e := Endpoint{
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: told(f.Err),
 		NameMatch: measured(v.NameMatch), PKIX: measured(v.PKIX), PKIXWhy: Printable(v.PKIXWhy),
 	}
 	if f.Reused {
-		e.AsOf = known(f.AsOf())
+		e.AsOf = known(f.Time())
 	}
 	for i, line := range f.Dialogue.Transcript {
 		if i == maxLines {
@@ -105,7 +102,7 @@ func endpointOf(v *probe.EndpointVerdict) Endpoint {
 		}
 		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
 	}
-	if f.Reached == probe.StageTLS {
+	if f.Reached == dane.StageTLS {
 		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), short(f.SNI)}
 	}
 	e.Certificates, e.MoreCertificates = certificatesOf(f)
@@ -115,7 +112,7 @@ func endpointOf(v *probe.EndpointVerdict) Endpoint {
 	return e
 }
 
-func certificatesOf(f *probe.Endpoint) (some []Certificate, more int) {
+func certificatesOf(f *dane.Endpoint) (some []Certificate, more int) {
 	if f.Chain == nil {
 		for _, der := range f.Raw[:min(len(f.Raw), maxCertificates)] {
 			some = append(some, Certificate{Size: len(der), SHA256: digest(der)})
@@ -148,7 +145,7 @@ func matchOf(m tlsa.Match, chain *tlsa.Chain) Match {
 		composed.Depth = &depth
 	}
 	if compared := comparedWith(m, chain); compared != nil {
-		if served, err := tlsa.For(compared, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
+		if served, err := tlsa.NewRecord(compared, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
 			composed.Served = dataOf(served.Data)
 		}
 	}
@@ -171,7 +168,7 @@ func comparedWith(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
 	}
 }
 
-func nameserverOf(v probe.NameserverVerdict) Nameserver {
+func nameserverOf(v dane.NameserverVerdict) Nameserver {
 	n := Nameserver{
 		Name: short(v.Name), Address: v.Address.String(), Up: measured(v.Up), Consistent: measured(v.Consistent),
 		Expiry: known(v.Expiry), Why: Printable(v.Why),

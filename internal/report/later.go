@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // later shows the verdict for another moment beside the one above: what it
@@ -26,9 +27,9 @@ func (p *page) later(r *probe.Report) {
 }
 
 // differing shows the findings of one verdict that the other has not.
-func (p *page) differing(word string, findings, others []probe.Finding) {
+func (p *page) differing(word string, findings, others []dane.Finding) {
 	for _, finding := range findings {
-		same := func(other probe.Finding) bool {
+		same := func(other dane.Finding) bool {
 			return other.Reason == finding.Reason && other.Host == finding.Host && other.Port == finding.Port &&
 				other.Address == finding.Address && other.Lookup == finding.Lookup
 		}

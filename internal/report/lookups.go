@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -26,7 +27,7 @@ func (p *page) lookups(r *probe.Report) {
 // maxRecords is how many records of one answer are shown.
 const maxRecords = 100
 
-func (p *page) lookup(l probe.Lookup) {
+func (p *page) lookup(l dane.Lookup) {
 	a := l.Answer
 	p.line(2, "%s %s: %s", strings.ToUpper(string(l.Kind)), a.Name, a.Status)
 	if a.Why != "" {
@@ -73,7 +74,7 @@ func zonesOf(chain []dnssec.Link) []string {
 
 // zones shows each step of the chains of trust once, from the root down. Where
 // chains differ in the key that signs the answer alone, the first stands for all.
-func (p *page) zones(all []probe.Lookup) {
+func (p *page) zones(all []dane.Lookup) {
 	var shown []string
 	for _, lookup := range all {
 		for _, link := range lookup.Answer.Chain {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/mtasts"
 )
 
@@ -28,10 +29,10 @@ func (p *page) mtaSTS(r *probe.Report) {
 
 // senders is a table of what three senders end up with: at the domain, and at
 // each service.
-func (p *page) senders(target string, v *probe.MTASTSVerdict) {
+func (p *page) senders(target string, v *dane.MTASTSVerdict) {
 	type row struct {
 		at string
-		probe.Senders
+		dane.Senders
 	}
 	rows := []row{{target, v.Senders}}
 	for _, s := range v.Services {
@@ -55,8 +56,8 @@ func (p *page) senders(target string, v *probe.MTASTSVerdict) {
 }
 
 // underMTASTS shows what MTA-STS has to say of one service.
-func (p *page) underMTASTS(s probe.ServiceSenders) {
-	if s.Covered != probe.NotMeasured {
+func (p *page) underMTASTS(s dane.ServiceSenders) {
+	if s.Covered != dane.NotMeasured {
 		p.line(2, "%s is named by the policy: %s", s.Host, measure(s.Covered))
 	}
 	for _, e := range s.Endpoints {
@@ -65,7 +66,7 @@ func (p *page) underMTASTS(s probe.ServiceSenders) {
 			why = ": " + e.Why
 		}
 		passes := "not measured"
-		if e.Passes != probe.NotMeasured {
+		if e.Passes != dane.NotMeasured {
 			passes = measure(e.Passes)
 		}
 		p.line(2, "%s port %d at %s is as MTA-STS wants it: %s%s", s.Host, s.Port, e.Address, passes, why)
@@ -73,17 +74,17 @@ func (p *page) underMTASTS(s probe.ServiceSenders) {
 }
 
 // policy shows the way from the record to the policy, as far as it leads.
-func (p *page) policy(m *probe.MTASTS, standing probe.PolicyStanding) {
-	p.line(2, "policy: %s", map[probe.PolicyStanding]string{
-		probe.PolicyUnknown:  "not known, for reasons on our side",
-		probe.PolicyNone:     "none in force; a sender that has a copy of an earlier one keeps to it until that ends",
-		probe.PolicyTesting:  "being tested: senders deliver, and report what fails",
-		probe.PolicyEnforced: "enforced: senders deliver only where it is met",
+func (p *page) policy(m *dane.MTASTS, standing dane.PolicyStanding) {
+	p.line(2, "policy: %s", map[dane.PolicyStanding]string{
+		dane.PolicyUnknown:  "not known, for reasons on our side",
+		dane.PolicyNone:     "none in force; a sender that has a copy of an earlier one keeps to it until that ends",
+		dane.PolicyTesting:  "being tested: senders deliver, and report what fails",
+		dane.PolicyEnforced: "enforced: senders deliver only where it is met",
 	}[standing])
 	switch {
 	case m.TXT == nil || m.TXT.Status.Failed():
 		return
-	case errors.Is(m.RecordErr, mtasts.ErrNone):
+	case errors.Is(m.RecordErr, mtasts.ErrNoRecord):
 		p.line(4, "there is no record at %s", m.TXT.Name)
 		return
 	case m.RecordErr != nil:
@@ -110,7 +111,7 @@ func (p *page) policy(m *probe.MTASTS, standing probe.PolicyStanding) {
 	}
 }
 
-func (p *page) fetch(host string, f *probe.PolicyFetch) {
+func (p *page) fetch(host string, f *dane.PolicyFetch) {
 	if f.Err != nil {
 		p.line(4, "%s at %s: %v", host, f.Address, f.Err)
 	} else {
@@ -121,11 +122,11 @@ func (p *page) fetch(host string, f *probe.PolicyFetch) {
 	}
 }
 
-func (p *page) tlsrpt(m *probe.MTASTS) {
+func (p *page) tlsrpt(m *dane.MTASTS) {
 	switch {
 	case m.TLSRPTTXT == nil || m.TLSRPTTXT.Status.Failed():
 		p.line(2, "TLSRPT: not known")
-	case errors.Is(m.TLSRPTErr, mtasts.ErrNone):
+	case errors.Is(m.TLSRPTErr, mtasts.ErrNoRecord):
 		p.line(2, "TLSRPT: no record, so nobody reports failures")
 	case m.TLSRPTErr != nil:
 		p.line(2, "TLSRPT: the record does not count: %v", m.TLSRPTErr)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 )
@@ -18,22 +19,22 @@ import (
 func beside() *probe.Report {
 	txt := &dnssec.Answer{Name: "_mta-sts.example.org.", Status: dnssec.Insecure, Why: "example.org. is unsigned"}
 	address := netip.MustParseAddr("192.0.2.1")
-	senders := probe.Senders{DANE: probe.Authenticated, MTASTS: probe.Refused, Both: probe.Authenticated}
+	senders := dane.Senders{DANE: dane.Authenticated, MTASTS: dane.Refused, Both: dane.Authenticated}
 	return &probe.Report{
 		Target: probe.Target{Name: "example.org"},
-		Facts: probe.Facts{MTASTS: &probe.MTASTS{
+		Facts: dane.Facts{MTASTS: &dane.MTASTS{
 			TXT: txt, Record: mtasts.Record{ID: "20260301"}, TLSRPTTXT: txt, TLSRPT: mtasts.TLSRPT{RUA: []string{"mailto:a@example.org", "https://example.org/"}},
-			Host: probe.Host{Name: "mta-sts.example.org"},
-			Fetches: []probe.PolicyFetch{
+			Host: dane.Host{Name: "mta-sts.example.org"},
+			Fetches: []dane.PolicyFetch{
 				{Address: netip.MustParseAddr("192.0.2.80"), Err: errors.New("connecting to 192.0.2.80:443: refused")},
 				{Address: netip.MustParseAddr("192.0.2.81"), Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotBefore: noon, NotAfter: noon.Add(time.Hour)}}},
 			},
 			Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 36 * time.Hour, MX: []string{"mx.example.org"}},
 		}},
-		Verdict: probe.Verdict{MTASTS: &probe.MTASTSVerdict{
-			Standing: probe.PolicyEnforced, Senders: senders,
-			Services: []probe.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: probe.Yes, Senders: senders,
-				Endpoints: []probe.EndpointSenders{{Address: address, Passes: probe.No, Why: "it ended\x1b[2J", Senders: senders}}}},
+		Verdict: dane.Verdict{MTASTS: &dane.MTASTSVerdict{
+			Standing: dane.PolicyEnforced, Senders: senders,
+			Services: []dane.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: dane.Yes, Senders: senders,
+				Endpoints: []dane.EndpointSenders{{Address: address, Passes: dane.No, Why: "it ended\x1b[2J", Senders: senders}}}},
 		}},
 	}
 }
@@ -81,22 +82,22 @@ func TestMTASTSAsFarAsItLeads(t *testing.T) {
 		{"nobody asked", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			nil, []string{"MTA-STS"}},
 		{"no record", func(r *probe.Report) {
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
-			r.Verdict.MTASTS.Standing = probe.PolicyNone
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
+			r.Verdict.MTASTS.Standing = dane.PolicyNone
 		}, []string{"policy: none in force", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so nobody reports failures"}, []string{"record with id", "mode"}},
 		{"records that do not count", func(r *probe.Report) {
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
 		}, []string{"the record does not count: it has no id", "TLSRPT: the record does not count: it has no rua"}, []string{"record with id"}},
 		{"look-ups that failed", func(r *probe.Report) {
 			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT = broken, nil
-			r.Verdict.MTASTS.Standing = probe.PolicyUnknown
+			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
 		}, []string{"policy: not known, for reasons on our side", "TLSRPT: not known", "TXT _mta-sts.example.org.: bogus"}, []string{"record with id"}},
 		{"a policy that does not count", func(r *probe.Report) {
 			r.Facts.MTASTS.Policy, r.Facts.MTASTS.PolicyErr = nil, &mtasts.SyntaxError{Line: 2, Text: "mode: report", Why: "the mode is wrong"}
 		}, []string{`the policy does not count: line 2: "mode: report": the mode is wrong`}, []string{"mode enforce"}},
 		{"a short life, and an address that was not measured", func(r *probe.Report) {
 			r.Facts.MTASTS.Policy.MaxAge = time.Hour
-			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = probe.NotMeasured
+			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = dane.NotMeasured
 		}, []string{"kept for 1h0m0s", "is as MTA-STS wants it: not measured: it ended"}, nil},
 		{"patterns without end", func(r *probe.Report) { r.Facts.MTASTS.Policy.MX = make([]string, 1000) },
 			[]string{"… and 900 more"}, nil},

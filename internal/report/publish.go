@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -12,8 +13,8 @@ import (
 // §3.1.1 recommends for mail: the key alone, so that a renewal that keeps the key
 // keeps the record. Where the look-up of the records failed there are none: what
 // is published is not known, and more of it would not help.
-func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
-	if v.Base == "" && slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return l.Answer.Status.Failed() }) {
+func publish(v *dane.ServiceVerdict, facts *dane.Service) []Publish {
+	if v.Base == "" && slices.ContainsFunc(facts.TLSA, func(l dane.TLSALookup) bool { return l.Answer.Status.Failed() }) {
 		return nil
 	}
 	owner, digest := ownerOf(v, facts), digestOf(v.Records)
@@ -22,7 +23,7 @@ func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
 			continue
 		}
-		record, err := tlsa.For(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, digest)
+		record, err := tlsa.NewRecord(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, digest)
 		if err != nil {
 			continue
 		}
@@ -30,7 +31,7 @@ func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 		if slices.ContainsFunc(all, func(p Publish) bool { return p.Record == text }) {
 			continue
 		}
-		there := slices.ContainsFunc(v.Records, func(r probe.RecordVerdict) bool { return r.Record.String() == text })
+		there := slices.ContainsFunc(v.Records, func(r dane.RecordVerdict) bool { return r.Record.String() == text })
 		all = append(all, Publish{owner, text, owner + " IN TLSA " + text, there})
 	}
 	return all
@@ -39,9 +40,9 @@ func publish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 // digestOf is the matching type for a record beside those published: SHA-256, but
 // SHA-512 where a key's record has that already, since clients pass the weaker of
 // two digests over (RFC 7671 §9).
-func digestOf(published []probe.RecordVerdict) tlsa.MatchingType {
-	strong := func(r probe.RecordVerdict) bool {
-		return r.Standing == tlsa.Usable && r.Record.Usage == tlsa.DANEEE && r.Record.Selector == tlsa.SPKI && r.Record.MatchingType == tlsa.SHA512
+func digestOf(published []dane.RecordVerdict) tlsa.MatchingType {
+	strong := func(r dane.RecordVerdict) bool {
+		return r.Usability == tlsa.Usable && r.Record.Usage == tlsa.DANEEE && r.Record.Selector == tlsa.SPKI && r.Record.MatchingType == tlsa.SHA512
 	}
 	if slices.ContainsFunc(published, strong) {
 		return tlsa.SHA512
@@ -54,7 +55,7 @@ func digestOf(published []probe.RecordVerdict) tlsa.MatchingType {
 func (s *Service) Wanted() []Publish { return wanted(s.Outcome, s.Publish) }
 
 func wanted(outcome string, all []Publish) []Publish {
-	if outcome == string(probe.Authenticated) {
+	if outcome == string(dane.Authenticated) {
 		return nil
 	}
 	var missing []Publish
@@ -79,7 +80,7 @@ func (p *page) publish(r *probe.Report) {
 		return
 	}
 	p.heading("Records to publish now, if the keys that are served are truly yours")
-	if slices.ContainsFunc(r.Verdict.Findings, func(f probe.Finding) bool { return Unsigned(string(f.Reason)) }) {
+	if slices.ContainsFunc(r.Verdict.Findings, func(f dane.Finding) bool { return Unsigned(string(f.Reason)) }) {
 		p.line(2, "They count once DNSSEC protects the names that lead to them.")
 	}
 	for _, record := range missing {
@@ -90,8 +91,8 @@ func (p *page) publish(r *probe.Report) {
 // Unsigned reports whether it is a finding's reason that TLSA records prove
 // nothing yet, for want of DNSSEC.
 func Unsigned(reason string) bool {
-	switch probe.Reason(reason) {
-	case probe.MXInsecure, probe.SRVInsecure, probe.AddressInsecure, probe.TLSAInsecure:
+	switch dane.Reason(reason) {
+	case dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure:
 		return true
 	}
 	return false
@@ -100,7 +101,7 @@ func Unsigned(reason string) bool {
 // ownerOf is the name to publish at: that of the records in force, else that of
 // the first candidate for the TLSA base domain. Where the name is an alias, the
 // records belong to its end.
-func ownerOf(v *probe.ServiceVerdict, facts *probe.Service) string {
+func ownerOf(v *dane.ServiceVerdict, facts *dane.Service) string {
 	for _, lookup := range facts.TLSA {
 		if v.Base != "" && lookup.Base != v.Base {
 			continue

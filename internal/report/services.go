@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -18,9 +19,9 @@ func (p *page) services(r *probe.Report) {
 		preference := ""
 		switch {
 		case r.Facts.SRV != nil:
-			preference = fmt.Sprintf(", priority %d, weight %d", service.Preference, service.Weight)
+			preference = fmt.Sprintf(", priority %d, weight %d", service.Service.Preference, service.Service.Weight)
 		case r.Facts.MX != nil && r.Facts.MX.Found():
-			preference = fmt.Sprintf(", preference %d", service.Preference)
+			preference = fmt.Sprintf(", preference %d", service.Service.Preference)
 		}
 		p.heading(fmt.Sprintf("%s port %d%s: %s", service.Host, service.Port, preference, service.Outcome))
 		p.records(service, r.Module)
@@ -31,7 +32,7 @@ func (p *page) services(r *probe.Report) {
 	}
 }
 
-func (p *page) records(s *probe.ServiceVerdict, m probe.Module) {
+func (p *page) records(s *dane.ServiceVerdict, m probe.Module) {
 	if s.Policy != m.Policy {
 		p.line(2, "judged by policy %s", s.Policy)
 	}
@@ -47,7 +48,7 @@ func (p *page) records(s *probe.ServiceVerdict, m probe.Module) {
 		p.line(2, "%s", recordText(record.Record))
 		p.line(4, "%s", standing(record))
 	}
-	p.practice(s.Practice(), len(m.KeyTypes) > 0)
+	p.practice(s.RolloverStatus(), len(m.KeyTypes) > 0)
 	if !s.Until.IsZero() {
 		p.line(2, "authenticated until %s, if no certificate changes", moment(s.Until))
 	}
@@ -55,11 +56,11 @@ func (p *page) records(s *probe.ServiceVerdict, m probe.Module) {
 
 // practice shows how the records are kept. Where not every kind of key was
 // asked for, a server may have more certificates than were seen.
-func (p *page) practice(practice probe.Practice, everyKey bool) {
-	if practice.RolloverReady != probe.NotMeasured {
+func (p *page) practice(practice dane.RolloverStatus, everyKey bool) {
+	if practice.RolloverReady != dane.NotMeasured {
 		p.line(2, "ready for a roll-over, with a next key published: %s", measure(practice.RolloverReady))
 	}
-	if practice.SurvivesRenewal != probe.NotMeasured {
+	if practice.SurvivesRenewal != dane.NotMeasured {
 		p.line(2, "survives a renewal with the same key: %s", measure(practice.SurvivesRenewal))
 	}
 	for _, record := range practice.Stale {
@@ -71,7 +72,7 @@ func (p *page) practice(practice probe.Practice, everyKey bool) {
 }
 
 // nameservers shows what each server of the zone with the records said itself.
-func (p *page) nameservers(s *probe.ServiceVerdict) {
+func (p *page) nameservers(s *dane.ServiceVerdict) {
 	if len(s.Nameservers) > 0 {
 		p.line(2, "the name servers of the zone that holds the TLSA records:")
 	}
@@ -84,12 +85,12 @@ func (p *page) nameservers(s *probe.ServiceVerdict) {
 }
 
 // nameserver says in a few words how a name server answered.
-func nameserver(v probe.NameserverVerdict) []string {
-	words := []string{map[probe.Measure]string{probe.Yes: "up", probe.No: "does not answer for the zone", probe.NotMeasured: "not asked"}[v.Up]}
+func nameserver(v dane.NameserverVerdict) []string {
+	words := []string{map[dane.Measure]string{dane.Yes: "up", dane.No: "does not answer for the zone", dane.NotMeasured: "not asked"}[v.Up]}
 	switch v.Consistent {
-	case probe.Yes:
+	case dane.Yes:
 		words = append(words, "the same TLSA records")
-	case probe.No:
+	case dane.No:
 		words = append(words, "not the same TLSA records")
 	}
 	if v.SerialKnown {
@@ -102,8 +103,8 @@ func nameserver(v probe.NameserverVerdict) []string {
 }
 
 // standing says what a client makes of a record before it sees a certificate.
-func standing(r probe.RecordVerdict) string {
-	word := map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[r.Standing]
+func standing(r dane.RecordVerdict) string {
+	word := r.Usability.String()
 	if r.Why == "" || r.Why == word {
 		return word
 	}
@@ -123,7 +124,7 @@ func recordText(r tlsa.Record) string {
 
 // endpoint tells of one address. at is the moment of the verdict, begun that of
 // the probe.
-func (p *page) endpoint(v *probe.EndpointVerdict, at, begun time.Time) {
+func (p *page) endpoint(v *dane.EndpointVerdict, at, begun time.Time) {
 	p.blank()
 	name := v.Address.String()
 	if v.Facts.KeyType != "" {
@@ -135,7 +136,7 @@ func (p *page) endpoint(v *probe.EndpointVerdict, at, begun time.Time) {
 	}
 	p.line(2, "%s: %s", name, v.Outcome)
 	if v.Facts.Reused {
-		p.line(4, "another probe's handshake, %s", asOf(v.Facts.AsOf(), begun))
+		p.line(4, "another probe's handshake, %s", asOf(v.Facts.Time(), begun))
 	}
 	for _, line := range v.Facts.Dialogue.Transcript {
 		speaker := "server"
@@ -144,7 +145,7 @@ func (p *page) endpoint(v *probe.EndpointVerdict, at, begun time.Time) {
 		}
 		p.line(4, "%s: %s", speaker, line.Text)
 	}
-	if v.Facts.Reached == probe.StageTLS {
+	if v.Facts.Reached == dane.StageTLS {
 		p.line(4, "%s, %s, SNI %s", tls.VersionName(v.Facts.TLSVersion), tls.CipherSuiteName(v.Facts.Cipher), v.Facts.SNI)
 	}
 	if v.Facts.Err != nil {
@@ -155,7 +156,7 @@ func (p *page) endpoint(v *probe.EndpointVerdict, at, begun time.Time) {
 }
 
 // chain shows the certificates as they were sent.
-func (p *page) chain(e *probe.Endpoint, at time.Time) {
+func (p *page) chain(e *dane.Endpoint, at time.Time) {
 	if e.Chain == nil {
 		for depth, der := range e.Raw {
 			p.line(4, "certificate %d: not parsed, %d bytes", depth, len(der))
@@ -202,7 +203,7 @@ func outOfDate(c *x509.Certificate, at time.Time) string {
 
 // matches shows what became of each record at this endpoint, and what the
 // certificates are worth without DANE.
-func (p *page) matches(v *probe.EndpointVerdict) {
+func (p *page) matches(v *dane.EndpointVerdict) {
 	for _, match := range v.Matches {
 		result := "does not authenticate"
 		if match.Authenticates() {
@@ -211,10 +212,10 @@ func (p *page) matches(v *probe.EndpointVerdict) {
 		p.line(4, "%s", recordText(match.Record))
 		p.line(8, "%s: %s", result, match.Why)
 	}
-	if v.NameMatch != probe.NotMeasured {
+	if v.NameMatch != dane.NotMeasured {
 		p.line(4, "the certificate is for one of the names expected: %s", measure(v.NameMatch))
 	}
-	if v.PKIX != probe.NotMeasured {
+	if v.PKIX != dane.NotMeasured {
 		why := ""
 		if v.PKIXWhy != "" {
 			why = ": " + v.PKIXWhy
@@ -232,8 +233,8 @@ func asOf(at, begun time.Time) string {
 	return fmt.Sprintf("as of %d s ago", int(age.Seconds()))
 }
 
-func measure(m probe.Measure) string {
-	if m == probe.Yes {
+func measure(m dane.Measure) string {
+	if m == dane.Yes {
 		return "yes"
 	}
 	return "no"

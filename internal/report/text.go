@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // Text writes the whole story of a probe as plain text, 100 columns wide where
@@ -51,7 +52,7 @@ func (p *page) route(m probe.Module) {
 }
 
 // success is the value of probe_success.
-func success(v probe.Verdict) int {
+func success(v dane.Verdict) int {
 	if v.Success {
 		return 1
 	}
@@ -59,26 +60,26 @@ func success(v probe.Verdict) int {
 }
 
 // sentence says what an outcome means.
-func sentence(outcome probe.Outcome) string {
+func sentence(outcome dane.Outcome) string {
 	switch outcome {
-	case probe.Authenticated:
+	case dane.Authenticated:
 		return "a DANE client goes on, and knows whom it talks to"
-	case probe.Encrypted:
+	case dane.Encrypted:
 		return "a DANE client insists on TLS, but can use none of the TLSA records to know whom it talks to"
-	case probe.Opportunistic:
+	case dane.Opportunistic:
 		return "DANE does not apply; a client does whatever it does without"
-	case probe.NothingThere:
+	case dane.None:
 		return "there is nothing to connect to"
-	case probe.Unreachable:
+	case dane.Unreachable:
 		return "no client gets through, with DANE or without"
-	case probe.Refused:
+	case dane.Refused:
 		return "a DANE client does not go on"
 	default:
 		return "this could not be judged from here"
 	}
 }
 
-func (p *page) findings(findings []probe.Finding) {
+func (p *page) findings(findings []dane.Finding) {
 	if len(findings) == 0 {
 		return
 	}
@@ -94,14 +95,14 @@ func (p *page) findings(findings []probe.Finding) {
 	}
 }
 
-func (p *page) advice(advice []probe.Advice) {
+func (p *page) advice(advice []dane.Advice) {
 	if len(advice) == 0 {
 		return
 	}
 	p.heading("Advice, whatever the outcome")
 	for _, a := range advice {
 		info := a.Topic.Info()
-		p.line(2, "%s%s", a.Topic, where(probe.Finding{Host: a.Host, Port: a.Port}))
+		p.line(2, "%s%s", a.Topic, where(dane.Finding{Host: a.Host, Port: a.Port}))
 		p.line(4, "%s", info.Text)
 		p.line(4, "Seen: %s", a.Detail)
 		p.line(4, "Remedy: %s", info.Remedy)
@@ -109,13 +110,13 @@ func (p *page) advice(advice []probe.Advice) {
 }
 
 // effect says what a finding does, in words.
-func effect(e probe.Effect) string {
+func effect(e dane.Effect) string {
 	switch e {
-	case probe.Refuses:
+	case dane.EffectError:
 		return "refuses"
-	case probe.Lowers:
+	case dane.EffectDegraded:
 		return "lowers what DANE gives"
-	case probe.Warns:
+	case dane.EffectWarning:
 		return "warns"
 	default:
 		return "on our side"
@@ -123,7 +124,7 @@ func effect(e probe.Effect) string {
 }
 
 // where says what a finding is about, as ", host port 25, 192.0.2.1".
-func where(f probe.Finding) string {
+func where(f dane.Finding) string {
 	var parts []string
 	if f.Host != "" {
 		host := f.Host

@@ -16,7 +16,9 @@ import (
 	"github.com/miekg/dns"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/handshake"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
 )
@@ -51,30 +53,30 @@ func mismatch(t *testing.T) *probe.Report {
 		DNSNames: []string{"mx.example.org", "mail.example.org"}, NotBefore: noon.Add(-day), NotAfter: noon.Add(-time.Hour),
 	}
 	published := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
-	facts := probe.Endpoint{
-		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, SNI: "mx.example.org",
+	facts := dane.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, SNI: "mx.example.org",
 		Dialogue:   starttls.Dialogue{Offered: true, Transcript: starttls.Transcript{{Text: "220 ready"}, {Sent: true, Text: "EHLO probe.example"}}},
 		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
 	}
-	skipped := probe.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
+	skipped := dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
 	return &probe.Report{
 		Target: probe.Target{Asked: "example.org", Name: "example.org"},
-		Module: probe.Module{Name: "smtp_mx", Policy: probe.SMTPRelay, Require: probe.RequireDANE},
+		Module: probe.Module{Name: "smtp_mx", Policy: dane.SMTPRelay, Require: dane.RequireDANE},
 		Start:  noon, Duration: 1234 * time.Millisecond, Deadline: 30 * time.Second,
-		Facts: probe.Facts{MX: mx, Complete: true, Hosts: []probe.Host{{Name: "mx.example.org", A: &a}},
-			Phases: []probe.Phase{{Name: "tls", Span: probe.Span{Start: noon.Add(time.Second), End: noon.Add(1200 * time.Millisecond)}}}},
-		Verdict: probe.Verdict{
-			At: noon, Outcome: probe.Refused,
-			Services: []probe.ServiceVerdict{{
-				Host: "mx.example.org", Port: 25, Policy: probe.SMTPRelay, Preference: 10, Outcome: probe.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
-				Records: []probe.RecordVerdict{{Record: published, Standing: tlsa.Usable}},
-				Endpoints: []probe.EndpointVerdict{
-					{Address: facts.Address, Outcome: probe.Refused, Facts: &facts, NameMatch: probe.Yes, PKIX: probe.No, PKIXWhy: "the certificate has expired",
+		Facts: dane.Facts{MX: mx, Complete: true, Hosts: []dane.Host{{Name: "mx.example.org", A: &a}},
+			Phases: []dane.Phase{{Name: "tls", Span: dane.Span{Start: noon.Add(time.Second), End: noon.Add(1200 * time.Millisecond)}}}},
+		Verdict: dane.Verdict{
+			At: noon, Outcome: dane.Refused,
+			Services: []dane.ServiceVerdict{{
+				Host: "mx.example.org", Port: 25, Policy: dane.SMTPRelay, Preference: 10, Outcome: dane.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
+				Records: []dane.RecordVerdict{{Record: published, Usability: tlsa.Usable}},
+				Endpoints: []dane.EndpointVerdict{
+					{Address: facts.Address, Outcome: dane.Refused, Facts: &facts, NameMatch: dane.Yes, PKIX: dane.No, PKIXWhy: "the certificate has expired",
 						Matches: []tlsa.Match{{Record: published, Failure: tlsa.Mismatch, Why: "the leaf's key is another"}}},
 					{Address: skipped.Address, Skipped: true, Facts: &skipped},
 				},
 			}},
-			Findings: []probe.Finding{{Reason: probe.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: facts.Address, Detail: "3 1 1 abcd: the leaf's key is another"}},
+			Findings: []dane.Finding{{Reason: dane.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: facts.Address, Detail: "3 1 1 abcd: the leaf's key is another"}},
 		},
 	}
 }
@@ -164,30 +166,30 @@ func TestParts(t *testing.T) {
 		want   string
 	}{
 		{"a target that is not allowed: nothing but a finding", func(r *probe.Report) {
-			*r = probe.Report{Target: r.Target, Verdict: probe.Verdict{Outcome: probe.Unknown, Findings: []probe.Finding{{Reason: probe.TargetNotAllowed}}}}
+			*r = probe.Report{Target: r.Target, Verdict: dane.Verdict{Outcome: dane.Unknown, Findings: []dane.Finding{{Reason: dane.TargetNotAllowed}}}}
 		}, "\n  target_not_allowed (on our side)\n"},
 		{"cut short", func(r *probe.Report) { r.Facts.Complete = false }, "\nnot complete: the deadline cut something short\n"},
 		{"a finding of DNS", func(r *probe.Report) {
-			r.Verdict.Findings = []probe.Finding{{Reason: probe.DNSSECBogus, Host: "mx.example.org", Lookup: probe.LookupA}}
+			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Host: "mx.example.org", Lookup: dane.LookupA}}
 		}, "\n  dnssec_bogus (refuses): mx.example.org, look-up A\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
-		{"a service of another policy than the module's", func(r *probe.Report) { r.Verdict.Services[0].Policy = probe.Client },
+		{"a service of another policy than the module's", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
 			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},
 		{"a record that is no use", func(r *probe.Report) {
-			r.Verdict.Services[0].Records[0].Standing, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
+			r.Verdict.Services[0].Records[0].Usability, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
 		}, "\n    unusable: usage 0 is not for mail\n"},
 		{"a whole certificate in DNS", func(r *probe.Report) {
 			r.Verdict.Services[0].Records[0].Record.Data = make([]byte, 1000)
 		}, "\n  TLSA 3 1 1 " + strings.Repeat("00", 32) + "… (1000 bytes)\n"},
 		{"an end in sight", func(r *probe.Report) { r.Verdict.Services[0].Until = noon }, "\n  authenticated until 2026-03-01 12:00:00 UTC, if no certificate changes\n"},
 		{"no connection", func(r *probe.Report) {
-			*r.Verdict.Services[0].Endpoints[0].Facts = probe.Endpoint{Err: errors.New("connection refused")}
+			*r.Verdict.Services[0].Endpoints[0].Facts = dane.Endpoint{Err: errors.New("connection refused")}
 		}, "\n    ended: connection refused\n"},
 		{"judged for another moment: what differs", func(r *probe.Report) {
 			later := r.Verdict
-			later.At, later.Outcome = noon.AddDate(0, 0, 14), probe.Unreachable
-			later.Services = []probe.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: probe.Unreachable}}
-			later.Findings = []probe.Finding{{Reason: probe.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
+			later.At, later.Outcome = noon.AddDate(0, 0, 14), dane.Unreachable
+			later.Services = []dane.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: dane.Unreachable}}
+			later.Findings = []dane.Finding{{Reason: dane.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
 			r.Later = &later
 		}, `
 Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DANE or without
@@ -200,12 +202,12 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DA
     3 1 1 abcd: the leaf's key is another
 `},
 		{"advice", func(r *probe.Report) {
-			r.Verdict.Advice = []probe.Advice{{Topic: probe.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
+			r.Verdict.Advice = []dane.Advice{{Topic: dane.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
 		}, "\n\nAdvice, whatever the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
 		{"name servers", func(r *probe.Report) {
-			r.Verdict.Services[0].Nameservers = []probe.NameserverVerdict{
-				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: probe.Yes, Consistent: probe.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
-				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: probe.No, Why: "no reply in time"},
+			r.Verdict.Services[0].Nameservers = []dane.NameserverVerdict{
+				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
+				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: dane.No, Why: "no reply in time"},
 			}
 		}, `
   the name servers of the zone that holds the TLSA records:
@@ -220,10 +222,10 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DA
 		}, "\n    certificate 0: not parsed, 4 bytes\n        SHA-256 9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b\n"},
 		{"connections by a way of their own", func(r *probe.Report) {
 			r.Module.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
-			r.Module.Proxy = probe.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
+			r.Module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
 		}, "connections left by 192.0.2.7\nconnections went through socks5://me:<secret>@192.0.2.1:1080\n"},
 		{"a service of an SRV record", func(r *probe.Report) {
-			r.Facts.MX, r.Facts.SRV = nil, []probe.SRVLookup{{}}
+			r.Facts.MX, r.Facts.SRV = nil, []dane.SRVLookup{{}}
 			r.Verdict.Services[0].Preference, r.Verdict.Services[0].Weight = 5, 7
 		}, "\nmx.example.org port 25, priority 5, weight 7: refused\n"},
 		{"a look-up that failed", func(r *probe.Report) { r.Facts.MX.Err = errors.New("SERVFAIL") }, "\n    failed: SERVFAIL\n"},
@@ -354,7 +356,7 @@ func TestTextTellsTheAgeOfAHandshake(t *testing.T) {
 	} {
 		r := mismatch(t)
 		facts := r.Verdict.Services[0].Endpoints[0].Facts
-		facts.Reused, facts.TLS = true, probe.Span{Start: noon, End: noon.Add(story.made)}
+		facts.Reused, facts.TLS = true, dane.Span{Start: noon, End: noon.Add(story.made)}
 		if got := text(t, r); !strings.Contains(got, story.want) {
 			t.Errorf("%s: %q is not in\n%s", story.name, story.want, got)
 		}
