@@ -26,12 +26,12 @@ func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	yes, no := true, false
-	examination := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
+	result := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
 		{Server: "192.0.2.53:53", Anchored: &yes},
 		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
 		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
 	}}
-	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return examination })
+	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return result })
 
 	ended := e.Started()
 	r := healthy()
@@ -101,11 +101,11 @@ dane_exporter_trust_anchor_ok 1
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
 	}
-	examination = &dnssec.SelfCheckResult{Resolvers: examination.Resolvers[2:]}
+	result = &dnssec.SelfCheckResult{Resolvers: result.Resolvers[2:]}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
 		t.Error("dane_exporter_trust_anchor_ok is exported although no resolver returned keys")
 	}
-	examination = nil
+	result = nil
 	if got := own(t, registry); strings.Contains(got, "resolver_ok") {
 		t.Error("dane_exporter_resolver_ok is exported before the first self-check")
 	}
