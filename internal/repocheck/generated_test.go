@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/probe/dane"
 )
@@ -28,8 +29,8 @@ var generatedPart = regexp.MustCompile(`(?s)(<!-- generated: ([\w-]+) -->\n)(.*?
 //	go test ./internal/repocheck -run TestGenerated -update
 func TestGenerated(t *testing.T) {
 	parts := map[string]string{
-		"metrics":          metricsTable(probeMetrics()),
-		"exporter-metrics": metricsTable(exporterMetrics(t)),
+		"metrics":          metricsTable(collector.ProbeMetrics()),
+		"exporter-metrics": metricsTable(collector.ExporterMetrics()),
 		"reasons":          reasonsTable(),
 		"advice":           adviceTable(),
 		"settings":         settings(t),
@@ -66,11 +67,11 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-func metricsTable(all []metric) string {
+func metricsTable(all []collector.Metric) string {
 	var b strings.Builder
-	b.WriteString("| metric | labels | meaning |\n|---|---|---|\n")
+	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range all {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.name, strings.Join(m.labels, ", "), m.help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), m.Help)
 	}
 	return b.String()
 }

@@ -15,7 +15,7 @@ func TestQueries(t *testing.T) {
 			t.Errorf("docs/queries.md: %q is not a question with a query", question)
 		}
 	}
-	v := newVocabulary(t, readRules(t))
+	v := newVocabulary(readRules(t))
 	count := make(map[string]int)
 	for _, d := range documents(t) {
 		for _, b := range d.blocks() {

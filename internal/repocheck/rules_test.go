@@ -47,7 +47,7 @@ func readRules(t *testing.T) []rule {
 // A renamed metric would otherwise silence an alert.
 func TestRules(t *testing.T) {
 	rules := readRules(t)
-	v := newVocabulary(t, rules)
+	v := newVocabulary(rules)
 	// Templates hold PromQL in the first argument of printf, and labels.
 	printed := regexp.MustCompile(`query \(printf ("(?:[^"\\]|\\.)*")`)
 	label := regexp.MustCompile(`\.?[lL]abels\.(\w+)`)

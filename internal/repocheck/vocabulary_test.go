@@ -6,28 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"dane_exporter/collector"
 	"dane_exporter/probe/dane"
-	"dane_exporter/probe/dnssec"
 )
-
-// A metric is one metric that the exporter exports.
-type metric struct {
-	name   string
-	labels []string
-	help   string
-}
-
-// probeMetrics returns the metrics of a probe, in the order of the documentation.
-func probeMetrics() []metric {
-	var all []metric
-	for _, s := range collector.AllSeries() {
-		all = append(all, metric{s.Name, s.Labels, s.Help})
-	}
-	return all
-}
 
 // A vocabulary holds the names that a query may use.
 type vocabulary struct {
@@ -36,7 +17,7 @@ type vocabulary struct {
 	values  map[string][]string // label to values, for labels with a closed list
 }
 
-func newVocabulary(t *testing.T, rules []rule) *vocabulary {
+func newVocabulary(rules []rule) *vocabulary {
 	v := &vocabulary{
 		metrics: map[string][]string{"up": {}},
 		labels:  []string{"job", "instance", "exporter", "address", "key_type", "le"},
@@ -45,9 +26,9 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
 		},
 	}
-	for _, m := range append(probeMetrics(), exporterMetrics(t)...) {
-		v.metrics[m.name] = m.labels
-		v.labels = append(v.labels, m.labels...)
+	for _, m := range append(collector.ProbeMetrics(), collector.ExporterMetrics()...) {
+		v.metrics[m.Name] = m.Labels
+		v.labels = append(v.labels, m.Labels...)
 	}
 	for _, r := range rules {
 		if r.Record != "" {
@@ -61,31 +42,6 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 		v.values["outcome"] = append(v.values["outcome"], string(o))
 	}
 	return v
-}
-
-// exporterMetrics returns the metrics of the exporter itself, sorted by name.
-func exporterMetrics(t *testing.T) []metric {
-	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
-	descriptions := make(chan *prometheus.Desc)
-	go func() {
-		registry.Describe(descriptions)
-		close(descriptions)
-	}()
-	form := regexp.MustCompile(`fqName: "(dane_exporter_\w+)", help: "([^"]*)",.*? constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
-	var all []metric
-	for description := range descriptions {
-		if parts := form.FindStringSubmatch(description.String()); parts != nil {
-			labels := strings.FieldsFunc(parts[3], func(r rune) bool { return r == ',' })
-			all = append(all, metric{parts[1], labels, parts[2]})
-		}
-	}
-	if len(all) < 10 {
-		t.Fatalf("found only %d metrics of the exporter itself", len(all))
-	}
-	slices.SortFunc(all, func(a, b metric) int { return strings.Compare(a.name, b.name) })
-	return all
 }
 
 // The parts of PromQL that are needed to find the names in a query.
@@ -138,7 +94,7 @@ func (v *vocabulary) check(query string) (unknown []string) {
 
 // TestVocabulary checks that check finds unknown names at each place of a query.
 func TestVocabulary(t *testing.T) {
-	v := newVocabulary(t, readRules(t))
+	v := newVocabulary(readRules(t))
 	for query, want := range map[string]string{
 		`max without (address) (dane_finding{reason="tlsa_mismatch"} == 1)`: "",
 		`dane_outcom == 1`:                                 "metric dane_outcom",
