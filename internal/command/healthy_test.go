@@ -20,7 +20,7 @@ func TestHealthy(t *testing.T) {
 	defer exporter.Close()
 	for _, test := range []struct {
 		name, url string
-		code      int
+		code      exitCode
 		stderr    string
 	}{
 		{"healthy", exporter.URL + "/-/healthy", exitOK, ""},
@@ -30,7 +30,7 @@ func TestHealthy(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := Run([]string{"healthy", "--url", test.url}, nil, &stdout, &stderr)
+			code := exitCode(Run([]string{"healthy", "--url", test.url}, nil, &stdout, &stderr))
 			if code != test.code || !strings.Contains(stderr.String(), test.stderr) || stdout.Len() > 0 || code == exitOK && stderr.Len() > 0 {
 				t.Errorf("exit code %d, stdout %q, stderr %q; want %d and %q", code, &stdout, &stderr, test.code, test.stderr)
 			}

@@ -6,9 +6,10 @@ import (
 	"dane_exporter/internal/config"
 )
 
-// TestUsualAt: tlsa speaks to a port as the built-in module of that port does.
-func TestUsualAt(t *testing.T) {
-	c, err := config.Defaults(example(t))
+// TestDefaultProtocol compares the protocol of each port with the built-in module
+// of that port.
+func TestDefaultProtocol(t *testing.T) {
+	c, err := config.Defaults(defaultConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,11 +19,11 @@ func TestUsualAt(t *testing.T) {
 			continue
 		}
 		compared++
-		if got := usualAt(module.Port); got != module.Protocol {
-			t.Errorf("port %d: %s, want %s as in the module %s", module.Port, got, module.Protocol, name)
+		if got := defaultProtocol(module.Port); got != module.Protocol {
+			t.Errorf("port %d: %s, want %s as in module %s", module.Port, got, module.Protocol, name)
 		}
 	}
 	if compared < 10 {
-		t.Errorf("only %d modules name a port", compared)
+		t.Errorf("only %d modules have a port", compared)
 	}
 }
