@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,6 +97,33 @@ func TestReloadOnSignal(t *testing.T) {
 	}
 	if got := p.metric(`dane_exporter_dns_cache_requests_total{result="hit"}`); got == "" || got == "0" {
 		t.Errorf("%q cache hits after the reload", got)
+	}
+}
+
+// TestGCPercent checks that serve raises GOGC unless the operator has set it, that
+// it leaves GOMEMLIMIT alone, and that it restores GOGC.
+func TestGCPercent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		gogc   string // environment variable
+		before int
+		want   int
+	}{
+		{"default", "", 100, gcPercent},
+		{"set by the operator", "50", 50, 50},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			defer debug.SetGCPercent(debug.SetGCPercent(test.before))
+			defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
+			t.Setenv("GOGC", test.gogc)
+			p := startProgram(t)
+			during, limit := debug.SetGCPercent(test.want), debug.SetMemoryLimit(math.MaxInt64)
+			p.stop()
+			after := debug.SetGCPercent(test.before)
+			if during != test.want || after != test.before || limit != 1<<40 {
+				t.Errorf("GOGC %d while serving, %d after, memory limit %d; want %d, %d, %d", during, after, limit, test.want, test.before, 1<<40)
+			}
+		})
 	}
 }
 
