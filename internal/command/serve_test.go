@@ -225,7 +225,7 @@ func TestTerminated(t *testing.T) {
 const exhaustedVariable = "DANE_EXPORTER_TEST_EXHAUSTED"
 
 // TestDescriptorsExhausted checks that the outcome is unknown while the process has
-// no file descriptors left, and correct afterwards. It runs in a process of its own,
+// no file descriptors left, and correct afterwards. It runs in a separate process,
 // because other tests need descriptors.
 func TestDescriptorsExhausted(t *testing.T) {
 	if os.Getenv(exhaustedVariable) != "" {
