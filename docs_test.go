@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // document is one page of docs/, or the README.
@@ -246,8 +246,8 @@ func TestRunbook(t *testing.T) {
 	if len(want) < 10 {
 		t.Fatalf("only %d alerts were found", len(want))
 	}
-	tables := make(map[string]probe.ReasonInfo)
-	for _, info := range probe.Reasons() {
+	tables := make(map[string]dane.ReasonInfo)
+	for _, info := range dane.Reasons() {
 		name := "`" + string(info.Reason) + "`"
 		want, tables[name] = append(want, name), info
 	}

@@ -13,7 +13,7 @@ import (
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -121,7 +121,7 @@ func exporterSeries(t *testing.T) []collector.Series {
 func reasonsTable() string {
 	var b strings.Builder
 	b.WriteString("| reason | effect | meaning | remedy |\n|---|---|---|---|\n")
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Reason, r.Effect, r.Meaning, r.Remedy)
 	}
 	return b.String()
@@ -130,7 +130,7 @@ func reasonsTable() string {
 func adviceTable() string {
 	var b strings.Builder
 	b.WriteString("| topic | what is the case | remedy |\n|---|---|---|\n")
-	for _, t := range probe.Topics() {
+	for _, t := range dane.Topics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", t.Topic, t.Text, t.Remedy)
 	}
 	return b.String()

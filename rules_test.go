@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/collector"
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // rule is one alert or recording of deploy/prometheus/rules.yml.
@@ -75,10 +75,10 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 			v.series[r.Record] = nil
 		}
 	}
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		v.values["reason"] = append(v.values["reason"], string(r.Reason))
 	}
-	for _, o := range probe.Outcomes() {
+	for _, o := range dane.Outcomes() {
 		v.values["outcome"] = append(v.values["outcome"], string(o))
 	}
 	return v
@@ -197,7 +197,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	var reasons []string
-	for _, r := range probe.Reasons() {
+	for _, r := range dane.Reasons() {
 		reasons = append(reasons, string(r.Reason))
 	}
 	tests, err := os.ReadFile("deploy/prometheus/rules_test.yml")

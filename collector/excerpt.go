@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -22,22 +23,22 @@ const (
 type excerpt struct {
 	services  []*service
 	lookups   []*lookup
-	findings  []probe.Finding
+	findings  []dane.Finding
 	endpoints int             // the most of a service
 	over      map[string]bool // what there was too much of
 }
 
 // service is one port of one host, wherever the report has it.
 type service struct {
-	probe.ServiceVerdict
+	dane.ServiceVerdict
 	port  string
-	facts *probe.Service
+	facts *dane.Service
 }
 
 // lookup is one look-up for one host, with the status of the worst where there
 // were several.
 type lookup struct {
-	kind       probe.LookupKind
+	kind       dane.LookupKind
 	name, host string
 	status     dnssec.Status
 	measured   bool // it says something of the zone, not of our own trouble
@@ -77,8 +78,8 @@ type place struct {
 }
 
 // factsOf finds what was measured at each service.
-func factsOf(report *probe.Report) map[place]*probe.Service {
-	facts := make(map[place]*probe.Service)
+func factsOf(report *probe.Report) map[place]*dane.Service {
+	facts := make(map[place]*dane.Service)
 	for i := range report.Facts.Hosts {
 		host := &report.Facts.Hosts[i]
 		for j := range host.Services {
@@ -107,7 +108,7 @@ func (x *excerpt) hosts(report *probe.Report) []string {
 
 // addService takes a service in. One that is there already, because two MX
 // records name its host, gets the worse outcome, the lower preference and the further addresses.
-func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service) {
+func (x *excerpt) addService(verdict dane.ServiceVerdict, facts *dane.Service) {
 	s := x.service(verdict.Host, verdict.Port)
 	if s == nil {
 		s = &service{ServiceVerdict: verdict, port: strconv.Itoa(int(verdict.Port)), facts: facts}
@@ -115,7 +116,7 @@ func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service)
 		x.services = append(x.services, s)
 	}
 	s.Outcome = worse(s.Outcome, verdict.Outcome)
-	s.Preference = min(s.Preference, verdict.Preference)
+	s.Service.Preference = min(s.Service.Preference, verdict.Service.Preference)
 	for _, endpoint := range verdict.Endpoints {
 		switch {
 		case s.endpoint(endpoint.Address, keyTypeOf(endpoint)) != nil:
@@ -125,8 +126,8 @@ func (x *excerpt) addService(verdict probe.ServiceVerdict, facts *probe.Service)
 			s.Endpoints = append(s.Endpoints, endpoint)
 		}
 	}
-	if facts != nil && facts.Authority != nil {
-		x.over["nameservers"] = x.over["nameservers"] || facts.Authority.Truncated
+	if facts != nil && facts.Nameservers != nil {
+		x.over["nameservers"] = x.over["nameservers"] || facts.Nameservers.Truncated
 	}
 	if len(s.Records) > maxRecords {
 		x.over["tlsa_records"] = true
@@ -144,7 +145,7 @@ func (x *excerpt) service(host string, port uint16) *service {
 }
 
 // keyTypeOf is the key type that a handshake was made for, if for one.
-func keyTypeOf(endpoint probe.EndpointVerdict) probe.KeyType {
+func keyTypeOf(endpoint dane.EndpointVerdict) dane.KeyType {
 	if endpoint.Facts == nil {
 		return ""
 	}
@@ -153,10 +154,10 @@ func keyTypeOf(endpoint probe.EndpointVerdict) probe.KeyType {
 
 // at says whether an endpoint at that address is exported.
 func (s *service) at(address netip.Addr) bool {
-	return slices.ContainsFunc(s.Endpoints, func(e probe.EndpointVerdict) bool { return e.Address == address })
+	return slices.ContainsFunc(s.Endpoints, func(e dane.EndpointVerdict) bool { return e.Address == address })
 }
 
-func (s *service) endpoint(address netip.Addr, key probe.KeyType) *probe.EndpointVerdict {
+func (s *service) endpoint(address netip.Addr, key dane.KeyType) *dane.EndpointVerdict {
 	for i := range s.Endpoints {
 		if s.Endpoints[i].Address == address && keyTypeOf(s.Endpoints[i]) == key {
 			return &s.Endpoints[i]
@@ -166,8 +167,8 @@ func (s *service) endpoint(address netip.Addr, key probe.KeyType) *probe.Endpoin
 }
 
 // worse returns the worse of two outcomes.
-func worse(a, b probe.Outcome) probe.Outcome {
-	order := probe.Outcomes()
+func worse(a, b dane.Outcome) dane.Outcome {
+	order := dane.Outcomes()
 	if slices.Index(order, a) < slices.Index(order, b) {
 		return b
 	}
@@ -175,7 +176,7 @@ func worse(a, b probe.Outcome) probe.Outcome {
 }
 
 // addLookup takes a look-up in, merged with one of the same kind, name and host.
-func (x *excerpt) addLookup(found probe.Lookup) {
+func (x *excerpt) addLookup(found dane.Lookup) {
 	answer := found.Answer
 	added := &lookup{
 		kind: found.Kind, name: label(answer.Name), host: found.Host,
@@ -195,7 +196,7 @@ func (x *excerpt) addLookup(found probe.Lookup) {
 }
 
 // shows says whether a finding is about something that is exported.
-func (x *excerpt) shows(found probe.Finding, hosts []string) bool {
+func (x *excerpt) shows(found dane.Finding, hosts []string) bool {
 	if found.Host == "" {
 		return true
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -97,7 +98,7 @@ func (e *Exporter) Observe(report *probe.Report) {
 	module := label(report.Module.Name)
 	e.probes.WithLabelValues(module, string(report.Verdict.Outcome)).Inc()
 	e.duration.WithLabelValues(module).Observe(report.Duration.Seconds())
-	e.panics.Add(float64(len(report.Facts.Faults())))
+	e.panics.Add(float64(len(report.Facts.Panics())))
 	for i := range report.Facts.Hosts {
 		for j := range report.Facts.Hosts[i].Services {
 			e.observeConnects(&report.Facts.Hosts[i].Services[j], report.Module)
@@ -107,7 +108,7 @@ func (e *Exporter) Observe(report *probe.Report) {
 
 // observeConnects counts the connections of one service. A target may name any
 // port, as SRV records may, and must not make series without end by it: only the module's is told.
-func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
+func (e *Exporter) observeConnects(s *dane.Service, module probe.Module) {
 	port := "other"
 	if module.HasPort(s.Port) {
 		port = strconv.Itoa(int(s.Port))
@@ -119,7 +120,7 @@ func (e *Exporter) observeConnects(s *probe.Service, module probe.Module) {
 	}
 }
 
-func (e *Exporter) observeConnect(met *probe.Endpoint, port string) {
+func (e *Exporter) observeConnect(met *dane.Endpoint, port string) {
 	switch result := connectResult(met); {
 	case met.Copied:
 	case met.Reused:
@@ -131,12 +132,12 @@ func (e *Exporter) observeConnect(met *probe.Endpoint, port string) {
 
 // connectResult says how the TCP connection to an endpoint went; "" where none
 // was tried, or none could be for want of IPv6 here.
-func connectResult(endpoint *probe.Endpoint) string {
+func connectResult(endpoint *dane.Endpoint) string {
 	var timeout net.Error
 	switch err := endpoint.Err; {
 	case endpoint.Connect.Start.IsZero():
 		return ""
-	case endpoint.Reached >= probe.StageConnect:
+	case endpoint.Reached >= dane.StageConnect:
 		return "connected"
 	case endpoint.Skipped:
 		return ""

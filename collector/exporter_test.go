@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
@@ -32,29 +33,29 @@ func TestExporter(t *testing.T) {
 	ended := e.Started()
 	r := healthy()
 	endpoints := &r.Facts.Hosts[0].Services[0].Endpoints
-	tried := probe.Span{Start: start, End: start}
+	tried := dane.Span{Start: start, End: start}
 	(*endpoints)[0].Connect = tried
-	failed := func(err error) { *endpoints = append(*endpoints, probe.Endpoint{Err: err, Connect: tried}) }
+	failed := func(err error) { *endpoints = append(*endpoints, dane.Endpoint{Err: err, Connect: tried}) }
 	failed(fmt.Errorf("connecting: %w", syscall.ECONNREFUSED))
 	failed(fmt.Errorf("connecting: %w", os.ErrDeadlineExceeded))
 	failed(fmt.Errorf("connecting: %w", syscall.EHOSTUNREACH))
 	failed(errors.New("something else"))
 	*endpoints = append(*endpoints,
-		probe.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
-		probe.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
-		probe.Endpoint{Reached: probe.StageTLS, Reused: true, Connect: tried},   // another probe's
-		probe.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
-		probe.Endpoint{Reached: probe.StageConnect, Copied: true, Reused: true, Connect: tried},
-		probe.Endpoint{Reached: probe.StageStartTLS, Skipped: true, Connect: tried, // no key of that type,
-			Other: &probe.Endpoint{Reached: probe.StageTLS, Connect: tried}}, // and once more with all types
+		dane.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
+		dane.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
+		dane.Endpoint{Reached: dane.StageTLS, Reused: true, Connect: tried},    // another probe's
+		dane.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
+		dane.Endpoint{Reached: dane.StageConnect, Copied: true, Reused: true, Connect: tried},
+		dane.Endpoint{Reached: dane.StageStartTLS, Skipped: true, Connect: tried, // no key of that type,
+			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried}}, // and once more with all types
 	)
-	r.Facts.Fault = &probe.Fault{Value: "a defect"}
+	r.Facts.Err = &dane.PanicError{Value: "a defect"}
 	e.Observe(r)
 
 	elsewhere := healthy()
 	elsewhere.Facts.Hosts[0].Services[0].Port = 4711
-	elsewhere.Facts.Hosts[0].Services[0].Endpoints[0] = probe.Endpoint{
-		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageConnect, Connect: tried,
+	elsewhere.Facts.Hosts[0].Services[0].Endpoints[0] = dane.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageConnect, Connect: tried,
 	}
 	e.Observe(elsewhere)
 	e.Rejected("queue_full")

@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // exposition collects measurements, and makes metric families of them in which
@@ -53,7 +54,7 @@ func (e *exposition) set(name string, value float64, labels ...string) {
 
 // setAt measures an endpoint series at one address, with one type of key. The
 // labels begin with those of the service.
-func (e *exposition) setAt(address netip.Addr, key probe.KeyType, name string, value float64, labels ...string) {
+func (e *exposition) setAt(address netip.Addr, key dane.KeyType, name string, value float64, labels ...string) {
 	var place [2]string
 	told := place[:0]
 	if e.perAddress {

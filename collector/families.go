@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -56,7 +57,7 @@ func (e *exposition) target(report *probe.Report) {
 	for _, phase := range report.Facts.Phases {
 		e.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
 	}
-	for _, possible := range probe.Outcomes() {
+	for _, possible := range dane.Outcomes() {
 		e.set(outcome, number(possible == report.Verdict.Outcome), string(possible))
 	}
 }
@@ -107,13 +108,13 @@ func ours(err error) bool {
 			return true
 		}
 	}
-	_, fault := errors.AsType[*probe.Fault](err)
+	_, fault := errors.AsType[*dane.PanicError](err)
 	return fault
 }
 
 func (e *exposition) service(s *service) {
 	counts, skipped := s.count()
-	for _, possible := range probe.Outcomes() {
+	for _, possible := range dane.Outcomes() {
 		e.set(hostOutcome, number(possible == s.Outcome), s.Host, s.port, string(possible))
 		e.set(endpoints, float64(counts[possible]), s.Host, s.port, string(possible))
 	}
@@ -123,12 +124,12 @@ func (e *exposition) service(s *service) {
 
 // count counts the addresses of a service by their outcomes, the worst of each
 // where it was met for several key types; and those not tried for want of IPv6.
-func (s *service) count() (counts map[probe.Outcome]int, skipped int) {
-	met, unmet := make(map[netip.Addr]probe.Outcome), make(map[netip.Addr]bool)
+func (s *service) count() (counts map[dane.Outcome]int, skipped int) {
+	met, unmet := make(map[netip.Addr]dane.Outcome), make(map[netip.Addr]bool)
 	for _, endpoint := range s.Endpoints {
 		known, again := met[endpoint.Address]
 		switch {
-		case endpoint.Skipped && endpoint.Facts != nil && errors.Is(endpoint.Facts.Err, probe.ErrNoIPv6):
+		case endpoint.Skipped && endpoint.Facts != nil && dane.CauseOf(endpoint.Facts.Err) == dane.CauseIPv6Unavailable:
 			unmet[endpoint.Address] = true
 		case endpoint.Skipped:
 		case again:
@@ -137,7 +138,7 @@ func (s *service) count() (counts map[probe.Outcome]int, skipped int) {
 			met[endpoint.Address] = endpoint.Outcome
 		}
 	}
-	counts = make(map[probe.Outcome]int)
+	counts = make(map[dane.Outcome]int)
 	for _, outcome := range met {
 		counts[outcome]++
 	}
@@ -150,10 +151,10 @@ func (e *exposition) records(s *service) {
 	if !s.recordsKnown() {
 		return
 	}
-	standings := map[tlsa.Standing]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
-	counts := make(map[tlsa.Standing]int)
+	standings := map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
+	counts := make(map[tlsa.Usability]int)
 	for _, record := range s.Records {
-		counts[record.Standing]++
+		counts[record.Usability]++
 	}
 	for standing, word := range standings {
 		e.set(tlsaRecords, float64(counts[standing]), s.Host, s.port, word)
@@ -165,7 +166,7 @@ func (e *exposition) records(s *service) {
 		return
 	}
 	for _, record := range s.Records {
-		if record.Standing == tlsa.Unusable {
+		if record.Usability == tlsa.Unusable {
 			continue // it is compared with nothing
 		}
 		r := record.Record
@@ -176,7 +177,7 @@ func (e *exposition) records(s *service) {
 
 // practice exports how the TLSA records are kept.
 func (e *exposition) practice(s *service) {
-	practice := s.Practice()
+	practice := s.RolloverStatus()
 	e.measure(rolloverReady, practice.RolloverReady, s.Host, s.port)
 	e.measure(survivesRenewal, practice.SurvivesRenewal, s.Host, s.port)
 	if practice.Measured {
@@ -198,9 +199,9 @@ func (e *exposition) nameservers(s *service) {
 }
 
 // measure measures what may not have been measured.
-func (e *exposition) measure(name string, m probe.Measure, labels ...string) {
-	if m != probe.NotMeasured {
-		e.set(name, number(m == probe.Yes), labels...)
+func (e *exposition) measure(name string, m dane.Measure, labels ...string) {
+	if m != dane.NotMeasured {
+		e.set(name, number(m == dane.Yes), labels...)
 	}
 }
 
@@ -241,14 +242,14 @@ func data(r tlsa.Record) string {
 }
 
 // endpoint exports what was measured at one address.
-func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
+func (e *exposition) endpoint(s *service, v dane.EndpointVerdict) {
 	facts := v.Facts
 	set := func(name string, value float64, more ...string) {
 		e.setAt(v.Address, facts.KeyType, name, value, append([]string{s.Host, s.port}, more...)...)
 	}
-	measure := func(name string, m probe.Measure) {
-		if m != probe.NotMeasured {
-			set(name, number(m == probe.Yes))
+	measure := func(name string, m dane.Measure) {
+		if m != dane.NotMeasured {
+			set(name, number(m == dane.Yes))
 		}
 	}
 	measure(endpointUp, up(v))
@@ -258,7 +259,7 @@ func (e *exposition) endpoint(s *service, v probe.EndpointVerdict) {
 	if len(v.Matches) > 0 {
 		set(tlsaMatch, number(authenticates(v.Matches)))
 	}
-	if facts.Reached < probe.StageTLS {
+	if facts.Reached < dane.StageTLS {
 		return
 	}
 	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), cipherName(facts.Cipher))
@@ -303,29 +304,29 @@ func cipherName(id uint16) string {
 
 // up says whether the endpoint took the connection; not where it was us who
 // did not try, or not long enough.
-func up(v probe.EndpointVerdict) probe.Measure {
+func up(v dane.EndpointVerdict) dane.Measure {
 	switch {
-	case v.Facts.Reached >= probe.StageConnect:
-		return probe.Yes
-	case v.Facts.Err == nil || v.Reason.Info().Effect == probe.Ours:
-		return probe.NotMeasured
+	case v.Facts.Reached >= dane.StageConnect:
+		return dane.Yes
+	case v.Facts.Err == nil || v.Reason.Info().Effect == dane.EffectInternal:
+		return dane.NotMeasured
 	default:
-		return probe.No
+		return dane.No
 	}
 }
 
 // offered says whether the dialogue got to know of STARTTLS.
-func offered(s *service, facts *probe.Endpoint) probe.Measure {
+func offered(s *service, facts *dane.Endpoint) dane.Measure {
 	if s.facts == nil || s.facts.Protocol == "tls" {
-		return probe.NotMeasured
+		return dane.NotMeasured
 	}
 	switch {
 	case facts.Dialogue.Offered:
-		return probe.Yes
+		return dane.Yes
 	case errors.Is(facts.Err, starttls.ErrNotOffered):
-		return probe.No
+		return dane.No
 	default:
-		return probe.NotMeasured
+		return dane.NotMeasured
 	}
 }
 
@@ -345,6 +346,6 @@ func (e *exposition) preferences(report *probe.Report, x *excerpt) {
 		return
 	}
 	for _, s := range x.services {
-		e.set(mxPreference, float64(s.Preference), s.Host)
+		e.set(mxPreference, float64(s.Service.Preference), s.Host)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -39,9 +40,9 @@ func healthy() *probe.Report {
 	}
 	issuer := &x509.Certificate{NotAfter: time.Unix(1_900_000_000, 0)}
 	record := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
-	endpoint := probe.Endpoint{
-		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
-		TLS:        probe.Span{Start: time.Unix(1_779_999_999, 0), End: time.UnixMilli(1_779_999_999_500)},
+	endpoint := dane.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
+		TLS:        dane.Span{Start: time.Unix(1_779_999_999, 0), End: time.UnixMilli(1_779_999_999_500)},
 		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256,
 		Chain: &tlsa.Chain{Certificates: []*x509.Certificate{certificate, issuer}},
 	}
@@ -54,35 +55,35 @@ func healthy() *probe.Report {
 	r := &probe.Report{
 		Module: probe.Module{Name: "smtp_mx", Port: 25, Protocol: "smtp"},
 		Start:  start, Duration: 1500 * time.Millisecond, Deadline: 30 * time.Second,
-		Facts: probe.Facts{MX: &mx, Complete: true,
-			Phases: []probe.Phase{{Name: "tls", Span: probe.Span{Start: start, End: start.Add(250 * time.Millisecond)}}},
-			Hosts: []probe.Host{{Name: "mx.example.org", A: &a, Services: []probe.Service{{
+		Facts: dane.Facts{MX: &mx, Complete: true,
+			Phases: []dane.Phase{{Name: "tls", Span: dane.Span{Start: start, End: start.Add(250 * time.Millisecond)}}},
+			Hosts: []dane.Host{{Name: "mx.example.org", A: &a, Services: []dane.Service{{
 				Port: 25, Protocol: "smtp", Preference: 10,
-				TLSA:      []probe.TLSALookup{{Base: "mx.example.org", Answer: answer("_25._tcp.mx.example.org.")}},
-				Endpoints: []probe.Endpoint{endpoint},
+				TLSA:      []dane.TLSALookup{{Base: "mx.example.org", Answer: answer("_25._tcp.mx.example.org.")}},
+				Endpoints: []dane.Endpoint{endpoint},
 			}}}},
 		},
 	}
 	service := &r.Facts.Hosts[0].Services[0]
-	r.Verdict = probe.Verdict{Outcome: probe.Authenticated, Success: true, Services: []probe.ServiceVerdict{{
-		Host: "mx.example.org", Port: 25, Preference: 10, Outcome: probe.Authenticated,
+	r.Verdict = dane.Verdict{Outcome: dane.Authenticated, Success: true, Services: []dane.ServiceVerdict{{
+		Host: "mx.example.org", Port: 25, Preference: 10, Outcome: dane.Authenticated,
 		Base: "mx.example.org", Answer: &service.TLSA[0].Answer,
-		Records: []probe.RecordVerdict{{Record: record, Matches: true}},
+		Records: []dane.RecordVerdict{{Record: record, Matches: true}},
 		Until:   time.Unix(1_950_000_000, 0),
-		Endpoints: []probe.EndpointVerdict{{
-			Address: endpoint.Address, Outcome: probe.Authenticated, Facts: &service.Endpoints[0],
-			Matches: []tlsa.Match{{Record: record, Matches: true}}, NameMatch: probe.Yes, PKIX: probe.No,
+		Endpoints: []dane.EndpointVerdict{{
+			Address: endpoint.Address, Outcome: dane.Authenticated, Facts: &service.Endpoints[0],
+			Matches: []tlsa.Match{{Record: record, Matches: true}}, NameMatch: dane.Yes, PKIX: dane.No,
 		}},
 	}}}
 	return r
 }
 
 // The parts of a report that stories change.
-func serviceOf(r *probe.Report) *probe.ServiceVerdict   { return &r.Verdict.Services[0] }
-func endpointOf(r *probe.Report) *probe.EndpointVerdict { return &serviceOf(r).Endpoints[0] }
+func serviceOf(r *probe.Report) *dane.ServiceVerdict   { return &r.Verdict.Services[0] }
+func endpointOf(r *probe.Report) *dane.EndpointVerdict { return &serviceOf(r).Endpoints[0] }
 
 // addEndpoint adds a second address; its facts are a copy of the first's.
-func addEndpoint(r *probe.Report, address string) *probe.EndpointVerdict {
+func addEndpoint(r *probe.Report, address string) *dane.EndpointVerdict {
 	s := serviceOf(r)
 	added, facts := s.Endpoints[0], *s.Endpoints[0].Facts
 	added.Address = netip.MustParseAddr(address)
@@ -237,8 +238,8 @@ func diff(got, want string) string {
 
 func TestEverySeriesIsExposedOnce(t *testing.T) {
 	r := withMTASTS(healthy())
-	r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA}}
-	serviceOf(r).Nameservers = []probe.NameserverVerdict{{Up: probe.Yes, Consistent: probe.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
+	r.Verdict.Findings = []dane.Finding{{Reason: dane.NoTLSA}}
+	serviceOf(r).Nameservers = []dane.NameserverVerdict{{Up: dane.Yes, Consistent: dane.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
 	exposed := make(map[string]bool)
 	for _, family := range Families(r) {
 		exposed[family.GetName()] = true
@@ -266,7 +267,7 @@ func TestStories(t *testing.T) {
 			"of two addresses, the worse stands for the host",
 			func(r *probe.Report) {
 				e := addEndpoint(r, "192.0.2.2")
-				e.Outcome, e.NameMatch = probe.Refused, probe.No
+				e.Outcome, e.NameMatch = dane.Refused, dane.No
 				e.Matches = []tlsa.Match{{Failure: tlsa.Mismatch}}
 				sooner := *e.Facts.Chain.Certificates[0]
 				sooner.NotAfter = time.Unix(1_750_000_000, 0)
@@ -292,13 +293,13 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 		{
 			"with key_types, each type has its own series, beside its address if that is told apart too",
 			func(r *probe.Report) {
-				r.Module.PerAddress, r.Module.KeyTypes = true, probe.KeyTypes()
-				endpointOf(r).Facts.KeyType = probe.ECDSA
+				r.Module.PerAddress, r.Module.KeyTypes = true, dane.KeyTypes()
+				endpointOf(r).Facts.KeyType = dane.ECDSA
 				e := addEndpoint(r, "192.0.2.1")
-				e.Facts.KeyType, e.Matches = probe.RSA, []tlsa.Match{{Failure: tlsa.Mismatch}}
-				addEndpoint(r, "192.0.2.2").Facts.KeyType = probe.ECDSA
+				e.Facts.KeyType, e.Matches = dane.RSA, []tlsa.Match{{Failure: tlsa.Mismatch}}
+				addEndpoint(r, "192.0.2.2").Facts.KeyType = dane.ECDSA
 				lacking := addEndpoint(r, "192.0.2.2")
-				lacking.Facts.KeyType, lacking.Skipped = probe.RSA, true
+				lacking.Facts.KeyType, lacking.Skipped = dane.RSA, true
 			},
 			[]string{tlsaMatch},
 			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1",key_type="ecdsa"} 1
@@ -309,14 +310,14 @@ dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ec
 		{
 			"with key_types, an address counts once, with its worst outcome, and one without IPv6 once; a key that is lacking counts nowhere",
 			func(r *probe.Report) {
-				r.Module.KeyTypes = probe.KeyTypes()
-				endpointOf(r).Facts.KeyType = probe.ECDSA
+				r.Module.KeyTypes = dane.KeyTypes()
+				endpointOf(r).Facts.KeyType = dane.ECDSA
 				e := addEndpoint(r, "192.0.2.1")
-				e.Facts.KeyType, e.Outcome = probe.RSA, probe.Refused
-				addEndpoint(r, "192.0.2.2").Facts.KeyType = probe.ECDSA
+				e.Facts.KeyType, e.Outcome = dane.RSA, dane.Refused
+				addEndpoint(r, "192.0.2.2").Facts.KeyType = dane.ECDSA
 				lacking := addEndpoint(r, "192.0.2.2")
-				lacking.Facts.KeyType, lacking.Skipped, lacking.Facts.Err = probe.RSA, true, errors.New("no such key")
-				for _, key := range probe.KeyTypes() {
+				lacking.Facts.KeyType, lacking.Skipped, lacking.Facts.Err = dane.RSA, true, errors.New("no such key")
+				for _, key := range dane.KeyTypes() {
 					closed := addEndpoint(r, "2001:db8::1")
 					closed.Facts.KeyType, closed.Skipped, closed.Facts.Err = key, true, probe.ErrNoIPv6
 				}
@@ -335,10 +336,10 @@ dane_endpoints_skipped{host="mx.example.org",port="25"} 1
 		{
 			"each name server has its series, and what it did not say has none",
 			func(r *probe.Report) {
-				serviceOf(r).Nameservers = []probe.NameserverVerdict{
-					{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: probe.Yes, Consistent: probe.No,
+				serviceOf(r).Nameservers = []dane.NameserverVerdict{
+					{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.No,
 						Serial: 7, SerialKnown: true, Expiry: time.Unix(1_750_000_000, 0)},
-					{Name: "ns2.example.org", Address: netip.MustParseAddr("2001:db8::53"), Up: probe.No},
+					{Name: "ns2.example.org", Address: netip.MustParseAddr("2001:db8::53"), Up: dane.No},
 					{Name: "ns3.example.org", Address: netip.MustParseAddr("10.0.0.1")},
 				}
 			},
@@ -354,8 +355,8 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 			"where nothing connects, nothing that needs a handshake is measured",
 			func(r *probe.Report) {
 				e := endpointOf(r)
-				*e.Facts = probe.Endpoint{Address: e.Address, Err: errors.New("connection refused")}
-				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unreachable, Facts: e.Facts}
+				*e.Facts = dane.Endpoint{Address: e.Address, Err: errors.New("connection refused")}
+				*e = dane.EndpointVerdict{Address: e.Address, Outcome: dane.Unreachable, Facts: e.Facts}
 			},
 			[]string{endpointUp, startTLSOffered, tlsInfo, tlsaMatch, tlsaRecordMatch, certificateNotAfter, certificateNameMatch, pkixValid},
 			endpointUp + at + "0\n",
@@ -364,8 +365,8 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 			"where we did not get to try, not even the connection is",
 			func(r *probe.Report) {
 				e := endpointOf(r)
-				*e.Facts = probe.Endpoint{Address: e.Address, Err: errors.New("no time left"), Hurried: true}
-				*e = probe.EndpointVerdict{Address: e.Address, Outcome: probe.Unknown, Reason: probe.ProbeDeadline, Facts: e.Facts}
+				*e.Facts = dane.Endpoint{Address: e.Address, Err: errors.New("no time left"), TimedOutEarly: true}
+				*e = dane.EndpointVerdict{Address: e.Address, Outcome: dane.Unknown, Reason: dane.ProbeDeadline, Facts: e.Facts}
 			},
 			[]string{endpointUp, startTLSOffered},
 			"",
@@ -374,7 +375,7 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 			"a skipped endpoint is none",
 			func(r *probe.Report) {
 				e := addEndpoint(r, "2001:db8::2")
-				e.Skipped, e.Outcome, e.NameMatch, e.Facts.Err = true, probe.Unknown, probe.No, probe.ErrNoIPv6
+				e.Skipped, e.Outcome, e.NameMatch, e.Facts.Err = true, dane.Unknown, dane.No, probe.ErrNoIPv6
 			},
 			[]string{certificateNameMatch, "dane_endpoints", endpointsSkipped},
 			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), "") + endpointsSkipped + at + "1\n",
@@ -383,7 +384,7 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 			"a server without STARTTLS",
 			func(r *probe.Report) {
 				e := endpointOf(r)
-				e.Facts.Reached, e.Facts.Dialogue.Offered = probe.StageConnect, false
+				e.Facts.Reached, e.Facts.Dialogue.Offered = dane.StageConnect, false
 				e.Facts.Err = fmt.Errorf("speaking smtp: %w", starttls.ErrNotOffered)
 			},
 			[]string{endpointUp, startTLSOffered, tlsInfo},
@@ -444,10 +445,10 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 		{
 			"records of all standings; the unusable are compared with nothing, a whole certificate is named by its digest",
 			func(r *probe.Report) {
-				record := func(m tlsa.MatchingType, data string, s tlsa.Standing) probe.RecordVerdict {
-					return probe.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
+				record := func(m tlsa.MatchingType, data string, s tlsa.Usability) dane.RecordVerdict {
+					return dane.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
 				}
-				serviceOf(r).Records = []probe.RecordVerdict{
+				serviceOf(r).Records = []dane.RecordVerdict{
 					record(tlsa.Full, "leaf", tlsa.Usable),
 					record(tlsa.SHA256, strings.Repeat("x", 200), tlsa.Unusable),
 					record(tlsa.SHA256, "ab", tlsa.Superseded),
@@ -476,8 +477,8 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 2
 		{
 			"findings with and without a place, the same one twice",
 			func(r *probe.Report) {
-				mismatch := probe.Finding{Reason: probe.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: netip.MustParseAddr("192.0.2.1")}
-				r.Verdict.Findings = []probe.Finding{{Reason: probe.MXInsecure, Lookup: probe.LookupMX}, mismatch, mismatch}
+				mismatch := dane.Finding{Reason: dane.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: netip.MustParseAddr("192.0.2.1")}
+				r.Verdict.Findings = []dane.Finding{{Reason: dane.MXInsecure, Lookup: dane.LookupMX}, mismatch, mismatch}
 			},
 			[]string{finding, findings},
 			`dane_finding{reason="mx_insecure",host="",port="",address=""} 1
@@ -489,7 +490,7 @@ dane_findings 2
 			"a host that two MX records name: the worse outcome, the lower preference",
 			func(r *probe.Report) {
 				twin := *serviceOf(r)
-				twin.Preference, twin.Outcome = 5, probe.Refused
+				twin.Preference, twin.Outcome = 5, dane.Refused
 				r.Verdict.Services = append(r.Verdict.Services, twin)
 				r.Facts.Hosts = append(r.Facts.Hosts, r.Facts.Hosts[0])
 			},
@@ -514,14 +515,14 @@ dane_mx_preference{host="mx.example.org"} 5
 			"certificates that could not be parsed",
 			func(r *probe.Report) {
 				endpointOf(r).Facts.Chain = nil
-				endpointOf(r).NameMatch, endpointOf(r).PKIX = probe.NotMeasured, probe.NotMeasured
+				endpointOf(r).NameMatch, endpointOf(r).PKIX = dane.NotMeasured, dane.NotMeasured
 			},
 			[]string{certificateInfo, certificateNotAfter, certificateNameMatch, pkixValid, tlsInfo},
 			`dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1` + "\n",
 		},
 		{
 			"a report of nothing",
-			func(r *probe.Report) { *r = probe.Report{Verdict: probe.Verdict{Outcome: probe.Unknown}} },
+			func(r *probe.Report) { *r = probe.Report{Verdict: dane.Verdict{Outcome: dane.Unknown}} },
 			[]string{probeSuccess, findings, probeComplete, hostOutcome},
 			"dane_findings 0\ndane_probe_complete 0\nprobe_success 0\n",
 		},
@@ -555,7 +556,7 @@ func TestTooMuch(t *testing.T) {
 	r := healthy()
 	host, service := r.Facts.Hosts[0], *serviceOf(r)
 	for i := range 100 {
-		service.Records = append(service.Records, probe.RecordVerdict{Record: tlsa.Record{Data: []byte{byte(i)}}})
+		service.Records = append(service.Records, dane.RecordVerdict{Record: tlsa.Record{Data: []byte{byte(i)}}})
 		endpoint := service.Endpoints[0]
 		endpoint.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
 		service.Endpoints = append(service.Endpoints, endpoint)
@@ -567,7 +568,7 @@ func TestTooMuch(t *testing.T) {
 		r.Facts.Hosts = append(r.Facts.Hosts, host)
 		r.Verdict.Services = append(r.Verdict.Services, service)
 		for _, endpoint := range service.Endpoints {
-			r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: probe.Timeout, Host: host.Name, Port: 25, Address: endpoint.Address})
+			r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.Timeout, Host: host.Name, Port: 25, Address: endpoint.Address})
 		}
 	}
 	r.Module.PerAddress = true
@@ -599,8 +600,8 @@ func TestFindingsAreCountedAsExported(t *testing.T) {
 	long := strings.Repeat("x", maxLabel)
 	known := r.Facts.Hosts[0]
 	for _, host := range []string{long + "1", long + "2", known.Name, known.Name} {
-		r.Facts.Hosts = append(r.Facts.Hosts, probe.Host{Name: host})
-		r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: probe.NoTLSA, Host: host})
+		r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: host})
+		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.NoTLSA, Host: host})
 	}
 	want := fmt.Sprintf("%s 2\n", findings)
 	if got := samples(t, r, findings); got != want || strings.Count(samples(t, r, finding), "\n") != 2 {
@@ -620,7 +621,7 @@ func TestHostile(t *testing.T) {
 		certificate.Issuer = pkix.Name{Organization: []string{text, text}}
 		certificate.SerialNumber = new(big.Int).Lsh(big.NewInt(-1), 20000)
 		r.Facts.Hosts[0].Name, serviceOf(r).Host, r.Facts.MX.Name = text, text, text+"."
-		r.Verdict.Findings = []probe.Finding{{Reason: probe.NoTLSA, Host: text, Detail: text}}
+		r.Verdict.Findings = []dane.Finding{{Reason: dane.NoTLSA, Host: text, Detail: text}}
 		exposed := expose(t, r)
 		if again := parse(t, exposed); again != strings.Count(exposed, "\n") {
 			t.Errorf("%q: %d samples in %d lines", text, again, strings.Count(exposed, "\n"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 )
@@ -16,23 +17,23 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 		return
 	}
 	if answered(facts.TXT) {
-		present := !errors.Is(facts.RecordErr, mtasts.ErrNone)
+		present := !errors.Is(facts.RecordErr, mtasts.ErrNoRecord)
 		e.set(mtaSTSRecordPresent, number(present))
 		if present {
 			e.set(mtaSTSRecordValid, number(facts.RecordErr == nil))
 		}
 	}
 	if answered(facts.TLSRPTTXT) {
-		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNone)
+		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNoRecord)
 		e.set(tlsrptRecordPresent, number(present))
 		if present {
 			e.set(tlsrptRecordValid, number(facts.TLSRPTErr == nil))
 		}
 	}
-	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != probe.PolicyUnknown {
+	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != dane.PolicyUnknown {
 		e.set(mtaSTSPolicyFetched, number(facts.Policy != nil))
 	}
-	e.setTime(mtaSTSCertificate, facts.CertificateEnd())
+	e.setTime(mtaSTSCertificate, facts.CertificateExpiry())
 	if facts.Policy != nil {
 		for _, possible := range mtasts.Modes() {
 			e.set(mtaSTSMode, number(possible == facts.Policy.Mode), string(possible))
@@ -48,8 +49,8 @@ func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
 }
 
 // senders exports what each kind of sender ends up with at the domain.
-func (e *exposition) senders(s probe.Senders) {
-	for _, possible := range probe.Outcomes() {
+func (e *exposition) senders(s dane.Senders) {
+	for _, possible := range dane.Outcomes() {
 		e.set(mtaSTSSenderOutcome, number(possible == s.DANE), "dane", string(possible))
 		e.set(mtaSTSSenderOutcome, number(possible == s.MTASTS), "mta_sts", string(possible))
 		e.set(mtaSTSSenderOutcome, number(possible == s.Both), "both", string(possible))
@@ -57,13 +58,13 @@ func (e *exposition) senders(s probe.Senders) {
 }
 
 // underMTASTS exports what MTA-STS means for one service.
-func (e *exposition) underMTASTS(s *service, senders probe.ServiceSenders) {
-	if senders.Covered != probe.NotMeasured {
-		e.set(mtaSTSHostCovered, number(senders.Covered == probe.Yes), s.Host)
+func (e *exposition) underMTASTS(s *service, senders dane.ServiceSenders) {
+	if senders.Covered != dane.NotMeasured {
+		e.set(mtaSTSHostCovered, number(senders.Covered == dane.Yes), s.Host)
 	}
 	for _, endpoint := range senders.Endpoints {
-		if !endpoint.Skipped && endpoint.Passes != probe.NotMeasured && s.endpoint(endpoint.Address, endpoint.KeyType) != nil {
-			e.setAt(endpoint.Address, endpoint.KeyType, mtaSTSHostPasses, number(endpoint.Passes == probe.Yes), s.Host, s.port)
+		if !endpoint.Skipped && endpoint.Passes != dane.NotMeasured && s.endpoint(endpoint.Address, endpoint.KeyType) != nil {
+			e.setAt(endpoint.Address, endpoint.KeyType, mtaSTSHostPasses, number(endpoint.Passes == dane.Yes), s.Host, s.port)
 		}
 	}
 }

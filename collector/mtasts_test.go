@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 )
@@ -16,18 +17,18 @@ import (
 // agrees with.
 func withMTASTS(r *probe.Report) *probe.Report {
 	insecure := dnssec.Answer{Status: dnssec.Insecure}
-	r.Facts.MTASTS = &probe.MTASTS{
+	r.Facts.MTASTS = &dane.MTASTS{
 		TXT: &insecure, Record: mtasts.Record{ID: "1"}, TLSRPTTXT: &insecure,
 		Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 7 * 24 * time.Hour, MX: []string{"mx.example.org"}},
-		Fetches: []probe.PolicyFetch{{
+		Fetches: []dane.PolicyFetch{{
 			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: time.Unix(1_990_000_000, 0)}},
 		}},
 	}
-	v := &probe.MTASTSVerdict{Standing: probe.PolicyEnforced}
+	v := &dane.MTASTSVerdict{Standing: dane.PolicyEnforced}
 	for _, s := range r.Verdict.Services {
-		added := probe.ServiceSenders{Host: s.Host, Port: s.Port, Covered: probe.Yes}
+		added := dane.ServiceSenders{Host: s.Host, Port: s.Port, Covered: dane.Yes}
 		for _, e := range s.Endpoints {
-			added.Endpoints = append(added.Endpoints, probe.EndpointSenders{Address: e.Address, Passes: probe.Yes})
+			added.Endpoints = append(added.Endpoints, dane.EndpointSenders{Address: e.Address, Passes: dane.Yes})
 		}
 		v.Services = append(v.Services, added)
 	}
@@ -43,10 +44,10 @@ func TestMTASTSStories(t *testing.T) {
 		passes  = `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
 	)
 	failed := &dnssec.Answer{Status: dnssec.Indeterminate, Err: dnssec.ErrDeadline}
-	uncovered := func(r *probe.Report) { r.Verdict.MTASTS.Services[0].Covered = probe.NotMeasured }
+	uncovered := func(r *probe.Report) { r.Verdict.MTASTS.Services[0].Covered = dane.NotMeasured }
 	noPolicy := func(r *probe.Report) {
 		uncovered(r)
-		r.Facts.MTASTS.Policy, r.Verdict.MTASTS.Standing = nil, probe.PolicyNone
+		r.Facts.MTASTS.Policy, r.Verdict.MTASTS.Standing = nil, dane.PolicyNone
 	}
 	noFetch := func(r *probe.Report) {
 		noPolicy(r)
@@ -65,7 +66,7 @@ func TestMTASTSStories(t *testing.T) {
 			""},
 		{"no record of either kind: there is nothing to fetch, and the host passes all the same", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 0\n"},
 		{"a record that does not count", func(r *probe.Report) {
 			noFetch(r)
@@ -73,11 +74,11 @@ func TestMTASTSStories(t *testing.T) {
 		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 		{"a TLSRPT record that does not count", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, &mtasts.SyntaxError{}
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, &mtasts.SyntaxError{}
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
 		{"look-ups that failed measure nothing", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, probe.PolicyUnknown
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, dane.PolicyUnknown
 		}, passes},
 		{"a policy host that answers 404", func(r *probe.Report) {
 			noPolicy(r)
@@ -85,8 +86,8 @@ func TestMTASTSStories(t *testing.T) {
 		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 		{"a policy host that we had no time for", func(r *probe.Report) {
 			noPolicy(r)
-			r.Facts.MTASTS.Fetches[0] = probe.PolicyFetch{Err: errors.New("no time left"), Hurried: true}
-			r.Verdict.MTASTS.Standing = probe.PolicyUnknown
+			r.Facts.MTASTS.Fetches[0] = dane.PolicyFetch{Err: errors.New("no time left"), TimedOutEarly: true}
+			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
 		}, passes + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -114,7 +115,7 @@ func TestMTASTSOfSeveralAddresses(t *testing.T) {
 	addEndpoint(r, "192.0.2.3")
 	withMTASTS(r)
 	measured := r.Verdict.MTASTS.Services[0].Endpoints
-	measured[1].Passes, measured[2].Passes = probe.No, probe.NotMeasured
+	measured[1].Passes, measured[2].Passes = dane.No, dane.NotMeasured
 	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25"} 0`+"\n"; got != want {
 		t.Errorf("got %swant %s", got, want)
 	}
@@ -128,9 +129,9 @@ func TestMTASTSOfSeveralAddresses(t *testing.T) {
 // Three senders, each with all outcomes, of which one is its own.
 func TestMTASTSSenders(t *testing.T) {
 	r := withMTASTS(healthy())
-	r.Verdict.MTASTS.Senders = probe.Senders{DANE: probe.Authenticated, MTASTS: probe.Refused, Both: probe.Opportunistic}
+	r.Verdict.MTASTS.Senders = dane.Senders{DANE: dane.Authenticated, MTASTS: dane.Refused, Both: dane.Opportunistic}
 	series := expose(t, r, mtaSTSSenderOutcome)
-	if got := strings.Count(series, "\n"); got != 3*len(probe.Outcomes()) {
+	if got := strings.Count(series, "\n"); got != 3*len(dane.Outcomes()) {
 		t.Errorf("%d series", got)
 	}
 	var holding []string

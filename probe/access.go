@@ -6,21 +6,23 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+
+	"dane_exporter/probe/dane"
 )
 
-// Access says where a probe may go.
+// Access limits what a probe may connect to.
 type Access struct {
-	Targets       []string       `yaml:"targets"`        // patterns of target names and addresses, as path.Match reads them
-	Ports         []uint16       `yaml:"ports"`          // of services that may be connected to; empty: all
-	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // special-purpose networks that may be connected to
-	DenyNetworks  []netip.Prefix `yaml:"deny_networks"`  // those that may not be, whatever else is said of them
+	Targets       []string       `yaml:"targets"`        // patterns of target names and addresses, for path.Match
+	Ports         []uint16       `yaml:"ports"`          // allowed ports of services; empty: all
+	AllowNetworks []netip.Prefix `yaml:"allow_networks"` // allowed special-purpose networks
+	DenyNetworks  []netip.Prefix `yaml:"deny_networks"`  // forbidden networks; overrides AllowNetworks
 }
 
-// ErrNotAllowed: the configuration forbids connecting to an address.
-var ErrNotAllowed = errors.New("not allowed")
+// ErrNotAllowed is wrapped when the configuration forbids a connection.
+var ErrNotAllowed = dane.WithCause(dane.CauseNotAllowed, errors.New("not allowed"))
 
-// allowsTarget reports whether a target may be probed: its name must be listed,
-// and, where it names an address, that too.
+// allowsTarget reports whether a target may be probed: its name must be listed
+// and, if the target is an address, the address too.
 func (a Access) allowsTarget(t Target) bool {
 	return a.lists(t.Name) && (!t.Address.IsValid() || a.lists(t.Address.String()))
 }
@@ -35,23 +37,23 @@ func (a Access) lists(name string) bool {
 }
 
 // checkService returns an error that wraps ErrNotAllowed if a service must not
-// be connected to: its port is not listed, or its address is special. The port
-// may have been the choice of whoever asks, or of a zone.
+// be connected to: its port is not listed, or its address is forbidden. A
+// request or a zone may have chosen the port.
 func (a Access) checkService(service netip.AddrPort) error {
 	if len(a.Ports) > 0 && !slices.Contains(a.Ports, service.Port()) {
-		return fmt.Errorf("port %d, which access.ports does not list: %w", service.Port(), ErrNotAllowed)
+		return fmt.Errorf("port %d is not in access.ports: %w", service.Port(), ErrNotAllowed)
 	}
 	return a.checkAddress(service.Addr())
 }
 
-// checkAddress returns an error that wraps ErrNotAllowed if addr is denied, or
-// is special and its network is not listed. An IPv4 address in IPv6 clothes is
-// judged as what it is, the operator's networks included.
+// checkAddress returns an error that wraps ErrNotAllowed if addr is denied, or is
+// in a special-purpose network that is not allowed. An IPv4-mapped IPv6 address
+// counts as the IPv4 address.
 func (a Access) checkAddress(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	for _, network := range a.DenyNetworks {
 		if network.Contains(addr) {
-			return fmt.Errorf("%s lies in %s, which access.deny_networks lists: %w", addr, network, ErrNotAllowed)
+			return fmt.Errorf("%s is in %s of access.deny_networks: %w", addr, network, ErrNotAllowed)
 		}
 	}
 	for _, network := range a.AllowNetworks {
@@ -61,16 +63,16 @@ func (a Access) checkAddress(addr netip.Addr) error {
 	}
 	for _, special := range specialPurpose {
 		if special.Contains(addr) {
-			return fmt.Errorf("%s lies in the special-purpose network %s (RFC 6890), which access.allow_networks does not list: %w", addr, special, ErrNotAllowed)
+			return fmt.Errorf("%s is in the special-purpose network %s (RFC 6890), which is not in access.allow_networks: %w", addr, special, ErrNotAllowed)
 		}
 	}
 	return nil
 }
 
 // specialPurpose lists the networks of the IANA special-purpose address
-// registries (RFC 6890) and multicast: none of them is a mail server on the
-// Internet. Of IPv6 all but 2000::/3 is such (RFC 4291 §2.4), and within it the
-// networks in which an IPv4 address of any kind may hide.
+// registries (RFC 6890) and multicast: no public mail server has an address in
+// them. For IPv6, that is everything outside 2000::/3 (RFC 4291 §2.4) and, within
+// it, the networks that embed IPv4 addresses.
 var specialPurpose = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("10.0.0.0/8"),

@@ -5,41 +5,37 @@ import (
 	"context"
 	"slices"
 
+	"dane_exporter/probe/dane"
+
 	"github.com/miekg/dns"
 )
 
-// Limits on what one target may lead to. Honest ones stay far below.
-const (
-	maxHosts     = 50
-	maxAddresses = 16 // of one host
-)
-
-// discover finds the hosts that the target leads to. It leaves facts.Hosts
-// empty where there is none: Judge says from facts.MX or facts.SRV why.
-func (r *run) discover(ctx context.Context, facts *Facts) {
+// discover finds the hosts that the target leads to. If there are none, facts.MX
+// or facts.SRV shows the judge why.
+func (r *run) discover(ctx context.Context, facts *dane.Facts) {
 	switch r.module.Discover {
 	case DiscoverMX:
 		r.discoverMX(ctx, facts)
 	case DiscoverSRV:
 		r.discoverSRV(ctx, facts)
 	default:
-		facts.Hosts = []Host{{Name: r.target.Name, Pinned: r.target.Address, Services: r.module.services(r.target.Port)}}
+		facts.Hosts = []dane.Host{{Name: r.target.Name, Pinned: r.target.Address, Services: r.module.services(r.target.Port)}}
 	}
 }
 
-// discoverMX finds the hosts that the MX records of the target name.
-func (r *run) discoverMX(ctx context.Context, facts *Facts) {
+// discoverMX finds the hosts that the MX records of the target name. A domain
+// without MX records is its own mail host (RFC 5321 §5.1).
+func (r *run) discoverMX(ctx context.Context, facts *dane.Facts) {
 	answer := r.resolver.Lookup(ctx, dns.Fqdn(r.target.Name), dns.TypeMX)
 	facts.MX = &answer
 	if answer.Status.Failed() || !answer.NameExists() {
 		return
 	}
 	if !answer.Found() {
-		// RFC 5321 §5.1: without MX records the domain is its own mail host.
-		facts.Hosts = []Host{{Name: r.target.Name, Services: r.module.services(0)}}
+		facts.Hosts = []dane.Host{{Name: r.target.Name, Services: r.module.services(0)}}
 		return
 	}
-	if isNullMX(answer.Records) {
+	if dane.IsNullMX(answer.Records) {
 		return
 	}
 	hosts := mxHosts(answer.Records)
@@ -48,7 +44,7 @@ func (r *run) discoverMX(ctx context.Context, facts *Facts) {
 		facts.Truncated = append(facts.Truncated, "hosts")
 	}
 	for _, mx := range hosts {
-		host := Host{Name: mx.name, Services: r.module.services(0)}
+		host := dane.Host{Name: mx.name, Services: r.module.services(0)}
 		for i := range host.Services {
 			host.Services[i].Preference = mx.preference
 		}
@@ -56,30 +52,19 @@ func (r *run) discoverMX(ctx context.Context, facts *Facts) {
 	}
 }
 
-// isNullMX reports whether records say that the domain takes no mail
-// (RFC 7505 §3): a null MX stands alone.
-func isNullMX(records []dns.RR) bool {
-	for _, rr := range records {
-		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
-			return false
-		}
-	}
-	return true
-}
-
-// mxHost is a name in an MX record.
+// mxHost is a host that MX records name.
 type mxHost struct {
 	name       string
 	preference uint16
 }
 
-// mxHosts lists each MX host once, with its best preference, in the order in
-// which a client tries them. A null MX beside others names no host.
+// mxHosts returns each MX host once, with its best preference, in the order in
+// which a client tries them. A null MX among other records names no host.
 func mxHosts(records []dns.RR) []mxHost {
 	best := make(map[string]uint16)
 	for _, rr := range records {
 		if mx, ok := rr.(*dns.MX); ok && mx.Mx != "." {
-			name := nameOf(mx.Mx)
+			name := dane.TextName(mx.Mx)
 			if preference, seen := best[name]; !seen || mx.Preference < preference {
 				best[name] = mx.Preference
 			}
@@ -92,5 +77,125 @@ func mxHosts(records []dns.RR) []mxHost {
 	slices.SortFunc(hosts, func(a, b mxHost) int {
 		return cmp.Or(cmp.Compare(a.preference, b.preference), cmp.Compare(a.name, b.name))
 	})
+	return hosts
+}
+
+// discoverSRV finds the services that the SRV records of the target name
+// (RFC 2782). A failed lookup loses only its own services: a client gives up the
+// service that it looked up (RFC 7673 §3.1), and if it accepts several, the
+// others remain. As records may exist then, there is no fallback.
+func (r *run) discoverSRV(ctx context.Context, facts *dane.Facts) {
+	facts.SRV = make([]dane.SRVLookup, len(r.module.SRV))
+	var jobs []job
+	for i := range facts.SRV {
+		lookup := &facts.SRV[i]
+		lookup.Service, lookup.Protocol = r.module.SRV[i].Service, r.module.SRV[i].Protocol
+		jobs = append(jobs, job{
+			run: func() { lookup.Answer = r.lookup(ctx, srvOwner(lookup.Service, r.target.Name), dns.TypeSRV) },
+			err: &lookup.Answer.Err,
+		})
+	}
+	runAll(jobs...)
+
+	var services []namedService
+	for i := range facts.SRV {
+		services = append(services, srvServices(&facts.SRV[i])...)
+	}
+	if len(services) == 0 && !slices.ContainsFunc(facts.SRV, dane.SRVLookup.Failed) {
+		services = r.fallback(facts.SRV)
+	}
+	slices.SortStableFunc(services, func(a, b namedService) int {
+		return cmp.Or(cmp.Compare(a.service.Preference, b.service.Preference), cmp.Compare(b.service.Weight, a.service.Weight),
+			cmp.Compare(a.host, b.host), cmp.Compare(a.service.Port, b.service.Port))
+	})
+	services = firstOfEach(services)
+	if len(services) > maxHosts {
+		services = services[:maxHosts]
+		facts.Truncated = append(facts.Truncated, "hosts")
+	}
+	facts.Hosts = groupByHost(services)
+}
+
+// srvOwner returns the name of the SRV records of a domain (RFC 2782). Every
+// protocol here runs over TCP.
+func srvOwner(service, domain string) string { return "_" + service + "._tcp." + domain }
+
+// namedService is a service and the name of its host.
+type namedService struct {
+	host    string
+	service dane.Service
+}
+
+// srvServices returns the services that the records of a lookup name; none if it
+// failed. The target "." means that there is no such service.
+func srvServices(lookup *dane.SRVLookup) []namedService {
+	if lookup.Failed() {
+		return nil
+	}
+	var services []namedService
+	for _, rr := range lookup.Answer.Records {
+		if srv, ok := rr.(*dns.SRV); ok && srv.Target != "." {
+			services = append(services, namedService{dane.TextName(srv.Target), dane.Service{
+				Port: srv.Port, Protocol: lookup.Protocol, Preference: srv.Priority, Weight: srv.Weight, SRV: &lookup.Answer,
+			}})
+		}
+	}
+	return services
+}
+
+// fallback returns where the clients of some services connect if there are no
+// SRV records: the domain itself. Clients of the others have no fallback.
+func (r *run) fallback(lookups []dane.SRVLookup) []namedService {
+	var services []namedService
+	for i := range lookups {
+		if port := fallbackPort(lookups[i].Service); port != 0 && !lookups[i].Answer.Found() {
+			services = append(services, namedService{r.target.Name, dane.Service{Port: port, Protocol: lookups[i].Protocol}})
+		}
+	}
+	return services
+}
+
+// fallbackPort returns the port of the domain itself that clients of a service
+// connect to if there are no SRV records; 0 if they do not. Direct TLS for XMPP
+// (XEP-0368) and mail access (RFC 6186 §3) have no such rule.
+func fallbackPort(service string) uint16 {
+	switch service {
+	case "xmpp-client":
+		return 5222 // RFC 6120 §3.2.2
+	case "xmpp-server":
+		return 5269 // RFC 6120 §3.2.2
+	case "sips":
+		return 5061 // RFC 3263 §4.2
+	}
+	return 0
+}
+
+// firstOfEach drops services that are listed again, to be tried later.
+func firstOfEach(services []namedService) []namedService {
+	type key struct {
+		host, protocol string
+		port           uint16
+	}
+	seen := make(map[key]bool)
+	return slices.DeleteFunc(services, func(s namedService) bool {
+		k := key{s.host, s.service.Protocol, s.service.Port}
+		again := seen[k]
+		seen[k] = true
+		return again
+	})
+}
+
+// groupByHost returns the hosts of services, in the order in which a client
+// comes to them.
+func groupByHost(services []namedService) []dane.Host {
+	var hosts []dane.Host
+	for _, s := range services {
+		i := slices.IndexFunc(hosts, func(h dane.Host) bool { return h.Name == s.host })
+		if i < 0 {
+			i = len(hosts)
+			hosts = append(hosts, dane.Host{Name: s.host})
+		}
+		hosts[i].Services = append(hosts[i].Services, s.service)
+	}
 	return hosts
 }

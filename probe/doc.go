@@ -1,12 +1,14 @@
-// Package probe asks what a DANE client would do with one target right now, and
-// if it would refuse, why.
+// Package probe finds out what a DANE client does with one target now, and if
+// it refuses, why.
 //
-// A probe goes one way. Discovery leads from the target to its hosts. Of each
-// host the addresses and the TLSA records are looked up, each with its DNSSEC
-// status; each address is met in a handshake, as a sender would meet it. All of
-// that is [Facts]: what was found, failures included, without judgement. [Judge]
-// turns facts into a [Verdict] by the rules of RFC 7672 for mail servers, or RFC
-// 6698 and RFC 7671 for other clients. Both make the [Report], which others show.
+// A probe runs in one direction. Discovery leads from the target to its hosts, by
+// MX or SRV records or not at all. Then, for all hosts in parallel, it looks up
+// the addresses and the TLSA records, each with its DNSSEC status, and makes a
+// handshake with every address. All of that is [dane.Facts]: what was found,
+// failures included. [dane.Judge] turns facts into a [dane.Verdict]. Both make
+// the [Report], which metrics, pages and commands present.
 //
-// Everything outside is one value, [World]: resolvers, connections, the clock.
+// This package orchestrates; the work is done below it: package dnssec looks up
+// and validates, handshake connects, tlsa matches, mtasts fetches policies, dane
+// judges. The outside world is one value, [Environment].
 package probe

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"dane_exporter/probe/dane"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +76,7 @@ func TestKeyTypes(t *testing.T) {
 		name     string
 		server   *tls.Config // nil: it answers the ClientHello with rubbish
 		want     []string    // key type and version of each endpoint; empty: skipped; "failed"
-		reasons  []Reason
+		reasons  []dane.Reason
 		connects int32
 	}{
 		{"both, TLS 1.3 only", only(tls.VersionTLS13, both...), []string{"ecdsa TLS 1.3", "rsa TLS 1.3"}, nil, 2},
@@ -91,11 +92,11 @@ func TestKeyTypes(t *testing.T) {
 			only(tls.VersionTLS13, both...)), []string{"ecdsa TLS 1.3", "rsa TLS 1.3"}, nil, 2},
 		{"a key of another type: it is met as senders meet it", only(tls.VersionTLS13, edCertificate), []string{"ed25519 TLS 1.3", ""}, nil, 3},
 		{"RSA alone, and it hangs up on others", without(hangsUp), []string{"", "rsa TLS 1.3"}, nil, 2},
-		{"an ECDSA key that it has and cannot load", without(breaks), []string{"failed", "rsa TLS 1.3"}, []Reason{TLSHandshakeFailed}, 2},
-		{"an ECDSA key that is not the certificate's", without(missigns), []string{"failed", "rsa TLS 1.3"}, []Reason{TLSHandshakeFailed}, 2},
-		{"it hangs up on everybody", &tls.Config{GetCertificate: hangsUp}, []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 3},
-		{"no key at all", only(tls.VersionTLS13), []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 2},
-		{"something that is no TLS", nil, []string{"failed", "failed"}, []Reason{TLSHandshakeFailed}, 2},
+		{"an ECDSA key that it has and cannot load", without(breaks), []string{"failed", "rsa TLS 1.3"}, []dane.Reason{dane.TLSHandshakeFailed}, 2},
+		{"an ECDSA key that is not the certificate's", without(missigns), []string{"failed", "rsa TLS 1.3"}, []dane.Reason{dane.TLSHandshakeFailed}, 2},
+		{"it hangs up on everybody", &tls.Config{GetCertificate: hangsUp}, []string{"failed", "failed"}, []dane.Reason{dane.TLSHandshakeFailed}, 3},
+		{"no key at all", only(tls.VersionTLS13), []string{"failed", "failed"}, []dane.Reason{dane.TLSHandshakeFailed}, 2},
+		{"something that is no TLS", nil, []string{"failed", "failed"}, []dane.Reason{dane.TLSHandshakeFailed}, 2},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,19 +121,19 @@ func TestKeyTypes(t *testing.T) {
 			}
 			n := internet(t, "www A 192.0.2.1\n")
 			prober := proberOf(n, n.Anchors(), dial, "192.0.2.0/24")
-			module := Module{Protocol: "tls", Discover: DiscoverNone, Policy: Client, Port: 443, Timeout: 20 * time.Second,
-				Require: RequireIfPublished, IPProtocol: IP4, KeyTypes: KeyTypes()}
+			module := Module{Protocol: "tls", Discover: DiscoverNone, Policy: dane.Client, Port: 443, Timeout: 20 * time.Second,
+				Require: dane.RequireIfPublished, IPProtocol: IP4, KeyTypes: dane.KeyTypes()}
 			report := prober.Probe(t.Context(), Target{Name: "www.example.org"}, module)
 			var got []string
 			for _, e := range report.Verdict.Services[0].Endpoints {
 				switch {
 				case e.Skipped:
 					got = append(got, "")
-				case e.Facts.Reached < StageTLS:
+				case e.Facts.Reached < dane.StageTLS:
 					got = append(got, "failed")
 				default:
 					got = append(got, string(e.Facts.KeyType)+" "+tls.VersionName(e.Facts.TLSVersion))
-					if shown := typeOfKey(e.Facts.Chain); shown != e.Facts.KeyType {
+					if shown := keyTypeOf(e.Facts.Chain); shown != e.Facts.KeyType {
 						t.Errorf("asked for %s, was shown %s", e.Facts.KeyType, shown)
 					}
 				}
@@ -143,7 +144,7 @@ func TestKeyTypes(t *testing.T) {
 					t.Log(e.KeyType, e.Err)
 				}
 			}
-			reasons := slices.DeleteFunc(reasonsOf(report.Verdict), func(r Reason) bool { return r == NoTLSA })
+			reasons := slices.DeleteFunc(reasonsOf(report.Verdict), func(r dane.Reason) bool { return r == dane.NoTLSA })
 			if !slices.Equal(reasons, story.reasons) {
 				t.Errorf("reasons %v, want %v", reasons, story.reasons)
 			}
@@ -209,13 +210,13 @@ func TestKeyTypesNeedAConnection(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("connection refused")}
 	}, "192.0.2.0/24")
 	module := mailModule(10 * time.Second)
-	module.KeyTypes = KeyTypes()
+	module.KeyTypes = dane.KeyTypes()
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
 	endpoints := report.Facts.Hosts[0].Services[0].Endpoints
-	if connects.Load() != 1 || len(endpoints) != 2 || endpoints[0].Copied || endpoints[1].KeyType != RSA || !endpoints[1].Copied || endpoints[1].Err == nil {
+	if connects.Load() != 1 || len(endpoints) != 2 || endpoints[0].Copied || endpoints[1].KeyType != dane.RSA || !endpoints[1].Copied || endpoints[1].Err == nil {
 		t.Errorf("%d connections, endpoints %+v", connects.Load(), endpoints)
 	}
-	if report.Verdict.Outcome != Unreachable || len(report.Verdict.Findings) != 1 {
+	if report.Verdict.Outcome != dane.Unreachable || len(report.Verdict.Findings) != 1 {
 		t.Errorf("%s: %v", report.Verdict.Outcome, report.Verdict.Findings)
 	}
 }

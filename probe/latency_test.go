@@ -13,6 +13,7 @@ import (
 
 	"dane_exporter/internal/lab/server"
 	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dane"
 )
 
 // steps are what a server lets its client wait for: the connection, the
@@ -114,7 +115,7 @@ func TestNothingMoreInSequence(t *testing.T) {
 					return ours, nil
 				}
 				report := proberOf(distant{inner}, inner.Anchors(), dial, "192.0.2.0/24").Probe(t.Context(), Target{Name: story.target}, story.module)
-				if report.Verdict.Outcome != Authenticated {
+				if report.Verdict.Outcome != dane.Authenticated {
 					t.Fatalf("%s: %+v", report.Verdict.Outcome, report.Verdict.Findings)
 				}
 				var slowest time.Duration

@@ -18,7 +18,7 @@ import (
 // not a goroutine of ours is left.
 func TestNothingGoesOnForThoseWhoLeft(t *testing.T) {
 	world := labAt(t, june)
-	prober := probe.New(probe.World{
+	prober := probe.New(probe.Environment{
 		Now: june, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 	before := ours()

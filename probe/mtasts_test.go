@@ -4,17 +4,22 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"dane_exporter/internal/lab"
 	"dane_exporter/internal/lab/zone"
+
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/mtasts"
 
 	"github.com/miekg/dns"
 )
@@ -44,36 +49,36 @@ func TestProbeFindsPolicyHosts(t *testing.T) {
 		ip          IPProtocol
 		allow       []string
 		dialled     []string
-		reasons     []Reason
+		reasons     []dane.Reason
 	}{
 		{"two addresses", "the second is asked where the first takes no connection",
 			announced("192.0.2.80", "192.0.2.81"), IPAuto, []string{"192.0.2.0/24"},
-			[]string{"192.0.2.80:443", "192.0.2.81:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443", "192.0.2.81:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"both families", "IPv4 comes first",
 			announced("2001:db8::80", "192.0.2.80"), IPAuto, []string{"192.0.2.0/24", "2001:db8::/32"},
-			[]string{"192.0.2.80:443", "[2001:db8::80]:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443", "[2001:db8::80]:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"one family", "the module's choice holds here too",
 			announced("2001:db8::80", "192.0.2.80"), IP6, []string{"192.0.2.0/24", "2001:db8::/32"},
-			[]string{"[2001:db8::80]:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"[2001:db8::80]:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"an address inside", "nobody fetches what access does not allow",
 			announced("127.0.0.1"), IPAuto, nil,
-			nil, []Reason{TargetNotAllowed}},
+			nil, []dane.Reason{dane.TargetNotAllowed}},
 		{"an address inside beside one outside", "the other is asked",
 			announced("10.0.0.1", "192.0.2.80"), IPAuto, []string{"192.0.2.0/24"},
-			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"no address", "there is nothing to ask",
-			announced(), IPAuto, nil, nil, []Reason{MTASTSPolicyUnavailable}},
+			announced(), IPAuto, nil, nil, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"no record", "and so the policy host is none",
 			"mta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"}, nil, nil},
 		{"an alias", "the record may be elsewhere (RFC 8461 §3.1)",
 			"_mta-sts CNAME sts.hoster\nsts.hoster TXT \"v=STSv1; id=1\"\nmta-sts CNAME web.hoster\nweb.hoster A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
-			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"a record in pieces", "its strings are joined without spaces",
 			"_mta-sts TXT \"v=ST\" \"Sv1; i\" \"d=1\"\nmta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
-			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 		{"a tab in a record", "is white space on the wire, and an escape in zone files",
 			"_mta-sts TXT \"v=STSv1;\\009id=1\"\nmta-sts A 192.0.2.80\n", IPAuto, []string{"192.0.2.0/24"},
-			[]string{"192.0.2.80:443"}, []Reason{MTASTSPolicyUnavailable}},
+			[]string{"192.0.2.80:443"}, []dane.Reason{dane.MTASTSPolicyUnavailable}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
@@ -92,8 +97,8 @@ func TestProbeFindsPolicyHosts(t *testing.T) {
 			if !slices.Equal(dialled, story.dialled) {
 				t.Errorf("%s: dialled %v, want %v", story.story, dialled, story.dialled)
 			}
-			want := slices.Sorted(slices.Values(append([]Reason{NullMX}, story.reasons...)))
-			if got := reasonsOf(report.Verdict); !slices.Equal(got, want) || report.Verdict.Outcome != NothingThere {
+			want := slices.Sorted(slices.Values(append([]dane.Reason{dane.NullMX}, story.reasons...)))
+			if got := reasonsOf(report.Verdict); !slices.Equal(got, want) || report.Verdict.Outcome != dane.None {
 				t.Errorf("%s: %s, reasons %v, want %v", story.story, report.Verdict.Outcome, got, want)
 			}
 			if !report.Facts.Complete {
@@ -112,7 +117,7 @@ func mtaSTSModule(timeout time.Duration) Module {
 // proberWithRoots knows a Web PKI, if an empty one.
 func proberWithRoots(n *zone.Internet, dial dialer, allow ...string) *Prober {
 	prober := proberOf(n, n.Anchors(), dial, allow...)
-	prober.world.Roots = x509.NewCertPool()
+	prober.env.Roots = x509.NewCertPool()
 	return prober
 }
 
@@ -121,11 +126,11 @@ func proberWithRoots(n *zone.Internet, dial dialer, allow ...string) *Prober {
 func TestProbeWithASilentPolicyHost(t *testing.T) {
 	for _, story := range []struct {
 		timeout  time.Duration
-		reason   Reason
+		reason   dane.Reason
 		complete bool
 	}{
-		{30 * time.Second, MTASTSPolicyUnavailable, true},
-		{time.Second, ProbeDeadline, false},
+		{30 * time.Second, dane.MTASTSPolicyUnavailable, true},
+		{time.Second, dane.ProbeDeadline, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := internet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord+announced("192.0.2.80"))
@@ -137,8 +142,8 @@ func TestProbeWithASilentPolicyHost(t *testing.T) {
 				return silent(ctx, from, to)
 			}, "192.0.2.0/24")
 			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(story.timeout))
-			want := slices.Sorted(slices.Values([]Reason{ConnectFailed, story.reason}))
-			if got := reasonsOf(report.Verdict); report.Verdict.Outcome != Unreachable || !slices.Equal(got, want) || report.Facts.Complete != story.complete {
+			want := slices.Sorted(slices.Values([]dane.Reason{dane.ConnectFailed, story.reason}))
+			if got := reasonsOf(report.Verdict); report.Verdict.Outcome != dane.Unreachable || !slices.Equal(got, want) || report.Facts.Complete != story.complete {
 				t.Errorf("within %s: %s, complete %t: %v", story.timeout, report.Verdict.Outcome, report.Facts.Complete, report.Verdict.Findings)
 			}
 			if report.Duration != story.timeout {
@@ -157,7 +162,7 @@ func TestProbeWithASilentPolicyHost(t *testing.T) {
 func TestProbeWithoutTimeForMTASTS(t *testing.T) {
 	n := internet(t, nullMX+announced("192.0.2.80"), zone.Silence(zone.Under("_mta-sts.example.org")))
 	report := proberWithRoots(n, neverDials(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(200*time.Millisecond))
-	if report.Facts.Complete || report.Verdict.MTASTS.Standing != PolicyUnknown || report.Verdict.Outcome != NothingThere {
+	if report.Facts.Complete || report.Verdict.MTASTS.Standing != dane.PolicyUnknown || report.Verdict.Outcome != dane.None {
 		t.Errorf("complete %t, standing %d, outcome %s: %v", report.Facts.Complete, report.Verdict.MTASTS.Standing, report.Verdict.Outcome, report.Verdict.Findings)
 	}
 }
@@ -167,8 +172,8 @@ func TestProbeWithADefectInMTASTS(t *testing.T) {
 	n := internet(t, nullMX+announced("192.0.2.80"))
 	prober := proberWithRoots(n, func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, "192.0.2.0/24")
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(10*time.Second))
-	if report.Verdict.Outcome != NothingThere || !slices.Equal(reasonsOf(report.Verdict), []Reason{InternalError, NullMX}) || len(report.Facts.Faults()) != 1 {
-		t.Errorf("got %s, %v, faults %v", report.Verdict.Outcome, report.Verdict.Findings, report.Facts.Faults())
+	if report.Verdict.Outcome != dane.None || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{dane.InternalError, dane.NullMX}) || len(report.Facts.Panics()) != 1 {
+		t.Errorf("got %s, %v, faults %v", report.Verdict.Outcome, report.Verdict.Findings, report.Facts.Panics())
 	}
 }
 
@@ -203,37 +208,37 @@ func TestSendersInTheLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(world.Close)
-	prober := New(World{Now: now, Dial: world.Dial, DNS: world.DNS(), Anchors: world.Anchors(), Roots: world.Roots()},
+	prober := New(Environment{Now: now, Dial: world.Dial, DNS: world.DNS(), Anchors: world.Anchors(), Roots: world.Roots()},
 		Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 	wanted := map[string]struct {
-		standing        PolicyStanding
-		covered, passes Measure
-		mtaSTS, both    Outcome
+		standing        dane.PolicyStanding
+		covered, passes dane.Measure
+		mtaSTS, both    dane.Outcome
 	}{
-		"mta-sts-good":              {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
-		"mta-sts-wildcard-unsigned": {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
-		"mta-sts-no-record":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-no-tlsrpt":         {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
-		"mta-sts-tlsrpt-invalid":    {PolicyEnforced, Yes, Yes, Authenticated, Authenticated},
-		"mta-sts-several-records":   {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-record-invalid":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-record-bogus":      {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-testing":           {PolicyTesting, Yes, No, Opportunistic, Authenticated},
-		"mta-sts-mode-none":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-policy-missing":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-no-policy-host":    {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-redirect":          {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-wrong-media-type":  {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-oversized":         {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-policy-malformed":  {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-wrong-certificate": {PolicyNone, NotMeasured, Yes, Opportunistic, Authenticated},
-		"mta-sts-host-not-covered":  {PolicyEnforced, No, Yes, Refused, Authenticated},
-		"mta-sts-dane-refuses":      {PolicyEnforced, Yes, Yes, Authenticated, Refused},
-		"mta-sts-pkix-refuses":      {PolicyEnforced, Yes, No, Refused, Authenticated},
-		"mta-sts-all-refuse":        {PolicyEnforced, Yes, No, Refused, Refused},
-		"mta-sts-expired":           {PolicyEnforced, Yes, No, Refused, Authenticated},
-		"mta-sts-no-starttls":       {PolicyEnforced, Yes, No, Refused, Refused},
-		"mta-sts-domain-name-only":  {PolicyEnforced, Yes, No, Refused, Authenticated},
+		"mta-sts-good":              {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-wildcard-unsigned": {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-no-record":         {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-no-tlsrpt":         {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-tlsrpt-invalid":    {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-several-records":   {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-record-invalid":    {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-record-bogus":      {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-testing":           {dane.PolicyTesting, dane.Yes, dane.No, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-mode-none":         {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-policy-missing":    {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-no-policy-host":    {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-redirect":          {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-wrong-media-type":  {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-oversized":         {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-policy-malformed":  {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-wrong-certificate": {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-host-not-covered":  {dane.PolicyEnforced, dane.No, dane.Yes, dane.Refused, dane.Authenticated},
+		"mta-sts-dane-refuses":      {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Refused},
+		"mta-sts-pkix-refuses":      {dane.PolicyEnforced, dane.Yes, dane.No, dane.Refused, dane.Authenticated},
+		"mta-sts-all-refuse":        {dane.PolicyEnforced, dane.Yes, dane.No, dane.Refused, dane.Refused},
+		"mta-sts-expired":           {dane.PolicyEnforced, dane.Yes, dane.No, dane.Refused, dane.Authenticated},
+		"mta-sts-no-starttls":       {dane.PolicyEnforced, dane.Yes, dane.No, dane.Refused, dane.Refused},
+		"mta-sts-domain-name-only":  {dane.PolicyEnforced, dane.Yes, dane.No, dane.Refused, dane.Authenticated},
 	}
 	for _, scenario := range lab.Scenarios() {
 		if scenario.Module != "smtp_mx_mta_sts" {
@@ -247,7 +252,7 @@ func TestSendersInTheLab(t *testing.T) {
 			delete(wanted, scenario.Name)
 			report := prober.Probe(t.Context(), Target{Name: scenario.Target()}, mtaSTSModule(30*time.Second))
 			got := report.Verdict.MTASTS
-			if senders := (Senders{Outcome(scenario.Outcome), want.mtaSTS, want.both}); got.Senders != senders {
+			if senders := (dane.Senders{DANE: dane.Outcome(scenario.Outcome), MTASTS: want.mtaSTS, Both: want.both}); got.Senders != senders {
 				t.Errorf("%s\nsenders %v, want %v", scenario.Story, got.Senders, senders)
 			}
 			host := got.Services[0]
@@ -265,5 +270,33 @@ func TestSendersInTheLab(t *testing.T) {
 	}
 	for name := range wanted {
 		t.Errorf("the lab has no %s", name)
+	}
+}
+
+func TestClassifyFetch(t *testing.T) {
+	dial := func(err error) error { return &mtasts.DialError{Err: err} }
+	for _, c := range []struct {
+		name  string
+		err   error
+		early bool
+		want  dane.Cause
+	}{
+		{"no error", nil, false, dane.CauseNone},
+		{"a forbidden address", fmt.Errorf("192.0.2.80: %w", ErrNotAllowed), true, dane.CauseNotAllowed},
+		{"no roots", mtasts.ErrNoRoots, true, dane.CauseNoRoots},
+		{"no IPv6", dial(fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH)), true, dane.CauseIPv6Unavailable},
+		{"no descriptors", dial(syscall.EMFILE), true, dane.CauseInternal},
+		{"the deadline came early", dial(syscall.ECONNREFUSED), true, dane.CauseDeadline},
+		{"the proxy", dial(dane.WithCause(dane.CauseProxy, errors.New("the proxy failed"))), false, dane.CauseProxy},
+		{"a wrong media type", &mtasts.MediaTypeError{Got: "text/html"}, false, dane.CausePolicyInvalid},
+		{"too large", mtasts.ErrTooLarge, false, dane.CausePolicyInvalid},
+		{"connection refused", dial(syscall.ECONNREFUSED), false, dane.CausePolicyUnavailable},
+		{"status 404", &mtasts.StatusError{Code: 404}, false, dane.CausePolicyUnavailable},
+		{"an untrusted certificate", x509.UnknownAuthorityError{}, false, dane.CausePolicyUnavailable},
+	} {
+		err := classifyFetch(&dane.PolicyFetch{Err: c.err, TimedOutEarly: c.early})
+		if got := dane.CauseOf(err); got != c.want {
+			t.Errorf("%s: cause %d, want %d", c.name, got, c.want)
+		}
 	}
 }

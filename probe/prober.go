@@ -6,241 +6,203 @@ import (
 	"slices"
 	"time"
 
-	"dane_exporter/internal/flight"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/handshake"
 
 	"github.com/miekg/dns"
 )
 
-// Settings are what a Prober needs beside its world.
+// Settings configure a Prober.
 type Settings struct {
 	DNS    dnssec.Options
 	Access Access
-	// HandshakeReuse is how long a handshake serves others that need the same;
-	// 0: those alone that need it while it is made.
+	// HandshakeReuse is how long the result of a handshake serves other probes. With
+	// 0, only simultaneous probes share one.
 	HandshakeReuse time.Duration
 }
 
 // Prober probes targets. It is safe for concurrent use.
 type Prober struct {
-	world      World
+	env        Environment
 	access     Access
 	resolver   *dnssec.Resolver
-	turns      turns
-	encounters flight.Group[handshakeKey, encounter]
-	met        *met
+	handshakes *handshake.Client
 }
 
-// New returns a Prober of one world.
-func New(world World, settings Settings) *Prober {
+// New returns a Prober for one environment.
+func New(env Environment, settings Settings) *Prober {
 	return &Prober{
-		world:    world,
-		access:   settings.Access,
-		resolver: dnssec.New(world.DNS, world.Anchors, world.Now, settings.DNS),
-		met:      newMet(settings.HandshakeReuse),
+		env:        env,
+		access:     settings.Access,
+		resolver:   dnssec.New(env.DNS, env.Anchors, env.Now, settings.DNS),
+		handshakes: handshake.New(env.Dial, env.Hostname, settings.HandshakeReuse),
 	}
 }
 
-// Resolver is the validator that the probes share.
+// Resolver returns the validating resolver that the probes share.
 func (p *Prober) Resolver() *dnssec.Resolver { return p.resolver }
 
-// Probe asks everything about one target and judges it. It returns by the
-// deadline of ctx, or the module's timeout if that is nearer, with what it has.
-// Handshakes may be those of other probes, made at the same time or lately.
+// Probe gathers the facts about one target and judges them. It returns by the
+// deadline of ctx or the module's timeout, whichever is first, with what it has.
+// It may use the result of a handshake of another probe, in flight or recent.
 func (p *Prober) Probe(ctx context.Context, target Target, module Module) *Report {
 	return p.probe(ctx, target, module, false)
 }
 
-// ProbeAfresh is Probe with handshakes that nobody but this probe has made.
-func (p *Prober) ProbeAfresh(ctx context.Context, target Target, module Module) *Report {
+// ProbeUncached is Probe with handshakes of its own.
+func (p *Prober) ProbeUncached(ctx context.Context, target Target, module Module) *Report {
 	return p.probe(ctx, target, module, true)
 }
 
-func (p *Prober) probe(ctx context.Context, target Target, module Module, afresh bool) *Report {
+func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh bool) *Report {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, module.Timeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	run := &run{Prober: p, target: target, module: module, afresh: afresh, allowance: newAllowance(), zones: newZones(), fairTime: max(report.Deadline*2/5, patience)}
-	run.gather(ctx, &report.Facts)
-	report.Rules = Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.world.Roots}
-	report.Verdict = Judge(&report.Facts, report.Rules, p.world.Now())
+	r := &run{Prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(),
+		minWait: max(report.Deadline*2/5, minWait)}
+	r.gather(ctx, &report.Facts)
+	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
+	report.Verdict = dane.Judge(&report.Facts, report.Rules, p.env.Now())
 	report.Duration = time.Since(start)
 	return report
 }
 
-// run is one probe on its way.
+// LookupTLSA looks up the TLSA records of a port under one name, in A-labels,
+// and validates them. Which name a client uses for a host that is an alias is
+// another question, which a probe answers. A failure is part of the answer.
+func (p *Prober) LookupTLSA(ctx context.Context, name string, port uint16) dnssec.Answer {
+	return p.resolver.Lookup(ctx, dane.TLSAOwner(name, port), dns.TypeTLSA)
+}
+
+// run is one probe in progress.
 type run struct {
 	*Prober
 	target Target
 	module Module
-	afresh bool
-	// fairTime is how long an endpoint must have had before its silence is its
-	// own fault. Look-ups take at most half of the probe's time, so that an
-	// endpoint that waits for nothing else has more than this, if only the
-	// probe has patience enough.
-	fairTime  time.Duration
-	allowance *allowance
-	zones     *zones
+	fresh  bool
+	// minWait is the minimum time that an endpoint of this probe must have had
+	// before its silence is its fault. Lookups take at most half of the probe's
+	// time, so an endpoint that need not wait for other connections gets this much
+	// if the module's timeout allows.
+	minWait time.Duration
+	budget  *budget
+	zones   *zones
 }
 
-// patience is the least that a server may take for an answer: servers that
-// make clients wait before they greet them are common.
-const patience = 5 * time.Second
-
-// gather finds the facts: the hosts, then for all of them at once look-ups and
-// handshakes; and beside all that, where it is asked for, what is published for MTA-STS.
-func (r *run) gather(ctx context.Context, facts *Facts) {
+// gather fills in the facts: the hosts, their lookups and handshakes and, in
+// parallel if the module asks for it, what is published for MTA-STS.
+func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 	facts.Complete = true
 	if !r.access.allowsTarget(r.target) {
 		facts.Denied = true
 		return
 	}
-	lookups, cancel := halfway(ctx)
+	lookups, cancel := half(ctx)
 	defer cancel()
-	work := []task{{
-		do:    func() { r.probeHosts(ctx, lookups, facts) },
-		fault: &facts.Fault,
+	jobs := []job{{
+		run: func() { r.probeHosts(ctx, lookups, facts) },
+		err: &facts.Err,
 	}}
 	if r.module.MTASTS {
-		facts.MTASTS = new(MTASTS)
-		work = append(work, task{
-			do:    func() { r.probeMTASTS(ctx, lookups, facts.MTASTS) },
-			fault: &facts.MTASTS.Fault,
+		facts.MTASTS = new(dane.MTASTS)
+		jobs = append(jobs, job{
+			run: func() { r.probeMTASTS(ctx, lookups, facts.MTASTS) },
+			err: &facts.MTASTS.Err,
 		})
 	}
-	together(work...)
-	sumUp(facts)
+	runAll(jobs...)
+	summarise(facts)
 }
 
-// probeHosts finds the hosts and probes them all at once.
-func (r *run) probeHosts(ctx, lookups context.Context, facts *Facts) {
+// probeHosts discovers the hosts and probes them in parallel.
+func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
-	r.allowance.share(facts.Hosts, len(r.module.KeyTypes))
-	var hosts []task
+	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
+	var jobs []job
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
-		hosts = append(hosts, task{
-			do:    func() { r.probeHost(ctx, lookups, host) },
-			fault: &host.Fault,
+		jobs = append(jobs, job{
+			run: func() { r.probeHost(ctx, lookups, host) },
+			err: &host.Err,
 		})
 	}
-	together(hosts...)
+	runAll(jobs...)
 }
 
-// probeHost looks up what there is of a host and meets its endpoints.
-func (r *run) probeHost(ctx, lookups context.Context, host *Host) {
+// probeHost looks up the addresses of a host and probes its services, in parallel.
+func (r *run) probeHost(ctx, lookups context.Context, host *dane.Host) {
 	addressed := make(chan struct{})
-	tasks := []task{{
-		do: func() {
+	jobs := []job{{
+		run: func() {
 			defer close(addressed)
-			host.Looking = timed(func() { r.lookUpAddresses(lookups, host) })
+			host.Lookup = timed(func() { r.lookupAddresses(lookups, host) })
 		},
-		fault: &host.Fault,
+		err: &host.Err,
 	}}
 	for i := range host.Services {
 		service := &host.Services[i]
-		tasks = append(tasks, task{
-			do:    func() { r.probeService(ctx, lookups, host, service, addressed) },
-			fault: &service.Fault,
+		jobs = append(jobs, job{
+			run: func() { r.probeService(ctx, lookups, host, service, addressed) },
+			err: &service.Err,
 		})
 	}
-	together(tasks...)
+	runAll(jobs...)
 }
 
-// probeService looks up a service's TLSA records and meets its endpoints, both
-// at once. The look-up under the host's own name begins before its addresses
-// are known: whether it counts shows only then, and waiting would cost a round trip.
-func (r *run) probeService(ctx, lookups context.Context, host *Host, service *Service, addressed <-chan struct{}) {
+// probeService looks up a service's TLSA records and makes its handshakes, in
+// parallel. The lookup under the host's own name starts before the addresses are
+// known. Only they show whether it counts, but to wait would cost a round trip.
+func (r *run) probeService(ctx, lookups context.Context, host *dane.Host, service *dane.Service, addressed <-chan struct{}) {
 	var own dnssec.Answer
-	var faults [4]error
-	owned, decided := make(chan struct{}), make(chan struct{})
-	tasks := []task{
+	var errs [4]error
+	ownDone, decided := make(chan struct{}), make(chan struct{})
+	jobs := []job{
 		{
-			do: func() {
-				defer close(owned)
-				if !service.secure() {
-					return // no look-up of TLSA records counts
+			run: func() {
+				defer close(ownDone)
+				if service.NamedSecurely() { // otherwise no TLSA lookup counts
+					own = r.lookup(lookups, dane.TLSAOwner(host.Name, service.Port), dns.TypeTLSA)
 				}
-				own = r.lookUp(lookups, tlsaOwner(host.Name, service.Port), dns.TypeTLSA)
 			},
-			fault: &faults[0],
+			err: &errs[0],
 		},
 		{
-			do: func() {
+			run: func() {
 				defer close(decided)
 				<-addressed
-				r.lookUpTLSA(lookups, host, service, func() dnssec.Answer { <-owned; return own })
+				r.lookupTLSA(lookups, host, service, func() dnssec.Answer { <-ownDone; return own })
 			},
-			fault: &faults[1],
+			err: &errs[1],
 		},
 		{
-			do: func() {
+			run: func() {
 				<-addressed
-				r.meetAll(ctx, host, service, decided)
+				r.probeEndpoints(ctx, host, service, decided)
 			},
-			fault: &faults[2],
+			err: &errs[2],
 		},
 	}
 	if r.module.Nameservers {
-		tasks = append(tasks, task{
-			do:    func() { <-decided; r.askAuthority(ctx, service) },
-			fault: &faults[3],
+		jobs = append(jobs, job{
+			run: func() { <-decided; r.queryNameservers(ctx, service) },
+			err: &errs[3],
 		})
 	}
-	together(tasks...)
-	service.Fault = errors.Join(faults[:]...)
+	runAll(jobs...)
+	service.Err = errors.Join(errs[:]...)
 }
 
-// meetAll meets all endpoints of a service at once. The name to send in the
-// handshake is the TLSA base domain (RFC 7672 §8.1), which is in doubt only
-// where the host is an alias: then the connection waits for the look-ups, since
-// other probes can share only a handshake of which that name is known. A
-// host that came by an insecure SRV record is asked for the service domain's
-// certificate (RFC 7673 §4.1).
-func (r *run) meetAll(ctx context.Context, host *Host, service *Service, decided <-chan struct{}) {
-	sni := func() string { return host.Name }
-	if !service.secure() {
-		sni = func() string { return r.target.Name }
-	} else if addresses := addressAnswer(host); addresses != nil && len(addresses.Aliases) > 0 {
-		sni = func() string {
-			<-decided
-			if state, lookup := decideTLSA(service.TLSA); state == tlsaFound {
-				return lookup.Base
-			}
-			return host.Name
-		}
-	}
-	keys := r.module.KeyTypes
-	if len(keys) == 0 {
-		keys = []KeyType{""}
-	}
-	addresses, _ := addressesOf(host)
-	addresses = addresses[:min(len(addresses), r.allowance.addresses)]
-	service.Endpoints = make([]Endpoint, 0, len(addresses)*len(keys))
-	for _, address := range addresses {
-		for _, key := range keys {
-			service.Endpoints = append(service.Endpoints, Endpoint{Address: address, KeyType: key})
-		}
-	}
-	var meetings []task
-	for each := range slices.Chunk(service.Endpoints, len(keys)) {
-		meetings = append(meetings, task{
-			do:    func() { r.meetEach(ctx, service, each, sni) },
-			fault: &each[0].Err,
-		})
-	}
-	together(meetings...)
-}
-
-// sumUp adds to the facts what follows from them all.
-func sumUp(facts *Facts) {
+// summarise adds what follows from all facts together: what was truncated,
+// whether they are complete, and the phases.
+func summarise(facts *dane.Facts) {
 	lookups := facts.Lookups()
 	if facts.MTASTS != nil {
 		lookups = append(lookups, facts.MTASTS.Lookups()...)
-		if facts.MTASTS.Hurried() {
+		if facts.MTASTS.TimedOutEarly() {
 			facts.Complete = false
 		}
 	}
@@ -251,20 +213,46 @@ func sumUp(facts *Facts) {
 	}
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
-		if addresses, cut := addressesOf(host); (cut || host.misses(addresses)) && !slices.Contains(facts.Truncated, "addresses") {
+		if addresses, truncated := limitAddresses(host); (truncated || skipsAddresses(host, addresses)) && !slices.Contains(facts.Truncated, "addresses") {
 			facts.Truncated = append(facts.Truncated, "addresses")
 		}
 		for j := range host.Services {
-			for _, endpoint := range host.Services[j].Endpoints {
-				if endpoint.Hurried {
-					facts.Complete = false
-				}
+			service := &host.Services[j]
+			early := func(e dane.Endpoint) bool { return e.TimedOutEarly }
+			if slices.ContainsFunc(service.Endpoints, early) {
+				facts.Complete = false
 			}
-			if authority := host.Services[j].Authority; authority != nil {
-				hurried := func(server Nameserver) bool { return server.Hurried }
-				facts.Complete = facts.Complete && !slices.ContainsFunc(authority.Servers, hurried)
+			if service.Nameservers != nil {
+				early := func(server dane.Nameserver) bool { return server.TimedOutEarly }
+				facts.Complete = facts.Complete && !slices.ContainsFunc(service.Nameservers.Servers, early)
 			}
 		}
 	}
 	facts.Phases = phases(facts)
+}
+
+// phases returns the spans of each kind of work, in the order of a probe. It
+// leaves out what was not done, or not by this probe.
+func phases(facts *dane.Facts) []dane.Phase {
+	var lookup, connect, startTLS, tls dane.Span
+	for i := range facts.Hosts {
+		host := &facts.Hosts[i]
+		lookup = lookup.Union(host.Lookup)
+		for j := range host.Services {
+			for _, e := range host.Services[j].Endpoints {
+				if e.Reused {
+					continue
+				}
+				connect, startTLS, tls = connect.Union(e.Connect), startTLS.Union(e.StartTLS), tls.Union(e.TLS)
+			}
+		}
+	}
+	var done []dane.Phase
+	for _, p := range []dane.Phase{{Name: "discover", Span: facts.Discovery}, {Name: "lookup", Span: lookup},
+		{Name: "connect", Span: connect}, {Name: "starttls", Span: startTLS}, {Name: "tls", Span: tls}} {
+		if !p.Start.IsZero() {
+			done = append(done, p)
+		}
+	}
+	return done
 }

@@ -13,14 +13,30 @@ import (
 
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/handshake"
+
+	"dane_exporter/probe/dane"
 
 	"github.com/miekg/dns"
 )
 
+// noon is the time of all these tests.
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// reasonsOf returns the reasons of all findings, sorted, each once.
+func reasonsOf(v dane.Verdict) []dane.Reason {
+	var reasons []dane.Reason
+	for _, finding := range v.Findings {
+		reasons = append(reasons, finding.Reason)
+	}
+	slices.Sort(reasons)
+	return slices.Compact(reasons)
+}
+
 // mailModule is smtp_mx with little patience.
 func mailModule(timeout time.Duration) Module {
-	return Module{Name: "smtp_mx", Discover: DiscoverMX, Protocol: "smtp", Policy: SMTPRelay, Port: 25,
-		Timeout: timeout, Require: RequireDANE, IPProtocol: IPAuto}
+	return Module{Name: "smtp_mx", Discover: DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Port: 25,
+		Timeout: timeout, Require: dane.RequireDANE, IPProtocol: IPAuto}
 }
 
 const anyRecord = "_25._tcp.mx TLSA 3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
@@ -36,14 +52,14 @@ func internet(t *testing.T, records string, faults ...zone.Fault) *zone.Internet
 	return n
 }
 
-type dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+type dialer = handshake.Dialer
 
 func proberOf(resolver dnssec.Transport, anchors []dns.DS, dial dialer, allow ...string) *Prober {
 	access := Access{Targets: []string{"*"}}
 	for _, network := range allow {
 		access.AllowNetworks = append(access.AllowNetworks, netip.MustParsePrefix(network))
 	}
-	return New(World{Now: func() time.Time { return noon }, Dial: dial, DNS: resolver, Anchors: anchors}, Settings{Access: access})
+	return New(Environment{Now: func() time.Time { return noon }, Dial: dial, DNS: resolver, Anchors: anchors}, Settings{Access: access})
 }
 
 func neverDials(t *testing.T) dialer {
@@ -70,31 +86,31 @@ func TestProbeInBadWorlds(t *testing.T) {
 		dial        dialer
 		allow       []string
 		timeout     time.Duration
-		want        Outcome
-		reasons     []Reason
+		want        dane.Outcome
+		reasons     []dane.Reason
 		complete    bool
 	}{
 		{"a silent resolver", "nothing comes back in the time that a query has",
 			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, 30 * time.Second,
-			Unknown, []Reason{ResolverUnreachable}, true},
+			dane.Unknown, []dane.Reason{dane.ResolverUnreachable}, true},
 		{"a silent resolver, and a scrape in a hurry", "it might have answered yet",
 			internet(t, mail, zone.Silence(zone.Under("."))), neverDials(t), nil, time.Second,
-			Unknown, []Reason{ProbeDeadline}, false},
+			dane.Unknown, []dane.Reason{dane.ProbeDeadline}, false},
 		{"a zone that points inside", "the address is checked where the connection would be made",
 			internet(t, "@ MX 10 mx\nmx A 127.0.0.1\nmx AAAA ::1\n"+anyRecord), neverDials(t), nil, 10 * time.Second,
-			Unknown, []Reason{TargetNotAllowed}, true},
+			dane.Unknown, []dane.Reason{dane.TargetNotAllowed}, true},
 		{"a silent server", "it had its time, so it is its own fault",
 			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 30 * time.Second,
-			Unreachable, []Reason{Timeout}, true},
+			dane.Unreachable, []dane.Reason{dane.Timeout}, true},
 		{"a silent server, and a scrape in a hurry", "many servers make clients wait that long",
 			internet(t, mail), waits(), []string{"192.0.2.0/24"}, 3 * time.Second,
-			Unknown, []Reason{ProbeDeadline}, false},
+			dane.Unknown, []dane.Reason{dane.ProbeDeadline}, false},
 		{"a panic while dialling", "a defect costs one endpoint and not the scrape",
 			internet(t, mail), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("a defect") }, []string{"192.0.2.0/24"}, 10 * time.Second,
-			Unknown, []Reason{InternalError}, true},
+			dane.Unknown, []dane.Reason{dane.InternalError}, true},
 		{"more addresses than anybody has", "the first sixteen are probed",
 			internet(t, "@ MX 10 mx\n"+addresses(20)+anyRecord), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("counted elsewhere") }, []string{"192.0.2.0/24"}, 10 * time.Second,
-			Unknown, []Reason{InternalError, LimitExceeded}, true},
+			dane.Unknown, []dane.Reason{dane.InternalError, dane.LimitExceeded}, true},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,9 +141,9 @@ func addresses(n int) string {
 }
 
 func TestProbeOfADeniedTargetAsksNobody(t *testing.T) {
-	prober := New(World{Now: time.Now, Dial: neverDials(t)}, Settings{Access: Access{Targets: []string{"*.example.net"}}})
+	prober := New(Environment{Now: time.Now, Dial: neverDials(t)}, Settings{Access: Access{Targets: []string{"*.example.net"}}})
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Second))
-	if report.Verdict.Outcome != Unknown || !slices.Equal(reasonsOf(report.Verdict), []Reason{TargetNotAllowed}) {
+	if report.Verdict.Outcome != dane.Unknown || !slices.Equal(reasonsOf(report.Verdict), []dane.Reason{dane.TargetNotAllowed}) {
 		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
 	}
 }
@@ -142,7 +158,7 @@ func TestProbeEndsWithItsCaller(t *testing.T) {
 		return nil, ctx.Err()
 	}, "192.0.2.0/24")
 	report := prober.Probe(ctx, Target{Name: "example.org"}, mailModule(time.Minute))
-	if report.Verdict.Outcome != Unknown || report.Facts.Complete {
+	if report.Verdict.Outcome != dane.Unknown || report.Facts.Complete {
 		t.Errorf("got %s, complete %t", report.Verdict.Outcome, report.Facts.Complete)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dnssec"
 
+	"dane_exporter/probe/dane"
+
 	"github.com/miekg/dns"
 )
 
@@ -64,7 +66,7 @@ func TestRoundTrips(t *testing.T) {
 					start := time.Now()
 					report := p.Probe(t.Context(), Target{Name: c.target}, c.module)
 					took := time.Since(start)
-					if report.Verdict.Outcome != Unreachable {
+					if report.Verdict.Outcome != dane.Unreachable {
 						t.Fatalf("%s: %+v", report.Verdict.Outcome, report.Verdict.Findings)
 					}
 					if rounds := int(took / time.Second); rounds != wanted {

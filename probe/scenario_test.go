@@ -11,6 +11,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // TestScenarios probes every domain of the lab and wants the outcome, the
@@ -25,7 +26,7 @@ func TestScenarios(t *testing.T) {
 			if !ok {
 				t.Fatalf("no module %q", scenario.Module)
 			}
-			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
+			if slices.Contains(scenario.Reasons, string(dane.Timeout)) {
 				module.Timeout = 6 * time.Second // all of it is spent waiting
 			}
 			target, err := probe.ParseTarget(scenario.Target(), "", module)
@@ -84,7 +85,7 @@ func TestServerNames(t *testing.T) {
 		t.Run(story.target, func(t *testing.T) {
 			report := prober.Probe(t.Context(), probe.Target{Name: story.target + ".lab.test"}, builtIn[story.module])
 			endpoint := report.Verdict.Services[0].Endpoints[0]
-			if endpoint.Facts.SNI != story.sni || endpoint.NameMatch != probe.Yes {
+			if endpoint.Facts.SNI != story.sni || endpoint.NameMatch != dane.Yes {
 				t.Errorf("asked for %q, name match %v; want %q", endpoint.Facts.SNI, endpoint.NameMatch, story.sni)
 			}
 		})
@@ -100,7 +101,7 @@ func labProber(t *testing.T) *probe.Prober {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { world.Close() })
-	return probe.New(probe.World{
+	return probe.New(probe.Environment{
 		Now: now, Dial: world.Dial, DNS: world.DNS(), Query: world.Query, Anchors: world.Anchors(), Roots: world.Roots(),
 	}, probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 }

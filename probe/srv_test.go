@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"dane_exporter/internal/lab/zone"
-	"dane_exporter/probe/dnssec"
+
+	"dane_exporter/probe/dane"
 
 	"github.com/miekg/dns"
 )
 
 // srvModule looks up these services; all of them speak TLS at once.
 func srvModule(services ...string) Module {
-	m := Module{Name: "srv", Discover: DiscoverSRV, Policy: Client, Timeout: 10 * time.Second, Require: RequireDANE, IPProtocol: IPAuto}
+	m := Module{Name: "srv", Discover: DiscoverSRV, Policy: dane.Client, Timeout: 10 * time.Second, Require: dane.RequireDANE, IPProtocol: IPAuto}
 	for _, service := range services {
 		m.SRV = append(m.SRV, SRVSettings{service, "tls"})
 	}
@@ -35,7 +36,7 @@ func TestDiscoverSRV(t *testing.T) {
 		services      []string
 		faults        []zone.Fault
 		want          string // host:port priority/weight, … by host
-		reasons       []Reason
+		reasons       []dane.Reason
 	}{
 		{"by priority", "_imap._tcp SRV 10 0 143 a\n_imap._tcp SRV 5 0 1143 b\n_imap._tcp SRV 20 0 143 b\n", mail, nil,
 			"b:1143 5/0 b:143 20/0 a:143 10/0", nil},
@@ -44,23 +45,23 @@ func TestDiscoverSRV(t *testing.T) {
 			"b:993 5/0 a:143 10/0", nil},
 		{"one of two is not offered", "_imap._tcp SRV 0 0 0 .\n_imaps._tcp SRV 5 0 993 b\n", mail, nil, "b:993 5/0", nil},
 		{"the same twice counts once, at its best", "_imap._tcp SRV 10 0 993 a\n_imaps._tcp SRV 5 0 993 a\n", mail, nil, "a:993 5/0", nil},
-		{"none is offered", "_imap._tcp SRV 0 0 0 .\n_imaps._tcp SRV 0 0 0 .\n", mail, nil, "", []Reason{SRVNone}},
-		{"mail has no records, and mail programs no other way", "", mail, nil, "", []Reason{NoSRV}},
+		{"none is offered", "_imap._tcp SRV 0 0 0 .\n_imaps._tcp SRV 0 0 0 .\n", mail, nil, "", []dane.Reason{dane.SRVNone}},
+		{"mail has no records, and mail programs no other way", "", mail, nil, "", []dane.Reason{dane.NoSRV}},
 		{"chat has no records: the domain itself", "", xmpp, nil, "example.org:5222 0/0", nil},
 		{"chat servers too", "", []string{"xmpp-server"}, nil, "example.org:5269 0/0", nil},
 		{"telephony too", "", []string{"sips"}, nil, "example.org:5061 0/0", nil},
 		{"chat refuses TLS from the first byte, and says no more", "_xmpps-client._tcp SRV 0 0 0 .\n", xmpp, nil, "example.org:5222 0/0", nil},
-		{"chat is not offered: nobody falls back", "_xmpp-client._tcp SRV 0 0 0 .\n", xmpp, nil, "", []Reason{NoSRV, SRVNone}},
+		{"chat is not offered: nobody falls back", "_xmpp-client._tcp SRV 0 0 0 .\n", xmpp, nil, "", []dane.Reason{dane.NoSRV, dane.SRVNone}},
 		{"one look-up fails: what the other names is left", "_imap._tcp SRV 10 0 143 a\n", mail,
-			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "a:143 10/0", []Reason{ConnectFailed, DNSFailure, NoTLSA}},
+			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "a:143 10/0", []dane.Reason{dane.ConnectFailed, dane.DNSFailure, dane.NoTLSA}},
 		{"one look-up fails, and the other names nobody", "_imap._tcp SRV 0 0 0 .\n", mail,
-			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
+			[]zone.Fault{zone.Rcode(zone.At("_imaps._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []dane.Reason{dane.DNSFailure}},
 		{"one is bogus, and the other is bogus", "_imap._tcp SRV 10 0 143 a\n_imaps._tcp SRV 10 0 993 a\n", mail,
-			[]zone.Fault{zone.Corrupt(zone.At("_imap._tcp.example.org.", dns.TypeSRV)), zone.Corrupt(zone.At("_imaps._tcp.example.org.", dns.TypeSRV))}, "", []Reason{DNSSECBogus}},
+			[]zone.Fault{zone.Corrupt(zone.At("_imap._tcp.example.org.", dns.TypeSRV)), zone.Corrupt(zone.At("_imaps._tcp.example.org.", dns.TypeSRV))}, "", []dane.Reason{dane.DNSSECBogus}},
 		{"a look-up fails, and there would be a way to fall back", "", xmpp,
-			[]zone.Fault{zone.Rcode(zone.At("_xmpp-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
+			[]zone.Fault{zone.Rcode(zone.At("_xmpp-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []dane.Reason{dane.DNSFailure}},
 		{"the other look-up fails, and there would be a way to fall back", "", xmpp,
-			[]zone.Fault{zone.Rcode(zone.At("_xmpps-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []Reason{DNSFailure}},
+			[]zone.Fault{zone.Rcode(zone.At("_xmpps-client._tcp.example.org.", dns.TypeSRV), dns.RcodeServerFailure)}, "", []dane.Reason{dane.DNSFailure}},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			n := internet(t, hosts+story.records, story.faults...)
@@ -71,7 +72,7 @@ func TestDiscoverSRV(t *testing.T) {
 			report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, srvModule(story.services...))
 			var got []string
 			for _, v := range report.Verdict.Services {
-				got = append(got, fmt.Sprintf("%s:%d %d/%d", strings.TrimSuffix(v.Host, ".example.org"), v.Port, v.Preference, v.Weight))
+				got = append(got, fmt.Sprintf("%s:%d %d/%d", strings.TrimSuffix(v.Host, ".example.org"), v.Port, v.Service.Preference, v.Service.Weight))
 			}
 			if strings.Join(got, " ") != story.want {
 				t.Errorf("got %q, want %q", got, story.want)
@@ -94,57 +95,8 @@ func TestSRVRecordsWithoutEnd(t *testing.T) {
 	n := internet(t, "a A 192.0.2.1\n"+records.String())
 	dial := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }
 	report := proberOf(n, n.Anchors(), dial, "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, srvModule("imaps"))
-	if got := len(report.Verdict.Services); got != maxHosts || !slices.Contains(reasonsOf(report.Verdict), LimitExceeded) || report.Verdict.Success {
+	if got := len(report.Verdict.Services); got != maxHosts || !slices.Contains(reasonsOf(report.Verdict), dane.LimitExceeded) || report.Verdict.Success {
 		t.Errorf("%d services were probed, and found was %v", got, reasonsOf(report.Verdict))
-	}
-}
-
-// What the target comes to, by what its services come to.
-func TestTargetOfSeveralServices(t *testing.T) {
-	type at struct {
-		host       string
-		port       uint16
-		preference uint16
-		outcome    Outcome
-	}
-	srv := []SRVLookup{{Answer: dnssec.Answer{Status: dnssec.Secure}}}
-	lost := append(srv, SRVLookup{Answer: dnssec.Answer{Status: dnssec.Bogus}})
-	ours := append(srv, SRVLookup{Answer: dnssec.Answer{Status: dnssec.Indeterminate, Err: dnssec.ErrUnreachable}})
-	for _, story := range []struct {
-		name     string
-		facts    Facts
-		services []at
-		want     Outcome
-	}{
-		{"all of a host", Facts{}, []at{{"mx", 25, 0, Authenticated}, {"mx", 465, 0, Authenticated}}, Authenticated},
-		{"one of a host is refused", Facts{}, []at{{"mx", 25, 0, Authenticated}, {"mx", 465, 0, Refused}}, Refused},
-		{"one of a host has no TLSA", Facts{}, []at{{"mx", 25, 0, Opportunistic}, {"mx", 465, 0, Authenticated}}, Opportunistic},
-		{"each service has a host that works", Facts{},
-			[]at{{"mx1", 25, 10, Refused}, {"mx1", 465, 10, Authenticated}, {"mx2", 25, 20, Authenticated}, {"mx2", 465, 20, Refused}}, Authenticated},
-		{"one service works nowhere", Facts{},
-			[]at{{"mx1", 25, 10, Refused}, {"mx1", 465, 10, Authenticated}, {"mx2", 25, 20, Unreachable}, {"mx2", 465, 20, Authenticated}}, Refused},
-		{"SRV records give a choice", Facts{SRV: srv}, []at{{"chat", 5222, 5, Refused}, {"chat", 5223, 10, Authenticated}}, Authenticated},
-		{"and the better of it counts", Facts{SRV: srv}, []at{{"chat", 5222, 5, Opportunistic}, {"chat", 5223, 10, Authenticated}}, Opportunistic},
-		{"or none", Facts{SRV: srv}, []at{{"chat", 5222, 5, Unreachable}, {"chat", 5223, 10, Refused}}, Refused},
-		{"one look-up of SRV records is lost, and another host works", Facts{SRV: lost}, []at{{"chat", 5223, 10, Authenticated}}, Authenticated},
-		{"one is lost, and no other host works", Facts{SRV: lost}, []at{{"chat", 5223, 10, Unreachable}}, Refused},
-		{"one is lost, and the other hosts have no address", Facts{SRV: lost}, []at{{"chat", 5223, 10, NothingThere}}, Refused},
-		{"one is lost by our fault", Facts{SRV: ours}, []at{{"chat", 5223, 10, Authenticated}}, Authenticated},
-		{"one is lost by our fault, and no other host works", Facts{SRV: ours}, []at{{"chat", 5223, 10, NothingThere}}, Unknown},
-		{"nothing at all", Facts{}, nil, NothingThere},
-	} {
-		t.Run(story.name, func(t *testing.T) {
-			j := &judgement{facts: &story.facts}
-			for _, s := range story.services {
-				j.Services = append(j.Services, ServiceVerdict{Host: s.host, Port: s.port, Preference: s.preference, Outcome: s.outcome})
-			}
-			if j.Outcome = j.target(); j.Outcome != story.want {
-				t.Errorf("got %s, want %s", j.Outcome, story.want)
-			}
-			if lost := j.lostServices(); len(lost) > 0 && j.meets() {
-				t.Error("a look-up is lost, and that is a success")
-			}
-		})
 	}
 }
 
@@ -155,7 +107,7 @@ func TestHostFindingsOnce(t *testing.T) {
 	module.Discover, module.Port, module.Protocol = DiscoverNone, 0, ""
 	module.Services = []ServiceSettings{{Port: 25, Protocol: "smtp"}, {Port: 465, Protocol: "tls"}, {Port: 993, Protocol: "tls"}}
 	v := proberOf(n, n.Anchors(), neverDials(t)).Probe(t.Context(), Target{Name: "mx.example.org"}, module).Verdict
-	if v.Outcome != NothingThere || len(v.Services) != 3 || len(v.Findings) != 1 || v.Findings[0].Reason != NoAddress {
+	if v.Outcome != dane.None || len(v.Services) != 3 || len(v.Findings) != 1 || v.Findings[0].Reason != dane.NoAddress {
 		t.Errorf("got %s, %v", v.Outcome, v.Findings)
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Target is what a scrape asks about.
+// Target is what a probe is about: a mail domain, a host, or host:port.
 type Target struct {
-	Asked   string     // as it was written
-	Name    string     // domain or host: A-labels, lower case, no trailing dot
-	Address netip.Addr // where the target is an address, to be judged as Name's
+	Asked   string     // as given
+	Name    string     // domain or host: A-labels, lower case, no final dot
+	Address netip.Addr // if the target is an address, which is judged as that of Name
 	Port    uint16     // 0: the module's
 }
 
-// String is the target in its short, unambiguous form.
+// String returns the target in a short, unambiguous form.
 func (t Target) String() string {
 	name := t.Name
 	if t.Address.IsValid() {
@@ -31,31 +31,29 @@ func (t Target) String() string {
 	return name
 }
 
-// The longest names: of a domain (RFC 1035 §2.3.4), and of what we look at at
-// all, since an IDN is longer in UTF-8 than in A-labels.
 const (
-	maxName   = 253
-	maxTarget = 1024
+	maxName   = 253  // bytes of a domain name (RFC 1035 §2.3.4)
+	maxTarget = 1024 // bytes of a target; an IDN is longer in UTF-8 than in A-labels
 )
 
-// ParseTarget reads a target, and hostname where the target is an address.
-// The error is one line that says what form is wanted.
+// ParseTarget parses a target, and hostname if the target is an address. The
+// error is one line that says which form is valid.
 func ParseTarget(target, hostname string, module Module) (Target, error) {
 	t, err := parseTarget(target, hostname)
 	if err != nil {
 		return Target{}, err
 	}
-	return t, module.takes(t)
+	return t, module.checkTarget(t)
 }
 
-// takes returns an error that says what form of target the module wants,
-// where t has another.
-func (m Module) takes(t Target) error {
+// checkTarget returns an error that says which form of target the module needs,
+// if t has another.
+func (m Module) checkTarget(t Target) error {
 	kind, records := "mail domain", "MX"
 	switch m.Discover {
 	case DiscoverNone:
 		if t.Port != 0 && len(m.Services) > 0 {
-			return fmt.Errorf("module %s probes several services: give a host without a port; the ports are the module's", m.Name)
+			return fmt.Errorf("module %s probes several services: give a host without a port; the module sets the ports", m.Name)
 		}
 		return nil
 	case DiscoverSRV:
@@ -97,21 +95,21 @@ func parseTarget(target, hostname string) (Target, error) {
 			return t, fmt.Errorf("the target %.80q has a zone: %s", target, form)
 		}
 		if hostname == "" {
-			return t, fmt.Errorf("the target %.80q is an address: add hostname=… with the name that its TLSA records are published under", target)
+			return t, fmt.Errorf("the target %.80q is an address: add hostname=… with the name of its TLSA records", target)
 		}
 		t.Address = addr.Unmap()
 		host = hostname
 	} else if hostname != "" {
-		return t, fmt.Errorf("hostname=%.80q goes with a target that is an address, and %.80q is none", hostname, target)
+		return t, fmt.Errorf("hostname=%.80q needs a target that is an address, and %.80q is not one", hostname, target)
 	}
 
 	if t.Name, err = domainName(host); err != nil {
-		return t, fmt.Errorf("%.80q is no domain name: %w: %s", host, err, form)
+		return t, fmt.Errorf("%.80q is not a domain name: %w: %s", host, err, form)
 	}
 	return t, nil
 }
 
-// splitPort splits "host:port", "[v6]:port" and "host"; a bare IPv6 address has no port.
+// splitPort splits "host:port", "[v6]:port" and "host"; an IPv6 address without brackets has no port.
 func splitPort(s string) (host string, port uint16, err error) {
 	host, text := s, ""
 	if _, err := netip.ParseAddr(s); err == nil {
@@ -119,16 +117,16 @@ func splitPort(s string) (host string, port uint16, err error) {
 	}
 	if rest, ok := strings.CutPrefix(s, "["); ok {
 		if host, text, ok = strings.Cut(rest, "]"); !ok {
-			return "", 0, errors.New("a bracket is open")
+			return "", 0, errors.New("the closing bracket is missing")
 		}
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
-			return "", 0, errors.New("brackets hold an IPv6 address")
+			return "", 0, errors.New("brackets must contain an IPv6 address")
 		}
 		if text == "" {
 			return host, 0, nil
 		}
 		if text, ok = strings.CutPrefix(text, ":"); !ok {
-			return "", 0, errors.New("a colon and a port may follow the bracket")
+			return "", 0, errors.New("only a colon and a port may follow the bracket")
 		}
 	} else {
 		var found bool
@@ -138,13 +136,13 @@ func splitPort(s string) (host string, port uint16, err error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("%.80q is no port", text)
+		return "", 0, fmt.Errorf("%.80q is not a port", text)
 	}
 	return host, uint16(n), nil
 }
 
-// domainName returns name in A-labels (RFC 5891), lower case, without trailing dot.
-// Underscores pass: such names exist in DNS.
+// domainName returns name in A-labels (RFC 5891), lower case, without the final
+// dot. It accepts underscores: such names exist in DNS.
 func domainName(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" {
@@ -154,7 +152,7 @@ func domainName(name string) (string, error) {
 		return "", errors.New("a label is empty")
 	}
 	if !utf8.ValidString(name) {
-		return "", errors.New("it is no UTF-8")
+		return "", errors.New("it is not valid UTF-8")
 	}
 	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(false), idna.VerifyDNSLength(true), idna.Transitional(false))
 	ascii, err := profile.ToASCII(name)

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/report"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec/transport"
 )
@@ -90,9 +91,9 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 		return exitUnknown, err
 	}
 	probeTarget := func(target probe.Target) *probe.Report {
-		r := prober.ProbeAfresh(ctx, target, module)
+		r := prober.ProbeUncached(ctx, target, module)
 		if at != nil {
-			r = r.JudgedAt(at.From(r.Verdict.At))
+			r = r.JudgedAt(at.Time(r.Verdict.At))
 		}
 		return r
 	}
@@ -111,11 +112,11 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 }
 
 // parseAt parses --at. It returns nil if the flag is not set.
-func parseAt(text string) (*probe.Moment, error) {
+func parseAt(text string) (*report.At, error) {
 	if text == "" {
 		return nil, nil
 	}
-	at, err := probe.ParseMoment(text)
+	at, err := report.ParseAt(text)
 	if err != nil {
 		return nil, fmt.Errorf("--at: %w", err)
 	}

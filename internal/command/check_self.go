@@ -8,6 +8,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 )
@@ -41,7 +42,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, env environment)
 	if err != nil {
 		return exitUnknown, fmt.Errorf("--smtp-host: %w", err)
 	}
-	return worse(code, out.mailServer(prober.ProbeAfresh(ctx, target, module))), nil
+	return worse(code, out.mailServer(prober.ProbeUncached(ctx, target, module))), nil
 }
 
 // selfCheckOutput writes the lines of check --self.
@@ -92,16 +93,16 @@ func (o selfCheckOutput) mailServer(r *probe.Report) exitCode {
 	}
 	failureCode := exitCritical
 	for _, e := range endpoints {
-		if e.Reached >= probe.StageConnect {
+		if e.Reached >= dane.StageConnect {
 			failureCode = exitWarning
 		}
 	}
 	code := exitOK
 	for _, e := range endpoints {
 		switch {
-		case e.Reached >= probe.StageStartTLS:
+		case e.Reached >= dane.StageStartTLS:
 			o.line(exitOK, "port 25: %s (%s): connected, SMTP and STARTTLS work", r.Target.Name, e.Address)
-		case e.Reached == probe.StageConnect:
+		case e.Reached == dane.StageConnect:
 			code = worse(code, exitWarning)
 			o.line(exitWarning, "port 25: %s (%s): connected, but: %v", r.Target.Name, e.Address, e.Err)
 		case e.Skipped:
@@ -118,8 +119,8 @@ func (o selfCheckOutput) mailServer(r *probe.Report) exitCode {
 }
 
 // endpointsOf returns the endpoints of all services of a report.
-func endpointsOf(r *probe.Report) []*probe.Endpoint {
-	var all []*probe.Endpoint
+func endpointsOf(r *probe.Report) []*dane.Endpoint {
+	var all []*dane.Endpoint
 	for i := range r.Facts.Hosts {
 		for j := range r.Facts.Hosts[i].Services {
 			endpoints := r.Facts.Hosts[i].Services[j].Endpoints

@@ -6,37 +6,38 @@ import (
 	"testing"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 func TestExitCodeOf(t *testing.T) {
 	tests := []struct {
 		name     string
-		require  probe.Requirement
-		outcome  probe.Outcome
+		require  dane.Requirement
+		outcome  dane.Outcome
 		success  bool
-		findings []probe.Reason
-		later    *probe.Verdict
+		findings []dane.Reason
+		later    *dane.Verdict
 		want     exitCode
 	}{
-		{"no findings", probe.RequireDANE, probe.Authenticated, true, nil, nil, exitOK},
-		{"one of two hosts is broken", probe.RequireDANE, probe.Authenticated, false, []probe.Reason{probe.TLSAMismatch}, nil, exitCritical},
-		{"success with a warning", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.TLSRPTRecordInvalid}, nil, exitWarning},
-		{"success with an unusable record", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.TLSAUnusable}, nil, exitWarning},
-		{"no DANE, not required", probe.RequireIfPublished, probe.Opportunistic, true, []probe.Reason{probe.NoTLSA}, nil, exitOK},
-		{"no DANE, not required, with a warning", probe.RequireIfPublished, probe.Opportunistic, true, []probe.Reason{probe.NoTLSA, probe.MTASTSPolicyInvalid}, nil, exitWarning},
-		{"no DANE, required", probe.RequireDANE, probe.Opportunistic, false, []probe.Reason{probe.NoTLSA}, nil, exitCritical},
-		{"success with an internal finding", probe.RequireDANE, probe.Authenticated, true, []probe.Reason{probe.IPv6Unavailable}, nil, exitOK},
-		{"unknown outcome", probe.RequireDANE, probe.Unknown, false, []probe.Reason{probe.ResolverUnreachable}, nil, exitUnknown},
-		{"one host is unknown", probe.RequireDANE, probe.Authenticated, false, []probe.Reason{probe.CertificateUnparsable}, nil, exitUnknown},
-		{"refused at the time of --at", probe.RequireDANE, probe.Authenticated, true, nil, &probe.Verdict{Outcome: probe.Refused}, exitWarning},
-		{"authenticated at the time of --at", probe.RequireDANE, probe.Authenticated, true, nil, &probe.Verdict{Outcome: probe.Authenticated, Success: true}, exitOK},
+		{"no findings", dane.RequireDANE, dane.Authenticated, true, nil, nil, exitOK},
+		{"one of two hosts is broken", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.TLSAMismatch}, nil, exitCritical},
+		{"success with a warning", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSRPTRecordInvalid}, nil, exitWarning},
+		{"success with an unusable record", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSAUnusable}, nil, exitWarning},
+		{"no DANE, not required", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA}, nil, exitOK},
+		{"no DANE, not required, with a warning", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA, dane.MTASTSPolicyInvalid}, nil, exitWarning},
+		{"no DANE, required", dane.RequireDANE, dane.Opportunistic, false, []dane.Reason{dane.NoTLSA}, nil, exitCritical},
+		{"success with an internal finding", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.IPv6Unavailable}, nil, exitOK},
+		{"unknown outcome", dane.RequireDANE, dane.Unknown, false, []dane.Reason{dane.ResolverUnreachable}, nil, exitUnknown},
+		{"one host is unknown", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.CertificateUnparsable}, nil, exitUnknown},
+		{"refused at the time of --at", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Refused}, exitWarning},
+		{"authenticated at the time of --at", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Authenticated, Success: true}, exitOK},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := &probe.Report{Module: probe.Module{Require: test.require}, Later: test.later,
-				Verdict: probe.Verdict{Outcome: test.outcome, Success: test.success}}
+				Verdict: dane.Verdict{Outcome: test.outcome, Success: test.success}}
 			for _, reason := range test.findings {
-				r.Verdict.Findings = append(r.Verdict.Findings, probe.Finding{Reason: reason})
+				r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: reason})
 			}
 			if got := exitCodeOf(r); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)

@@ -83,7 +83,7 @@ func TestCommands(t *testing.T) {
 		{"module of a file", []string{"lab", "check", "--config.file=" + module, "--module=relaxed", "no-tlsa.lab.test"}, 0, "require if_published", ""},
 		{"unknown module", []string{"lab", "check", "--module=nope", "good.lab.test"}, 3, "", `unknown module "nope"`},
 		{"judged for a later time", []string{"lab", "check", "--at=+367d", "dane-ta.lab.test"}, 1, ": refused: DANE-validating clients do not connect\n  probe_success would be 0.", ""},
-		{"invalid time", []string{"lab", "check", "--at=soon", "dane-ta.lab.test"}, 3, "", `--at: "soon" is no moment`},
+		{"invalid time", []string{"lab", "check", "--at=soon", "dane-ta.lab.test"}, 3, "", `--at: "soon" is not a time`},
 		{"invalid target", []string{"lab", "check", "https://good.lab.test"}, 3, "", "has a scheme"},
 		{"check with an invalid configuration", []string{"check", "--config.file=" + bad, "good.lab.test"}, 3, "", "limits.probes"},
 	}

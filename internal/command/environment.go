@@ -21,7 +21,7 @@ type environment interface {
 	// adjust returns the configuration with the changes that the environment needs.
 	adjust(*config.Config) *config.Config
 	// build returns the environment of a prober. observe is called after each DNS query.
-	build(settings config.Resolver, observe func(transport.Event)) (probe.World, error)
+	build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
 }
 
 // newProber returns a prober with the settings of c. It fails if a resolver
@@ -34,7 +34,7 @@ func newProber(c *config.Config, env environment, observe func(transport.Event))
 	return newProberIn(built, c), nil
 }
 
-func newProberIn(env probe.World, c *config.Config) *probe.Prober {
+func newProberIn(env probe.Environment, c *config.Config) *probe.Prober {
 	attempts := time.Duration(c.Resolver.Attempts * len(env.DNS.Servers()))
 	return probe.New(env, probe.Settings{
 		DNS: dnssec.Options{
@@ -52,22 +52,22 @@ type internet struct{}
 
 func (internet) adjust(c *config.Config) *config.Config { return c }
 
-func (internet) build(settings config.Resolver, observe func(transport.Event)) (probe.World, error) {
+func (internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
 	servers, err := transport.New(settings.Servers, transport.Options{
 		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
 	})
 	if err != nil {
-		return probe.World{}, fmt.Errorf("configure the resolvers: %w", err)
+		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
 	}
 	anchors, err := loadAnchors(settings.TrustAnchors)
 	if err != nil {
-		return probe.World{}, err
+		return probe.Environment{}, err
 	}
-	return probe.World{
+	return probe.Environment{
 		Now:      time.Now,
 		Dial:     dial,
 		DNS:      servers,
-		Query:    withNoIPv6Error(transport.Ask),
+		Query:    withNoIPv6Error(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),

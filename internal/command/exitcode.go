@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // exitCode is the exit code of the program. Those of check and tlsa are the
@@ -52,7 +53,7 @@ func exitCodeOf(r *probe.Report) exitCode {
 		return exitWarning
 	case v.Success:
 		return exitOK
-	case v.Outcome == probe.Unknown, len(v.Findings) > 0 && !slices.ContainsFunc(v.Findings, isTargets):
+	case v.Outcome == dane.Unknown, len(v.Findings) > 0 && !slices.ContainsFunc(v.Findings, isTargets):
 		return exitUnknown
 	default:
 		return exitCritical
@@ -66,11 +67,11 @@ func hasWarnings(r *probe.Report) bool {
 	if r.Later != nil && !r.Later.Success {
 		return true
 	}
-	return slices.ContainsFunc(r.Verdict.Findings, func(f probe.Finding) bool {
-		allowed := r.Module.Require == probe.RequireIfPublished && f.Reason.Info().Effect == probe.Lowers
+	return slices.ContainsFunc(r.Verdict.Findings, func(f dane.Finding) bool {
+		allowed := r.Module.Require == dane.RequireIfPublished && f.Reason.Info().Effect == dane.EffectDegraded
 		return isTargets(f) && !allowed
 	})
 }
 
 // isTargets reports whether a finding is about the target, and not about this exporter.
-func isTargets(f probe.Finding) bool { return f.Reason.Info().Effect != probe.Ours }
+func isTargets(f dane.Finding) bool { return f.Reason.Info().Effect != dane.EffectInternal }

@@ -26,11 +26,11 @@ func (s keySource) record(p tlsaParameters) (tlsa.Record, error) {
 	var err error
 	switch {
 	case s.certificate != nil:
-		record, err = tlsa.For(s.certificate, p.usage, p.selector, p.matchingType)
+		record, err = tlsa.NewRecord(s.certificate, p.usage, p.selector, p.matchingType)
 	case p.selector != tlsa.SPKI:
 		err = errors.New("selector 0 needs the whole certificate, and this is only a key")
 	default:
-		record, err = tlsa.ForKey(s.spki, p.usage, p.matchingType)
+		record, err = tlsa.NewKeyRecord(s.spki, p.usage, p.matchingType)
 	}
 	if err != nil {
 		return tlsa.Record{}, fmt.Errorf("%s: %w", s.name, err)

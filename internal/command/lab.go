@@ -123,8 +123,8 @@ func (labEnvironment) adjust(c *config.Config) *config.Config {
 	return &adjusted
 }
 
-func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.World, error) {
-	return probe.World{
+func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.Environment, error) {
+	return probe.Environment{
 		Now:     time.Now,
 		Dial:    e.lab.Dial,
 		DNS:     e.lab.DNS(),

@@ -12,6 +12,7 @@ import (
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // The values of --output.
@@ -225,7 +226,7 @@ func laterOutcome(r *probe.Report) string {
 }
 
 // nagiosLocation returns where a finding is, as " at mx.example.org:25 (192.0.2.1)".
-func nagiosLocation(f probe.Finding) string {
+func nagiosLocation(f dane.Finding) string {
 	if f.Host == "" {
 		return ""
 	}
@@ -253,7 +254,7 @@ func sanitize(text string) string {
 
 // authenticatedUntil returns the earliest time at which the authentication of a
 // service ends. It is zero if there is no such time.
-func authenticatedUntil(v probe.Verdict) time.Time {
+func authenticatedUntil(v dane.Verdict) time.Time {
 	var first time.Time
 	for _, service := range v.Services {
 		if !service.Until.IsZero() && (first.IsZero() || service.Until.Before(first)) {

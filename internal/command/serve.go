@@ -113,7 +113,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		Gatherer:      registry,
 		Logger:        logger,
 		ProbeLevel:    f.proberLevel.Level(),
-		Examined:      i.selfCheck.Load,
+		SelfCheck:     i.selfCheck.Load,
 		Reload:        reloader.Reload,
 		ExternalURL:   external,
 		RoutePrefix:   prefix,

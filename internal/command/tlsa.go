@@ -12,6 +12,7 @@ import (
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
@@ -90,7 +91,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	code := exitOK
 	var sources []keySource
 	if f.connect != "" {
-		r := prober.ProbeAfresh(ctx, host, f.module(module, host.Port))
+		r := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
 		if sources, err = s.servedSources(r, f.parameters().usage); err != nil {
 			return exitUnknown, err
 		}
@@ -117,7 +118,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	}
 	s.writeZoneLines(host, records)
 	if f.check {
-		code = worse(code, s.comparePublished(prober.Published(ctx, host.Name, host.Port), records))
+		code = worse(code, s.comparePublished(prober.LookupTLSA(ctx, host.Name, host.Port), records))
 	}
 	return code, nil
 }
@@ -155,18 +156,8 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 // module returns the settings of the probe of --connect.
 func (f *tlsaFlags) module(module probe.Module, port uint16) probe.Module {
 	module.Discover, module.MTASTS, module.Nameservers = probe.DiscoverNone, false, false
-	module.Protocol = cmp.Or(f.protocol, defaultProtocol(port))
+	module.Protocol = cmp.Or(f.protocol, starttls.ByPort(port).Name)
 	return module
-}
-
-// defaultProtocol returns the protocol that servers at a port speak before TLS. It
-// is tls for ports with TLS from the first byte, and for unknown ports.
-func defaultProtocol(port uint16) string {
-	protocols := map[uint16]string{
-		24: "lmtp", 25: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 587: "smtp", 4190: "sieve",
-		5222: "xmpp-client", 5269: "xmpp-server", 5432: "postgres",
-	}
-	return cmp.Or(protocols[port], "tls")
 }
 
 // tlsaProber returns the prober for --connect and --check, and the default module.
@@ -208,7 +199,7 @@ func (s *session) servedSources(r *probe.Report, usage tlsa.Usage) ([]keySource,
 
 // servedSource returns the leaf certificate of an endpoint, or the issuer
 // certificate that it sends if the usage is DANE-TA or PKIX-TA.
-func servedSource(e *probe.Endpoint, usage tlsa.Usage) (keySource, error) {
+func servedSource(e *dane.Endpoint, usage tlsa.Usage) (keySource, error) {
 	if e.Err != nil {
 		return keySource{}, e.Err
 	}
@@ -254,14 +245,14 @@ func (s *session) writeZoneLines(host probe.Target, records []namedRecord) {
 		if len(records) > 1 {
 			fmt.Fprintf(s.stdout, "; from %s\n", sanitize(strings.Join(r.sources, ", ")))
 		}
-		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", probe.TLSAOwner(host.Name, host.Port), r.record)
+		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), r.record)
 	}
 }
 
 // comparePublished writes, as comments, the differences between the published and
 // the expected records.
-func (s *session) comparePublished(published probe.Published, expected []namedRecord) exitCode {
-	answer := published.Answer
+func (s *session) comparePublished(answer dnssec.Answer, expected []namedRecord) exitCode {
+	published := dane.TLSARecords(&answer)
 	if answer.Status.Failed() || answer.Err != nil {
 		fmt.Fprintf(s.stdout, "; the TLSA lookup is %s: %s\n", answer.Status, sanitize(answer.Why))
 		if answer.Status == dnssec.Bogus && answer.Err == nil {
@@ -276,12 +267,12 @@ func (s *session) comparePublished(published probe.Published, expected []namedRe
 	}
 	for _, r := range expected {
 		label := "published"
-		if !containsRecord(published.Records, r.record) {
+		if !containsRecord(published, r.record) {
 			label, code = "not published", exitCritical
 		}
 		fmt.Fprintf(s.stdout, "; %s: %s\n", label, r.record)
 	}
-	for _, record := range published.Records {
+	for _, record := range published {
 		if !slices.ContainsFunc(expected, func(r namedRecord) bool { return r.record.String() == record.String() }) {
 			fmt.Fprintf(s.stdout, "; also published: %s\n", record)
 		}

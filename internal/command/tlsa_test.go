@@ -4,11 +4,12 @@ import (
 	"testing"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/probe/starttls"
 )
 
-// TestDefaultProtocol compares the protocol of each port with the built-in module
+// TestDefaultProtocols compares the protocol of each port with the built-in module
 // of that port.
-func TestDefaultProtocol(t *testing.T) {
+func TestDefaultProtocols(t *testing.T) {
 	c, err := config.Defaults(defaultConfig(t))
 	if err != nil {
 		t.Fatal(err)
@@ -19,7 +20,7 @@ func TestDefaultProtocol(t *testing.T) {
 			continue
 		}
 		compared++
-		if got := defaultProtocol(module.Port); got != module.Protocol {
+		if got := starttls.ByPort(module.Port).Name; got != module.Protocol {
 			t.Errorf("port %d: %s, want %s as in module %s", module.Port, got, module.Protocol, name)
 		}
 	}

@@ -1,12 +1,16 @@
-// Package config reads the configuration file: checks it, completes it with
-// the defaults, and reads it again when asked.
+// Package config loads, checks and reloads the configuration file.
 //
-// There is one source of defaults, the example file that the program carries.
-// Parsing it gives the Config that a user's file is laid over: settings that the
-// file leaves out keep their default, lists are replaced whole, modules are
-// added by name, and a module of the file starts as a copy of DefaultModule.
+// The example file that the program embeds is the only source of defaults. A
+// user's file is applied on top of it: a key that the file leaves out keeps its
+// default, a list replaces the default list, modules are added by name, and each
+// module of the file starts as a copy of DefaultModule.
 //
-// Every complaint names the file, the line, the key and what is allowed there.
+// Every mistake is reported as an *Error with the file, the line, the key and
+// the allowed values.
+//
+// To add a key: add a field to its struct (here, or in the package that uses the
+// setting), one line to the table of its section in settings.go or module.go, and
+// its default and a comment to config.example.yml.
 package config
 
 import (
@@ -20,14 +24,15 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// DefaultModule is the module of a probe that names none, and the one that
-// every other module starts from.
+// DefaultModule is the module that a probe uses if it names none, and the one
+// that every other module starts from.
 const DefaultModule = "smtp_mx"
 
-// maxFileSize is more than ten thousand modules take.
+// maxFileSize is the largest accepted configuration file, in bytes. Ten
+// thousand modules fit into it.
 const maxFileSize = 4 << 20
 
-// Config is a complete configuration. Nobody writes to it once it is loaded.
+// Config is a complete configuration. It is not modified after it is loaded.
 type Config struct {
 	Resolver Resolver                `yaml:"resolver"`
 	Limits   Limits                  `yaml:"limits"`
@@ -35,36 +40,35 @@ type Config struct {
 	Modules  map[string]probe.Module `yaml:"modules"`
 }
 
-// Resolver says how DNS is asked and what is believed of it.
+// Resolver holds the settings for DNS lookups and their validation.
 type Resolver struct {
 	Servers            []string      `yaml:"servers"`
-	Timeout            time.Duration `yaml:"timeout"` // of one attempt
-	Attempts           int           `yaml:"attempts"`
+	Timeout            time.Duration `yaml:"timeout"`       // of one attempt
+	Attempts           int           `yaml:"attempts"`      // passes over Servers
 	TrustAnchors       string        `yaml:"trust_anchors"` // BuiltinAnchors, or the path of a file
 	SHA1               dnssec.SHA1   `yaml:"sha1"`
 	NSEC3MaxIterations uint16        `yaml:"nsec3_max_iterations"`
 }
 
-// BuiltinAnchors is the value of Resolver.TrustAnchors that stands for the
-// root's keys.
+// BuiltinAnchors is the value of Resolver.TrustAnchors that selects the
+// embedded keys of the root zone.
 const BuiltinAnchors = "builtin"
 
-// Limits says what the process takes on.
+// Limits bounds the load that the process accepts.
 type Limits struct {
-	Probes    int           `yaml:"probes"`     // in flight at the same time
-	QueueWait time.Duration `yaml:"queue_wait"` // for a place among them
-	// HandshakeReuse is how long a handshake serves other probes.
-	HandshakeReuse time.Duration `yaml:"handshake_reuse"`
+	Probes         int           `yaml:"probes"`          // maximum number of concurrent probes
+	QueueWait      time.Duration `yaml:"queue_wait"`      // maximum wait for one of them to finish
+	HandshakeReuse time.Duration `yaml:"handshake_reuse"` // maximum age of a handshake that another probe may use
 }
 
-// Defaults reads the example file, which is the default configuration.
+// Defaults parses the example file, which is the default configuration.
 func Defaults(example []byte) (*Config, error) {
 	return Parse("config.example.yml", example, new(Config))
 }
 
-// Load reads the file at path over defaults. An empty path gives the defaults.
-// The error joins one *Error for each thing that is wrong, in the file's order;
-// or it says why the file could not be read.
+// Load applies the file at path to a copy of defaults. An empty path returns
+// defaults. The error joins one *Error for each mistake, in the order of the
+// file, or says why the file cannot be read.
 func Load(path string, defaults *Config) (*Config, error) {
 	if path == "" {
 		return defaults, nil
@@ -76,7 +80,7 @@ func Load(path string, defaults *Config) (*Config, error) {
 	return Parse(path, text, defaults)
 }
 
-// readFile reads a file that is not absurdly large.
+// readFile returns the contents of a file of at most maxFileSize bytes.
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -93,8 +97,8 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
-// Parse reads the text of a file over a copy of defaults. Errors are those of
-// Load, and call the file by its name.
+// Parse applies the text of a file to a copy of defaults. The error joins one
+// *Error for each mistake; name is the file name in them.
 func Parse(name string, text []byte, defaults *Config) (*Config, error) {
 	d := decoder{file: name}
 	config := *defaults

@@ -14,9 +14,10 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
-// defaults reads the example file that the program carries.
+// defaults returns the default configuration.
 func defaults(t *testing.T) *Config {
 	t.Helper()
 	c, err := Defaults(example(t))
@@ -35,8 +36,8 @@ func example(t *testing.T) []byte {
 	return text
 }
 
-// TestExampleNamesEverySetting walks the structs, so that no setting can be
-// added without its line in the example.
+// TestExampleNamesEverySetting compares the fields of the structs with the keys
+// of the example file, so that no setting is added to one of them only.
 func TestExampleNamesEverySetting(t *testing.T) {
 	var document map[string]any
 	if err := yaml.Unmarshal(example(t), &document); err != nil {
@@ -60,7 +61,7 @@ func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]an
 		known++
 		value, ok := mapping[key]
 		if !ok {
-			t.Errorf("the example lacks %s.%s", path, key)
+			t.Errorf("the example has no key %s.%s", path, key)
 			continue
 		}
 		if field.Type.Kind() == reflect.Struct && !field.Type.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
@@ -77,8 +78,8 @@ func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]an
 	}
 }
 
-// TestExampleExplainsEverySetting wants a comment above each key of the first
-// place that it stands in.
+// TestExampleExplainsEverySetting checks that the first occurrence of each key
+// has a comment above it.
 func TestExampleExplainsEverySetting(t *testing.T) {
 	explained := make(map[string]bool)
 	previous := ""
@@ -86,22 +87,22 @@ func TestExampleExplainsEverySetting(t *testing.T) {
 		line = strings.TrimSpace(line)
 		if key, _, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "#") && !strings.Contains(key, "{") && !explained[key] {
 			if !strings.HasPrefix(previous, "#") {
-				t.Errorf("the example does not explain %q", key)
+				t.Errorf("the example has no comment on %q", key)
 			}
 			explained[key] = true
 		}
 		previous = line
 	}
 	if len(explained) < 20 {
-		t.Errorf("only %d keys were found in the example", len(explained))
+		t.Errorf("found only %d keys in the example", len(explained))
 	}
 }
 
 func TestDefaults(t *testing.T) {
 	c := defaults(t)
 	smtpMX := probe.Module{
-		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Port: 25,
-		Timeout: 30 * time.Second, Require: probe.RequireDANE, IPProtocol: probe.IPAuto,
+		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Port: 25,
+		Timeout: 30 * time.Second, Require: dane.RequireDANE, IPProtocol: probe.IPAuto,
 	}
 	with := func(name string, change func(*probe.Module)) probe.Module {
 		m := smtpMX
@@ -111,12 +112,12 @@ func TestDefaults(t *testing.T) {
 	}
 	client := func(port uint16, protocol string) func(*probe.Module) {
 		return func(m *probe.Module) {
-			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, probe.Client, port, protocol
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverNone, dane.Client, port, protocol
 		}
 	}
 	srv := func(services ...string) func(*probe.Module) {
 		return func(m *probe.Module) {
-			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverSRV, probe.Client, 0, ""
+			m.Discover, m.Policy, m.Port, m.Protocol = probe.DiscoverSRV, dane.Client, 0, ""
 			for pair := range slices.Chunk(services, 2) {
 				m.SRV = append(m.SRV, probe.SRVSettings{Service: pair[0], Protocol: pair[1]})
 			}
@@ -131,9 +132,9 @@ func TestDefaults(t *testing.T) {
 		Access: probe.Access{Targets: []string{"*"}},
 		Modules: map[string]probe.Module{
 			"smtp_mx":              smtpMX,
-			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = probe.RequireIfPublished }),
+			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = dane.RequireIfPublished }),
 			"smtp_mx_mta_sts":      with("smtp_mx_mta_sts", func(m *probe.Module) { m.MTASTS = true }),
-			"smtp_mx_full":         with("smtp_mx_full", func(m *probe.Module) { m.MTASTS, m.Nameservers, m.KeyTypes = true, true, probe.KeyTypes() }),
+			"smtp_mx_full":         with("smtp_mx_full", func(m *probe.Module) { m.MTASTS, m.Nameservers, m.KeyTypes = true, true, dane.KeyTypes() }),
 			"smtp":                 with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":           with("submission", client(587, "smtp")),
 			"submissions":          with("submissions", client(465, "tls")),
@@ -150,7 +151,7 @@ func TestDefaults(t *testing.T) {
 			"dot":                  with("dot", client(853, "tls")),
 			"mail_server": with("mail_server", func(m *probe.Module) {
 				client(0, "")(m)
-				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp", Policy: probe.SMTPRelay}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
+				m.Services = []probe.ServiceSettings{{Port: 25, Protocol: "smtp", Policy: dane.SMTPRelay}, {Port: 465, Protocol: "tls"}, {Port: 587, Protocol: "smtp"}, {Port: 993, Protocol: "tls"}}
 			}),
 			"xmpp_client":    with("xmpp_client", srv("xmpp-client", "xmpp-client", "xmpps-client", "tls")),
 			"xmpp_server":    with("xmpp_server", srv("xmpp-server", "xmpp-server", "xmpps-server", "tls")),
@@ -193,18 +194,18 @@ modules:
 	mine := base.Modules[DefaultModule]
 	mine.Name, mine.Port, mine.SMTP.EHLO = "mine", 2525, "probe.example.org"
 	if !reflect.DeepEqual(c.Modules["mine"], mine) {
-		t.Errorf("a module of one's own starts as %s: got %+v", DefaultModule, c.Modules["mine"])
+		t.Errorf("a new module must start as a copy of %s: got %+v", DefaultModule, c.Modules["mine"])
 	}
 	smtp := base.Modules[DefaultModule]
 	smtp.Name, smtp.Timeout = "smtp", 90*time.Second
 	if !reflect.DeepEqual(c.Modules["smtp"], smtp) {
-		t.Errorf("a module replaces one of the same name whole: got %+v", c.Modules["smtp"])
+		t.Errorf("a module must replace the built-in one of the same name: got %+v", c.Modules["smtp"])
 	}
 	if len(c.Modules) != len(base.Modules)+2 {
 		t.Errorf("%d modules", len(c.Modules))
 	}
 	if _, changed := base.Modules["mine"]; changed {
-		t.Error("the defaults were written to")
+		t.Error("Parse modified the defaults")
 	}
 }
 
@@ -214,14 +215,14 @@ func TestNoFile(t *testing.T) {
 		t.Errorf("got %v, %v", c, err)
 	}
 	if c := load(t, ""); !reflect.DeepEqual(c, base) {
-		t.Errorf("an empty file is not the defaults: %+v", c)
+		t.Errorf("an empty file must select the defaults: got %+v", c)
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yml"), base); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Whoever may see the configuration in force need not learn its passwords.
+// TestPasswordsAreMasked: the configuration as /config shows it has no passwords.
 func TestPasswordsAreMasked(t *testing.T) {
 	c := load(t, "modules: {m: {proxy: 'socks5://me:key-of-mine@192.0.2.1:1080'}}\n")
 	if c.Modules["m"].Proxy.Password != "key-of-mine" {
@@ -236,7 +237,7 @@ func TestPasswordsAreMasked(t *testing.T) {
 	}
 }
 
-// TestAliases: anchors are YAML's own way to say a thing once.
+// TestAliases checks that YAML aliases work.
 func TestAliases(t *testing.T) {
 	c := load(t, "modules:\n  a: &a {port: 26}\n  b: *a\n")
 	if c.Modules["b"].Port != 26 || c.Modules["b"].Name != "b" {
@@ -249,96 +250,96 @@ func TestMistakes(t *testing.T) {
 		name, text string
 		want       []string // each error, without the file's name
 	}{
-		{"an unknown key at the top", "resolvers: {}\n",
+		{"unknown key at the top level", "resolvers: {}\n",
 			[]string{":1: resolvers: unknown key; allowed here: access, limits, modules, resolver"}},
-		{"an unknown key deep down", "modules:\n  m:\n    smtp:\n      helo: x\n",
+		{"unknown key in a nested mapping", "modules:\n  m:\n    smtp:\n      helo: x\n",
 			[]string{":4: modules.m.smtp.helo: unknown key; allowed here: ehlo"}},
-		{"a key given twice", "limits:\n  probes: 1\n  probes: 2\n",
-			[]string{":3: limits.probes: given twice, first in line 2"}},
-		{"a module given twice", "modules:\n  m: {}\n  m: {}\n",
-			[]string{":3: modules.m: given twice, first in line 2"}},
-		{"a port too high", "modules: {m: {port: 65536}}\n",
+		{"duplicate key", "limits:\n  probes: 1\n  probes: 2\n",
+			[]string{":3: limits.probes: duplicate key, first given on line 2"}},
+		{"duplicate module", "modules:\n  m: {}\n  m: {}\n",
+			[]string{":3: modules.m: duplicate key, first given on line 2"}},
+		{"port above 65535", "modules: {m: {port: 65536}}\n",
 			[]string{`:1: modules.m.port: "65536" is not a whole number from 1 to 65535`}},
-		{"a number that is none", "limits: {probes: many}\n",
+		{"word instead of a number", "limits: {probes: many}\n",
 			[]string{`:1: limits.probes: "many" is not a whole number from 1 to 100000`}},
-		{"an unknown protocol", "modules: {m: {protocol: gopher}}\n",
-			[]string{`:1: modules.m.protocol: "gopher" is none of: imap, ldap, lmtp, pop3, postgres, sieve, smtp, tls, xmpp-client, xmpp-server`}},
-		{"no time", "modules: {m: {timeout: 0s}}\n",
-			[]string{`:1: modules.m.timeout: "0s" is not a duration from 100ms to 5m, as 500ms, 2s or 1m30s`}},
-		{"a time without its unit", "resolver: {timeout: 2}\n",
-			[]string{`:1: resolver.timeout: "2" is not a duration from 10ms to 1m, as 500ms, 2s or 1m30s`}},
-		{"neither true nor false", "modules: {m: {per_address: yes please}}\n",
-			[]string{`:1: modules.m.per_address: "yes please" is neither true nor false`}},
-		{"MTA-STS of a host", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
-			[]string{":4: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone, and without services"}},
-		{"SRV records without services", "modules: {m: {discover: srv}}\n",
-			[]string{":1: modules.m: discover: srv wants srv to name services, as srv: [{service: imaps, protocol: tls}]", ":1: modules.m: discover: srv is for clients (RFC 7673); wanted policy: client"}},
-		{"a port beside SRV records", "modules: {m: {discover: srv, policy: client, port: 25, srv: [{service: imaps, protocol: tls}]}}\n",
-			[]string{":1: modules.m.port: with discover: srv, the records name the ports, and srv the protocols"}},
-		{"services of SRV records that are not looked up", "modules: {m: {srv: [{service: imaps, protocol: tls}]}}\n",
-			[]string{":1: modules.m.srv: SRV records are looked up with discover: srv alone"}},
-		{"the owner of SRV records", "modules: {m: {discover: srv, policy: client, srv: [{service: _imaps._tcp, protocol: tls}, {service: imap, protocol: imap}]}}\n",
-			[]string{`:1: modules.m.srv[0].service: "_imaps._tcp": 1 to 15 of a to z, 0 to 9 and -; wanted the name of a service without its underscore, as "imaps"`}},
-		{"SRV records without a protocol", "modules:\n  m:\n    discover: srv\n    policy: client\n    srv:\n    - service: imaps\n    - {service: imap, protocol: imap}\n    - {service: imap, protocol: tls}\n",
-			[]string{":6: modules.m.srv[0]: wanted a service and a protocol, as {service: imaps, protocol: tls}", ":8: modules.m.srv[2]: service imap is given twice"}},
-		{"services beside a port", "modules: {m: {port: 26, protocol: smtp, services: [{port: 25, protocol: smtp}]}}\n",
-			[]string{":1: modules.m.port: services name their own; wanted port and protocol, or services", ":1: modules.m.protocol: services name their own; wanted port and protocol, or services"}},
-		{"a port twice", "modules:\n  m:\n    services:\n    - {port: 25, protocol: smtp}\n    - {port: 25, protocol: tls}\n    - {port: 465}\n    - {port: 0, protocol: tls}\n",
-			[]string{":5: modules.m.services[1]: port 25 is given twice", ":6: modules.m.services[2]: wanted a port and a protocol, as {port: 25, protocol: smtp}", `:7: modules.m.services[3].port: "0" is not a whole number from 1 to 65535`}},
-		{"services that are none", "modules: {m: {services: 25}}\n",
-			[]string{`:1: modules.m.services: "25" stands here; wanted a list of services, as {port: 25, protocol: smtp}, as [a, b]`}},
-		{"MTA-STS of several services", "modules: {m: {mta_sts: true, services: [{port: 25, protocol: smtp}]}}\n",
-			[]string{":1: modules.m.mta_sts: a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone, and without services"}},
-		{"a proxy by its name", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",
-			[]string{":1: modules.m.proxy: not a proxy: wanted socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name"}},
-		{"no address of one's own", "modules: {m: {source_addresses: [0.0.0.0]}}\n",
-			[]string{`:1: modules.m.source_addresses[0]: "0.0.0.0" is no address of this machine; wanted one such as 192.0.2.7`}},
-		{"two addresses of a family", "modules: {m: {source_addresses: [192.0.2.7, '2001:db8::7', 192.0.2.8]}}\n",
-			[]string{`:1: modules.m.source_addresses[2]: "192.0.2.8" is the second address of its family; wanted at most one IPv4 and one IPv6 address`}},
-		{"a list where a mapping is wanted", "resolver: [system]\n",
-			[]string{":1: resolver: a list stands here; wanted keys and values"}},
-		{"a word where a list is wanted", "access: {targets: example.org}\n",
-			[]string{`:1: access.targets: "example.org" stands here; wanted a list of patterns, as "*.example.org", as [a, b]`}},
-		{"nothing where a word is wanted", "modules:\n  m:\n    policy:\n",
-			[]string{":3: modules.m.policy: nothing stands here; wanted one of: smtp-relay, client"}},
-		{"a pattern that is not finished", "access:\n  targets:\n    - ok.example\n    - \"[a-\"\n",
-			[]string{`:4: access.targets[1]: pattern "[a-": a [ is not closed, or a \ stands at the end`}},
-		{"a key of no type", "modules: {m: {key_types: [ecdsa, dsa]}}\n",
-			[]string{`:1: modules.m.key_types[1]: "dsa" is none of: ecdsa, rsa`}},
-		{"a key type twice", "modules: {m: {key_types: [rsa, rsa]}}\n",
-			[]string{`:1: modules.m.key_types[1]: "rsa" stands there twice`}},
-		{"key types that are no list", "modules: {m: {key_types: rsa}}\n",
-			[]string{`:1: modules.m.key_types: "rsa" stands here; wanted a list of key types, ecdsa or rsa, as [a, b]`}},
-		{"no network", "access: {allow_networks: [10.0.0.1]}\n",
-			[]string{`:1: access.allow_networks[0]: "10.0.0.1" is no network; wanted one such as 10.0.0.0/8 or fd00::/8`}},
-		{"no port", "access: {ports: [25, smtp, 0]}",
-			[]string{`:1: access.ports[1]: "smtp" is no port; wanted a whole number from 1 to 65535`, `:1: access.ports[2]: "0" is no port; wanted a whole number from 1 to 65535`}},
-		{"a network with a host in it", "access: {allow_networks: [10.0.0.1/8]}\n",
-			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits beyond its length; the network is 10.0.0.0/8`}},
-		{"a resolver by name", "resolver: {servers: [dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "dns.example": want "system" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
-		{"a resolver over TLS by name", "resolver: {servers: [tls://dns.example]}\n",
-			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": no name can be looked up without a resolver; want its address, as tls://192.0.2.53, ` +
-				`and behind it the name in its certificate, as tls://192.0.2.53#dns.example.net, if that is not for the address`}},
-		{"no resolver", "resolver: {servers: []}\n",
-			[]string{`:1: resolver.servers: an empty list; wanted resolvers: "system", or addresses`}},
-		{"no trust anchors", `resolver: {trust_anchors: ""}` + "\n",
-			[]string{`:1: resolver.trust_anchors: "": empty; wanted "builtin", or the path of a file`}},
-		{"a second command in EHLO", `modules: {m: {smtp: {ehlo: "a\r\nMAIL"}}}` + "\n",
-			[]string{`:1: modules.m.smtp.ehlo: "a\r\nMAIL": characters that cannot stand in EHLO; wanted a host name, an address literal as "[192.0.2.1]", or ""`}},
-		{"a module's name", "modules: {\"a b\": {}}\n",
-			[]string{":1: modules.a b: no name for a module; allowed: 1 to 64 of a to z, 0 to 9, _ and -"}},
+		{"unknown protocol", "modules: {m: {protocol: gopher}}\n",
+			[]string{`:1: modules.m.protocol: "gopher" is not one of: imap, ldap, lmtp, pop3, postgres, sieve, smtp, tls, xmpp-client, xmpp-server`}},
+		{"duration below the minimum", "modules: {m: {timeout: 0s}}\n",
+			[]string{`:1: modules.m.timeout: "0s" is not a duration from 100ms to 5m, such as 500ms, 2s or 1m30s`}},
+		{"duration without a unit", "resolver: {timeout: 2}\n",
+			[]string{`:1: resolver.timeout: "2" is not a duration from 10ms to 1m, such as 500ms, 2s or 1m30s`}},
+		{"invalid boolean", "modules: {m: {per_address: yes please}}\n",
+			[]string{`:1: modules.m.per_address: "yes please" is not true or false`}},
+		{"mta_sts without discover: mx", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
+			[]string{":4: modules.m.mta_sts: allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts"}},
+		{"discover: srv without services", "modules: {m: {discover: srv}}\n",
+			[]string{":1: modules.m: discover: srv needs a list of services, such as srv: [{service: imaps, protocol: tls}]", ":1: modules.m: discover: srv needs policy: client (RFC 7673)"}},
+		{"port with discover: srv", "modules: {m: {discover: srv, policy: client, port: 25, srv: [{service: imaps, protocol: tls}]}}\n",
+			[]string{":1: modules.m.port: not allowed with discover: srv; the SRV records give the ports, and the key srv gives the protocols"}},
+		{"srv without discover: srv", "modules: {m: {srv: [{service: imaps, protocol: tls}]}}\n",
+			[]string{":1: modules.m.srv: allowed only with discover: srv"}},
+		{"owner name instead of a service name", "modules: {m: {discover: srv, policy: client, srv: [{service: _imaps._tcp, protocol: tls}, {service: imap, protocol: imap}]}}\n",
+			[]string{`:1: modules.m.srv[0].service: "_imaps._tcp": not 1 to 15 characters of a-z, 0-9 and -; must be the name of a service without its underscore, such as "imaps"`}},
+		{"srv without a protocol and with a duplicate", "modules:\n  m:\n    discover: srv\n    policy: client\n    srv:\n    - service: imaps\n    - {service: imap, protocol: imap}\n    - {service: imap, protocol: tls}\n",
+			[]string{":6: modules.m.srv[0]: must have a service and a protocol, such as {service: imaps, protocol: tls}", ":8: modules.m.srv[2]: duplicate service imap"}},
+		{"services with port and protocol", "modules: {m: {port: 26, protocol: smtp, services: [{port: 25, protocol: smtp}]}}\n",
+			[]string{":1: modules.m.port: not allowed with services; give port and protocol, or services", ":1: modules.m.protocol: not allowed with services; give port and protocol, or services"}},
+		{"duplicate, incomplete and invalid services", "modules:\n  m:\n    services:\n    - {port: 25, protocol: smtp}\n    - {port: 25, protocol: tls}\n    - {port: 465}\n    - {port: 0, protocol: tls}\n",
+			[]string{":5: modules.m.services[1]: duplicate port 25", ":6: modules.m.services[2]: must have a port and a protocol, such as {port: 25, protocol: smtp}", `:7: modules.m.services[3].port: "0" is not a whole number from 1 to 65535`}},
+		{"number instead of a list of services", "modules: {m: {services: 25}}\n",
+			[]string{`:1: modules.m.services: found "25"; must be a list [a, b] of services such as {port: 25, protocol: smtp}`}},
+		{"mta_sts with services", "modules: {m: {mta_sts: true, services: [{port: 25, protocol: smtp}]}}\n",
+			[]string{":1: modules.m.mta_sts: allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts"}},
+		{"hostname of a proxy instead of its address", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",
+			[]string{":1: modules.m.proxy: not a valid proxy: use the form socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name"}},
+		{"unspecified source address", "modules: {m: {source_addresses: [0.0.0.0]}}\n",
+			[]string{`:1: modules.m.source_addresses[0]: "0.0.0.0" is not an address of this machine; must be one such as 192.0.2.7`}},
+		{"two source addresses of one family", "modules: {m: {source_addresses: [192.0.2.7, '2001:db8::7', 192.0.2.8]}}\n",
+			[]string{`:1: modules.m.source_addresses[2]: "192.0.2.8" is the second address of its family; at most one IPv4 and one IPv6 address are allowed`}},
+		{"list instead of a mapping", "resolver: [system]\n",
+			[]string{":1: resolver: found a list; must be a mapping of keys to values"}},
+		{"word instead of a list", "access: {targets: example.org}\n",
+			[]string{`:1: access.targets: found "example.org"; must be a list [a, b] of patterns such as "*.example.org"`}},
+		{"null instead of a word", "modules:\n  m:\n    policy:\n",
+			[]string{":3: modules.m.policy: found no value; must be one of: smtp-relay, client"}},
+		{"incomplete pattern", "access:\n  targets:\n    - ok.example\n    - \"[a-\"\n",
+			[]string{`:4: access.targets[1]: "[a-" is not a valid pattern: a [ is not closed, or it ends in a \`}},
+		{"unknown key type", "modules: {m: {key_types: [ecdsa, dsa]}}\n",
+			[]string{`:1: modules.m.key_types[1]: "dsa" is not one of: ecdsa, rsa`}},
+		{"duplicate key type", "modules: {m: {key_types: [rsa, rsa]}}\n",
+			[]string{`:1: modules.m.key_types[1]: duplicate key type "rsa"`}},
+		{"word instead of a list of key types", "modules: {m: {key_types: rsa}}\n",
+			[]string{`:1: modules.m.key_types: found "rsa"; must be a list [a, b] of key types: ecdsa, rsa`}},
+		{"address instead of a network", "access: {allow_networks: [10.0.0.1]}\n",
+			[]string{`:1: access.allow_networks[0]: "10.0.0.1" is not a network; must be one such as 10.0.0.0/8 or fd00::/8`}},
+		{"invalid ports", "access: {ports: [25, smtp, 0]}",
+			[]string{`:1: access.ports[1]: "smtp" is not a port; must be a whole number from 1 to 65535`, `:1: access.ports[2]: "0" is not a port; must be a whole number from 1 to 65535`}},
+		{"network with host bits", "access: {allow_networks: [10.0.0.1/8]}\n",
+			[]string{`:1: access.allow_networks[0]: "10.0.0.1/8" has bits set beyond its prefix length; the network is 10.0.0.0/8`}},
+		{"hostname of a resolver", "resolver: {servers: [dns.example]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "dns.example": must be "system" or an IP address, such as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53`}},
+		{"hostname of a DoT resolver", "resolver: {servers: [tls://dns.example]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": must have an IP address, as in tls://192.0.2.53, since no name can be looked up ` +
+				`without a resolver; if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net`}},
+		{"empty list of resolvers", "resolver: {servers: []}\n",
+			[]string{`:1: resolver.servers: the list is empty; must be a list [a, b] of resolvers: "system", or addresses`}},
+		{"empty trust anchors", `resolver: {trust_anchors: ""}` + "\n",
+			[]string{`:1: resolver.trust_anchors: "": the value is empty; must be "builtin" or the path of a file`}},
+		{"line break in EHLO", `modules: {m: {smtp: {ehlo: "a\r\nMAIL"}}}` + "\n",
+			[]string{`:1: modules.m.smtp.ehlo: "a\r\nMAIL": contains characters that EHLO does not allow; must be a hostname, an address literal such as "[192.0.2.1]", or ""`}},
+		{"invalid module name", "modules: {\"a b\": {}}\n",
+			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
 		{"UTF-16", "\xff\xfer\x00",
-			[]string{":1: not UTF-8; a configuration file is"}},
-		{"an unknown anchor", "limits: *nope\n",
-			[]string{":1: not YAML: unknown anchor 'nope' referenced"}},
-		{"an IPv4 network in disguise", "access:\n  allow_networks: [\"::ffff:10.0.0.0/104\"]\n",
-			[]string{":2: access.allow_networks[0]: \"::ffff:10.0.0.0/104\" is an IPv4 network in IPv6 form; wanted its IPv4 form, such as 10.0.0.0/8"}},
-		{"not YAML", "resolver:\n  a: b: c\n",
-			[]string{":2: not YAML: mapping values are not allowed in this context"}},
+			[]string{":1: the file is not valid UTF-8"}},
+		{"unknown YAML anchor", "limits: *nope\n",
+			[]string{":1: not valid YAML: unknown anchor 'nope' referenced"}},
+		{"IPv4-mapped IPv6 network", "access:\n  allow_networks: [\"::ffff:10.0.0.0/104\"]\n",
+			[]string{":2: access.allow_networks[0]: \"::ffff:10.0.0.0/104\" is an IPv4-mapped IPv6 network; must be in IPv4 form, such as 10.0.0.0/8"}},
+		{"invalid YAML", "resolver:\n  a: b: c\n",
+			[]string{":2: not valid YAML: mapping values are not allowed in this context"}},
 		{"two documents", "{}\n---\n{}\n",
-			[]string{":2: a second document; a configuration file has one"}},
-		{"several at once", "limits: {probes: 0}\nmodule: {}\n",
+			[]string{":2: a second YAML document begins here; the file must have one document"}},
+		{"several mistakes", "limits: {probes: 0}\nmodule: {}\n",
 			[]string{`:1: limits.probes: "0" is not a whole number from 1 to 100000`,
 				":2: module: unknown key; allowed here: access, limits, modules, resolver"}},
 	}
@@ -353,9 +354,9 @@ func TestMistakes(t *testing.T) {
 			if err.Error() != want {
 				t.Errorf("got\n%s\nwant\n%s", err, want)
 			}
-			var mistake *Error
-			if !errors.As(err, &mistake) || mistake.File != path || mistake.Line == 0 {
-				t.Errorf("no *Error with file and line: %#v", mistake)
+			mistake, ok := errors.AsType[*Error](err)
+			if !ok || mistake.File != path || mistake.Line == 0 {
+				t.Errorf("got %#v, want an *Error with file and line", mistake)
 			}
 		})
 	}
@@ -368,7 +369,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestMistakesAreBounded: a file of another kind must not fill the log.
+// TestMistakesAreBounded: a file that is not a configuration must not fill the log.
 func TestMistakesAreBounded(t *testing.T) {
 	path := write(t, strings.Repeat("? \n", 10)+strings.Repeat("- x\n", 100))
 	_, err := Load(path, defaults(t))
@@ -385,8 +386,8 @@ func TestMistakesAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever a file holds, there is a configuration or a complaint; and
-// what is taken can be shown, and taken again.
+// FuzzParse checks that Parse returns either a configuration or an error, and
+// that it accepts each configuration again after yaml.Marshal.
 func FuzzParse(f *testing.F) {
 	example, err := os.ReadFile("../../config.example.yml")
 	if err != nil {
@@ -416,12 +417,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := Parse("shown.yml", shown, base); err != nil && !strings.Contains(string(shown), "proxy: socks5://") { // a password is masked
-			t.Errorf("%q was taken, and what is shown of it is not: %v\n%s", text, err, shown)
+			t.Errorf("%q was accepted, and its marshalled form was not: %v\n%s", text, err, shown)
 		}
 	})
 }
 
-// TestMarshalAndBack: what /config shows is a configuration file.
+// TestMarshalAndBack: the text that /config shows is a configuration file.
 func TestMarshalAndBack(t *testing.T) {
 	c := load(t, "access: {allow_networks: [10.0.0.0/8]}\nmodules: {m: {timeout: 90s}}\n")
 	text, err := yaml.Marshal(c)

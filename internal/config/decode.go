@@ -15,24 +15,26 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder walks one YAML document and collects what is wrong with it. yaml.v3
-// could fill the structs itself, but it stops knowing which keys exist wherever
-// a type decodes itself, and its errors speak of Go types; whoever mistyped a
-// key needs the line, the key and what is allowed.
+// decoder reads one YAML document and collects the mistakes in it.
+//
+// It uses yaml.v3 for the syntax and not for the structs. With KnownFields,
+// yaml.v3 reports an unknown key without its path and without the allowed keys,
+// it loses KnownFields wherever a type unmarshals itself, and its errors name Go
+// types.
 type decoder struct {
 	file string
 	errs []error
 }
 
-// maxErrors is how many mistakes of one file are told at once.
+// maxErrors is the number of mistakes that are reported for one file.
 const maxErrors = 20
 
 // Error is one mistake in a configuration file.
 type Error struct {
 	File string
-	Line int    // from 1; 0 where none is known
-	Key  string // the path of keys, as "modules.smtp.port"; empty for the document
-	Text string // what is wrong, and what is allowed
+	Line int    // from 1; 0 if it is not known
+	Key  string // the path of keys, such as "modules.smtp.port"; empty for the document
+	Text string // the mistake and the allowed values
 }
 
 func (e *Error) Error() string {
@@ -54,14 +56,14 @@ func (d *decoder) fail(line int, key, text string) {
 
 func (d *decoder) err() error { return errors.Join(d.errs...) }
 
-// document parses text as a single YAML document. It returns false where there
-// is nothing to read: a mistake, or an empty file.
-func (d *decoder) document(text []byte) (value, bool) {
+// document parses text as a single YAML document. ok is false if the text is
+// empty or has a mistake.
+func (d *decoder) document(text []byte) (document value, ok bool) {
 	if !utf8.Valid(text) {
-		d.fail(1, "", "not UTF-8; a configuration file is")
+		d.fail(1, "", "the file is not valid UTF-8")
 		return value{}, false
 	}
-	var root, more yaml.Node
+	var root, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	switch err := decoder.Decode(&root); {
 	case err == io.EOF:
@@ -70,9 +72,9 @@ func (d *decoder) document(text []byte) (value, bool) {
 		d.fail(syntaxError(err))
 		return value{}, false
 	}
-	switch err := decoder.Decode(&more); {
+	switch err := decoder.Decode(&second); {
 	case err == nil:
-		d.fail(more.Line, "", "a second document; a configuration file has one")
+		d.fail(second.Line, "", "a second YAML document begins here; the file must have one document")
 		return value{}, false
 	case err != io.EOF:
 		d.fail(syntaxError(err))
@@ -81,18 +83,19 @@ func (d *decoder) document(text []byte) (value, bool) {
 	return value{decoder: d, node: root.Content[0]}, true
 }
 
-// syntaxError takes the line out of the text of a yaml.v3 error,
-// "yaml: line 3: did not find expected key".
+// syntaxError separates the line from the text of a yaml.v3 error such as
+// "yaml: line 3: did not find expected key". yaml.v3 omits the line from some
+// errors, among them those of the first line.
 func syntaxError(err error) (line int, key, text string) {
 	text = strings.TrimPrefix(err.Error(), "yaml: ")
 	if after, ok := strings.CutPrefix(text, "line "); ok {
 		if number, rest, ok := strings.Cut(after, ": "); ok {
 			if n, err := strconv.Atoi(number); err == nil {
-				return n, "", "not YAML: " + rest
+				return n, "", "not valid YAML: " + rest
 			}
 		}
 	}
-	return 1, "", "not YAML: " + text // yaml.v3 leaves the line out of some errors, those of the first line among them
+	return 1, "", "not valid YAML: " + text
 }
 
 // value is one node of the document and the path of keys that leads to it.
@@ -102,14 +105,16 @@ type value struct {
 	path string
 }
 
-// read takes in one value.
-type read func(value)
+// decodeFunc decodes one value into the variable that it was made for, or
+// reports a mistake.
+type decodeFunc func(value)
 
+// wrong reports a mistake at the line of v.
 func (v value) wrong(format string, args ...any) {
 	v.fail(v.node.Line, v.path, fmt.Sprintf(format, args...))
 }
 
-// resolved follows an alias to the node that bears the anchor.
+// resolved returns the node of v, or the anchored node if v is a YAML alias.
 func (v value) resolved() *yaml.Node {
 	if v.node.Kind == yaml.AliasNode {
 		return v.node.Alias
@@ -117,7 +122,7 @@ func (v value) resolved() *yaml.Node {
 	return v.node
 }
 
-// child is the value under one key of v.
+// child returns the value under a key of v.
 func (v value) child(key string, node *yaml.Node) value {
 	path := key
 	if v.path != "" {
@@ -126,27 +131,26 @@ func (v value) child(key string, node *yaml.Node) value {
 	return value{v.decoder, node, path}
 }
 
-// mapping calls each for every key of a mapping, once. Nothing after the colon
-// is an empty mapping: a section whose keys are all commented out.
-func (v value) mapping(each func(key string, node *yaml.Node, at value)) {
+// mapping calls each once for every key of a mapping. A null value is an empty
+// mapping: it is what remains of a section whose keys are all commented out.
+func (v value) mapping(each func(key string, keyNode *yaml.Node, at value)) {
 	node := v.resolved()
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		return
 	}
 	if node.Kind != yaml.MappingNode {
-		v.wrong("%s; wanted keys and values", describe(node))
+		v.wrong("found %s; must be a mapping of keys to values", describe(node))
 		return
 	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, content := node.Content[i], node.Content[i+1]
 		at := v.child(quoteKey(key.Value), content)
-		at.node = content
-		switch line, twice := seen[key.Value]; {
+		switch line, duplicate := seen[key.Value]; {
 		case key.Kind != yaml.ScalarNode:
-			v.fail(key.Line, v.path, "a key must be a plain word")
-		case twice:
-			v.fail(key.Line, at.path, fmt.Sprintf("given twice, first in line %d", line))
+			v.fail(key.Line, v.path, "a key must be a single word")
+		case duplicate:
+			v.fail(key.Line, at.path, fmt.Sprintf("duplicate key, first given on line %d", line))
 		default:
 			seen[key.Value] = key.Line
 			each(key.Value, key, at)
@@ -154,165 +158,197 @@ func (v value) mapping(each func(key string, node *yaml.Node, at value)) {
 	}
 }
 
-// fields reads a mapping whose keys are known.
-func (v value) fields(known map[string]read) {
-	v.mapping(func(key string, node *yaml.Node, at value) {
-		if take, ok := known[key]; ok {
-			take(at)
+// fields decodes a mapping whose keys are known.
+func (v value) fields(known map[string]decodeFunc) {
+	v.mapping(func(key string, keyNode *yaml.Node, at value) {
+		if decode, ok := known[key]; ok {
+			decode(at)
 			return
 		}
 		allowed := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-		v.fail(node.Line, at.path, "unknown key; allowed here: "+allowed)
+		v.fail(keyNode.Line, at.path, "unknown key; allowed here: "+allowed)
 	})
 }
 
-// scalar returns the text of a single value.
-func (v value) scalar(wanted string) (string, bool) {
+// at returns the value under a key of a mapping.
+func (v value) at(key string) (at value, ok bool) {
+	node := v.resolved()
+	if node.Kind != yaml.MappingNode {
+		return value{}, false
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return v.child(key, node.Content[i+1]), true
+		}
+	}
+	return value{}, false
+}
+
+// has reports whether a mapping has all of these keys.
+func (v value) has(keys ...string) bool {
+	return !slices.ContainsFunc(keys, func(key string) bool { _, ok := v.at(key); return !ok })
+}
+
+// orAt returns the value under a key, or v if the key is not given.
+func (v value) orAt(key string) value {
+	if at, ok := v.at(key); ok {
+		return at
+	}
+	return v
+}
+
+// scalar returns the text of a single value. allowed describes the values that
+// the error suggests.
+func (v value) scalar(allowed string) (text string, ok bool) {
 	node := v.resolved()
 	if node.Kind != yaml.ScalarNode || node.Tag == "!!null" {
-		v.wrong("%s; wanted %s", describe(node), wanted)
+		v.wrong("found %s; must be %s", describe(node), allowed)
 		return "", false
 	}
 	return node.Value, true
 }
 
-// list calls each for every element of a list.
-func (v value) list(wanted string, each func(value)) {
-	node := v.resolved()
-	if node.Kind != yaml.SequenceNode {
-		v.wrong("%s; wanted a list of %s, as [a, b]", describe(node), wanted)
-		return
-	}
-	for i, element := range node.Content {
-		each(value{v.decoder, element, fmt.Sprintf("%s[%d]", v.path, i)})
-	}
-}
-
-// text reads a string that check finds nothing wrong with. wanted says in
-// words what is allowed.
-func text[T ~string](into *T, wanted string, check func(string) error) read {
+// text decodes a string. check returns an error that says what is wrong with
+// one; allowed describes the values that the error suggests.
+func text[T ~string](into *T, allowed string, check func(string) error) decodeFunc {
 	return func(v value) {
-		given, ok := v.scalar(wanted)
+		given, ok := v.scalar(allowed)
 		if !ok {
 			return
 		}
 		if err := check(given); err != nil {
-			v.wrong("%s: %v; wanted %s", quote(given), err, wanted)
+			v.wrong("%s: %v; must be %s", quote(given), err, allowed)
 			return
 		}
 		*into = T(given)
 	}
 }
 
-// oneOf reads one of the allowed words.
-func oneOf[T ~string](into *T, allowed []T) read {
+// oneOf decodes one of the allowed words.
+func oneOf[T ~string](into *T, allowed []T) decodeFunc {
 	words := make([]string, len(allowed))
 	for i, word := range allowed {
 		words[i] = string(word)
 	}
-	wanted := strings.Join(words, ", ")
+	list := "one of: " + strings.Join(words, ", ")
 	return func(v value) {
-		given, ok := v.scalar("one of: " + wanted)
+		given, ok := v.scalar(list)
 		if !ok {
 			return
 		}
 		if !slices.Contains(allowed, T(given)) {
-			v.wrong("%s is none of: %s", quote(given), wanted)
+			v.wrong("%s is not %s", quote(given), list)
 			return
 		}
 		*into = T(given)
 	}
 }
 
-// number reads a whole number from low to high.
-func number[T int | uint16](into *T, low, high T) read {
-	wanted := fmt.Sprintf("a whole number from %d to %d", low, high)
+// number decodes a whole number from low to high.
+func number[T int | uint16](into *T, low, high T) decodeFunc {
+	allowed := fmt.Sprintf("a whole number from %d to %d", low, high)
 	return func(v value) {
-		given, ok := v.scalar(wanted)
+		given, ok := v.scalar(allowed)
 		if !ok {
 			return
 		}
 		n, err := strconv.Atoi(given)
 		if err != nil || n < int(low) || n > int(high) {
-			v.wrong("%s is not %s", quote(given), wanted)
+			v.wrong("%s is not %s", quote(given), allowed)
 			return
 		}
 		*into = T(n)
 	}
 }
 
-// duration reads a duration from low to high.
-func duration(into *time.Duration, low, high time.Duration) read {
-	wanted := fmt.Sprintf("a duration from %s to %s, as 500ms, 2s or 1m30s", short(low), short(high))
+// duration decodes a duration from low to high.
+func duration(into *time.Duration, low, high time.Duration) decodeFunc {
+	allowed := fmt.Sprintf("a duration from %s to %s, such as 500ms, 2s or 1m30s", short(low), short(high))
 	return func(v value) {
-		given, ok := v.scalar(wanted)
+		given, ok := v.scalar(allowed)
 		if !ok {
 			return
 		}
 		d, err := time.ParseDuration(given)
 		if err != nil || d < low || d > high {
-			v.wrong("%s is not %s", quote(given), wanted)
+			v.wrong("%s is not %s", quote(given), allowed)
 			return
 		}
 		*into = d
 	}
 }
 
-// yesNo reads true or false.
-func yesNo(into *bool) read {
+// boolean decodes true or false.
+func boolean(into *bool) decodeFunc {
 	return func(v value) {
 		given, ok := v.scalar("true or false")
 		if !ok {
 			return
 		}
 		if given != "true" && given != "false" {
-			v.wrong("%s is neither true nor false", quote(given))
+			v.wrong("%s is not true or false", quote(given))
 			return
 		}
 		*into = given == "true"
 	}
 }
 
-// listOf reads a list, replacing what was there. parse turns one element into
-// what is kept, and its error says what is allowed; wanted names the elements.
-func listOf[T any](into *[]T, wanted string, parse func(string) (T, error)) read {
+// listFunc decodes a list and replaces the previous one. decode returns one
+// element, or false if it has reported a mistake in it. earlier holds the
+// elements before it. items describes the elements in errors.
+func listFunc[T any](into *[]T, items string, decode func(element value, earlier []T) (T, bool)) decodeFunc {
 	return func(v value) {
-		elements := []T{}
-		v.list(wanted, func(element value) {
-			given, ok := element.scalar(wanted)
-			if !ok {
-				return
+		node := v.resolved()
+		if node.Kind != yaml.SequenceNode {
+			v.wrong("found %s; must be a list [a, b] of %s", describe(node), items)
+			return
+		}
+		var elements []T
+		for i, content := range node.Content {
+			element := value{v.decoder, content, fmt.Sprintf("%s[%d]", v.path, i)}
+			if decoded, ok := decode(element, elements); ok {
+				elements = append(elements, decoded)
 			}
-			parsed, err := parse(given)
-			if err != nil {
-				element.wrong("%v", err)
-				return
-			}
-			elements = append(elements, parsed)
-		})
+		}
 		*into = elements
 	}
 }
 
-// describe names what stands where something else was wanted.
+// listOf decodes a list of single values. parse returns an error that names the
+// given value and the allowed ones.
+func listOf[T any](into *[]T, items string, parse func(string) (T, error)) decodeFunc {
+	return listFunc(into, items, func(element value, _ []T) (parsed T, ok bool) {
+		given, ok := element.scalar("one of a list of " + items)
+		if !ok {
+			return parsed, false
+		}
+		parsed, err := parse(given)
+		if err != nil {
+			element.wrong("%v", err)
+		}
+		return parsed, err == nil
+	})
+}
+
+// describe returns what a node is, for errors about a value of the wrong kind.
 func describe(node *yaml.Node) string {
 	switch {
 	case node.Kind == yaml.MappingNode:
-		return "keys and values stand here"
+		return "a mapping"
 	case node.Kind == yaml.SequenceNode:
-		return "a list stands here"
+		return "a list"
 	case node.Tag == "!!null":
-		return "nothing stands here"
+		return "no value"
 	default:
-		return quote(node.Value) + " stands here"
+		return quote(node.Value)
 	}
 }
 
-// quote makes what was given fit to be shown: printable, and short.
+// quote returns a given value in quotes, printable and cut to 80 bytes.
 func quote(given string) string {
-	const most = 80
-	if len(given) > most {
-		cut := most
+	const limit = 80
+	if len(given) > limit {
+		cut := limit
 		for cut > 0 && !utf8.RuneStart(given[cut]) {
 			cut--
 		}
@@ -321,7 +357,8 @@ func quote(given string) string {
 	return strconv.Quote(given)
 }
 
-// quoteKey is a key as part of a path: quoted only where it must be.
+// quoteKey returns a key as part of a path. It is in quotes only if it has
+// characters that need them.
 func quoteKey(key string) string {
 	quoted := quote(key)
 	if quoted == `"`+key+`"` {
@@ -330,7 +367,7 @@ func quoteKey(key string) string {
 	return quoted
 }
 
-// short writes a duration without its zero parts: 5m, not 5m0s.
+// short formats a duration without its zero parts: 5m instead of 5m0s.
 func short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

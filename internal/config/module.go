@@ -2,81 +2,75 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/handshake"
 	"dane_exporter/probe/starttls"
 )
 
-// The settings of a module that say which services are probed, and which of
-// its settings go together.
-
-// services reads the services of a host, each port once.
-func services(into *[]probe.ServiceSettings) read {
-	return func(v value) {
-		var all []probe.ServiceSettings
-		v.list("services, as {port: 25, protocol: smtp}", func(element value) {
-			var s probe.ServiceSettings
-			element.fields(map[string]read{
-				"port":     number(&s.Port, 1, 65535),
-				"protocol": oneOf(&s.Protocol, starttls.Names()),
-				"policy":   oneOf(&s.Policy, probe.Policies()),
-			})
-			twin := func(other probe.ServiceSettings) bool { return other.Port == s.Port }
-			switch {
-			case !element.has("port", "protocol"):
-				element.wrong("wanted a port and a protocol, as {port: 25, protocol: smtp}")
-			case slices.ContainsFunc(all, twin):
-				element.wrong("port %d is given twice", s.Port)
-			default:
-				all = append(all, s)
-			}
-		})
-		*into = all
+// modules adds modules to those of the configuration. Each starts as a copy of
+// DefaultModule. In the default configuration, which defines that module, those
+// after it start as a copy of it.
+func (v value) modules(c *Config) {
+	if c.Modules == nil {
+		c.Modules = make(map[string]probe.Module)
 	}
+	start, known := c.Modules[DefaultModule]
+	v.mapping(func(name string, key *yaml.Node, at value) {
+		if err := checkModuleName(name); err != nil {
+			v.fail(key.Line, at.path, err.Error())
+			return
+		}
+		module := start
+		module.Name = name
+		at.module(&module)
+		c.Modules[name] = module
+		if !known && name == DefaultModule {
+			start = module
+		}
+	})
 }
 
-// srv reads the services that SRV records are looked up for, each once.
-func srv(into *[]probe.SRVSettings) read {
-	return func(v value) {
-		var all []probe.SRVSettings
-		v.list("services, as {service: imaps, protocol: tls}", func(element value) {
-			var s probe.SRVSettings
-			element.fields(map[string]read{
-				"service":  text(&s.Service, `the name of a service without its underscore, as "imaps"`, checkService),
-				"protocol": oneOf(&s.Protocol, starttls.Names()),
-			})
-			twin := func(other probe.SRVSettings) bool { return other.Service == s.Service }
-			switch {
-			case !element.has("service", "protocol"):
-				element.wrong("wanted a service and a protocol, as {service: imaps, protocol: tls}")
-			case slices.ContainsFunc(all, twin):
-				element.wrong("service %s is given twice", s.Service)
-			default:
-				all = append(all, s)
-			}
-		})
-		*into = all
-	}
+func (v value) module(m *probe.Module) {
+	v.fields(map[string]decodeFunc{
+		"discover":         oneOf(&m.Discover, probe.Discoveries()),
+		"protocol":         oneOf(&m.Protocol, starttls.Names()),
+		"policy":           oneOf(&m.Policy, dane.Policies()),
+		"port":             number(&m.Port, 1, 65535),
+		"timeout":          duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
+		"require":          oneOf(&m.Require, dane.Requirements()),
+		"ip_protocol":      oneOf(&m.IPProtocol, probe.IPProtocols()),
+		"per_address":      boolean(&m.PerAddress),
+		"mta_sts":          boolean(&m.MTASTS),
+		"nameservers":      boolean(&m.Nameservers),
+		"key_types":        keyTypes(&m.KeyTypes),
+		"smtp":             func(v value) { v.smtp(&m.SMTP) },
+		"services":         services(&m.Services),
+		"srv":              srv(&m.SRV),
+		"proxy":            proxy(&m.Proxy),
+		"source_addresses": sourceAddresses(&m.SourceAddresses),
+	})
+	v.checkModule(m)
 }
 
-// checkService wants the name of a service (RFC 6335 §5.1).
-func checkService(name string) error {
-	const most = 15
-	legal := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' }
-	if name == "" || len(name) > most || strings.ContainsFunc(name, func(r rune) bool { return !legal(r) }) {
-		return errors.New("1 to 15 of a to z, 0 to 9 and -")
-	}
-	return nil
+func (v value) smtp(s *probe.SMTP) {
+	v.fields(map[string]decodeFunc{
+		"ehlo": text(&s.EHLO, `a hostname, an address literal such as "[192.0.2.1]", or ""`, checkEHLO),
+	})
 }
 
-// fits complains of settings of a module that do not go together, each where
-// it stands. What a module leaves out it has from DefaultModule, which no
-// module need contradict: what does not apply to it is emptied.
-func (v value) fits(m *probe.Module) {
+// checkModule reports settings of a module that exclude each other, at the line
+// of the key if the module gives it. A module need not override what it inherits
+// from DefaultModule: inherited settings that do not apply are cleared.
+func (v value) checkModule(m *probe.Module) {
 	given := func(keys ...string) (values []value) {
 		for _, key := range keys {
 			if at, ok := v.at(key); ok {
@@ -87,52 +81,162 @@ func (v value) fits(m *probe.Module) {
 	}
 	if m.Discover == probe.DiscoverSRV {
 		for _, at := range given("port", "protocol", "services") {
-			at.wrong("with discover: srv, the records name the ports, and srv the protocols")
+			at.wrong("not allowed with discover: srv; the SRV records give the ports, and the key srv gives the protocols")
 		}
 		if len(m.SRV) == 0 {
-			v.wrong("discover: srv wants srv to name services, as srv: [{service: imaps, protocol: tls}]")
+			v.wrong("discover: srv needs a list of services, such as srv: [{service: imaps, protocol: tls}]")
 		}
-		if m.Policy != probe.Client {
-			v.wrong("discover: srv is for clients (RFC 7673); wanted policy: client")
+		if m.Policy != dane.Client {
+			v.wrong("discover: srv needs policy: client (RFC 7673)")
 		}
 		m.Port, m.Protocol = 0, ""
 	} else if len(m.SRV) > 0 {
-		v.orAt("srv").wrong("SRV records are looked up with discover: srv alone")
+		v.orAt("srv").wrong("allowed only with discover: srv")
 	}
 	if len(m.Services) > 0 {
 		for _, at := range given("port", "protocol") {
-			at.wrong("services name their own; wanted port and protocol, or services")
+			at.wrong("not allowed with services; give port and protocol, or services")
 		}
 		m.Port, m.Protocol = 0, ""
 	}
 	if m.MTASTS && (m.Discover != probe.DiscoverMX || len(m.Services) > 0) {
-		v.orAt("mta_sts").wrong("a mail domain has an MTA-STS policy, a host has none; allowed with discover: mx alone, and without services")
+		v.orAt("mta_sts").wrong("allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts")
 	}
 }
 
-// at returns the value under a key of a mapping.
-func (v value) at(key string) (value, bool) {
-	node := v.resolved()
-	if node.Kind != yaml.MappingNode {
-		return value{}, false
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key {
-			return v.child(key, node.Content[i+1]), true
+// services decodes the services of a host, each port at most once.
+func services(into *[]probe.ServiceSettings) decodeFunc {
+	return listFunc(into, "services such as {port: 25, protocol: smtp}", func(element value, earlier []probe.ServiceSettings) (s probe.ServiceSettings, ok bool) {
+		element.fields(map[string]decodeFunc{
+			"port":     number(&s.Port, 1, 65535),
+			"protocol": oneOf(&s.Protocol, starttls.Names()),
+			"policy":   oneOf(&s.Policy, dane.Policies()),
+		})
+		samePort := func(other probe.ServiceSettings) bool { return other.Port == s.Port }
+		switch {
+		case !element.has("port", "protocol"):
+			element.wrong("must have a port and a protocol, such as {port: 25, protocol: smtp}")
+			return s, false
+		case slices.ContainsFunc(earlier, samePort):
+			element.wrong("duplicate port %d", s.Port)
+			return s, false
 		}
-	}
-	return value{}, false
+		return s, true
+	})
 }
 
-// has reports whether a mapping has all of these keys.
-func (v value) has(keys ...string) bool {
-	return !slices.ContainsFunc(keys, func(key string) bool { _, ok := v.at(key); return !ok })
+// srv decodes the services for which SRV records are looked up, each at most
+// once.
+func srv(into *[]probe.SRVSettings) decodeFunc {
+	return listFunc(into, "services such as {service: imaps, protocol: tls}", func(element value, earlier []probe.SRVSettings) (s probe.SRVSettings, ok bool) {
+		element.fields(map[string]decodeFunc{
+			"service":  text(&s.Service, `the name of a service without its underscore, such as "imaps"`, checkServiceName),
+			"protocol": oneOf(&s.Protocol, starttls.Names()),
+		})
+		sameService := func(other probe.SRVSettings) bool { return other.Service == s.Service }
+		switch {
+		case !element.has("service", "protocol"):
+			element.wrong("must have a service and a protocol, such as {service: imaps, protocol: tls}")
+			return s, false
+		case slices.ContainsFunc(earlier, sameService):
+			element.wrong("duplicate service %s", s.Service)
+			return s, false
+		}
+		return s, true
+	})
 }
 
-// orAt is the value under a key, or v where the key is not given.
-func (v value) orAt(key string) value {
-	if at, ok := v.at(key); ok {
-		return at
+// keyTypes decodes a list of key types, each at most once.
+func keyTypes(into *[]dane.KeyType) decodeFunc {
+	return listFunc(into, "key types: ecdsa, rsa", func(element value, earlier []dane.KeyType) (dane.KeyType, bool) {
+		var key dane.KeyType
+		oneOf(&key, dane.KeyTypes())(element)
+		if slices.Contains(earlier, key) {
+			element.wrong("duplicate key type %q", key)
+			return "", false
+		}
+		return key, key != ""
+	})
+}
+
+// proxy decodes a SOCKS5 proxy, or "" for none. Errors do not repeat the given
+// value: it may contain a password.
+func proxy(into *handshake.Proxy) decodeFunc {
+	return func(v value) {
+		given, ok := v.scalar("a proxy such as socks5://192.0.2.1:1080")
+		if !ok {
+			return
+		}
+		if given == "" {
+			*into = handshake.Proxy{}
+			return
+		}
+		parsed, err := handshake.ParseProxy(given)
+		if err != nil {
+			v.wrong("not a valid proxy: %v", err)
+			return
+		}
+		*into = parsed
 	}
-	return v
+}
+
+// sourceAddresses decodes the local addresses of connections, at most one of
+// each address family.
+func sourceAddresses(into *[]netip.Addr) decodeFunc {
+	return listFunc(into, "addresses of this machine", func(element value, earlier []netip.Addr) (netip.Addr, bool) {
+		given, ok := element.scalar("an address of this machine")
+		if !ok {
+			return netip.Addr{}, false
+		}
+		addr, err := netip.ParseAddr(given)
+		addr = addr.Unmap()
+		sameFamily := func(other netip.Addr) bool { return other.Is4() == addr.Is4() }
+		switch {
+		case err != nil || addr.IsUnspecified() || addr.IsMulticast():
+			element.wrong("%s is not an address of this machine; must be one such as 192.0.2.7", quote(given))
+			return netip.Addr{}, false
+		case slices.ContainsFunc(earlier, sameFamily):
+			element.wrong("%s is the second address of its family; at most one IPv4 and one IPv6 address are allowed", quote(given))
+			return netip.Addr{}, false
+		}
+		return addr, true
+	})
+}
+
+// checkModuleName accepts names that need no quoting in a URL or a label.
+func checkModuleName(name string) error {
+	const limit = 64
+	if len(name) > limit || !consistsOf(name, "_-") {
+		return fmt.Errorf("not a valid module name; must be 1 to %d characters of a-z, 0-9, _ and -", limit)
+	}
+	return nil
+}
+
+// checkServiceName accepts the names of services (RFC 6335 §5.1).
+func checkServiceName(name string) error {
+	const limit = 15
+	if len(name) > limit || !consistsOf(name, "-") {
+		return fmt.Errorf("not 1 to %d characters of a-z, 0-9 and -", limit)
+	}
+	return nil
+}
+
+// consistsOf reports whether name is not empty and has only lower-case letters,
+// digits and the characters of punctuation.
+func consistsOf(name, punctuation string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(punctuation, r)
+	})
+}
+
+// checkEHLO accepts one word of a command line (RFC 5321 §4.1.1.1).
+func checkEHLO(name string) error {
+	const limit = 255
+	if len(name) > limit {
+		return fmt.Errorf("longer than %d characters", limit)
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("contains characters that EHLO does not allow")
+	}
+	return nil
 }

@@ -8,28 +8,30 @@ import (
 	"time"
 )
 
-// Reloader puts the configuration file into force again, when it is asked to or
-// when the file has changed. What does not load, or cannot be applied, changes
-// nothing: what runs goes on running.
+// Reloader loads the configuration file and applies it, on request or when the
+// file has changed. A configuration that cannot be loaded or applied is
+// discarded: the previous one stays in effect.
 type Reloader struct {
 	path     string
 	defaults *Config
 	apply    func(*Config) error
 	observe  func(error)
 
-	mu     sync.Mutex // one reload at a time
-	seen   [sha256.Size]byte
-	filled bool // what was loaded last had text in it
+	mu      sync.Mutex // held during a reload
+	digest  [sha256.Size]byte
+	hadText bool // the last configuration that was parsed came from a file that was not empty
 }
 
-// NewReloader returns a Reloader of the file at path; an empty path stands for
-// the defaults. apply puts a configuration into force, or refuses it and leaves
-// everything as it was. observe is told how each reload ended.
+// NewReloader returns a Reloader of the file at path. An empty path selects
+// defaults. apply puts a configuration into effect; if it returns an error, it
+// must leave the previous one in effect. observe is called with the result of
+// each reload.
 func NewReloader(path string, defaults *Config, apply func(*Config) error, observe func(error)) *Reloader {
 	return &Reloader{path: path, defaults: defaults, apply: apply, observe: observe}
 }
 
-// Reload loads the file and applies it. The errors are those of Load and apply.
+// Reload loads the file and applies it. It returns the errors of Load and of
+// apply. It also rejects an empty file if the previous one was not empty.
 func (r *Reloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,31 +47,31 @@ func (r *Reloader) reload() error {
 		if err != nil {
 			return fmt.Errorf("read configuration: %w", err)
 		}
-		if len(text) == 0 && r.filled {
-			return fmt.Errorf("read configuration: %s is empty and was not before, as after writing to a full disk; a comment in it says that the defaults are meant", r.path)
+		if len(text) == 0 && r.hadText {
+			return fmt.Errorf("read configuration: %s is empty and was not before, which happens on a full disk; to select the defaults, write a comment into it", r.path)
 		}
 		if config, err = Parse(r.path, text, r.defaults); err != nil {
 			return err
 		}
-		r.filled = len(text) > 0
+		r.hadText = len(text) > 0
 	}
 	return r.apply(config)
 }
 
-// read returns the file's text and remembers its digest; that of an unreadable
-// file is zero.
+// read returns the contents of the file and stores their digest. The digest of
+// an unreadable file is zero.
 func (r *Reloader) read() ([]byte, error) {
 	text, err := readFile(r.path)
 	if err != nil {
-		r.seen = [sha256.Size]byte{}
+		r.digest = [sha256.Size]byte{}
 		return nil, err
 	}
-	r.seen = sha256.Sum256(text)
+	r.digest = sha256.Sum256(text)
 	return text, nil
 }
 
-// Watch reloads at each tick before which the file has changed, until ctx ends.
-// A bad file is tried, and told, once.
+// Watch checks the file at each tick and reloads it if it has changed, until ctx
+// is done. An invalid file is tried and reported once.
 func (r *Reloader) Watch(ctx context.Context, ticks <-chan time.Time) {
 	for {
 		select {
@@ -77,14 +79,14 @@ func (r *Reloader) Watch(ctx context.Context, ticks <-chan time.Time) {
 			return
 		case <-ticks:
 			if r.changed() {
-				_ = r.Reload() // observe was told
+				_ = r.Reload() // observe has reported the error
 			}
 		}
 	}
 }
 
-// changed compares the file's digest with that of the last attempt: a modified
-// time says nothing where a mounted volume is swapped.
+// changed compares the digest of the file with that of the last attempt. The
+// modification time is not reliable if a mounted volume is replaced.
 func (r *Reloader) changed() bool {
 	if r.path == "" {
 		return false
@@ -95,5 +97,5 @@ func (r *Reloader) changed() bool {
 	if text, err := readFile(r.path); err == nil {
 		now = sha256.Sum256(text)
 	}
-	return now != r.seen
+	return now != r.digest
 }

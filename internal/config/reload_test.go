@@ -4,114 +4,176 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// log is what a Reloader did.
-type log struct {
-	applied []int // limits.probes of each configuration in force
-	results chan error
-	refuse  error
+// recorder records what a Reloader does.
+type recorder struct {
+	applied  []int // limits.probes of each applied configuration
+	results  chan error
+	applyErr error // returned by apply
 }
 
-func newReloader(t *testing.T, path string) (*Reloader, *log) {
-	l := &log{results: make(chan error, 10)}
+func newReloader(t *testing.T, path string) (*Reloader, *recorder) {
+	r := &recorder{results: make(chan error, 10)}
 	apply := func(c *Config) error {
-		if l.refuse == nil {
-			l.applied = append(l.applied, c.Limits.Probes)
+		if r.applyErr == nil {
+			r.applied = append(r.applied, c.Limits.Probes)
 		}
-		return l.refuse
+		return r.applyErr
 	}
-	return NewReloader(path, defaults(t), apply, func(err error) { l.results <- err }), l
+	return NewReloader(path, defaults(t), apply, func(err error) { r.results <- err }), r
 }
 
 func TestReload(t *testing.T) {
 	path := write(t, "limits: {probes: 1}\n")
-	r, log := newReloader(t, path)
+	r, record := newReloader(t, path)
 	steps := []struct {
 		name, text string
-		refuse     error
-		good       bool
+		applyErr   error
+		ok         bool
 	}{
-		{"a good file is applied", "limits: {probes: 2}\n", nil, true},
-		{"a bad one changes nothing", "limits: {probes: none}\n", nil, false},
-		{"one that cannot be applied neither", "limits: {probes: 3}\n", errors.New("no resolver"), false},
-		{"and then a good one is again", "limits: {probes: 4}\n", nil, true},
+		{"a valid file is applied", "limits: {probes: 2}\n", nil, true},
+		{"an invalid file is not applied", "limits: {probes: none}\n", nil, false},
+		{"apply fails", "limits: {probes: 3}\n", errors.New("no resolver"), false},
+		{"a valid file after failures", "limits: {probes: 4}\n", nil, true},
 	}
 	for _, step := range steps {
 		overwrite(t, path, step.text)
-		log.refuse = step.refuse
+		record.applyErr = step.applyErr
 		err := r.Reload()
-		if (err == nil) != step.good {
-			t.Errorf("%s: %v", step.name, err)
+		if (err == nil) != step.ok {
+			t.Errorf("%s: got %v", step.name, err)
 		}
-		if told := <-log.results; told != err {
-			t.Errorf("%s: told %v, returned %v", step.name, told, err)
+		if observed := <-record.results; observed != err {
+			t.Errorf("%s: observed %v, returned %v", step.name, observed, err)
 		}
 	}
-	if got := log.applied; len(got) != 2 || got[0] != 2 || got[1] != 4 {
-		t.Errorf("applied %v", got)
+	if got := record.applied; len(got) != 2 || got[0] != 2 || got[1] != 4 {
+		t.Errorf("applied %v, want [2 4]", got)
 	}
 }
 
 func TestReloadWithoutFile(t *testing.T) {
-	r, log := newReloader(t, "")
-	if err := r.Reload(); err != nil || len(log.applied) != 1 || log.applied[0] != 256 {
-		t.Errorf("%v, applied %v", err, log.applied)
+	r, record := newReloader(t, "")
+	if err := r.Reload(); err != nil || len(record.applied) != 1 || record.applied[0] != 256 {
+		t.Errorf("got %v, applied %v", err, record.applied)
 	}
 	if r.changed() {
-		t.Error("no file has changed")
+		t.Error("changed() without a file, want false")
 	}
 }
 
-// TestWatch: every change is tried once, a bad or missing file too, and a good
-// one that comes back.
+// TestReloadDamagedFile: what remains of the file after a full disk, a lost
+// volume or an interrupted copy must not replace the configuration in effect. An
+// empty file above all: it would select the defaults.
+func TestReloadDamagedFile(t *testing.T) {
+	const valid = "limits: {probes: 7}\naccess:\n  targets: [\"*.example.org\"]\n"
+	remove := func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name   string
+		damage func(t *testing.T, path string)
+		want   string // part of the error
+	}{
+		{"empty after a full disk", func(t *testing.T, path string) { overwrite(t, path, "") }, "is empty and was not before"},
+		{"cut within a line", func(t *testing.T, path string) { overwrite(t, path, valid[:len(valid)-7]) }, ":3: "},
+		{"zeroes after a crash", func(t *testing.T, path string) { overwrite(t, path, string(make([]byte, len(valid)))) }, ":1: "},
+		{"removed", remove, "no such file"},
+		{"a directory", func(t *testing.T, path string) {
+			remove(t, path)
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "is a directory"},
+		{"a dangling symbolic link", func(t *testing.T, path string) {
+			remove(t, path)
+			if err := os.Symlink(filepath.Join(t.TempDir(), "gone"), path); err != nil {
+				t.Fatal(err)
+			}
+		}, "no such file"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, valid)
+			r, record := newReloader(t, path)
+			if err := r.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			test.damage(t, path)
+			if err := r.Reload(); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if len(record.applied) != 1 || record.applied[0] != 7 {
+				t.Errorf("applied %v, want [7]", record.applied)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("# the defaults are meant\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Reload(); err != nil || len(record.applied) != 2 {
+				t.Errorf("after the repair: got %v, applied %v", err, record.applied)
+			}
+		})
+	}
+}
+
+// TestWatch: each change is tried once, including a file that is missing or
+// invalid, and a valid one that returns.
 func TestWatch(t *testing.T) { synctest.Test(t, testWatch) }
 
 func testWatch(t *testing.T) {
 	path := write(t, "limits: {probes: 1}\n")
-	r, log := newReloader(t, path)
+	r, record := newReloader(t, path)
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	<-log.results
+	<-record.results
 	ctx, cancel := context.WithCancel(t.Context())
 	ticks, done := make(chan time.Time), make(chan struct{})
 	go func() { defer close(done); r.Watch(ctx, ticks) }()
 	tick := func() {
 		ticks <- time.Time{}
-		synctest.Wait() // until Watch has done with it
+		synctest.Wait() // until Watch has handled the tick
 	}
 
-	tick() // nothing has changed
+	tick() // no change
 	overwrite(t, path, "limits: {probes: 2}\n")
 	tick()
-	if err := <-log.results; err != nil {
+	if err := <-record.results; err != nil {
 		t.Error(err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	tick()
-	if err := <-log.results; !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
+	if err := <-record.results; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file: got %v, want %v", err, os.ErrNotExist)
 	}
-	tick() // still missing: told once
+	tick() // still missing: not reported again
 	overwrite(t, path, "limits: {probes: 2}\n")
 	tick()
-	if err := <-log.results; err != nil {
-		t.Errorf("the file is back: %v", err)
+	if err := <-record.results; err != nil {
+		t.Errorf("the file is back: got %v", err)
 	}
-	tick() // nothing has changed
+	tick() // no change
 	cancel()
 	<-done
-	if len(log.results) != 0 {
-		t.Errorf("reloaded without a change: %v", <-log.results)
+	if len(record.results) != 0 {
+		t.Errorf("reloaded without a change: %v", <-record.results)
 	}
-	if got := log.applied; len(got) != 3 {
-		t.Errorf("applied %v", got)
+	if got := record.applied; len(got) != 3 {
+		t.Errorf("applied %v, want three configurations", got)
 	}
 }
 

@@ -1,9 +1,11 @@
-// Package flight joins equal work that is wanted at the same time: it is done
-// once, for all who wait for it.
+// Package flight runs concurrent calls with equal keys once and shares the
+// result, like golang.org/x/sync/singleflight, but with contexts.
 //
-// The work runs under a deadline of its own, not that of any who wait: no one's
-// hurry is another's failure. Each leaves when its own time is up, with what is
-// known by then, and the work ends when the last has left.
+// The shared function runs in its own goroutine under its own timeout, never
+// under the deadline of one of its callers: a caller with little time cannot
+// make the call fail for the others. Each caller waits until its own context
+// ends and then gets the latest partial result. The function's context is
+// cancelled when the last caller has left.
 package flight
 
 import (
@@ -13,91 +15,104 @@ import (
 	"time"
 )
 
-// Group is the work under way, by key. The zero value is ready. It is safe for
-// concurrent use.
+// Group holds the calls in flight, at most one for each key. The zero value is
+// an empty group. A Group is safe for concurrent use.
 type Group[K comparable, V any] struct {
 	mu    sync.Mutex
-	under map[K]*work[V]
+	calls map[K]*call[V]
 }
 
-type work[V any] struct {
+// call is one run of a shared function. Group.mu guards waiters and value; err
+// is written before done is closed.
+type call[V any] struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiters int
-	value   V     // as told so far
-	err     error // the work panicked
+	value   V     // the value reported last, at the end the result
+	err     error // set if the function panicked
 }
 
-// Do waits for the work of that key, and starts it, to take no longer than
-// limit, if nobody has; joined: others had. The work may tell how far it has
-// come. The error is that of ctx, which ended first, and then value is what was
-// told last, or nothing; or it tells of a panic in the work.
-func (g *Group[K, V]) Do(ctx context.Context, key K, limit time.Duration, do func(ctx context.Context, tell func(V)) V) (value V, joined bool, err error) {
-	w, joined := g.join(key, limit, do)
-	defer g.leave(key, w)
+// Do returns the result of the call in flight for key. If there is none, it
+// starts one that runs fn with the given timeout. joined reports whether one was
+// already in flight; then fn and timeout are unused.
+//
+// fn may pass partial results to report, any number of times until it returns.
+//
+// If ctx ends first, Do returns the partial result reported last, or the zero
+// value, and the cause of ctx. If fn panics, Do returns the partial result and
+// an error with the text of the panic. Otherwise the error is nil, even if fn
+// was cut short by its timeout.
+func (g *Group[K, V]) Do(ctx context.Context, key K, timeout time.Duration, fn func(ctx context.Context, report func(V)) V) (value V, joined bool, err error) {
+	c, joined := g.join(key, timeout, fn)
+	defer g.leave(key, c)
 	select {
-	case <-w.done:
-		return w.value, joined, w.err
+	case <-c.done:
+		return c.value, joined, c.err
 	case <-ctx.Done():
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return w.value, joined, context.Cause(ctx)
+		return c.value, joined, context.Cause(ctx)
 	}
 }
 
-func (g *Group[K, V]) join(key K, limit time.Duration, do func(context.Context, func(V)) V) (w *work[V], joined bool) {
+// join adds a waiter to the call in flight for key, and starts a call if there
+// is none.
+func (g *Group[K, V]) join(key K, timeout time.Duration, fn func(context.Context, func(V)) V) (c *call[V], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.under == nil {
-		g.under = make(map[K]*work[V])
+	if g.calls == nil {
+		g.calls = make(map[K]*call[V])
 	}
-	w, joined = g.under[key]
+	c, joined = g.calls[key]
 	if !joined {
-		w = &work[V]{done: make(chan struct{})}
-		var own context.Context
-		own, w.cancel = context.WithTimeout(context.Background(), limit)
-		g.under[key] = w
-		go g.run(own, key, w, do)
+		c = &call[V]{done: make(chan struct{})}
+		var ctx context.Context
+		ctx, c.cancel = context.WithTimeout(context.Background(), timeout)
+		g.calls[key] = c
+		go g.run(ctx, key, c, fn)
 	}
-	w.waiters++
-	return w, joined
+	c.waiters++
+	return c, joined
 }
 
-func (g *Group[K, V]) run(ctx context.Context, key K, w *work[V], do func(context.Context, func(V)) V) {
-	deepen(false)
-	tell := func(value V) {
+// run calls fn and publishes its result.
+func (g *Group[K, V]) run(ctx context.Context, key K, c *call[V], fn func(context.Context, func(V)) V) {
+	report := func(value V) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		w.value = value
+		c.value = value
 	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			w.err = fmt.Errorf("internal error: %v", problem)
+			c.err = fmt.Errorf("internal error: %v", problem)
 		}
-		g.forget(key, w)
-		w.cancel()
-		close(w.done)
+		g.remove(key, c)
+		c.cancel()
+		close(c.done)
 	}()
-	tell(do(ctx, tell))
+	report(fn(ctx, report))
 }
 
-func (g *Group[K, V]) leave(key K, w *work[V]) {
+// leave removes a waiter. The last one cancels the call, and a later Do with the
+// same key starts a new call even if fn has not returned yet.
+func (g *Group[K, V]) leave(key K, c *call[V]) {
 	g.mu.Lock()
-	w.waiters--
-	last := w.waiters == 0
-	if last && g.under[key] == w {
-		delete(g.under, key) // who comes now starts anew
+	c.waiters--
+	last := c.waiters == 0
+	if last && g.calls[key] == c {
+		delete(g.calls, key)
 	}
 	g.mu.Unlock()
 	if last {
-		w.cancel()
+		c.cancel()
 	}
 }
 
-func (g *Group[K, V]) forget(key K, w *work[V]) {
+// remove takes c out of the group, unless a newer call has its key already.
+func (g *Group[K, V]) remove(key K, c *call[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.under[key] == w {
-		delete(g.under, key)
+	if g.calls[key] == c {
+		delete(g.calls, key)
 	}
 }

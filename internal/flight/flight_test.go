@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// after is work that takes a while, told to be begun, and counted.
-func after(begun *int, takes time.Duration) func(context.Context, func(string)) string {
-	return func(ctx context.Context, tell func(string)) string {
-		*begun++
-		tell("begun")
+// sleeper returns a function for Do that counts its runs in started, reports
+// "started", and returns "done" after d or "cut" when its context ends.
+func sleeper(started *int, d time.Duration) func(context.Context, func(string)) string {
+	return func(ctx context.Context, report func(string)) string {
+		*started++
+		report("started")
 		select {
-		case <-time.After(takes):
+		case <-time.After(d):
 			return "done"
 		case <-ctx.Done():
 			return "cut"
@@ -23,84 +24,87 @@ func after(begun *int, takes time.Duration) func(context.Context, func(string)) 
 	}
 }
 
-type outcome struct {
+// result is what Do returned, and after what time.
+type result struct {
 	value  string
 	joined bool
 	err    error
 	took   time.Duration
 }
 
-// follow waits for the work of one key for as long as it may.
-func follow(g *Group[string, string], patience, limit time.Duration, do func(context.Context, func(string)) string) <-chan outcome {
-	ended := make(chan outcome, 1)
+// do calls Do with the same key each time and a context that ends after wait.
+// It returns once the call has started or joined.
+func do(g *Group[string, string], wait, timeout time.Duration, fn func(context.Context, func(string)) string) <-chan result {
+	returned := make(chan result, 1)
 	start := time.Now()
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		defer cancel()
-		value, joined, err := g.Do(ctx, "key", limit, do)
-		ended <- outcome{value, joined, err, time.Since(start)}
+		value, joined, err := g.Do(ctx, "key", timeout, fn)
+		returned <- result{value, joined, err, time.Since(start)}
 	}()
 	synctest.Wait()
-	return ended
+	return returned
 }
 
 func TestDo(t *testing.T) {
-	for _, story := range []struct {
-		name          string
-		takes, limit  time.Duration
-		first, second time.Duration // their patience
-		want          [2]outcome
+	for _, test := range []struct {
+		name              string
+		duration, timeout time.Duration // of the shared function
+		wait              [2]time.Duration
+		want              [2]result
 	}{
-		{"both wait for one", 5 * time.Second, time.Minute, time.Minute, time.Minute,
-			[2]outcome{{"done", false, nil, 5 * time.Second}, {"done", true, nil, 5 * time.Second}}},
-		{"the first to come leaves, the work goes on", 5 * time.Second, time.Minute, time.Second, time.Minute,
-			[2]outcome{{"begun", false, context.DeadlineExceeded, time.Second}, {"done", true, nil, 5 * time.Second}}},
-		{"both leave with what is known", 5 * time.Second, time.Minute, 2 * time.Second, time.Second,
-			[2]outcome{{"begun", false, context.DeadlineExceeded, 2 * time.Second}, {"begun", true, context.DeadlineExceeded, time.Second}}},
-		{"the work has a deadline of its own", 5 * time.Second, 3 * time.Second, time.Minute, time.Minute,
-			[2]outcome{{"cut", false, nil, 3 * time.Second}, {"cut", true, nil, 3 * time.Second}}},
+		{"both callers get the result", 5 * time.Second, time.Minute, [2]time.Duration{time.Minute, time.Minute},
+			[2]result{{"done", false, nil, 5 * time.Second}, {"done", true, nil, 5 * time.Second}}},
+		{"the first caller leaves, the call continues", 5 * time.Second, time.Minute, [2]time.Duration{time.Second, time.Minute},
+			[2]result{{"started", false, context.DeadlineExceeded, time.Second}, {"done", true, nil, 5 * time.Second}}},
+		{"both callers leave with the partial result", 5 * time.Second, time.Minute, [2]time.Duration{2 * time.Second, time.Second},
+			[2]result{{"started", false, context.DeadlineExceeded, 2 * time.Second}, {"started", true, context.DeadlineExceeded, time.Second}}},
+		{"the call has its own timeout", 5 * time.Second, 3 * time.Second, [2]time.Duration{time.Minute, time.Minute},
+			[2]result{{"cut", false, nil, 3 * time.Second}, {"cut", true, nil, 3 * time.Second}}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var g Group[string, string]
-				begun := 0
-				first := follow(&g, story.first, story.limit, after(&begun, story.takes))
-				second := follow(&g, story.second, story.limit, after(&begun, story.takes))
-				for i, ended := range []<-chan outcome{first, second} {
-					got, want := <-ended, story.want[i]
+				started := 0
+				first := do(&g, test.wait[0], test.timeout, sleeper(&started, test.duration))
+				second := do(&g, test.wait[1], test.timeout, sleeper(&started, test.duration))
+				for i, returned := range []<-chan result{first, second} {
+					got, want := <-returned, test.want[i]
 					if got.value != want.value || got.joined != want.joined || !errors.Is(got.err, want.err) || got.took != want.took {
-						t.Errorf("number %d: %+v, want %+v", i, got, want)
+						t.Errorf("caller %d: got %+v, want %+v", i, got, want)
 					}
 				}
 				synctest.Wait()
-				if begun != 1 || len(g.under) != 0 {
-					t.Errorf("begun %d times, %d left", begun, len(g.under))
+				if started != 1 || len(g.calls) != 0 {
+					t.Errorf("started %d times, %d calls left; want 1 and 0", started, len(g.calls))
 				}
 			})
 		})
 	}
 }
 
-// Work that nobody waits for ends, and who comes then starts anew.
-func TestWorkEndsWithItsLastWaiter(t *testing.T) {
+// TestLastWaiterCancels checks that a call without waiters ends, and that the
+// next caller starts a new one.
+func TestLastWaiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, string]
-		begun, ended := 0, make(chan struct{})
-		<-follow(&g, time.Second, time.Hour, func(ctx context.Context, tell func(string)) string {
+		started, ended := 0, make(chan struct{})
+		<-do(&g, time.Second, time.Hour, func(ctx context.Context, report func(string)) string {
 			defer close(ended)
-			return after(&begun, time.Minute)(ctx, tell)
+			return sleeper(&started, time.Minute)(ctx, report)
 		})
 		<-ended
-		if got := <-follow(&g, time.Hour, time.Hour, after(&begun, time.Second)); got.joined || got.value != "done" || begun != 2 {
-			t.Errorf("%+v, begun %d times", got, begun)
+		if got := <-do(&g, time.Hour, time.Hour, sleeper(&started, time.Second)); got.joined || got.value != "done" || started != 2 {
+			t.Errorf("got %+v, started %d times", got, started)
 		}
 	})
 }
 
-func TestAPanicIsAnError(t *testing.T) {
+func TestPanicIsAnError(t *testing.T) {
 	var g Group[string, string]
 	_, _, err := g.Do(t.Context(), "key", time.Minute, func(context.Context, func(string)) string { panic("broken") })
 	if err == nil || !strings.Contains(err.Error(), "broken") {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want the text of the panic", err)
 	}
 }

@@ -218,7 +218,7 @@ func awaitWords(t *testing.T, log, words string) {
 }
 
 // meet connects to a server and returns our side of the dialogue.
-func meet(t *testing.T, protocol string, server netip.AddrPort, domain string) (net.Conn, starttls.Protocol) {
+func meet(t *testing.T, protocol string, server netip.AddrPort, domain string) (net.Conn, *starttls.Client) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", server.String(), patience)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/tlsa"
@@ -83,45 +84,31 @@ func composeModule(m probe.Module) Module {
 }
 
 // outcomeMeaning describes an outcome.
-func outcomeMeaning(outcome probe.Outcome) string {
+func outcomeMeaning(outcome dane.Outcome) string {
 	switch outcome {
-	case probe.Authenticated:
+	case dane.Authenticated:
 		return "a DANE client connects and authenticates the server"
-	case probe.Encrypted:
+	case dane.Encrypted:
 		return "a DANE client requires TLS, but cannot authenticate the server: none of the TLSA records is usable"
-	case probe.Opportunistic:
+	case dane.Opportunistic:
 		return "DANE does not apply; a DANE client connects without it"
-	case probe.NothingThere:
+	case dane.None:
 		return "there is nothing to connect to"
-	case probe.Unreachable:
+	case dane.Unreachable:
 		return "no client can connect, with or without DANE"
-	case probe.Refused:
+	case dane.Refused:
 		return "DANE-validating clients do not connect"
 	default:
 		return "the exporter could not determine the outcome"
 	}
 }
 
-// effectName returns the effect of a finding, as users see it.
-func effectName(e probe.Effect) string {
-	switch e {
-	case probe.Refuses:
-		return "error"
-	case probe.Lowers:
-		return "degraded"
-	case probe.Warns:
-		return "warning"
-	default:
-		return "internal"
-	}
-}
-
-func composeFindings(findings []probe.Finding) []Finding {
+func composeFindings(findings []dane.Finding) []Finding {
 	all := []Finding{}
 	for _, f := range findings {
 		info := f.Reason.Info()
 		finding := Finding{
-			Reason: string(f.Reason), Effect: effectName(info.Effect), Host: short(f.Host), Port: f.Port, Lookup: string(f.Lookup),
+			Reason: string(f.Reason), Effect: string(info.Effect), Host: short(f.Host), Port: f.Port, Lookup: string(f.Lookup),
 			Meaning: info.Meaning, Detail: Printable(f.Detail), Remedy: info.Remedy,
 		}
 		if f.Address.IsValid() {
@@ -132,7 +119,7 @@ func composeFindings(findings []probe.Finding) []Finding {
 	return all
 }
 
-func composeLater(v *probe.Verdict) *Later {
+func composeLater(v *dane.Verdict) *Later {
 	if v == nil {
 		return nil
 	}
@@ -147,18 +134,18 @@ func composeLater(v *probe.Verdict) *Later {
 	return later
 }
 
-func (c *composer) service(v *probe.ServiceVerdict) Service {
-	practice := v.Practice()
+func (c *composer) service(v *dane.ServiceVerdict) Service {
+	rollover := v.RolloverStatus()
 	s := Service{
-		Host: short(v.Host), Port: v.Port, Outcome: string(v.Outcome), Base: short(v.Base),
+		Host: short(v.Host), Port: v.Port, Protocol: v.Service.Protocol, Outcome: string(v.Outcome), Base: short(v.Base),
 		Records: []Record{}, Endpoints: []Endpoint{}, Until: optionalTime(v.Until),
-		RolloverReady: optionalBool(practice.RolloverReady), SurvivesRenewal: optionalBool(practice.SurvivesRenewal),
+		RolloverReady: optionalBool(rollover.RolloverReady), SurvivesRenewal: optionalBool(rollover.SurvivesRenewal),
 	}
 	if v.Policy != c.report.Module.Policy {
 		s.Policy = string(v.Policy)
 	}
 	s.Names, _ = shortList(v.Names, maxNames)
-	preference, weight := v.Preference, v.Weight
+	preference, weight := v.Service.Preference, v.Service.Weight
 	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
 		s.Preference = &preference
 	}
@@ -174,48 +161,27 @@ func (c *composer) service(v *probe.ServiceVerdict) Service {
 	for _, n := range v.Nameservers[:min(len(v.Nameservers), maxRecords)] {
 		s.Nameservers = append(s.Nameservers, composeNameserver(n))
 	}
-	facts := serviceFacts(c.report, v)
-	if facts == nil {
-		return s
-	}
-	s.Protocol = facts.Protocol
 	for i, lookup := range c.report.Facts.Lookups() {
-		if slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return lookup.Answer.Name == l.Answer.Name }) &&
-			lookup.Kind == probe.LookupTLSA && lookup.Host == v.Host {
-			s.Lookups = append(s.Lookups, i)
-		}
-	}
-	s.Publish = composePublish(v, facts)
-	return s
-}
-
-// serviceFacts returns the facts of a service verdict, or nil.
-func serviceFacts(r *probe.Report, v *probe.ServiceVerdict) *probe.Service {
-	for i := range r.Facts.Hosts {
-		host := &r.Facts.Hosts[i]
-		for j := range host.Services {
-			if host.Name == v.Host && host.Services[j].Port == v.Port {
-				return &host.Services[j]
+		for j := range v.Service.TLSA {
+			if lookup.Answer == &v.Service.TLSA[j].Answer {
+				s.Lookups = append(s.Lookups, i)
 			}
 		}
 	}
-	return nil
+	s.Publish = composePublish(v)
+	return s
 }
 
-func composeRecord(v probe.RecordVerdict) Record {
+func composeRecord(v dane.RecordVerdict) Record {
 	r := v.Record
 	record := Record{
 		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: composeData(r.Data),
-		Standing: usabilityName(v.Standing), Why: Printable(v.Why), Matches: v.Matches,
+		Standing: v.Usability.String(), Why: Printable(v.Why), Matches: v.Matches,
 	}
 	if len(r.Data) > maxDigest {
 		record.Size = len(r.Data)
 	}
 	return record
-}
-
-func usabilityName(s tlsa.Standing) string {
-	return map[tlsa.Standing]string{tlsa.Usable: "usable", tlsa.Unusable: "unusable", tlsa.Superseded: "superseded"}[s]
 }
 
 // maxDigest is the size of a SHA-512 digest, in bytes.
@@ -228,14 +194,14 @@ func composeData(data []byte) Data {
 	return Data(fmt.Sprintf("%x", data))
 }
 
-func composeEndpoint(v *probe.EndpointVerdict) Endpoint {
+func composeEndpoint(v *dane.EndpointVerdict) Endpoint {
 	f := v.Facts
 	e := Endpoint{
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: errorText(f.Err),
 		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: Printable(v.PKIXWhy),
 	}
 	if f.Reused {
-		e.AsOf = optionalTime(f.AsOf())
+		e.AsOf = optionalTime(f.Time())
 	}
 	for i, line := range f.Dialogue.Transcript {
 		if i == maxLines {
@@ -248,7 +214,7 @@ func composeEndpoint(v *probe.EndpointVerdict) Endpoint {
 		}
 		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
 	}
-	if f.Reached == probe.StageTLS {
+	if f.Reached == dane.StageTLS {
 		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), short(f.SNI)}
 	}
 	e.Certificates, e.MoreCertificates = composeCertificates(f)
@@ -258,7 +224,7 @@ func composeEndpoint(v *probe.EndpointVerdict) Endpoint {
 	return e
 }
 
-func composeCertificates(f *probe.Endpoint) (some []Certificate, more int) {
+func composeCertificates(f *dane.Endpoint) (some []Certificate, more int) {
 	if f.Chain == nil {
 		for _, der := range f.Raw[:min(len(f.Raw), maxCertificates)] {
 			some = append(some, Certificate{Size: len(der), SHA256: sha256Hex(der)})
@@ -295,7 +261,7 @@ func composeMatch(m tlsa.Match, chain *tlsa.Chain) Match {
 		composed.Depth = &depth
 	}
 	if certificate := comparedCertificate(m, chain); certificate != nil {
-		if served, err := tlsa.For(certificate, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
+		if served, err := tlsa.NewRecord(certificate, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
 			composed.Served = composeData(served.Data)
 		}
 	}
@@ -319,7 +285,7 @@ func comparedCertificate(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
 	}
 }
 
-func composeNameserver(v probe.NameserverVerdict) Nameserver {
+func composeNameserver(v dane.NameserverVerdict) Nameserver {
 	n := Nameserver{
 		Name: short(v.Name), Address: v.Address.String(), Up: optionalBool(v.Up), Consistent: optionalBool(v.Consistent),
 		Expiry: optionalTime(v.Expiry), Why: Printable(v.Why),
@@ -335,17 +301,17 @@ func composeNameserver(v probe.NameserverVerdict) Nameserver {
 // as RFC 7672 §3.1.1 recommends for mail: a renewal with the same key keeps the
 // record. If the lookup of the records failed, there are none: the published records
 // are unknown, and more records would not help.
-func composePublish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
-	if v.Base == "" && slices.ContainsFunc(facts.TLSA, func(l probe.TLSALookup) bool { return l.Answer.Status.Failed() }) {
+func composePublish(v *dane.ServiceVerdict) []Publish {
+	if v.Base == "" && slices.ContainsFunc(v.Service.TLSA, func(l dane.TLSALookup) bool { return l.Answer.Status.Failed() }) {
 		return nil
 	}
-	owner, matchingType := publishOwner(v, facts), publishMatchingType(v.Records)
+	owner, matchingType := publishOwner(v), publishMatchingType(v.Records)
 	var all []Publish
 	for _, e := range v.Endpoints {
 		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
 			continue
 		}
-		record, err := tlsa.For(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, matchingType)
+		record, err := tlsa.NewRecord(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, matchingType)
 		if err != nil {
 			continue
 		}
@@ -353,7 +319,7 @@ func composePublish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 		if slices.ContainsFunc(all, func(p Publish) bool { return p.Record == text }) {
 			continue
 		}
-		published := slices.ContainsFunc(v.Records, func(r probe.RecordVerdict) bool { return r.Record.String() == text })
+		published := slices.ContainsFunc(v.Records, func(r dane.RecordVerdict) bool { return r.Record.String() == text })
 		all = append(all, Publish{owner, text, owner + " IN TLSA " + text, published})
 	}
 	return all
@@ -361,9 +327,9 @@ func composePublish(v *probe.ServiceVerdict, facts *probe.Service) []Publish {
 
 // publishMatchingType returns SHA-256, or SHA-512 if there is a usable 3 1 2 record.
 // Clients ignore the weaker of two digests (RFC 7671 §9).
-func publishMatchingType(published []probe.RecordVerdict) tlsa.MatchingType {
-	strong := func(r probe.RecordVerdict) bool {
-		return r.Standing == tlsa.Usable && r.Record.Usage == tlsa.DANEEE && r.Record.Selector == tlsa.SPKI && r.Record.MatchingType == tlsa.SHA512
+func publishMatchingType(published []dane.RecordVerdict) tlsa.MatchingType {
+	strong := func(r dane.RecordVerdict) bool {
+		return r.Usability == tlsa.Usable && r.Record.Usage == tlsa.DANEEE && r.Record.Selector == tlsa.SPKI && r.Record.MatchingType == tlsa.SHA512
 	}
 	if slices.ContainsFunc(published, strong) {
 		return tlsa.SHA512
@@ -374,8 +340,8 @@ func publishMatchingType(published []probe.RecordVerdict) tlsa.MatchingType {
 // publishOwner returns the owner name of records to publish: that of the records that
 // apply, otherwise that of the first candidate for the TLSA base domain. If it is an
 // alias, the records belong at its canonical name.
-func publishOwner(v *probe.ServiceVerdict, facts *probe.Service) string {
-	for _, lookup := range facts.TLSA {
+func publishOwner(v *dane.ServiceVerdict) string {
+	for _, lookup := range v.Service.TLSA {
 		if v.Base != "" && lookup.Base != v.Base {
 			continue
 		}
@@ -387,7 +353,7 @@ func publishOwner(v *probe.ServiceVerdict, facts *probe.Service) string {
 	return fmt.Sprintf("_%d._tcp.%s.", v.Port, short(v.Host))
 }
 
-func (c *composer) lookup(l probe.Lookup) Lookup {
+func (c *composer) lookup(l dane.Lookup) Lookup {
 	a := l.Answer
 	signed := a.Zone.And(a.Parents)
 	composed := Lookup{
@@ -447,9 +413,9 @@ func (c *composer) mtaSTS() *MTASTS {
 		return nil
 	}
 	m := &MTASTS{
-		Standing: map[probe.PolicyStanding]string{
-			probe.PolicyUnknown: "unknown", probe.PolicyNone: "none",
-			probe.PolicyTesting: "testing", probe.PolicyEnforced: "enforced",
+		Standing: map[dane.PolicyStanding]string{
+			dane.PolicyUnknown: "unknown", dane.PolicyNone: "none",
+			dane.PolicyTesting: "testing", dane.PolicyEnforced: "enforced",
 		}[verdict.Standing],
 		Senders: composeSenders(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
 		Record: recordError(facts.RecordErr), Report: recordError(facts.TLSRPTErr),
@@ -488,7 +454,7 @@ func (c *composer) mtaSTS() *MTASTS {
 	return m
 }
 
-func composeServiceSenders(s probe.ServiceSenders) ServiceSenders {
+func composeServiceSenders(s dane.ServiceSenders) ServiceSenders {
 	composed := ServiceSenders{
 		Host: short(s.Host), Port: s.Port, Covered: optionalBool(s.Covered),
 		Senders: composeSenders(s.Senders), Endpoints: []EndpointSenders{},
@@ -502,14 +468,14 @@ func composeServiceSenders(s probe.ServiceSenders) ServiceSenders {
 	return composed
 }
 
-func composeSenders(s probe.Senders) Senders {
+func composeSenders(s dane.Senders) Senders {
 	return Senders{string(s.DANE), string(s.MTASTS), string(s.Both)}
 }
 
 // recordError returns the error of an MTA-STS or TLSRPT record. It returns "" if
 // there is no record.
 func recordError(err error) string {
-	if errors.Is(err, mtasts.ErrNone) {
+	if errors.Is(err, mtasts.ErrNoRecord) {
 		return ""
 	}
 	return errorText(err)
@@ -536,11 +502,11 @@ func shortList(list []string, limit int) (some []string, more int) {
 }
 
 // optionalBool returns nil if m was not measured.
-func optionalBool(m probe.Measure) *bool {
-	if m == probe.NotMeasured {
+func optionalBool(m dane.Measure) *bool {
+	if m == dane.NotMeasured {
 		return nil
 	}
-	yes := m == probe.Yes
+	yes := m == dane.Yes
 	return &yes
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
 // Schema is the version of the Document. It changes if a field is removed or
@@ -97,8 +97,8 @@ func (f Finding) Where() string {
 // Unsigned reports whether a reason means that TLSA records have no effect yet,
 // because a zone is not signed.
 func Unsigned(reason string) bool {
-	switch probe.Reason(reason) {
-	case probe.MXInsecure, probe.SRVInsecure, probe.AddressInsecure, probe.TLSAInsecure:
+	switch dane.Reason(reason) {
+	case dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure:
 		return true
 	}
 	return false
@@ -163,7 +163,7 @@ type Service struct {
 // Wanted returns the records to publish now: those of Publish that are not published.
 // It returns none if the service is authenticated without them.
 func (s *Service) Wanted() []Publish {
-	if s.Outcome == string(probe.Authenticated) {
+	if s.Outcome == string(dane.Authenticated) {
 		return nil
 	}
 	var missing []Publish

@@ -16,6 +16,7 @@ import (
 
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -59,9 +60,9 @@ func labReport(t *testing.T, domain string) *probe.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prober := probe.New(probe.World{Now: labTime, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+	prober := probe.New(probe.Environment{Now: labTime, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
 		probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
-	module := probe.Module{Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: probe.SMTPRelay, Require: probe.RequireDANE,
+	module := probe.Module{Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Require: dane.RequireDANE,
 		Port: 25, Timeout: 20 * time.Second, IPProtocol: probe.IPAuto, SMTP: probe.SMTP{EHLO: "probe.lab.test"}}
 	target, err := probe.ParseTarget(domain, "", module)
 	if err != nil {
@@ -165,7 +166,7 @@ func TestServicePolicy(t *testing.T) {
 	if got := NewDocument(r).Services[0].Policy; got != "" {
 		t.Errorf("with the module's policy: got %q", got)
 	}
-	r.Verdict.Services[0].Policy = probe.Client
+	r.Verdict.Services[0].Policy = dane.Client
 	if got := NewDocument(r).Services[0].Policy; got != "client" {
 		t.Errorf("got %q, want client", got)
 	}
@@ -230,11 +231,11 @@ func TestPublishMatchingType(t *testing.T) {
 	if len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 2 ") || len(wanted[0].Record) != len("3 1 2 ")+128 {
 		t.Errorf("with 3 1 2, to publish: %+v", wanted)
 	}
-	v.Records[0].Standing = tlsa.Unusable
+	v.Records[0].Usability = tlsa.Unusable
 	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
 		t.Errorf("with a malformed 3 1 2, to publish: %+v", wanted)
 	}
-	v.Outcome = probe.Authenticated
+	v.Outcome = dane.Authenticated
 	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 0 {
 		t.Errorf("for an authenticated service, to publish: %+v", wanted)
 	}
@@ -252,8 +253,8 @@ func TestTextPublish(t *testing.T) {
 	if got := textOf(t, r); strings.Contains(got, condition) {
 		t.Errorf("for a signed domain: %s in\n%s", condition, got)
 	}
-	for _, reason := range []probe.Reason{probe.MXInsecure, probe.SRVInsecure, probe.AddressInsecure, probe.TLSAInsecure} {
-		r.Verdict.Findings = []probe.Finding{{Reason: reason}}
+	for _, reason := range []dane.Reason{dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure} {
+		r.Verdict.Findings = []dane.Finding{{Reason: reason}}
 		if got := textOf(t, r); !strings.Contains(got, condition) {
 			t.Errorf("with %s, no %s in\n%s", reason, condition, got)
 		}

@@ -17,7 +17,9 @@ import (
 	"github.com/miekg/dns"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/handshake"
 	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -52,30 +54,31 @@ func mismatch(t *testing.T) *probe.Report {
 		DNSNames: []string{"mx.example.org", "mail.example.org"}, NotBefore: noon.Add(-day), NotAfter: noon.Add(-time.Hour),
 	}
 	published := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
-	facts := probe.Endpoint{
-		Address: netip.MustParseAddr("192.0.2.1"), Reached: probe.StageTLS, SNI: "mx.example.org",
+	facts := dane.Endpoint{
+		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, SNI: "mx.example.org",
 		Dialogue:   starttls.Dialogue{Offered: true, Transcript: starttls.Transcript{{Text: "220 ready"}, {Sent: true, Text: "EHLO probe.example"}}},
 		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
 	}
-	skipped := probe.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
+	skipped := dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
+	host := dane.Host{Name: "mx.example.org", A: &a, Services: []dane.Service{{Port: 25, Protocol: "smtp", Preference: 10}}}
 	return &probe.Report{
 		Target: probe.Target{Asked: "example.org", Name: "example.org"},
-		Module: probe.Module{Name: "smtp_mx", Policy: probe.SMTPRelay, Require: probe.RequireDANE},
+		Module: probe.Module{Name: "smtp_mx", Policy: dane.SMTPRelay, Require: dane.RequireDANE},
 		Start:  noon, Duration: 1234 * time.Millisecond, Deadline: 30 * time.Second,
-		Facts: probe.Facts{MX: mx, Complete: true, Hosts: []probe.Host{{Name: "mx.example.org", A: &a}},
-			Phases: []probe.Phase{{Name: "tls", Span: probe.Span{Start: noon.Add(time.Second), End: noon.Add(1200 * time.Millisecond)}}}},
-		Verdict: probe.Verdict{
-			At: noon, Outcome: probe.Refused,
-			Services: []probe.ServiceVerdict{{
-				Host: "mx.example.org", Port: 25, Policy: probe.SMTPRelay, Preference: 10, Outcome: probe.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
-				Records: []probe.RecordVerdict{{Record: published, Standing: tlsa.Usable}},
-				Endpoints: []probe.EndpointVerdict{
-					{Address: facts.Address, Outcome: probe.Refused, Facts: &facts, NameMatch: probe.Yes, PKIX: probe.No, PKIXWhy: "the certificate has expired",
+		Facts: dane.Facts{MX: mx, Complete: true, Hosts: []dane.Host{host},
+			Phases: []dane.Phase{{Name: "tls", Span: dane.Span{Start: noon.Add(time.Second), End: noon.Add(1200 * time.Millisecond)}}}},
+		Verdict: dane.Verdict{
+			At: noon, Outcome: dane.Refused,
+			Services: []dane.ServiceVerdict{{
+				Host: "mx.example.org", Port: 25, Policy: dane.SMTPRelay, Service: &host.Services[0], Outcome: dane.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
+				Records: []dane.RecordVerdict{{Record: published, Usability: tlsa.Usable}},
+				Endpoints: []dane.EndpointVerdict{
+					{Address: facts.Address, Outcome: dane.Refused, Facts: &facts, NameMatch: dane.Yes, PKIX: dane.No, PKIXWhy: "the certificate has expired",
 						Matches: []tlsa.Match{{Record: published, Failure: tlsa.Mismatch, Why: "the leaf's key is another"}}},
 					{Address: skipped.Address, Skipped: true, Facts: &skipped},
 				},
 			}},
-			Findings: []probe.Finding{{Reason: probe.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: facts.Address, Detail: "3 1 1 abcd: the leaf's key is another"}},
+			Findings: []dane.Finding{{Reason: dane.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: facts.Address, Detail: "3 1 1 abcd: the leaf's key is another"}},
 		},
 	}
 }
@@ -86,11 +89,14 @@ probed 2026-03-01 12:00:00 UTC, took 1.234s of 30s
 
 Findings
   tlsa_mismatch (error): mx.example.org port 25, 192.0.2.1
-    None of the TLSA records matches the certificates that the server sends. The usual cause is a
-      renewed certificate and a record that was not.
+    None of the TLSA records matches the certificates that the server sends. The usual cause: the
+      certificate was renewed and the record was not.
     Detail: 3 1 1 abcd: the leaf's key is another
-    Remedy: Publish the record of the certificate that is served, or serve the certificate that the
-      record is of. For the next renewal, publish the new record first and keep the key.
+    Remedy: Publish the record for the certificate that is served, or serve the certificate that the
+      record describes. For the next renewal, publish the new record first and keep the key.
+
+Records to publish now, if the served keys are yours
+  _25._tcp.mx.example.org. IN TLSA 3 1 1 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683
 
 mx.example.org port 25, preference 10: refused
   TLSA base domain mx.example.org
@@ -165,30 +171,30 @@ func TestTextVariants(t *testing.T) {
 		want   string
 	}{
 		{"target not allowed: only a finding", func(r *probe.Report) {
-			*r = probe.Report{Target: r.Target, Verdict: probe.Verdict{Outcome: probe.Unknown, Findings: []probe.Finding{{Reason: probe.TargetNotAllowed}}}}
+			*r = probe.Report{Target: r.Target, Verdict: dane.Verdict{Outcome: dane.Unknown, Findings: []dane.Finding{{Reason: dane.TargetNotAllowed}}}}
 		}, "\n  target_not_allowed (internal)\n"},
 		{"incomplete", func(r *probe.Report) { r.Facts.Complete = false }, "\nincomplete: the deadline ended the probe early\n"},
 		{"finding of a lookup", func(r *probe.Report) {
-			r.Verdict.Findings = []probe.Finding{{Reason: probe.DNSSECBogus, Host: "mx.example.org", Lookup: probe.LookupA}}
+			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Host: "mx.example.org", Lookup: dane.LookupA}}
 		}, "\n  dnssec_bogus (error): mx.example.org, lookup A\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
-		{"service with another policy than the module", func(r *probe.Report) { r.Verdict.Services[0].Policy = probe.Client },
+		{"service with another policy than the module", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
 			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},
 		{"unusable record", func(r *probe.Report) {
-			r.Verdict.Services[0].Records[0].Standing, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
+			r.Verdict.Services[0].Records[0].Usability, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
 		}, "\n    unusable: usage 0 is not for mail\n"},
 		{"full certificate in a TLSA record", func(r *probe.Report) {
 			r.Verdict.Services[0].Records[0].Record.Data = make([]byte, 1000)
 		}, "\n  TLSA 3 1 1 sha256:541b3e9daa09b20bf85fa273e5cbd3e80185aa4ec298e765db87742b70138a53 (1000 bytes)\n"},
 		{"expiry of the authentication", func(r *probe.Report) { r.Verdict.Services[0].Until = noon }, "\n  DANE authentication expires at 2026-03-01 12:00:00 UTC if no certificate changes\n"},
 		{"no connection", func(r *probe.Report) {
-			*r.Verdict.Services[0].Endpoints[0].Facts = probe.Endpoint{Err: errors.New("connection refused")}
+			*r.Verdict.Services[0].Endpoints[0].Facts = dane.Endpoint{Err: errors.New("connection refused")}
 		}, "\n    error: connection refused\n"},
 		{"verdict for another time: the differences", func(r *probe.Report) {
 			later := r.Verdict
-			later.At, later.Outcome = noon.AddDate(0, 0, 14), probe.Unreachable
-			later.Services = []probe.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: probe.Unreachable}}
-			later.Findings = []probe.Finding{{Reason: probe.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
+			later.At, later.Outcome = noon.AddDate(0, 0, 14), dane.Unreachable
+			later.Services = []dane.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: dane.Unreachable}}
+			later.Findings = []dane.Finding{{Reason: dane.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
 			r.Later = &later
 		}, `
 Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or without DANE
@@ -201,12 +207,12 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
     3 1 1 abcd: the leaf's key is another
 `},
 		{"advice", func(r *probe.Report) {
-			r.Verdict.Advice = []probe.Advice{{Topic: probe.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
+			r.Verdict.Advice = []dane.Advice{{Topic: dane.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
 		}, "\n\nAdvice, which does not affect the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
 		{"nameservers", func(r *probe.Report) {
-			r.Verdict.Services[0].Nameservers = []probe.NameserverVerdict{
-				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: probe.Yes, Consistent: probe.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
-				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: probe.No, Why: "no reply in time"},
+			r.Verdict.Services[0].Nameservers = []dane.NameserverVerdict{
+				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
+				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: dane.No, Why: "no reply in time"},
 			}
 		}, `
   nameservers of the zone of the TLSA records:
@@ -221,11 +227,11 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
 		}, "\n    certificate 0: not parsed, 4 bytes\n        SHA-256 9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b\n"},
 		{"source address and proxy", func(r *probe.Report) {
 			r.Module.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
-			r.Module.Proxy = probe.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
+			r.Module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
 		}, "source address of connections: 192.0.2.7\nconnections through proxy socks5://me:<secret>@192.0.2.1:1080\n"},
 		{"service from an SRV record", func(r *probe.Report) {
-			r.Facts.MX, r.Facts.SRV = nil, []probe.SRVLookup{{}}
-			r.Verdict.Services[0].Preference, r.Verdict.Services[0].Weight = 5, 7
+			r.Facts.MX, r.Facts.SRV = nil, []dane.SRVLookup{{}}
+			r.Verdict.Services[0].Service.Preference, r.Verdict.Services[0].Service.Weight = 5, 7
 		}, "\nmx.example.org port 25, priority 5, weight 7: refused\n"},
 		{"failed lookup", func(r *probe.Report) { r.Facts.MX.Err = errors.New("SERVFAIL") }, "\n    error: SERVFAIL\n"},
 		{"too many records", func(r *probe.Report) {
@@ -347,7 +353,7 @@ func TestTextHandshakeAge(t *testing.T) {
 	} {
 		r := mismatch(t)
 		facts := r.Verdict.Services[0].Endpoints[0].Facts
-		facts.Reused, facts.TLS = true, probe.Span{Start: noon, End: noon.Add(test.made)}
+		facts.Reused, facts.TLS = true, dane.Span{Start: noon, End: noon.Add(test.made)}
 		if got := textOf(t, r); !strings.Contains(got, test.want) {
 			t.Errorf("%s: %q is not in\n%s", test.name, test.want, got)
 		}
@@ -360,22 +366,22 @@ func policyMismatch() *probe.Report {
 	txt := &dnssec.Answer{Name: "_mta-sts.example.org.", Status: dnssec.Insecure, Why: "example.org. is unsigned"}
 	tlsrptTXT := &dnssec.Answer{Name: "_smtp._tls.example.org.", Status: dnssec.Insecure, Why: "example.org. is unsigned"}
 	address := netip.MustParseAddr("192.0.2.1")
-	senders := probe.Senders{DANE: probe.Authenticated, MTASTS: probe.Refused, Both: probe.Authenticated}
+	senders := dane.Senders{DANE: dane.Authenticated, MTASTS: dane.Refused, Both: dane.Authenticated}
 	return &probe.Report{
 		Target: probe.Target{Name: "example.org"},
-		Facts: probe.Facts{MTASTS: &probe.MTASTS{
+		Facts: dane.Facts{MTASTS: &dane.MTASTS{
 			TXT: txt, Record: mtasts.Record{ID: "20260301"}, TLSRPTTXT: tlsrptTXT, TLSRPT: mtasts.TLSRPT{RUA: []string{"mailto:a@example.org", "https://example.org/"}},
-			Host: probe.Host{Name: "mta-sts.example.org"},
-			Fetches: []probe.PolicyFetch{
+			Host: dane.Host{Name: "mta-sts.example.org"},
+			Fetches: []dane.PolicyFetch{
 				{Address: netip.MustParseAddr("192.0.2.80"), Err: errors.New("connecting to 192.0.2.80:443: refused")},
 				{Address: netip.MustParseAddr("192.0.2.81"), Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotBefore: noon, NotAfter: noon.Add(time.Hour)}}},
 			},
 			Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 36 * time.Hour, MX: []string{"mx.example.org"}},
 		}},
-		Verdict: probe.Verdict{MTASTS: &probe.MTASTSVerdict{
-			Standing: probe.PolicyEnforced, Senders: senders,
-			Services: []probe.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: probe.Yes, Senders: senders,
-				Endpoints: []probe.EndpointSenders{{Address: address, Passes: probe.No, Why: "it ended\x1b[2J", Senders: senders}}}},
+		Verdict: dane.Verdict{MTASTS: &dane.MTASTSVerdict{
+			Standing: dane.PolicyEnforced, Senders: senders,
+			Services: []dane.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: dane.Yes, Senders: senders,
+				Endpoints: []dane.EndpointSenders{{Address: address, Passes: dane.No, Why: "it ended\x1b[2J", Senders: senders}}}},
 		}},
 	}
 }
@@ -424,22 +430,22 @@ func TestTextMTASTSFailures(t *testing.T) {
 		{"not requested", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			nil, []string{"MTA-STS"}},
 		{"no record", func(r *probe.Report) {
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNone, mtasts.ErrNone
-			r.Verdict.MTASTS.Standing = probe.PolicyNone
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
+			r.Verdict.MTASTS.Standing = dane.PolicyNone
 		}, []string{"policy: none in effect", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so senders do not report failures"}, []string{"record with id", "mode"}},
 		{"invalid records", func(r *probe.Report) {
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
 		}, []string{"the record is not valid: it has no id", "TLSRPT: the record is not valid: it has no rua"}, []string{"record with id"}},
 		{"failed lookups", func(r *probe.Report) {
 			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT = broken, nil
-			r.Verdict.MTASTS.Standing = probe.PolicyUnknown
+			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
 		}, []string{"policy: unknown, for a reason on the exporter's side", "TLSRPT: unknown", "TXT _mta-sts.example.org.: bogus"}, []string{"record with id"}},
 		{"invalid policy", func(r *probe.Report) {
 			r.Facts.MTASTS.Policy, r.Facts.MTASTS.PolicyErr = nil, &mtasts.SyntaxError{Line: 2, Text: "mode: report", Why: "the mode is wrong"}
 		}, []string{`the policy is not valid: line 2: "mode: report": the mode is wrong`}, []string{"mode enforce"}},
 		{"short max_age, and an address that was not measured", func(r *probe.Report) {
 			r.Facts.MTASTS.Policy.MaxAge = time.Hour
-			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = probe.NotMeasured
+			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = dane.NotMeasured
 		}, []string{"max_age 1h", "satisfies MTA-STS: not measured: it ended"}, nil},
 		{"too many patterns", func(r *probe.Report) { r.Facts.MTASTS.Policy.MX = make([]string, 1000) },
 			[]string{"… and 900 more mx patterns"}, nil},

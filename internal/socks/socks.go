@@ -1,17 +1,22 @@
-// Package socks asks a SOCKS5 proxy (RFC 1928) to connect to an address.
+// Package socks implements the client side of SOCKS5 (RFC 1928) as far as a
+// TCP connection to an address needs it: the CONNECT command, without
+// authentication or with username and password (RFC 1929).
 //
-// Three exchanges, all in the clear, on a connection that the caller has made:
+// The client and the proxy exchange up to three pairs of messages in clear text,
+// on a TCP connection that the caller has opened:
 //
-//	C: the methods of authentication that I have: none, or a password
-//	S: this one
-//	C: user and password                     (RFC 1929, where that was the one)
-//	S: welcome
-//	C: connect to 192.0.2.25, port 25
-//	S: done, and from this address           from here on, the bytes are the server's
+//	C: the authentication method offered     (RFC 1928 §3)
+//	S: the method selected                   (RFC 1928 §3)
+//	C: username and password                 (RFC 1929 §2, only with that method)
+//	S: status                                (RFC 1929 §2)
+//	C: CONNECT 192.0.2.25 port 25            (RFC 1928 §4)
+//	S: reply code and bound address          (RFC 1928 §6)
 //
-// The proxy is given an address and never a name: what was looked up and
-// judged is what is connected to. Its answer has one of a few codes, and they
-// tell apart who failed: some speak of the server, the others of the proxy.
+// All bytes that follow belong to the connection to the target.
+//
+// The proxy gets an address, never a name: the exporter connects to exactly the
+// address that it looked up and checked. The reply code separates failures of
+// the target from failures of the proxy.
 package socks
 
 import (
@@ -25,20 +30,22 @@ import (
 	"time"
 )
 
-// Code is a proxy's answer to a request (RFC 1928 §6).
+// Code is the reply code to a CONNECT request (RFC 1928 §6, field REP).
 type Code byte
 
+// The reply codes of RFC 1928 §6.
 const (
-	GeneralFailure      Code = 1
-	NotAllowed          Code = 2
-	NetworkUnreachable  Code = 3
-	HostUnreachable     Code = 4
-	ConnectionRefused   Code = 5
-	TTLExpired          Code = 6
-	CommandUnsupported  Code = 7
-	AddressTypeRejected Code = 8
+	GeneralFailure         Code = 1
+	NotAllowed             Code = 2
+	NetworkUnreachable     Code = 3
+	HostUnreachable        Code = 4
+	ConnectionRefused      Code = 5
+	TTLExpired             Code = 6
+	CommandUnsupported     Code = 7
+	AddressTypeUnsupported Code = 8
 )
 
+// String returns the meaning of the code.
 func (c Code) String() string {
 	switch c {
 	case GeneralFailure:
@@ -55,39 +62,49 @@ func (c Code) String() string {
 		return "TTL expired"
 	case CommandUnsupported:
 		return "command not supported"
-	case AddressTypeRejected:
+	case AddressTypeUnsupported:
 		return "address type not supported"
 	}
 	return fmt.Sprintf("code %d", byte(c))
 }
 
-// Refused: the proxy did as it should, and did not get through.
-type Refused struct{ Code Code }
+// ReplyError is the error of a proxy that understood the CONNECT request and
+// replied with a code other than success.
+type ReplyError struct{ Code Code }
 
-func (e *Refused) Error() string { return fmt.Sprintf("the proxy says: %s", e.Code) }
+func (e *ReplyError) Error() string { return fmt.Sprintf("the proxy replied: %s", e.Code) }
 
+// Values of the protocol's fields (RFC 1928 §3 to §6).
 const (
-	version        = 5
-	noPassword     = 0
-	withPassword   = 2
-	noneAcceptable = 0xff
-	connect        = 1
-	ipv4           = 1
-	domainName     = 3
-	ipv6           = 4
+	version = 5
+
+	methodNone         = 0
+	methodPassword     = 2
+	methodUnacceptable = 0xff
+
+	commandConnect = 1
+	replySucceeded = 0
+
+	addressIPv4   = 1
+	addressDomain = 3
+	addressIPv6   = 4
 )
 
-// MaxCredential is how long a user's name and a password may be, each, in
-// bytes (RFC 1929 §2).
+// MaxCredential is the maximum length of a username and of a password, in bytes
+// (RFC 1929 §2).
 const MaxCredential = 255
 
-// Connect asks the proxy at the other end of conn to connect to an address. An
-// empty user means that there is none. It honours ctx: when ctx ends, conn is of
-// no further use. It returns the address that the proxy connects from; invalid
-// where the proxy keeps that to itself.
+// Connect asks the proxy at the other end of conn to connect to an address. It
+// authenticates with user and password unless user is empty.
 //
-// Errors: *Refused where the proxy understood and could not; anything else is
-// the proxy's own failure.
+// It returns the address from which the proxy connects to the target; this
+// address is invalid if the proxy does not disclose it.
+//
+// If ctx ends first, Connect returns its cause or the error of the interrupted
+// read or write, and conn is not usable any more.
+//
+// The error is a *ReplyError if the proxy refused the request or could not
+// connect. Any other error is a failure of the proxy itself.
 func Connect(ctx context.Context, conn net.Conn, to netip.AddrPort, user, password string) (from netip.AddrPort, err error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
@@ -95,117 +112,119 @@ func Connect(ctx context.Context, conn net.Conn, to netip.AddrPort, user, passwo
 			err = context.Cause(ctx)
 		}
 	}()
-	if err := greet(conn, user, password); err != nil {
+	if err := negotiate(conn, user, password); err != nil {
 		return from, err
 	}
 	return request(conn, to)
 }
 
-// greet agrees on the authentication and goes through it (RFC 1928 §3).
-func greet(conn net.Conn, user, password string) error {
-	method := byte(noPassword)
+// negotiate agrees on the authentication method and authenticates (RFC 1928 §3).
+func negotiate(conn net.Conn, user, password string) error {
+	method := byte(methodNone)
 	if user != "" {
-		method = withPassword
+		method = methodPassword
 	}
 	if _, err := conn.Write([]byte{version, 1, method}); err != nil {
-		return fmt.Errorf("greet the proxy: %w", err)
+		return fmt.Errorf("send the authentication method to the proxy: %w", err)
 	}
-	chosen, err := pair(conn)
+	selected, err := readPair(conn)
 	switch {
 	case err != nil:
-		return fmt.Errorf("wait for the proxy's greeting: %w", err)
-	case chosen[0] != version:
-		return fmt.Errorf("the proxy speaks version %d of something, not SOCKS5", chosen[0])
-	case chosen[1] == noneAcceptable && method == noPassword:
-		return errors.New("the proxy wants a password")
-	case chosen[1] == noneAcceptable:
-		return errors.New("the proxy takes no password")
-	case chosen[1] != method:
-		return fmt.Errorf("the proxy chose authentication method %d, which was not offered", chosen[1])
-	case method == withPassword:
+		return fmt.Errorf("read the proxy's authentication method: %w", err)
+	case selected[0] != version:
+		return fmt.Errorf("the proxy replied with protocol version %d: not SOCKS5", selected[0])
+	case selected[1] == methodUnacceptable && method == methodNone:
+		return errors.New("the proxy requires authentication")
+	case selected[1] == methodUnacceptable:
+		return errors.New("the proxy does not support username and password")
+	case selected[1] != method:
+		return fmt.Errorf("the proxy selected authentication method %d, which was not offered", selected[1])
+	case method == methodPassword:
 		return authenticate(conn, user, password)
 	}
 	return nil
 }
 
-// authenticate gives user and password (RFC 1929).
+// authenticate sends username and password (RFC 1929 §2).
 func authenticate(conn net.Conn, user, password string) error {
-	const subnegotiation, granted = 1, 0
+	const subnegotiationVersion, statusSuccess = 1, 0
 	if len(user) > MaxCredential || len(password) > MaxCredential {
-		return fmt.Errorf("user or password is longer than %d bytes", MaxCredential)
+		return fmt.Errorf("username or password is longer than %d bytes", MaxCredential)
 	}
-	message := append([]byte{subnegotiation, byte(len(user))}, user...)
+	message := append([]byte{subnegotiationVersion, byte(len(user))}, user...)
 	message = append(append(message, byte(len(password))), password...)
 	if _, err := conn.Write(message); err != nil {
-		return fmt.Errorf("give the proxy its password: %w", err)
+		return fmt.Errorf("send username and password to the proxy: %w", err)
 	}
-	answer, err := pair(conn)
+	status, err := readPair(conn)
 	if err != nil {
-		return fmt.Errorf("wait for what the proxy says to the password: %w", err)
+		return fmt.Errorf("read the proxy's authentication status: %w", err)
 	}
-	if answer[1] != granted {
-		return errors.New("the proxy rejects user and password")
+	if status[1] != statusSuccess {
+		return errors.New("the proxy rejected username and password")
 	}
 	return nil
 }
 
-// request asks for the connection (RFC 1928 §4) and reads the answer (§6).
+// request sends the CONNECT request (RFC 1928 §4) and reads the reply (§6).
 func request(conn net.Conn, to netip.AddrPort) (from netip.AddrPort, err error) {
 	addr := to.Addr().WithZone("").Unmap()
-	kind := byte(ipv4)
+	addressType := byte(addressIPv4)
 	if addr.Is6() {
-		kind = ipv6
+		addressType = addressIPv6
 	}
-	message := append([]byte{version, connect, 0, kind}, addr.AsSlice()...)
+	message := append([]byte{version, commandConnect, 0, addressType}, addr.AsSlice()...)
 	if _, err := conn.Write(binary.BigEndian.AppendUint16(message, to.Port())); err != nil {
-		return from, fmt.Errorf("ask the proxy to connect: %w", err)
+		return from, fmt.Errorf("send the CONNECT request to the proxy: %w", err)
 	}
-	var answer [4]byte
-	if _, err := io.ReadFull(conn, answer[:]); err != nil {
-		return from, fmt.Errorf("wait for the proxy to connect: %w", err)
+	var header [4]byte
+	if _, err := io.ReadFull(conn, header[:]); err != nil {
+		return from, fmt.Errorf("read the proxy's reply to CONNECT: %w", err)
 	}
-	if answer[0] != version {
-		return from, fmt.Errorf("the proxy answers in version %d of something, not SOCKS5", answer[0])
+	if header[0] != version {
+		return from, fmt.Errorf("the proxy replied to CONNECT with protocol version %d: not SOCKS5", header[0])
 	}
-	if code := Code(answer[1]); code != 0 {
-		return from, &Refused{code}
+	if code := Code(header[1]); code != replySucceeded {
+		return from, &ReplyError{code}
 	}
-	if from, err = boundAddress(conn, answer[3]); err != nil {
-		return from, fmt.Errorf("read the address that the proxy connects from: %w", err)
+	if from, err = readBoundAddress(conn, header[3]); err != nil {
+		return from, fmt.Errorf("read the bound address in the proxy's reply: %w", err)
 	}
 	return from, nil
 }
 
-// boundAddress reads the address at the end of an answer, to its last byte:
-// what follows is the server's.
-func boundAddress(conn net.Conn, kind byte) (netip.AddrPort, error) {
+// readBoundAddress reads BND.ADDR and BND.PORT, the end of a reply (RFC 1928 §6),
+// and no byte more: the next ones come from the target. A domain name or an
+// unspecified address gives the zero AddrPort.
+func readBoundAddress(conn net.Conn, addressType byte) (netip.AddrPort, error) {
 	size := 0
-	switch kind {
-	case ipv4:
+	switch addressType {
+	case addressIPv4:
 		size = 4
-	case ipv6:
+	case addressIPv6:
 		size = 16
-	case domainName:
+	case addressDomain:
 		var length [1]byte
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return netip.AddrPort{}, err
 		}
 		size = int(length[0])
 	default:
-		return netip.AddrPort{}, fmt.Errorf("address type %d is none", kind)
+		return netip.AddrPort{}, fmt.Errorf("unknown address type %d", addressType)
 	}
 	raw := make([]byte, size+2)
 	if _, err := io.ReadFull(conn, raw); err != nil {
 		return netip.AddrPort{}, err
 	}
 	addr, ok := netip.AddrFromSlice(raw[:size])
-	if !ok || kind == domainName || addr.IsUnspecified() {
+	if !ok || addressType == addressDomain || addr.IsUnspecified() {
 		return netip.AddrPort{}, nil
 	}
 	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(raw[size:])), nil
 }
 
-func pair(conn net.Conn) (answer [2]byte, err error) {
-	_, err = io.ReadFull(conn, answer[:])
-	return answer, err
+// readPair reads a message of two bytes.
+func readPair(conn net.Conn) (message [2]byte, err error) {
+	_, err = io.ReadFull(conn, message[:])
+	return message, err
 }

@@ -30,6 +30,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/starttls"
@@ -38,8 +39,8 @@ import (
 	"net/http/httptest"
 )
 
-// tape is what a fuzzer says. At its end it begins anew, so that facts are
-// never poor.
+// tape reads the bytes of the fuzzer, over and over, so that short inputs make
+// complete facts too.
 type tape struct {
 	bytes []byte
 	at    int
@@ -55,17 +56,18 @@ func (f *tape) next() byte {
 
 func (f *tape) below(n int) int { return int(f.next()) % n }
 
-// text is whatever somebody far away may have said.
+// text returns arbitrary text, as a server may send it. It begins with an HTML
+// element that no page may contain unescaped.
 func (f *tape) text() string {
-	var said strings.Builder
-	said.WriteString("<x1>") // that no page may hold as it is
+	var b strings.Builder
+	b.WriteString("<x1>")
 	for range f.below(40) {
-		said.WriteByte(f.next())
+		b.WriteByte(f.next())
 	}
-	return said.String()
+	return b.String()
 }
 
-// name is one that DNS may hold, as it comes off the wire.
+// name returns a DNS name with arbitrary bytes.
 func (f *tape) name() string {
 	wire := []byte{}
 	for range 1 + f.below(3) {
@@ -90,8 +92,8 @@ func (f *tape) address() netip.Addr {
 }
 
 func (f *tape) time() time.Time {
-	moments := []time.Time{{}, time.Unix(0, 0), time.Unix(1<<31, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), fuzzNoon().Add(time.Hour), fuzzNoon().Add(-time.Hour)}
-	return moments[f.below(len(moments))]
+	times := []time.Time{{}, time.Unix(0, 0), time.Unix(1<<31, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), fuzzNoon().Add(time.Hour), fuzzNoon().Add(-time.Hour)}
+	return times[f.below(len(times))]
 }
 
 func (f *tape) validity() dnssec.Validity {
@@ -100,13 +102,13 @@ func (f *tape) validity() dnssec.Validity {
 
 func fuzzNoon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
-// fault is an error of any kind that a probe knows; often nil.
-func (f *tape) fault() error {
+// err returns an error of any kind that a probe handles; often nil.
+func (f *tape) err() error {
 	text := f.text()
-	faults := []error{nil, nil, nil, errors.New(text), fmt.Errorf("%s: %w", text, dnssec.ErrDeadline), dnssec.ErrLimit, dnssec.ErrUnreachable, dnssec.ErrStripped,
+	errs := []error{nil, nil, nil, errors.New(text), fmt.Errorf("%s: %w", text, dnssec.ErrDeadline), dnssec.ErrLimit, dnssec.ErrUnreachable, dnssec.ErrStripped,
 		&starttls.Rejected{Step: "STARTTLS", Reply: text}, &starttls.ProtocolError{Step: "greeting", Got: text}, starttls.ErrNotOffered,
-		context.DeadlineExceeded, &net.OpError{Op: "dial", Err: errors.New(text)}, &probe.Fault{Value: text, Stack: text}, probe.ErrNotAllowed, probe.ErrNoIPv6}
-	return faults[f.below(len(faults))]
+		context.DeadlineExceeded, &net.OpError{Op: "dial", Err: errors.New(text)}, &dane.PanicError{Value: text, Stack: text}, probe.ErrNotAllowed, probe.ErrNoIPv6}
+	return errs[f.below(len(errs))]
 }
 
 func (f *tape) answer(name string, records ...dns.RR) *dnssec.Answer {
@@ -121,7 +123,7 @@ func (f *tape) answer(name string, records ...dns.RR) *dnssec.Answer {
 		a.Aliases, a.Canonical = []dnssec.Alias{{From: name, To: to, Status: a.Status}}, to
 	}
 	if f.below(3) == 0 {
-		a.Err = f.fault()
+		a.Err = f.err()
 	}
 	for range f.below(3) {
 		a.Chain = append(a.Chain, dnssec.Link{Zone: f.name(), Status: a.Status, Why: f.text(), Validity: f.validity(),
@@ -143,12 +145,12 @@ func (f *tape) tlsa(owner string) []dns.RR {
 	return records
 }
 
-func (f *tape) endpoint() probe.Endpoint {
-	e := probe.Endpoint{Address: f.address(), Reached: probe.Stage(f.below(4)), SNI: f.text(), TLSVersion: uint16(f.next()), Cipher: uint16(f.next()),
-		Dialogue: starttls.Dialogue{Offered: f.below(2) == 0, Transcript: starttls.Transcript{{Text: f.text()}, {Sent: true, Text: f.text()}}},
-		Hurried:  f.below(5) == 0, Skipped: f.below(5) == 0}
-	if e.Reached < probe.StageTLS {
-		if e.Err = f.fault(); e.Err == nil {
+func (f *tape) endpoint() dane.Endpoint {
+	e := dane.Endpoint{Address: f.address(), Reached: dane.Stage(f.below(4)), SNI: f.text(), TLSVersion: uint16(f.next()), Cipher: uint16(f.next()),
+		Dialogue:      starttls.Dialogue{Offered: f.below(2) == 0, Transcript: starttls.Transcript{{Text: f.text()}, {Sent: true, Text: f.text()}}},
+		TimedOutEarly: f.below(5) == 0, Skipped: f.below(5) == 0}
+	if e.Reached < dane.StageTLS {
+		if e.Err = f.err(); e.Err == nil {
 			e.Err = errors.New(f.text())
 		}
 		return e
@@ -160,14 +162,14 @@ func (f *tape) endpoint() probe.Endpoint {
 	return e
 }
 
-// report is one whose facts have been invented and then judged.
+// report returns a report of arbitrary facts and the verdict on them.
 func (f *tape) report(module probe.Module) *probe.Report {
-	facts := probe.Facts{Complete: f.below(2) == 0, Denied: f.below(9) == 0}
+	facts := dane.Facts{Complete: f.below(2) == 0, Denied: f.below(9) == 0}
 	var mx []dns.RR
 	for range f.below(4) {
 		name := f.name()
 		mx = append(mx, &dns.MX{Hdr: dns.RR_Header{Name: "example.org.", Rrtype: dns.TypeMX}, Preference: uint16(f.next()), Mx: name})
-		host := probe.Host{Name: strings.TrimSuffix(name, ".")}
+		host := dane.Host{Name: strings.TrimSuffix(name, ".")}
 		address := f.address()
 		if address.Is4() {
 			host.A = f.answer(name, &dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA}, A: address.AsSlice()})
@@ -175,27 +177,28 @@ func (f *tape) report(module probe.Module) *probe.Report {
 			host.AAAA = f.answer(name, &dns.AAAA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeAAAA}, AAAA: address.AsSlice()})
 		}
 		owner := "_25._tcp." + name
-		service := probe.Service{Port: 25, Protocol: "smtp", Preference: uint16(f.next()), TLSA: []probe.TLSALookup{{Base: host.Name, Answer: *f.answer(owner, f.tlsa(owner)...)}}}
+		service := dane.Service{Port: 25, Protocol: "smtp", Preference: uint16(f.next()), TLSA: []dane.TLSALookup{{Base: host.Name, Answer: *f.answer(owner, f.tlsa(owner)...)}}}
 		for range f.below(3) {
 			service.Endpoints = append(service.Endpoints, f.endpoint())
 		}
-		host.Services = []probe.Service{service}
+		service.TLSAResult = dane.DecideTLSA(service.TLSA)
+		host.Services = []dane.Service{service}
 		facts.Hosts = append(facts.Hosts, host)
 	}
 	facts.MX = f.answer("example.org.", mx...)
 	if f.below(2) == 0 {
-		facts.MTASTS = &probe.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.fault(), PolicyErr: f.fault(), TLSRPTErr: f.fault(),
-			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []probe.PolicyFetch{{Address: f.address(), Err: f.fault()}}}
+		facts.MTASTS = &dane.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.err(), PolicyErr: f.err(), TLSRPTErr: f.err(),
+			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []dane.PolicyFetch{{Address: f.address(), Err: f.err()}}}
 	}
 	r := &probe.Report{Target: probe.Target{Asked: f.text(), Name: "example.org"}, Module: module, Start: fuzzNoon(), Duration: time.Second, Deadline: 30 * time.Second, Facts: facts,
-		Rules: probe.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}
-	r.Verdict = probe.Judge(&r.Facts, r.Rules, fuzzNoon())
+		Rules: dane.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}
+	r.Verdict = dane.Judge(&r.Facts, r.Rules, fuzzNoon())
 	return r.JudgedAt(f.time())
 }
 
-// FuzzRender shows invented reports in every form there is. Whatever servers
-// and zones have said, metrics parse, text can be printed, JSON is read back,
-// and a page holds none of it as HTML.
+// FuzzRender renders reports with arbitrary text from servers and zones in every
+// format. Metrics must parse, text must be printable, JSON must be readable, and
+// pages must escape all of it.
 func FuzzRender(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("the quick brown fox\x00\x1b[31m\"\\\n\r\u202e{}=,# HELP"))
@@ -208,10 +211,10 @@ func FuzzRender(f *testing.F) {
 		f.Add(mixed)
 	}
 	server := fuzzServer(f)
-	f.Fuzz(func(t *testing.T, said []byte) {
+	f.Fuzz(func(t *testing.T, input []byte) {
 		var found *probe.Report
 		s := server(func(module probe.Module) *probe.Report {
-			found = (&tape{bytes: said}).report(module)
+			found = (&tape{bytes: input}).report(module)
 			return found
 		})
 		get := func(path, accept string) string {
@@ -228,26 +231,26 @@ func FuzzRender(f *testing.F) {
 
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		if _, err := parser.TextToMetricFamilies(strings.NewReader(get("/probe?target=example.org", ""))); err != nil {
-			t.Errorf("the metrics: %v", err)
+			t.Errorf("metrics: %v", err)
 		}
 		if body := get("/probe?target=example.org", string(expfmt.NewFormat(expfmt.TypeOpenMetrics))); !strings.HasSuffix(body, "\n# EOF\n") {
-			t.Errorf("OpenMetrics without an end:\n%s", body)
+			t.Errorf("OpenMetrics without # EOF:\n%s", body)
 		}
 		if text := get("/probe?target=example.org&debug=true", ""); strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
-			t.Errorf("not fit to print: %q", text)
+			t.Errorf("text is not printable: %q", text)
 		}
 		if _, err := report.ReadJSON(report.NewDocument(found).Marshal()); err != nil {
-			t.Errorf("the JSON: %v", err)
+			t.Errorf("JSON: %v", err)
 		}
 		for _, path := range []string{"/", "/report?number=1"} {
 			if page := get(path, ""); strings.Contains(page, "<x1>") {
-				t.Errorf("%s holds what somebody said as it was", path)
+				t.Errorf("%s contains foreign text unescaped", path)
 			}
 		}
 	})
 }
 
-// fuzzServer makes servers that show one report.
+// fuzzServer returns a function that makes a server for one report.
 func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	example, err := os.ReadFile("../../config.example.yml")
 	if err != nil {
@@ -260,8 +263,8 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	return func(make func(probe.Module) *probe.Report) *Server {
 		registry := prometheus.NewPedanticRegistry()
 		s := New(Options{
-			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, notExamined),
-			Examined:    notExamined,
+			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
+			SelfCheck:   noSelfCheck,
 			Gatherer:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,

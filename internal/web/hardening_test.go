@@ -17,46 +17,46 @@ import (
 	"dane_exporter/probe"
 )
 
-// TestProfiling: profiles are served where they were asked for, and nowhere else.
+// TestProfiling: profiles are served only with the option Profiling.
 func TestProfiling(t *testing.T) {
 	paths := []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/vars"}
 	off := newFixture(t, proberFunc(instant), nil)
 	for _, path := range paths {
 		if status, _ := off.get(path); status != http.StatusNotFound {
-			t.Errorf("not asked for: %s answers %d", path, status)
+			t.Errorf("without Profiling: %s: got status %d, want 404", path, status)
 		}
 	}
 	on := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) { o.Profiling, o.RoutePrefix = true, "/dane" })
 	for path, want := range map[string]int{"/dane/debug/pprof/": 200, "/dane/debug/pprof/goroutine?debug=1": 200, "/debug/pprof/": 404, "/dane/debug/vars": 404} {
 		if status, body := on.get(path); status != want {
-			t.Errorf("%s: %d\n%.200s", path, status, body)
+			t.Errorf("%s: got status %d, want %d\n%.200s", path, status, want, body)
 		}
 	}
-	if status, _ := on.ask("POST", "/dane/debug/pprof/goroutine"); status != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", status)
+	if status, _ := on.request("POST", "/dane/debug/pprof/goroutine"); status != http.StatusMethodNotAllowed {
+		t.Errorf("POST: got status %d, want 405", status)
 	}
 }
 
-// TestGreedyClients: who sends too much, too slowly, or nothing at all, is sent
-// away, by the real server.
-func TestGreedyClients(t *testing.T) {
+// TestAbusiveClients: HTTPServer closes the connections of clients that send too
+// much, too slowly, or nothing at all.
+func TestAbusiveClients(t *testing.T) {
 	f := newFixture(t, proberFunc(instant), nil)
 	server := f.HTTPServer(t.Context())
-	for name, bound := range map[string]bool{
-		"for a header":              server.ReadHeaderTimeout > 0 && server.ReadHeaderTimeout <= 10*time.Second,
-		"for a request":             server.ReadTimeout > 0 && server.ReadTimeout <= time.Minute,
-		"for taking an answer":      server.WriteTimeout > 0 && server.WriteTimeout <= 10*time.Minute,
-		"for idle connections":      server.IdleTimeout > 0 && server.IdleTimeout <= 10*time.Minute,
+	for name, limited := range map[string]bool{
+		"on reading a header":       server.ReadHeaderTimeout > 0 && server.ReadHeaderTimeout <= 10*time.Second,
+		"on reading a request":      server.ReadTimeout > 0 && server.ReadTimeout <= time.Minute,
+		"on writing an answer":      server.WriteTimeout > 0 && server.WriteTimeout <= 10*time.Minute,
+		"on idle connections":       server.IdleTimeout > 0 && server.IdleTimeout <= 10*time.Minute,
 		"on the size of the header": server.MaxHeaderBytes > 0 && server.MaxHeaderBytes <= 64<<10,
 	} {
-		if !bound {
-			t.Errorf("there is no bound %s", name)
+		if !limited {
+			t.Errorf("no limit %s", name)
 		}
 	}
 
 	served := httptest.NewUnstartedServer(nil)
 	served.Config = server
-	served.Config.ReadHeaderTimeout = 100 * time.Millisecond // not to wait for the real one
+	served.Config.ReadHeaderTimeout = 100 * time.Millisecond // to make the test faster
 	served.Start()
 	defer served.Close()
 	for name, request := range map[string]string{
@@ -77,29 +77,29 @@ func TestGreedyClients(t *testing.T) {
 			t.Errorf("%s: %s", name, answer.Status)
 		case err != nil:
 			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-				t.Errorf("%s: it was not sent away", name)
+				t.Errorf("%s: the connection was not closed", name)
 			}
 		}
 		conn.Close()
 	}
 }
 
-// TestSlowTargetsSlowNobody: while targets stall in all places but one, the
-// others are answered at once.
-func TestSlowTargetsSlowNobody(t *testing.T) {
+// TestSlowTargets: while slow targets occupy all slots but one, other targets are
+// answered without a delay.
+func TestSlowTargets(t *testing.T) {
 	slow := newBlocking()
-	const places = 20
+	const slots = 20
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		if strings.HasPrefix(target.Name, "slow") {
 			return slow.Probe(ctx, target, module)
 		}
 		return instant(ctx, target, module)
-	}), func(c *config.Config, _ *Options) { c.Limits.Probes = places })
+	}), func(c *config.Config, _ *Options) { c.Limits.Probes = slots })
 	var stalled sync.WaitGroup
-	for i := range places - 1 {
+	for i := range slots - 1 {
 		stalled.Go(func() { f.get(fmt.Sprintf("/probe?target=slow%d.example", i)) })
 	}
-	for range places - 1 {
+	for range slots - 1 {
 		<-slow.began
 	}
 	for range 50 {
@@ -107,7 +107,7 @@ func TestSlowTargetsSlowNobody(t *testing.T) {
 			t.Fatalf("%d\n%s", status, body)
 		}
 	}
-	f.wantMetric(fmt.Sprintf("dane_exporter_probes_in_flight %d", places-1))
+	f.wantMetric(fmt.Sprintf("dane_exporter_probes_in_flight %d", slots-1))
 	close(slow.end)
 	stalled.Wait()
 	f.wantMetric("dane_exporter_probes_in_flight 0")

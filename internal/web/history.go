@@ -9,30 +9,31 @@ import (
 	"dane_exporter/probe"
 )
 
-// history keeps reports for people to read: the last ones, and the last failed
-// one of each target and module, so that the reason of last night's alert is
-// still there when the target has long been well again.
-//
-// Hardly any report is ever read, so one is kept as it came from the probe, and
-// composed for its reader. A bulky one is kept as its JSON instead: nothing of
-// the probe, whose records and certificates may be of any size, stays in memory with it.
+// history stores the reports of recent probes, and the last failed one of each
+// target and module. The latter keeps the cause of an alert available after the
+// target has recovered.
 type history struct {
 	mu     sync.Mutex
-	last   uint64 // the number of the newest
-	recent shelf
-	failed shelf
+	last   uint64 // number of the newest entry
+	recent ring
+	failed ring
 }
 
-// How much is kept, whatever --history.limit says.
+// Limits of the history, in addition to --history.limit.
 const (
-	maxKept   = 32 << 20  // bytes on each of the two shelves
-	maxBulk   = 256 << 10 // bytes of a report that is kept as it came; honest ones have some ten thousand
-	maxReport = 2 << 20   // bytes of one report as JSON
-	maxListed = 6         // reasons of one probe
+	maxRingSize   = 32 << 20  // bytes of all entries of a ring
+	maxReportSize = 256 << 10 // bytes of a report that is stored as it is; a typical one has some ten thousand
+	maxJSONSize   = 2 << 20   // bytes of one report as JSON
+	maxReasons    = 6         // reasons of one entry on the front page
 )
 
-// past is one probe that was made.
-type past struct {
+// entry is one probe in the history.
+//
+// Few reports are ever read, so an entry holds the report of the probe and makes
+// a Document when it is read. A report above maxReportSize is stored as JSON
+// instead, so that the records and certificates of the probe, which may have any
+// size, do not stay in memory.
+type entry struct {
 	Number   uint64
 	Asked    string // the target as it was written
 	Target   string
@@ -40,146 +41,154 @@ type past struct {
 	Start    time.Time
 	Outcome  string
 	Success  bool
-	Reasons  []string // each once
-	bytes    int      // that it takes
+	Reasons  []string // without duplicates
+	size     int      // bytes
 	report   *probe.Report
-	document []byte // the JSON of the report, in its place
+	document []byte // JSON of the report if report is nil
 }
 
-// newPast makes what is kept of a report; nil where it is too large.
-func newPast(r *probe.Report) *past {
-	p := &past{Asked: report.Printable(r.Target.Asked), Target: report.Printable(r.Target.String()), Module: r.Module.Name,
-		Start: r.Start.UTC(), Outcome: string(r.Verdict.Outcome), Success: r.Verdict.Success, bytes: r.Bulk(), report: r}
-	if p.bytes > maxBulk {
-		p.document, p.report = report.NewDocument(r).Marshal(), nil
-		p.bytes = len(p.document)
+// newEntry returns the entry for a report, or nil if the report is too large.
+func newEntry(r *probe.Report) *entry {
+	e := &entry{
+		Asked:   report.Printable(r.Target.Asked),
+		Target:  report.Printable(r.Target.String()),
+		Module:  r.Module.Name,
+		Start:   r.Start.UTC(),
+		Outcome: string(r.Verdict.Outcome),
+		Success: r.Verdict.Success,
+		size:    r.MemSize(),
+		report:  r,
 	}
-	if p.bytes > maxReport {
+	if e.size > maxReportSize {
+		e.document, e.report = report.NewDocument(r).Marshal(), nil
+		e.size = len(e.document)
+	}
+	if e.size > maxJSONSize {
 		return nil
 	}
 	for _, finding := range r.Verdict.Findings {
-		if reason := string(finding.Reason); !slices.Contains(p.Reasons, reason) && len(p.Reasons) < maxListed {
-			p.Reasons = append(p.Reasons, reason)
+		if reason := string(finding.Reason); !slices.Contains(e.Reasons, reason) && len(e.Reasons) < maxReasons {
+			e.Reasons = append(e.Reasons, reason)
 		}
 	}
-	return p
+	return e
 }
 
-// read returns the report.
-func (p *past) read() (*report.Document, error) {
-	if p.report != nil {
-		return report.NewDocument(p.report), nil
+// read returns the report of the entry.
+func (e *entry) read() (*report.Document, error) {
+	if e.report != nil {
+		return report.NewDocument(e.report), nil
 	}
-	return report.ReadJSON(p.document)
+	return report.ReadJSON(e.document)
 }
-
-func (p *past) same(other *past) bool { return p.Target == other.Target && p.Module == other.Module }
 
 func newHistory(limit int) *history {
-	return &history{recent: shelf{limit: limit}, failed: shelf{limit: limit}}
+	return &history{recent: ring{limit: limit}, failed: ring{limit: limit}}
 }
 
-// add keeps a report and returns its number; 0: it is not kept.
+// add stores a report and returns its number, or 0 if it is not stored.
 func (h *history) add(r *probe.Report) uint64 {
 	if h.recent.limit == 0 {
 		return 0
 	}
-	p := newPast(r)
-	if p == nil {
+	e := newEntry(r)
+	if e == nil {
 		return 0
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	p.Number = h.last
-	h.recent.put(p)
-	if !p.Success {
-		h.failed.drop(p.same)
-		h.failed.put(p)
+	e.Number = h.last
+	h.recent.push(e)
+	if !e.Success {
+		h.failed.remove(of(e.Target, e.Module))
+		h.failed.push(e)
 	}
-	return p.Number
+	return e.Number
 }
 
-// newestFirst lists the last probes, and the last failed one of each target.
-func (h *history) newestFirst() (recent, failed []*past) {
+// list returns the recent entries, and the last failed one of each target and
+// module, both newest first.
+func (h *history) list() (recent, failed []*entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	recent, failed = slices.Clone(h.recent.kept), slices.Clone(h.failed.kept)
+	recent, failed = slices.Clone(h.recent.entries), slices.Clone(h.failed.entries)
 	slices.Reverse(recent)
 	slices.Reverse(failed)
 	return recent, failed
 }
 
-// numbered returns the probe of that number; nil where it is not kept.
-func (h *history) numbered(number uint64) *past {
-	is := func(p *past) bool { return p.Number == number }
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if p := h.recent.newest(is); p != nil {
-		return p
-	}
-	return h.failed.newest(is)
+// byNumber returns the entry with that number, or nil.
+func (h *history) byNumber(number uint64) *entry {
+	return h.newest(func(e *entry) bool { return e.Number == number })
 }
 
-// of returns the last probe of a target by a module, and the last that failed;
-// nil where there is none.
-func (h *history) of(target, module string) (last, failed *past) {
-	is := (&past{Target: target, Module: module}).same
+// byAsked returns the newest entry whose target was written as asked, or nil. It
+// may be of any module.
+func (h *history) byAsked(asked string) *entry {
+	return h.newest(func(e *entry) bool { return e.Asked == asked })
+}
+
+// newest returns the newest entry that matches, or nil.
+func (h *history) newest(matches func(*entry) bool) *entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last, failed = h.recent.newest(is), h.failed.newest(is)
+	if e := h.recent.newest(matches); e != nil {
+		return e
+	}
+	return h.failed.newest(matches)
+}
+
+// byTarget returns the last entry of a target and module, and the last failed
+// one. Either is nil if there is none.
+func (h *history) byTarget(target, module string) (last, failed *entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, failed = h.recent.newest(of(target, module)), h.failed.newest(of(target, module))
 	if last == nil {
 		last = failed
 	}
 	return last, failed
 }
 
-// asked returns the last probe of what was written so, by whatever module; nil
-// where there is none.
-func (h *history) asked(target string) *past {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	is := func(p *past) bool { return p.Asked == target }
-	if p := h.recent.newest(is); p != nil {
-		return p
-	}
-	return h.failed.newest(is)
+// of returns a function that reports whether an entry is of that target and module.
+func of(target, module string) func(*entry) bool {
+	return func(e *entry) bool { return e.Target == target && e.Module == module }
 }
 
-// shelf has room for so many reports and maxKept bytes; the oldest make room.
-type shelf struct {
-	limit int
-	kept  []*past // oldest first
-	bytes int
+// ring holds at most limit entries of at most maxRingSize bytes in total. New
+// entries replace the oldest ones.
+type ring struct {
+	limit   int
+	entries []*entry // oldest first
+	size    int      // bytes of all entries
 }
 
-func (s *shelf) put(p *past) {
-	s.kept = append(s.kept, p)
-	s.bytes += p.bytes
+func (r *ring) push(e *entry) {
+	r.entries = append(r.entries, e)
+	r.size += e.size
 	surplus := 0
-	for left := s.bytes; len(s.kept)-surplus > s.limit || left > maxKept; surplus++ {
-		left -= s.kept[surplus].bytes
+	for len(r.entries)-surplus > r.limit || r.size > maxRingSize {
+		r.size -= r.entries[surplus].size
+		surplus++
 	}
-	for _, old := range s.kept[:surplus] {
-		s.bytes -= old.bytes
-	}
-	s.kept = slices.Delete(s.kept, 0, surplus)
+	r.entries = slices.Delete(r.entries, 0, surplus)
 }
 
-func (s *shelf) drop(is func(*past) bool) {
-	s.kept = slices.DeleteFunc(s.kept, func(p *past) bool {
-		if !is(p) {
+func (r *ring) remove(matches func(*entry) bool) {
+	r.entries = slices.DeleteFunc(r.entries, func(e *entry) bool {
+		if !matches(e) {
 			return false
 		}
-		s.bytes -= p.bytes
+		r.size -= e.size
 		return true
 	})
 }
 
-func (s *shelf) newest(is func(*past) bool) *past {
-	for _, p := range slices.Backward(s.kept) {
-		if is(p) {
-			return p
+func (r *ring) newest(matches func(*entry) bool) *entry {
+	for _, e := range slices.Backward(r.entries) {
+		if matches(e) {
+			return e
 		}
 	}
 	return nil

@@ -29,10 +29,12 @@ import (
 	"dane_exporter/internal/lab"
 	"dane_exporter/internal/web"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
-// labServer serves inside the lab, with the built-in configuration.
+// labServer starts a server in the lab, with the built-in modules and those of the
+// lab.
 func labServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	example, err := os.ReadFile("../../config.example.yml")
@@ -54,12 +56,12 @@ func labServer(t *testing.T) *httptest.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	prober := probe.New(probe.World{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+	prober := probe.New(probe.Environment{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
 		probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
-		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats, notExamined),
-		Examined:    notExamined,
+		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats, noSelfCheck),
+		SelfCheck:   noSelfCheck,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
 		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 1000,
@@ -73,7 +75,7 @@ func labServer(t *testing.T) *httptest.Server {
 	return served
 }
 
-// fetch asks as Prometheus does.
+// fetch requests /probe as Prometheus does.
 func fetch(server *httptest.Server, query string, seconds float64, format expfmt.Format) (string, error) {
 	request, err := http.NewRequest("GET", server.URL+"/probe?"+query, nil)
 	if err != nil {
@@ -93,16 +95,17 @@ func fetch(server *httptest.Server, query string, seconds float64, format expfmt
 	return string(body), err
 }
 
-// TestScenarios scrapes every domain of the lab. What comes must parse, pass the
-// linter, and tell the outcome, success and reasons of the scenario's story.
+// TestScenarios scrapes every scenario of the lab. The metrics must parse, pass the
+// linter, and have the outcome, success and reasons of the scenario. The text and
+// the page must have its outcome and reasons.
 func TestScenarios(t *testing.T) {
 	server := labServer(t)
 	for _, scenario := range lab.Scenarios() {
 		t.Run(scenario.Name, func(t *testing.T) {
 			t.Parallel()
 			seconds := 30.0
-			if slices.Contains(scenario.Reasons, string(probe.Timeout)) {
-				seconds = 6.5 // all of it is spent waiting
+			if slices.Contains(scenario.Reasons, string(dane.Timeout)) {
+				seconds = 6.5 // the probe runs until its timeout
 			}
 			query := "target=" + scenario.Target() + "&module=" + scenario.Module
 			body, err := fetch(server, query, seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
@@ -111,46 +114,46 @@ func TestScenarios(t *testing.T) {
 			}
 			families := lint(t, body)
 			if got := label(families, "dane_outcome", "outcome"); !slices.Equal(got, []string{scenario.Outcome}) {
-				t.Errorf("%s\noutcome %v, want %s", scenario.Story, got, scenario.Outcome)
+				t.Errorf("%s\ngot outcome %v, want %s", scenario.Story, got, scenario.Outcome)
 			}
 			if got := families["probe_success"].Metric[0].Gauge.GetValue() == 1; got != scenario.Success {
-				t.Errorf("%s\nsuccess %t", scenario.Story, got)
+				t.Errorf("%s\ngot success %t, want %t", scenario.Story, got, scenario.Success)
 			}
 			want := slices.Sorted(slices.Values(scenario.Reasons))
 			if got := label(families, "dane_finding", "reason"); !slices.Equal(got, want) {
-				t.Errorf("%s\nreasons %v, want %v", scenario.Story, got, want)
+				t.Errorf("%s\ngot reasons %v, want %v", scenario.Story, got, want)
 			}
 
 			for _, series := range scenario.Series {
 				if !shows(t, families, series) {
-					t.Errorf("%s\nthere is no %s in\n%s", scenario.Story, series, body)
+					t.Errorf("%s\nno series %s in\n%s", scenario.Story, series, body)
 				}
 			}
 
-			story, err := fetch(server, query+"&debug=true", seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
-			if err != nil || !strings.Contains(story, ": "+scenario.Outcome+": ") {
-				t.Errorf("debug: %v\n%s", err, story)
+			text, err := fetch(server, query+"&debug=true", seconds, expfmt.NewFormat(expfmt.TypeTextPlain))
+			if err != nil || !strings.Contains(text, ": "+scenario.Outcome+": ") {
+				t.Errorf("debug: %v\n%s", err, text)
 			}
 			for _, reason := range scenario.Reasons {
-				if !strings.Contains(story, "  "+reason+" (") {
-					t.Errorf("the story lacks %s:\n%s", reason, story)
+				if !strings.Contains(text, "  "+reason+" (") {
+					t.Errorf("the text does not have the reason %s:\n%s", reason, text)
 				}
 			}
 			page := wellFormed(t, server, "/report?"+query)
 			for _, reason := range scenario.Reasons {
 				if !strings.Contains(page, "<code>"+reason+"</code></a></p>") {
-					t.Errorf("the page lacks %s", reason)
+					t.Errorf("the page does not have the reason %s", reason)
 				}
 			}
 			if !strings.Contains(page, ">"+scenario.Outcome+"</span>") {
-				t.Errorf("the page lacks the outcome %s", scenario.Outcome)
+				t.Errorf("the page does not have the outcome %s", scenario.Outcome)
 			}
 		})
 	}
 }
 
-// wellFormed fetches a page and wants every element closed where it was opened,
-// no script but our own, and nothing that turns the direction of writing.
+// wellFormed fetches a page. Its elements must be nested correctly, its only script
+// must be our own, and it must not contain control or bidirectional characters.
 func wellFormed(t *testing.T, server *httptest.Server, path string) string {
 	t.Helper()
 	response, err := server.Client().Get(server.URL + path)
@@ -169,10 +172,10 @@ func wellFormed(t *testing.T, server *httptest.Server, path string) string {
 		switch kind := tokens.Next(); kind {
 		case html.ErrorToken:
 			if tokens.Err() != io.EOF || len(open) > 0 || scripts != 1 {
-				t.Errorf("%s: %v, %d scripts, and not closed: %q", path, tokens.Err(), scripts, open)
+				t.Errorf("%s: %v, %d scripts, unclosed elements: %q", path, tokens.Err(), scripts, open)
 			}
 			if bytes.ContainsAny(page, "\x00\x1b\u202e\u2028") || !utf8.Valid(page) {
-				t.Errorf("%s: foreign text that is not printable", path)
+				t.Errorf("%s: unprintable characters", path)
 			}
 			return string(page)
 		case html.StartTagToken:
@@ -186,15 +189,15 @@ func wellFormed(t *testing.T, server *httptest.Server, path string) string {
 		case html.EndTagToken:
 			name, _ := tokens.TagName()
 			if len(open) == 0 || open[len(open)-1] != string(name) {
-				t.Fatalf("%s: </%s> ends %q", path, name, open)
+				t.Fatalf("%s: </%s> within %q", path, name, open)
 			}
 			open = open[:len(open)-1]
 		}
 	}
 }
 
-// TestFrontPageOfTheLab: the first page, full of what went wrong.
-func TestFrontPageOfTheLab(t *testing.T) {
+// TestLabFrontPage: the front page lists probes with findings.
+func TestLabFrontPage(t *testing.T) {
 	server := labServer(t)
 	for _, name := range []string{"good", "tlsa-mismatch", "hostile-subject"} {
 		if _, err := fetch(server, "target="+name+".lab.test", 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
@@ -206,9 +209,9 @@ func TestFrontPageOfTheLab(t *testing.T) {
 	}
 }
 
-// TestMTASTSOfTheLab: the page has what the policy says, whence it came, and what
-// it makes of each address.
-func TestMTASTSOfTheLab(t *testing.T) {
+// TestLabMTASTS: the report page shows the MTA-STS policy, its record, the
+// certificate of the policy host, and whether each address passes.
+func TestLabMTASTS(t *testing.T) {
 	server := labServer(t)
 	const ask = "target=mta-sts-pkix-refuses.lab.test&module=smtp_mx_mta_sts"
 	if _, err := fetch(server, ask, 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
@@ -216,8 +219,8 @@ func TestMTASTSOfTheLab(t *testing.T) {
 	}
 	page := wellFormed(t, server, "/report?"+ask)
 	for _, wanted := range []string{
-		"mode enforce, kept for 7 days", "<dt>Record</dt><dd>id <code>", " <small>certificate until 2",
-		"</code> is as MTA-STS wants it: no, the chain as sent does not lead to the system roots", "TXT <code>_mta-sts.mta-sts-pkix-refuses.lab.test.</code>",
+		"mode enforce, max_age 7 days", "<dt>Record</dt><dd>id <code>", " <small>certificate expires 2",
+		"</code> passes MTA-STS: no, the chain as sent does not lead to the system roots", "TXT <code>_mta-sts.mta-sts-pkix-refuses.lab.test.</code>",
 	} {
 		if !strings.Contains(page, wanted) {
 			t.Errorf("no %s in\n%s", wanted, page)
@@ -225,9 +228,9 @@ func TestMTASTSOfTheLab(t *testing.T) {
 	}
 }
 
-// TestPoliciesOfTheLab: the page says where a service is judged by another policy
-// than the module's.
-func TestPoliciesOfTheLab(t *testing.T) {
+// TestLabPolicies: the report page shows the policy of a service if it differs from
+// that of the module.
+func TestLabPolicies(t *testing.T) {
 	server := labServer(t)
 	const ask = "target=services-good.lab.test&module=mail_server"
 	if _, err := fetch(server, ask, 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
@@ -235,21 +238,21 @@ func TestPoliciesOfTheLab(t *testing.T) {
 	}
 	page := wellFormed(t, server, "/report?"+ask)
 	if got := strings.Count(page, "<dt>Policy</dt><dd>smtp-relay</dd>"); got != 1 {
-		t.Errorf("%d services have the policy smtp-relay, want that of port 25 alone in\n%s", got, page)
+		t.Errorf("got policy smtp-relay at %d services, want it at port 25 only:\n%s", got, page)
 	}
 }
 
-// TestHandshakesOfTheLab: the page says where a handshake is another probe's; a
-// probe that is asked for on a page has its own.
-func TestHandshakesOfTheLab(t *testing.T) {
+// TestLabHandshakes: the report page marks a handshake that was reused from another
+// probe. A probe from the form makes its own.
+func TestLabHandshakes(t *testing.T) {
 	server := labServer(t)
 	for range 2 {
 		if _, err := fetch(server, "target=good.lab.test", 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if page := wellFormed(t, server, "/report?target=good.lab.test"); !strings.Contains(page, "Another probe's handshake, of 2") {
-		t.Errorf("the page does not tell whose handshake it is:\n%s", page)
+	if page := wellFormed(t, server, "/report?target=good.lab.test"); !strings.Contains(page, "Handshake of another probe, made 2") {
+		t.Errorf("the handshake is not marked as reused:\n%s", page)
 	}
 	response, err := server.Client().PostForm(server.URL+"/report", url.Values{"target": {"good.lab.test"}, "module": {"smtp_mx"}})
 	if err != nil {
@@ -257,12 +260,12 @@ func TestHandshakesOfTheLab(t *testing.T) {
 	}
 	defer response.Body.Close()
 	page, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != 200 || strings.Contains(string(page), "handshake, of 2") {
-		t.Errorf("asked for on a page: %s, %v\n%s", response.Status, err, page)
+	if err != nil || response.StatusCode != 200 || strings.Contains(string(page), "Handshake of another probe") {
+		t.Errorf("probe from the form: %s, %v\n%s", response.Status, err, page)
 	}
 }
 
-// lint parses metrics and finds nothing wrong with them.
+// lint parses metrics and returns them by name. They must pass the linter.
 func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
 	t.Helper()
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
@@ -277,8 +280,8 @@ func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
 	return families
 }
 
-// shows reports whether the metrics have a series with these labels, and maybe
-// others, and this value, and none with these labels and another value.
+// shows reports whether the metrics have series with this name, these labels and
+// possibly more, and all of them have this value.
 func shows(t *testing.T, families map[string]*dto.MetricFamily, series string) bool {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -307,7 +310,8 @@ func shows(t *testing.T, families map[string]*dto.MetricFamily, series string) b
 	return found
 }
 
-// label lists, sorted and once each, the values of a label where the series is 1.
+// label returns the values of a label over all series of a name that are 1, sorted
+// and without duplicates.
 func label(families map[string]*dto.MetricFamily, series, name string) []string {
 	var values []string
 	for _, metric := range families[series].GetMetric() {
@@ -321,32 +325,32 @@ func label(families map[string]*dto.MetricFamily, series, name string) []string 
 	return slices.Compact(values)
 }
 
-// TestFormats: text and OpenMetrics say the same.
+// TestFormats: the text format and OpenMetrics have the same series.
 func TestFormats(t *testing.T) {
 	server := labServer(t)
-	var said [2]string
+	var series [2]string
 	for i, format := range []expfmt.FormatType{expfmt.TypeTextPlain, expfmt.TypeOpenMetrics} {
 		body, err := fetch(server, "target=hostile-subject.lab.test", 30, expfmt.NewFormat(format))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if format == expfmt.TypeOpenMetrics && !strings.HasSuffix(body, "\n# EOF\n") {
-			t.Errorf("OpenMetrics has no end:\n%s", body)
+			t.Errorf("OpenMetrics without # EOF:\n%s", body)
 		}
 		for line := range strings.Lines(body) {
 			if strings.HasPrefix(line, "dane_certificate_info") || strings.HasPrefix(line, "dane_tlsa_record_match") {
 				labels, _, _ := strings.Cut(line, "} ")
-				said[i] += labels + "\n"
+				series[i] += labels + "\n"
 			}
 		}
 	}
-	if said[0] != said[1] || strings.Count(said[0], "\n") != 2 {
-		t.Errorf("text says\n%s\nOpenMetrics says\n%s", said[0], said[1])
+	if series[0] != series[1] || strings.Count(series[0], "\n") != 2 {
+		t.Errorf("text format:\n%s\nOpenMetrics:\n%s", series[0], series[1])
 	}
 }
 
-// TestManyScrapes: fifty at once, of healthy and broken targets, each with its
-// own answer.
+// TestManyScrapes: of fifty concurrent scrapes of different targets, each gets its
+// own result.
 func TestManyScrapes(t *testing.T) {
 	server := labServer(t)
 	outcomes := map[string]string{"good": "authenticated", "tlsa-mismatch": "refused", "null-mx": "none"}
@@ -363,4 +367,4 @@ func TestManyScrapes(t *testing.T) {
 	wait.Wait()
 }
 
-func notExamined() *dnssec.Examination { return nil }
+func noSelfCheck() *dnssec.Examination { return nil }

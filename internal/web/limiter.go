@@ -3,102 +3,105 @@ package web
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
 
-// limiter keeps the number of probes in flight below a limit, and makes a
-// bounded number of others wait for a place, first come, first served.
+// limiter bounds the number of concurrent probes. Requests above the limit wait
+// in a queue, first come, first served, that is as long as the limit.
 type limiter struct {
 	mu       sync.Mutex
 	limit    int
 	inFlight int
-	waiting  []chan struct{} // each is closed when its owner has a place
+	queue    []chan struct{} // each is closed when its request gets a slot
 }
 
-// Why a probe was turned away, as the metrics' label says it.
+// rejection is the reason why a probe got no slot: a value of the label reason
+// of dane_exporter_probes_rejected_total.
+type rejection string
+
 const (
-	rejectedFull = "queue_full" // as many wait already as may be in flight
-	rejectedWait = "queue_wait" // no place came free in time
-	rejectedGone = "client_gone"
+	rejectedQueueFull  rejection = "queue_full"
+	rejectedQueueWait  rejection = "queue_wait"  // no slot became free in time
+	rejectedClientGone rejection = "client_gone" // the client disconnected while it waited
 )
 
-// resize changes the limit. What is in flight stays.
-func (l *limiter) resize(limit int) {
+func (r rejection) Error() string { return "probe rejected: " + string(r) }
+
+// setLimit changes the limit. It does not end probes in flight.
+func (l *limiter) setLimit(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.limit = limit
-	l.admit()
+	l.grant()
 }
 
-// take waits for a place, at most for wait. It returns why there is none, or
-// "": then leave must be called.
-func (l *limiter) take(ctx context.Context, wait time.Duration) (rejected string) {
-	place, full := l.enter()
-	if full {
-		return rejectedFull
-	}
-	select {
-	case <-place: // without a look at the clock, where there is one at once
-		return ""
-	default:
+// acquire waits for a slot, until ctx is done or for at most wait. The caller
+// must call release after it returns nil. Any error is a rejection.
+func (l *limiter) acquire(ctx context.Context, wait time.Duration) error {
+	slot, err := l.enqueue()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	select {
-	case <-place:
-		return ""
+	case <-slot:
+		return nil
 	case <-ctx.Done():
-		rejected = rejectedWait
-		if errors.Is(ctx.Err(), context.Canceled) {
-			rejected = rejectedGone
-		}
 	}
-	if !l.withdraw(place) {
-		l.leave() // the place came in the same moment
+	switch {
+	case !l.dequeue(slot): // it was granted before ctx was done, or in the meantime
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return rejectedClientGone
+	default:
+		return rejectedQueueWait
 	}
-	return rejected
 }
 
-// enter takes a place or the end of the queue. full: there is neither.
-func (l *limiter) enter() (place chan struct{}, full bool) {
+// enqueue appends a request to the queue and grants it a slot if one is free. It
+// returns rejectedQueueFull if neither is possible.
+func (l *limiter) enqueue() (chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inFlight >= l.limit && len(l.waiting) >= l.limit {
-		return nil, true
+	if l.inFlight >= l.limit && len(l.queue) >= l.limit {
+		return nil, rejectedQueueFull
 	}
-	place = make(chan struct{})
-	l.waiting = append(l.waiting, place)
-	l.admit()
-	return place, false
+	slot := make(chan struct{})
+	l.queue = append(l.queue, slot)
+	l.grant()
+	return slot, nil
 }
 
-// withdraw leaves the queue; false: the place has been given already.
-func (l *limiter) withdraw(place chan struct{}) bool {
+// dequeue removes a request from the queue. It returns false if the request has
+// a slot already.
+func (l *limiter) dequeue(slot chan struct{}) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, waiting := range l.waiting {
-		if waiting == place {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-			return true
-		}
+	i := slices.Index(l.queue, slot)
+	if i < 0 {
+		return false
 	}
-	return false
+	l.queue = slices.Delete(l.queue, i, i+1)
+	return true
 }
 
-// leave gives a place back.
-func (l *limiter) leave() {
+// release returns a slot.
+func (l *limiter) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
-	l.admit()
+	l.grant()
 }
 
-// admit gives free places to those who wait. The caller holds mu.
-func (l *limiter) admit() {
-	for l.inFlight < l.limit && len(l.waiting) > 0 {
-		close(l.waiting[0])
-		l.waiting = l.waiting[1:]
+// grant gives free slots to the requests at the front of the queue. The caller
+// holds mu.
+func (l *limiter) grant() {
+	for l.inFlight < l.limit && len(l.queue) > 0 {
+		close(l.queue[0])
+		l.queue = l.queue[1:]
 		l.inFlight++
 	}
 }

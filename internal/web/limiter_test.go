@@ -7,73 +7,73 @@ import (
 	"time"
 )
 
-// TestLimiter tells a queue's life, on a clock of its own.
+// TestLimiter runs requests through the queue, with the clock of a synctest
+// bubble.
 func TestLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l limiter
-		l.resize(2)
-		type visit struct {
-			result string
+		l.setLimit(2)
+		type result struct {
+			err    error
 			waited time.Duration
 		}
-		come := func(ctx context.Context) <-chan visit {
-			done := make(chan visit, 1)
+		acquire := func(ctx context.Context) <-chan result {
+			done := make(chan result, 1)
 			start := time.Now()
-			go func() { done <- visit{l.take(ctx, time.Second), time.Since(start)} }()
+			go func() { done <- result{l.acquire(ctx, time.Second), time.Since(start)} }()
 			synctest.Wait()
 			return done
 		}
-		want := func(name string, of <-chan visit, result string, waited time.Duration) {
+		want := func(name string, got <-chan result, err error, waited time.Duration) {
 			t.Helper()
-			if got := <-of; got != (visit{result, waited}) {
-				t.Errorf("%s: %+v, want %q after %v", name, got, result, waited)
+			if got := <-got; got != (result{err, waited}) {
+				t.Errorf("%s: got %+v, want %v after %v", name, got, err, waited)
 			}
 		}
 		background := t.Context()
 
-		want("the first", come(background), "", 0)
-		want("the second", come(background), "", 0)
-		third := come(background)
-		leaving, leave := context.WithCancel(background)
-		fourth := come(leaving)
-		want("the fifth finds two waiting", come(background), rejectedFull, 0)
+		want("first", acquire(background), nil, 0)
+		want("second", acquire(background), nil, 0)
+		third := acquire(background)
+		cancelled, cancel := context.WithCancel(background)
+		fourth := acquire(cancelled)
+		want("fifth, with two waiting", acquire(background), rejectedQueueFull, 0)
 
 		time.Sleep(300 * time.Millisecond) // of the bubble's clock
-		leave()
-		want("the fourth does not want to wait", fourth, rejectedGone, 300*time.Millisecond)
-		l.leave()
-		want("the third has the place that came free", third, "", 300*time.Millisecond)
+		cancel()
+		want("fourth, its client disconnected", fourth, rejectedClientGone, 300*time.Millisecond)
+		l.release()
+		want("third, after a release", third, nil, 300*time.Millisecond)
 
-		want("the sixth waits in vain", come(background), rejectedWait, time.Second)
-		hurried, cancel := context.WithTimeout(background, 100*time.Millisecond)
+		want("sixth, no release", acquire(background), rejectedQueueWait, time.Second)
+		short, cancel := context.WithTimeout(background, 100*time.Millisecond)
 		defer cancel()
-		want("the seventh has a scrape that ends", come(hurried), rejectedWait, 100*time.Millisecond)
+		want("seventh, the scrape ends first", acquire(short), rejectedQueueWait, 100*time.Millisecond)
 
-		eighth := come(background)
-		l.resize(3)
-		want("the eighth is let in by a new limit", eighth, "", 0)
+		eighth := acquire(background)
+		l.setLimit(3)
+		want("eighth, after a higher limit", eighth, nil, 0)
 		for range 3 {
-			l.leave()
+			l.release()
 		}
-		if l.inFlight != 0 || len(l.waiting) != 0 {
-			t.Errorf("in the end: %d in flight, %d waiting", l.inFlight, len(l.waiting))
+		if l.inFlight != 0 || len(l.queue) != 0 {
+			t.Errorf("at the end: %d in flight, %d waiting; want none", l.inFlight, len(l.queue))
 		}
 	})
 }
 
-// TestLimiterWithoutWait: a place that is free is had at once, even by those
-// who would not wait.
+// TestLimiterWithoutWait: a wait of 0 takes a free slot and does not wait for one.
 func TestLimiterWithoutWait(t *testing.T) {
 	var l limiter
-	l.resize(1)
-	if got := l.take(t.Context(), 0); got != "" {
-		t.Errorf("got %q", got)
+	l.setLimit(1)
+	if err := l.acquire(t.Context(), 0); err != nil {
+		t.Errorf("free slot: got %v", err)
 	}
-	if got := l.take(t.Context(), 0); got != rejectedWait {
-		t.Errorf("got %q", got)
+	if err := l.acquire(t.Context(), 0); err != rejectedQueueWait {
+		t.Errorf("no free slot: got %v, want %v", err, rejectedQueueWait)
 	}
-	l.leave()
-	if got := l.take(t.Context(), 0); got != "" {
-		t.Errorf("got %q", got)
+	l.release()
+	if err := l.acquire(t.Context(), 0); err != nil {
+		t.Errorf("after a release: got %v", err)
 	}
 }

@@ -17,57 +17,64 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
-	"dane_exporter/probe/dnssec"
 )
 
-// frame is what every page needs.
-type frame struct {
-	Base    string // of every link, without a slash at its end
+// layout is the data that every page needs.
+type layout struct {
+	Base    string // prefix of links, without a final slash
 	Version string
 	Title   string
 	Form    form
 }
 
-// form asks for a probe; of an address, by the name of the server there.
+// form is the form that starts a probe. If the target is an address, it also has
+// a field for the hostname.
 type form struct {
 	Base, Target, Module, Hostname string
-	Address                        bool // Target is one
+	Address                        bool // Target is an address
 	Modules                        []probe.Module
 }
 
-// frontPage is what the first page shows.
+// frontPage is the data of the front page.
 type frontPage struct {
-	frame
-	Recent, Failed []*past
-	More           int                 // of the recent, kept and not shown
-	Servers        []string            // as the configuration names them
-	Resolvers      *dnssec.Examination // nil: not examined yet
+	layout
+	Recent, Failed []*entry
+	More           int              // number of recent entries that are not shown
+	Servers        []string         // resolvers of the configuration
+	Resolvers      []resolverStatus // empty before the first self-check
 }
 
-// reportPage is what the page of one report shows.
+// resolverStatus is what the self-check found about one resolver.
+type resolverStatus struct {
+	Server  string
+	Problem string // empty if there is none
+	Detail  string
+}
+
+// reportPage is the data of the page of one report.
 type reportPage struct {
-	frame
+	layout
 	*report.Document
-	Number uint64 // 0: the report is not kept
-	Failed *past  // an earlier one of the same that failed
+	Number uint64 // 0 if the report is not stored
+	Failed *entry // the last failed probe of the target and module, if it is another one
 }
 
-// noticePage says one thing, and offers the form.
+// noticePage shows one sentence and the form.
 type noticePage struct {
-	frame
+	layout
 	Notice string
 }
 
-// frame makes the frame of a page, and a form that asks for target by module.
-func (s *Server) frame(title, target, module string) frame {
-	f := frame{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module, Address: isAddress(target)}}
+// layout returns the layout of a page, with a form for target and module.
+func (s *Server) layout(title, target, module string) layout {
+	l := layout{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module, Address: isAddress(target)}}
 	if current := s.current.Load(); current != nil {
 		for _, module := range current.config.Modules {
-			f.Form.Modules = append(f.Form.Modules, module)
+			l.Form.Modules = append(l.Form.Modules, module)
 		}
-		slices.SortFunc(f.Form.Modules, func(a, b probe.Module) int { return cmp.Compare(a.Name, b.Name) })
+		slices.SortFunc(l.Form.Modules, func(a, b probe.Module) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	return f
+	return l
 }
 
 func isAddress(target string) bool {
@@ -78,23 +85,29 @@ func isAddress(target string) bool {
 	return err == nil
 }
 
-// front is the first page: what this is, a form to probe, the last probes, and
-// the state of the resolvers.
+// front serves the front page: the form, the status of the resolvers, and the
+// recent probes.
 func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
-	const most = 100 // rows
-	page := frontPage{frame: s.frame("dane_exporter", "", config.DefaultModule), Resolvers: s.Examined()}
-	page.Recent, page.Failed = s.history.newestFirst()
-	if surplus := len(page.Recent) - most; surplus > 0 {
-		page.Recent, page.More = page.Recent[:most], surplus
+	const limit = 100 // rows
+	page := frontPage{layout: s.layout("dane_exporter", "", config.DefaultModule)}
+	page.Recent, page.Failed = s.history.list()
+	if surplus := len(page.Recent) - limit; surplus > 0 {
+		page.Recent, page.More = page.Recent[:limit], surplus
 	}
-	page.Failed = page.Failed[:min(len(page.Failed), most)]
+	page.Failed = page.Failed[:min(len(page.Failed), limit)]
 	if current := s.current.Load(); current != nil {
 		page.Servers = current.config.Resolver.Servers
 	}
-	s.pages.render(w, http.StatusOK, "front.html", page)
+	if check := s.SelfCheck(); check != nil {
+		for _, c := range check.Resolvers {
+			page.Resolvers = append(page.Resolvers, resolverStatus{Server: c.Server, Problem: string(c.Trouble), Detail: c.Why})
+		}
+	}
+	s.renderer.render(w, http.StatusOK, "front.html", page)
 }
 
-// report shows a probe that was made, as kept finds it. Alerts link here. Where none is kept it offers to make one.
+// report serves a stored report as a page or as JSON. Alerts link here. If there
+// is no such report, the page offers to probe the target.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	current := s.current.Load()
 	if current == nil {
@@ -104,114 +117,114 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	format := cmp.Or(values.Get("format"), "html")
 	if format != "html" && format != "json" {
-		s.notice(w, http.StatusBadRequest, values, fmt.Sprintf("The format is %.40q; there are html and json.", format))
+		s.notice(w, http.StatusBadRequest, values, fmt.Sprintf("parameter format: %.40q is not one of: html, json", format))
 		return
 	}
-	found, failed, err := s.kept(values, current.config.Modules)
+	found, failed, err := s.findReport(values, current.config.Modules)
 	if err != nil {
 		s.notice(w, http.StatusBadRequest, values, err.Error())
 		return
 	}
 	if found == nil {
-		s.notice(w, http.StatusNotFound, values, "No report of this is kept. Probe it now?")
+		s.notice(w, http.StatusNotFound, values, "No report is stored for this request. Probe the target now?")
 		return
 	}
 	document, err := found.read()
 	if err != nil {
-		panic(err) // we wrote it
+		panic(err) // the history has written the JSON itself
 	}
 	if failed != nil && failed.Number == found.Number {
 		failed = nil
 	}
-	s.show(w, format, reportPage{Document: document, Number: found.Number, Failed: failed})
+	s.showReport(w, format, reportPage{Document: document, Number: found.Number, Failed: failed})
 }
 
-// kept finds the report that is asked for: by its number, by target and module,
-// or by target alone, whatever the module. It returns nil where none is kept,
-// and an error where the question is none.
-func (s *Server) kept(values url.Values, modules map[string]probe.Module) (found, failed *past, err error) {
+// findReport finds a stored report by its number, by target and module, or by
+// target alone, which may be of any module. found is nil if no such report is
+// stored. It returns an error if the parameters are invalid.
+func (s *Server) findReport(values url.Values, modules map[string]probe.Module) (found, failed *entry, err error) {
 	if values.Has("number") {
 		number, err := strconv.ParseUint(values.Get("number"), 10, 64)
 		if err != nil {
-			return nil, nil, fmt.Errorf("number is %.40q: want that of a report; the first page links to those that are kept", values.Get("number"))
+			return nil, nil, fmt.Errorf("parameter number: %.40q is not the number of a report; the front page links to the stored reports", values.Get("number"))
 		}
-		return s.history.numbered(number), nil, nil
+		return s.history.byNumber(number), nil, nil
 	}
-	target, module := values.Get("target"), values.Get("module")
-	if last := s.history.asked(target); last != nil && !values.Has("module") {
-		found, failed = s.history.of(last.Target, last.Module)
+	if last := s.history.byAsked(values.Get("target")); last != nil && !values.Has("module") {
+		found, failed = s.history.byTarget(last.Target, last.Module)
 		return found, failed, nil
 	}
-	ask, err := answerable(values, modules)
+	request, err := newProbeRequest(values, modules)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, failed = s.history.of(ask.target.String(), cmp.Or(module, config.DefaultModule))
+	found, failed = s.history.byTarget(request.target.String(), cmp.Or(values.Get("module"), config.DefaultModule))
 	return found, failed, nil
 }
 
-// show writes a report as a page, or as JSON.
-func (s *Server) show(w http.ResponseWriter, format string, page reportPage) {
+// showReport answers with a report as a page or as JSON.
+func (s *Server) showReport(w http.ResponseWriter, format string, page reportPage) {
 	if format == "json" {
 		w.Header().Set("Content-Type", "application/json")
 		if err := page.Document.Write(w); err != nil {
-			s.Logger.Debug("A report was not read to its end", "err", err)
+			s.Logger.Debug("cannot write the report to the client", "err", err)
 		}
 		return
 	}
-	page.frame = s.frame(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
+	page.layout = s.layout(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
 	page.Form.Hostname = page.Hostname
-	s.pages.render(w, http.StatusOK, "report.html", page)
+	s.renderer.render(w, http.StatusOK, "report.html", page)
 }
 
-// notice says what is the matter with a request, as a page or for JSON in one line.
+// notice answers with one sentence: as a page with the form, or as plain text if
+// the request was for JSON.
 func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, text string) {
 	if values.Get("format") == "json" {
 		http.Error(w, text, status)
 		return
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
-	page := noticePage{frame: s.frame("dane_exporter", values.Get("target"), module), Notice: text}
+	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Notice: text}
 	page.Form.Hostname = values.Get("hostname")
-	s.pages.render(w, status, "notice.html", page)
+	s.renderer.render(w, status, "notice.html", page)
 }
 
-// probeForPeople makes the probe that a form asks for, and leads to its report.
-func (s *Server) probeForPeople(w http.ResponseWriter, r *http.Request) {
+// submit makes the probe that a form describes and redirects to its report.
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	current := s.current.Load()
 	if current == nil {
 		notReady(w)
 		return
 	}
-	const most = 8 << 10 // bytes of a form
-	r.Body = http.MaxBytesReader(w, r.Body, most)
+	const limit = 8 << 10 // bytes of a form
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	if err := r.ParseForm(); err != nil {
-		s.notice(w, http.StatusBadRequest, nil, "The form cannot be read: want target and module.")
+		s.notice(w, http.StatusBadRequest, nil, "invalid form; it must have the fields target and module")
 		return
 	}
 	values := r.PostForm
-	values.Set("target", strings.TrimSpace(values.Get("target"))) // as it comes from elsewhere by copying
-	ask, err := answerable(values, current.config.Modules)
+	values.Set("target", strings.TrimSpace(values.Get("target"))) // pasted text often has spaces
+	request, err := newProbeRequest(values, current.config.Modules)
 	if err != nil {
 		s.notice(w, http.StatusBadRequest, values, err.Error())
 		return
 	}
-	ask.debug = true // whoever asks wants to see what is so now, by a handshake of their own
-	ctx, cancel := context.WithTimeout(r.Context(), ask.module.Timeout)
+	request.debug = true // the report must show the present state, so it needs a new handshake
+	ctx, cancel := context.WithTimeout(r.Context(), request.module.Timeout)
 	defer cancel()
-	found, number, rejected := s.run(ctx, current, ask)
+	result, number, err := s.runProbe(ctx, current, request)
 	switch {
-	case rejected != "":
+	case err != nil:
 		w.Header().Set("Retry-After", "1")
-		s.notice(w, http.StatusServiceUnavailable, values, tooMany(current.config))
+		s.notice(w, http.StatusServiceUnavailable, values, tooManyProbes(current.config))
 	case number == 0:
-		s.show(w, "html", reportPage{Document: report.NewDocument(found)})
+		s.showReport(w, "html", reportPage{Document: report.NewDocument(result)})
 	default:
 		http.Redirect(w, r, fmt.Sprintf("%s/report?number=%d", s.base(), number), http.StatusSeeOther)
 	}
 }
 
-// config shows the configuration that is in force. It holds no secrets.
+// config serves the configuration in effect as YAML. Passwords are masked.
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	current := s.current.Load()
 	if current == nil {
@@ -220,7 +233,7 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 	}
 	text, err := yaml.Marshal(current.config)
 	if err != nil {
-		panic(fmt.Errorf("write the configuration: %w", err))
+		panic(fmt.Errorf("marshal the configuration: %w", err))
 	}
-	plain(w, string(text))
+	writePlain(w, string(text))
 }

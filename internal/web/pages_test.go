@@ -14,21 +14,23 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
-// verdicts probes at once: targets that begin with "bad" are refused.
+// verdicts is a prober that returns without a delay: targets that begin with "bad"
+// are refused, all others are authenticated.
 func verdicts(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	r := instant(ctx, target, module)
 	if strings.HasPrefix(target.Name, "bad") {
-		r.Verdict = probe.Verdict{Outcome: probe.Refused, Findings: []probe.Finding{
-			{Reason: probe.TLSAMismatch, Host: "mx." + target.Name, Port: 25, Detail: "<b>another key</b>"},
+		r.Verdict = dane.Verdict{Outcome: dane.Refused, Findings: []dane.Finding{
+			{Reason: dane.TLSAMismatch, Host: "mx." + target.Name, Port: 25, Detail: "<b>another key</b>"},
 		}}
 	}
 	return r
 }
 
-// submit sends the form for a probe, as a browser does from a page of origin.
+// submit posts the form as a browser does from a page of that origin.
 func (f *fixture) submit(form url.Values, origin string) *http.Response {
 	f.t.Helper()
 	r := httptest.NewRequest("POST", "http://exporter.example/report", strings.NewReader(form.Encode()))
@@ -41,53 +43,53 @@ func (f *fixture) submit(form url.Values, origin string) *http.Response {
 	return w.Result()
 }
 
-// wantIn wants texts in the page at a path, with a status.
-func (f *fixture) wantIn(path string, status int, wanted ...string) {
+// wantPage checks the status of the page at a path, and that it contains all of
+// these texts.
+func (f *fixture) wantPage(path string, status int, texts ...string) {
 	f.t.Helper()
 	got, body := f.get(path)
 	if got != status {
-		f.t.Errorf("%s: %d, want %d", path, got, status)
+		f.t.Errorf("%s: got status %d, want %d", path, got, status)
 	}
-	for _, text := range wanted {
+	for _, text := range texts {
 		if !strings.Contains(body, text) {
-			f.t.Errorf("%s: no %s in\n%s", path, text, body)
+			f.t.Errorf("%s does not contain %s:\n%s", path, text, body)
 		}
 	}
 }
 
-// TestFrontPage: a form, and the last probes with what was found, newest first.
+// TestFrontPage: the front page has the form, and the recent probes, newest first.
 func TestFrontPage(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), func(_ *config.Config, o *Options) { o.HistoryLimit = 2 })
 	for _, target := range []string{"a.example", "bad.example", "c.example"} {
 		f.get("/probe?target=" + target)
 	}
-	f.wantIn("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, `<span class="badge bad">fails</span> TLSA mismatch`)
+	f.wantPage("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
+		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
-		t.Errorf("not the last two, the newest first:\n%s", page)
+		t.Errorf("want the last two probes, newest first:\n%s", page)
 	}
 }
 
-// TestReportPage: by number, or by target and module, as alerts link to it.
+// TestReportPage: reports are found by number, or by target and module, as alerts link to them.
 func TestReportPage(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	f.get("/probe?target=a.example")
 	f.get("/probe?target=bad.example&module=smtp")
-	f.wantIn("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
-	f.wantIn("/report?target=A.example.", 200, "<h1>a.example</h1>")
-	f.wantIn("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record of the certificate")
-	f.wantIn("/report?target=bad.example", 200, `<span class="badge bad">fails</span> It does not meet what the module requires`, "<h1>bad.example</h1>", `<p class="over">smtp</p>`) // whatever the module
-	f.wantIn("/report?target=bad.example&module=smtp_mx", 404, "No report of this is kept", `value="bad.example"`)
-	f.wantIn("/report?number=7", 404, "No report of this is kept")
-	f.wantIn("/report?number=x", 400, "number is &#34;x&#34;: want that of a report")
-	f.wantIn("/report", 400, "the target is empty")
-	f.wantIn("/report?target=a.example&module=nope", 400, "unknown module")
-	f.wantIn("/report?target=%22%3E%3Cscript%3E", 400, `&#34;&gt;&lt;script&gt;`)
-	f.wantIn("/report?number=1&format=xml", 400, "there are html and json")
+	f.wantPage("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
+	f.wantPage("/report?target=A.example.", 200, "<h1>a.example</h1>")
+	f.wantPage("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record for the certificate")
+	f.wantPage("/report?target=bad.example", 200, `<span class="badge bad">failed</span> The module requires <code>dane</code>.`, "<h1>bad.example</h1>", `<p class="over">Module smtp</p>`) // of any module
+	f.wantPage("/report?target=bad.example&module=smtp_mx", 404, "No report is stored", `value="bad.example"`)
+	f.wantPage("/report?number=7", 404, "No report is stored")
+	f.wantPage("/report?number=x", 400, "number: &#34;x&#34; is not the number of a report")
+	f.wantPage("/report", 400, "the target is empty")
+	f.wantPage("/report?target=a.example&module=nope", 400, "unknown module")
+	f.wantPage("/report?target=%22%3E%3Cscript%3E", 400, `&#34;&gt;&lt;script&gt;`)
+	f.wantPage("/report?number=1&format=xml", 400, "is not one of: html, json")
 }
 
-// TestReportJSON: the same for programs.
 func TestReportJSON(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	f.get("/probe?target=bad.example")
@@ -97,11 +99,11 @@ func TestReportJSON(t *testing.T) {
 		t.Errorf("%d %v\n%s", status, err, body)
 	}
 	if status, body := f.get("/report?target=other.example&format=json"); status != 404 || strings.Count(body, "\n") != 1 || json.Valid([]byte(body)) {
-		t.Errorf("%d %q, want 404 and one line", status, body)
+		t.Errorf("got %d %q, want 404 and one line of text", status, body)
 	}
 }
 
-// TestForm: a probe that people ask for leads to its report.
+// TestForm: the form starts a probe and redirects to its report.
 func TestForm(t *testing.T) {
 	var asked probe.Target
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
@@ -112,12 +114,12 @@ func TestForm(t *testing.T) {
 	})
 	response := f.submit(url.Values{"target": {"192.0.2.1:25"}, "hostname": {"bad.example"}, "module": {"smtp"}}, "http://exporter.example")
 	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/report?number=1" {
-		t.Fatalf("%s to %q", response.Status, response.Header.Get("Location"))
+		t.Fatalf("got %s, Location %q", response.Status, response.Header.Get("Location"))
 	}
 	if asked.String() != "192.0.2.1 as bad.example port 25" {
-		t.Errorf("probed %s", asked)
+		t.Errorf("probed %s, want 192.0.2.1 as bad.example port 25", asked)
 	}
-	f.wantIn("/report?number=1", 200, `name="target" value="192.0.2.1:25"`, `name="hostname" value="bad.example"`, `name="module" value="smtp"`)
+	f.wantPage("/report?number=1", 200, `name="target" value="192.0.2.1:25"`, `name="hostname" value="bad.example"`, `name="module" value="smtp"`)
 	f.wantMetric(`dane_exporter_probes_total{module="smtp",outcome="refused"} 1`)
 
 	for _, test := range []struct {
@@ -125,12 +127,12 @@ func TestForm(t *testing.T) {
 		form         url.Values
 		status       int
 	}{
-		{"no target", "", url.Values{}, 400},
-		{"an unknown module", "", url.Values{"target": {"a.example"}, "module": {"nope"}}, 400},
-		{"a form of ours, sent through a proxy", "https://outside.example", url.Values{"target": {"a.example"}}, 303},
-		{"a form of somebody else's page", "http://evil.example", url.Values{"target": {"a.example"}}, 403},
-		{"a target with spaces around it, as copying brings them", "", url.Values{"target": {" a.example\t"}}, 303},
-		{"a form without end", "", url.Values{"target": {strings.Repeat("a", 20<<10)}}, 400},
+		{"missing target", "", url.Values{}, 400},
+		{"unknown module", "", url.Values{"target": {"a.example"}, "module": {"nope"}}, 400},
+		{"our own form through a proxy", "https://outside.example", url.Values{"target": {"a.example"}}, 303},
+		{"form of another origin", "http://evil.example", url.Values{"target": {"a.example"}}, 403},
+		{"target with surrounding spaces", "", url.Values{"target": {" a.example\t"}}, 303},
+		{"form above the size limit", "", url.Values{"target": {strings.Repeat("a", 20<<10)}}, 400},
 	} {
 		if response := f.submit(test.form, test.origin); response.StatusCode != test.status {
 			t.Errorf("%s: %s, want %d", test.name, response.Status, test.status)
@@ -139,17 +141,17 @@ func TestForm(t *testing.T) {
 	f.wantMetric(`dane_exporter_probes_total{module="smtp",outcome="refused"} 1`)
 }
 
-// TestFormForAddress: of an address the form wants to know the name, and of nothing else.
+// TestFormForAddress: the form has the field hostname only if the target is an address.
 func TestFormForAddress(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	for target, want := range map[string]bool{"192.0.2.1": true, "192.0.2.1:25": true, "2001:db8::1": true, "[2001:db8::1]:25": true, "a.example": false, "a.example:25": false} {
 		if _, page := f.get("/report?module=smtp&target=" + url.QueryEscape(target)); strings.Contains(page, `<input name="hostname"`) != want {
-			t.Errorf("of %s the name is asked for: want %t", target, want)
+			t.Errorf("%s: got hostname field %t, want %t", target, !want, want)
 		}
 	}
 }
 
-// TestFormWithoutHistory: where nothing is kept the report is the answer itself.
+// TestFormWithoutHistory: without a history, the answer is the report itself.
 func TestFormWithoutHistory(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), func(_ *config.Config, o *Options) { o.HistoryLimit = 0 })
 	response := f.submit(url.Values{"target": {"bad.example"}}, "")
@@ -160,7 +162,7 @@ func TestFormWithoutHistory(t *testing.T) {
 	}
 }
 
-// TestFormTooMany: no place for another probe.
+// TestFormTooMany: the form gets 503 if too many probes are in flight.
 func TestFormTooMany(t *testing.T) {
 	slow := newBlocking()
 	f := newFixture(t, slow, func(c *config.Config, _ *Options) { c.Limits = config.Limits{Probes: 1} })
@@ -174,70 +176,71 @@ func TestFormTooMany(t *testing.T) {
 	<-done
 }
 
-// TestLastFailure: what failed in the night is still there when all is well again.
+// TestLastFailure: the last failed report of a target is kept after it has recovered.
 func TestLastFailure(t *testing.T) {
-	var outcome probe.Outcome
+	var outcome dane.Outcome
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		r := instant(ctx, target, module)
-		r.Verdict = probe.Verdict{Outcome: outcome, Success: outcome == probe.Authenticated}
+		r.Verdict = dane.Verdict{Outcome: outcome, Success: outcome == dane.Authenticated}
 		return r
 	}), func(_ *config.Config, o *Options) { o.HistoryLimit = 3 })
-	for _, outcome = range []probe.Outcome{probe.Unreachable, probe.Refused, probe.Authenticated, probe.Authenticated, probe.Authenticated} {
+	for _, outcome = range []dane.Outcome{dane.Unreachable, dane.Refused, dane.Authenticated, dane.Authenticated, dane.Authenticated} {
 		f.get("/probe?target=a.example")
 	}
-	f.wantIn("/report?target=a.example", 200, `<a href="/report?number=2">refused</a>`)
-	f.wantIn("/report?number=2", 200, `<span class="badge bad">refused</span>`)
-	f.wantIn("/report?number=1", 404)
-	f.wantIn("/", 200, "Last failure of each target", `<a href="/report?number=2">a.example</a>`)
+	f.wantPage("/report?target=a.example", 200, `<a href="/report?number=2">refused</a>`)
+	f.wantPage("/report?number=2", 200, `<span class="badge bad">refused</span>`)
+	f.wantPage("/report?number=1", 404)
+	f.wantPage("/", 200, "Last failure of each target", `<a href="/report?number=2">a.example</a>`)
 }
 
-// TestHistoryBytes: the oldest make room, and what is too large is not kept.
-func TestHistoryBytes(t *testing.T) {
-	s := shelf{limit: 100}
+// TestHistorySize: the oldest entries are removed, and a report above the size limit is not stored.
+func TestHistorySize(t *testing.T) {
+	r := ring{limit: 100}
 	for number := range uint64(40) {
-		s.put(&past{Number: number, bytes: 1 << 20})
+		r.push(&entry{Number: number, size: 1 << 20})
 	}
-	if len(s.kept) != 32 || s.bytes != 32<<20 || s.kept[0].Number != 8 {
-		t.Errorf("%d reports of %d bytes from number %d", len(s.kept), s.bytes, s.kept[0].Number)
+	if len(r.entries) != 32 || r.size != 32<<20 || r.entries[0].Number != 8 {
+		t.Errorf("got %d reports of %d bytes from number %d, want 32 from number 8", len(r.entries), r.size, r.entries[0].Number)
 	}
-	s.drop(func(p *past) bool { return p.Number%2 == 0 })
-	if len(s.kept) != 16 || s.bytes != 16<<20 || s.newest(func(p *past) bool { return p.Number == 38 }) != nil {
-		t.Errorf("%d reports of %d bytes", len(s.kept), s.bytes)
+	r.remove(func(e *entry) bool { return e.Number%2 == 0 })
+	if len(r.entries) != 16 || r.size != 16<<20 || r.newest(func(e *entry) bool { return e.Number == 38 }) != nil {
+		t.Errorf("got %d reports of %d bytes after the removal, want 16", len(r.entries), r.size)
 	}
 
 	h := newHistory(10)
 	large := &probe.Report{}
 	for i := range 3000 {
-		large.Verdict.Findings = append(large.Verdict.Findings, probe.Finding{Reason: probe.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
+		large.Verdict.Findings = append(large.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
 	}
-	if number := h.add(large); number != 0 || len(h.recent.kept) != 0 {
-		t.Errorf("a report of several megabytes is kept as %d", number)
+	if number := h.add(large); number != 0 || len(h.recent.entries) != 0 {
+		t.Errorf("a report of several megabytes is stored as number %d", number)
 	}
 }
 
-// TestResolvers: what the self-check found is told, escaped; before it, whom we shall ask.
+// TestResolvers: the front page shows the result of the self-check, escaped, and before it the
+// configured resolvers.
 func TestResolvers(t *testing.T) {
 	var found *dnssec.Examination
 	f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
-		o.Examined = func() *dnssec.Examination { return found }
+		o.SelfCheck = func() *dnssec.Examination { return found }
 	})
-	f.wantIn("/", 200, "Not examined yet: <code>system</code>.")
+	f.wantPage("/", 200, "Not checked yet: <code>system</code>.")
 	found = &dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Trouble: dnssec.NoTCP, Why: "<does not answer>"}}}
-	f.wantIn("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">good</span>`,
+	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span>`,
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }
 
-// TestStatic: what pages need beside, to be kept as long as it is the same.
+// TestStatic: browsers may cache static files under their versioned URL.
 func TestStatic(t *testing.T) {
 	f := newFixture(t, proberFunc(instant), nil)
 	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml; charset=utf-8"} {
 		w := httptest.NewRecorder()
-		f.ServeHTTP(w, httptest.NewRequest("GET", f.pages.asset("", name), nil))
+		f.ServeHTTP(w, httptest.NewRequest("GET", f.renderer.asset("", name), nil))
 		if w.Code != 200 || w.Header().Get("Content-Type") != kind || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
 	}
 	if status, _ := f.get("/static/nothing.css"); status != 404 {
-		t.Errorf("what is not there: %d", status)
+		t.Errorf("missing file: status %d", status)
 	}
 }

@@ -4,11 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -16,15 +23,16 @@ import (
 	"dane_exporter/probe"
 )
 
-// probe makes one probe, and answers with its metrics or, with debug=true, with
-// the whole story. A probe that fails is an answer too: 200 and probe_success 0.
+// probe handles /probe: it makes one probe and answers with its metrics or, with
+// debug=true, with the report as text. A failed probe is answered with status 200
+// and probe_success 0.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	current := s.current.Load()
 	if current == nil {
 		notReady(w)
 		return
 	}
-	ask, err := readQuestion(r.URL.RawQuery, current.config.Modules)
+	request, err := parseProbeRequest(r.URL.RawQuery, current.config.Modules)
 	if err != nil {
 		if errors.Is(err, errUnknownModule) {
 			s.Exporter.UnknownModule()
@@ -32,139 +40,183 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	allowed, err := budget(ask.module.Timeout, r.Header.Get(scrapeTimeoutHeader), s.TimeoutOffset)
+	timeout, err := probeTimeout(request.module.Timeout, r.Header.Get(scrapeTimeoutHeader), s.TimeoutOffset)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), allowed)
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 
-	found, _, rejected := s.run(ctx, current, ask)
-	if rejected != "" {
+	result, _, err := s.runProbe(ctx, current, request)
+	if err != nil {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, tooMany(current.config), http.StatusServiceUnavailable)
+		http.Error(w, tooManyProbes(current.config), http.StatusServiceUnavailable)
 		return
 	}
-	if ask.debug {
-		s.story(w, found)
+	if request.debug {
+		s.writeText(w, result)
 		return
 	}
-	expose(w, r, collector.Families(found))
+	s.writeMetrics(w, r, result)
 }
 
-// run makes a probe as soon as there is a place for it, and keeps the report
-// under a number; 0: it is not kept. rejected says why there was no place, or "".
-func (s *Server) run(ctx context.Context, current *generation, ask question) (found *probe.Report, number uint64, rejected string) {
-	if rejected := s.limiter.take(ctx, current.config.Limits.QueueWait); rejected != "" {
-		s.Exporter.Rejected(rejected)
-		return nil, 0, rejected
+// writeMetrics answers with the metrics of a probe, in the format that the client
+// prefers. The response is not compressed: compressing takes as much CPU time as
+// the rest of the answer, and most of a megabyte of memory for each request in flight.
+// An error means that the client closed the connection, hence its low log level.
+func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
+	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
+	promhttp.HandlerFor(families, promhttp.HandlerOpts{
+		EnableOpenMetrics:  true,
+		DisableCompression: true,
+		ErrorLog:           slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}).ServeHTTP(w, r)
+}
+
+// runProbe makes a probe as soon as the limiter allows it, counts and logs it, and
+// adds its report to the history. number is 0 if the report is not stored. The
+// error is a rejection.
+func (s *Server) runProbe(ctx context.Context, current *snapshot, request probeRequest) (result *probe.Report, number uint64, err error) {
+	if err := s.limiter.acquire(ctx, current.config.Limits.QueueWait); err != nil {
+		if reason, ok := errors.AsType[rejection](err); ok {
+			s.Exporter.Rejected(string(reason))
+		}
+		return nil, 0, err
 	}
-	defer s.limiter.leave()
+	defer s.limiter.release()
 	defer s.Exporter.Started()()
-	made := current.prober.Probe
-	if ask.debug {
-		made = current.prober.ProbeAfresh
+	run := current.prober.Probe
+	if request.debug {
+		run = current.prober.ProbeUncached
 	}
-	found = made(ctx, ask.target, ask.module)
-	if ask.at != nil {
-		found = found.JudgedAt(ask.at.From(found.Verdict.At))
+	result = run(ctx, request.target, request.module)
+	if request.at != nil {
+		result = result.JudgedAt(request.at.Time(result.Verdict.At))
 	}
-	s.Exporter.Observe(found)
-	s.log(ctx, found)
-	return found, s.history.add(found), ""
+	s.Exporter.Observe(result)
+	s.logProbe(ctx, result)
+	return result, s.history.add(result), nil
 }
 
-// tooMany says why a probe was turned away.
-func tooMany(c *config.Config) string {
-	return fmt.Sprintf("too many probes at the same time: limits.probes allows %d", c.Limits.Probes)
+// tooManyProbes returns the error text for a rejected probe.
+func tooManyProbes(c *config.Config) string {
+	return fmt.Sprintf("too many concurrent probes: limits.probes allows %d", c.Limits.Probes)
 }
 
-// log tells of a probe, and in any case of our own defects in it.
-func (s *Server) log(ctx context.Context, found *probe.Report) {
-	for _, fault := range found.Facts.Faults() {
-		s.Logger.Error("A part of a probe was lost to a defect", "target", found.Target.Asked, "module", found.Module.Name,
+// logProbe logs the result of a probe with level ProbeLevel, and the panics that
+// were recovered during it as errors.
+func (s *Server) logProbe(ctx context.Context, result *probe.Report) {
+	for _, fault := range result.Facts.Panics() {
+		s.Logger.Error("recovered from a panic in a probe", "target", result.Target.Asked, "module", result.Module.Name,
 			"panic", fault.Value, "stack", fault.Stack)
 	}
 	if !s.Logger.Enabled(ctx, s.ProbeLevel) {
 		return
 	}
-	reasons := make([]string, 0, len(found.Verdict.Findings))
-	for _, finding := range found.Verdict.Findings {
+	reasons := make([]string, 0, len(result.Verdict.Findings))
+	for _, finding := range result.Verdict.Findings {
 		if !slices.Contains(reasons, string(finding.Reason)) {
 			reasons = append(reasons, string(finding.Reason))
 		}
 	}
-	s.Logger.Log(ctx, s.ProbeLevel, "Probed", "target", found.Target.Asked, "module", found.Module.Name,
-		"outcome", found.Verdict.Outcome, "success", found.Verdict.Success, "duration", found.Duration, "findings", reasons)
+	s.Logger.Log(ctx, s.ProbeLevel, "probe finished", "target", result.Target.Asked, "module", result.Module.Name,
+		"outcome", result.Verdict.Outcome, "success", result.Verdict.Success, "duration", result.Duration, "findings", reasons)
 }
 
-// story writes the report for people.
-func (s *Server) story(w http.ResponseWriter, found *probe.Report) {
+// writeText answers with the report as plain text.
+func (s *Server) writeText(w http.ResponseWriter, result *probe.Report) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err := report.Text(w, found); err != nil {
-		s.Logger.Debug("A report was not read to its end", "err", err)
+	if err := report.Text(w, result); err != nil {
+		s.Logger.Debug("cannot write the report to the client", "err", err)
 	}
 }
 
-// question is what a request to /probe asks.
-type question struct {
+// probeRequest holds the parameters of one probe.
+type probeRequest struct {
 	target probe.Target
 	module probe.Module
-	debug  bool
-	at     *probe.Moment // to judge for as well
+	debug  bool       // make a new handshake, and answer with the report as text
+	at     *report.At // an additional time to judge the facts for; nil for none
 }
 
 var errUnknownModule = errors.New("unknown module")
 
-// readQuestion reads the parameters of /probe. The error is one line that says
-// what form is wanted; it wraps errUnknownModule where that is the matter.
-func readQuestion(query string, modules map[string]probe.Module) (question, error) {
+// parseProbeRequest parses the query string of /probe. The error is one line that
+// names the parameter and its allowed values. It wraps errUnknownModule if the
+// module does not exist.
+func parseProbeRequest(query string, modules map[string]probe.Module) (probeRequest, error) {
+	const form = "use /probe?target=example.org&module=" + config.DefaultModule
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return question{}, errors.New("the query cannot be read: want /probe?target=example.org&module=" + config.DefaultModule)
+		return probeRequest{}, errors.New("invalid query string; " + form)
 	}
 	for key, given := range values {
 		switch {
 		case !slices.Contains([]string{"target", "module", "hostname", "debug", "at"}, key):
-			return question{}, fmt.Errorf("unknown parameter %.40q: there are target, module, hostname, debug and at", key)
+			return probeRequest{}, fmt.Errorf("unknown parameter %.40q; allowed: target, module, hostname, debug, at", key)
 		case len(given) > 1:
-			return question{}, fmt.Errorf("the parameter %s is given %d times: want it once", key, len(given))
+			return probeRequest{}, fmt.Errorf("parameter %s is given %d times; it must be given once", key, len(given))
 		}
 	}
 	if !values.Has("target") {
-		return question{}, errors.New("no target: want /probe?target=example.org&module=" + config.DefaultModule)
+		return probeRequest{}, errors.New("missing parameter target; " + form)
 	}
-	return answerable(values, modules)
+	return newProbeRequest(values, modules)
 }
 
-// answerable makes a question of parameters that each stand once.
-func answerable(values url.Values, modules map[string]probe.Module) (question, error) {
+// newProbeRequest returns the request of parameters that are each given at most
+// once. Its errors are those of parseProbeRequest.
+func newProbeRequest(values url.Values, modules map[string]probe.Module) (probeRequest, error) {
 	name := values.Get("module")
 	if !values.Has("module") {
 		name = config.DefaultModule
 	}
 	module, ok := modules[name]
 	if !ok {
-		return question{}, fmt.Errorf("%w %.80q: /config lists those that there are", errUnknownModule, name)
+		return probeRequest{}, fmt.Errorf("%w %.80q; /config lists the modules", errUnknownModule, name)
 	}
 	target, err := probe.ParseTarget(values.Get("target"), values.Get("hostname"), module)
 	if err != nil {
-		return question{}, err
+		return probeRequest{}, err
 	}
-	ask := question{target: target, module: module}
+	request := probeRequest{target: target, module: module}
 	if values.Has("debug") {
-		if ask.debug, err = strconv.ParseBool(values.Get("debug")); err != nil {
-			return question{}, fmt.Errorf("debug is %.40q: want true or false", values.Get("debug"))
+		if request.debug, err = strconv.ParseBool(values.Get("debug")); err != nil {
+			return probeRequest{}, fmt.Errorf("parameter debug: %.40q is not true or false", values.Get("debug"))
 		}
 	}
 	if values.Has("at") {
-		// In a query a bare plus sign is a space, and no moment has one.
-		at, err := probe.ParseMoment(strings.ReplaceAll(values.Get("at"), " ", "+"))
+		// An unescaped plus sign in a query stands for a space, and no valid value contains a space.
+		at, err := report.ParseAt(strings.ReplaceAll(values.Get("at"), " ", "+"))
 		if err != nil {
-			return question{}, fmt.Errorf("at: %w", err)
+			return probeRequest{}, fmt.Errorf("parameter at: %w", err)
 		}
-		ask.at = &at
+		request.at = &at
 	}
-	return ask, nil
+	return request, nil
+}
+
+// scrapeTimeoutHeader is the header in which Prometheus sends the timeout of the
+// scrape, in seconds.
+const scrapeTimeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
+
+// probeTimeout returns the timeout of a probe: that of the module, or that of the
+// scrape less offset if it is shorter. The offset is time to send the answer. If
+// it is not shorter than the timeout of the scrape, half of the latter is used.
+func probeTimeout(module time.Duration, header string, offset time.Duration) (time.Duration, error) {
+	if header == "" {
+		return module, nil
+	}
+	seconds, err := strconv.ParseFloat(header, 64)
+	if err != nil || !(seconds > 0) || math.IsInf(seconds, 0) {
+		return 0, fmt.Errorf("header %s: %.40q is not a positive number of seconds, such as 30 or 9.5", scrapeTimeoutHeader, header)
+	}
+	const limit = 24 * time.Hour // longer than that of any module, and within the range of a Duration
+	scrape := time.Duration(min(seconds, limit.Seconds()) * float64(time.Second))
+	remaining := scrape - offset
+	if remaining <= 0 {
+		remaining = scrape / 2
+	}
+	return min(module, remaining), nil
 }

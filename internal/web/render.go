@@ -15,34 +15,35 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// pages renders the templates, and serves the files that they need beside.
-type pages struct {
-	templates map[string]*template.Template // each with the frame around it
-	version   string                        // of the static files: their digest
+// renderer renders the templates of pages and serves the static files that they
+// load.
+type renderer struct {
+	templates map[string]*template.Template // by file name, each within the layout
+	version   string                        // digest of the static files
 }
 
-func newPages() *pages {
-	p := &pages{templates: make(map[string]*template.Template), version: digestOf("static")}
+func newRenderer() *renderer {
+	r := &renderer{templates: make(map[string]*template.Template), version: digestOf("static")}
 	functions := viewFunctions()
-	functions["asset"] = p.asset
-	frame := template.Must(template.New("frame.html").Funcs(functions).ParseFS(files, "templates/frame.html", "templates/parts.html"))
+	functions["asset"] = r.asset
+	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	for _, name := range []string{"front.html", "report.html", "notice.html", "document.html"} {
-		p.templates[name] = template.Must(template.Must(frame.Clone()).ParseFS(files, "templates/"+name))
+		r.templates[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+name))
 	}
-	return p
+	return r
 }
 
-// asset is the address of a static file.
-func (p *pages) asset(base, name string) string {
-	return base + "/static/" + name + "?v=" + p.version
+// asset returns the URL of a static file. It changes whenever a static file does.
+func (r *renderer) asset(base, name string) string {
+	return base + "/static/" + name + "?v=" + r.version
 }
 
-// digestOf is a short digest of all files of a directory: another text, another address.
+// digestOf returns a short digest of all files of an embedded directory.
 func digestOf(dir string) string {
 	hash := sha256.New()
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the directory is embedded
 	}
 	for _, entry := range entries {
 		text, err := files.ReadFile(path.Join(dir, entry.Name()))
@@ -54,10 +55,11 @@ func digestOf(dir string) string {
 	return fmt.Sprintf("%.6x", hash.Sum(nil))
 }
 
-// render writes a page, or nothing of it: a template that fails is a defect.
-func (p *pages) render(w http.ResponseWriter, status int, name string, data any) {
+// render answers with a page. It panics if the template fails, before it writes
+// any part of the page.
+func (r *renderer) render(w http.ResponseWriter, status int, name string, data any) {
 	var html bytes.Buffer
-	if err := p.templates[name].Execute(&html, data); err != nil {
+	if err := r.templates[name].Execute(&html, data); err != nil {
 		panic(fmt.Errorf("render %s: %w", name, err))
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -66,18 +68,19 @@ func (p *pages) render(w http.ResponseWriter, status int, name string, data any)
 	_, _ = w.Write(html.Bytes())
 }
 
-// static serves a file. Its address changes with its text, so that it may be
-// kept for ever.
-func (p *pages) static(w http.ResponseWriter, r *http.Request) {
-	text, err := files.ReadFile("static/" + path.Base(r.PathValue("file")))
+// static serves a static file. Browsers may cache it without limit if the URL
+// contains the current version.
+func (r *renderer) static(w http.ResponseWriter, request *http.Request) {
+	name := path.Base(request.PathValue("file"))
+	text, err := files.ReadFile("static/" + name)
 	if err != nil {
-		http.NotFound(w, r)
+		http.NotFound(w, request)
 		return
 	}
-	kinds := map[string]string{".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-	w.Header().Set("Content-Type", kinds[path.Ext(r.PathValue("file"))]+"; charset=utf-8")
-	if r.URL.Query().Get("v") == p.version {
+	types := map[string]string{".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+	w.Header().Set("Content-Type", types[path.Ext(name)]+"; charset=utf-8")
+	if request.URL.Query().Get("v") == r.version {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeContent(w, r, r.PathValue("file"), time.Time{}, bytes.NewReader(text))
+	http.ServeContent(w, request, name, time.Time{}, bytes.NewReader(text))
 }

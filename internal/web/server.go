@@ -1,8 +1,8 @@
-// Package web answers HTTP: probes for Prometheus, and a few pages for people.
+// Package web serves HTTP: probes for Prometheus, and pages for operators.
 //
-// A Server does not know where its probes come from. Use gives it a
-// configuration and a Prober that belong together; requests that have begun
-// keep the pair that they began with.
+// A Server answers each request with the configuration and the Prober that Use
+// has set last. A request in progress keeps the pair that it began with, so that a
+// reload never mixes two configurations.
 package web
 
 import (
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -25,73 +26,73 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// Prober makes one probe, and returns by the deadline of ctx.
+// Prober makes one probe and returns by the deadline of ctx.
 type Prober interface {
 	Probe(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
-	// ProbeAfresh reuses no handshake.
-	ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
+	// ProbeUncached does not reuse the handshakes of other probes.
+	ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report
 }
 
-// Options are what a Server is made of.
+// Options are the settings of a Server.
 type Options struct {
 	Exporter      *collector.Exporter
-	Gatherer      prometheus.Gatherer // of /metrics
+	Gatherer      prometheus.Gatherer // for /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                 // with which each probe is logged
-	Examined      func() *dnssec.Examination // what the self-check of the resolvers found last; nil: not yet
-	Reload        func() error               // puts the configuration file into force again
-	ExternalURL   *url.URL                   // under which people reach the server
-	RoutePrefix   string                     // of every path here, as "/" or "/dane"
-	TimeoutOffset time.Duration              // see budget
-	HistoryLimit  int                        // reports that are kept
-	Profiling     bool                       // /debug/pprof/ is served
-	Version       string                     // shown at the foot of each page
+	ProbeLevel    slog.Level                 // level of the log line of each probe
+	SelfCheck     func() *dnssec.Examination // result of the last self-check of the resolvers; nil if there is none yet
+	Reload        func() error               // reloads the configuration file
+	ExternalURL   *url.URL                   // URL under which clients reach the server
+	RoutePrefix   string                     // prefix of all paths, such as "/" or "/dane"
+	TimeoutOffset time.Duration              // subtracted from the timeout of a scrape
+	HistoryLimit  int                        // number of stored reports
+	Profiling     bool                       // whether to serve /debug/pprof/
+	Version       string                     // for the footer of each page
 }
 
-// Server answers every request. It is safe for concurrent use.
+// Server answers all HTTP requests. It is safe for concurrent use.
 type Server struct {
 	Options
-	current atomic.Pointer[generation]
-	limiter limiter
-	history *history
-	pages   *pages
-	handler http.Handler
+	current  atomic.Pointer[snapshot]
+	limiter  limiter
+	history  *history
+	renderer *renderer
+	handler  http.Handler
 }
 
-// generation is a configuration and the prober that obeys it.
-type generation struct {
+// snapshot is a configuration and the prober that was made for it.
+type snapshot struct {
 	config *config.Config
 	prober Prober
 }
 
-// New returns a Server that is not ready until Use has been called.
+// New returns a Server. It is not ready until Use is called.
 func New(options Options) *Server {
 	s := &Server{
-		Options: options,
-		history: newHistory(options.HistoryLimit),
-		pages:   newPages(),
+		Options:  options,
+		history:  newHistory(options.HistoryLimit),
+		renderer: newRenderer(),
 	}
-	s.handler = s.guarded(s.routes())
+	s.handler = s.withRecovery(withSecurityHeaders(s.routes()))
 	return s
 }
 
-// Use puts a configuration and its prober into force for the requests to come.
+// Use sets the configuration and the prober of later requests.
 func (s *Server) Use(c *config.Config, p Prober) {
-	s.limiter.resize(c.Limits.Probes)
-	s.current.Store(&generation{c, p})
+	s.limiter.setLimit(c.Limits.Probes)
+	s.current.Store(&snapshot{c, p})
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// HTTPServer returns a server for this handler that gives slow and greedy
-// clients up. Requests end with base.
+// HTTPServer returns an http.Server for this handler, with limits on slow clients
+// and on large requests. The context of each request is derived from base.
 func (s *Server) HTTPServer(base context.Context) *http.Server {
 	return &http.Server{
 		Handler:           s,
-		BaseContext:       baseContext(base),
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      6 * time.Minute, // the longest probe, the wait before it, and the answer
+		WriteTimeout:      6 * time.Minute, // the longest probe, the wait in the queue, and the answer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
@@ -107,10 +108,10 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/{$}", s.front)
 	handle("GET", "/probe", s.probe)
 	handle("GET", "/report", s.report)
-	handle("POST", "/report", s.fromOurPages(s.probeForPeople))
-	handle("GET", "/docs/{$}", s.documents)
-	handle("GET", "/docs/{page}", s.document)
-	handle("GET", "/static/{file}", s.pages.static)
+	handle("POST", "/report", s.sameOrigin(s.submit))
+	handle("GET", "/docs/{$}", s.docsIndex)
+	handle("GET", "/docs/{page}", s.docsPage)
+	handle("GET", "/static/{file}", s.renderer.static)
 	handle("GET", "/config", s.config)
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
@@ -118,8 +119,7 @@ func (s *Server) routes() http.Handler {
 	handle("POST", "/-/reload", s.reload)
 	handle("PUT", "/-/reload", s.reload)
 	if s.Profiling {
-		profiles := http.StripPrefix(prefix, profiles())
-		handle("GET", "/debug/pprof/", profiles.ServeHTTP)
+		handle("GET", "/debug/pprof/", http.StripPrefix(prefix, profiles()).ServeHTTP)
 	}
 	if prefix != "" {
 		mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
@@ -127,33 +127,52 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// fromOurPages turns forms away that a browser sends from somebody else's page.
-// A proxy in front may have changed the Host that they were sent to.
-func (s *Server) fromOurPages(handler http.HandlerFunc) http.HandlerFunc {
+// profiles serves the profiles of the Go runtime. They cost CPU time and contain
+// the names of functions and targets, so they are served only on request.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// sameOrigin rejects forms that a browser sends from a page of another origin
+// (CSRF). The origin of the external URL is trusted too, because a proxy may have
+// changed the Host header.
+func (s *Server) sameOrigin(handler http.HandlerFunc) http.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	if s.ExternalURL.Scheme != "" && s.ExternalURL.Host != "" {
 		if err := protection.AddTrustedOrigin(s.ExternalURL.Scheme + "://" + s.ExternalURL.Host); err != nil {
-			s.Logger.Warn("The external URL is no origin of forms", "err", err)
+			s.Logger.Warn("cannot trust the origin of the external URL for forms", "err", err)
 		}
 	}
 	return protection.Handler(handler).ServeHTTP
 }
 
-// guarded answers 500 where a handler panics, and says with every answer that
-// pages take nothing from anywhere else and belong into no frame.
-func (s *Server) guarded(next http.Handler) http.Handler {
+// withRecovery answers 500 if a handler panics.
+func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			switch fault := recover(); {
-			case fault == nil:
-			case fault == http.ErrAbortHandler:
-				panic(fault) // net/http's own way to hang up
+			switch v := recover(); {
+			case v == nil:
+			case v == http.ErrAbortHandler:
+				panic(v) // net/http closes the connection
 			default:
 				s.Exporter.Panicked()
-				s.Logger.Error("A request was lost to a defect", "path", r.URL.Path, "panic", fault, "stack", string(debug.Stack()))
-				http.Error(w, "an internal error; the log has the details", http.StatusInternalServerError)
+				s.Logger.Error("recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				http.Error(w, "internal error; see the log of dane_exporter", http.StatusInternalServerError)
 			}
 		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withSecurityHeaders allows pages to load only our own styles, scripts and
+// images, and forbids other sites to show them in a frame.
+func withSecurityHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -163,41 +182,37 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 }
 
 func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
-	plain(w, "dane_exporter is healthy.\n")
+	writePlain(w, "dane_exporter is healthy.\n")
 }
 
-// ready says whether there is a configuration. DNS is not asked: a resolver
-// that is down is seen in the metrics, and restarting us would not help it.
+// ready reports whether there is a configuration. It does not query DNS: a
+// restart of the exporter would not repair a resolver, and the metrics show it.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if s.current.Load() == nil {
 		notReady(w)
 		return
 	}
-	plain(w, "dane_exporter is ready.\n")
+	writePlain(w, "dane_exporter is ready.\n")
 }
 
 func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Reload(); err != nil {
-		http.Error(w, "the configuration was not reloaded: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "cannot reload the configuration: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	plain(w, "The configuration was reloaded.\n")
+	writePlain(w, "Configuration reloaded.\n")
 }
 
-// notReady answers where Use has not been called yet.
+// notReady answers requests before the first call of Use.
 func notReady(w http.ResponseWriter) {
-	http.Error(w, "dane_exporter is not ready.", http.StatusServiceUnavailable)
+	http.Error(w, "dane_exporter is not ready: no configuration is loaded yet", http.StatusServiceUnavailable)
 }
 
-// base is what links to our own pages begin with: where people reach the
-// server, without a slash at the end.
+// base returns the prefix of links to our own pages: the path of the external URL
+// without a final slash.
 func (s *Server) base() string { return strings.TrimSuffix(s.ExternalURL.Path, "/") }
 
-func baseContext(base context.Context) func(net.Listener) context.Context {
-	return func(net.Listener) context.Context { return base }
-}
-
-func plain(w http.ResponseWriter, text string) {
+func writePlain(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(text)) // the client is gone, or not; there is nobody else to tell
+	_, _ = w.Write([]byte(text)) // an error means that the client has disconnected
 }

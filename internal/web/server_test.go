@@ -19,25 +19,26 @@ import (
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 )
 
-// proberFunc is a prober made of a function.
+// proberFunc is a function that implements Prober.
 type proberFunc func(context.Context, probe.Target, probe.Module) *probe.Report
 
 func (f proberFunc) Probe(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return f(ctx, target, module)
 }
 
-func (f proberFunc) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+func (f proberFunc) ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return f(ctx, target, module)
 }
 
-// instant probes at once, and all is well.
+// instant returns an authenticated report without a delay.
 func instant(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return &probe.Report{
-		Target: target, Module: module, Start: time.Unix(1_700_000_000, 0), Facts: probe.Facts{Complete: true},
-		Verdict: probe.Verdict{Outcome: probe.Authenticated, Success: true},
+		Target: target, Module: module, Start: time.Unix(1_700_000_000, 0), Facts: dane.Facts{Complete: true},
+		Verdict: dane.Verdict{Outcome: dane.Authenticated, Success: true},
 	}
 }
 
@@ -48,8 +49,8 @@ type fixture struct {
 	config *config.Config
 }
 
-// newFixture returns a server with the default configuration, which change may
-// change, and a prober.
+// newFixture returns a server with the default configuration and a prober. change
+// may modify the configuration and the options; prober may be nil.
 func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Options)) *fixture {
 	t.Helper()
 	example, err := os.ReadFile("../../config.example.yml")
@@ -62,8 +63,8 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	}
 	registry := prometheus.NewPedanticRegistry()
 	options := Options{
-		Exporter:      collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, notExamined),
-		Examined:      notExamined,
+		Exporter:      collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
+		SelfCheck:     noSelfCheck,
 		Gatherer:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },
@@ -82,8 +83,8 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	return f
 }
 
-// ask makes a request and returns status and body.
-func (f *fixture) ask(method, path string, header ...string) (int, string) {
+// request makes a request and returns status and body.
+func (f *fixture) request(method, path string, header ...string) (int, string) {
 	f.t.Helper()
 	r := httptest.NewRequest(method, path, nil)
 	for i := 0; i+1 < len(header); i += 2 {
@@ -96,14 +97,14 @@ func (f *fixture) ask(method, path string, header ...string) (int, string) {
 
 func (f *fixture) get(path string, header ...string) (int, string) {
 	f.t.Helper()
-	return f.ask("GET", path, header...)
+	return f.request("GET", path, header...)
 }
 
-// wantMetric wants a line at /metrics.
+// wantMetric checks that /metrics has this line.
 func (f *fixture) wantMetric(line string) {
 	f.t.Helper()
 	if _, body := f.get("/metrics"); !strings.Contains(body, "\n"+line+"\n") {
-		f.t.Errorf("/metrics has no %q", line)
+		f.t.Errorf("/metrics does not contain %q", line)
 	}
 }
 
@@ -120,10 +121,10 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%d\n%s", status, body)
 	}
 	if asked.Name != "example.org" || by.Name != "smtp_mx" {
-		t.Errorf("probed %v by %s", asked, by.Name)
+		t.Errorf("probed %v with module %s, want example.org with smtp_mx", asked, by.Name)
 	}
 	if status, _ = f.get("/probe?target=192.0.2.1:25&hostname=mx.example.org&module=smtp"); status != 200 || asked.Address.String() != "192.0.2.1" || by.Name != "smtp" {
-		t.Errorf("%d, probed %v by %s", status, asked, by.Name)
+		t.Errorf("got status %d, probed %v with module %s", status, asked, by.Name)
 	}
 	if status, body = f.get("/probe?target=example.org", "Accept", "application/openmetrics-text; version=1.0.0"); status != 200 || !strings.HasSuffix(body, "# EOF\n") {
 		t.Errorf("OpenMetrics: %d\n%s", status, body)
@@ -135,10 +136,11 @@ func TestProbe(t *testing.T) {
 	f.wantMetric(`dane_exporter_probes_in_flight 0`)
 }
 
-// TestLater: judged for another moment as well; a plus sign in a query is a space.
-func TestLater(t *testing.T) {
+// TestParameterAt: the facts are judged for the time of the parameter at as well. A
+// plus sign in a query string stands for a space.
+func TestParameterAt(t *testing.T) {
 	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
-		return &probe.Report{Target: target, Module: module, Verdict: probe.Verdict{At: time.Unix(1_700_000_000, 0), Outcome: probe.Authenticated}}
+		return &probe.Report{Target: target, Module: module, Verdict: dane.Verdict{At: time.Unix(1_700_000_000, 0), Outcome: dane.Authenticated}}
 	}), nil)
 	for _, test := range []struct{ at, want string }{
 		{"%2B14d", "2023-11-28 22:13:20 UTC"},
@@ -151,64 +153,64 @@ func TestLater(t *testing.T) {
 		}
 	}
 	if status, body := f.get("/probe?target=example.org&at=+14d"); status != 200 || !strings.Contains(body, "\ndane_outcome{outcome=\"authenticated\"} 1\n") {
-		t.Errorf("the metrics are today's: %d\n%s", status, body)
+		t.Errorf("the metrics must be of the present verdict: %d\n%s", status, body)
 	}
-	if _, body := f.get("/report?number=1"); !strings.Contains(body, "<h2>Judged for 2023-11-28 22:13:20 UTC</h2>") {
-		t.Errorf("the report that is kept lacks it:\n%s", body)
+	if _, body := f.get("/report?number=1"); !strings.Contains(body, "<h2>Verdict for 2023-11-28 22:13:20 UTC</h2>") {
+		t.Errorf("the stored report does not have the verdict:\n%s", body)
 	}
 }
 
-// TestFailedProbe: a target that fails is an answer, not an error.
+// TestFailedProbe: a failed probe is answered with status 200.
 func TestFailedProbe(t *testing.T) {
 	f := newFixture(t, proberFunc(func(_ context.Context, target probe.Target, module probe.Module) *probe.Report {
-		return &probe.Report{Target: target, Module: module, Verdict: probe.Verdict{Outcome: probe.Refused}}
+		return &probe.Report{Target: target, Module: module, Verdict: dane.Verdict{Outcome: dane.Refused}}
 	}), nil)
 	if status, body := f.get("/probe?target=example.org"); status != 200 || !strings.Contains(body, "\nprobe_success 0\n") {
 		t.Errorf("%d\n%s", status, body)
 	}
 }
 
-func TestWrongRequests(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	f := newFixture(t, proberFunc(func(context.Context, probe.Target, probe.Module) *probe.Report {
-		t.Error("a wrong request was probed")
+		t.Error("an invalid request was probed")
 		return &probe.Report{}
 	}), nil)
 	tests := []struct{ name, query, want string }{
-		{"no target", "", "no target: want /probe?target=example.org"},
-		{"an empty target", "target=", "the target is empty"},
-		{"two targets", "target=a.example&target=b.example", "the parameter target is given 2 times"},
-		{"a target without end", "target=" + strings.Repeat("a.", 5000), "the target is 10000 bytes long"},
-		{"a scheme", "target=https://example.org", "has a scheme"},
-		{"a path", "target=example.org/x", "has a path"},
-		{"a port that is none", "target=example.org:x&module=smtp", `"x" is no port`},
-		{"an address alone", "target=192.0.2.1&module=smtp", "add hostname="},
-		{"binary", "target=%00%ff", "is no domain name"},
-		{"lines", "target=a%0d%0ab", "is no domain name"},
-		{"an unknown module", "target=example.org&module=nope", `unknown module "nope": /config lists those that there are`},
-		{"an empty module", "target=example.org&module=", `unknown module ""`},
-		{"a parameter that is mistyped", "target=example.org&modul=smtp", `unknown parameter "modul": there are target, module, hostname, debug and at`},
-		{"debug without sense", "target=example.org&debug=maybe", `debug is "maybe": want true or false`},
-		{"at without sense", "target=example.org&at=soon", `at: "soon" is no moment: want a duration of days, hours or minutes up to ten years, as +14d`},
-		{"a query that is none", "target=%zz", "the query cannot be read"},
+		{"no target", "", "missing parameter target; use /probe?target=example.org"},
+		{"empty target", "target=", "the target is empty"},
+		{"two targets", "target=a.example&target=b.example", "parameter target is given 2 times"},
+		{"target above the size limit", "target=" + strings.Repeat("a.", 5000), "the target is 10000 bytes long"},
+		{"target with a scheme", "target=https://example.org", "has a scheme"},
+		{"target with a path", "target=example.org/x", "has a path"},
+		{"invalid port", "target=example.org:x&module=smtp", `"x" is not a port`},
+		{"address without a hostname", "target=192.0.2.1&module=smtp", "add hostname="},
+		{"binary target", "target=%00%ff", "is not a domain name"},
+		{"target with line breaks", "target=a%0d%0ab", "is not a domain name"},
+		{"unknown module", "target=example.org&module=nope", `unknown module "nope"; /config lists the modules`},
+		{"empty module", "target=example.org&module=", `unknown module ""`},
+		{"unknown parameter", "target=example.org&modul=smtp", `unknown parameter "modul"; allowed: target, module, hostname, debug, at`},
+		{"invalid debug", "target=example.org&debug=maybe", `parameter debug: "maybe" is not true or false`},
+		{"invalid at", "target=example.org&at=soon", `parameter at: "soon" is not a time: use a duration up to ten years such as +14d`},
+		{"invalid query string", "target=%zz", "invalid query string"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			status, body := f.get("/probe?" + test.query)
 			if status != http.StatusBadRequest || !strings.Contains(body, test.want) {
-				t.Errorf("%d %q, want 400 and %q", status, body, test.want)
+				t.Errorf("got %d %q, want 400 and %q", status, body, test.want)
 			}
 			if strings.Count(body, "\n") != 1 || len(body) > 8000 {
-				t.Errorf("not one short line: %q", body)
+				t.Errorf("got %q, want one short line", body)
 			}
 		})
 	}
 	f.wantMetric("dane_exporter_module_unknown_total 2")
-	if status, body := f.get("/probe?target=example.org", scrapeTimeoutHeader, "soon"); status != 400 || !strings.Contains(body, `is "soon": want seconds`) {
+	if status, body := f.get("/probe?target=example.org", scrapeTimeoutHeader, "soon"); status != 400 || !strings.Contains(body, `"soon" is not a positive number of seconds`) {
 		t.Errorf("%d %q", status, body)
 	}
 }
 
-func TestBudget(t *testing.T) {
+func TestProbeTimeout(t *testing.T) {
 	tests := []struct {
 		name   string
 		header string
@@ -216,27 +218,27 @@ func TestBudget(t *testing.T) {
 		offset time.Duration
 		want   time.Duration
 	}{
-		{"no header: the module's", "", 30 * time.Second, time.Second, 30 * time.Second},
+		{"no header", "", 30 * time.Second, time.Second, 30 * time.Second},
 		{"the scrape ends sooner", "10", 30 * time.Second, 500 * time.Millisecond, 9500 * time.Millisecond},
 		{"the module ends sooner", "60", 30 * time.Second, 500 * time.Millisecond, 30 * time.Second},
-		{"parts of seconds", "1.5", 30 * time.Second, 500 * time.Millisecond, time.Second},
-		{"an offset as large as the scrape's time", "0.5", 30 * time.Second, 500 * time.Millisecond, 250 * time.Millisecond},
+		{"fraction of a second", "1.5", 30 * time.Second, 500 * time.Millisecond, time.Second},
+		{"offset equal to the timeout of the scrape", "0.5", 30 * time.Second, 500 * time.Millisecond, 250 * time.Millisecond},
 		{"no offset", "10", 30 * time.Second, 0, 10 * time.Second},
-		{"a scrape of eons", "1e300", 30 * time.Second, time.Second, 30 * time.Second},
+		{"value beyond time.Duration", "1e300", 30 * time.Second, time.Second, 30 * time.Second},
 	}
 	for _, test := range tests {
-		if got, err := budget(test.module, test.header, test.offset); err != nil || got != test.want {
-			t.Errorf("%s: %v, %v, want %v", test.name, got, err, test.want)
+		if got, err := probeTimeout(test.module, test.header, test.offset); err != nil || got != test.want {
+			t.Errorf("%s: got %v, %v, want %v", test.name, got, err, test.want)
 		}
 	}
 	for _, header := range []string{"0", "-1", "NaN", "Inf", "ten", " 1"} {
-		if got, err := budget(time.Second, header, 0); err == nil {
-			t.Errorf("%q: %v, and no error", header, got)
+		if got, err := probeTimeout(time.Second, header, 0); err == nil {
+			t.Errorf("%q: got %v, want an error", header, got)
 		}
 	}
 }
 
-// TestDeadline: the probe is given what the budget leaves.
+// TestDeadline: the context of the probe has the timeout of the scrape less the offset.
 func TestDeadline(t *testing.T) {
 	var left time.Duration
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
@@ -246,11 +248,11 @@ func TestDeadline(t *testing.T) {
 	}), nil)
 	f.get("/probe?target=example.org", scrapeTimeoutHeader, "10")
 	if left > 9500*time.Millisecond || left < 5*time.Second {
-		t.Errorf("the probe had %v", left)
+		t.Errorf("got %v, want about 9.5 s", left)
 	}
 }
 
-// blocking probes until it is told to end, or its context does.
+// blocking is a prober that waits until end is closed or its context is done.
 type blocking struct{ began, end chan struct{} }
 
 func newBlocking() *blocking { return &blocking{make(chan struct{}, 100), make(chan struct{})} }
@@ -264,12 +266,12 @@ func (b *blocking) Probe(ctx context.Context, target probe.Target, module probe.
 	return instant(ctx, target, module)
 }
 
-func (b *blocking) ProbeAfresh(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+func (b *blocking) ProbeUncached(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 	return b.Probe(ctx, target, module)
 }
 
-// TestTooManyProbes: one is made, one waits too long and one comes too many;
-// when the first has ended the next is made.
+// TestTooManyProbes: with one slot in use, the next probe waits for queue_wait and
+// gets 503. After the first has ended, the next is made.
 func TestTooManyProbes(t *testing.T) {
 	slow := newBlocking()
 	f := newFixture(t, slow, func(c *config.Config, _ *Options) {
@@ -288,14 +290,14 @@ func TestTooManyProbes(t *testing.T) {
 
 	close(slow.end)
 	if status := <-first; status != 200 {
-		t.Errorf("the first: %d", status)
+		t.Errorf("first probe: status %d", status)
 	}
 	if status, _ := f.get("/probe?target=example.org"); status != 200 {
-		t.Errorf("afterwards: %d", status)
+		t.Errorf("probe after the first: status %d", status)
 	}
 }
 
-// TestClientGone: a probe that nobody waits for ends.
+// TestClientGone: a probe ends when its client disconnects.
 func TestClientGone(t *testing.T) {
 	slow := newBlocking()
 	f := newFixture(t, slow, nil)
@@ -310,12 +312,12 @@ func TestClientGone(t *testing.T) {
 	<-done
 }
 
-// TestDefect: a panic costs one request, and is counted.
-func TestDefect(t *testing.T) {
-	f := newFixture(t, proberFunc(func(context.Context, probe.Target, probe.Module) *probe.Report { panic("a defect") }),
+// TestPanicInHandler: a panic fails one request, and is counted.
+func TestPanicInHandler(t *testing.T) {
+	f := newFixture(t, proberFunc(func(context.Context, probe.Target, probe.Module) *probe.Report { panic("test panic") }),
 		func(c *config.Config, _ *Options) { c.Limits.Probes = 1 })
-	for range 2 { // and the place it had is free again
-		if status, body := f.get("/probe?target=example.org"); status != 500 || strings.Contains(body, "a defect") {
+	for range 2 { // the second needs the slot that the first has released
+		if status, body := f.get("/probe?target=example.org"); status != 500 || strings.Contains(body, "test panic") {
 			t.Errorf("%d %q", status, body)
 		}
 	}
@@ -323,22 +325,22 @@ func TestDefect(t *testing.T) {
 	f.wantMetric("dane_exporter_probes_in_flight 0")
 }
 
-// TestFault: a defect that the probe itself caught is told with its stack.
-func TestFault(t *testing.T) {
+// TestPanicInProbe: a panic that the probe has recovered is logged with its stack.
+func TestPanicInProbe(t *testing.T) {
 	var log strings.Builder
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		r := instant(ctx, target, module)
-		r.Facts.Fault = &probe.Fault{Value: "a defect", Stack: "its stack"}
+		r.Facts.Err = &dane.PanicError{Value: "test panic", Stack: "test stack"}
 		return r
 	}), func(_ *config.Config, o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	f.get("/probe?target=example.org")
-	if !strings.Contains(log.String(), "a defect") || !strings.Contains(log.String(), "its stack") {
-		t.Errorf("the log: %s", &log)
+	if !strings.Contains(log.String(), "test panic") || !strings.Contains(log.String(), "test stack") {
+		t.Errorf("got log %s", &log)
 	}
 	f.wantMetric("dane_exporter_panics_total 1")
 }
 
-// TestLogProber: each probe is logged with the severity that is asked for.
+// TestLogProber: each probe is logged with ProbeLevel.
 func TestLogProber(t *testing.T) {
 	for level, want := range map[slog.Level]bool{slog.LevelDebug: false, slog.LevelInfo: true} {
 		var log strings.Builder
@@ -346,8 +348,8 @@ func TestLogProber(t *testing.T) {
 			o.Logger, o.ProbeLevel = slog.New(slog.NewTextHandler(&log, nil)), level
 		})
 		f.get("/probe?target=example.org")
-		if got := strings.Contains(log.String(), "msg=Probed target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
-			t.Errorf("at %v: %q", level, &log)
+		if got := strings.Contains(log.String(), "msg=\"probe finished\" target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
+			t.Errorf("level %v: got %q, want a line: %t", level, &log, want)
 		}
 	}
 }
@@ -368,13 +370,13 @@ func TestHealth(t *testing.T) {
 		{"GET", "/-/reload", 405},
 	}
 	for _, step := range steps {
-		if status, body := f.ask(step.method, step.path); status != step.status {
-			t.Errorf("%s %s: %d %q, want %d", step.method, step.path, status, body, step.status)
+		if status, body := f.request(step.method, step.path); status != step.status {
+			t.Errorf("%s %s: got %d %q, want %d", step.method, step.path, status, body, step.status)
 		}
 	}
 	f.Use(f.config, proberFunc(instant))
 	if status, _ := f.get("/-/ready"); status != 200 {
-		t.Errorf("with a configuration: %d", status)
+		t.Errorf("with a configuration: status %d", status)
 	}
 }
 
@@ -385,30 +387,30 @@ func TestReload(t *testing.T) {
 		o.Reload = func() error { reloads++; return result }
 	})
 	for _, method := range []string{"POST", "PUT"} {
-		if status, body := f.ask(method, "/-/reload"); status != 200 {
+		if status, body := f.request(method, "/-/reload"); status != 200 {
 			t.Errorf("%s: %d %q", method, status, body)
 		}
 	}
 	result = errors.New("dane.yml:3: limits.probes: no number")
-	if status, body := f.ask("POST", "/-/reload"); status != 500 || !strings.Contains(body, result.Error()) {
-		t.Errorf("a bad file: %d %q", status, body)
+	if status, body := f.request("POST", "/-/reload"); status != 500 || !strings.Contains(body, result.Error()) {
+		t.Errorf("invalid file: got %d %q, want 500 and %v", status, body, result)
 	}
 	if reloads != 3 {
-		t.Errorf("%d reloads", reloads)
+		t.Errorf("got %d reloads, want 3", reloads)
 	}
 }
 
-// TestUse: the next request sees the next configuration.
+// TestUse: later requests use the new configuration.
 func TestUse(t *testing.T) {
 	f := newFixture(t, proberFunc(instant), nil)
 	next := *f.config
 	next.Modules = map[string]probe.Module{"mine": f.config.Modules["smtp"]}
 	f.Use(&next, proberFunc(instant))
 	if status, _ := f.get("/probe?target=example.org&module=smtp"); status != 400 {
-		t.Errorf("a module that is gone: %d", status)
+		t.Errorf("removed module: status %d", status)
 	}
 	if status, _ := f.get("/probe?target=example.org&module=mine"); status != 200 {
-		t.Errorf("a module that is new: %d", status)
+		t.Errorf("new module: status %d", status)
 	}
 }
 
@@ -447,15 +449,15 @@ func TestRoutePrefix(t *testing.T) {
 		"/dane/": 200, "/dane/metrics": 200, "/dane/probe?target=example.org": 200, "/metrics": 404, "/": 302,
 	} {
 		if status, _ := f.get(path); status != want {
-			t.Errorf("%s: %d, want %d", path, status, want)
+			t.Errorf("%s: got status %d, want %d", path, status, want)
 		}
 	}
 	if _, page := f.get("/dane/"); !strings.Contains(page, `action="/outside/report"`) {
-		t.Errorf("links do not lead where people reach us:\n%s", page)
+		t.Errorf("links do not begin with the path of the external URL:\n%s", page)
 	}
 }
 
-// TestBaseContext: a request over HTTP ends with the context of the server.
+// TestBaseContext: a request ends when the base context of the server does.
 func TestBaseContext(t *testing.T) {
 	slow := newBlocking()
 	f := newFixture(t, slow, nil)
@@ -479,8 +481,8 @@ func TestBaseContext(t *testing.T) {
 	<-slow.began
 	stop()
 	if got := <-status; got != 200 {
-		t.Errorf("status %d, want the probe's answer with what it has", got)
+		t.Errorf("got status %d, want 200 with the incomplete result", got)
 	}
 }
 
-func notExamined() *dnssec.Examination { return nil }
+func noSelfCheck() *dnssec.Examination { return nil }

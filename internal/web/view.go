@@ -10,53 +10,61 @@ import (
 	"time"
 
 	"dane_exporter/internal/report"
+	"dane_exporter/probe/dane"
 )
 
-// viewFunctions are what templates need to show a report. They know words and
-// measures, and make no HTML.
+// viewFunctions returns the functions of the templates. They return plain text
+// and numbers, never HTML, so that html/template escapes all of it.
 func viewFunctions() template.FuncMap {
 	return template.FuncMap{
-		"tone": tone, "label": labelOf, "moment": moment, "seconds": seconds, "yesno": yesNo,
-		"pairs": pairs, "bars": bars, "spans": spans, "where": where, "unpublished": unpublished,
-		"algorithm": algorithm, "digest": digestName, "usage": usage, "what": what, "clip": clip, "upper": strings.ToUpper,
-		"chains": chains, "effect": effect, "unsigned": unsigned, "days": days,
+		// words and values
+		"tone": tone, "label": label, "effect": effect, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
+		"yesno": yesNo, "location": location, "truncate": truncate,
+		// parts of a report
+		"comparisons": comparisons, "bars": bars, "phases": phases, "chains": chains, "missingRecords": missingRecords, "needsDNSSEC": needsDNSSEC,
+		// names of numbers
+		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}
 }
 
-// tone is the colour of a word, which always stands beside it: good, fair,
-// poor, bad, plain, or ours.
+// tone returns the CSS class that colours an outcome, status or effect: good,
+// fair, poor, bad, internal or plain. Pages always show the word as well.
 func tone(word string) string {
 	switch word {
 	case "authenticated", "secure", "usable", "enforced":
 		return "good"
-	case "encrypted", "warns", "lowers", "superseded":
+	case "encrypted", "superseded", string(dane.EffectWarning), string(dane.EffectDegraded):
 		return "fair"
 	case "unreachable", "indeterminate", "unusable":
 		return "poor"
-	case "refused", "bogus", "refuses":
+	case "refused", "bogus", string(dane.EffectError):
 		return "bad"
-	case "unknown", "ours":
-		return "ours"
+	case "unknown", string(dane.EffectInternal):
+		return "internal"
 	default:
 		return "plain"
 	}
 }
 
-// effect says what a finding does, in words.
+// effect returns the word for the effect of a finding.
 func effect(word string) string {
-	switch word {
-	case "lowers":
-		return "lowers what DANE gives"
-	case "ours":
-		return "on our side"
+	switch dane.Effect(word) {
+	case dane.EffectError:
+		return "error"
+	case dane.EffectDegraded:
+		return "degraded"
+	case dane.EffectWarning:
+		return "warning"
+	case dane.EffectInternal:
+		return "internal"
 	default:
 		return word
 	}
 }
 
-// labelOf writes the word of a reason or topic for people: tlsa_mismatch is
-// "TLSA mismatch".
-func labelOf(word string) string {
+// label returns the word of a reason or topic as a heading: "TLSA mismatch" for
+// tlsa_mismatch.
+func label(word string) string {
 	proper := map[string]string{"cd": "CD", "dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
 		"nsec3": "NSEC3", "pkix": "PKIX", "sha1": "SHA-1", "srv": "SRV", "starttls": "STARTTLS", "tcp": "TCP", "tls": "TLS", "tlsa": "TLSA", "tlsrpt": "TLSRPT"}
 	parts := strings.Split(strings.ReplaceAll(word, "mta_sts", "mta sts"), "_")
@@ -71,19 +79,20 @@ func labelOf(word string) string {
 	return strings.Join(parts, " ")
 }
 
-// moment writes a time, or a pointer to one, in the time zone that everybody knows.
-func moment(t any) string {
+// timestamp formats a time.Time or a *time.Time in UTC. It returns "" for nil.
+func timestamp(t any) string {
 	switch t := t.(type) {
 	case time.Time:
 		return t.UTC().Format("2006-01-02 15:04:05 UTC")
 	case *time.Time:
 		if t != nil {
-			return moment(*t)
+			return timestamp(*t)
 		}
 	}
 	return ""
 }
 
+// seconds formats a duration in seconds, rounded for readers.
 func seconds(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
@@ -96,10 +105,10 @@ func seconds(s float64) string {
 	}
 }
 
-// days writes the life of a policy, given in seconds.
+// days formats the max_age of an MTA-STS policy, given in seconds.
 func days(s float64) string { return report.Days(time.Duration(s * float64(time.Second))) }
 
-// yesNo says what was measured; empty where nothing was.
+// yesNo returns "yes" or "no", or "" for a value that was not measured.
 func yesNo(m *bool) string {
 	switch {
 	case m == nil:
@@ -111,10 +120,9 @@ func yesNo(m *bool) string {
 	}
 }
 
-func failedStatus(status string) bool { return status == "bogus" || status == "indeterminate" }
-
-// where says what a finding or advice is about, as "mx.example.org port 25".
-func where(host string, port uint16, address, lookup string) string {
+// location returns what a finding or advice refers to, such as "mx.example.org
+// port 25".
+func location(host string, port uint16, address, lookup string) string {
 	var parts []string
 	if host != "" {
 		if port != 0 {
@@ -126,29 +134,40 @@ func where(host string, port uint16, address, lookup string) string {
 		parts = append(parts, address)
 	}
 	if lookup != "" {
-		parts = append(parts, "look-up "+strings.ToUpper(lookup))
+		parts = append(parts, "lookup "+strings.ToUpper(lookup))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// unpublished reports whether a service serves what its records do not prove.
-func unpublished(services []report.Service) bool {
+// truncate cuts text to 80 characters.
+func truncate(text string) string {
+	const limit = 80
+	runes := []rune(text)
+	if len(runes) <= limit {
+		return text
+	}
+	return string(runes[:limit]) + "…"
+}
+
+// missingRecords reports whether any service should publish further TLSA records.
+func missingRecords(services []report.Service) bool {
 	return slices.ContainsFunc(services, func(s report.Service) bool { return len(s.Wanted()) > 0 })
 }
 
-// unsigned reports whether records would prove nothing yet, for want of DNSSEC.
-func unsigned(findings []report.Finding) bool {
+// needsDNSSEC reports whether TLSA records would have no effect yet, because a
+// name that leads to them is not secured by DNSSEC.
+func needsDNSSEC(findings []report.Finding) bool {
 	return slices.ContainsFunc(findings, func(f report.Finding) bool { return report.Unsigned(f.Reason) })
 }
 
-// chain is one look-up with the way that trust takes to it.
+// chain is one lookup with its chain of trust.
 type chain struct {
 	report.Lookup
 	Links []report.Zone
-	Open  bool // it is what the page is about, or where it goes wrong
+	Open  bool // show it expanded: it is a TLSA lookup, or it failed
 }
 
-// chains are those of all look-ups, MTA-STS's last.
+// chains returns the chains of all lookups, those of MTA-STS last.
 func chains(d *report.Document) []chain {
 	lookups := d.Lookups
 	if d.MTASTS != nil {
@@ -156,12 +175,13 @@ func chains(d *report.Document) []chain {
 	}
 	var all []chain
 	for _, l := range lookups {
-		all = append(all, chain{l, links(d, l), l.Kind == "tlsa" || failedStatus(l.Status)})
+		all = append(all, chain{l, links(d, l), l.Kind == "tlsa" || l.Status == "bogus" || l.Status == "indeterminate"})
 	}
 	return all
 }
 
-// links are the zones from the trust anchor down to the one that has the answer.
+// links returns the zones of a chain of trust, from the trust anchor to the zone
+// of the answer.
 func links(d *report.Document, l report.Lookup) []report.Zone {
 	var zones []report.Zone
 	for _, position := range l.Chain {
@@ -172,132 +192,124 @@ func links(d *report.Document, l report.Lookup) []report.Zone {
 	return zones
 }
 
-// pair is a TLSA record beside what an endpoint serves.
-type pair struct {
+// comparison is one TLSA record and what an endpoint serves for it.
+type comparison struct {
 	Record  report.Record
 	Match   report.Match
-	Judged  bool   // there was a handshake
-	Place   string // of the certificate that Match.Served is of
-	Verdict string // in a word or two
-	Sign    string
+	Judged  bool   // the handshake was completed
+	Place   string // certificate of Match.Served: "leaf", or "issuer 1" and so on
+	Verdict string // in a few words
+	Sign    string // = if the record authenticates, ≠ if it does not match
 	Tone    string
 }
 
-// pairs sets each record beside what became of it at an endpoint.
-func pairs(records []report.Record, e report.Endpoint) []pair {
-	var all []pair
-	proven := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
+// comparisons compares each record of a service with an endpoint.
+func comparisons(records []report.Record, e report.Endpoint) []comparison {
+	var all []comparison
+	authenticated := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
 	for i, record := range records {
-		p := pair{Record: record, Verdict: "not compared", Sign: "·", Tone: "plain"}
+		c := comparison{Record: record, Verdict: "not compared", Sign: "·", Tone: "plain"}
 		if i < len(e.Matches) {
-			p.Match, p.Judged = e.Matches[i], true
-			p.Verdict, p.Sign, p.Tone = comparison(record, p.Match, proven)
-			p.Place = "the leaf"
-			if depth := p.Match.Depth; depth != nil && *depth > 0 {
-				p.Place = "issuer " + strconv.Itoa(*depth)
+			c.Match, c.Judged = e.Matches[i], true
+			c.Verdict, c.Sign, c.Tone = compare(record, c.Match, authenticated)
+			c.Place = "leaf"
+			if depth := c.Match.Depth; depth != nil && *depth > 0 {
+				c.Place = "issuer " + strconv.Itoa(*depth)
 			}
 		}
-		all = append(all, p)
+		all = append(all, c)
 	}
 	return all
 }
 
-// comparison says what a record does for an endpoint. Where another one proves
-// it already, a record that does not match is of the last key or of the next,
-// and no harm.
-func comparison(r report.Record, m report.Match, proven bool) (verdict, sign, tone string) {
+// compare returns the verdict on one record at an endpoint. If another record
+// authenticates the endpoint, a record that does not match is harmless: it is of
+// the previous or the next key.
+func compare(r report.Record, m report.Match, authenticated bool) (verdict, sign, tone string) {
 	switch {
 	case m.Authenticates:
 		return "match", "=", "good"
 	case r.Standing != "usable":
 		return "not used", "·", "plain"
-	case proven:
-		return "not this one", "≠", "plain"
+	case authenticated:
+		return "no match, harmless", "≠", "plain"
 	case m.Matches:
-		return "matches, and does not authenticate", "≈", "bad"
+		return "matches, but does not authenticate", "≈", "bad"
 	default:
 		return "no match", "≠", "bad"
 	}
 }
 
-// bar is one byte of a digest, drawn.
+// bar is one byte of a digest as a bar of an SVG image.
 type bar struct{ X, Y, Height int }
 
-// bars draw the beginning of a digest, so that eyes can tell two apart.
+// bars returns the first 32 bytes of a digest as bars, which make two digests easy
+// to compare by eye.
 func bars(data report.Data) []bar {
-	const most, high = 32, 16
+	const limit, height = 32, 16
 	octets, err := hex.DecodeString(strings.TrimPrefix(string(data), "sha256:"))
 	if err != nil {
 		return nil
 	}
 	var all []bar
-	for i, octet := range octets[:min(len(octets), most)] {
-		height := 1 + int(octet)*(high-1)/255
-		all = append(all, bar{X: 3 * i, Y: high - height, Height: height})
+	for i, octet := range octets[:min(len(octets), limit)] {
+		h := 1 + int(octet)*(height-1)/255
+		all = append(all, bar{X: 3 * i, Y: height - h, Height: h})
 	}
 	return all
 }
 
-// span is one phase, drawn: in thousandths of the whole.
-type span struct {
+// phase is one phase of a probe as a bar, in thousandths of the duration.
+type phase struct {
 	report.Phase
 	X, Width int
 }
 
-func spans(d *report.Document) []span {
-	whole := d.Duration
-	for _, phase := range d.Phases {
-		whole = max(whole, phase.End)
+func phases(d *report.Document) []phase {
+	total := d.Duration
+	for _, p := range d.Phases {
+		total = max(total, p.End)
 	}
-	var all []span
-	for _, phase := range d.Phases {
-		s := span{Phase: phase}
-		if whole > 0 {
-			s.X = int(1000 * max(phase.Start, 0) / whole)
-			s.Width = max(int(1000*(phase.End-phase.Start)/whole), 4)
+	var all []phase
+	for _, p := range d.Phases {
+		shown := phase{Phase: p}
+		if total > 0 {
+			shown.X = int(1000 * max(p.Start, 0) / total)
+			shown.Width = max(int(1000*(p.End-p.Start)/total), 4)
 		}
-		all = append(all, s)
+		all = append(all, shown)
 	}
 	return all
 }
 
-// The names of RFC 7218, and of IANA's registries for DNSSEC.
-
+// usage returns the acronym of a TLSA certificate usage (RFC 7218).
 func usage(n uint8) string {
-	return named(n, map[uint8]string{0: "PKIX-TA", 1: "PKIX-EE", 2: "DANE-TA", 3: "DANE-EE"})
+	return nameOf(n, map[uint8]string{0: "PKIX-TA", 1: "PKIX-EE", 2: "DANE-TA", 3: "DANE-EE"})
 }
 
-// what names the thing that a record is about.
-func what(r report.Record) string {
-	selector := named(r.Selector, map[uint8]string{0: "certificate", 1: "public key"})
+// association returns what the data of a TLSA record is made from.
+func association(r report.Record) string {
+	selector := nameOf(r.Selector, map[uint8]string{0: "certificate", 1: "public key"})
 	if r.MatchingType == 0 {
 		return selector + " in full"
 	}
-	return selector + ", " + named(r.MatchingType, map[uint8]string{1: "SHA-256", 2: "SHA-512"})
+	return selector + ", " + nameOf(r.MatchingType, map[uint8]string{1: "SHA-256", 2: "SHA-512"})
 }
 
+// algorithm returns the mnemonic of a DNSSEC algorithm, as IANA registers it.
 func algorithm(n uint8) string {
-	return named(n, map[uint8]string{5: "RSASHA1", 7: "RSASHA1-NSEC3-SHA1", 8: "RSASHA256", 10: "RSASHA512",
+	return nameOf(n, map[uint8]string{5: "RSASHA1", 7: "RSASHA1-NSEC3-SHA1", 8: "RSASHA256", 10: "RSASHA512",
 		13: "ECDSAP256SHA256", 14: "ECDSAP384SHA384", 15: "ED25519", 16: "ED448"})
 }
 
-func digestName(n uint8) string {
-	return named(n, map[uint8]string{1: "SHA-1", 2: "SHA-256", 4: "SHA-384"})
+// digest returns the name of a DS digest type, as IANA registers it.
+func digest(n uint8) string {
+	return nameOf(n, map[uint8]string{1: "SHA-1", 2: "SHA-256", 4: "SHA-384"})
 }
 
-func named(n uint8, names map[uint8]string) string {
+func nameOf(n uint8, names map[uint8]string) string {
 	if name, ok := names[n]; ok {
 		return name
 	}
 	return fmt.Sprintf("unknown %d", n)
-}
-
-// clip cuts text for a line of an overview.
-func clip(text string) string {
-	const most = 80
-	letters := []rune(text)
-	if len(letters) <= most {
-		return text
-	}
-	return string(letters[:most]) + "…"
 }

@@ -8,35 +8,36 @@ import (
 	"unicode/utf8"
 )
 
-// Mode says what a sender does with a host that fails (RFC 8461 §5).
+// Mode says what a sender does if an MX host does not satisfy the policy
+// (RFC 8461 §5).
 type Mode string
 
 const (
-	Enforce Mode = "enforce" // it does not deliver there
-	Testing Mode = "testing" // it delivers, and reports
-	Off     Mode = "none"    // there is no policy any more
+	Enforce Mode = "enforce" // it does not deliver to the host
+	Testing Mode = "testing" // it delivers and reports the failure
+	None    Mode = "none"    // the domain has withdrawn its policy
 )
 
-// Modes lists the allowed values, the strictest first.
-func Modes() []Mode { return []Mode{Enforce, Testing, Off} }
+// Modes returns all modes, the strictest first.
+func Modes() []Mode { return []Mode{Enforce, Testing, None} }
 
-// MaxAge is the longest life that a policy may have (RFC 8461 §3.2).
+// MaxAge is the greatest max_age of a policy (RFC 8461 §3.2).
 const MaxAge = 31557600 * time.Second
 
-// Policy is what a sender holds the MX hosts to.
+// Policy is an MTA-STS policy.
 type Policy struct {
 	Mode   Mode
-	MaxAge time.Duration // how long a sender may keep it
-	MX     []string      // patterns: names in lower case, "*." in front of some
+	MaxAge time.Duration // how long a sender may cache the policy
+	MX     []string      // patterns: hostnames in lower case, some with a leading "*."
 }
 
-// ParsePolicy reads a policy (RFC 8461 §3.2): keys and values, one pair a line,
-// which LF or CRLF ends. Of a key other than mx the first counts; unknown keys
-// are ignored. Empty lines are let pass, as senders do. The error is a
+// ParsePolicy parses a policy (RFC 8461 §3.2): one key and value on each line,
+// which ends with LF or CRLF. If a key other than mx is repeated, the first one
+// counts. Unknown keys and, as in senders, empty lines are ignored. The error is a
 // *SyntaxError.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if !utf8.Valid(text) {
-		return nil, wrong(string(text), "it is no UTF-8")
+		return nil, syntaxErrorf(string(text), "the policy is not valid UTF-8")
 	}
 	policy, seen := new(Policy), make(map[string]bool)
 	number := 0
@@ -48,11 +49,11 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || !isFieldName(key) {
-			return nil, &SyntaxError{Line: number, Text: line, Why: "no line of the form key: value"}
+			return nil, &SyntaxError{Line: number, Text: line, Why: "the line is not of the form key: value"}
 		}
-		first := !seen[key]
+		repeated := seen[key]
 		seen[key] = true
-		if key != "mx" && !first {
+		if repeated && key != "mx" {
 			continue
 		}
 		if why := policy.set(key, strings.TrimLeft(value, wsp)); why != "" {
@@ -60,14 +61,14 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		}
 	}
 	for _, key := range []string{"version", "mode", "max_age", "mx"} {
-		if !seen[key] && (key != "mx" || policy.Mode != Off) {
-			return nil, &SyntaxError{Why: "it has no " + key}
+		if !seen[key] && (key != "mx" || policy.Mode != None) {
+			return nil, &SyntaxError{Why: "the key " + key + " is missing"}
 		}
 	}
 	return policy, nil
 }
 
-// set takes in one line. It returns what is wrong with it.
+// set sets the value of one key. It returns what is wrong with the value, or "".
 func (p *Policy) set(key, value string) (why string) {
 	switch key {
 	case "version":
@@ -76,25 +77,26 @@ func (p *Policy) set(key, value string) (why string) {
 		}
 	case "mode":
 		if !slices.Contains(Modes(), Mode(value)) {
-			return "the mode is none of enforce, testing, none"
+			return "the mode is not one of enforce, testing, none"
 		}
 		p.Mode = Mode(value)
 	case "max_age":
 		seconds, err := strconv.ParseUint(value, 10, 64)
 		if err != nil || len(value) > 10 || seconds > uint64(MaxAge/time.Second) {
-			return "max_age is no whole number of seconds from 0 to 31557600"
+			return "max_age is not a whole number of seconds from 0 to 31557600"
 		}
 		p.MaxAge = time.Duration(seconds) * time.Second
 	case "mx":
 		if !isPattern(value) {
-			return "no host name in A-labels, and none with *. in front"
+			return "mx is not a hostname in A-labels, nor one after *."
 		}
 		p.MX = append(p.MX, strings.ToLower(value))
 	}
 	return ""
 }
 
-// isPattern: sts-policy-mx-value of RFC 8461 §3.2, with Domain of RFC 5321 §4.1.2.
+// isPattern reports whether pattern is an sts-policy-mx-value (RFC 8461 §3.2),
+// whose domain has the syntax of RFC 5321 §4.1.2.
 func isPattern(pattern string) bool {
 	name := strings.TrimPrefix(pattern, "*.")
 	if len(name) > 253 {
@@ -105,7 +107,7 @@ func isPattern(pattern string) bool {
 			return false
 		}
 		for _, c := range []byte(label) {
-			if !isAlphanumeric(c) && c != '-' && c != '_' { // underscores are wrong, and there are hosts so named
+			if !isAlphanumeric(c) && c != '-' && c != '_' { // underscores are not allowed, but such hosts exist
 				return false
 			}
 		}
@@ -113,9 +115,9 @@ func isPattern(pattern string) bool {
 	return true
 }
 
-// Covers reports whether the policy names an MX host: by its name, or by a
-// wildcard that stands for exactly its left-most label (RFC 8461 §4.1).
-func (p *Policy) Covers(host string) bool {
+// Matches reports whether the policy lists an MX host: by its name, or by a
+// wildcard that stands for exactly its leftmost label (RFC 8461 §4.1).
+func (p *Policy) Matches(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	_, parent, _ := strings.Cut(host, ".")
 	for _, pattern := range p.MX {

@@ -5,24 +5,21 @@ import (
 	"strings"
 )
 
-// TLSRPTName is where the domain's TLSRPT record is (RFC 8460 §3).
+// TLSRPTName returns the name of the domain's TLSRPT record (RFC 8460 §3).
 func TLSRPTName(domain string) string { return "_smtp._tls." + domain }
 
-// TLSRPT says where reports about TLS go.
+// TLSRPT is a TLSRPT record. It says where senders report TLS connections.
 type TLSRPT struct {
-	RUA []string // URIs, mailto: or https:
+	RUA []string // URIs with the scheme mailto or https
 }
 
-// ParseTLSRPT finds the TLSRPT record among the TXT records at TLSRPTName, the
-// strings of each joined. The errors are ErrNone, *SeveralError and
-// *SyntaxError; with each of them nobody reports.
+// ParseTLSRPT returns the TLSRPT record among the TXT records at TLSRPTName. The
+// strings of each TXT record must have been joined without spaces.
+//
+// The error is ErrNoRecord, a *MultipleRecordsError or a *SyntaxError. In each case
+// senders do not report.
 func ParseTLSRPT(txt []string) (TLSRPT, error) {
-	const version = "v=TLSRPTv1"
-	text, err := one(txt, version)
-	if err != nil {
-		return TLSRPT{}, err
-	}
-	all, err := fields(text, version)
+	text, all, err := parseVersion(txt, "v=TLSRPTv1")
 	if err != nil {
 		return TLSRPT{}, err
 	}
@@ -33,25 +30,25 @@ func ParseTLSRPT(txt []string) (TLSRPT, error) {
 		}
 		for uri := range strings.SplitSeq(f.value, ",") {
 			uri = strings.Trim(uri, wsp)
-			if why := notForReports(uri); why != "" {
-				return TLSRPT{}, wrong(text, "rua %s %s", quote(uri), why)
+			if why := checkReportURI(uri); why != "" {
+				return TLSRPT{}, syntaxErrorf(text, "rua %s %s", quote(uri), why)
 			}
 			record.RUA = append(record.RUA, uri)
 		}
 	}
 	if record.RUA == nil {
-		return TLSRPT{}, wrong(text, "it has no rua")
+		return TLSRPT{}, syntaxErrorf(text, "the field rua is missing")
 	}
 	return record, nil
 }
 
-// notForReports says why reports cannot go to a URI; empty: they can. There
-// are two ways of reporting, by mail and by POST (RFC 8460 §3).
-func notForReports(text string) string {
+// checkReportURI returns why reports cannot be sent to a URI, or "". Reports are
+// sent by mail or by POST over HTTPS (RFC 8460 §3).
+func checkReportURI(text string) string {
 	uri, err := url.Parse(text)
 	switch {
 	case err != nil || strings.ContainsAny(text, wsp+"!"):
-		return "is no URI, or has characters in it that must be encoded"
+		return "is not a URI, or contains characters that must be encoded"
 	case uri.Scheme == "mailto" && strings.Contains(uri.Opaque, "@"), uri.Scheme == "https" && uri.Host != "":
 		return ""
 	default:

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// reciter is a connection whose other end says what it has to say, in pieces,
-// once or for ever, and does not listen.
-type reciter struct {
+// scriptedConn is a connection whose peer sends a fixed text in pieces, once or
+// endlessly, and discards what it receives.
+type scriptedConn struct {
 	net.Conn // nil: nothing else is used
 	text     string
 	piece    int
@@ -20,24 +20,25 @@ type reciter struct {
 	at, read int
 }
 
-func (r *reciter) Read(p []byte) (int, error) {
-	if r.at == len(r.text) {
-		if !r.endless || r.text == "" {
+func (c *scriptedConn) Read(p []byte) (int, error) {
+	if c.at == len(c.text) {
+		if !c.endless || c.text == "" {
 			return 0, io.EOF
 		}
-		r.at = 0
+		c.at = 0
 	}
-	n := copy(p[:min(len(p), r.piece)], r.text[r.at:])
-	r.at += n
-	r.read += n
+	n := copy(p[:min(len(p), c.piece)], c.text[c.at:])
+	c.at += n
+	c.read += n
 	return n, nil
 }
 
-func (r *reciter) Write(p []byte) (int, error)   { return len(p), nil }
-func (r *reciter) SetDeadline(_ time.Time) error { return nil }
+func (c *scriptedConn) Write(p []byte) (int, error)   { return len(p), nil }
+func (c *scriptedConn) SetDeadline(_ time.Time) error { return nil }
 
-// Whatever a server says, a dialogue ends, has read no more than it may, tells
-// only what can be printed, and leads to TLS only where nothing is left over.
+// FuzzDialogues checks that whatever a server sends, a dialogue ends, stays
+// within its read limit, returns printable text only, and leads to TLS only if
+// all input was consumed.
 func FuzzDialogues(f *testing.F) {
 	for protocol, server := range wellBehaved() {
 		text := strings.Join(server, "")
@@ -53,41 +54,39 @@ func FuzzDialogues(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, protocol, text string, piece uint16, endless bool) {
-		if !slices.Contains(Names(), protocol) || protocol == "tls" {
+		if !slices.Contains(Names(), protocol) || protocol == ImplicitTLS {
 			t.Skip()
 		}
-		p := speaker(t, protocol)
-		conn := &reciter{text: text, piece: int(piece) + 1, endless: endless}
-		dialogue, err := p.Start(t.Context(), conn)
-		var rejected *Rejected
-		var broken *ProtocolError
+		client := newClient(t, protocol)
+		conn := &scriptedConn{text: text, piece: int(piece) + 1, endless: endless}
+		dialogue, err := client.Start(t.Context(), conn)
 		switch {
 		case err == nil:
 			if conn.piece >= len(text) && conn.at < len(text) || !dialogue.Offered {
 				t.Errorf("TLS begins after %d of %d bytes, offered %v", conn.at, len(text), dialogue.Offered)
 			}
-		case errors.Is(err, ErrNotOffered), errors.As(err, &rejected), errors.As(err, &broken):
+		case errors.Is(err, ErrNotOffered), isType[*Rejected](err), isType[*ProtocolError](err):
 		case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-			t.Errorf("an error of no known kind: %v", err)
+			t.Errorf("undocumented error: %v", err)
 		case endless && text != "":
-			t.Errorf("an end without an end: %v", err)
+			t.Errorf("end of input of an endless server: %v", err)
 		}
 		if conn.read > maxTotal {
 			t.Errorf("%d bytes read", conn.read)
 		}
 		if err != nil && !isPrintable(err.Error()) {
-			t.Errorf("not fit to print: %q", err)
+			t.Errorf("not printable: %q", err)
 		}
 		for _, line := range dialogue.Transcript {
 			if !isPrintable(line.Text) {
-				t.Errorf("not fit to print: %q", line.Text)
+				t.Errorf("not printable: %q", line.Text)
 			}
 		}
 
 		conn.read = 0
-		p.Goodbye(t.Context(), conn)
+		client.Goodbye(t.Context(), conn)
 		if conn.read > maxTotal {
-			t.Errorf("%d bytes read to say goodbye", conn.read)
+			t.Errorf("%d bytes read in Goodbye", conn.read)
 		}
 	})
 }

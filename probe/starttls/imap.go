@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// imap is the dialogue of RFC 9051 §6.2.1, which is that of RFC 3501:
+// imap negotiates TLS in IMAP (RFC 9051 §6.2.1; RFC 3501 has the same dialogue):
 //
 //	S: * OK ready
 //	C: a CAPABILITY
@@ -15,25 +15,27 @@ import (
 //	C: b STARTTLS
 //	S: b OK go ahead
 //
-// Between the lines that carry the command's tag the server may say anything
-// that is marked with an asterisk.
+// Before the line with the command's tag, the server may send any number of
+// untagged responses, which begin with an asterisk.
 type imap struct{}
 
+func newIMAP(Settings) negotiator { return imap{} }
+
 func (imap) startTLS(s *session) error {
-	const what = "the greeting"
-	line, err := s.lineWithLiterals(what)
+	const step = "the greeting"
+	line, err := s.readLineWithLiterals(step)
 	if err != nil {
 		return err
 	}
-	switch status, text := imapStatus(line, "*"); status {
+	switch status, text := cutIMAPStatus(line, "*"); status {
 	case "OK":
 	case "PREAUTH":
-		// STARTTLS is for clients that are not known yet (RFC 9051 §7.1.4).
-		return fmt.Errorf("%w: it greets with PREAUTH, behind which there is no STARTTLS", ErrNotOffered)
+		// STARTTLS is for clients that are not authenticated (RFC 9051 §7.1.4).
+		return fmt.Errorf("%w: it greets with PREAUTH, after which STARTTLS is not allowed", ErrNotOffered)
 	case "BYE":
-		return &Rejected{Step: "greeting", Reply: rejection(status, text)}
+		return rejected("greeting", status, text)
 	default:
-		return unexpected(what, line)
+		return unexpected(step, line)
 	}
 	capabilities, err := s.imapCommand("a", "CAPABILITY")
 	if err != nil {
@@ -46,53 +48,53 @@ func (imap) startTLS(s *session) error {
 	return err
 }
 
-// goodbye says LOGOUT. The server says BYE, which is no refusal here, and then
-// that the command is done (RFC 9051 §6.1.3).
+// goodbye sends LOGOUT. The server answers BYE, which is no refusal here, and
+// then completes the command (RFC 9051 §6.1.3).
 func (imap) goodbye(s *session) {
-	const command = "LOGOUT"
-	if s.send("z "+command) != nil {
+	if s.send("z LOGOUT") != nil {
 		return
 	}
 	for range maxLines {
-		line, err := s.lineWithLiterals("the reply to " + command)
-		if status, _ := imapStatus(line, "z"); err != nil || status != "" {
+		line, err := s.readLineWithLiterals("the reply to LOGOUT")
+		if status, _ := cutIMAPStatus(line, "z"); err != nil || status != "" {
 			return
 		}
 	}
 }
 
-// imapCommand sends a command and waits until it is done. It returns the
-// capabilities that the server told on the way, in upper case.
+// imapCommand sends a command and reads responses until the command completes.
+// It returns the capabilities that the server listed meanwhile, in upper case.
 func (s *session) imapCommand(tag, command string) (capabilities []string, err error) {
 	if err := s.send(tag + " " + command); err != nil {
 		return nil, err
 	}
-	what := "the reply to " + command
+	step := "the reply to " + command
 	for range maxLines {
-		line, err := s.lineWithLiterals(what)
+		line, err := s.readLineWithLiterals(step)
 		if err != nil {
 			return nil, err
 		}
-		switch status, text := imapStatus(line, tag); status {
+		switch status, text := cutIMAPStatus(line, tag); status {
 		case "OK":
 			return capabilities, nil
 		case "NO", "BAD":
-			return nil, &Rejected{Step: command, Reply: rejection(status, text)}
+			return nil, rejected(command, status, text)
 		}
-		switch status, text := imapStatus(line, "*"); status {
+		switch status, text := cutIMAPStatus(line, "*"); status {
 		case "":
-			return nil, unexpected(what, line)
+			return nil, unexpected(step, line)
 		case "CAPABILITY":
 			capabilities = strings.Fields(strings.ToUpper(text))
 		case "BYE":
-			return nil, &Rejected{Step: command, Reply: rejection(status, text)}
+			return nil, rejected(command, status, text)
 		}
 	}
-	return nil, &ProtocolError{what, fmt.Sprintf("none within %d lines", maxLines)}
+	return nil, protocolErrorf(step, "none within %d lines", maxLines)
 }
 
-// imapStatus takes a response with this tag apart; without it, status is empty.
-func imapStatus(line, tag string) (status, text string) {
+// cutIMAPStatus splits a response with this tag into its first word, in upper
+// case, and the rest. The status of a response with another tag is empty.
+func cutIMAPStatus(line, tag string) (status, text string) {
 	rest, ok := strings.CutPrefix(line, tag+" ")
 	if !ok {
 		return "", ""

@@ -1,15 +1,15 @@
 package starttls
 
-import (
-	"fmt"
-	"io"
-)
+import "fmt"
 
-// ldap is the StartTLS operation of RFC 4511 §4.14: an extended request that
-// has nothing but a name, and its response. A server that doesn't support TLS
-// says that it knows no such request.
+// ldap negotiates TLS in LDAP with the StartTLS operation (RFC 4511 §4.14): an
+// extended request that consists of a name, and its response. A server that
+// does not support TLS answers that it does not know the request.
 type ldap struct{}
 
+func newLDAP(Settings) negotiator { return ldap{} }
+
+// Names of extended operations.
 const (
 	oidStartTLS     = "1.3.6.1.4.1.1466.20037" // RFC 4511 §4.14.1
 	oidDisconnected = "1.3.6.1.4.1.1466.20036" // RFC 4511 §4.4.1
@@ -28,36 +28,36 @@ const (
 	tagResponseName = 0x8a // [10], in an extended response
 )
 
-// Result codes of RFC 4511 §4.1.9 that decide.
+// Result codes that decide whether TLS is offered (RFC 4511 §4.1.9).
 const (
 	resultSuccess       = 0
 	resultProtocolError = 2
 )
 
 func (ldap) startTLS(s *session) error {
-	const what = "the response to StartTLS"
-	request := ber(tagSequence, ber(tagInteger, "\x01")+ber(tagExtended, ber(tagRequestName, oidStartTLS)))
+	const step = "the response to StartTLS"
+	request := encodeBER(tagSequence, encodeBER(tagInteger, "\x01")+encodeBER(tagExtended, encodeBER(tagRequestName, oidStartTLS)))
 	if err := s.write(request, "StartTLS, an extended request"); err != nil {
 		return err
 	}
-	message, err := s.ldapMessage(what)
+	message, err := s.ldapMessage(step)
 	if err != nil {
 		return err
 	}
-	response, ok := parseExtended(message)
+	response, ok := parseExtendedResponse(message)
 	if !ok {
-		return &ProtocolError{what, fmt.Sprintf("no extended response: \"%s\"", printable(message))}
+		return protocolErrorf(step, "a message that is not an extended response: \"%s\"", printable(message))
 	}
-	s.heard(response.String())
+	s.recordReceived(response.String())
 	switch {
 	case response.id == 0 && response.name == oidDisconnected:
 		return &Rejected{Step: "the connection", Reply: response.String()}
 	case response.id != 1:
-		return &ProtocolError{what, fmt.Sprintf("a response to message %d, which nobody sent", response.id)}
+		return protocolErrorf(step, "a response to message %d, which was not sent", response.id)
 	case response.name != "" && response.name != oidStartTLS:
-		return &ProtocolError{what, fmt.Sprintf("a response to another request: \"%s\"", printable(response.name))}
+		return protocolErrorf(step, "a response to another request: \"%s\"", printable(response.name))
 	case response.result == resultProtocolError:
-		// What a server answers that does not know the request (RFC 4511 §4.12).
+		// The answer of a server that does not know the request (RFC 4511 §4.12).
 		return fmt.Errorf("%w: %s", ErrNotOffered, response)
 	case response.result != resultSuccess:
 		s.offered = true
@@ -67,64 +67,66 @@ func (ldap) startTLS(s *session) error {
 	return nil
 }
 
-// goodbye unbinds, which has no response (RFC 4511 §4.3).
+// goodbye sends an unbind request, which has no response (RFC 4511 §4.3).
 func (ldap) goodbye(s *session) {
-	s.write(ber(tagSequence, ber(tagInteger, "\x02")+ber(tagUnbind, "")), "unbind")
+	s.write(encodeBER(tagSequence, encodeBER(tagInteger, "\x02")+encodeBER(tagUnbind, "")), "unbind")
 }
 
-// extended is an ExtendedResponse, as far as it interests here.
-type extended struct {
+// extendedResponse holds the parts of an ExtendedResponse that are used here
+// (RFC 4511 §4.12).
+type extendedResponse struct {
 	id, result uint32
 	text       string // diagnosticMessage
-	name       string // responseName; may be left out
+	name       string // responseName; optional
 }
 
-// String names the result as RFC 4511 does.
-func (e extended) String() string {
-	text := fmt.Sprintf("%s (%d)", resultName(e.result), e.result)
-	if e.name == oidDisconnected {
+// String returns the name of the result in RFC 4511, its number and the text.
+func (r extendedResponse) String() string {
+	text := fmt.Sprintf("%s (%d)", resultName(r.result), r.result)
+	if r.name == oidDisconnected {
 		text = "Notice of Disconnection, " + text
 	}
-	if e.text != "" {
-		text += ": " + printable(e.text)
+	if r.text != "" {
+		text += ": " + printable(r.text)
 	}
-	return sentence(text)
+	return truncate(text)
 }
 
-// parseExtended reads the content of an LDAPMessage.
-func parseExtended(message string) (e extended, ok bool) {
-	id, rest, ok := unberNumber(message, tagInteger)
+// parseExtendedResponse parses the content of an LDAPMessage.
+func parseExtendedResponse(message string) (r extendedResponse, ok bool) {
+	id, rest, ok := cutBERNumber(message, tagInteger)
 	if !ok {
-		return e, false
+		return r, false
 	}
-	tag, body, _, ok := unber(rest)
+	tag, body, _, ok := cutBER(rest)
 	if !ok || tag != tagExtendedDone {
-		return e, false
+		return r, false
 	}
-	e.id = id
-	if e.result, body, ok = unberNumber(body, tagEnumerated); !ok {
-		return e, false
+	r.id = id
+	if r.result, body, ok = cutBERNumber(body, tagEnumerated); !ok {
+		return r, false
 	}
-	tag, _, body, ok = unber(body) // matchedDN
+	tag, _, body, ok = cutBER(body) // matchedDN
 	if !ok || tag != tagOctetString {
-		return e, false
+		return r, false
 	}
-	if tag, e.text, body, ok = unber(body); !ok || tag != tagOctetString {
-		return e, false
+	if tag, r.text, body, ok = cutBER(body); !ok || tag != tagOctetString {
+		return r, false
 	}
 	for body != "" { // referral, responseName, responseValue: all optional
 		var content string
-		if tag, content, body, ok = unber(body); !ok {
-			return e, false
+		if tag, content, body, ok = cutBER(body); !ok {
+			return r, false
 		}
 		if tag == tagResponseName {
-			e.name = content
+			r.name = content
 		}
 	}
-	return e, true
+	return r, true
 }
 
-// resultName gives the results that a server may come to here their names.
+// resultName returns the name of a result code that StartTLS may end with
+// (RFC 4511 appendix A).
 func resultName(code uint32) string {
 	switch code {
 	case resultSuccess:
@@ -152,31 +154,75 @@ func resultName(code uint32) string {
 }
 
 // ldapMessage reads one LDAPMessage and returns its content.
-func (s *session) ldapMessage(what string) (string, error) {
+func (s *session) ldapMessage(step string) (string, error) {
 	var head [2]byte
-	if _, err := io.ReadFull(s, head[:]); err != nil {
-		return "", fmt.Errorf("wait for %s: %w", what, err)
+	if err := s.readFull(step, head[:]); err != nil {
+		return "", err
 	}
 	size := uint32(head[1])
 	if head[0] != tagSequence {
-		return "", unexpected(what, string(head[:]))
+		return "", unexpected(step, string(head[:]))
 	}
-	if size >= 0x80 { // how many bytes of length follow; none would be the indefinite form
-		more := make([]byte, size-0x80)
-		if len(more) == 0 || len(more) > 4 {
-			return "", &ProtocolError{what, fmt.Sprintf("a length of %d bytes", len(more))}
+	if size >= 0x80 { // the number of length bytes that follow; 0 is the indefinite form
+		length := make([]byte, size-0x80)
+		if len(length) == 0 || len(length) > 4 {
+			return "", protocolErrorf(step, "a length of %d bytes", len(length))
 		}
-		if _, err := io.ReadFull(s, more); err != nil {
-			return "", fmt.Errorf("wait for %s: %w", what, err)
+		if err := s.readFull(step, length); err != nil {
+			return "", err
 		}
-		size = number(string(more))
+		size = bigEndian(string(length))
 	}
 	if size > maxLine {
-		return "", &ProtocolError{what, fmt.Sprintf("a message of %d bytes", size)}
+		return "", protocolErrorf(step, "a message of %d bytes", size)
 	}
 	content := make([]byte, size)
-	if _, err := io.ReadFull(s, content); err != nil {
-		return "", fmt.Errorf("wait for the end of %s: %w", what, err)
+	if err := s.readFull("the end of "+step, content); err != nil {
+		return "", err
 	}
 	return string(content), nil
+}
+
+// The subset of BER that LDAP needs here (RFC 4511 §5.1): tags of one byte,
+// lengths in the definite form.
+
+// encodeBER returns an element. The content must be shorter than 128 bytes.
+func encodeBER(tag byte, content string) string {
+	return string([]byte{tag, byte(len(content))}) + content
+}
+
+// cutBER splits the first element off b.
+func cutBER(b string) (tag byte, content, rest string, ok bool) {
+	if len(b) < 2 {
+		return 0, "", "", false
+	}
+	tag, size, rest := b[0], uint32(b[1]), b[2:]
+	if size >= 0x80 { // the number of length bytes that follow; 0 is the indefinite form
+		n := int(size - 0x80)
+		if n == 0 || n > 4 || n > len(rest) {
+			return 0, "", "", false
+		}
+		size, rest = bigEndian(rest[:n]), rest[n:]
+	}
+	if uint64(size) > uint64(len(rest)) {
+		return 0, "", "", false
+	}
+	return tag, rest[:size], rest[size:], true
+}
+
+// cutBERNumber splits an element with a non-negative number off b.
+func cutBERNumber(b string, tag byte) (n uint32, rest string, ok bool) {
+	found, content, rest, ok := cutBER(b)
+	if !ok || found != tag || len(content) < 1 || len(content) > 4 || content[0] >= 0x80 {
+		return 0, "", false
+	}
+	return bigEndian(content), rest, true
+}
+
+// bigEndian returns the number in up to four bytes, the most significant first.
+func bigEndian(b string) (n uint32) {
+	for i := range len(b) {
+		n = n<<8 | uint32(b[i])
+	}
+	return n
 }

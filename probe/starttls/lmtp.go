@@ -1,5 +1,6 @@
 package starttls
 
-// lmtp is SMTP for the last step, into the mailbox. It differs, as far as a
-// probe goes, in the word for hello alone (RFC 2033 §4.1); STARTTLS is the same.
-func lmtp(name string) smtp { return smtp{hello: "LHLO", name: name} }
+// newLMTP returns a negotiator for LMTP (RFC 2033), the variant of SMTP that
+// delivers into mailboxes. Up to TLS it differs from SMTP in the word that
+// introduces the client: LHLO (RFC 2033 §4.1).
+func newLMTP(s Settings) negotiator { return smtp{hello: "LHLO", name: s.EHLO} }

@@ -1,12 +1,14 @@
 package starttls
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// pop3 is the dialogue of RFC 2595 §4, with the capabilities of RFC 2449:
+// pop3 negotiates TLS in POP3 with the STLS command (RFC 2595 §4), after it has
+// asked for the capabilities (RFC 2449):
 //
 //	S: +OK ready
 //	C: CAPA
@@ -17,18 +19,21 @@ import (
 //	S: +OK go ahead
 type pop3 struct{}
 
+func newPOP3(Settings) negotiator { return pop3{} }
+
 func (pop3) startTLS(s *session) error {
-	if err := s.pop3Reply("greeting", "the greeting"); err != nil {
+	if err := s.pop3Status("greeting", "the greeting"); err != nil {
 		return err
 	}
 	if err := s.send("CAPA"); err != nil {
 		return err
 	}
-	err := s.pop3Reply("CAPA", "the reply to CAPA")
-	if _, unknown := err.(*Rejected); unknown {
-		// STLS is a capability (RFC 2595 §4), and whoever has some knows CAPA (RFC 2449 §5).
-		return fmt.Errorf("%w: %w", ErrNotOffered, err)
-	} else if err != nil {
+	if err := s.pop3Status("CAPA", "the reply to CAPA"); err != nil {
+		// STLS is a capability (RFC 2595 §4), and a server with capabilities
+		// supports CAPA (RFC 2449 §5).
+		if _, refused := errors.AsType[*Rejected](err); refused {
+			return fmt.Errorf("%w: %w", ErrNotOffered, err)
+		}
 		return err
 	}
 	capabilities, err := s.pop3List("the capabilities")
@@ -41,19 +46,21 @@ func (pop3) startTLS(s *session) error {
 	if err := s.send("STLS"); err != nil {
 		return err
 	}
-	return s.pop3Reply("STARTTLS", "the reply to STLS")
+	return s.pop3Status("STARTTLS", "the reply to STLS")
 }
 
-// goodbye says QUIT and waits for the reply (RFC 1939 §4).
+// goodbye sends QUIT and waits for the reply (RFC 1939 §4).
 func (pop3) goodbye(s *session) {
 	if s.send("QUIT") == nil {
-		s.pop3Reply("QUIT", "the reply to QUIT")
+		s.pop3Status("QUIT", "the reply to QUIT")
 	}
 }
 
-// pop3Reply reads a reply that should be positive: "+OK", not "-ERR" (RFC 1939 §3).
-func (s *session) pop3Reply(step, what string) error {
-	line, err := s.line(what)
+// pop3Status reads a status line and returns an error unless it is positive:
+// "+OK", not "-ERR" (RFC 1939 §3). command is the step that Rejected names,
+// step what ProtocolError names.
+func (s *session) pop3Status(command, step string) error {
+	line, err := s.readLine(step)
 	if err != nil {
 		return err
 	}
@@ -61,26 +68,26 @@ func (s *session) pop3Reply(step, what string) error {
 	case "+OK":
 		return nil
 	case "-ERR":
-		return &Rejected{Step: step, Reply: rejection(status, text)}
+		return rejected(command, status, text)
 	}
-	return unexpected(what, line)
+	return unexpected(step, line)
 }
 
-// pop3List reads lines up to one that is a dot, and returns the first word of
-// each, in upper case.
-func (s *session) pop3List(what string) ([]string, error) {
-	var first []string
+// pop3List reads lines until one that is a single dot, and returns the first
+// word of each in upper case.
+func (s *session) pop3List(step string) ([]string, error) {
+	var words []string
 	for range maxLines {
-		line, err := s.line(what)
+		line, err := s.readLine(step)
 		if err != nil {
 			return nil, err
 		}
 		if line == "." {
-			return first, nil
+			return words, nil
 		}
-		if words := strings.Fields(line); len(words) > 0 {
-			first = append(first, strings.ToUpper(words[0]))
+		if fields := strings.Fields(line); len(fields) > 0 {
+			words = append(words, strings.ToUpper(fields[0]))
 		}
 	}
-	return nil, &ProtocolError{what, fmt.Sprintf("more than %d lines", maxLines)}
+	return nil, protocolErrorf(step, "more than %d lines", maxLines)
 }

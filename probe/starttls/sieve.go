@@ -1,13 +1,12 @@
 package starttls
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// sieve is the dialogue of ManageSieve, RFC 5804 §2.2. The server greets with
-// its capabilities, so there is nothing to ask for:
+// sieve negotiates TLS in ManageSieve (RFC 5804 §2.2). The server's greeting
+// lists its capabilities, so the client need not ask for them:
 //
 //	S: "IMPLEMENTATION" "example"
 //	S: "STARTTLS"
@@ -15,6 +14,8 @@ import (
 //	C: STARTTLS
 //	S: OK "go ahead"
 type sieve struct{}
+
+func newSieve(Settings) negotiator { return sieve{} }
 
 func (sieve) startTLS(s *session) error {
 	capabilities, err := s.sieveReply("greeting", "the greeting")
@@ -31,8 +32,8 @@ func (sieve) startTLS(s *session) error {
 	return err
 }
 
-// goodbye says LOGOUT. Inside TLS the server first tells its capabilities
-// anew, without being asked (RFC 5804 §2.2).
+// goodbye sends LOGOUT. Inside TLS the server first lists its capabilities again
+// without being asked (RFC 5804 §2.2).
 func (sieve) goodbye(s *session) {
 	if s.secured {
 		if _, err := s.sieveReply("greeting", "the capabilities inside TLS"); err != nil {
@@ -44,11 +45,12 @@ func (sieve) goodbye(s *session) {
 	}
 }
 
-// sieveReply reads lines up to the one that says OK, which should come, or NO
-// or BYE. It returns the names on the lines before it, in upper case.
-func (s *session) sieveReply(step, what string) (names []string, err error) {
+// sieveReply reads lines until one that begins with OK, NO or BYE, and returns an
+// error unless it is OK. It returns the names on the lines before it, in upper
+// case. command is the step that Rejected names, step what ProtocolError names.
+func (s *session) sieveReply(command, step string) (names []string, err error) {
 	for range maxLines {
-		line, err := s.lineWithLiterals(what)
+		line, err := s.readLineWithLiterals(step)
 		if err != nil {
 			return nil, err
 		}
@@ -60,10 +62,10 @@ func (s *session) sieveReply(step, what string) (names []string, err error) {
 		case "OK":
 			return names, nil
 		case "NO", "BYE":
-			return nil, &Rejected{Step: step, Reply: rejection(status, text)}
+			return nil, rejected(command, status, text)
 		default:
-			return nil, unexpected(what, line)
+			return nil, unexpected(step, line)
 		}
 	}
-	return nil, &ProtocolError{what, fmt.Sprintf("more than %d lines", maxLines)}
+	return nil, protocolErrorf(step, "more than %d lines", maxLines)
 }

@@ -6,76 +6,147 @@ import (
 	"strings"
 )
 
-// smtp is the dialogue of RFC 3207 in a session of RFC 5321, and with another
-// word for hello that of LMTP.
+// smtp negotiates TLS in SMTP (RFC 5321) with the STARTTLS command (RFC 3207 §4).
+// LMTP differs in one word.
 type smtp struct {
-	hello string // the command: EHLO or LHLO
-	name  string // of the client
+	hello string // the command that introduces the client: EHLO or LHLO
+	name  string // the name of the client
 }
 
-// startTLS waits for the greeting, says hello and asks for TLS.
+func newSMTP(s Settings) negotiator { return smtp{hello: "EHLO", name: s.EHLO} }
+
+// startTLS reads the greeting, says EHLO and requests TLS.
 //
-// A server that does not know EHLO is an old one, which takes HELO (RFC 5321
-// §3.2): then there are no extensions, and STARTTLS is one.
+// A server that does not know EHLO supports HELO only (RFC 5321 §3.2), and thus
+// no extensions. STARTTLS is an extension.
 func (p smtp) startTLS(s *session) error {
-	if _, err := s.positive("greeting", "the greeting"); err != nil {
+	if _, err := s.positiveReply("greeting", "the greeting"); err != nil {
 		return err
 	}
-	extensions, err := s.command(p.hello, p.hello+" "+p.name)
-	if p.hello == "EHLO" && isUnknown(err) {
+	extensions, err := s.smtpCommand(p.hello, p.hello+" "+p.name)
+	if p.hello == "EHLO" && isUnknownCommand(err) {
 		return fmt.Errorf("%w: %w", ErrNotOffered, err)
 	}
 	if err != nil {
 		return err
 	}
-	if s.offered = offers(extensions, "STARTTLS"); !s.offered {
+	if s.offered = extensions.offers("STARTTLS"); !s.offered {
 		return ErrNotOffered
 	}
-	_, err = s.command("STARTTLS", "STARTTLS")
+	_, err = s.smtpCommand("STARTTLS", "STARTTLS")
 	return err
 }
 
-// isUnknown reports whether a server has said that it does not know, or does
-// not have, a command (RFC 5321 §4.2.2).
-func isUnknown(err error) bool {
-	var rejected *Rejected
-	return errors.As(err, &rejected) && (strings.HasPrefix(rejected.Reply, "500") || strings.HasPrefix(rejected.Reply, "502"))
-}
-
-// goodbye says QUIT and waits for the reply (RFC 5321 §4.1.1.10).
+// goodbye sends QUIT and waits for the reply (RFC 5321 §4.1.1.10).
 func (smtp) goodbye(s *session) {
 	if s.send("QUIT") == nil {
 		s.reply("the reply to QUIT")
 	}
 }
 
-// command sends a command and expects a positive reply.
-func (s *session) command(step, line string) (reply, error) {
-	if err := s.send(line); err != nil {
-		return reply{}, err
-	}
-	return s.positive(step, "the reply to "+step)
+// isUnknownCommand reports whether err is a reply that the server does not know
+// or does not implement a command (RFC 5321 §4.2.2).
+func isUnknownCommand(err error) bool {
+	r, ok := errors.AsType[*Rejected](err)
+	return ok && (strings.HasPrefix(r.Reply, "500") || strings.HasPrefix(r.Reply, "502"))
 }
 
-// positive reads a reply that should be positive.
-func (s *session) positive(step, what string) (reply, error) {
-	r, err := s.reply(what)
+// smtpCommand sends a command and returns the reply, which must be positive.
+func (s *session) smtpCommand(command, line string) (smtpReply, error) {
+	if err := s.send(line); err != nil {
+		return smtpReply{}, err
+	}
+	return s.positiveReply(command, "the reply to "+command)
+}
+
+// positiveReply reads a reply that must be positive. command is the step that
+// Rejected names, step what ProtocolError names.
+func (s *session) positiveReply(command, step string) (smtpReply, error) {
+	r, err := s.reply(step)
 	switch {
 	case err != nil:
-		return reply{}, err
+		return smtpReply{}, err
 	case r.negative():
-		return reply{}, &Rejected{Step: step, Reply: r.String()}
+		return smtpReply{}, &Rejected{Step: command, Reply: r.String()}
 	case !r.positive():
-		return reply{}, &ProtocolError{what, fmt.Sprintf("%d, which is neither yes nor no", r.code)}
+		return smtpReply{}, protocolErrorf(step, "the code %d, which is neither positive nor negative", r.code)
 	}
 	return r, nil
 }
 
-// offers says whether an EHLO reply has the keyword. Its first line is the
-// server's greeting; on the others the keyword comes first, in any case, and
-// parameters may follow (RFC 5321 §4.1.1.1).
-func offers(ehlo reply, keyword string) bool {
-	for _, line := range ehlo.lines[1:] {
+// reply reads one reply. A reply may have several lines: all but the last have a
+// hyphen after the code, and the code is the same on each (RFC 5321 §4.2.1).
+func (s *session) reply(step string) (smtpReply, error) {
+	var r smtpReply
+	for len(r.lines) < maxLines {
+		line, err := s.readLine(step)
+		if err != nil {
+			return smtpReply{}, err
+		}
+		code, text, more, ok := parseReplyLine(line)
+		if !ok {
+			return smtpReply{}, unexpected(step, line)
+		}
+		if len(r.lines) > 0 && code != r.code {
+			return smtpReply{}, protocolErrorf(step, "one reply with two codes, %d and %d", r.code, code)
+		}
+		r.code = code
+		r.lines = append(r.lines, printable(text))
+		if !more {
+			return r, nil
+		}
+	}
+	return smtpReply{}, protocolErrorf(step, "a reply of more than %d lines", maxLines)
+}
+
+// parseReplyLine splits a line of a reply: three digits, then a hyphen if more
+// lines follow, or a space and text, or nothing.
+func parseReplyLine(line string) (code int, text string, more, ok bool) {
+	if len(line) < 3 || line[0] < '2' || line[0] > '5' {
+		return 0, "", false, false
+	}
+	for _, digit := range []byte(line[:3]) {
+		if digit < '0' || digit > '9' {
+			return 0, "", false, false
+		}
+		code = 10*code + int(digit-'0')
+	}
+	if len(line) == 3 {
+		return code, "", false, true
+	}
+	switch line[3] {
+	case '-':
+		return code, line[4:], true, true
+	case ' ':
+		return code, line[4:], false, true
+	}
+	return 0, "", false, false
+}
+
+// smtpReply is an SMTP reply (RFC 5321 §4.2).
+type smtpReply struct {
+	code  int
+	lines []string // text of each line, without the code; printable, limited in length
+}
+
+// String returns the reply on one line, as "550 no, thank you", truncated to a
+// length that fits into an error.
+func (r smtpReply) String() string {
+	return truncate(strings.TrimSpace(fmt.Sprintf("%d %s", r.code, strings.Join(r.lines, " / "))))
+}
+
+// positive reports success. Senders look at the first digit alone, as
+// RFC 5321 §4.2 requires for codes that they do not know.
+func (r smtpReply) positive() bool { return r.code/100 == 2 }
+
+// negative reports a transient (4) or permanent (5) failure.
+func (r smtpReply) negative() bool { return r.code/100 == 4 || r.code/100 == 5 }
+
+// offers reports whether a reply to EHLO lists the extension keyword. The first
+// line is the server's greeting. On the others the keyword comes first, in any
+// case, and parameters may follow (RFC 5321 §4.1.1.1).
+func (r smtpReply) offers(keyword string) bool {
+	for _, line := range r.lines[1:] {
 		if words := strings.Fields(line); len(words) > 0 && strings.EqualFold(words[0], keyword) {
 			return true
 		}

@@ -1,34 +1,50 @@
-// Package starttls speaks the dialogues that come before TLS, as a client that
-// wants nothing but the handshake. Each protocol has a file of its own.
+// Package starttls negotiates TLS in the protocols that begin in plaintext and
+// upgrade the connection: SMTP, LMTP, IMAP, POP3, ManageSieve, LDAP, XMPP and
+// PostgreSQL. It speaks as a client that needs nothing but the TLS handshake.
 //
-// Some ports speak TLS from the first byte. On others, mail between servers
-// foremost, the two sides begin in the clear, the server says that it offers
-// TLS, the client asks for it, and the server agrees:
+// # The dialogue
+//
+// Some ports speak TLS from the first byte. On others the two sides begin in
+// plaintext. The server offers TLS, the client requests it, and the server
+// agrees. In SMTP (RFC 3207) that is:
 //
 //	S: 220 mx.example.org ESMTP           the greeting: the server speaks first
-//	C: EHLO probe.example.net             the client says who it is
-//	S: 250-mx.example.org                 and hears what the server can do,
-//	S: 250-SIZE 52428800                  one line for each extension
+//	C: EHLO probe.example.net             the client introduces itself
+//	S: 250-mx.example.org                 the server lists its extensions,
+//	S: 250-SIZE 52428800                  one on each line
 //	S: 250 STARTTLS
 //	C: STARTTLS
-//	S: 220 go ahead                       from here on, TLS, and the client begins
+//	S: 220 go ahead                       the next byte is the client's TLS ClientHello
 //
-// All of that can be forged or cut out by whoever sits on the line. For a
-// client that knows from DNSSEC that the server has TLSA records, a server
-// without STARTTLS is therefore an attack or a mistake, and mail waits
-// (RFC 7672 §2.2). The other danger is at the seam: bytes that arrive in the
-// clear behind the last reply must never be taken for a part of what TLS
-// protects (CVE-2011-0411). The server has nothing to say there before the
-// client's first TLS message, so any such byte is an error here.
+// Other protocols have other words for the same steps: STLS in POP3, an
+// extended request in LDAP, XML elements in XMPP. In errors, Step is STARTTLS
+// for all of them. LDAP and PostgreSQL offer nothing in advance: the client
+// requests TLS, and the answer says whether the server supports it.
 //
-// Other protocols have other words for the same: STLS in POP3, an extended
-// request in LDAP, elements of XML in XMPP. In errors, Step is STARTTLS for
-// all of them. Some, LDAP and PostgreSQL, offer nothing beforehand: the client
-// asks at once, and hears whether the server can.
+// # Attacks
 //
-// What a server sends is hostile until proven otherwise: lines, replies and
-// whole dialogues are bounded, and nothing of them is handed on that is not
-// printable.
+// An attacker on the path can forge or remove any part of the dialogue. If
+// DNSSEC proves that the server has TLSA records, a server without STARTTLS is
+// therefore an attack or a mistake, and mail is deferred (RFC 7672 §2.2).
+//
+// Plaintext that arrives after the last reply must never be taken for data that
+// TLS protects (CVE-2011-0411). The client's ClientHello comes next, so any such
+// byte is an error here.
+//
+// The server is not trusted. Lines, replies and whole dialogues are limited in
+// size, and errors and transcripts contain printable text only.
+//
+// # Adding a protocol
+//
+// Each protocol is one file and one row of the table in protocols.go:
+//
+//  1. In a file named after the protocol, declare a type with the methods of
+//     negotiator: startTLS runs the dialogue, goodbye ends it. Cite the RFC.
+//  2. Declare a constructor for it, and add a row to registry with the name, the
+//     default ports, the settings that the protocol needs, and the constructor.
+//
+// The row makes the protocol known to [New], the configuration and the command
+// line. Add a well-behaved server for it to wellBehaved in the tests.
 package starttls
 
 import (
@@ -37,102 +53,116 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 )
 
-// Protocol is one way from an open connection to the first byte of TLS. It
-// serves one connection.
-type Protocol interface {
-	// Start leads conn to the point where the ClientHello is due. It honours
-	// ctx: when ctx ends, the dialogue does, and conn is of no further use.
-	// It sets no deadline of its own. How far it got is returned in any case.
-	//
-	// Errors: ErrNotOffered, *Rejected, *ProtocolError, or one of the
-	// connection's own (time-out, reset), wrapped.
-	Start(ctx context.Context, conn net.Conn) (Dialogue, error)
-	// Goodbye takes leave inside TLS, or in the clear where Start came no
-	// further. It returns within a second, or when ctx ends, and leaves closing
-	// to the caller. Its errors interest nobody.
-	Goodbye(ctx context.Context, conn net.Conn)
-}
-
-// Dialogue is how it went.
-type Dialogue struct {
-	Offered    bool // the server offered TLS: whatever fails from here on is a failure of TLS
-	Transcript Transcript
-}
-
-// Settings are what a dialogue needs to know.
+// Settings are the parameters of a dialogue.
 type Settings struct {
-	EHLO   string // for SMTP and LMTP, the name to greet with: an FQDN or an address literal, as "[192.0.2.1]"
-	Domain string // for XMPP, the name of the service that is asked for, in A-labels
-	// Watch is told, where it is not nil, how the dialogue has gone whenever a
-	// line has been said.
+	EHLO   string // name that SMTP and LMTP introduce the client with: an FQDN or an address literal such as "[192.0.2.1]"
+	Domain string // service domain that XMPP asks for, in A-labels
+	// Watch, if not nil, is called after each line of the dialogue with the
+	// dialogue so far.
 	Watch func(Dialogue)
 }
 
-// New returns the protocol of that name, one of Names. It returns an error
-// where the name is another, or where a protocol lacks the setting it needs.
-func New(name string, s Settings) (Protocol, error) {
-	if name == "tls" {
-		return direct{}, nil
+// New returns a client for one connection that speaks the protocol of that
+// name, one of [Names]. It returns an error if there is no such protocol, or if
+// a setting that the protocol needs is missing or malformed.
+func New(name string, s Settings) (*Client, error) {
+	p, ok := Lookup(name)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("unknown protocol %q: must be one of %s", name, strings.Join(Names(), ", "))
+	case p.NeedsEHLO && !isWord(s.EHLO):
+		return nil, fmt.Errorf("protocol %s: the EHLO name %q is not a hostname or an address literal such as [192.0.2.1]", name, s.EHLO)
+	case p.NeedsDomain && !isWord(s.Domain):
+		return nil, fmt.Errorf("protocol %s: the service domain %q is not a domain name", name, s.Domain)
 	}
-	spoken, err := languageOf(name, s)
-	if err != nil {
-		return nil, err
+	c := &Client{watch: s.Watch}
+	if p.negotiator != nil {
+		c.negotiator = p.negotiator(s)
 	}
-	return &dialogue{language: spoken, watch: s.Watch}, nil
+	return c, nil
 }
 
-func languageOf(name string, s Settings) (language, error) {
-	switch name {
-	case "imap":
-		return imap{}, nil
-	case "ldap":
-		return ldap{}, nil
-	case "lmtp", "smtp":
-		if !isName(s.EHLO) {
-			return nil, fmt.Errorf("protocol %s: %q is no name for EHLO; want a host name or an address literal, as [192.0.2.1]", name, s.EHLO)
-		}
-		if name == "lmtp" {
-			return lmtp(s.EHLO), nil
-		}
-		return smtp{hello: "EHLO", name: s.EHLO}, nil
-	case "pop3":
-		return pop3{}, nil
-	case "postgres":
-		return postgres{}, nil
-	case "sieve":
-		return sieve{}, nil
-	case "xmpp-client", "xmpp-server":
-		if !isName(s.Domain) {
-			return nil, fmt.Errorf("protocol %s: %q is no name of a service; want a domain", name, s.Domain)
-		}
-		return xmpp{content: "jabber:" + strings.TrimPrefix(name, "xmpp-"), domain: s.Domain}, nil
-	}
-	return nil, fmt.Errorf("no protocol %q; want one of %s", name, strings.Join(Names(), ", "))
-}
-
-// Names lists the protocols that New knows, sorted.
-func Names() []string {
-	return []string{"imap", "ldap", "lmtp", "pop3", "postgres", "sieve", "smtp", "tls", "xmpp-client", "xmpp-server"}
-}
-
-// isName reports whether text may stand for a name in a command: one printable
-// word of ASCII.
-func isName(text string) bool {
+// isWord reports whether text is one printable word of ASCII, so that it can
+// stand for a name in a command.
+func isWord(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// ErrNotOffered: the server spoke its protocol well and did not offer STARTTLS.
-var ErrNotOffered = errors.New("the server does not offer STARTTLS")
-
-// Rejected is a server's "no" to a step of the dialogue.
-type Rejected struct {
-	Step  string // "greeting"; "STARTTLS", whatever the protocol calls it; or what else was said, as "EHLO"
-	Reply string // on one line: printable and bounded
+// Client negotiates TLS on one connection.
+type Client struct {
+	negotiator negotiator // nil: TLS begins with the first byte
+	watch      func(Dialogue)
+	secured    bool // Start has succeeded
 }
 
-// Error gives the step and the whole reply.
+// A negotiator is what differs between protocols. The session reads, writes,
+// enforces the limits and keeps the transcript.
+type negotiator interface {
+	// startTLS runs the dialogue until the server agrees to TLS. It sets
+	// session.offered as soon as the server has offered TLS.
+	startTLS(*session) error
+	// goodbye ends the session politely. If Start has succeeded, it runs in a
+	// new session inside TLS, and session.secured is set.
+	goodbye(*session)
+}
+
+// Start runs the dialogue on conn until the ClientHello is due. It returns the
+// dialogue, as far as it got, on failure too. When ctx ends, the dialogue ends
+// and conn is of no further use. Start sets no deadline itself.
+//
+// The error is or wraps ErrNotOffered, *Rejected, *ProtocolError, or an error of
+// the connection such as a timeout; after ctx has ended, the cause of ctx too.
+func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
+	if c.negotiator == nil {
+		return Dialogue{Offered: true}, nil
+	}
+	defer context.AfterFunc(ctx, func() { expire(conn) })()
+	s := newSession(conn)
+	s.watch = c.watch
+	err := c.negotiator.startTLS(s)
+	if err == nil {
+		err = s.rejectEarlyData()
+	}
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	}
+	c.secured = err == nil
+	return s.dialogue(), err
+}
+
+// Goodbye ends the session politely: inside TLS after Start has succeeded, and
+// in plaintext otherwise. It waits at most one second for the server's answer,
+// and returns earlier if ctx ends. It does not close conn. Its errors are of no
+// interest to the caller and are not returned.
+func (c *Client) Goodbye(ctx context.Context, conn net.Conn) {
+	if c.negotiator == nil {
+		return
+	}
+	const timeout = time.Second
+	conn.SetDeadline(time.Now().Add(timeout))
+	defer context.AfterFunc(ctx, func() { expire(conn) })()
+	s := newSession(conn)
+	s.secured = c.secured
+	c.negotiator.goodbye(s)
+}
+
+// expire makes every pending and future read and write on conn fail with a timeout.
+func expire(conn net.Conn) { conn.SetDeadline(time.Unix(1, 0)) }
+
+// ErrNotOffered is returned if the server follows the protocol and does not
+// offer STARTTLS.
+var ErrNotOffered = errors.New("the server does not offer STARTTLS")
+
+// Rejected is the error of a step that the server answers with a refusal.
+type Rejected struct {
+	Step  string // "greeting"; "STARTTLS", in every protocol; or another step, such as "EHLO"
+	Reply string // the reply on one line: printable, limited in length
+}
+
+// Error returns the step and the reply.
 func (r *Rejected) Error() string {
 	if r.Step == "greeting" {
 		return fmt.Sprintf("the server greets with %s", r.Reply)
@@ -140,13 +170,13 @@ func (r *Rejected) Error() string {
 	return fmt.Sprintf("the server answers %s with %s", r.Step, r.Reply)
 }
 
-// ProtocolError is an answer that is none in this protocol.
+// ProtocolError is the error of an answer that the protocol does not allow.
 type ProtocolError struct {
-	Step string // what was waited for
-	Got  string // what came, or what was wrong with it: printable and bounded
+	Step string // what was expected, such as "the greeting"
+	Got  string // what the server sent instead: printable, limited in length
 }
 
-// Error gives the step and what came instead.
+// Error returns what was expected and what was received.
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("waiting for %s: %s", e.Step, e.Got)
+	return fmt.Sprintf("expected %s, got %s", e.Step, e.Got)
 }

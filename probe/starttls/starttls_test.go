@@ -17,13 +17,13 @@ import (
 	"unicode/utf8"
 )
 
-// A script is what a server says: first of all, then after each command.
-// The connection is closed when it has run out, unless held open.
+// A script is what a server sends: before the first command, then after each
+// command. The server closes the connection at its end, unless held open.
 type script []string
 
-// play runs the script on a loopback connection and returns the client's end,
-// and a channel that gets the commands when the server is done.
-func play(t *testing.T, s script, hold bool) (net.Conn, <-chan []string) {
+// serve runs the script on a loopback connection. It returns the client's end,
+// and a channel that receives the commands when the server is done.
+func serve(t *testing.T, s script, holdOpen bool) (net.Conn, <-chan []string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,22 +43,22 @@ func play(t *testing.T, s script, hold bool) (net.Conn, <-chan []string) {
 	go func() {
 		defer close(done)
 		defer server.Close()
-		var heard []string
-		defer func() { commands <- heard }()
-		command := make([]byte, 4096) // our side writes each at once
-		for i, say := range s {
+		var received []string
+		defer func() { commands <- received }()
+		command := make([]byte, 4096) // the client writes each with one call
+		for i, text := range s {
 			if i > 0 {
 				n, err := server.Read(command)
 				if err != nil {
 					return
 				}
-				heard = append(heard, string(command[:n]))
+				received = append(received, string(command[:n]))
 			}
-			if _, err := io.WriteString(server, say); err != nil {
+			if _, err := io.WriteString(server, text); err != nil {
 				return
 			}
 		}
-		if hold {
+		if holdOpen {
 			io.Copy(io.Discard, server)
 		}
 	}()
@@ -66,66 +66,70 @@ func play(t *testing.T, s script, hold bool) (net.Conn, <-chan []string) {
 	return client, commands
 }
 
-// A story is what a server says, and what we make of it.
-type story struct {
+// A testCase is what a server sends, and the error of Start.
+type testCase struct {
 	name   string
 	server script
-	want   error  // its type, and for ErrNotOffered and the like itself
-	says   string // in the error
+	want   error  // matched by type if it is *Rejected or *ProtocolError, else by errors.Is
+	text   string // substring of the error
 }
 
-// tell runs the stories of a protocol.
-func tell(t *testing.T, protocol string, stories []story) {
+// runCases runs test cases of a protocol.
+func runCases(t *testing.T, protocol string, cases []testCase) {
 	t.Helper()
-	for _, story := range stories {
-		t.Run(story.name, func(t *testing.T) {
-			conn, _ := play(t, story.server, false)
-			dialogue, err := speaker(t, protocol).Start(t.Context(), conn)
-			if !sameKind(err, story.want) {
-				t.Fatalf("got %T %v, want %T", err, err, story.want)
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			conn, _ := serve(t, test.server, false)
+			dialogue, err := newClient(t, protocol).Start(t.Context(), conn)
+			if !matchesError(err, test.want) {
+				t.Fatalf("got %T %v, want %T", err, err, test.want)
 			}
-			if err != nil && !strings.Contains(err.Error(), story.says) {
-				t.Errorf("the error is %q, want it to say %q", err, story.says)
+			if err != nil && !strings.Contains(err.Error(), test.text) {
+				t.Errorf("error %q does not contain %q", err, test.text)
 			}
 			if err == nil && !dialogue.Offered {
-				t.Error("TLS begins and was not offered")
+				t.Error("no error, and TLS was not offered")
 			}
 			if errors.Is(err, ErrNotOffered) && dialogue.Offered {
-				t.Error("offered and not offered")
+				t.Error("ErrNotOffered, and TLS was offered")
 			}
-			if strings.Join(story.server, "") != "" && len(dialogue.Transcript) == 0 {
+			if strings.Join(test.server, "") != "" && len(dialogue.Transcript) == 0 {
 				t.Error("no transcript")
 			}
 		})
 	}
 }
 
-// speaker returns our side of a protocol.
-func speaker(t testing.TB, protocol string) Protocol {
+// newClient returns a client for a protocol.
+func newClient(t testing.TB, protocol string) *Client {
 	t.Helper()
-	p, err := New(protocol, Settings{EHLO: "probe.example.net", Domain: "example.org"})
+	client, err := New(protocol, Settings{EHLO: "probe.example.net", Domain: "example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return client
 }
 
-// sameKind: nil is nil, our types are compared by type, the rest by errors.Is.
-func sameKind(err, want error) bool {
+// matchesError compares *Rejected and *ProtocolError by type, all else by errors.Is.
+func matchesError(err, want error) bool {
 	switch want.(type) {
 	case *Rejected:
-		var r *Rejected
-		return errors.As(err, &r)
+		return isType[*Rejected](err)
 	case *ProtocolError:
-		var p *ProtocolError
-		return errors.As(err, &p)
+		return isType[*ProtocolError](err)
 	}
 	return errors.Is(err, want) && (err == nil) == (want == nil)
 }
 
-func TestTranscriptTellsTheDialogue(t *testing.T) {
-	conn, commands := play(t, script{greeting, ehlo, ready}, false)
-	got, err := speaker(t, "smtp").Start(t.Context(), conn)
+// isType reports whether err is or wraps an E.
+func isType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func TestTranscript(t *testing.T) {
+	conn, commands := serve(t, script{greeting, ehlo, ready}, false)
+	got, err := newClient(t, "smtp").Start(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,36 +143,36 @@ func TestTranscriptTellsTheDialogue(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if heard := <-commands; !slices.Equal(heard, []string{"EHLO probe.example.net\r\n", "STARTTLS\r\n"}) {
-		t.Errorf("the server heard %q", heard)
+	if got := <-commands; !slices.Equal(got, []string{"EHLO probe.example.net\r\n", "STARTTLS\r\n"}) {
+		t.Errorf("the server received %q", got)
 	}
 }
 
 func TestTranscriptIsPrintable(t *testing.T) {
 	hostile := "550-\x00\x1b[2J\xff\u202e\r\r\n550 " + strings.Repeat("\xff", 4000) + "\r\n"
-	conn, _ := play(t, script{greeting, hostile}, false)
-	transcript, err := speaker(t, "smtp").Start(t.Context(), conn)
-	var rejected *Rejected
-	if !errors.As(err, &rejected) {
+	conn, _ := serve(t, script{greeting, hostile}, false)
+	dialogue, err := newClient(t, "smtp").Start(t.Context(), conn)
+	rejected, ok := errors.AsType[*Rejected](err)
+	if !ok {
 		t.Fatal(err)
 	}
 	texts := []string{err.Error(), rejected.Reply}
-	for _, line := range transcript.Transcript {
+	for _, line := range dialogue.Transcript {
 		texts = append(texts, line.Text)
 	}
 	for _, text := range texts {
 		if !isPrintable(text) {
-			t.Errorf("not fit to print: %q", text)
+			t.Errorf("not printable: %q", text)
 		}
 	}
 }
 
-// isPrintable: fit for a terminal, a page and a log.
+// isPrintable reports whether text is safe in a terminal, a page and a log.
 func isPrintable(text string) bool {
 	return utf8.ValidString(text) && len(text) <= 2500 && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// wellBehaved are servers that lead to TLS, one for each protocol that has a dialogue.
+// wellBehaved returns a server that agrees to TLS for each protocol with a dialogue.
 func wellBehaved() map[string]script {
 	return map[string]script{
 		"imap":        {imapGreeting, imapCapabilities, "b OK go ahead\r\n"},
@@ -183,13 +187,13 @@ func wellBehaved() map[string]script {
 	}
 }
 
-// atEachStep calls do for the well-behaved server of each protocol, broken off
-// behind each step that has something to say, and in the midst of it.
-func atEachStep(t *testing.T, do func(t *testing.T, protocol string, until script)) {
+// atEachStep calls do for the well-behaved server of each protocol, which stops
+// before each text that it sends, and in the middle of it.
+func atEachStep(t *testing.T, do func(t *testing.T, protocol string, stopped script)) {
 	for protocol, server := range wellBehaved() {
-		for i, say := range server {
-			for _, part := range []string{"", say[:len(say)/2]} {
-				if len(say) > 0 {
+		for i, text := range server {
+			for _, part := range []string{"", text[:len(text)/2]} {
+				if len(text) > 0 {
 					t.Run(fmt.Sprintf("%s, step %d after %d bytes", protocol, i, len(part)), func(t *testing.T) {
 						do(t, protocol, append(slices.Clone(server[:i]), part))
 					})
@@ -199,66 +203,66 @@ func atEachStep(t *testing.T, do func(t *testing.T, protocol string, until scrip
 	}
 }
 
-func TestEveryProtocolHasAWellBehavedServer(t *testing.T) {
+func TestWellBehavedServers(t *testing.T) {
 	servers := wellBehaved()
 	for _, protocol := range Names() {
 		server, known := servers[protocol]
 		if !known {
-			if protocol != "tls" {
-				t.Errorf("none for %s", protocol)
+			if protocol != ImplicitTLS {
+				t.Errorf("no server for %s", protocol)
 			}
 			continue
 		}
-		tell(t, protocol, []story{{"as it should be", server, nil, ""}})
+		runCases(t, protocol, []testCase{{protocol, server, nil, ""}})
 	}
 }
 
-func TestTheServerClosesTooSoon(t *testing.T) {
-	atEachStep(t, func(t *testing.T, protocol string, until script) {
-		conn, _ := play(t, until, false)
-		if _, err := speaker(t, protocol).Start(t.Context(), conn); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+func TestServerClosesConnection(t *testing.T) {
+	atEachStep(t, func(t *testing.T, protocol string, stopped script) {
+		conn, _ := serve(t, stopped, false)
+		if _, err := newClient(t, protocol).Start(t.Context(), conn); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-// A tarpit accepts, and says nothing or never ends a line.
-func TestTheContextEndsTheDialogue(t *testing.T) {
-	atEachStep(t, func(t *testing.T, protocol string, until script) {
+// A tarpit accepts the connection, and sends nothing or never ends a line.
+func TestContextEndsDialogue(t *testing.T) {
+	atEachStep(t, func(t *testing.T, protocol string, stopped script) {
 		t.Parallel()
-		conn, _ := play(t, until, true)
+		conn, _ := serve(t, stopped, true)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := speaker(t, protocol).Start(ctx, conn)
-		var timeout net.Error
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+		_, err := newClient(t, protocol).Start(ctx, conn)
+		timeout, ok := errors.AsType[net.Error](err)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !ok || !timeout.Timeout() {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		conn, _ := play(t, script{""}, true)
+		conn, _ := serve(t, script{""}, true)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := speaker(t, "smtp").Start(ctx, conn); !errors.Is(err, context.Canceled) {
+		if _, err := newClient(t, "smtp").Start(ctx, conn); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-// Whatever comes behind the last reply in the clear is an attack (CVE-2011-0411).
-func TestNothingMayStandBehindTheLastReply(t *testing.T) {
+// Plaintext after the last reply is an attack (CVE-2011-0411).
+func TestPlaintextAfterLastReply(t *testing.T) {
 	for protocol, server := range wellBehaved() {
 		server = slices.Clone(server)
 		server[len(server)-1] += "injected"
-		tell(t, protocol, []story{{protocol, server, &ProtocolError{}, `8 bytes in the clear behind the reply to STARTTLS: "injected"`}})
+		runCases(t, protocol, []testCase{{protocol, server, &ProtocolError{}, `8 bytes in plaintext after the reply to STARTTLS: "injected"`}})
 	}
 }
 
-// A context that ends after Start has returned must not reach the handshake.
-func TestTheContextIsLetGo(t *testing.T) {
-	conn, _ := play(t, script{greeting, ehlo, ready, "TLS\n"}, true)
+// A context that ends after Start has returned must not affect the handshake.
+func TestContextEndsAfterStart(t *testing.T) {
+	conn, _ := serve(t, script{greeting, ehlo, ready, "TLS\n"}, true)
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := speaker(t, "smtp").Start(ctx, conn); err != nil {
+	if _, err := newClient(t, "smtp").Start(ctx, conn); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
@@ -271,39 +275,39 @@ func TestTheContextIsLetGo(t *testing.T) {
 }
 
 func TestGoodbye(t *testing.T) {
-	conn, commands := play(t, script{"", "221 bye\r\n"}, false)
-	speaker(t, "smtp").Goodbye(t.Context(), conn)
-	if heard := <-commands; !slices.Equal(heard, []string{"QUIT\r\n"}) {
-		t.Errorf("the server heard %q", heard)
+	conn, commands := serve(t, script{"", "221 bye\r\n"}, false)
+	newClient(t, "smtp").Goodbye(t.Context(), conn)
+	if got := <-commands; !slices.Equal(got, []string{"QUIT\r\n"}) {
+		t.Errorf("the server received %q", got)
 	}
-	silent, commands := play(t, script{""}, true)
-	speaker(t, "smtp").Goodbye(t.Context(), silent) // comes back although nobody answers
+	silent, commands := serve(t, script{""}, true)
+	newClient(t, "smtp").Goodbye(t.Context(), silent) // returns although the server does not answer
 	silent.Close()
 	<-commands
 
 	ended, end := context.WithCancel(t.Context())
 	end()
-	hasty, commands := play(t, script{""}, true)
-	speaker(t, "smtp").Goodbye(ended, hasty) // waits for nothing where the time is up
-	if _, err := hasty.Write([]byte("x")); err == nil {
+	cancelled, commands := serve(t, script{""}, true)
+	newClient(t, "smtp").Goodbye(ended, cancelled) // does not wait
+	if _, err := cancelled.Write([]byte("x")); err == nil {
 		t.Error("the connection can still be written to")
 	}
-	hasty.Close()
+	cancelled.Close()
 	<-commands
 }
 
 func TestTLSHasNoDialogue(t *testing.T) {
-	client, server := net.Pipe() // blocks on any byte
+	conn, server := net.Pipe() // blocks on any byte
 	defer server.Close()
-	defer client.Close()
-	p, err := New("tls", Settings{})
+	defer conn.Close()
+	client, err := New(ImplicitTLS, Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if transcript, err := p.Start(t.Context(), client); err != nil || len(transcript.Transcript) != 0 {
-		t.Errorf("%v, %v", transcript, err)
+	if dialogue, err := client.Start(t.Context(), conn); err != nil || len(dialogue.Transcript) != 0 {
+		t.Errorf("%v, %v", dialogue, err)
 	}
-	p.Goodbye(t.Context(), client)
+	client.Goodbye(t.Context(), conn)
 }
 
 func TestNew(t *testing.T) {
@@ -312,22 +316,22 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, story := range []struct{ protocol, ehlo, says string }{
-		{"gopher", "x", `no protocol "gopher"; want one of imap, ldap, lmtp, pop3`},
+	for _, test := range []struct{ protocol, ehlo, text string }{
+		{"gopher", "x", `unknown protocol "gopher": must be one of imap, ldap, lmtp, pop3`},
 		{"smtp", "", "EHLO"},
 		{"smtp", "a\r\nMAIL FROM:<>", "EHLO"},
 		{"smtp", "two words", "EHLO"},
 		{"smtp", "bücher.example", "EHLO"},
 	} {
-		if _, err := New(story.protocol, Settings{EHLO: story.ehlo}); err == nil || !strings.Contains(err.Error(), story.says) {
-			t.Errorf("%q %q: %v", story.protocol, story.ehlo, err)
+		if _, err := New(test.protocol, Settings{EHLO: test.ehlo}); err == nil || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%q %q: %v", test.protocol, test.ehlo, err)
 		}
 	}
 }
 
-// A refusal of a hundred long lines is told in one sentence.
-func TestReplyFitsASentence(t *testing.T) {
-	r := reply{code: 550, lines: slices.Repeat([]string{strings.Repeat("ü", 200)}, maxLines)}
+// A refusal of a hundred long lines fits into one error.
+func TestReplyIsTruncated(t *testing.T) {
+	r := smtpReply{code: 550, lines: slices.Repeat([]string{strings.Repeat("ü", 200)}, maxLines)}
 	if text := r.String(); len(text) > 700 || !utf8.ValidString(text) || !strings.HasPrefix(text, "550 ü") {
 		t.Errorf("%d bytes: %q", len(text), text)
 	}

@@ -6,49 +6,61 @@ import (
 	"strings"
 )
 
-// Transcript is the dialogue as it went, for people: bounded, and printable
-// whatever the server sent.
+// Dialogue is the result of Start: what the server offered, and what was said.
+type Dialogue struct {
+	Offered    bool // the server offered TLS, so a later failure is a failure of TLS
+	Transcript Transcript
+}
+
+// Transcript is the dialogue line by line, for people to read. It is limited in
+// size and printable whatever the server sent.
 type Transcript []Line
 
 // Line is one line of a dialogue.
 type Line struct {
-	Sent bool // by us
+	Sent bool // by the client
 	Text string
 }
 
-// printable cuts text and escapes what is no printable character, so that it
-// can go to a terminal, a page or a log.
+// printable truncates text to 512 bytes and escapes characters that are not
+// printable, so that the result is safe in a terminal, a page or a log.
 func printable(text string) string {
-	const most = 512 // a line of SMTP has no more (RFC 5321 §4.5.3.1.5)
-	cut := ""
-	if len(text) > most {
-		text, cut = text[:most], "…"
+	const limit = 512 // an SMTP line is no longer (RFC 5321 §4.5.3.1.5)
+	ellipsis := ""
+	if len(text) > limit {
+		text, ellipsis = text[:limit], "…"
 	}
-	if strings.IndexFunc(text, special) < 0 {
-		return text + cut
+	if strings.IndexFunc(text, needsQuoting) < 0 {
+		return text + ellipsis
 	}
 	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + cut
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + ellipsis
 }
 
-// special reports whether a character may be written otherwise when it is quoted.
-func special(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
+// needsQuoting reports whether strconv.Quote may change r.
+func needsQuoting(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
 
-// sentence cuts text that is printable already to what fits into an error.
-func sentence(text string) string {
-	const most = 600 // bytes
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
+// truncate cuts printable text to a length that fits into an error.
+func truncate(text string) string {
+	const limit = 600 // bytes
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
 	return text
 }
 
-// rejection is a server's "no" for people.
-func rejection(status, text string) string {
-	return sentence(printable(strings.TrimSpace(status + " " + text)))
+// rejected returns the error for a refusal that is made of a status and a text.
+func rejected(step, status, text string) error {
+	return &Rejected{Step: step, Reply: truncate(printable(strings.TrimSpace(status + " " + text)))}
 }
 
-// unexpected is the error about a line that has no place where it stands.
-func unexpected(what, line string) error {
-	return &ProtocolError{what, fmt.Sprintf("no reply: \"%s\"", printable(line))}
+// unexpected returns the error for an answer that is not allowed at this step.
+func unexpected(step, answer string) error {
+	return &ProtocolError{step, `"` + printable(answer) + `"`}
+}
+
+// protocolErrorf returns a ProtocolError whose Got is formatted. Text of the
+// server among the arguments must have passed through printable.
+func protocolErrorf(step, format string, args ...any) error {
+	return &ProtocolError{step, fmt.Sprintf(format, args...)}
 }

@@ -6,30 +6,31 @@ import (
 	"sync"
 )
 
-// maxCertificates is how many certificates of a chain are judged. Senders give
-// up far earlier; the bound keeps a hostile server from buying our time.
+// maxCertificates is the number of certificates of a chain that are matched.
+// Senders give up far earlier. The limit bounds the CPU time that a hostile
+// server can consume.
 const maxCertificates = 32
 
-// Chain is what the server sent, leaf first, exactly as sent. It is safe for
-// concurrent use once made, and must not be copied.
+// Chain is the list of certificates that the server sent, leaf first, in the
+// order sent. A complete Chain is safe for concurrent use. It must not be copied.
 type Chain struct {
 	Certificates []*x509.Certificate
 
-	once   sync.Once
-	digest []associations // of each certificate
+	once sync.Once
+	data []associations // of each certificate
 }
 
-// associations are the data that a record of each selector and matching type
-// would hold for one certificate.
+// associations is the association data of one certificate for each selector and
+// matching type.
 type associations [SPKI + 1][SHA512 + 1][]byte
 
-// NewChain makes a chain of the certificates of a TLS handshake, of which
-// nobody may change any: the first 32.
+// NewChain returns a chain of the first 32 certificates of a TLS handshake. The
+// caller must not modify them.
 func NewChain(sent []*x509.Certificate) *Chain {
 	return &Chain{Certificates: sent[:min(len(sent), maxCertificates)]}
 }
 
-// sent are the certificates that are judged.
+// sent returns the certificates that are matched.
 func (c *Chain) sent() []*x509.Certificate {
 	return c.Certificates[:min(len(c.Certificates), maxCertificates)]
 }
@@ -38,20 +39,20 @@ func (c *Chain) leaf() *x509.Certificate { return c.Certificates[0] }
 
 func (c *Chain) empty() bool { return c == nil || len(c.Certificates) == 0 }
 
-// association returns what a record like r would hold for the certificate at
-// depth. Each digest is computed once for the life of the chain.
+// association returns the data that a record with the parameters of r has for the
+// certificate at depth. All digests are computed once in the life of the chain.
 func (c *Chain) association(depth int, r Record) []byte {
 	c.once.Do(func() {
-		c.digest = make([]associations, len(c.sent()))
+		c.data = make([]associations, len(c.sent()))
 		for i, certificate := range c.sent() {
-			for s := range c.digest[i] {
-				for m := range c.digest[i][s] {
-					c.digest[i][s][m] = associate(certificate, Selector(s), MatchingType(m))
+			for s := range c.data[i] {
+				for m := range c.data[i][s] {
+					c.data[i][s][m] = associationData(certificate, Selector(s), MatchingType(m))
 				}
 			}
 		}
 	})
-	return c.digest[depth][r.Selector][r.MatchingType]
+	return c.data[depth][r.Selector][r.MatchingType]
 }
 
 // has reports whether the certificate at depth has the data of r.
@@ -59,8 +60,8 @@ func (c *Chain) has(depth int, r Record) bool {
 	return bytes.Equal(c.association(depth, r), r.Data)
 }
 
-// issuersWith lists the depths above the leaf whose certificates have the data
-// of r. A leaf that is sent twice does not become its own issuer.
+// issuersWith returns the depths above the leaf whose certificates have the data
+// of r. A second copy of the leaf does not count as its issuer.
 func (c *Chain) issuersWith(r Record) []int {
 	var depths []int
 	for depth := 1; depth < len(c.sent()); depth++ {
@@ -71,7 +72,7 @@ func (c *Chain) issuersWith(r Record) []int {
 	return depths
 }
 
-// depthOf returns where certificate stands among those sent, or -1.
+// depthOf returns the depth at which certificate was sent, or -1.
 func (c *Chain) depthOf(certificate *x509.Certificate) int {
 	for depth, sent := range c.sent() {
 		if sent.Equal(certificate) {

@@ -19,40 +19,40 @@ func TestNameMatches(t *testing.T) {
 	both := common(mx)
 	both.DNSNames = []string{"elsewhere.example"}
 
-	for _, story := range []struct {
-		name string
-		leaf *x509.Certificate
-		want []string
-		yes  bool
+	for _, test := range []struct {
+		name     string
+		leaf     *x509.Certificate
+		expected []string
+		want     bool
 	}{
 		{"the name itself", names(mx), []string{mx}, true},
-		{"case does not matter", names("MX.Example.ORG"), []string{"mx.example.org"}, true},
-		{"nor in what we expect", names(mx), []string{"MX.EXAMPLE.ORG"}, true},
-		{"a trailing dot in what we expect", names(mx), []string{"mx.example.org."}, true},
+		{"case in the certificate does not matter", names("MX.Example.ORG"), []string{"mx.example.org"}, true},
+		{"case in the expected name does not matter", names(mx), []string{"MX.EXAMPLE.ORG"}, true},
+		{"a trailing dot in the expected name", names(mx), []string{"mx.example.org."}, true},
 		{"one of several on either side", names("a.example", mx), []string{"b.example", mx}, true},
 		{"a wildcard for one label", names("*.example.org"), []string{mx}, true},
-		{"a wildcard does not stand for two", names("*.example.org"), []string{"a.mx.example.org"}, false},
-		{"nor for none", names("*.example.org"), []string{"example.org"}, false},
+		{"a wildcard does not stand for two labels", names("*.example.org"), []string{"a.mx.example.org"}, false},
+		{"a wildcard does not stand for no label", names("*.example.org"), []string{"example.org"}, false},
 		{"a wildcard inside a label", names("m*.example.org"), []string{mx}, false},
 		{"a wildcard further right", names("mx.*.org"), []string{mx}, false},
 		{"a wildcard alone", names("*"), []string{"org"}, false},
 		{"an A-label", names("xn--bcher-kva.example"), []string{"xn--bcher-kva.example"}, true},
-		{"a NUL does not end a name", names("mx.example.org\x00.evil.example"), []string{mx}, false},
+		{"a NUL byte does not end a name", names("mx.example.org\x00.evil.example"), []string{mx}, false},
 		{"an empty name matches nothing", names("", "."), []string{"", "."}, false},
-		{"no name is expected", names(mx), nil, false},
+		{"no expected name", names(mx), nil, false},
 		{"the common name, without dNSNames", common(mx), []string{mx}, true},
 		{"any of several common names", common("elsewhere.example", mx), []string{mx}, true},
 		{"a wildcard as common name", common("*.example.org"), []string{mx}, true},
-		{"the common name beside a dNSName", both, []string{mx}, false},
-		{"no name at all", names(), []string{mx}, false},
-		{"an address is no host name", names("192.0.2.1"), []string{"192.0.2.1"}, false},
+		{"the common name of a certificate with a dNSName", both, []string{mx}, false},
+		{"no name in the certificate", names(), []string{mx}, false},
+		{"an address is not a hostname", names("192.0.2.1"), []string{"192.0.2.1"}, false},
 	} {
-		v := Verifier{Names: story.want}
-		if got := v.NameMatches(&Chain{Certificates: []*x509.Certificate{story.leaf}}); got != story.yes {
-			t.Errorf("%s: %v", story.name, got)
+		v := Verifier{Names: test.expected}
+		if got := v.NameMatches(&Chain{Certificates: []*x509.Certificate{test.leaf}}); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
 	if (Verifier{Names: []string{mx}}).NameMatches(nil) {
-		t.Error("no chain has a name")
+		t.Error("a nil chain matches a name")
 	}
 }

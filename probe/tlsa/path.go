@@ -1,6 +1,7 @@
 package tlsa
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,25 +15,58 @@ import (
 // A path leads from the leaf, signature by signature, to an anchor.
 type path []*x509.Certificate
 
-// A builder finds paths through the certificates that a server sent. It takes
-// them as a pool, as OpenSSL and so Postfix do: the leaf comes first, the order
-// of the others does not matter (RFC 8446 §4.4.2 asks for that tolerance).
-//
-// It leaves the dates of what was sent aside, so that a path that has expired
-// can be told from one that was never there: it works on copies that are
-// always valid. Everything else that RFC 5280 §6 asks is crypto/x509's work:
-// signatures, CA flags, key usage, path lengths, name constraints.
-type builder struct {
-	at      time.Time // decides the dates of the roots alone
-	undated []*x509.Certificate
-	pool    *x509.CertPool // undated, but for the leaf
-	dated   map[*x509.Certificate]*x509.Certificate
+// anchor returns the last certificate.
+func (p path) anchor() *x509.Certificate { return p[len(p)-1] }
+
+// issuerWith returns the first certificate above the leaf that has the data of r,
+// or nil.
+func (p path) issuerWith(r Record) *x509.Certificate {
+	for _, issuer := range p[1:] {
+		if bytes.Equal(associationData(issuer, r.Selector, r.MatchingType), r.Data) {
+			return issuer
+		}
+	}
+	return nil
 }
 
-func newBuilder(sent []*x509.Certificate, at time.Time) *builder {
-	b := &builder{at: at, pool: x509.NewCertPool(), dated: make(map[*x509.Certificate]*x509.Certificate)}
+// checkDates returns the earliest notAfter of the path. Every certificate must
+// be valid at the given time, the anchor too, as in OpenSSL; otherwise failure is
+// Expired or NotYetValid.
+func (p path) checkDates(at time.Time) (expiry time.Time, failure Failure, why string) {
+	for _, c := range p {
+		if expiry.IsZero() || c.NotAfter.Before(expiry) {
+			expiry = c.NotAfter
+		}
+		switch {
+		case failure == Expired:
+		case at.After(c.NotAfter):
+			failure, why = Expired, fmt.Sprintf("%s expired at %s", subject(c), formatTime(c.NotAfter))
+		case at.Before(c.NotBefore):
+			failure, why = NotYetValid, fmt.Sprintf("%s is not valid before %s", subject(c), formatTime(c.NotBefore))
+		}
+	}
+	return expiry, failure, why
+}
+
+// A pathBuilder finds paths through the certificates that a server sent. It uses
+// them as a pool, as OpenSSL and thus Postfix do: the leaf comes first, the order
+// of the others does not matter (RFC 8446 §4.4.2 recommends that tolerance).
+//
+// It ignores the dates of what was sent, in order to distinguish a path that has
+// expired from one that never existed: it works on copies that are always valid.
+// crypto/x509 checks everything else that RFC 5280 §6 requires: signatures, CA
+// flags, key usage, path lengths, name constraints.
+type pathBuilder struct {
+	at       time.Time                               // for the dates of roots that were not sent
+	undated  []*x509.Certificate                     // copies of what was sent, leaf first
+	pool     *x509.CertPool                          // undated, without the leaf
+	original map[*x509.Certificate]*x509.Certificate // by copy
+}
+
+func newPathBuilder(sent []*x509.Certificate, at time.Time) *pathBuilder {
+	b := &pathBuilder{at: at, pool: x509.NewCertPool(), original: make(map[*x509.Certificate]*x509.Certificate)}
 	for depth, certificate := range sent {
-		undated := b.undate(certificate)
+		undated := b.removeDates(certificate)
 		b.undated = append(b.undated, undated)
 		if depth > 0 {
 			b.pool.AddCert(undated)
@@ -41,24 +75,24 @@ func newBuilder(sent []*x509.Certificate, at time.Time) *builder {
 	return b
 }
 
-// undate returns a copy of certificate that is valid at any time.
-func (b *builder) undate(certificate *x509.Certificate) *x509.Certificate {
+// removeDates returns a copy of certificate that is valid at any time.
+func (b *pathBuilder) removeDates(certificate *x509.Certificate) *x509.Certificate {
 	undated := *certificate
 	undated.NotBefore = time.Time{}
-	undated.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) // RFC 5280 §4.1.2.5: no end
-	b.dated[&undated] = certificate
+	undated.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) // RFC 5280 §4.1.2.5: no expiration date
+	b.original[&undated] = certificate
 	return &undated
 }
 
-// toRoots returns the paths to any certificate of roots. The dates of roots
-// that were not sent are checked; those of all others are not.
-func (b *builder) toRoots(roots *x509.CertPool) ([]path, error) {
+// toRoots returns the paths to any certificate of roots. It checks the dates of
+// roots that were not sent, and no others.
+func (b *pathBuilder) toRoots(roots *x509.CertPool) ([]path, error) {
 	found, err := b.undated[0].Verify(x509.VerifyOptions{
 		Roots:         roots,
 		Intermediates: b.pool,
 		CurrentTime:   b.at,
-		// Senders ask for a certificate that may serve TLS; one without
-		// extended key usage may do anything (RFC 5280 §4.2.1.12).
+		// Senders require a certificate for TLS servers. One without extended
+		// key usage is for any purpose (RFC 5280 §4.2.1.12).
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
@@ -67,8 +101,8 @@ func (b *builder) toRoots(roots *x509.CertPool) ([]path, error) {
 	paths := make([]path, len(found))
 	for i, certificates := range found {
 		for _, certificate := range certificates {
-			if dated, ok := b.dated[certificate]; ok {
-				certificate = dated
+			if original, ok := b.original[certificate]; ok {
+				certificate = original
 			}
 			paths[i] = append(paths[i], certificate)
 		}
@@ -76,28 +110,28 @@ func (b *builder) toRoots(roots *x509.CertPool) ([]path, error) {
 	return paths, nil
 }
 
-// toAnchor returns the paths to one certificate, which need not be sent.
-func (b *builder) toAnchor(anchor *x509.Certificate) ([]path, error) {
+// toAnchor returns the paths to one certificate, which need not have been sent.
+func (b *pathBuilder) toAnchor(anchor *x509.Certificate) ([]path, error) {
 	roots := x509.NewCertPool()
-	roots.AddCert(b.undate(anchor))
+	roots.AddCert(b.removeDates(anchor))
 	return b.toRoots(roots)
 }
 
-// toKey returns the paths to a certificate that key has signed: the issuer
-// itself is known by its key alone (RFC 7671 §5.2.3).
-func (b *builder) toKey(key crypto.PublicKey) ([]path, error) {
+// toKey returns the paths to a certificate that key has signed. Only the key of
+// the issuer is known (RFC 7671 §5.2.3).
+func (b *pathBuilder) toKey(key crypto.PublicKey) ([]path, error) {
 	issuer := &x509.Certificate{
 		Version: 3, BasicConstraintsValid: true, IsCA: true,
-		PublicKey: key, PublicKeyAlgorithm: algorithm(key),
+		PublicKey: key, PublicKeyAlgorithm: keyAlgorithm(key),
 	}
 	var paths []path
-	err := errors.New("the key has signed no certificate that was sent")
+	err := errors.New("the key has signed none of the certificates sent")
 	for _, certificate := range b.undated {
 		if certificate.CheckSignatureFrom(issuer) != nil {
 			continue
 		}
 		var found []path
-		if found, err = b.toAnchor(b.dated[certificate]); err == nil {
+		if found, err = b.toAnchor(b.original[certificate]); err == nil {
 			paths = append(paths, found...)
 		}
 	}
@@ -107,7 +141,7 @@ func (b *builder) toKey(key crypto.PublicKey) ([]path, error) {
 	return paths, nil
 }
 
-func algorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
+func keyAlgorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
 	switch key.(type) {
 	case *rsa.PublicKey:
 		return x509.RSA
@@ -119,23 +153,3 @@ func algorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
 		return x509.UnknownPublicKeyAlgorithm
 	}
 }
-
-// dates says whether every certificate of p is valid at the given time, the
-// anchor's included, as OpenSSL has it. until is the earliest notAfter.
-func (p path) dates(at time.Time) (until time.Time, failure Failure, why string) {
-	for _, c := range p {
-		if until.IsZero() || c.NotAfter.Before(until) {
-			until = c.NotAfter
-		}
-		switch {
-		case failure == Expired:
-		case at.After(c.NotAfter):
-			failure, why = Expired, fmt.Sprintf("%s expired at %s", subject(c), instant(c.NotAfter))
-		case at.Before(c.NotBefore):
-			failure, why = NotYetValid, fmt.Sprintf("%s is valid from %s only", subject(c), instant(c.NotBefore))
-		}
-	}
-	return until, failure, why
-}
-
-func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }

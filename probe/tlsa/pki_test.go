@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// The certificates of the tests are made here. The present is a constant.
-
+// now is the time of all tests.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 const day = 24 * time.Hour
 
+// A party is a certificate and its private key.
 type party struct {
 	*x509.Certificate
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate; issuer nil means self-signed. change sees the
-// template last.
+// issue makes a certificate with a new key, self-signed if issuer is nil. change
+// may modify the template.
 func issue(t testing.TB, issuer *party, commonName string, change func(*x509.Certificate)) *party {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -33,6 +33,7 @@ func issue(t testing.TB, issuer *party, commonName string, change func(*x509.Cer
 	return issueFor(t, issuer, key, commonName, change)
 }
 
+// issueFor is like issue for an existing key.
 func issueFor(t testing.TB, issuer *party, key *ecdsa.PrivateKey, commonName string, change func(*x509.Certificate)) *party {
 	t.Helper()
 	template := &x509.Certificate{
@@ -59,6 +60,7 @@ func issueFor(t testing.TB, issuer *party, key *ecdsa.PrivateKey, commonName str
 	return &party{certificate, key}
 }
 
+// authority makes a CA certificate.
 func authority(changes ...func(*x509.Certificate)) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid = true, true
@@ -74,11 +76,11 @@ func host(names ...string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.DNSNames = names }
 }
 
-func until(end time.Time) func(*x509.Certificate) {
+func notAfter(end time.Time) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.NotAfter = end }
 }
 
-func from(start time.Time) func(*x509.Certificate) {
+func notBefore(start time.Time) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.NotBefore = start }
 }
 
@@ -108,7 +110,7 @@ func poolOf(parties ...*party) *x509.CertPool {
 
 func record(t testing.TB, p *party, usage Usage, selector Selector, matchingType MatchingType) Record {
 	t.Helper()
-	r, err := For(p.Certificate, usage, selector, matchingType)
+	r, err := NewRecord(p.Certificate, usage, selector, matchingType)
 	if err != nil {
 		t.Fatal(err)
 	}

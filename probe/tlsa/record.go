@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Usage is the certificate usage field (RFC 6698 §2.1.1), named by RFC 7218.
+// Usage is the certificate usage field (RFC 6698 §2.1.1). RFC 7218 defines the
+// acronyms.
 type Usage uint8
 
 // The certificate usages.
@@ -22,7 +23,7 @@ const (
 	DANEEE Usage = 3
 )
 
-// String returns the acronym of RFC 7218 with its number, as "DANE-EE(3)".
+// String returns the acronym of RFC 7218 and the number, as "DANE-EE(3)".
 func (u Usage) String() string {
 	return acronym(uint8(u), "PKIX-TA", "PKIX-EE", "DANE-TA", "DANE-EE")
 }
@@ -33,10 +34,10 @@ type Selector uint8
 // The selectors.
 const (
 	Cert Selector = 0 // the whole certificate
-	SPKI Selector = 1 // the public key alone
+	SPKI Selector = 1 // the public key (SubjectPublicKeyInfo)
 )
 
-// String returns the acronym of RFC 7218 with its number, as "SPKI(1)".
+// String returns the acronym of RFC 7218 and the number, as "SPKI(1)".
 func (s Selector) String() string { return acronym(uint8(s), "Cert", "SPKI") }
 
 // MatchingType is the matching type field (RFC 6698 §2.1.3).
@@ -44,12 +45,12 @@ type MatchingType uint8
 
 // The matching types.
 const (
-	Full   MatchingType = 0
+	Full   MatchingType = 0 // the selected bytes themselves
 	SHA256 MatchingType = 1
 	SHA512 MatchingType = 2
 )
 
-// String returns the acronym of RFC 7218 with its number, as "SHA2-256(1)".
+// String returns the acronym of RFC 7218 and the number, as "SHA2-256(1)".
 func (m MatchingType) String() string { return acronym(uint8(m), "Full", "SHA2-256", "SHA2-512") }
 
 func acronym(n uint8, known ...string) string {
@@ -64,7 +65,7 @@ type Record struct {
 	Usage        Usage
 	Selector     Selector
 	MatchingType MatchingType
-	Data         []byte
+	Data         []byte // the certificate association data (RFC 6698 §2.1.4)
 }
 
 // String returns the presentation format of RFC 6698 §2.2, as "3 1 1 abcd".
@@ -72,90 +73,107 @@ func (r Record) String() string {
 	return fmt.Sprintf("%d %d %d %x", uint8(r.Usage), uint8(r.Selector), uint8(r.MatchingType), r.Data)
 }
 
-// maxData is the most that the data of a DNS record can hold beside the three
-// numbers (RFC 1035 §3.2.1: the length has 16 bits).
+// describe names what the data of r is, as "SPKI SHA-256".
+func (r Record) describe() string {
+	selected := "certificate"
+	if r.Selector == SPKI {
+		selected = "SPKI"
+	}
+	switch r.MatchingType {
+	case SHA256:
+		return selected + " SHA-256"
+	case SHA512:
+		return selected + " SHA-512"
+	default:
+		return selected
+	}
+}
+
+// maxData is the size in bytes of the longest data that fits into a DNS record
+// after the three numbers (RFC 1035 §3.2.1: RDLENGTH has 16 bits).
 const maxData = 1<<16 - 1 - 3
 
-// ParseRecord reads the presentation format of RFC 6698 §2.2. White space
-// inside the hexadecimal data is allowed, as zone files have it. Whether a
-// client can use the record is another question: see Standings.
+// ParseRecord parses the presentation format of RFC 6698 §2.2. The hexadecimal
+// data may contain white space, as in zone files. A record with unknown
+// parameters parses too: [Assess] decides whether a client can use it.
 //
-// It returns an error where a number is missing or above 255, or where the
-// data is missing, not hexadecimal, or more than a DNS record can hold.
+// ParseRecord returns an error if a number is missing or above 255, or if the
+// data is missing, not hexadecimal, or too long for a DNS record.
 func ParseRecord(text string) (Record, error) {
 	if len(text) > 4*maxData {
-		return Record{}, fmt.Errorf("tlsa record: %d characters are more than a DNS record can hold", len(text))
+		return Record{}, fmt.Errorf("TLSA record: %d characters are too long for a DNS record", len(text))
 	}
 	fields := strings.Fields(text)
 	if len(fields) < 4 {
-		return Record{}, fmt.Errorf("tlsa record %q: want usage, selector, matching type and data, as \"3 1 1 abcd…\"", clip(text))
+		return Record{}, fmt.Errorf("TLSA record %q: expected usage, selector, matching type and data, such as \"3 1 1 abcd…\"", truncate(text))
 	}
 	var numbers [3]uint8
-	for i, what := range []string{"usage", "selector", "matching type"} {
+	for i, name := range []string{"usage", "selector", "matching type"} {
 		n, err := strconv.ParseUint(fields[i], 10, 8)
 		if err != nil {
-			return Record{}, fmt.Errorf("tlsa record: %s %q is not a number from 0 to 255", what, clip(fields[i]))
+			return Record{}, fmt.Errorf("TLSA record: the %s %q is not a number from 0 to 255", name, truncate(fields[i]))
 		}
 		numbers[i] = uint8(n)
 	}
 	data, err := hex.DecodeString(strings.Join(fields[3:], ""))
 	if err != nil {
-		return Record{}, fmt.Errorf("tlsa record: the data is not hexadecimal: %w", err)
+		return Record{}, fmt.Errorf("TLSA record: the data is not hexadecimal: %w", err)
 	}
 	if len(data) > maxData {
-		return Record{}, fmt.Errorf("tlsa record: %d bytes of data are more than a DNS record can hold", len(data))
+		return Record{}, fmt.Errorf("TLSA record: %d bytes of data are too long for a DNS record", len(data))
 	}
 	return Record{Usage(numbers[0]), Selector(numbers[1]), MatchingType(numbers[2]), data}, nil
 }
 
-// For makes the record of one certificate. It returns an error where a
-// parameter is one that no RFC defines.
-func For(certificate *x509.Certificate, usage Usage, selector Selector, matchingType MatchingType) (Record, error) {
+// NewRecord returns the record that matches a certificate. It returns an error
+// if certificate is nil or was not parsed, or if no RFC defines a parameter.
+func NewRecord(certificate *x509.Certificate, usage Usage, selector Selector, matchingType MatchingType) (Record, error) {
 	if certificate == nil || len(certificate.Raw) == 0 {
-		return Record{}, errors.New("make a tlsa record: no certificate given")
+		return Record{}, errors.New("make a TLSA record: no certificate")
 	}
 	record := Record{Usage: usage, Selector: selector, MatchingType: matchingType}
-	if err := record.defined(); err != nil {
+	if err := record.checkDefined(); err != nil {
 		return Record{}, err
 	}
-	record.Data = associate(certificate, selector, matchingType)
+	record.Data = associationData(certificate, selector, matchingType)
 	return record, nil
 }
 
-// ForKey makes the record of a public key, which needs no certificate yet. The
-// selector is SPKI(1). key is a SubjectPublicKeyInfo in DER (RFC 5280 §4.1). It
-// returns an error where there is no key, or a parameter is one that no RFC defines.
-func ForKey(key []byte, usage Usage, matchingType MatchingType) (Record, error) {
+// NewKeyRecord returns the record, with selector SPKI(1), that matches a public
+// key. No certificate of the key need exist yet. key is a SubjectPublicKeyInfo in
+// DER (RFC 5280 §4.1). NewKeyRecord returns an error if key is empty, or if no
+// RFC defines a parameter.
+func NewKeyRecord(key []byte, usage Usage, matchingType MatchingType) (Record, error) {
 	if len(key) == 0 {
-		return Record{}, errors.New("make a tlsa record: no key given")
+		return Record{}, errors.New("make a TLSA record: no key")
 	}
 	record := Record{Usage: usage, Selector: SPKI, MatchingType: matchingType}
-	if err := record.defined(); err != nil {
+	if err := record.checkDefined(); err != nil {
 		return Record{}, err
 	}
-	record.Data = associationOf(key, matchingType)
+	record.Data = applyMatchingType(key, matchingType)
 	return record, nil
 }
 
-// defined returns an error where no RFC defines the parameters of r.
-func (r Record) defined() error {
+// checkDefined returns an error if no RFC defines the parameters of r.
+func (r Record) checkDefined() error {
 	if r.Usage > DANEEE || r.Selector > SPKI || r.MatchingType > SHA512 {
-		return fmt.Errorf("make a tlsa record: no RFC defines the parameters %d %d %d", r.Usage, r.Selector, r.MatchingType)
+		return fmt.Errorf("make a TLSA record: no RFC defines the parameters %d %d %d", r.Usage, r.Selector, r.MatchingType)
 	}
 	return nil
 }
 
-// associate computes the certificate association data (RFC 6698 §2.1.4) for
-// parameters that are known.
-func associate(certificate *x509.Certificate, selector Selector, matchingType MatchingType) []byte {
+// associationData returns the certificate association data of a certificate
+// (RFC 6698 §2.1.4). The parameters must be defined.
+func associationData(certificate *x509.Certificate, selector Selector, matchingType MatchingType) []byte {
 	if selector == SPKI {
-		return associationOf(certificate.RawSubjectPublicKeyInfo, matchingType)
+		return applyMatchingType(certificate.RawSubjectPublicKeyInfo, matchingType)
 	}
-	return associationOf(certificate.Raw, matchingType)
+	return applyMatchingType(certificate.Raw, matchingType)
 }
 
-// associationOf computes it for what was selected.
-func associationOf(selected []byte, matchingType MatchingType) []byte {
+// applyMatchingType returns the selected bytes or their digest.
+func applyMatchingType(selected []byte, matchingType MatchingType) []byte {
 	switch matchingType {
 	case SHA256:
 		sum := sha256.Sum256(selected)

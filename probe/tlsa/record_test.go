@@ -10,41 +10,41 @@ import (
 )
 
 func TestParseRecord(t *testing.T) {
-	for _, story := range []struct {
+	for _, test := range []struct {
 		name, text string
-		want       string // as String writes it; empty: refused
-		says       string
+		want       string // the result of String; empty: an error
+		errText    string
 	}{
 		{"plain", "3 1 1 abcd", "3 1 1 abcd", ""},
 		{"capitals, tabs and split data, as zone files have them", "  2\t0 2 ABCD  ef01\n", "2 0 2 abcdef01", ""},
 		{"unknown parameters are records too", "255 254 253 00", "255 254 253 00", ""},
-		{"nothing", "", "", "want usage, selector, matching type and data"},
-		{"no data", "3 1 1", "", "want usage"},
+		{"empty", "", "", "expected usage, selector, matching type and data"},
+		{"no data", "3 1 1", "", "expected usage"},
 		{"a number too large", "3 1 256 ab", "", `matching type "256"`},
 		{"a negative number", "-3 1 1 ab", "", `usage "-3"`},
-		{"a word", "DANE-EE 1 1 ab", "", "usage"},
-		{"half a byte", "3 1 1 abc", "", "not hexadecimal"},
-		{"no hexadecimal", "3 1 1 wxyz", "", "not hexadecimal"},
-		{"more than DNS can carry", "3 1 0 " + strings.Repeat("00", 1<<16), "", "more than a DNS record can hold"},
-		{"far more than DNS can carry", strings.Repeat("0", 1<<20), "", "more than a DNS record can hold"},
+		{"an acronym instead of a number", "DANE-EE 1 1 ab", "", "usage"},
+		{"an odd number of digits", "3 1 1 abc", "", "not hexadecimal"},
+		{"other characters than digits", "3 1 1 wxyz", "", "not hexadecimal"},
+		{"data that is too long", "3 1 0 " + strings.Repeat("00", 1<<16), "", "too long for a DNS record"},
+		{"a text that is too long", strings.Repeat("0", 1<<20), "", "too long for a DNS record"},
 	} {
-		r, err := ParseRecord(story.text)
-		if story.want == "" {
-			if err == nil || !strings.Contains(err.Error(), story.says) {
-				t.Errorf("%s: %v, want it to say %q", story.name, err, story.says)
+		r, err := ParseRecord(test.text)
+		if test.want == "" {
+			if err == nil || !strings.Contains(err.Error(), test.errText) {
+				t.Errorf("%s: %v, want an error with %q", test.name, err, test.errText)
 			}
 			continue
 		}
-		if err != nil || r.String() != story.want {
-			t.Errorf("%s: %q, %v, want %q", story.name, r, err, story.want)
+		if err != nil || r.String() != test.want {
+			t.Errorf("%s: %q, %v, want %q", test.name, r, err, test.want)
 		}
 	}
 }
 
-func TestFor(t *testing.T) {
-	p := issue(t, nil, "anybody", nil)
+func TestNewRecord(t *testing.T) {
+	p := issue(t, nil, "subject", nil)
 	cert256, spki512 := sha256.Sum256(p.Raw), sha512.Sum512(p.RawSubjectPublicKeyInfo)
-	for _, story := range []struct {
+	for _, test := range []struct {
 		selector     Selector
 		matchingType MatchingType
 		want         []byte
@@ -54,18 +54,18 @@ func TestFor(t *testing.T) {
 		{Cert, SHA256, cert256[:]},
 		{SPKI, SHA512, spki512[:]},
 	} {
-		r, err := For(p.Certificate, DANEEE, story.selector, story.matchingType)
-		if err != nil || r.Usage != DANEEE || !bytes.Equal(r.Data, story.want) {
-			t.Errorf("3 %d %d: %s, %v", story.selector, story.matchingType, r, err)
+		r, err := NewRecord(p.Certificate, DANEEE, test.selector, test.matchingType)
+		if err != nil || r.Usage != DANEEE || !bytes.Equal(r.Data, test.want) {
+			t.Errorf("3 %d %d: %s, %v", test.selector, test.matchingType, r, err)
 		}
 	}
 	for _, wrong := range [][3]uint8{{4, 0, 0}, {0, 2, 0}, {0, 0, 3}} {
-		if r, err := For(p.Certificate, Usage(wrong[0]), Selector(wrong[1]), MatchingType(wrong[2])); err == nil {
-			t.Errorf("%v made %s", wrong, r)
+		if r, err := NewRecord(p.Certificate, Usage(wrong[0]), Selector(wrong[1]), MatchingType(wrong[2])); err == nil {
+			t.Errorf("undefined parameters %v: %s", wrong, r)
 		}
 	}
-	if r, err := For(nil, DANEEE, SPKI, SHA256); err == nil {
-		t.Errorf("no certificate made %s", r)
+	if r, err := NewRecord(nil, DANEEE, SPKI, SHA256); err == nil {
+		t.Errorf("no certificate: %s", r)
 	}
 }
 
@@ -79,8 +79,9 @@ func TestAcronyms(t *testing.T) {
 	}
 }
 
-// FuzzMatch: whatever stands in a zone, there is one verdict for each record,
-// text and data say the same, and nothing authenticates but the leaf's own data.
+// FuzzMatch checks for any record in a zone that the presentation format round-trips,
+// that each record has one result, and that only the data of a certificate of the
+// chain authenticates.
 func FuzzMatch(f *testing.F) {
 	root := issue(f, nil, "Root", authority())
 	leaf := issue(f, root, "leaf", host(mx))
@@ -100,7 +101,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		if again, err := ParseRecord(r.String()); err != nil || again.String() != r.String() {
-			t.Errorf("%q became %q: %v", r, again, err)
+			t.Errorf("%q is parsed as %q: %v", r, again, err)
 		}
 		m := verifier.Match([]Record{r, r}, chain)
 		if len(m) != 2 || m[0].Authenticates() != m[1].Authenticates() || m[0].Why == "" {
@@ -112,8 +113,8 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// FuzzChain: whatever a server sends as certificates, each record has a verdict;
-// the leaf's own data always proves it to be a DANE-EE peer, and another's never.
+// FuzzChain checks for any certificates that each record has one result, and that
+// a DANE-EE record authenticates if and only if it has the leaf's data.
 func FuzzChain(f *testing.F) {
 	root := issue(f, nil, "Root", authority())
 	leaf, other := issue(f, root, "leaf", host(mx)), issue(f, root, "other", nil)
@@ -134,7 +135,7 @@ func FuzzChain(f *testing.F) {
 		for _, of := range chain.Certificates {
 			for _, usage := range []Usage{PKIXTA, PKIXEE, DANETA, DANEEE} {
 				for _, selector := range []Selector{Cert, SPKI} {
-					r, err := For(of, usage, selector, SHA256)
+					r, err := NewRecord(of, usage, selector, SHA256)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -145,15 +146,15 @@ func FuzzChain(f *testing.F) {
 		verifier := Verifier{Usages: Client(), Names: []string{name}, Roots: poolOf(root), At: now}
 		matches := verifier.Match(set, chain)
 		if len(matches) != len(set) {
-			t.Fatalf("%d verdicts of %d records", len(matches), len(set))
+			t.Fatalf("%d results for %d records", len(matches), len(set))
 		}
-		own := string(first) == string(second)
+		same := string(first) == string(second)
 		for i, m := range matches {
 			if m.Why == "" {
-				t.Errorf("%s: no why", set[i])
+				t.Errorf("%s: Why is empty", set[i])
 			}
 			ofLeaf := i < len(set)/2
-			if set[i].Usage == DANEEE && set[i].Selector == Cert && m.Authenticates() != (ofLeaf || own) {
+			if set[i].Usage == DANEEE && set[i].Selector == Cert && m.Authenticates() != (ofLeaf || same) {
 				t.Errorf("%s of the leaf: %t, authenticates: %s", set[i], ofLeaf, m.Why)
 			}
 		}

@@ -13,24 +13,24 @@ import (
 
 const mx = "mx.example.org"
 
-// TestMatch tells one story for each way in which a single record meets a chain.
+// TestMatch has one case for each way in which a single record can match a chain.
 func TestMatch(t *testing.T) {
 	root := issue(t, nil, "Root", authority())
 	other := issue(t, nil, "Other Root", authority())
-	sub := issue(t, root, "Issuer", authority(until(now.Add(365*day))))
+	sub := issue(t, root, "Issuer", authority(notAfter(now.Add(365*day))))
 	leaf := issue(t, sub, "leaf", host(mx))
 	direct := issue(t, root, "direct", host(mx))
 
 	self := issue(t, nil, "self", host("elsewhere.example"))
 	ownName := issue(t, nil, "own name", host(mx))
-	oldSelf := issue(t, nil, "old", until(now.Add(-day)))
+	oldSelf := issue(t, nil, "old", notAfter(now.Add(-day)))
 
-	oldLeaf := issue(t, sub, "old leaf", all(host(mx), until(now.Add(-time.Second))))
-	edgeLeaf := issue(t, sub, "edge leaf", all(host(mx), until(now)))
-	newLeaf := issue(t, sub, "new leaf", all(host(mx), from(now.Add(time.Second))))
-	oldRoot := issue(t, nil, "Old Root", authority(until(now.Add(-day))))
+	oldLeaf := issue(t, sub, "old leaf", all(host(mx), notAfter(now.Add(-time.Second))))
+	edgeLeaf := issue(t, sub, "edge leaf", all(host(mx), notAfter(now)))
+	newLeaf := issue(t, sub, "new leaf", all(host(mx), notBefore(now.Add(time.Second))))
+	oldRoot := issue(t, nil, "Old Root", authority(notAfter(now.Add(-day))))
 	underOld := issue(t, oldRoot, "under old", host(mx))
-	oldSub := issue(t, root, "Old Issuer", authority(until(now.Add(-day))))
+	oldSub := issue(t, root, "Old Issuer", authority(notAfter(now.Add(-day))))
 	underOldSub := issue(t, oldSub, "under old issuer", host(mx))
 
 	notCA := issue(t, root, "No CA", nil)
@@ -48,17 +48,17 @@ func TestMatch(t *testing.T) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
 	}))
 
-	// The same issuer, signed by a root that is not sent as well.
-	crossed := issueFor(t, other, sub.key, "Issuer", authority(until(now.Add(20*day))))
+	// The issuer is also certified by another root, which is not sent.
+	crossed := issueFor(t, other, sub.key, "Issuer", authority(notAfter(now.Add(20*day))))
 
 	wrongName := issue(t, sub, "wrong name", host("elsewhere.example"))
 	commonName := issue(t, sub, mx, nil)
 	ignoredCN := issue(t, sub, mx, host("elsewhere.example"))
 
-	subEnds := now.Add(60 * day) // the leaf's own end comes first
+	leafExpiry := now.Add(60 * day) // the leaf expires before the issuer
 	trusting := poolOf(root)
 
-	for _, story := range []struct {
+	for _, test := range []struct {
 		name   string
 		record Record
 		chain  *Chain
@@ -67,13 +67,13 @@ func TestMatch(t *testing.T) {
 		matches bool
 		depth   int
 		failure Failure
-		until   time.Time
-		why     string
+		expiry  time.Time
+		why     string // substring of Why
 	}{
 		// DANE-EE(3), RFC 7671 §5.1
-		{name: "the leaf's key is enough, whatever its name",
+		{name: "the leaf's key matches, its name does not matter",
 			record: record(t, self, DANEEE, SPKI, SHA256), chain: chainOf(self), matches: true},
-		{name: "an expired leaf is as good as any",
+		{name: "the dates of the leaf do not matter",
 			record: record(t, oldSelf, DANEEE, SPKI, SHA256), chain: chainOf(oldSelf), matches: true},
 		{name: "the whole certificate, by SHA-512",
 			record: record(t, self, DANEEE, Cert, SHA512), chain: chainOf(self), matches: true},
@@ -84,72 +84,72 @@ func TestMatch(t *testing.T) {
 		{name: "another leaf",
 			record: record(t, leaf, DANEEE, SPKI, SHA256), chain: chainOf(self),
 			depth: -1, failure: Mismatch, why: "the leaf's SPKI SHA-256 is "},
-		{name: "DANE-EE never means an issuer",
+		{name: "DANE-EE never matches an issuer",
 			record: record(t, sub, DANEEE, SPKI, SHA256), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch},
 
 		// DANE-TA(2), RFC 7671 §5.2
 		{name: "the root, sent, two steps up",
-			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, sub, root), matches: true, depth: 2, until: subEnds},
-		{name: "an intermediate is an anchor like any",
-			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, sub), matches: true, depth: 1, until: subEnds},
+			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, sub, root), matches: true, depth: 2, expiry: leafExpiry},
+		{name: "an intermediate can be the anchor",
+			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, sub), matches: true, depth: 1, expiry: leafExpiry},
 		{name: "the order above the leaf does not matter",
-			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, root, sub), matches: true, depth: 1, until: subEnds},
-		{name: "a stranger in between does not matter",
-			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(leaf, other, sub), matches: true, depth: 2, until: subEnds},
-		{name: "a key under two certificates: the one that lasts longer speaks",
-			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, crossed, sub), matches: true, depth: 2, until: subEnds},
-		{name: "the leaf alone, named as its own anchor",
+			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, root, sub), matches: true, depth: 1, expiry: leafExpiry},
+		{name: "an unrelated certificate in between does not matter",
+			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(leaf, other, sub), matches: true, depth: 2, expiry: leafExpiry},
+		{name: "a key with two certificates: the one that expires later counts",
+			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, crossed, sub), matches: true, depth: 2, expiry: leafExpiry},
+		{name: "the leaf as its own anchor",
 			record: record(t, self, DANETA, SPKI, SHA256), chain: chainOf(self),
-			depth: -1, failure: Mismatch, why: "the leaf itself has the data"},
-		{name: "sending the leaf twice does not make it an issuer",
+			depth: -1, failure: Mismatch, why: "only the leaf has this data"},
+		{name: "the leaf sent twice is not an issuer",
 			record: record(t, self, DANETA, Cert, SHA256), chain: chainOf(self, self), depth: -1, failure: Mismatch},
-		{name: "a leaf in full is no anchor either",
+		{name: "the leaf in full is not an anchor",
 			record: record(t, self, DANETA, Cert, Full), chain: chainOf(self), depth: -1, failure: Mismatch},
-		{name: "an issuer that was not sent and that nobody knows",
+		{name: "an issuer that was not sent and is unknown",
 			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch},
-		{name: "an issuer that was not sent, and the system roots know it",
+		{name: "an issuer that was not sent and is a system root",
 			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting,
 			depth: -1, failure: AnchorNotSent, why: "did not send"},
-		{name: "the system roots know another one",
+		{name: "an issuer that was not sent and is not among the system roots",
 			record: record(t, other, DANETA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
-		{name: "a middle certificate is missing: what was sent does not lead there",
+		{name: "an intermediate is missing: what was sent does not lead to the anchor",
 			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(leaf, root), roots: trusting,
 			matches: true, depth: 1, failure: ChainInvalid},
-		{name: "a stranger's certificate beside the leaf",
+		{name: "an unrelated certificate after the leaf",
 			record: record(t, other, DANETA, Cert, SHA256), chain: chainOf(leaf, other), matches: true, depth: 1, failure: ChainInvalid},
 		{name: "the root in DNS, and not sent (RFC 7671 §5.2.2)",
-			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf, sub), matches: true, depth: -1, until: subEnds},
+			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf, sub), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "the root in DNS, and sent as well",
-			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf, sub, root), matches: true, depth: 2, until: subEnds},
-		{name: "the root in DNS, and the middle not sent",
+			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf, sub, root), matches: true, depth: 2, expiry: leafExpiry},
+		{name: "the root in DNS, and the intermediate not sent",
 			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf), depth: -1, failure: Mismatch},
 		{name: "a bare key in DNS that signed the topmost certificate (RFC 7671 §5.2.3)",
-			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(leaf, sub), matches: true, depth: -1, until: subEnds},
+			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(leaf, sub), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "a bare key in DNS that signed the leaf",
-			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(direct), matches: true, depth: -1, until: subEnds},
-		{name: "a bare key that signed nothing here",
+			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(direct), matches: true, depth: -1, expiry: leafExpiry},
+		{name: "a bare key that signed nothing that was sent",
 			record: record(t, other, DANETA, SPKI, Full), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch},
-		{name: "a bare key that signed its own certificate, the leaf: OpenSSL takes it too",
-			record: record(t, ownName, DANETA, SPKI, Full), chain: chainOf(ownName), matches: true, depth: -1, until: subEnds},
+		{name: "a bare key that signed its own certificate, the leaf: OpenSSL accepts it too",
+			record: record(t, ownName, DANETA, SPKI, Full), chain: chainOf(ownName), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "a bare key has no dates: its certificate, not sent, may have expired",
-			record: record(t, oldRoot, DANETA, SPKI, Full), chain: chainOf(underOld), matches: true, depth: -1, until: subEnds},
-		{name: "a bare key does not excuse dates",
+			record: record(t, oldRoot, DANETA, SPKI, Full), chain: chainOf(underOld), matches: true, depth: -1, expiry: leafExpiry},
+		{name: "a bare key does not excuse an expired leaf",
 			record: record(t, sub, DANETA, SPKI, Full), chain: chainOf(oldLeaf), matches: true, depth: -1, failure: Expired},
 		{name: "an expired leaf",
 			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(oldLeaf, sub), matches: true, depth: 1, failure: Expired},
 		{name: "a leaf in its last second",
-			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(edgeLeaf, sub), matches: true, depth: 1, until: now},
-		{name: "a leaf from tomorrow",
+			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(edgeLeaf, sub), matches: true, depth: 1, expiry: now},
+		{name: "a leaf that is not valid yet",
 			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(newLeaf, sub), matches: true, depth: 1, failure: NotYetValid},
 		{name: "an expired anchor",
 			record: record(t, oldRoot, DANETA, Cert, SHA256), chain: chainOf(underOld, oldRoot), matches: true, depth: 1, failure: Expired, why: "Old Root"},
-		{name: "an expired certificate in the middle",
+		{name: "an expired intermediate",
 			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(underOldSub, oldSub, root), matches: true, depth: 2, failure: Expired, why: "Old Issuer"},
-		{name: "what lies above the anchor may expire",
-			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(leaf, sub, oldRoot), matches: true, depth: 1, until: subEnds},
-		{name: "an anchor that is no CA",
+		{name: "a certificate above the anchor may have expired",
+			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(leaf, sub, oldRoot), matches: true, depth: 1, expiry: leafExpiry},
+		{name: "an anchor that is not a CA",
 			record: record(t, notCA, DANETA, Cert, SHA256), chain: chainOf(underNotCA, notCA), matches: true, depth: 1, failure: ChainInvalid},
-		{name: "an anchor in DNS that is no CA",
+		{name: "an anchor in DNS that is not a CA",
 			record: record(t, notCA, DANETA, Cert, Full), chain: chainOf(underNotCA), depth: -1, failure: Mismatch},
 		{name: "an issuer that may not sign certificates",
 			record: record(t, noSign, DANETA, Cert, SHA256), chain: chainOf(underNoSign, noSign), matches: true, depth: 1, failure: ChainInvalid},
@@ -159,76 +159,76 @@ func TestMatch(t *testing.T) {
 			record: record(t, narrow, DANETA, Cert, SHA256), chain: chainOf(outside, narrow), matches: true, depth: 1, failure: ChainInvalid},
 		{name: "a certificate that may not serve TLS",
 			record: record(t, root, DANETA, Cert, SHA256), chain: chainOf(mailOnly, root), matches: true, depth: 1, failure: ChainInvalid},
-		{name: "another host's certificate",
+		{name: "the certificate of another host",
 			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(wrongName, sub),
 			matches: true, depth: 1, failure: NameMismatch, why: `the leaf is for "elsewhere.example"`},
-		{name: "the common name, where there is no dNSName",
-			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(commonName, sub), matches: true, depth: 1, until: subEnds},
-		{name: "the common name beside a dNSName does not count",
+		{name: "the common name of a certificate without a dNSName",
+			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(commonName, sub), matches: true, depth: 1, expiry: leafExpiry},
+		{name: "the common name of a certificate with a dNSName does not count",
 			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(ignoredCN, sub), matches: true, depth: 1, failure: NameMismatch},
 
 		// PKIX-EE(1), RFC 7671 §5.3
-		{name: "the leaf, and PKIX agrees",
-			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: trusting, matches: true, until: subEnds},
-		{name: "the leaf, and PKIX has never heard of its issuer",
+		{name: "the leaf, under a system root",
+			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: trusting, matches: true, expiry: leafExpiry},
+		{name: "the leaf, whose issuer is unknown",
 			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: poolOf(other), matches: true, failure: PKIXUntrusted},
 		{name: "the leaf, expired",
 			record: record(t, oldLeaf, PKIXEE, SPKI, SHA256), chain: chainOf(oldLeaf, sub), roots: trusting, matches: true, failure: Expired},
 		{name: "the leaf, for another name",
 			record: record(t, wrongName, PKIXEE, SPKI, SHA256), chain: chainOf(wrongName, sub), roots: trusting, matches: true, failure: NameMismatch},
-		{name: "PKIX agrees with another leaf",
+		{name: "another leaf, under a system root",
 			record: record(t, self, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the leaf, under a root that has expired",
 			record: record(t, underOld, PKIXEE, SPKI, SHA256), chain: chainOf(underOld), roots: poolOf(oldRoot), matches: true, failure: Expired},
-		{name: "the leaf, and no roots to ask",
+		{name: "the leaf, without system roots",
 			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), matches: true, failure: Unmeasured},
 
 		// PKIX-TA(0), RFC 7671 §5.4
 		{name: "an intermediate on the PKIX path",
-			record: record(t, sub, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, matches: true, depth: 1, until: subEnds},
+			record: record(t, sub, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, matches: true, depth: 1, expiry: leafExpiry},
 		{name: "the root of the PKIX path, which need not be sent",
-			record: record(t, root, PKIXTA, SPKI, SHA512), chain: chainOf(leaf, sub), roots: trusting, matches: true, depth: -1, until: subEnds},
+			record: record(t, root, PKIXTA, SPKI, SHA512), chain: chainOf(leaf, sub), roots: trusting, matches: true, depth: -1, expiry: leafExpiry},
 		{name: "the root of the PKIX path, sent",
-			record: record(t, root, PKIXTA, SPKI, SHA512), chain: chainOf(leaf, sub, root), roots: trusting, matches: true, depth: 2, until: subEnds},
-		{name: "PKIX accepts a path that the record does not mean",
+			record: record(t, root, PKIXTA, SPKI, SHA512), chain: chainOf(leaf, sub, root), roots: trusting, matches: true, depth: 2, expiry: leafExpiry},
+		{name: "a valid path without the certificate of the record",
 			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
-		{name: "the record means a certificate beside the path",
+		{name: "a certificate that was sent and is not on the path",
 			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, other), roots: trusting, matches: true, depth: 2, failure: PKIXUntrusted},
 		{name: "a private root is not enough for PKIX-TA",
 			record: record(t, root, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, root), roots: poolOf(other), matches: true, depth: 2, failure: PKIXUntrusted},
-		{name: "PKIX-TA never means the leaf",
+		{name: "PKIX-TA never matches the leaf",
 			record: record(t, leaf, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the issuer, for another name",
 			record: record(t, sub, PKIXTA, Cert, SHA256), chain: chainOf(wrongName, sub), roots: trusting, matches: true, depth: 1, failure: NameMismatch},
-		{name: "an issuer, and no roots to ask",
+		{name: "an issuer, without system roots",
 			record: record(t, sub, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), matches: true, depth: 1, failure: Unmeasured},
 
-		{name: "a server that sends nothing",
+		{name: "no certificate sent",
 			record: record(t, leaf, DANEEE, SPKI, SHA256), chain: &Chain{}, depth: -1, failure: Mismatch},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			v := Verifier{Usages: Client(), Names: []string{mx}, Roots: story.roots, At: now}
-			got := v.Match([]Record{story.record}, story.chain)
+		t.Run(test.name, func(t *testing.T) {
+			v := Verifier{Usages: Client(), Names: []string{mx}, Roots: test.roots, At: now}
+			got := v.Match([]Record{test.record}, test.chain)
 			if len(got) != 1 {
 				t.Fatalf("one record, %d matches", len(got))
 			}
 			m := got[0]
-			if m.Standing != Usable || m.Matches != story.matches || m.Depth != story.depth ||
-				m.Failure != story.failure || !m.Until.Equal(story.until) {
-				t.Errorf("got  matches=%v depth=%d failure=%d until=%v (%s)\nwant matches=%v depth=%d failure=%d until=%v",
-					m.Matches, m.Depth, m.Failure, m.Until, m.Why, story.matches, story.depth, story.failure, story.until)
+			if m.Usability != Usable || m.Matches != test.matches || m.Depth != test.depth ||
+				m.Failure != test.failure || !m.Expiry.Equal(test.expiry) {
+				t.Errorf("got  matches=%v depth=%d failure=%d expiry=%v (%s)\nwant matches=%v depth=%d failure=%d expiry=%v",
+					m.Matches, m.Depth, m.Failure, m.Expiry, m.Why, test.matches, test.depth, test.failure, test.expiry)
 			}
-			if want := story.matches && story.failure == None; m.Authenticates() != want {
+			if want := test.matches && test.failure == None; m.Authenticates() != want {
 				t.Errorf("authenticates: %v, want %v", m.Authenticates(), want)
 			}
-			if m.Why == "" || !strings.Contains(m.Why, story.why) {
-				t.Errorf("why is %q, want it to say %q", m.Why, story.why)
+			if m.Why == "" || !strings.Contains(m.Why, test.why) {
+				t.Errorf("Why is %q, want it to contain %q", m.Why, test.why)
 			}
 		})
 	}
 }
 
-func TestMatchOfASet(t *testing.T) {
+func TestMatchSet(t *testing.T) {
 	leaf, next := issue(t, nil, "leaf", nil), issue(t, nil, "next", nil)
 	set := []Record{
 		record(t, next, DANEEE, SPKI, SHA512),
@@ -238,18 +238,18 @@ func TestMatchOfASet(t *testing.T) {
 	}
 	got := Verifier{Usages: SMTPRelay(), At: now}.Match(set, chainOf(leaf))
 	for i, want := range []struct {
-		standing      Standing
+		usability     Usability
 		matches       bool
 		authenticates bool
 	}{
-		{Usable, false, false},    // the next key, not served yet
-		{Superseded, true, false}, // it would match, and SHA-512 stands beside it
-		{Usable, true, true},      // another selector: agility does not reach it
+		{Usable, false, false},    // the next key, not presented yet
+		{Superseded, true, false}, // it matches, but the set has a SHA-512
+		{Usable, true, true},      // another selector: agility does not apply
 		{Unusable, false, false},
 	} {
 		m := got[i]
-		if m.Standing != want.standing || m.Matches != want.matches || m.Authenticates() != want.authenticates {
-			t.Errorf("record %d: standing=%d matches=%v authenticates=%v (%s), want %+v", i, m.Standing, m.Matches, m.Authenticates(), m.Why, want)
+		if m.Usability != want.usability || m.Matches != want.matches || m.Authenticates() != want.authenticates {
+			t.Errorf("record %d: usability=%s matches=%v authenticates=%v (%s), want %+v", i, m.Usability, m.Matches, m.Authenticates(), m.Why, want)
 		}
 		if m.Record.String() != set[i].String() {
 			t.Errorf("record %d: the match is about %s", i, m.Record)
@@ -261,37 +261,37 @@ func TestPKIX(t *testing.T) {
 	root := issue(t, nil, "Root", authority())
 	sub := issue(t, root, "Issuer", authority())
 	leaf := issue(t, sub, "leaf", host(mx))
-	old := issue(t, sub, "old", all(host(mx), until(now.Add(-day))))
+	old := issue(t, sub, "old", all(host(mx), notAfter(now.Add(-day))))
 	wrong := issue(t, sub, "wrong", host("elsewhere.example"))
-	for _, story := range []struct {
-		name  string
-		chain *Chain
-		says  string // empty: valid
+	for _, test := range []struct {
+		name    string
+		chain   *Chain
+		errText string // empty: valid
 	}{
 		{"complete", chainOf(leaf, sub), ""},
-		{"the middle is missing", chainOf(leaf), "does not lead to the system roots"},
+		{"an intermediate is missing", chainOf(leaf), "does not lead to the system roots"},
 		{"expired", chainOf(old, sub), "expired at 2026-05-31T12:00:00Z"},
 		{"another name", chainOf(wrong, sub), `"elsewhere.example"`},
-		{"nothing sent", nil, "sent no certificate"},
+		{"no certificate sent", nil, "sent no certificate"},
 	} {
-		err := Verifier{Names: []string{mx}, Roots: poolOf(root), At: now}.PKIX(story.chain)
+		err := Verifier{Names: []string{mx}, Roots: poolOf(root), At: now}.PKIX(test.chain)
 		switch {
-		case story.says == "" && err != nil:
-			t.Errorf("%s: %v", story.name, err)
-		case story.says != "" && (err == nil || !strings.Contains(err.Error(), story.says)):
-			t.Errorf("%s: %v, want it to say %q", story.name, err, story.says)
+		case test.errText == "" && err != nil:
+			t.Errorf("%s: %v", test.name, err)
+		case test.errText != "" && (err == nil || !strings.Contains(err.Error(), test.errText)):
+			t.Errorf("%s: %v, want an error with %q", test.name, err, test.errText)
 		}
 	}
 }
 
-// A server may put anything into a certificate; the why goes to pages and logs.
+// A certificate may contain any text, and Why appears on pages and in logs.
 func TestWhyIsPrintable(t *testing.T) {
 	hostile := "\x1b[2J\n\u202e" + strings.Repeat("x", 5000)
 	leaf := issue(t, nil, "leaf", func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: hostile, Organization: []string{hostile}}
 		c.NotAfter = now.Add(-day)
 	})
-	issuer := issue(t, nil, hostile, authority(until(now.Add(-day))))
+	issuer := issue(t, nil, hostile, authority(notAfter(now.Add(-day))))
 	child := issue(t, issuer, hostile, nil)
 	for _, m := range []Match{
 		Verifier{Usages: Client(), Names: []string{mx}, At: now}.Match([]Record{record(t, issuer, DANETA, Cert, SHA256)}, chainOf(child, issuer))[0],
@@ -300,13 +300,13 @@ func TestWhyIsPrintable(t *testing.T) {
 		Verifier{Usages: Client(), Names: []string{mx}, Roots: poolOf(issuer), At: now}.Match([]Record{record(t, child, PKIXEE, Cert, SHA256)}, chainOf(child))[0],
 	} {
 		if m.Failure == None || m.Why == "" || len(m.Why) > 1000 || !utf8.ValidString(m.Why) || strings.ContainsAny(m.Why, "\x1b\n\u202e") {
-			t.Errorf("failure %d, why: %q", m.Failure, m.Why)
+			t.Errorf("failure %d, Why: %q", m.Failure, m.Why)
 		}
 	}
 }
 
-// One chain is read by several scrapes at once.
-func TestChainIsSharedSafely(t *testing.T) {
+// Several probes may match against one chain concurrently.
+func TestChainConcurrentUse(t *testing.T) {
 	root := issue(t, nil, "Root", authority())
 	leaf := issue(t, root, "leaf", host(mx))
 	chain := chainOf(leaf, root)
@@ -324,15 +324,15 @@ func TestChainIsSharedSafely(t *testing.T) {
 	wait.Wait()
 }
 
-func TestChainIsBounded(t *testing.T) {
+func TestChainLimit(t *testing.T) {
 	leaf := issue(t, nil, "leaf", nil)
 	chain := NewChain(slices.Repeat([]*x509.Certificate{leaf.Certificate}, 10*maxCertificates))
 	if len(chain.Certificates) != maxCertificates {
-		t.Errorf("%d certificates are judged, want %d", len(chain.Certificates), maxCertificates)
+		t.Errorf("%d certificates are matched, want %d", len(chain.Certificates), maxCertificates)
 	}
 }
 
-func TestSuppliedAnchorsAreBounded(t *testing.T) {
+func TestRecordAnchorLimit(t *testing.T) {
 	leaf, anchor := issue(t, nil, "leaf", nil), issue(t, nil, "anchor", nil)
 	var set []Record
 	for range 65 {

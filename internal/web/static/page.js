@@ -1,13 +1,14 @@
-// What pages can do without, and is pleasant to have: buttons that copy, and a
-// word that a probe is under way.
+// Optional improvements of the pages, which work without scripts: copy buttons,
+// and a notice while a probe runs.
 "use strict";
 
-function copyByHand(text) {
+// navigator.clipboard does not exist on pages that were loaded over plain HTTP.
+function copyWithSelection(text) {
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
   area.select();
-  const done = document.execCommand("copy"); // where the page came over plain HTTP there is no clipboard
+  const done = document.execCommand("copy");
   area.remove();
   return done;
 }
@@ -17,7 +18,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copyByHand(text);
+    return copyWithSelection(text);
   }
 }
 
@@ -25,7 +26,7 @@ for (const button of document.querySelectorAll(".copier")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     const done = await copy(button.parentElement.querySelector("pre").textContent);
-    button.textContent = done ? "Copied" : "Select and copy by hand";
+    button.textContent = done ? "Copied" : "Select and copy manually";
   });
 }
 
@@ -37,7 +38,7 @@ for (const form of document.querySelectorAll("form")) {
   });
 }
 
-// A page that comes back from the browser's memory has no probe under way.
+// A page that the browser restores from its cache still has the notice.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });

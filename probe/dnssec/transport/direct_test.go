@@ -12,60 +12,60 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-func TestAsk(t *testing.T) {
-	var lost atomic.Bool
-	for _, story := range []struct {
-		name   string
-		server *resolver
-		want   string // an rcode, or a part of the error
-		heard  string
+func TestQueryServer(t *testing.T) {
+	var malformedOnce atomic.Bool
+	for _, test := range []struct {
+		name     string
+		server   *resolver
+		want     string // response code, or part of the error
+		networks string // of the queries that the server received
 	}{
-		{"an answer", &resolver{udp: says()}, "NOERROR", "udp"},
-		{"a refusal is one too", &resolver{udp: says(rcode(dns.RcodeRefused))}, "REFUSED", "udp"},
-		{"too long for UDP", &resolver{udp: says(truncated), tcp: saysTCP()}, "NOERROR", "udp tcp"},
-		{"rubbish once", &resolver{udp: func(q *dns.Msg) [][]byte {
-			if lost.CompareAndSwap(false, true) {
-				wire := reply(q)
+		{"an answer", &resolver{udp: respond()}, "NOERROR", "udp"},
+		{"REFUSED is returned too", &resolver{udp: respond(rcode(dns.RcodeRefused))}, "REFUSED", "udp"},
+		{"truncated over UDP", &resolver{udp: respond(truncated), tcp: respondTCP()}, "NOERROR", "udp tcp"},
+		{"malformed once", &resolver{udp: func(q *dns.Msg) [][]byte {
+			if malformedOnce.CompareAndSwap(false, true) {
+				wire := response(q)
 				return [][]byte{wire[:len(wire)-2]}
 			}
-			return [][]byte{reply(q)}
+			return [][]byte{response(q)}
 		}}, "NOERROR", "udp udp"},
-		{"a forgery first", &resolver{udp: func(q *dns.Msg) [][]byte {
-			return [][]byte{reply(q, func(m *dns.Msg) { m.Id++ }), reply(q)}
+		{"a forged response first", &resolver{udp: func(q *dns.Msg) [][]byte {
+			return [][]byte{response(q, func(m *dns.Msg) { m.Id++ }), response(q)}
 		}}, "NOERROR", "udp"},
-		{"TCP: closes without a word", &resolver{udp: says(truncated)}, "over tcp: EOF", "udp tcp"},
-		{"TCP: somebody else's answer", &resolver{udp: says(truncated), tcp: saysTCP(func(m *dns.Msg) { m.Id++ })}, "does not fit the query", "udp tcp"},
-		{"TCP: an empty message", &resolver{udp: says(truncated), tcp: func(*dns.Msg) []byte { return []byte{0, 0} }}, "over tcp: ", "udp tcp"},
-		{"TCP: truncated still", &resolver{udp: says(truncated), tcp: saysTCP(truncated)}, "truncated even over TCP", "udp tcp"},
+		{"TCP: closed without a response", &resolver{udp: respond(truncated)}, "over tcp: EOF", "udp tcp"},
+		{"TCP: another ID", &resolver{udp: respond(truncated), tcp: respondTCP(func(m *dns.Msg) { m.Id++ })}, "does not match the query", "udp tcp"},
+		{"TCP: an empty message", &resolver{udp: respond(truncated), tcp: func(*dns.Msg) []byte { return []byte{0, 0} }}, "over tcp: ", "udp tcp"},
+		{"TCP: still truncated", &resolver{udp: respond(truncated), tcp: respondTCP(truncated)}, "truncated even over TCP", "udp tcp"},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			story.server.start(t)
-			response, err := transport.Ask(t.Context(), netip.MustParseAddrPort(story.server.address), query())
+		t.Run(test.name, func(t *testing.T) {
+			test.server.start(t)
+			response, err := transport.QueryServer(t.Context(), netip.MustParseAddrPort(test.server.address), query())
 			got := ""
 			if err != nil {
 				got = err.Error()
 			} else {
 				got = dns.RcodeToString[response.Rcode]
 			}
-			if !strings.Contains(got, story.want) {
-				t.Errorf("got %q, want %q", got, story.want)
+			if !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 			var networks []string
-			for _, what := range story.server.asked() {
-				network, _, _ := strings.Cut(what, " ")
+			for _, request := range test.server.requests() {
+				network, _, _ := strings.Cut(request, " ")
 				networks = append(networks, network)
 			}
-			if heard := strings.Join(networks, " "); heard != story.heard {
-				t.Errorf("it was asked over %q, want %q", heard, story.heard)
+			if got := strings.Join(networks, " "); got != test.networks {
+				t.Errorf("the server was queried over %q, want %q", got, test.networks)
 			}
 		})
 	}
 }
 
-func TestAskEndsWithItsCaller(t *testing.T) {
-	ctx, leave := context.WithCancel(t.Context())
-	server := (&resolver{udp: func(*dns.Msg) [][]byte { leave(); return nil }}).start(t)
-	if _, err := transport.Ask(ctx, netip.MustParseAddrPort(server.address), query()); err == nil || len(server.asked()) != 1 {
-		t.Errorf("asked %v, got %v", server.asked(), err)
+func TestQueryServerContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := (&resolver{udp: func(*dns.Msg) [][]byte { cancel(); return nil }}).start(t)
+	if _, err := transport.QueryServer(ctx, netip.MustParseAddrPort(server.address), query()); err == nil || len(server.requests()) != 1 {
+		t.Errorf("got %v after the queries %v, want an error after one query", err, server.requests())
 	}
 }

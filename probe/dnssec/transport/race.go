@@ -3,106 +3,108 @@ package transport
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// race asks servers for the same thing. The first is asked alone; whenever a
-// server fails, and whenever all that were asked have been silent for a head
-// start, the next is asked as well. The first answer wins, and nobody waits
-// for the others any longer.
+// race sends the same query to several servers until one answers. It queries the
+// first alone. It queries the next as well whenever a server fails, and whenever
+// none has responded for a head start. The first answer wins and cancels the
+// other queries.
 type race struct {
-	attempts  int           // how often each is asked, one after the other
-	headStart time.Duration // before the next is asked as well
+	attempts  int           // queries to each server, one after the other
+	headStart time.Duration // wait for a response before the next server is queried as well
 	query     func(context.Context, *server) (*dns.Msg, error)
 
-	runners  []*runner // best first
-	started  int
-	underWay int
-	arrivals chan arrival
+	upstreams []*upstream // best first
+	sent      int         // queries sent so far
+	pending   int         // queries without a result so far
+	results   chan result
 
-	failing *dns.Msg // the first response that is no answer
-	failed  string   // whose it is
-	errs    failures
+	failure     *dns.Msg // the first response that reports a failure
+	failureFrom string   // name of the server that sent it
+	errs        queryErrors
 }
 
-// runner is a server in a race.
-type runner struct {
-	*server
-	asked    int  // how often
-	place    int  // how many queries went out before the last to it
-	underWay bool // that one
-	out      bool // it has said that it fails
+// upstream is a server in a race.
+type upstream struct {
+	server   *server
+	attempts int  // queries sent to it
+	order    int  // of the last of them: number of queries that were sent before
+	pending  bool // the last of them has no result so far
+	failed   bool // it reported a failure, and is not queried again
 }
 
-type arrival struct {
-	*runner
+// result is the outcome of one query: a response or an error.
+type result struct {
+	upstream *upstream
 	response *dns.Msg
 	err      error
 }
 
-// run returns the first answer and the server that gave it; without any, the
-// first response that reports a failure; without that, an error. No query is
-// under way any more when it returns.
+// run returns the first answer and the name of the server that sent it. Without
+// an answer, it returns the first response that reports a failure; without
+// that, an error. All queries have ended when it returns.
 func (r *race) run(ctx context.Context, servers []*server) (*dns.Msg, string, error) {
 	if len(servers) == 1 {
-		return r.alone(ctx, servers[0])
+		return r.runSingle(ctx, servers[0])
 	}
 	for _, s := range servers {
-		r.runners = append(r.runners, &runner{server: s})
+		r.upstreams = append(r.upstreams, &upstream{server: s})
 	}
-	r.arrivals = make(chan arrival)
+	r.results = make(chan result)
 	racing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.NewTimer(r.headStart)
 	defer silence.Stop()
 	next := func() {
-		if r.next(racing) {
+		if r.queryNext(racing) {
 			silence.Reset(r.headStart)
 		}
 	}
 
-	for next(); r.underWay > 0; {
+	for next(); r.pending > 0; {
 		select {
 		case <-silence.C:
 			next()
-		case a := <-r.arrivals:
-			r.note(ctx, a)
-			if a.err == nil && faultOf(a.response) == "" {
-				r.blame(a.place)
+		case res := <-r.results:
+			r.record(ctx, res)
+			if res.err == nil && !res.upstream.failed {
+				r.penalise(res.upstream)
 				cancel()
-				r.wait()
-				return a.response, a.name, nil
+				r.drain()
+				return res.response, res.upstream.server.name, nil
 			}
 			next()
 		}
 	}
-	return r.lost(ctx)
+	return r.allFailed(ctx)
 }
 
-// alone is the race of one server, to which there is no company.
-func (r *race) alone(ctx context.Context, s *server) (*dns.Msg, string, error) {
-	one := runner{server: s}
-	for one.asked < r.attempts && !one.out && ctx.Err() == nil {
-		one.asked++
-		s.health.asked(time.Now())
-		r.underWay++
-		a := arrival{runner: &one}
-		a.response, a.err = r.query(ctx, s)
-		r.note(ctx, a)
-		if a.err == nil && !one.out {
-			return a.response, s.name, nil
+// runSingle is run with one server. It needs no goroutine and no timer.
+func (r *race) runSingle(ctx context.Context, s *server) (*dns.Msg, string, error) {
+	u := &upstream{server: s}
+	for u.attempts < r.attempts && !u.failed && ctx.Err() == nil {
+		u.attempts++
+		s.health.sent(time.Now())
+		r.pending++
+		response, err := r.query(ctx, s)
+		r.record(ctx, result{u, response, err})
+		if err == nil && !u.failed {
+			return response, s.name, nil
 		}
 	}
-	return r.lost(ctx)
+	return r.allFailed(ctx)
 }
 
-// lost returns what there is without an answer.
-func (r *race) lost(ctx context.Context) (*dns.Msg, string, error) {
-	if r.failing != nil {
-		return r.failing, r.failed, nil
+// allFailed returns the result of a race without an answer.
+func (r *race) allFailed(ctx context.Context) (*dns.Msg, string, error) {
+	if r.failure != nil {
+		return r.failure, r.failureFrom, nil
 	}
 	if err := ctx.Err(); err != nil {
 		r.errs = append(r.errs, err)
@@ -110,86 +112,163 @@ func (r *race) lost(ctx context.Context) (*dns.Msg, string, error) {
 	return nil, "", r.errs
 }
 
-// next asks the best server of those that were asked least, and says whether
-// there is any.
-func (r *race) next(ctx context.Context) bool {
+// queryNext queries the best of the servers with the fewest attempts, and reports
+// whether there is one left to query.
+func (r *race) queryNext(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	var chosen *runner
-	for _, one := range r.runners {
-		if !one.out && !one.underWay && one.asked < r.attempts && (chosen == nil || one.asked < chosen.asked) {
-			chosen = one
+	var next *upstream
+	for _, u := range r.upstreams {
+		if !u.failed && !u.pending && u.attempts < r.attempts && (next == nil || u.attempts < next.attempts) {
+			next = u
 		}
 	}
-	if chosen == nil {
+	if next == nil {
 		return false
 	}
-	chosen.asked++
-	chosen.place = r.started
-	chosen.underWay = true
-	chosen.health.asked(time.Now())
-	r.started++
-	r.underWay++
+	next.attempts++
+	next.order = r.sent
+	next.pending = true
+	next.server.health.sent(time.Now())
+	r.sent++
+	r.pending++
 	go func() {
-		a := arrival{runner: chosen}
+		res := result{upstream: next}
 		defer func() {
 			if problem := recover(); problem != nil {
-				a.err = fmt.Errorf("internal error: %v", problem)
+				res.err = fmt.Errorf("internal error: %v", problem)
 			}
-			r.arrivals <- a
+			r.results <- res
 		}()
-		a.response, a.err = r.query(ctx, chosen.server)
+		res.response, res.err = r.query(ctx, next.server)
 	}()
 	return true
 }
 
-// note takes down how a query ended. A server is not to blame for a caller who
-// waits no longer.
-func (r *race) note(ctx context.Context, a arrival) {
-	r.underWay--
-	a.underWay = false
-	if a.err != nil {
-		r.errs = append(r.errs, fmt.Errorf("%s: %w", a.name, a.err))
+// record stores the outcome of a query. An error after the caller has left does
+// not count against the server.
+func (r *race) record(ctx context.Context, res result) {
+	u := res.upstream
+	r.pending--
+	u.pending = false
+	if res.err != nil {
+		r.errs = append(r.errs, fmt.Errorf("%s: %w", u.server.name, res.err))
 		if ctx.Err() == nil {
-			a.health.failed(time.Now())
+			u.server.health.failed(time.Now())
 		}
 		return
 	}
-	a.health.answered()
-	if faultOf(a.response) != "" {
-		a.out = true
-		if r.failing == nil {
-			r.failing, r.failed = a.response, a.name
+	u.server.health.responded()
+	if faultOfResponse(res.response) != "" {
+		u.failed = true
+		if r.failure == nil {
+			r.failure, r.failureFrom = res.response, u.server.name
 		}
 	}
 }
 
-// blame notes those who were asked before the winner and have said nothing yet.
-func (r *race) blame(winner int) {
-	for _, one := range r.runners {
-		if one.underWay && one.place < winner {
-			one.health.failed(time.Now())
+// penalise counts a failure for each server that was queried before the winner
+// and has not responded.
+func (r *race) penalise(winner *upstream) {
+	for _, u := range r.upstreams {
+		if u.pending && u.order < winner.order {
+			u.server.health.failed(time.Now())
 		}
 	}
 }
 
-// wait lets the queries that were cancelled end.
-func (r *race) wait() {
-	for ; r.underWay > 0; r.underWay-- {
-		<-r.arrivals
+// drain waits for the cancelled queries to end.
+func (r *race) drain() {
+	for ; r.pending > 0; r.pending-- {
+		<-r.results
 	}
 }
 
-// failures are what became of every query.
-type failures []error
+// queryErrors are the errors of all queries of a race. The text is in one line.
+type queryErrors []error
 
-func (f failures) Error() string {
-	texts := make([]string, len(f))
-	for i, err := range f {
+func (e queryErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
 		texts[i] = err.Error()
 	}
 	return strings.Join(texts, "; ")
 }
 
-func (f failures) Unwrap() []error { return f }
+func (e queryErrors) Unwrap() []error { return e }
+
+const (
+	toleratedFailures = 2               // the failure in a row that brings the first penalty
+	firstPenalty      = 5 * time.Second // doubles with each failed trial
+	maxPenalty        = 5 * time.Minute
+)
+
+// health records whether a server responded recently. A server that failed
+// several times in a row has a penalty: until it ends, the server is queried after
+// the others. The next query after that is a trial. It counts as failed until
+// there is a response, so that no other query waits for a dead server meanwhile.
+type health struct {
+	mutex    sync.Mutex
+	failures int           // in a row
+	penalty  time.Duration // the last one; 0 if there was none since the last response
+	until    time.Time     // end of the penalty
+}
+
+// isGood reports whether the server has no penalty, or is due for a trial.
+func (h *health) isGood(now time.Time) bool {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return !now.Before(h.until)
+}
+
+// sent records that a query is sent to the server.
+func (h *health) sent(now time.Time) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if h.penalty > 0 && !now.Before(h.until) {
+		h.extendPenalty(now)
+	}
+}
+
+// responded records a response, whatever it says. It ends the penalty and resets
+// the count of failures.
+func (h *health) responded() {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.failures, h.penalty, h.until = 0, 0, time.Time{}
+}
+
+// failed records that a query brought no response, or brought it too late.
+func (h *health) failed(now time.Time) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if now.Before(h.until) {
+		return // the server has its penalty already; a trial is counted when it is sent
+	}
+	if h.failures++; h.failures >= toleratedFailures {
+		h.extendPenalty(now)
+	}
+}
+
+func (h *health) extendPenalty(now time.Time) {
+	h.penalty = min(max(2*h.penalty, firstPenalty), maxPenalty)
+	h.until = now.Add(h.penalty)
+}
+
+// byHealth returns the servers with those that have a penalty last, otherwise in
+// the given order. The result may be the argument itself: it must not be written to.
+func byHealth(servers []*server, now time.Time) []*server {
+	if !slices.ContainsFunc(servers, func(s *server) bool { return !s.health.isGood(now) }) {
+		return servers
+	}
+	var good, penalised []*server
+	for _, s := range servers {
+		if s.health.isGood(now) {
+			good = append(good, s)
+		} else {
+			penalised = append(penalised, s)
+		}
+	}
+	return append(good, penalised...)
+}

@@ -14,39 +14,39 @@ import (
 	"github.com/miekg/dns"
 )
 
-// script is what a server does when it is asked: it waits, and then says "ok",
-// an rcode, or "broken". Without more to say it is silent for as long as the
-// client waits.
+// script has a line for each query to a server: a delay, and then "ok", a response
+// code, "broken" for an error, or "panic". Without a line, the server does not respond.
 type script []string
 
-const queryTime = 2 * time.Second
+const queryTimeout = 2 * time.Second
 
-// cast plays scripts, and writes down who was asked when.
-type cast struct {
-	began   time.Time
+// fakeServers answers queries by the scripts of the servers, and records the
+// queries: to which server, and how long after start.
+type fakeServers struct {
+	start   time.Time
 	scripts map[string]script
 
-	mutex sync.Mutex
-	asks  []string
+	mutex   sync.Mutex
+	queries []string
 }
 
-func (c *cast) query(ctx context.Context, s *server) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTime)
+func (f *fakeServers) query(ctx context.Context, s *server) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	c.mutex.Lock()
-	c.asks = append(c.asks, fmt.Sprintf("%s %s", s.name, time.Since(c.began)))
+	f.mutex.Lock()
+	f.queries = append(f.queries, fmt.Sprintf("%s %s", s.name, time.Since(f.start)))
 	line := ""
-	if left := c.scripts[s.name]; len(left) > 0 {
-		line, c.scripts[s.name] = left[0], left[1:]
+	if rest := f.scripts[s.name]; len(rest) > 0 {
+		line, f.scripts[s.name] = rest[0], rest[1:]
 	}
-	c.mutex.Unlock()
+	f.mutex.Unlock()
 
-	after, says, found := strings.Cut(line, " ")
+	wait, outcome, found := strings.Cut(line, " ")
 	if !found {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	delay, err := time.ParseDuration(after)
+	delay, err := time.ParseDuration(wait)
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +55,15 @@ func (c *cast) query(ctx context.Context, s *server) (*dns.Msg, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	switch says {
+	switch outcome {
 	case "broken":
 		return nil, errors.New("broken")
 	case "panic":
-		panic("a defect")
+		panic("a bug")
 	case "ok":
 		return new(dns.Msg), nil
 	default:
-		return &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.StringToRcode[says]}}, nil
+		return &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.StringToRcode[outcome]}}, nil
 	}
 }
 
@@ -76,76 +76,77 @@ func serversNamed(names ...string) []*server {
 }
 
 func TestRace(t *testing.T) {
-	for _, story := range []struct {
+	for _, test := range []struct {
 		name     string
 		servers  string
 		scripts  map[string]script
 		attempts int
-		want     string   // who won or failed first with what, or part of the error
-		asks     []string // whom, and when
-		ends     time.Duration
+		want     string   // server and response code, or the start of the error
+		queries  []string // servers and times
+		duration time.Duration
 	}{
-		{"the first answers, and no other is asked", "a b", map[string]script{"a": {"20ms ok"}, "b": {"0s ok"}}, 2,
+		{"the first server answers", "a b", map[string]script{"a": {"20ms ok"}, "b": {"0s ok"}}, 2,
 			"a NOERROR", []string{"a 0s"}, 20 * time.Millisecond},
-		{"a silent server gets company", "a b", map[string]script{"b": {"20ms ok"}}, 2,
+		{"the second server is queried after a head start", "a b", map[string]script{"b": {"20ms ok"}}, 2,
 			"b NOERROR", []string{"a 0s", "b 500ms"}, 520 * time.Millisecond},
-		{"the slow server answers after all", "a b", map[string]script{"a": {"600ms ok"}, "b": {"200ms ok"}}, 2,
+		{"the first server answers late, but before the second", "a b", map[string]script{"a": {"600ms ok"}, "b": {"200ms ok"}}, 2,
 			"a NOERROR", []string{"a 0s", "b 500ms"}, 600 * time.Millisecond},
-		{"two silent servers, a third", "a b c", map[string]script{"c": {"0s ok"}}, 2,
+		{"two silent servers and a third", "a b c", map[string]script{"c": {"0s ok"}}, 2,
 			"c NOERROR", []string{"a 0s", "b 500ms", "c 1s"}, time.Second},
-		{"a broken server costs no time", "a b", map[string]script{"a": {"0s broken"}, "b": {"20ms ok"}}, 2,
+		{"an error costs no time", "a b", map[string]script{"a": {"0s broken"}, "b": {"20ms ok"}}, 2,
 			"b NOERROR", []string{"a 0s", "b 0s"}, 20 * time.Millisecond},
-		{"nor one that fails", "a b", map[string]script{"a": {"0s SERVFAIL"}, "b": {"20ms ok"}}, 2,
+		{"a failure costs no time", "a b", map[string]script{"a": {"0s SERVFAIL"}, "b": {"20ms ok"}}, 2,
 			"b NOERROR", []string{"a 0s", "b 0s"}, 20 * time.Millisecond},
-		{"one that fails is asked once, the broken one again", "a b", map[string]script{"a": {"0s REFUSED"}, "b": {"0s broken", "0s ok"}}, 2,
+		{"after a failure no retry, after an error a retry", "a b", map[string]script{"a": {"0s REFUSED"}, "b": {"0s broken", "0s ok"}}, 2,
 			"b NOERROR", []string{"a 0s", "b 0s", "b 0s"}, 0},
-		{"all fail: the first failure", "a b", map[string]script{"a": {"30ms REFUSED"}, "b": {"0s SERVFAIL"}}, 2,
+		{"only failures: the first one", "a b", map[string]script{"a": {"30ms REFUSED"}, "b": {"0s SERVFAIL"}}, 2,
 			"a REFUSED", []string{"a 0s", "b 30ms"}, 30 * time.Millisecond},
-		{"a failure is worth more than silence", "a b", map[string]script{"b": {"0s SERVFAIL"}}, 1,
-			"b SERVFAIL", []string{"a 0s", "b 500ms"}, queryTime},
-		{"a lone silent server is asked again when its time is over", "a", map[string]script{"a": {"", "10ms ok"}}, 2,
+		{"a failure and no response", "a b", map[string]script{"b": {"0s SERVFAIL"}}, 1,
+			"b SERVFAIL", []string{"a 0s", "b 500ms"}, queryTimeout},
+		{"a single silent server is queried again after the timeout", "a", map[string]script{"a": {"", "10ms ok"}}, 2,
 			"a NOERROR", []string{"a 0s", "a 2s"}, 2010 * time.Millisecond},
-		{"a server is never asked twice at once", "a b", nil, 2,
+		{"one query at a time to each server", "a b", nil, 2,
 			"a: context deadline exceeded; b: context deadline exceeded; a: ", []string{"a 0s", "b 500ms", "a 2s", "b 2.5s"}, 4500 * time.Millisecond},
-		{"a defect of ours is an error like another", "a b", map[string]script{"a": {"0s panic"}}, 1,
-			"a: internal error: a defect; b: ", []string{"a 0s", "b 0s"}, queryTime},
+		{"a panic is an error", "a b", map[string]script{"a": {"0s panic"}}, 1,
+			"a: internal error: a bug; b: ", []string{"a 0s", "b 0s"}, queryTimeout},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := &cast{began: time.Now(), scripts: story.scripts}
-				r := race{attempts: story.attempts, headStart: queryTime / patience, query: c.query}
-				response, name, err := r.run(t.Context(), serversNamed(strings.Fields(story.servers)...))
+				f := &fakeServers{start: time.Now(), scripts: test.scripts}
+				r := race{attempts: test.attempts, headStart: queryTimeout / headStarts, query: f.query}
+				response, name, err := r.run(t.Context(), serversNamed(strings.Fields(test.servers)...))
 				got := fmt.Sprint(err)
 				if err == nil {
 					got = name + " " + dns.RcodeToString[response.Rcode]
 				}
-				if !strings.HasPrefix(got, story.want) {
-					t.Errorf("%q, want %q", got, story.want)
+				if !strings.HasPrefix(got, test.want) {
+					t.Errorf("got %q, want %q", got, test.want)
 				}
-				if !slices.Equal(c.asks, story.asks) {
-					t.Errorf("asked %q, want %q", c.asks, story.asks)
+				if !slices.Equal(f.queries, test.queries) {
+					t.Errorf("got queries %q, want %q", f.queries, test.queries)
 				}
-				if took := time.Since(c.began); took != story.ends {
-					t.Errorf("it took %s, want %s", took, story.ends)
+				if took := time.Since(f.start); took != test.duration {
+					t.Errorf("it took %s, want %s", took, test.duration)
 				}
 			})
 		})
 	}
 }
 
-// Once a server has been silent twice, the good one is asked first, but for a
-// trial now and then; a trial that is answered restores the order.
-func TestASilentServerSlowsNobodyForLong(t *testing.T) {
+// TestPenaltyInRace checks that the good server is queried first once the other
+// has been silent twice, except for a trial after each penalty. A trial that is
+// answered restores the order.
+func TestPenaltyInRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := serversNamed("silent", "good")
-		c := &cast{scripts: make(map[string]script)}
-		look := func() string {
-			c.began, c.asks, c.scripts["good"] = time.Now(), nil, script{"0s ok"}
-			r := race{attempts: 2, headStart: queryTime / patience, query: c.query}
+		f := &fakeServers{scripts: make(map[string]script)}
+		lookup := func() string {
+			f.start, f.queries, f.scripts["good"] = time.Now(), nil, script{"0s ok"}
+			r := race{attempts: 2, headStart: queryTimeout / headStarts, query: f.query}
 			if _, _, err := r.run(t.Context(), byHealth(servers, time.Now())); err != nil {
 				t.Fatal(err)
 			}
-			return strings.Join(c.asks, ", ")
+			return strings.Join(f.queries, ", ")
 		}
 		const slow, fast = "silent 0s, good 500ms", "good 0s"
 		for _, step := range []struct {
@@ -153,53 +154,54 @@ func TestASilentServerSlowsNobodyForLong(t *testing.T) {
 			want  string
 		}{
 			{0, slow}, {0, slow}, {0, fast}, {0, fast},
-			{firstPause, slow}, {0, fast},
-			{firstPause, fast}, {firstPause, slow}, // the pause has doubled
-			{firstPause, fast},
+			{firstPenalty, slow}, {0, fast},
+			{firstPenalty, fast}, {firstPenalty, slow}, // the penalty has doubled
+			{firstPenalty, fast},
 		} {
 			time.Sleep(step.after)
-			if got := look(); got != step.want {
-				t.Fatalf("%s later: %s, want %s", step.after, got, step.want)
+			if got := lookup(); got != step.want {
+				t.Fatalf("after %s: got %s, want %s", step.after, got, step.want)
 			}
 		}
 
-		time.Sleep(4 * firstPause)
-		c.scripts["silent"] = script{"10ms ok", "10ms ok"}
+		time.Sleep(4 * firstPenalty)
+		f.scripts["silent"] = script{"10ms ok", "10ms ok"}
 		for range 2 {
-			if got := look(); got != "silent 0s" {
-				t.Errorf("it is back, and %s", got)
+			if got := lookup(); got != "silent 0s" {
+				t.Errorf("got %s, want one query to the server that responds again", got)
 			}
 		}
 	})
 }
 
-// Who was asked to keep a slow server company, and had no time to answer, has
-// not failed.
-func TestCompanyIsNotBlamed(t *testing.T) {
+// TestNoPenaltyForSecondServer checks that a server has not failed if it was
+// queried in addition to a slow one and had no time to respond.
+func TestNoPenaltyForSecondServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		servers := serversNamed("slow", "company")
-		for range 2 * tolerated {
-			c := &cast{scripts: map[string]script{"slow": {"600ms ok"}}}
-			r := race{attempts: 1, headStart: queryTime / patience, query: c.query}
+		servers := serversNamed("slow", "second")
+		for range 2 * toleratedFailures {
+			f := &fakeServers{scripts: map[string]script{"slow": {"600ms ok"}}}
+			r := race{attempts: 1, headStart: queryTimeout / headStarts, query: f.query}
 			if _, name, err := r.run(t.Context(), servers); err != nil || name != "slow" {
 				t.Errorf("%s answered, %v", name, err)
 			}
 		}
 		for _, s := range servers {
 			if s.health.failures != 0 {
-				t.Errorf("%s has failed %d times", s.name, s.health.failures)
+				t.Errorf("%s has %d failures", s.name, s.health.failures)
 			}
 		}
 	})
 }
 
-// A caller who leaves says nothing about the server.
-func TestNobodyIsBlamedForACallerWhoLeaves(t *testing.T) {
+// TestNoPenaltyAfterCancellation checks that a server has not failed if the caller
+// stopped waiting.
+func TestNoPenaltyAfterCancellation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := serversNamed("a", "b")
-		for range 2 * tolerated {
+		for range 2 * toleratedFailures {
 			ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-			r := race{attempts: 1, headStart: queryTime / patience, query: (&cast{}).query}
+			r := race{attempts: 1, headStart: queryTimeout / headStarts, query: (&fakeServers{}).query}
 			if _, _, err := r.run(ctx, servers); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
@@ -207,6 +209,69 @@ func TestNobodyIsBlamedForACallerWhoLeaves(t *testing.T) {
 		}
 		if got := byHealth(servers, time.Now()); got[0] != servers[0] || servers[0].health.failures != 0 {
 			t.Errorf("%s is first, and a has %d failures", got[0].name, servers[0].health.failures)
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+
+	t.Run("one failure brings no penalty", func(t *testing.T) {
+		var h health
+		h.failed(at(0))
+		if !h.isGood(at(0)) {
+			t.Error("it has a penalty")
+		}
+	})
+	t.Run("failures that are not in a row bring no penalty", func(t *testing.T) {
+		var h health
+		for range 5 {
+			h.failed(at(0))
+			h.responded()
+		}
+		if !h.isGood(at(0)) {
+			t.Error("it has a penalty")
+		}
+	})
+	t.Run("many concurrent failures bring one penalty", func(t *testing.T) {
+		var h health
+		for range 100 {
+			h.failed(at(0))
+		}
+		if h.isGood(at(firstPenalty-1)) || !h.isGood(at(firstPenalty)) {
+			t.Errorf("penalty until %s, want %s", h.until, at(firstPenalty))
+		}
+	})
+	t.Run("one trial at a time", func(t *testing.T) {
+		var h health
+		h.failed(at(0))
+		h.failed(at(0))
+		h.sent(at(firstPenalty))
+		if h.isGood(at(firstPenalty)) {
+			t.Error("a second query waits for the same trial")
+		}
+		h.responded()
+		if !h.isGood(at(firstPenalty)) {
+			t.Error("it has a penalty after a response")
+		}
+	})
+	t.Run("penalties double up to the maximum", func(t *testing.T) {
+		var h health
+		h.failed(at(0))
+		h.failed(at(0))
+		now, last := at(0), time.Duration(0)
+		for range 50 {
+			penalty := h.until.Sub(now)
+			if want := min(max(2*last, firstPenalty), maxPenalty); penalty != want {
+				t.Fatalf("got a penalty of %s after one of %s, want %s", penalty, last, want)
+			}
+			now, last = h.until, penalty
+			h.sent(now)
+			h.failed(now)
+		}
+		if last != maxPenalty {
+			t.Errorf("the last penalty is %s, want %s", last, maxPenalty)
 		}
 	})
 }

@@ -1,34 +1,105 @@
 package transport
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/miekg/dns"
 )
 
-// Where servers listen unless told otherwise (RFC 1035 §4.2, RFC 7858 §3.1).
+// Default ports (RFC 1035 §4.2, RFC 7858 §3.1).
 const (
 	dnsPort = 53
 	tlsPort = 853
 )
 
-// server is one resolver. It is named once and for all, by address: metrics
-// and pages show the name.
+// server is one resolver.
 type server struct {
-	name    string
-	network string // "udp", with TCP where that does not suffice; "tcp"; "tls"
+	name    string // in metrics and on pages; contains the address and does not change
+	network string // "udp" (and TCP for truncated responses), "tcp" or "tls"
 	address netip.AddrPort
-	peer    string // over TLS: whom the certificate must name; empty: the address
+	tlsName string // name that the certificate must have; empty: the address
 
-	sockets sockets
-	streams *streams
+	sockets chan struct{} // holds an element for each UDP socket that is open
+	streams *streamPool   // connections over TCP or TLS
 	health  health
 }
 
-// parseServers reads the list of a configuration, in order, without doubles.
+// exchange sends a query over "udp", "tcp" or "tls" and returns the response. It
+// fails with context.DeadlineExceeded after the timeout, and with the error of
+// ctx if that ends first.
+func (s *server) exchange(ctx context.Context, timeout time.Duration, network string, q packedQuery) (*dns.Msg, error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	exchange := s.streams.exchange
+	if network == "udp" {
+		exchange = s.exchangeUDP
+	}
+	response, err := exchange(limited, q)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return response, err
+}
+
+// dialTCP connects to the server over TCP.
+func (s *server) dialTCP(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", s.address.String())
+}
+
+// tlsDialer returns a function that connects to the server over TLS and
+// authenticates it, by the strict profile of RFC 8310 §5: the certificate must
+// chain to one of roots, and must be for the configured authentication domain
+// name (RFC 8310 §8.1), or for the address if no name is configured. There is no
+// fallback to clear text.
+func (s *server) tlsDialer(roots *x509.CertPool) func(context.Context) (net.Conn, error) {
+	config := &tls.Config{ServerName: s.tlsName, RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if s.tlsName == "" {
+		config.ServerName = s.address.Addr().WithZone("").String()
+	}
+	return func(ctx context.Context) (net.Conn, error) {
+		tcp, err := s.dialTCP(ctx)
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(tcp, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			tcp.Close()
+			return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
+		}
+		return conn, nil
+	}
+}
+
+// untrustedError is an error whose text may quote data from the server, such as
+// the names in its certificate. Its text is printable, in one line, and short.
+type untrustedError struct{ err error }
+
+func (e untrustedError) Error() string {
+	const maxLength = 300 // bytes
+	text := e.err.Error()
+	if len(text) > maxLength {
+		text = text[:maxLength] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+func (e untrustedError) Unwrap() error { return e.err }
+
+// parseServers returns the servers of a list in its order, without duplicates.
 func parseServers(texts []string, resolvConf string) ([]*server, error) {
 	var servers []*server
 	known := make(map[string]bool)
@@ -40,11 +111,11 @@ func parseServers(texts []string, resolvConf string) ([]*server, error) {
 	}
 	for _, text := range texts {
 		if text == "system" {
-			of, err := systemServers(resolvConf)
+			system, err := systemServers(resolvConf)
 			if err != nil {
 				return nil, err
 			}
-			for _, s := range of {
+			for _, s := range system {
 				add(s)
 			}
 			continue
@@ -61,6 +132,7 @@ func parseServers(texts []string, resolvConf string) ([]*server, error) {
 	return servers, nil
 }
 
+// parseServer parses one server in the form that New documents.
 func parseServer(text string) (*server, error) {
 	network, rest, found := strings.Cut(text, "://")
 	if !found {
@@ -72,49 +144,51 @@ func parseServer(text string) (*server, error) {
 	case "tls":
 		port = tlsPort
 	default:
-		return nil, fmt.Errorf("resolver %q: want udp://, tcp:// or tls:// before the address, or nothing", text)
+		return nil, fmt.Errorf("resolver %q: the scheme must be udp://, tcp:// or tls://", text)
 	}
-	rest, peer, named := strings.Cut(rest, "#")
+	rest, tlsName, named := strings.Cut(rest, "#")
 	if named {
 		if network != "tls" {
-			return nil, fmt.Errorf("resolver %q: only a resolver over tls:// shows a certificate that could hold a name", text)
+			return nil, fmt.Errorf("resolver %q: a certificate name after # is allowed only with tls://", text)
 		}
-		if peer = strings.ToLower(strings.TrimSuffix(peer, ".")); !isHostName(peer) {
-			return nil, fmt.Errorf("resolver %q: want the name in its certificate after the #, as tls://192.0.2.53#dns.example.net", text)
+		if tlsName = strings.ToLower(strings.TrimSuffix(tlsName, ".")); !isHostname(tlsName) {
+			return nil, fmt.Errorf("resolver %q: the certificate name after # must be a hostname, as in tls://192.0.2.53#dns.example.net", text)
 		}
 	}
 	address, err := netip.ParseAddrPort(rest)
 	if err != nil {
 		host, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(rest, "["), "]"))
 		if err != nil && network == "tls" {
-			return nil, fmt.Errorf("resolver %q: no name can be looked up without a resolver; want its address, as tls://192.0.2.53, and behind it "+
-				"the name in its certificate, as tls://192.0.2.53#dns.example.net, if that is not for the address", text)
+			return nil, fmt.Errorf("resolver %q: must have an IP address, as in tls://192.0.2.53, since no name can be looked up without a resolver; "+
+				"if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net", text)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("resolver %q: want \"system\" or an address, as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53", text)
+			return nil, fmt.Errorf("resolver %q: must be \"system\" or an IP address, such as 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53", text)
 		}
 		address = netip.AddrPortFrom(host, port)
 	}
 	if address.Port() == 0 {
-		return nil, fmt.Errorf("resolver %q: nothing answers on port 0", text)
+		return nil, fmt.Errorf("resolver %q: the port must not be 0", text)
 	}
-	return newServer(network, address, peer), nil
+	return newServer(network, address, tlsName), nil
 }
 
-func newServer(network string, address netip.AddrPort, peer string) *server {
-	s := &server{name: address.String(), network: network, address: address, peer: peer, sockets: sockets{address: address}}
+// newServer returns a server without connections; New adds the pool of streams.
+func newServer(network string, address netip.AddrPort, tlsName string) *server {
+	s := &server{name: address.String(), network: network, address: address, tlsName: tlsName, sockets: make(chan struct{}, maxSockets)}
 	if network != "udp" {
 		s.name = network + "://" + s.name
 	}
-	if peer != "" {
-		s.name += "#" + peer
+	if tlsName != "" {
+		s.name += "#" + tlsName
 	}
 	return s
 }
 
-// isHostName says whether a name in lower case can be one of a certificate:
-// letters, digits and hyphens (RFC 1123 §2.1), and no address.
-func isHostName(name string) bool {
+// isHostname reports whether a name in lower case can be the DNS name of a
+// certificate: labels of letters, digits and hyphens (RFC 1123 §2.1), and not an
+// IP address.
+func isHostname(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 {
 		return false
 	}
@@ -127,13 +201,13 @@ func isHostName(name string) bool {
 	return true
 }
 
-// systemServers reads the name servers of a resolv.conf(5). Without any, the
-// machine itself is the one; what is no address is passed over, as the C
-// library does.
+// systemServers returns the nameservers of a resolv.conf(5) file. As in the C
+// library, a file without nameservers means the local host, and a nameserver that
+// is not an IP address is ignored.
 func systemServers(path string) ([]*server, error) {
 	config, err := dns.ClientConfigFromFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the system's name servers: %w", err)
+		return nil, fmt.Errorf("read the system's nameservers: %w", err)
 	}
 	if len(config.Servers) == 0 {
 		return []*server{newServer("udp", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dnsPort), "")}, nil
@@ -145,7 +219,7 @@ func systemServers(path string) ([]*server, error) {
 		}
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("read the system's name servers: none of the %d in %s is an address", len(config.Servers), path)
+		return nil, fmt.Errorf("read the system's nameservers: none of the %d in %s is an IP address", len(config.Servers), path)
 	}
 	return servers, nil
 }

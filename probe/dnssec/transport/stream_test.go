@@ -16,31 +16,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The tests here run in bubbles of their own time, over pipes. Such a bubble
-// fails unless all its goroutines end: each test shows that nothing leaks.
+// The tests here run over pipes in synctest bubbles with a fake clock. A bubble
+// fails unless all its goroutines end, so each test also checks for leaks.
 
-// peer plays a server: it serves each connection that streams dial.
-type peer struct {
+// pipeServer serves each connection that a streamPool dials.
+type pipeServer struct {
 	serve func(number int, conn net.Conn) // the first connection is number 1
 
 	mutex sync.Mutex
 	dials int
 }
 
-func (p *peer) dial(context.Context) (net.Conn, error) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	p.dials++
-	ours, theirs := net.Pipe()
+func (s *pipeServer) dial(context.Context) (net.Conn, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.dials++
+	client, server := net.Pipe()
 	go func(number int) {
-		defer theirs.Close()
-		p.serve(number, theirs)
-	}(p.dials)
-	return ours, nil
+		defer server.Close()
+		s.serve(number, server)
+	}(s.dials)
+	return client, nil
 }
 
-// hear returns the next query, nil after the last.
-func hear(conn net.Conn) *dns.Msg {
+// receive returns the next query on a connection, or nil at the end.
+func receive(conn net.Conn) *dns.Msg {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
 		return nil
@@ -56,7 +56,8 @@ func hear(conn net.Conn) *dns.Msg {
 	return query
 }
 
-func say(conn net.Conn, m *dns.Msg) {
+// send sends a message on a connection.
+func send(conn net.Conn, m *dns.Msg) {
 	wire, err := m.Pack()
 	if err != nil {
 		panic(err)
@@ -64,147 +65,149 @@ func say(conn net.Conn, m *dns.Msg) {
 	conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...))
 }
 
+// answerAll answers the queries on a connection until its end.
 func answerAll(conn net.Conn) {
-	for q := hear(conn); q != nil; q = hear(conn) {
-		say(conn, new(dns.Msg).SetReply(q))
+	for q := receive(conn); q != nil; q = receive(conn) {
+		send(conn, new(dns.Msg).SetReply(q))
 	}
 }
 
-// packed makes a query ready to be sent.
-func packed(query *dns.Msg) outgoing {
-	q, err := newOutgoing(query)
+// packed returns the packed form of a query.
+func packed(query *dns.Msg) packedQuery {
+	q, err := newPackedQuery(query)
 	if err != nil {
 		panic(err)
 	}
 	return q
 }
 
-// ask asks for a name with its own time-out.
-func ask(k *streams, name string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
+// exchangeA exchanges a query for the A records of a name within the pool's timeout.
+func exchangeA(p *streamPool, name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
-	_, err := k.exchange(ctx, packed(new(dns.Msg).SetQuestion(name, dns.TypeA)))
+	_, err := p.exchange(ctx, packed(new(dns.Msg).SetQuestion(name, dns.TypeA)))
 	return err
 }
 
-// open says how many responses are due on each connection, once all is quiet.
-func open(k *streams) []int {
+// pendingPerStream returns the number of pending responses on each open
+// connection, when all goroutines are blocked.
+func pendingPerStream(p *streamPool) []int {
 	synctest.Wait()
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	due := []int{}
-	for _, s := range k.open {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	pending := []int{}
+	for _, s := range p.open {
 		s.mutex.Lock()
-		due = append(due, len(s.due))
+		pending = append(pending, len(s.pending))
 		s.mutex.Unlock()
 	}
-	return due
+	return pending
 }
 
-func TestAKeptConnection(t *testing.T) {
-	for _, story := range []struct {
+func TestStreamPool(t *testing.T) {
+	for _, test := range []struct {
 		name  string
 		serve func(number int, conn net.Conn)
-		steps func(t *testing.T, k *streams)
+		steps func(t *testing.T, p *streamPool)
 		dials int
 	}{
-		{"it is used again while it is in use now and then", func(_ int, conn net.Conn) { answerAll(conn) },
-			func(t *testing.T, k *streams) {
+		{"a connection is used again within the idle time", func(_ int, conn net.Conn) { answerAll(conn) },
+			func(t *testing.T, p *streamPool) {
 				for range 5 {
-					if err := ask(k, "a.example."); err != nil {
+					if err := exchangeA(p, "a.example."); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(idleTime - time.Second)
 				}
 			}, 1},
-		{"it is closed after the idle time", func(_ int, conn net.Conn) { answerAll(conn) },
-			func(t *testing.T, k *streams) {
+		{"a connection is closed after the idle time", func(_ int, conn net.Conn) { answerAll(conn) },
+			func(t *testing.T, p *streamPool) {
 				for range 2 {
-					if err := ask(k, "a.example."); err != nil {
+					if err := exchangeA(p, "a.example."); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(idleTime)
-					if left := open(k); len(left) != 0 {
-						t.Errorf("%d are open", len(left))
+					if left := pendingPerStream(p); len(left) != 0 {
+						t.Errorf("%d connections are open", len(left))
 					}
 				}
 			}, 2},
-		{"it turns out dead, and the query goes over another", func(number int, conn net.Conn) {
+		{"a connection closed by the server: another is opened", func(number int, conn net.Conn) {
 			if number == 1 {
-				say(conn, new(dns.Msg).SetReply(hear(conn)))
-				hear(conn) // and closes
+				send(conn, new(dns.Msg).SetReply(receive(conn)))
+				receive(conn) // and close
 				return
 			}
 			answerAll(conn)
-		}, func(t *testing.T, k *streams) {
+		}, func(t *testing.T, p *streamPool) {
 			for range 3 {
-				if err := ask(k, "a.example."); err != nil {
+				if err := exchangeA(p, "a.example."); err != nil {
 					t.Error(err)
 				}
 			}
 		}, 2},
-		{"a new one that dies is not tried again", func(_ int, conn net.Conn) { hear(conn) },
-			func(t *testing.T, k *streams) {
-				if err := ask(k, "a.example."); !errors.Is(err, io.EOF) {
+		{"a connection closed before any response: no retry", func(_ int, conn net.Conn) { receive(conn) },
+			func(t *testing.T, p *streamPool) {
+				if err := exchangeA(p, "a.example."); !errors.Is(err, io.EOF) {
 					t.Errorf("got %v", err)
 				}
 			}, 1},
-		{"one is enough for all it can carry, and a fifth is never opened", func(_ int, conn net.Conn) {
-			for hear(conn) != nil {
+		{"connections are filled one by one, up to the limit", func(_ int, conn net.Conn) {
+			for receive(conn) != nil {
 			}
-		}, func(t *testing.T, k *streams) {
+		}, func(t *testing.T, p *streamPool) {
 			var wait sync.WaitGroup
-			for range mostStreams*mostDue + 10 {
+			for range maxStreams*maxPending + 10 {
 				wait.Go(func() {
-					// The last ten may find a place just as their time is over.
-					if err := ask(k, "a.example."); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errBusy) {
+					// The last ten may get a place just when their time ends.
+					if err := exchangeA(p, "a.example."); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errBusy) {
 						t.Errorf("got %v", err)
 					}
 				})
 			}
-			if due, want := open(k), slices.Repeat([]int{mostDue}, mostStreams); !slices.Equal(due, want) {
-				t.Errorf("due are %d, want %d", due, want)
+			if pending, want := pendingPerStream(p), slices.Repeat([]int{maxPending}, maxStreams); !slices.Equal(pending, want) {
+				t.Errorf("got %d pending responses, want %d", pending, want)
 			}
 			wait.Wait()
-		}, mostStreams},
-		{"one that falls silent gets no more queries", func(number int, conn net.Conn) {
-			say(conn, new(dns.Msg).SetReply(hear(conn)))
+		}, maxStreams},
+		{"a silent connection gets no more queries", func(number int, conn net.Conn) {
+			send(conn, new(dns.Msg).SetReply(receive(conn)))
 			if number > 1 {
 				answerAll(conn)
 				return
 			}
-			for hear(conn) != nil {
+			for receive(conn) != nil {
 			}
-		}, func(t *testing.T, k *streams) {
-			if err := ask(k, "a.example."); err != nil {
+		}, func(t *testing.T, p *streamPool) {
+			if err := exchangeA(p, "a.example."); err != nil {
 				t.Error(err)
 			}
 			lost := make(chan error)
-			go func() { lost <- ask(k, "lost.example.") }()
-			time.Sleep(k.timeout/2 + 1)
-			began := time.Now()
-			if err := ask(k, "b.example."); err != nil || time.Since(began) != 0 {
-				t.Errorf("after %s: %v", time.Since(began), err)
+			go func() { lost <- exchangeA(p, "lost.example.") }()
+			time.Sleep(p.timeout/2 + 1)
+			start := time.Now()
+			if err := exchangeA(p, "b.example."); err != nil || time.Since(start) != 0 {
+				t.Errorf("after %s: %v", time.Since(start), err)
 			}
 			if err := <-lost; !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
-			time.Sleep(k.timeout)
-			if left := open(k); len(left) != 1 {
-				t.Errorf("%d are open, the silent one should not be", len(left))
+			time.Sleep(p.timeout)
+			if left := pendingPerStream(p); len(left) != 1 {
+				t.Errorf("%d connections are open, want 1: the silent one is closed", len(left))
 			}
 		}, 2},
-		{"a response that nobody waits for any longer is no misdeed", func(_ int, conn net.Conn) {
-			late := hear(conn)
-			other := hear(conn)
-			say(conn, new(dns.Msg).SetReply(late))
-			say(conn, new(dns.Msg).SetReply(other))
+		{"the response to a cancelled query is ignored", func(_ int, conn net.Conn) {
+			late := receive(conn)
+			other := receive(conn)
+			send(conn, new(dns.Msg).SetReply(late))
+			send(conn, new(dns.Msg).SetReply(other))
 			answerAll(conn)
-		}, func(t *testing.T, k *streams) {
+		}, func(t *testing.T, p *streamPool) {
 			ctx, cancel := context.WithCancel(context.Background())
 			left := make(chan error)
 			go func() {
-				_, err := k.exchange(ctx, packed(new(dns.Msg).SetQuestion("late.example.", dns.TypeA)))
+				_, err := p.exchange(ctx, packed(new(dns.Msg).SetQuestion("late.example.", dns.TypeA)))
 				left <- err
 			}()
 			synctest.Wait()
@@ -213,50 +216,50 @@ func TestAKeptConnection(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			for range 2 {
-				if err := ask(k, "a.example."); err != nil {
+				if err := exchangeA(p, "a.example."); err != nil {
 					t.Error(err)
 				}
 			}
 		}, 1},
-		{"responses come in any order, and in one piece or many", func(_ int, conn net.Conn) {
+		{"responses in reverse order, byte by byte", func(_ int, conn net.Conn) {
 			var all []byte
 			for range 3 {
-				wire, err := new(dns.Msg).SetReply(hear(conn)).Pack()
+				wire, err := new(dns.Msg).SetReply(receive(conn)).Pack()
 				if err != nil {
 					panic(err)
 				}
 				all = append(append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...), all...)
 			}
-			for _, octet := range all {
-				conn.Write([]byte{octet})
+			for _, b := range all {
+				conn.Write([]byte{b})
 			}
-			hear(conn)
-		}, func(t *testing.T, k *streams) {
+			receive(conn)
+		}, func(t *testing.T, p *streamPool) {
 			var wait sync.WaitGroup
 			for _, name := range []string{"a.example.", "b.example.", "c.example."} {
 				wait.Go(func() {
-					if err := ask(k, name); err != nil {
+					if err := exchangeA(p, name); err != nil {
 						t.Errorf("%s: %v", name, err)
 					}
 				})
 			}
 			wait.Wait()
 		}, 1},
-		{"the answer to another question ends it", func(_ int, conn net.Conn) {
-			m := new(dns.Msg).SetReply(hear(conn))
+		{"the response to another question ends the connection", func(_ int, conn net.Conn) {
+			m := new(dns.Msg).SetReply(receive(conn))
 			m.Question[0].Name = "other.example."
-			say(conn, m)
-			hear(conn)
-		}, func(t *testing.T, k *streams) {
-			if err := ask(k, "a.example."); !errors.Is(err, errMalformed) {
+			send(conn, m)
+			receive(conn)
+		}, func(t *testing.T, p *streamPool) {
+			if err := exchangeA(p, "a.example."); !errors.Is(err, errMalformed) {
 				t.Errorf("got %v", err)
 			}
-			if left := open(k); len(left) != 0 {
-				t.Error("it is open")
+			if left := pendingPerStream(p); len(left) != 0 {
+				t.Error("the connection is open")
 			}
 		}, 1},
-		{"a message that cannot be read spoils one query alone", func(_ int, conn net.Conn) {
-			queries := []*dns.Msg{hear(conn), hear(conn)}
+		{"a malformed message affects only its query", func(_ int, conn net.Conn) {
+			queries := []*dns.Msg{receive(conn), receive(conn)}
 			for _, q := range queries {
 				if q.Question[0].Name == "bad.example." {
 					conn.Write([]byte{0, 14, byte(q.Id >> 8), byte(q.Id), responseBit, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0xff})
@@ -264,42 +267,42 @@ func TestAKeptConnection(t *testing.T) {
 			}
 			for _, q := range queries {
 				if q.Question[0].Name == "good.example." {
-					say(conn, new(dns.Msg).SetReply(q))
+					send(conn, new(dns.Msg).SetReply(q))
 				}
 			}
-			hear(conn)
-		}, func(t *testing.T, k *streams) {
+			receive(conn)
+		}, func(t *testing.T, p *streamPool) {
 			var wait sync.WaitGroup
 			wait.Go(func() {
-				if err := ask(k, "bad.example."); !errors.Is(err, errMalformed) {
+				if err := exchangeA(p, "bad.example."); !errors.Is(err, errMalformed) {
 					t.Errorf("got %v", err)
 				}
 			})
 			wait.Go(func() {
-				if err := ask(k, "good.example."); err != nil {
+				if err := exchangeA(p, "good.example."); err != nil {
 					t.Error(err)
 				}
 			})
 			wait.Wait()
 		}, 1},
-		{"a peer that reads nothing holds nobody up", func(_ int, conn net.Conn) { time.Sleep(time.Minute) },
-			func(t *testing.T, k *streams) {
+		{"a server that reads nothing: queries time out", func(_ int, conn net.Conn) { time.Sleep(time.Minute) },
+			func(t *testing.T, p *streamPool) {
 				var wait sync.WaitGroup
 				for range 3 {
 					wait.Go(func() {
-						if err := ask(k, "a.example."); err == nil {
-							t.Error("an answer out of nothing")
+						if err := exchangeA(p, "a.example."); err == nil {
+							t.Error("got an answer")
 						}
 					})
 				}
-				began := time.Now()
+				start := time.Now()
 				wait.Wait()
-				if took := time.Since(began); took > k.timeout {
+				if took := time.Since(start); took > p.timeout {
 					t.Errorf("it took %s", took)
 				}
 			}, 1},
-		{"octets that trickle do not keep it alive", func(_ int, conn net.Conn) {
-			hear(conn)
+		{"single bytes do not keep a connection open", func(_ int, conn net.Conn) {
+			receive(conn)
 			conn.Write([]byte{0xff, 0xff})
 			for {
 				if _, err := conn.Write([]byte{0}); err != nil {
@@ -307,52 +310,53 @@ func TestAKeptConnection(t *testing.T) {
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
-		}, func(t *testing.T, k *streams) {
-			if err := ask(k, "a.example."); !errors.Is(err, context.DeadlineExceeded) {
+		}, func(t *testing.T, p *streamPool) {
+			if err := exchangeA(p, "a.example."); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
-			time.Sleep(k.timeout)
-			if left := open(k); len(left) != 0 {
-				t.Error("it is open")
+			time.Sleep(p.timeout)
+			if left := pendingPerStream(p); len(left) != 0 {
+				t.Error("the connection is open")
 			}
 		}, 1},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &peer{serve: story.serve}
-				k := newStreams(queryTime, p.dial)
-				story.steps(t, k)
-				time.Sleep(2 * time.Minute) // until all is over
-				if left := open(k); len(left) != 0 || len(k.places) != 0 {
-					t.Errorf("%d connections and %d places are left", len(left), len(k.places))
+				s := &pipeServer{serve: test.serve}
+				p := newStreamPool(queryTimeout, s.dial)
+				test.steps(t, p)
+				time.Sleep(2 * time.Minute) // all connections have ended by then
+				if left := pendingPerStream(p); len(left) != 0 || len(p.slots) != 0 {
+					t.Errorf("%d connections and %d slots are in use", len(left), len(p.slots))
 				}
-				if p.dials != story.dials {
-					t.Errorf("%d connections, want %d", p.dials, story.dials)
+				if s.dials != test.dials {
+					t.Errorf("%d connections were opened, want %d", s.dials, test.dials)
 				}
 			})
 		})
 	}
 }
 
-// Those who wait for a connection share its making, and what becomes of it.
-func TestDiallingIsShared(t *testing.T) {
+// TestDialIsShared checks that queries that wait for a connection share one
+// attempt to connect and its error.
+func TestDialIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dials := 0
-		k := newStreams(queryTime, func(context.Context) (net.Conn, error) {
+		p := newStreamPool(queryTimeout, func(context.Context) (net.Conn, error) {
 			dials++
 			time.Sleep(time.Second)
-			return nil, errors.New("no such luck")
+			return nil, errors.New("no route")
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wait sync.WaitGroup
 		wait.Go(func() {
-			if _, err := k.exchange(ctx, packed(new(dns.Msg))); !errors.Is(err, context.Canceled) {
-				t.Errorf("who left got %v", err)
+			if _, err := p.exchange(ctx, packed(new(dns.Msg))); !errors.Is(err, context.Canceled) {
+				t.Errorf("the cancelled query: got %v", err)
 			}
 		})
 		for range 3 {
 			wait.Go(func() {
-				if err := ask(k, "a.example."); err == nil || !strings.Contains(err.Error(), "no such luck") {
+				if err := exchangeA(p, "a.example."); err == nil || !strings.Contains(err.Error(), "no route") {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -361,7 +365,7 @@ func TestDiallingIsShared(t *testing.T) {
 		cancel()
 		wait.Wait()
 		if dials != 1 {
-			t.Errorf("dialled %d times", dials)
+			t.Errorf("dialed %d times, want 1", dials)
 		}
 	})
 }

@@ -20,7 +20,7 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-// authority is a certification authority of the tests.
+// authority is a certification authority.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -30,7 +30,7 @@ func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{key: newKey(t)}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the authority of the tests"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -44,8 +44,8 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// issue makes a server's certificate; change makes it another than usual, which
-// is for dns.example.net, good for an hour.
+// issue returns a server certificate for dns.example.net that is valid for an hour,
+// after change has altered the template.
 func (a *authority) issue(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -81,14 +81,14 @@ func signed(t *testing.T, template, issuer *x509.Certificate, key, by *ecdsa.Pri
 	return certificate
 }
 
-// counting counts the connections that it accepts.
-type counting struct {
+// countingListener counts the connections that it accepts.
+type countingListener struct {
 	net.Listener
 	mutex sync.Mutex
 	count int
 }
 
-func (c *counting) Accept() (net.Conn, error) {
+func (c *countingListener) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
 	if err == nil {
 		c.mutex.Lock()
@@ -98,20 +98,21 @@ func (c *counting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-func (c *counting) accepted() int {
+func (c *countingListener) accepted() int {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return c.count
 }
 
-// serveTLS runs miekg's server over TLS, which answers each query.
-func serveTLS(t *testing.T, settings *tls.Config) (address string, connections func() int) {
+// tlsServer starts a server of miekg/dns over TLS that answers each query. It
+// returns the address, and a function that counts the connections.
+func tlsServer(t *testing.T, settings *tls.Config) (address string, connections func() int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	counted := &counting{Listener: listener}
+	counted := &countingListener{Listener: listener}
 	server := &dns.Server{
 		Listener:      tls.NewListener(counted, settings),
 		MaxTCPQueries: -1,
@@ -132,56 +133,56 @@ func serveTLS(t *testing.T, settings *tls.Config) (address string, connections f
 }
 
 func TestTLS(t *testing.T) {
-	known, stranger := newAuthority(t), newAuthority(t)
-	usual := func(*x509.Certificate) {}
-	for _, story := range []struct {
+	trusted, untrusted := newAuthority(t), newAuthority(t)
+	unchanged := func(*x509.Certificate) {}
+	for _, test := range []struct {
 		name   string
-		by     *authority
+		issuer *authority
 		change func(*x509.Certificate)
-		peer   string
-		most   uint16 // TLS version that the server speaks; 0: any
+		suffix string // of the configured server: # and the certificate name
+		max    uint16 // TLS version of the server; 0: the newest
 		want   string // part of the error; empty: an answer
 	}{
-		{"the certificate is for the name", known, usual, "#dns.example.net", 0, ""},
-		{"a name in capitals is the same", known, usual, "#DNS.Example.NET.", 0, ""},
-		{"the certificate is for the address", known, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} }, "", 0, ""},
-		{"TLS 1.2", known, usual, "#dns.example.net", tls.VersionTLS12, ""},
+		{"the certificate is for the name", trusted, unchanged, "#dns.example.net", 0, ""},
+		{"the name in upper case", trusted, unchanged, "#DNS.Example.NET.", 0, ""},
+		{"the certificate is for the address", trusted, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} }, "", 0, ""},
+		{"TLS 1.2", trusted, unchanged, "#dns.example.net", tls.VersionTLS12, ""},
 
-		{"another name", known, usual, "#dns.example.org", 0, "certificate is valid for dns.example.net, not dns.example.org"},
-		{"a name below", known, usual, "#a.dns.example.net", 0, "not a.dns.example.net"},
-		{"a name, and we know the address alone", known, usual, "", 0, "certificate"},
-		{"another address", known, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }, "", 0, "127.0.0.2, not 127.0.0.1"},
-		{"the address alone, and we know the name", known, func(c *x509.Certificate) {
+		{"another name", trusted, unchanged, "#dns.example.org", 0, "certificate is valid for dns.example.net, not dns.example.org"},
+		{"a name below", trusted, unchanged, "#a.dns.example.net", 0, "not a.dns.example.net"},
+		{"a name, but only the address is configured", trusted, unchanged, "", 0, "certificate"},
+		{"another address", trusted, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }, "", 0, "127.0.0.2, not 127.0.0.1"},
+		{"only the address, but a name is configured", trusted, func(c *x509.Certificate) {
 			c.DNSNames, c.IPAddresses = nil, []net.IP{net.IPv4(127, 0, 0, 1)}
 		}, "#dns.example.net", 0, "certificate"},
-		{"the name as common name alone", known, func(c *x509.Certificate) { c.DNSNames = nil }, "#dns.example.net", 0, "certificate"},
-		{"it has expired", known, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, "#dns.example.net", 0, "expired"},
-		{"it is not valid yet", known, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }, "#dns.example.net", 0, "not yet valid"},
-		{"an authority that nobody knows", stranger, usual, "#dns.example.net", 0, "unknown authority"},
-		{"not for servers", known, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, "#dns.example.net", 0, "key usage"},
-		{"names that would spoil a log", known, func(c *x509.Certificate) {
+		{"the name only as common name", trusted, func(c *x509.Certificate) { c.DNSNames = nil }, "#dns.example.net", 0, "certificate"},
+		{"expired", trusted, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, "#dns.example.net", 0, "expired"},
+		{"not yet valid", trusted, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }, "#dns.example.net", 0, "not yet valid"},
+		{"an unknown authority", untrusted, unchanged, "#dns.example.net", 0, "unknown authority"},
+		{"not for servers", trusted, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, "#dns.example.net", 0, "key usage"},
+		{"control characters and long names", trusted, func(c *x509.Certificate) {
 			c.DNSNames = []string{"a\nlevel=error\x1b[31m", strings.Repeat("b", 9000)}
 		}, "#dns.example.net", 0, "certificate"},
-		{"TLS 1.1", known, usual, "#dns.example.net", tls.VersionTLS11, "protocol version"},
+		{"TLS 1.1", trusted, unchanged, "#dns.example.net", tls.VersionTLS11, "protocol version"},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			address, _ := serveTLS(t, &tls.Config{
-				Certificates: []tls.Certificate{story.by.issue(t, story.change)}, MinVersion: tls.VersionTLS10, MaxVersion: story.most})
+		t.Run(test.name, func(t *testing.T) {
+			address, _ := tlsServer(t, &tls.Config{
+				Certificates: []tls.Certificate{test.issuer.issue(t, test.change)}, MinVersion: tls.VersionTLS10, MaxVersion: test.max})
 			var seen events
-			tr, err := transport.New([]string{"tls://" + address + story.peer},
-				transport.Options{Attempts: 1, Roots: known.pool(), Observe: seen.observe})
+			tr, err := transport.New([]string{"tls://" + address + test.suffix},
+				transport.Options{Attempts: 1, Roots: trusted.pool(), Observe: seen.observe})
 			if err != nil {
 				t.Fatal(err)
 			}
 			response, from, err := tr.Exchange(t.Context(), query())
-			if story.want == "" {
+			if test.want == "" {
 				if err != nil || response.Rcode != dns.RcodeSuccess || from != tr.Servers()[0] || !slices.Equal(seen.list, []string{"tls"}) {
-					t.Errorf("%v from %q, %v; observed %q", response, from, err, seen.list)
+					t.Errorf("got %v from %q, %v; observed %q", response, from, err, seen.list)
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), story.want) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 600 {
-				t.Errorf("error %q, want one of some length in one line that says %q", err, story.want)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 600 {
+				t.Errorf("got error %q, want a short one in one line that contains %q", err, test.want)
 			}
 			if !slices.Equal(seen.list, []string{"tls network"}) {
 				t.Errorf("observed %q", seen.list)
@@ -190,27 +191,29 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// No query is ever sent in the clear, whatever answers on the port.
-func TestTLSOrNothing(t *testing.T) {
-	r := (&resolver{udp: says(), tcp: saysTCP()}).start(t)
+// TestTLSHasNoFallback checks that no query is sent in clear text if the server
+// does not speak TLS.
+func TestTLSHasNoFallback(t *testing.T) {
+	t.Parallel()
+	r := (&resolver{udp: respond(), tcp: respondTCP()}).start(t)
 	tr, err := transport.New([]string{"tls://" + r.address}, transport.Options{Timeout: time.Second, Attempts: 1, Roots: newAuthority(t).pool()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if response, _, err := tr.Exchange(t.Context(), query()); err == nil {
-		t.Errorf("took %v", response)
+		t.Errorf("accepted %v", response)
 	}
-	for _, heard := range r.asked() {
-		if strings.HasPrefix(heard, "udp ") {
-			t.Errorf("the server heard %q", heard)
+	for _, request := range r.requests() {
+		if strings.HasPrefix(request, "udp ") {
+			t.Errorf("the server received %q", request)
 		}
 	}
 }
 
-func TestOneHandshakeForMany(t *testing.T) {
-	known := newAuthority(t)
-	address, connections := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{known.issue(t, func(*x509.Certificate) {})}})
-	tr, err := transport.New([]string{"tls://" + address + "#dns.example.net"}, transport.Options{Roots: known.pool()})
+func TestTLSConnectionIsShared(t *testing.T) {
+	trusted := newAuthority(t)
+	address, connections := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{trusted.issue(t, func(*x509.Certificate) {})}})
+	tr, err := transport.New([]string{"tls://" + address + "#dns.example.net"}, transport.Options{Roots: trusted.pool()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,18 +229,19 @@ func TestOneHandshakeForMany(t *testing.T) {
 		wait.Wait()
 	}
 	if n := connections(); n != 1 {
-		t.Errorf("%d connections for thirty queries", n)
+		t.Errorf("%d connections for 30 queries", n)
 	}
 }
 
-// Roots that are not given are the system's, which know nothing of ours.
-func TestTheSystemsRootsByDefault(t *testing.T) {
-	address, _ := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue(t, func(*x509.Certificate) {})}})
+// TestTLSDefaultRoots checks that the system's roots, which do not include the
+// authority of this test, are the default.
+func TestTLSDefaultRoots(t *testing.T) {
+	address, _ := tlsServer(t, &tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue(t, func(*x509.Certificate) {})}})
 	tr, err := transport.New([]string{"tls://" + address + "#dns.example.net"}, transport.Options{Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if response, _, err := tr.Exchange(t.Context(), query()); err == nil {
-		t.Errorf("took %v", response)
+		t.Errorf("accepted %v", response)
 	}
 }

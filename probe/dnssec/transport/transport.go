@@ -1,22 +1,24 @@
-// Package transport carries DNS messages to recursive resolvers, over UDP, TCP
-// (RFC 1035 §4.2, RFC 7766) and TLS (RFC 7858).
+// Package transport sends DNS queries to recursive resolvers and returns their
+// responses: over UDP and TCP (RFC 1035 §4.2, RFC 7766) and over TLS (RFC 7858).
 //
-// It believes nothing and judges little: a response must fit its query, and
-// that is all; what it says is for the validator. Fitting means: it comes from
-// the address and port that was asked, to the port that asked, with the same
-// random ID and the same question, and calls itself a response (RFC 5452 §9).
-// Over UDP each query has a socket to itself, and with it a random port, which
-// a few others use after it. A datagram that does not fit is somebody's attempt
-// at forgery or a straggler: it is passed over, and the wait goes on. Over TCP
-// and TLS many queries share a connection, which is kept; what does not fit
-// there is the server's own fault, and ends the connection.
+// A response is accepted if it matches its query, whatever it says: whether its
+// data is authentic is for the validator to decide. It matches if it comes from
+// the address and port that the query was sent to, arrives at the port that the
+// query was sent from, is marked as a response, and has the ID and the question of
+// the query (RFC 5452 §9.1).
 //
-// Resolvers are asked in their order, but those that failed lately come last.
-// One that is silent for a while gets company: the next is asked as well, and
-// the first answer counts. One that is unreachable or sends rubbish is passed
-// over and asked again in the next round; one that reports a failure of its own
-// (SERVFAIL, REFUSED …) is passed over for good, and its response is what the
-// caller gets if no other resolver does better.
+// Over UDP each query has its own socket, and with it a random port and a random
+// ID (RFC 5452 §9.2). A datagram that does not match is forged or late; it is
+// ignored. Over TCP and TLS, queries share connections, which stay open for a
+// while. A response that does not match there is an error of the server and ends
+// the connection.
+//
+// Resolvers are queried in the configured order; those that failed recently come
+// last. If a resolver is silent for part of the timeout, the next is queried as
+// well, and the first answer counts. A resolver that is unreachable or sends
+// malformed responses is skipped and queried again in the next round. A resolver
+// that reports a failure (SERVFAIL, REFUSED and so on) is not queried again; its
+// response is returned if no other resolver answers.
 package transport
 
 import (
@@ -28,33 +30,33 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Options are the settings of a Transport.
+// Options are the settings of a Transport. The zero value has the defaults.
 type Options struct {
-	Timeout    time.Duration  // for one query to one server; default 2 s
-	Attempts   int            // how often a silent server is asked; default 2
-	Roots      *x509.CertPool // whom servers over TLS must be certified by; default the system's
-	ResolvConf string         // what the server "system" stands for; default /etc/resolv.conf
-	Observe    func(Event)    // told of each query once it has ended, concurrently; may be nil
+	Timeout    time.Duration  // of one query to one server; default 2 s
+	Attempts   int            // number of queries to a server that does not respond; default 2
+	Roots      *x509.CertPool // trusted roots for servers over TLS; default the system's
+	ResolvConf string         // path of the file behind the server "system"; default /etc/resolv.conf
+	Observe    func(Event)    // called after each query, from several goroutines; may be nil
 }
 
-// Event is one query to one server, and how it ended.
+// Event is the outcome of one query to one server.
 type Event struct {
-	Server    string // as Servers names it
+	Server    string // as in Transport.Servers
 	Transport string // "udp", "tcp" or "tls"
-	Fault     Fault  // empty: an answer
+	Fault     Fault  // empty if the server answered
 	RTT       time.Duration
 }
 
-// Fault is what was wrong with the reply to a query, from a short closed list.
+// Fault says why a query brought no answer. The list is closed, for metrics.
 type Fault string
 
 // The faults.
 const (
-	Timeout   Fault = "timeout"   // no reply in time
-	Cancelled Fault = "cancelled" // the caller no longer waits; no fault of the server
-	Network   Fault = "network"   // no connection, it broke, or its peer is not the one meant
-	Malformed Fault = "malformed" // a reply that is no DNS message, or does not fit the query
-	Truncated Fault = "truncated" // cut short even over TCP
+	Timeout   Fault = "timeout"   // no response in time
+	Cancelled Fault = "cancelled" // the caller stopped waiting; not a fault of the server
+	Network   Fault = "network"   // no connection, a broken one, or the wrong certificate
+	Malformed Fault = "malformed" // the response is not a DNS message, or does not match the query
+	Truncated Fault = "truncated" // the response is truncated even over TCP
 	FormErr   Fault = "formerr"
 	ServFail  Fault = "servfail"
 	NotImp    Fault = "notimp"
@@ -62,11 +64,12 @@ const (
 	OtherCode Fault = "other_rcode"
 )
 
-// patience is the part of the time-out after which a silent server gets company.
-const patience = 4
+// headStarts is the number of head starts in a timeout: after this part of it,
+// the next server is queried as well.
+const headStarts = 4
 
-// Transport asks a fixed list of resolvers. It is safe for concurrent use. It
-// needs no closing: connections that nobody uses close by themselves in seconds.
+// Transport queries a fixed list of resolvers. It is safe for concurrent use. It
+// need not be closed: unused connections close by themselves after 10 seconds.
 type Transport struct {
 	servers  []*server
 	timeout  time.Duration
@@ -74,18 +77,18 @@ type Transport struct {
 	observe  func(Event)
 }
 
-// New returns a Transport to servers, each written as
+// New returns a Transport for a list of servers. Each is written as
 //
-//	system               the name servers of /etc/resolv.conf, as it is now
-//	192.0.2.53           port 53; UDP first, TCP where that does not suffice
-//	192.0.2.53:5353      [2001:db8::53]:5353
-//	udp://192.0.2.53     the same
-//	tcp://192.0.2.53     TCP alone
-//	tls://192.0.2.53     TLS alone, port 853; its certificate is for this address
-//	tls://192.0.2.53:853#dns.example.net     or for this name
+//	system               the nameservers of /etc/resolv.conf, read once, now
+//	192.0.2.53           UDP, and TCP for truncated responses; port 53
+//	192.0.2.53:5353      the same with a port; IPv6 as [2001:db8::53]:5353
+//	udp://192.0.2.53     the same as without udp://
+//	tcp://192.0.2.53     TCP only
+//	tls://192.0.2.53     TLS only, port 853; the certificate must be for the address
+//	tls://192.0.2.53:853#dns.example.net     the same, for the name instead
 //
-// It returns an error that quotes what it cannot read, or where there is no
-// server at all.
+// It returns an error if the list is empty, if an element has another form (the
+// error quotes the element), or if ResolvConf cannot be read.
 func New(servers []string, o Options) (*Transport, error) {
 	t := &Transport{timeout: o.Timeout, attempts: o.Attempts, observe: o.Observe}
 	if t.timeout <= 0 {
@@ -105,16 +108,16 @@ func New(servers []string, o Options) (*Transport, error) {
 		return nil, err
 	}
 	for _, s := range t.servers {
-		dial := dialTCP(s)
+		dial := s.dialTCP
 		if s.network == "tls" {
-			dial = dialTLS(s, o.Roots)
+			dial = s.tlsDialer(o.Roots)
 		}
-		s.streams = newStreams(t.timeout, dial)
+		s.streams = newStreamPool(t.timeout, dial)
 	}
 	return t, nil
 }
 
-// Servers names the resolvers in the order in which they are asked, as
+// Servers returns the names of the resolvers, in the configured order: such as
 // "192.0.2.53:53", "tcp://192.0.2.53:53" or "tls://192.0.2.53:853#dns.example.net".
 func (t *Transport) Servers() []string {
 	names := make([]string, len(t.servers))
@@ -124,101 +127,78 @@ func (t *Transport) Servers() []string {
 	return names
 }
 
-// Exchange asks the resolvers until one answers, and says which did.
-// A truncated answer has been asked for again over TCP. The query is sent as
-// it is, but for its ID; EDNS and flags are the caller's. It must be his alone,
-// since dns.Msg.Pack writes to it.
+// Exchange queries the resolvers until one answers, and returns the answer and
+// the name of that resolver. If none answers but some report a failure, it returns
+// the first such response. A truncated response over UDP is not returned: the
+// query is repeated over TCP.
 //
-// It returns an error where no resolver replied at all: it names each and
-// what happened, and wraps the errors of the network and of ctx.
+// The query is sent as it is, except for the ID; EDNS and flags are up to the
+// caller. No other goroutine may use it meanwhile, because dns.Msg.Pack writes to it.
+//
+// Exchange returns an error if no resolver responded. Its text has the outcome of
+// each query; it wraps the network errors and the error of ctx.
 func (t *Transport) Exchange(ctx context.Context, query *dns.Msg) (response *dns.Msg, server string, err error) {
-	return t.ask(ctx, t.servers, query)
+	return t.race(ctx, t.servers, query)
 }
 
-// ExchangeWith asks one server, named as Servers names it. It returns an error
-// where that server did not reply, or where it is none of ours.
+// ExchangeWith is Exchange with one server, given by its name as in Servers. It
+// also returns an error if there is no such server.
 func (t *Transport) ExchangeWith(ctx context.Context, name string, query *dns.Msg) (*dns.Msg, error) {
 	for i, s := range t.servers {
 		if s.name == name {
-			response, _, err := t.ask(ctx, t.servers[i:i+1], query)
+			response, _, err := t.race(ctx, t.servers[i:i+1], query)
 			return response, err
 		}
 	}
-	return nil, fmt.Errorf("ask the resolver %q: not one of those configured", name)
+	return nil, fmt.Errorf("query the resolver %q: it is not configured", name)
 }
 
-func (t *Transport) ask(ctx context.Context, servers []*server, query *dns.Msg) (*dns.Msg, string, error) {
-	q, err := newOutgoing(query)
+// race queries the given servers until one answers.
+func (t *Transport) race(ctx context.Context, servers []*server, query *dns.Msg) (*dns.Msg, string, error) {
+	q, err := newPackedQuery(query)
 	if err != nil {
 		return nil, "", err
 	}
 	r := race{
 		attempts:  t.attempts,
-		headStart: t.timeout / patience,
+		headStart: t.timeout / headStarts,
 		query:     func(ctx context.Context, s *server) (*dns.Msg, error) { return t.query(ctx, s, q) },
 	}
 	response, name, err := r.run(ctx, byHealth(servers, time.Now()))
 	if err != nil {
-		return nil, "", fmt.Errorf("ask %s: %w", asked(query), err)
+		return nil, "", fmt.Errorf("query %s: %w", questionOf(query), err)
 	}
 	return response, name, nil
 }
 
-// query asks one server once, over TCP again if the answer is truncated
-// (RFC 7766 §5).
-func (t *Transport) query(ctx context.Context, s *server, q outgoing) (*dns.Msg, error) {
+// query sends a query to one server once, and again over TCP if the response
+// over UDP is truncated (RFC 2181 §9).
+func (t *Transport) query(ctx context.Context, s *server, q packedQuery) (*dns.Msg, error) {
 	if s.network != "udp" {
-		return t.observed(ctx, s, s.network, q)
+		return t.exchange(ctx, s, s.network, q)
 	}
-	response, err := t.observed(ctx, s, "udp", q)
+	response, err := t.exchange(ctx, s, "udp", q)
 	if err != nil || !response.Truncated {
 		return response, err
 	}
-	return t.observed(ctx, s, "tcp", q)
+	return t.exchange(ctx, s, "tcp", q)
 }
 
-// observed makes one exchange and tells of it.
-func (t *Transport) observed(ctx context.Context, s *server, network string, q outgoing) (*dns.Msg, error) {
+// exchange sends a query once over "udp", "tcp" or "tls", and reports the outcome
+// to the observer.
+func (t *Transport) exchange(ctx context.Context, s *server, network string, q packedQuery) (*dns.Msg, error) {
 	start := time.Now()
-	response, err := s.exchange(ctx, start.Add(t.timeout), network, q)
+	response, err := s.exchange(ctx, t.timeout, network, q)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
 	if err != nil {
-		e.Fault = faultIn(err)
+		e.Fault = faultOfError(err)
 		if e.Fault == Timeout {
-			err = fmt.Errorf("no reply within %s: %w", e.RTT.Round(time.Millisecond), err)
+			err = fmt.Errorf("no response within %s: %w", e.RTT.Round(time.Millisecond), err)
 		}
 		err = fmt.Errorf("%s: %w", network, err)
 	} else {
-		e.Fault = faultOf(response)
+		e.Fault = faultOfResponse(response)
 	}
 	t.observe(e)
 	return response, err
-}
-
-// faultOf says whether a response that fits is an answer: to a validator,
-// NXDOMAIN is one, and so is YXDOMAIN (RFC 6672 §2.2: a DNAME led too far).
-func faultOf(response *dns.Msg) Fault {
-	switch response.Rcode {
-	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain:
-		return ""
-	case dns.RcodeFormatError:
-		return FormErr
-	case dns.RcodeServerFailure:
-		return ServFail
-	case dns.RcodeNotImplemented:
-		return NotImp
-	case dns.RcodeRefused:
-		return Refused
-	default:
-		return OtherCode
-	}
-}
-
-// asked names the question of a query.
-func asked(query *dns.Msg) string {
-	if len(query.Question) != 1 {
-		return fmt.Sprintf("a query with %d questions", len(query.Question))
-	}
-	q := query.Question[0]
-	return fmt.Sprintf("for %s %s", q.Name, dns.Type(q.Qtype))
 }

@@ -23,23 +23,23 @@ import (
 
 var _ dnssec.Transport = (*transport.Transport)(nil)
 
-// A resolver of the tests is a UDP and a TCP socket on one port, and what it
-// sends back for each query, byte by byte: nothing for silence.
+// resolver is a server on one port over UDP and TCP. The functions return the
+// bytes to send for a query; nil functions and no bytes mean no response.
 type resolver struct {
 	udp func(query *dns.Msg) [][]byte
-	tcp func(query *dns.Msg) []byte // with its length before it
-	one bool                        // over TCP it closes after one response
+	tcp func(query *dns.Msg) []byte // preceded by the length
+	one bool                        // closes a TCP connection after one response
 
 	address string
 	mutex   sync.Mutex
-	heard   []string // "udp" or "tcp", with the port of the asker
+	log     []string // for each UDP query and TCP connection "udp" or "tcp", and the client's address
 }
 
 func (r *resolver) start(t *testing.T) *resolver {
 	t.Helper()
 	var listener net.Listener
 	var packets net.PacketConn
-	for range 20 { // the UDP port of the same number may be taken
+	for range 20 { // the UDP port with the same number may be in use
 		var err error
 		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func (r *resolver) start(t *testing.T) *resolver {
 		listener.Close()
 	}
 	if packets == nil {
-		t.Fatal("no port is free for both UDP and TCP")
+		t.Fatal("found no port for both UDP and TCP")
 	}
 	r.address = listener.Addr().String()
 	var wait sync.WaitGroup
@@ -65,7 +65,7 @@ func (r *resolver) start(t *testing.T) *resolver {
 			if query.Unpack(buffer[:n]) != nil {
 				continue
 			}
-			r.note("udp " + from.String())
+			r.record("udp " + from.String())
 			if r.udp == nil {
 				continue
 			}
@@ -80,7 +80,7 @@ func (r *resolver) start(t *testing.T) *resolver {
 			if err != nil {
 				return
 			}
-			r.note("tcp " + conn.RemoteAddr().String())
+			r.record("tcp " + conn.RemoteAddr().String())
 			wait.Go(func() { r.serveTCP(conn) })
 			defer conn.Close()
 		}
@@ -103,7 +103,7 @@ func (r *resolver) serveTCP(conn net.Conn) {
 	}
 }
 
-// readQuery returns nil where the client sends no more.
+// readQuery returns the next query on a TCP connection, or nil at the end.
 func readQuery(conn net.Conn) *dns.Msg {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
@@ -120,31 +120,32 @@ func readQuery(conn net.Conn) *dns.Msg {
 	return query
 }
 
-func (r *resolver) note(what string) {
+func (r *resolver) record(request string) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.heard = append(r.heard, what)
+	r.log = append(r.log, request)
 }
 
-func (r *resolver) asked() []string {
+// requests returns the log.
+func (r *resolver) requests() []string {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return slices.Clone(r.heard)
+	return slices.Clone(r.log)
 }
 
-// connections is how many came over TCP.
+// connections returns the number of TCP connections.
 func (r *resolver) connections() int {
 	n := 0
-	for _, what := range r.asked() {
-		if strings.HasPrefix(what, "tcp ") {
+	for _, request := range r.requests() {
+		if strings.HasPrefix(request, "tcp ") {
 			n++
 		}
 	}
 	return n
 }
 
-// reply makes a response to query, changed by the given functions.
-func reply(query *dns.Msg, changes ...func(*dns.Msg)) []byte {
+// response returns an answer to query, after changes.
+func response(query *dns.Msg, changes ...func(*dns.Msg)) []byte {
 	m := new(dns.Msg).SetReply(query)
 	m.Answer = append(m.Answer, &dns.A{
 		Hdr: dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60},
@@ -164,16 +165,19 @@ func rcode(code int) func(*dns.Msg) {
 	return func(m *dns.Msg) { m.Rcode, m.Answer = code, nil }
 }
 
+// framed returns a message preceded by its length.
 func framed(wire []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...)
 }
 
-func says(changes ...func(*dns.Msg)) func(*dns.Msg) [][]byte {
-	return func(q *dns.Msg) [][]byte { return [][]byte{reply(q, changes...)} }
+// respond returns a function for resolver.udp that sends one response.
+func respond(changes ...func(*dns.Msg)) func(*dns.Msg) [][]byte {
+	return func(q *dns.Msg) [][]byte { return [][]byte{response(q, changes...)} }
 }
 
-func saysTCP(changes ...func(*dns.Msg)) func(*dns.Msg) []byte {
-	return func(q *dns.Msg) []byte { return framed(reply(q, changes...)) }
+// respondTCP returns a function for resolver.tcp that sends one response.
+func respondTCP(changes ...func(*dns.Msg)) func(*dns.Msg) []byte {
+	return func(q *dns.Msg) []byte { return framed(response(q, changes...)) }
 }
 
 func truncated(m *dns.Msg) { m.Truncated, m.Answer = true, nil }
@@ -184,7 +188,7 @@ func query() *dns.Msg {
 	return m
 }
 
-// events records what a Transport observes.
+// events records the events of a Transport: the transport and the fault.
 type events struct {
 	mutex sync.Mutex
 	list  []string
@@ -196,149 +200,166 @@ func (e *events) observe(event transport.Event) {
 	e.list = append(e.list, strings.TrimSpace(event.Transport+" "+string(event.Fault)))
 }
 
-const patience = 100 * time.Millisecond // of one query, in tests
+// Timeouts of one query: shortTimeout where a server does not respond, longTimeout
+// where it does, however busy the machine is.
+const (
+	shortTimeout = 100 * time.Millisecond
+	longTimeout  = 10 * time.Second
+)
 
 func TestOneServer(t *testing.T) {
-	for _, story := range []struct {
+	t.Parallel()
+	for _, test := range []struct {
 		name     string
 		resolver *resolver
-		want     string // an rcode, or a part of the error
+		want     string // response code, or part of the error
 		events   []string
 	}{
-		{"an answer", &resolver{udp: says()}, "NOERROR", []string{"udp"}},
-		{"a name that is not there is an answer", &resolver{udp: says(rcode(dns.RcodeNameError))}, "NXDOMAIN", []string{"udp"}},
-		{"too long for UDP", &resolver{udp: says(truncated), tcp: saysTCP()}, "NOERROR", []string{"udp", "tcp"}},
-		{"cut within a record", &resolver{udp: func(q *dns.Msg) [][]byte {
-			wire := reply(q, func(m *dns.Msg) { m.Truncated = true })
+		{"an answer", &resolver{udp: respond()}, "NOERROR", []string{"udp"}},
+		{"NXDOMAIN is an answer", &resolver{udp: respond(rcode(dns.RcodeNameError))}, "NXDOMAIN", []string{"udp"}},
+		{"truncated over UDP", &resolver{udp: respond(truncated), tcp: respondTCP()}, "NOERROR", []string{"udp", "tcp"}},
+		{"truncated within a record", &resolver{udp: func(q *dns.Msg) [][]byte {
+			wire := response(q, func(m *dns.Msg) { m.Truncated = true })
 			return [][]byte{wire[:len(wire)-2]}
-		}, tcp: saysTCP()}, "NOERROR", []string{"udp", "tcp"}},
-		{"lower case where we asked in capitals", &resolver{udp: says(func(m *dns.Msg) {
+		}, tcp: respondTCP()}, "NOERROR", []string{"udp", "tcp"}},
+		{"the question in lower case", &resolver{udp: respond(func(m *dns.Msg) {
 			m.Question[0].Name = strings.ToLower(m.Question[0].Name)
 		})}, "NOERROR", []string{"udp"}},
-		{"forgeries come first, the answer last", &resolver{udp: func(q *dns.Msg) [][]byte {
+		{"forged responses before the answer", &resolver{udp: func(q *dns.Msg) [][]byte {
 			return [][]byte{
 				{}, {1, 2, 3},
-				reply(q, func(m *dns.Msg) { m.Id++; m.Rcode = dns.RcodeRefused }),
-				reply(q, func(m *dns.Msg) { m.Response = false }),
-				reply(q, func(m *dns.Msg) { m.Question[0].Name = "other.example." }),
-				reply(q, func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeAAAA }),
-				reply(q, func(m *dns.Msg) { m.Question = nil }),
-				reply(q, func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }),
-				reply(q),
+				response(q, func(m *dns.Msg) { m.Id++; m.Rcode = dns.RcodeRefused }),
+				response(q, func(m *dns.Msg) { m.Response = false }),
+				response(q, func(m *dns.Msg) { m.Question[0].Name = "other.example." }),
+				response(q, func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeAAAA }),
+				response(q, func(m *dns.Msg) { m.Question = nil }),
+				response(q, func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }),
+				response(q),
 			}
 		}}, "NOERROR", []string{"udp"}},
-		{"nothing but a forgery", &resolver{udp: says(func(m *dns.Msg) { m.Id++ })},
-			"no reply within", []string{"udp timeout", "udp timeout"}},
-		{"silence", &resolver{}, "no reply within", []string{"udp timeout", "udp timeout"}},
-		{"rubbish with the right ID", &resolver{udp: func(q *dns.Msg) [][]byte {
-			wire := reply(q)
+		{"only a forged response", &resolver{udp: respond(func(m *dns.Msg) { m.Id++ })},
+			"no response within", []string{"udp timeout", "udp timeout"}},
+		{"no response", &resolver{}, "no response within", []string{"udp timeout", "udp timeout"}},
+		{"malformed with the right ID", &resolver{udp: func(q *dns.Msg) [][]byte {
+			wire := response(q)
 			return [][]byte{wire[:len(wire)-2]}
-		}}, "malformed reply", []string{"udp malformed", "udp malformed"}},
-		{"a failure is asked for once, and handed on", &resolver{udp: says(rcode(dns.RcodeServerFailure))}, "SERVFAIL", []string{"udp servfail"}},
-		{"a refusal without the question", &resolver{udp: says(rcode(dns.RcodeRefused), func(m *dns.Msg) { m.Question = nil })}, "REFUSED", []string{"udp refused"}},
-		{"it does not know EDNS", &resolver{udp: says(rcode(dns.RcodeFormatError))}, "FORMERR", []string{"udp formerr"}},
-		{"a code that nobody uses", &resolver{udp: says(rcode(9))}, "NOTAUTH", []string{"udp other_rcode"}},
+		}}, "malformed response", []string{"udp malformed", "udp malformed"}},
+		{"SERVFAIL is returned after one query", &resolver{udp: respond(rcode(dns.RcodeServerFailure))}, "SERVFAIL", []string{"udp servfail"}},
+		{"REFUSED without the question", &resolver{udp: respond(rcode(dns.RcodeRefused), func(m *dns.Msg) { m.Question = nil })}, "REFUSED", []string{"udp refused"}},
+		{"FORMERR", &resolver{udp: respond(rcode(dns.RcodeFormatError))}, "FORMERR", []string{"udp formerr"}},
+		{"an unusual response code", &resolver{udp: respond(rcode(9))}, "NOTAUTH", []string{"udp other_rcode"}},
 
-		{"TCP: closes without a word", &resolver{udp: says(truncated)}, "tcp: the connection ended: EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
-		{"TCP: promises more than it sends", &resolver{one: true, udp: says(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0xff, 0xff, 1, 2, 3} }},
+		{"TCP: closed without a response", &resolver{udp: respond(truncated)}, "tcp: the connection ended: EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
+		{"TCP: closed within a message", &resolver{one: true, udp: respond(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0xff, 0xff, 1, 2, 3} }},
 			"unexpected EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
-		{"TCP: an empty message", &resolver{udp: says(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0, 0} }},
-			"malformed reply", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
-		{"TCP: somebody else's answer", &resolver{udp: says(truncated), tcp: saysTCP(func(m *dns.Msg) { m.Id++ })},
-			"does not fit the query", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
-		{"TCP: truncated still", &resolver{udp: says(truncated), tcp: saysTCP(truncated)},
+		{"TCP: an empty message", &resolver{udp: respond(truncated), tcp: func(q *dns.Msg) []byte { return []byte{0, 0} }},
+			"malformed response", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
+		{"TCP: another ID", &resolver{udp: respond(truncated), tcp: respondTCP(func(m *dns.Msg) { m.Id++ })},
+			"does not match", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
+		{"TCP: still truncated", &resolver{udp: respond(truncated), tcp: respondTCP(truncated)},
 			"truncated even over TCP", []string{"udp", "tcp truncated", "udp", "tcp truncated"}},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			story.resolver.start(t)
+		t.Run(test.name, func(t *testing.T) {
+			test.resolver.start(t)
 			var seen events
-			tr, err := transport.New([]string{story.resolver.address}, transport.Options{Timeout: patience, Attempts: 2, Observe: seen.observe})
+			timeout := longTimeout
+			if test.want == "no response within" {
+				timeout = shortTimeout
+			}
+			tr, err := transport.New([]string{test.resolver.address}, transport.Options{Timeout: timeout, Attempts: 2, Observe: seen.observe})
 			if err != nil {
 				t.Fatal(err)
 			}
 			response, server, err := tr.Exchange(t.Context(), query())
 			if err != nil {
-				if !strings.Contains(err.Error(), story.want) || !strings.Contains(err.Error(), story.resolver.address) ||
+				if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.resolver.address) ||
 					!strings.Contains(err.Error(), "Mx.Example.ORG. A") || strings.Contains(err.Error(), "\n") {
-					t.Errorf("error %q, want it to say %q, whom we asked and for what", err, story.want)
+					t.Errorf("got error %q, want one with %q, the server and the question", err, test.want)
 				}
-			} else if got := dns.RcodeToString[response.Rcode]; got != story.want || server != story.resolver.address {
-				t.Errorf("%s from %s, want %s from %s", got, server, story.want, story.resolver.address)
+			} else if got := dns.RcodeToString[response.Rcode]; got != test.want || server != test.resolver.address {
+				t.Errorf("got %s from %s, want %s from %s", got, server, test.want, test.resolver.address)
 			}
-			if !slices.Equal(seen.list, story.events) {
-				t.Errorf("observed %q, want %q", seen.list, story.events)
+			if !slices.Equal(seen.list, test.events) {
+				t.Errorf("observed %q, want %q", seen.list, test.events)
 			}
 		})
 	}
 }
 
 func TestSeveralServers(t *testing.T) {
-	good := (&resolver{udp: says()}).start(t)
-	later := (&resolver{udp: says()}).start(t)
+	t.Parallel()
+	good := (&resolver{udp: respond()}).start(t)
+	later := (&resolver{udp: respond()}).start(t)
 	silent := (&resolver{}).start(t)
-	failing := (&resolver{udp: says(rcode(dns.RcodeServerFailure))}).start(t)
-	refusing := (&resolver{udp: says(rcode(dns.RcodeRefused))}).start(t)
-	rubbish := (&resolver{udp: func(q *dns.Msg) [][]byte { return [][]byte{reply(q)[:20]} }}).start(t)
+	failing := (&resolver{udp: respond(rcode(dns.RcodeServerFailure))}).start(t)
+	refusing := (&resolver{udp: respond(rcode(dns.RcodeRefused))}).start(t)
+	malformed := (&resolver{udp: func(q *dns.Msg) [][]byte { return [][]byte{response(q)[:20]} }}).start(t)
 	closed := closedPort(t)
+	t.Cleanup(func() {
+		if requests := later.requests(); len(requests) != 0 {
+			t.Errorf("a server that was not needed was queried: %q", requests)
+		}
+	})
 
-	for _, story := range []struct {
+	for _, test := range []struct {
 		name    string
 		servers []string
 		rcode   int
-		from    string // empty: nobody replied
+		from    string // empty: an error
 	}{
-		{"the first that answers is enough", []string{good.address, later.address}, dns.RcodeSuccess, good.address},
+		{"the first answer is enough", []string{good.address, later.address}, dns.RcodeSuccess, good.address},
 		{"a closed port", []string{closed, good.address}, dns.RcodeSuccess, good.address},
-		{"a silent one", []string{silent.address, good.address}, dns.RcodeSuccess, good.address},
-		{"one that sends rubbish", []string{rubbish.address, good.address}, dns.RcodeSuccess, good.address},
-		{"one that fails", []string{failing.address, good.address}, dns.RcodeSuccess, good.address},
-		{"all fail: the first failure", []string{refusing.address, failing.address}, dns.RcodeRefused, refusing.address},
-		{"a failure is more than silence", []string{silent.address, failing.address}, dns.RcodeServerFailure, failing.address},
-		{"nobody", []string{closed, silent.address}, 0, ""},
+		{"a silent server", []string{silent.address, good.address}, dns.RcodeSuccess, good.address},
+		{"malformed responses", []string{malformed.address, good.address}, dns.RcodeSuccess, good.address},
+		{"SERVFAIL", []string{failing.address, good.address}, dns.RcodeSuccess, good.address},
+		{"only failures: the first one", []string{refusing.address, failing.address}, dns.RcodeRefused, refusing.address},
+		{"a failure and no response", []string{silent.address, failing.address}, dns.RcodeServerFailure, failing.address},
+		{"no response", []string{closed, silent.address}, 0, ""},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			tr, err := transport.New(story.servers, transport.Options{Timeout: patience})
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			tr, err := transport.New(test.servers, transport.Options{Timeout: 5 * shortTimeout})
 			if err != nil {
 				t.Fatal(err)
 			}
 			response, from, err := tr.Exchange(t.Context(), query())
-			if story.from == "" {
+			if test.from == "" {
 				if err == nil || !strings.Contains(err.Error(), closed) || !strings.Contains(err.Error(), silent.address) {
-					t.Errorf("error %v, want one that names every server", err)
+					t.Errorf("got error %v, want one that names every server", err)
 				}
 				return
 			}
-			if err != nil || response.Rcode != story.rcode || from != story.from {
-				t.Errorf("%v from %q, %v; want rcode %d from %q", response, from, err, story.rcode, story.from)
+			if err != nil || response.Rcode != test.rcode || from != test.from {
+				t.Errorf("got %v from %q, %v; want rcode %d from %q", response, from, err, test.rcode, test.from)
 			}
 		})
 	}
-	if heard := later.asked(); len(heard) != 0 {
-		t.Errorf("a server that was not needed was asked: %q", heard)
-	}
 }
 
-// closedPort returns a loopback address where nobody listens.
+// closedPort returns a loopback address that refuses datagrams until the test
+// ends. It belongs to a socket that is connected elsewhere: no other process can
+// use the port, and the kernel refuses datagrams from other addresses.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer packets.Close()
-	return packets.LocalAddr().String()
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
 }
 
-func TestALostDatagramIsSentAgain(t *testing.T) {
+func TestUDPRetry(t *testing.T) {
+	t.Parallel()
 	var lost bool
 	r := (&resolver{udp: func(q *dns.Msg) [][]byte {
 		if !lost {
 			lost = true
 			return nil
 		}
-		return [][]byte{reply(q)}
+		return [][]byte{response(q)}
 	}}).start(t)
-	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: patience})
+	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: 5 * shortTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,8 +368,9 @@ func TestALostDatagramIsSentAgain(t *testing.T) {
 	}
 }
 
-// An answer from another port is none: the socket hears the server alone.
-func TestAnAnswerFromElsewhereIsNotHeard(t *testing.T) {
+// TestUDPResponseFromAnotherPort checks that a response is not accepted if it does
+// not come from the server.
+func TestUDPResponseFromAnotherPort(t *testing.T) {
 	elsewhere, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -356,11 +378,11 @@ func TestAnAnswerFromElsewhereIsNotHeard(t *testing.T) {
 	defer elsewhere.Close()
 	var r *resolver
 	r = &resolver{udp: func(q *dns.Msg) [][]byte {
-		heard := r.asked()
-		_, asker, _ := strings.Cut(heard[len(heard)-1], " ")
-		to, err := net.ResolveUDPAddr("udp", asker)
+		requests := r.requests()
+		_, client, _ := strings.Cut(requests[len(requests)-1], " ")
+		to, err := net.ResolveUDPAddr("udp", client)
 		if err == nil {
-			_, err = elsewhere.WriteTo(reply(q), to)
+			_, err = elsewhere.WriteTo(response(q), to)
 		}
 		if err != nil {
 			t.Error(err)
@@ -368,32 +390,32 @@ func TestAnAnswerFromElsewhereIsNotHeard(t *testing.T) {
 		return nil
 	}}
 	r.start(t)
-	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: patience, Attempts: 1})
+	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: shortTimeout, Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if response, _, err := tr.Exchange(t.Context(), query()); err == nil {
-		t.Errorf("took %v", response)
+		t.Errorf("accepted %v", response)
 	}
 }
 
-// Each query has an ID of its own, and no port serves many; the caller's message
-// is left alone.
-func TestQueriesAreHardToGuess(t *testing.T) {
+// TestExchangeVariesPortAndID checks that each query has its own port and ID, and
+// that the caller's message does not change.
+func TestExchangeVariesPortAndID(t *testing.T) {
 	const queries = 64
 	sent := make(chan uint16, queries)
 	r := (&resolver{udp: func(q *dns.Msg) [][]byte {
 		sent <- q.Id
-		return [][]byte{reply(q)}
+		return [][]byte{response(q)}
 	}}).start(t)
 	tr, err := transport.New([]string{r.address}, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := query()
-	before := asked.String()
+	q := query()
+	before := q.String()
 	for range queries {
-		if _, _, err := tr.Exchange(t.Context(), asked); err != nil {
+		if _, _, err := tr.Exchange(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -401,57 +423,58 @@ func TestQueriesAreHardToGuess(t *testing.T) {
 	for range queries {
 		ids[<-sent] = true
 	}
-	heard := r.asked()
-	slices.Sort(heard)
-	if ports := len(slices.Compact(heard)); ports != 4 || len(ids) < queries/2 {
+	clients := r.requests()
+	slices.Sort(clients)
+	// A few values may be equal by chance.
+	if ports := len(slices.Compact(clients)); ports < queries-4 || len(ids) < queries-4 {
 		t.Errorf("%d queries, one after the other, used %d ports and %d IDs", queries, ports, len(ids))
 	}
-	if asked.String() != before {
-		t.Errorf("the caller's message became %v, and was %s", asked, before)
+	if q.String() != before {
+		t.Errorf("the caller's message is %v, and was %s", q, before)
 	}
 }
 
-func TestTCPAlone(t *testing.T) {
-	r := (&resolver{udp: says(), tcp: saysTCP()}).start(t)
+func TestTCPOnly(t *testing.T) {
+	r := (&resolver{udp: respond(), tcp: respondTCP()}).start(t)
 	tr, err := transport.New([]string{"tcp://" + r.address}, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, from, err := tr.Exchange(t.Context(), query())
 	if err != nil || from != "tcp://"+r.address {
-		t.Errorf("from %q, %v", from, err)
+		t.Errorf("answer from %q, error %v", from, err)
 	}
-	if heard := r.asked(); len(heard) != 1 || !strings.HasPrefix(heard[0], "tcp ") {
-		t.Errorf("the server heard %q", heard)
+	if requests := r.requests(); len(requests) != 1 || !strings.HasPrefix(requests[0], "tcp ") {
+		t.Errorf("the server received %q, want one query over TCP", requests)
 	}
 }
 
 func TestExchangeWith(t *testing.T) {
-	first, second := (&resolver{udp: says()}).start(t), (&resolver{udp: says(rcode(dns.RcodeNameError))}).start(t)
+	first, second := (&resolver{udp: respond()}).start(t), (&resolver{udp: respond(rcode(dns.RcodeNameError))}).start(t)
 	tr, err := transport.New([]string{first.address, second.address}, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if response, err := tr.ExchangeWith(t.Context(), second.address, query()); err != nil || response.Rcode != dns.RcodeNameError {
-		t.Errorf("%v, %v", response, err)
+		t.Errorf("got %v, %v, want NXDOMAIN", response, err)
 	}
 	if response, err := tr.ExchangeWith(t.Context(), "192.0.2.53:53", query()); err == nil {
-		t.Errorf("a stranger was asked, and said %v", response)
+		t.Errorf("a server that is not configured answered %v", response)
 	}
-	if heard := first.asked(); len(heard) != 0 {
-		t.Errorf("the wrong server was asked: %q", heard)
+	if requests := first.requests(); len(requests) != 0 {
+		t.Errorf("the wrong server was queried: %q", requests)
 	}
 }
 
-func TestTheContextEndsTheWait(t *testing.T) {
+func TestExchangeContext(t *testing.T) {
 	for _, network := range []string{"udp://", "tcp://"} {
 		t.Run(network, func(t *testing.T) {
-			heard := make(chan struct{}, 1)
+			received := make(chan struct{}, 1)
 			release := make(chan struct{})
 			defer close(release)
-			wait := func(*dns.Msg) []byte { heard <- struct{}{}; <-release; return nil }
+			wait := func(*dns.Msg) []byte { received <- struct{}{}; <-release; return nil }
 			r := (&resolver{
-				udp: func(q *dns.Msg) [][]byte { heard <- struct{}{}; return nil },
+				udp: func(q *dns.Msg) [][]byte { received <- struct{}{}; return nil },
 				tcp: wait,
 			}).start(t)
 			var seen events
@@ -460,7 +483,7 @@ func TestTheContextEndsTheWait(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			go func() { <-heard; cancel() }()
+			go func() { <-received; cancel() }()
 			if _, _, err := tr.Exchange(ctx, query()); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
@@ -469,22 +492,22 @@ func TestTheContextEndsTheWait(t *testing.T) {
 			}
 		})
 	}
-	t.Run("before it began", func(t *testing.T) {
-		r := (&resolver{udp: says()}).start(t)
+	t.Run("cancelled before the call", func(t *testing.T) {
+		r := (&resolver{udp: respond()}).start(t)
 		tr, err := transport.New([]string{r.address}, transport.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, _, err := tr.Exchange(ctx, query()); !errors.Is(err, context.Canceled) || len(r.asked()) != 0 {
-			t.Errorf("got %v, and the server heard %q", err, r.asked())
+		if _, _, err := tr.Exchange(ctx, query()); !errors.Is(err, context.Canceled) || len(r.requests()) != 0 {
+			t.Errorf("got %v, and the server received %q", err, r.requests())
 		}
 	})
 }
 
-func TestManyAtOnce(t *testing.T) {
-	r := (&resolver{udp: says(truncated), tcp: saysTCP()}).start(t)
+func TestConcurrentExchanges(t *testing.T) {
+	r := (&resolver{udp: respond(truncated), tcp: respondTCP()}).start(t)
 	var seen events
 	tr, err := transport.New([]string{r.address}, transport.Options{Observe: seen.observe})
 	if err != nil {
@@ -500,10 +523,10 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	if len(seen.list) != 32 {
-		t.Errorf("%d events of 16 queries over UDP and TCP", len(seen.list))
+		t.Errorf("%d events for 16 queries, each over UDP and TCP", len(seen.list))
 	}
 	if n := r.connections(); n != 1 {
-		t.Errorf("%d TCP connections for what one can carry", n)
+		t.Errorf("%d TCP connections, want 1", n)
 	}
 }
 
@@ -516,62 +539,62 @@ func TestServers(t *testing.T) {
 		}
 		return path
 	}
-	usual := file("usual", "# comment\nsearch example.org\nnameserver 192.0.2.1\nnameserver 2001:db8::1\noptions edns0\n")
+	normal := file("normal", "# comment\nsearch example.org\nnameserver 192.0.2.1\nnameserver 2001:db8::1\noptions edns0\n")
 	empty := file("empty", "search example.org\n")
 	odd := file("odd", "nameserver resolver.example\nnameserver 192.0.2.1\nnameserver\n")
 	useless := file("useless", "nameserver resolver.example\n")
 
-	for i, story := range []struct {
+	for i, test := range []struct {
 		servers []string
 		conf    string
 		want    []string
-		says    string // in the error, where there are none
+		err     string // part of the error, if want is nil
 	}{
-		{[]string{"192.0.2.53"}, usual, []string{"192.0.2.53:53"}, ""},
-		{[]string{"192.0.2.53:5353", "udp://192.0.2.54", "tcp://192.0.2.55"}, usual, []string{"192.0.2.53:5353", "192.0.2.54:53", "tcp://192.0.2.55:53"}, ""},
-		{[]string{"2001:db8::53", "[2001:db8::54]", "[2001:db8::55]:5353"}, usual, []string{"[2001:db8::53]:53", "[2001:db8::54]:53", "[2001:db8::55]:5353"}, ""},
-		{[]string{"system"}, usual, []string{"192.0.2.1:53", "[2001:db8::1]:53"}, ""},
-		{[]string{"192.0.2.1", "system", "udp://192.0.2.1:53"}, usual, []string{"192.0.2.1:53", "[2001:db8::1]:53"}, ""},
+		{[]string{"192.0.2.53"}, normal, []string{"192.0.2.53:53"}, ""},
+		{[]string{"192.0.2.53:5353", "udp://192.0.2.54", "tcp://192.0.2.55"}, normal, []string{"192.0.2.53:5353", "192.0.2.54:53", "tcp://192.0.2.55:53"}, ""},
+		{[]string{"2001:db8::53", "[2001:db8::54]", "[2001:db8::55]:5353"}, normal, []string{"[2001:db8::53]:53", "[2001:db8::54]:53", "[2001:db8::55]:5353"}, ""},
+		{[]string{"system"}, normal, []string{"192.0.2.1:53", "[2001:db8::1]:53"}, ""},
+		{[]string{"192.0.2.1", "system", "udp://192.0.2.1:53"}, normal, []string{"192.0.2.1:53", "[2001:db8::1]:53"}, ""},
 		{[]string{"system"}, empty, []string{"127.0.0.1:53"}, ""},
 		{[]string{"system"}, odd, []string{"192.0.2.1:53"}, ""},
 		{[]string{"system"}, useless, nil, "none of the 1"},
-		{[]string{"system"}, filepath.Join(directory, "missing"), nil, "read the system's name servers"},
-		{nil, usual, nil, "empty"},
-		{[]string{""}, usual, nil, `resolver ""`},
-		{[]string{"resolver.example"}, usual, nil, `resolver "resolver.example": want "system" or an address`},
-		{[]string{"192.0.2.53:0"}, usual, nil, "port 0"},
-		{[]string{"192.0.2.53:99999"}, usual, nil, "want"},
-		{[]string{"https://192.0.2.53"}, usual, nil, "want udp://, tcp:// or tls://"},
-		{[]string{"tls://192.0.2.53", "tls://[2001:db8::53]:8853"}, usual, []string{"tls://192.0.2.53:853", "tls://[2001:db8::53]:8853"}, ""},
-		{[]string{"tls://192.0.2.53#DNS.Example.net.", "tls://192.0.2.53:853#dns.example.net", "tls://2001:db8::53#d"}, usual,
+		{[]string{"system"}, filepath.Join(directory, "missing"), nil, "read the system's nameservers"},
+		{nil, normal, nil, "empty"},
+		{[]string{""}, normal, nil, `resolver ""`},
+		{[]string{"resolver.example"}, normal, nil, `resolver "resolver.example": must be "system" or an IP address`},
+		{[]string{"192.0.2.53:0"}, normal, nil, "the port must not be 0"},
+		{[]string{"192.0.2.53:99999"}, normal, nil, `must be "system" or an IP address`},
+		{[]string{"https://192.0.2.53"}, normal, nil, "must be udp://, tcp:// or tls://"},
+		{[]string{"tls://192.0.2.53", "tls://[2001:db8::53]:8853"}, normal, []string{"tls://192.0.2.53:853", "tls://[2001:db8::53]:8853"}, ""},
+		{[]string{"tls://192.0.2.53#DNS.Example.net.", "tls://192.0.2.53:853#dns.example.net", "tls://2001:db8::53#d"}, normal,
 			[]string{"tls://192.0.2.53:853#dns.example.net", "tls://[2001:db8::53]:853#d"}, ""},
-		{[]string{"tls://192.0.2.53", "tls://192.0.2.53#a", "tls://192.0.2.53#b"}, usual,
+		{[]string{"tls://192.0.2.53", "tls://192.0.2.53#a", "tls://192.0.2.53#b"}, normal,
 			[]string{"tls://192.0.2.53:853", "tls://192.0.2.53:853#a", "tls://192.0.2.53:853#b"}, ""},
-		{[]string{"tls://dns.example.net"}, usual, nil, "no name can be looked up without a resolver"},
-		{[]string{"tls://dns.example.net:853"}, usual, nil, "no name can be looked up without a resolver"},
-		{[]string{"tls://192.0.2.53#"}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53#192.0.2.53"}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53#*.example.net"}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53#-a.example"}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53#a..example"}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53#" + strings.Repeat("a", 64)}, usual, nil, "the name in its certificate"},
-		{[]string{"tls://192.0.2.53:0"}, usual, nil, "port 0"},
-		{[]string{"192.0.2.53#dns.example.net"}, usual, nil, "only a resolver over tls://"},
-		{[]string{"tcp://192.0.2.53#dns.example.net"}, usual, nil, "only a resolver over tls://"},
+		{[]string{"tls://dns.example.net"}, normal, nil, "no name can be looked up without a resolver"},
+		{[]string{"tls://dns.example.net:853"}, normal, nil, "no name can be looked up without a resolver"},
+		{[]string{"tls://192.0.2.53#"}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53#192.0.2.53"}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53#*.example.net"}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53#-a.example"}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53#a..example"}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53#" + strings.Repeat("a", 64)}, normal, nil, "the certificate name after # must be a hostname"},
+		{[]string{"tls://192.0.2.53:0"}, normal, nil, "the port must not be 0"},
+		{[]string{"192.0.2.53#dns.example.net"}, normal, nil, "allowed only with tls://"},
+		{[]string{"tcp://192.0.2.53#dns.example.net"}, normal, nil, "allowed only with tls://"},
 	} {
-		t.Run(strconv.Itoa(i)+" "+strings.Join(story.servers, " "), func(t *testing.T) {
-			tr, err := transport.New(story.servers, transport.Options{ResolvConf: story.conf})
-			if story.want == nil {
-				if err == nil || !strings.Contains(err.Error(), story.says) {
-					t.Errorf("error %v, want it to say %q", err, story.says)
+		t.Run(strconv.Itoa(i)+" "+strings.Join(test.servers, " "), func(t *testing.T) {
+			tr, err := transport.New(test.servers, transport.Options{ResolvConf: test.conf})
+			if test.want == nil {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got error %v, want one with %q", err, test.err)
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := tr.Servers(); !slices.Equal(got, story.want) {
-				t.Errorf("%q, want %q", got, story.want)
+			if got := tr.Servers(); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}

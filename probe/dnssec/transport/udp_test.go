@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,168 +16,205 @@ import (
 	"github.com/miekg/dns"
 )
 
-// echo answers each datagram as a server would that has nothing to say, so many
-// times.
-func echo(t *testing.T, times func() int) *sockets {
+// udpServer starts a server on a UDP socket of the loopback interface, which
+// calls handle for each datagram, one at a time. After stop, handle is not called
+// any more.
+func udpServer(t *testing.T, handle func(conn *net.UDPConn, query []byte, from netip.AddrPort)) (s *server, stop func()) {
 	t.Helper()
-	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	t.Cleanup(func() { server.Close(); <-done })
+	stop = sync.OnceFunc(func() { conn.Close(); <-done })
+	t.Cleanup(stop)
 	go func() {
 		defer close(done)
 		buffer := make([]byte, maxDatagram)
 		for {
-			n, from, err := server.ReadFromUDPAddrPort(buffer)
+			n, from, err := conn.ReadFromUDPAddrPort(buffer)
 			if err != nil {
 				return
 			}
-			buffer[2] |= responseBit
-			for range times() {
-				server.WriteToUDPAddrPort(buffer[:n], from)
-			}
+			handle(conn, slices.Clone(buffer[:n]), from)
 		}
 	}()
-	k := &sockets{address: server.LocalAddr().(*net.UDPAddr).AddrPort()}
-	t.Cleanup(func() { k.drop(func(*socket) bool { return true }) })
-	return k
+	return newServer("udp", conn.LocalAddr().(*net.UDPAddr).AddrPort(), ""), stop
 }
 
-func once() int { return 1 }
-
-// never is when a query has all the time of its caller.
-var never time.Time
-
-func question() outgoing { return packed(new(dns.Msg).SetQuestion("example.org.", dns.TypeTLSA)) }
-
-// TestSocketsAreKept: for the next query, for no more than a few, and for no
-// longer than somebody uses them.
-func TestSocketsAreKept(t *testing.T) {
-	k := echo(t, once)
-	ports := make(map[string]int)
-	for range 2 * mostServed {
-		if _, err := k.exchange(t.Context(), never, question()); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range k.idle {
-			ports[s.LocalAddr().String()]++
-		}
-	}
-	if len(ports) != 2 || len(k.idle) != 0 {
-		t.Errorf("%d queries used %v, and %d sockets are kept", 2*mostServed, ports, len(k.idle))
-	}
-	for _, unused := range []time.Duration{idleTime / 2, idleTime} {
-		if _, err := k.exchange(t.Context(), never, question()); err != nil {
-			t.Fatal(err)
-		}
-		k.idle[0].since = time.Now().Add(-unused)
-		k.tidy()
-		if kept := len(k.idle) == 1; kept != (unused < idleTime) || k.watched != kept {
-			t.Errorf("unused for %s: kept %t, watched %t", unused, kept, k.watched)
-		}
-	}
+// responseTo returns a response without records.
+func responseTo(query []byte) []byte {
+	response := slices.Clone(query)
+	response[2] |= responseBit
+	return response
 }
 
-// TestSocketsAfterABurst: no more of them are kept than mostIdle.
-func TestSocketsAfterABurst(t *testing.T) {
-	k := echo(t, once)
-	for range mostIdle + 10 {
-		s, err := openSocket(k.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		k.keep(s)
-		kept := !errors.Is(s.SetDeadline(time.Time{}), net.ErrClosed)
-		if kept != slices.Contains(k.idle, s) || len(k.idle) > mostIdle {
-			t.Fatalf("%d sockets are kept; the last is open: %t", len(k.idle), kept)
-		}
-	}
-	if len(k.idle) != mostIdle {
-		t.Errorf("%d sockets are kept of a burst, want %d", len(k.idle), mostIdle)
-	}
-}
+func tlsaQuery(name string) packedQuery { return packed(new(dns.Msg).SetQuestion(name, dns.TypeTLSA)) }
 
-// TestSocketsAfterAFailure: a socket that brought no response is not used again,
-// and nor are the idle ones, unless the caller did not wait for it.
-func TestSocketsAfterAFailure(t *testing.T) {
-	past := time.Unix(1, 0)
-	live := context.WithCancel
-	expired := func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithDeadline(ctx, past)
+// TestUDPQueriesInFlight checks that no two queries in flight share a port, and
+// that each gets its own response.
+func TestUDPQueriesInFlight(t *testing.T) {
+	const queries = 64
+	type received struct {
+		query []byte
+		from  netip.AddrPort
 	}
-	cancelled := func(ctx context.Context) (context.Context, context.CancelFunc) {
-		ctx, cancel := context.WithCancel(ctx)
-		cancel()
-		return ctx, cancel
-	}
-	for _, story := range []struct {
-		name     string
-		limit    func(context.Context) (context.Context, context.CancelFunc)
-		deadline time.Time
-		kept     bool
-	}{
-		{"the time of the query is over", live, past, false},
-		{"the time of the caller is over", expired, never, false},
-		{"the caller waits no longer", cancelled, never, true},
-	} {
-		t.Run(story.name, func(t *testing.T) {
-			var answers atomic.Int32
-			answers.Store(1)
-			k := echo(t, func() int { return int(answers.Load()) })
-			if _, err := k.exchange(t.Context(), never, question()); err != nil || len(k.idle) != 1 {
-				t.Fatalf("%v, %d sockets kept", err, len(k.idle))
-			}
-			idle := k.idle[0]
-			other, err := openSocket(k.address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k.keep(other)
-			answers.Store(0)
-			ctx, cancel := story.limit(t.Context())
-			defer cancel()
-			if _, err := k.exchange(ctx, story.deadline, question()); err == nil {
-				t.Fatal("there was a response")
-			}
-			if _, err := other.Write([]byte{0}); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("the socket that was used is open yet: %v", err)
-			}
-			_, err = idle.Write([]byte{0})
-			if kept := !errors.Is(err, net.ErrClosed); kept != story.kept || slices.Contains(k.idle, idle) != kept {
-				t.Errorf("the idle socket is kept: %t, and open: %t", slices.Contains(k.idle, idle), kept)
+	var pending []received
+	s, _ := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
+		if pending = append(pending, received{query, from}); len(pending) < queries {
+			return
+		}
+		ports := make(map[uint16]bool)
+		for _, r := range slices.Backward(pending) {
+			ports[r.from.Port()] = true
+			conn.WriteToUDPAddrPort(responseTo(r.query), r.from)
+		}
+		if len(ports) != queries {
+			t.Errorf("%d queries in flight used %d ports", queries, len(ports))
+		}
+	})
+	var wait sync.WaitGroup
+	for i := range queries {
+		wait.Go(func() {
+			q := tlsaQuery(fmt.Sprintf("n%d.example.org.", i))
+			response, err := s.exchangeUDP(t.Context(), q)
+			if err != nil || !slices.Equal(response.Question, q.msg.Question) {
+				t.Errorf("query %d: got %v, %v", i, response, err)
 			}
 		})
 	}
+	wait.Wait()
 }
 
-// TestSocketsAfterAStraggler: what comes twice is no answer to the next query.
-func TestSocketsAfterAStraggler(t *testing.T) {
-	k := echo(t, func() int { return 2 })
-	for n := range mostServed {
-		q := packed(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.example.org.", n), dns.TypeTLSA))
-		response, err := k.exchange(t.Context(), never, q)
-		if err != nil || !slices.Equal(response.Question, q.Question) {
-			t.Fatalf("query %d: %v, %v", n, response, err)
+// TestUDPPortsAndIDs checks that queries sent one after the other use random
+// ports and random IDs.
+func TestUDPPortsAndIDs(t *testing.T) {
+	// By chance a few of 64 values are equal: with the 28,000 ports that Linux
+	// uses, more than 4 repetitions occur in less than one of 10 million runs.
+	const queries, repetitions = 64, 4
+	ports := make(map[uint16]bool)
+	ids, steps := make(map[uint16]bool), make(map[uint16]bool)
+	var last uint16
+	s, stop := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
+		id := uint16(query[0])<<8 | uint16(query[1])
+		ports[from.Port()], ids[id], steps[id-last] = true, true, true
+		last = id
+		conn.WriteToUDPAddrPort(responseTo(query), from)
+	})
+	for range queries {
+		if _, err := s.exchangeUDP(t.Context(), tlsaQuery("example.org.")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for what, n := range map[string]int{"ports": len(ports), "IDs": len(ids), "differences between successive IDs": len(steps)} {
+		if n < queries-repetitions {
+			t.Errorf("%d queries used %d %s, want at least %d", queries, n, what, queries-repetitions)
 		}
 	}
 }
 
-// TestSocketsAfterALateCancellation: a caller who leaves while the response
-// comes in spoils no socket for the next.
-func TestSocketsAfterALateCancellation(t *testing.T) {
+// TestUDPLateResponse checks that the response to an earlier query, late or
+// repeated, is not accepted for another query.
+func TestUDPLateResponse(t *testing.T) {
+	var earlier []byte
+	var earlierFrom netip.AddrPort
+	s, _ := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
+		if earlier != nil {
+			conn.WriteToUDPAddrPort(earlier, from)
+			conn.WriteToUDPAddrPort(earlier, earlierFrom)
+		}
+		earlier, earlierFrom = responseTo(query), from
+		conn.WriteToUDPAddrPort(earlier, from)
+		conn.WriteToUDPAddrPort(earlier, from)
+	})
+	for n := range 16 {
+		q := tlsaQuery(fmt.Sprintf("n%d.example.org.", n))
+		response, err := s.exchangeUDP(t.Context(), q)
+		if err != nil || !slices.Equal(response.Question, q.msg.Question) {
+			t.Fatalf("query %d: got %v, %v", n, response, err)
+		}
+	}
+}
+
+// TestUDPContext checks that a query ends with its context, and with which error.
+func TestUDPContext(t *testing.T) {
+	s, _ := udpServer(t, func(*net.UDPConn, []byte, netip.AddrPort) {})
+	expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		ctx  context.Context
+		want error
+	}{{expired, context.DeadlineExceeded}, {cancelled, context.Canceled}} {
+		if _, err := exchangeUDP(test.ctx, s.address, tlsaQuery("example.org.")); !errors.Is(err, test.want) {
+			t.Errorf("got %v, want %v", err, test.want)
+		}
+	}
+}
+
+// TestUDPLateCancellation checks that a cancellation while the response arrives
+// does not affect the next query.
+func TestUDPLateCancellation(t *testing.T) {
 	var leave atomic.Pointer[context.CancelFunc]
-	k := echo(t, func() int { (*leave.Load())(); return 1 })
+	s, _ := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
+		(*leave.Load())()
+		conn.WriteToUDPAddrPort(responseTo(query), from)
+	})
 	for range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
 		leave.Store(&cancel)
-		_, _ = k.exchange(ctx, never, question()) // there is a response in time, or not
+		_, _ = s.exchangeUDP(ctx, tlsaQuery("example.org.")) // either result is right
 		stay := context.CancelFunc(func() {})
 		leave.Store(&stay)
-		if _, err := k.exchange(t.Context(), never, question()); err != nil {
+		if _, err := s.exchangeUDP(t.Context(), tlsaQuery("example.org.")); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestUDPSocketLimit checks that a query above the limit waits for a socket,
+// and is not sent if its time ends first.
+func TestUDPSocketLimit(t *testing.T) {
+	var names []string
+	s, stop := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
+		m := new(dns.Msg)
+		if err := m.Unpack(query); err != nil {
+			t.Error(err)
+			return
+		}
+		names = append(names, m.Question[0].Name)
+		conn.WriteToUDPAddrPort(responseTo(query), from)
+	})
+	for range maxSockets {
+		s.sockets <- struct{}{}
+	}
+	expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	_, err := s.exchangeUDP(expired, tlsaQuery("above.example."))
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "all 1024 UDP sockets") {
+		t.Errorf("got %v, want an error about the limit", err)
+	}
+
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := s.exchangeUDP(t.Context(), tlsaQuery("waiting.example."))
+		waiting <- err
+	}()
+	<-s.sockets
+	if err := <-waiting; err != nil {
+		t.Error(err)
+	}
+	<-s.sockets
+	if _, err := s.exchangeUDP(t.Context(), tlsaQuery("last.example.")); err != nil {
+		t.Error(err)
+	}
+	if open := len(s.sockets); open != maxSockets-2 {
+		t.Errorf("%d sockets in use after the queries, want %d", open, maxSockets-2)
+	}
+	stop()
+	if want := []string{"waiting.example.", "last.example."}; !slices.Equal(names, want) {
+		t.Errorf("the server received queries for %q, want %q", names, want)
 	}
 }

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+
+	"dane_exporter/docs"
+	"dane_exporter/probe/dane"
+)
+
+// TestDocs: each file of docs/ is served, each link in it leads to a page and a
+// section that exist, and the runbook has a section for each reason, because
+// findings link to them.
+func TestDocs(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	files, err := fs.Glob(docs.Pages, "*.md")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d documents: %v", len(files), err)
+	}
+	pages := make(map[string]string)
+	for _, file := range files {
+		status, page := f.get("/docs/" + file)
+		if status != 200 || !strings.Contains(page, "<h1 ") || strings.Contains(page, "](") {
+			t.Errorf("%s: status %d\n%s", file, status, page)
+		}
+		pages[file] = page
+		f.wantPage("/docs/", 200, `<li><a href="`+file+`">`)
+	}
+	followed := 0
+	for file, page := range pages {
+		_, body, _ := strings.Cut(page, `<article class="document">`)
+		for _, link := range regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(body, -1) {
+			if strings.HasPrefix(link[1], "https://") {
+				continue
+			}
+			followed++
+			name, anchor, _ := strings.Cut(link[1], "#")
+			if name == "" {
+				name = file
+			}
+			target, ok := pages[path.Clean(name)]
+			if !ok || anchor != "" && !strings.Contains(target, ` id="`+anchor+`"`) {
+				t.Errorf("%s: broken link to %s", file, link[1])
+			}
+		}
+	}
+	if followed < 20 {
+		t.Errorf("found only %d links", followed)
+	}
+	for _, reason := range dane.Reasons() {
+		if !strings.Contains(pages["runbook.md"], ` id="`+string(reason.Reason)+`"`) {
+			t.Errorf("the runbook has no section #%s", reason.Reason)
+		}
+	}
+	f.wantPage("/docs/install.md", 200, "Your domains go into\ndeploy/docker/domains.yml:") // a link outside docs/ becomes a path
+	f.wantPage("/docs/docs.go", 404)
+	f.wantPage("/docs/..%2fdocs%2frunbook.md", 404)
+
+	f.get("/probe?target=bad.example")
+	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
+}

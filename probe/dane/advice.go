@@ -1,0 +1,185 @@
+package dane
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
+
+	"github.com/miekg/dns"
+)
+
+// Topic names one piece of advice of a closed list.
+type Topic string
+
+const (
+	PKIXUsageOnRelay       Topic = "pkix_usage_on_relay"
+	ShortLivedCertificate  Topic = "short_lived_certificate_pinned"
+	AnchorNotInChain       Topic = "trust_anchor_not_in_chain"
+	NoNextKey              Topic = "no_next_key"
+	SHA1Zone               Topic = "sha1_zone"
+	NSEC3Iterations        Topic = "nsec3_iterations"
+	MicrosoftUnsigned      Topic = "microsoft_unsigned_host"
+	UnsignedBeforeSignedMX Topic = "unsigned_domain_signed_host"
+)
+
+// Advice is an improvement where nothing is wrong today. It affects neither the
+// outcome nor success. Fields that do not apply are empty.
+type Advice struct {
+	Topic  Topic
+	Host   string
+	Port   uint16
+	Detail string // the record, zone or date that it is about
+}
+
+// TopicInfo explains one topic.
+type TopicInfo struct {
+	Topic  Topic
+	Text   string // what was found, and what it may lead to
+	Remedy string
+}
+
+// Info returns the explanation of t.
+func (t Topic) Info() TopicInfo {
+	for _, info := range Topics() {
+		if info.Topic == t {
+			return info
+		}
+	}
+	return TopicInfo{Topic: t}
+}
+
+// Topics returns the table of all topics.
+func Topics() []TopicInfo {
+	return []TopicInfo{
+		{PKIXUsageOnRelay,
+			"A TLSA record has certificate usage 0 or 1. Mail servers do not act on these usages (RFC 7672 §3.1.3): some treat them like 2 and 3, others as unusable.",
+			"Replace usage 0 with 2 and usage 1 with 3."},
+		{ShortLivedCertificate,
+			"The TLSA record matches a whole certificate that is valid for a few weeks. Every renewal breaks it, even one that keeps the key.",
+			"Publish a 3 1 1 record, which matches the key alone, and keep the key when you renew the certificate."},
+		{AnchorNotInChain,
+			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record holds the full certificate, not every client can use it from there (RFC 7671 §5.2.2).",
+			"Configure the server to send the whole chain, including the certificate that the record describes, even a root; or publish a record for a certificate that is sent."},
+		{NoNextKey,
+			"The certificate expires soon, and no record for the next one is published. A new key matches nothing until the old record has left every cache.",
+			"Publish the record for the next key in addition to the current one, at least one TTL before the key is used; or renew with the same key under a 3 1 1 record."},
+		{SHA1Zone,
+			"A zone is signed only with RSASHA1 (algorithm 5 or 7). Validators that follow RFC 9905 treat it as unsigned, others validate it, so senders differ in whether DANE applies.",
+			"Sign the zone with algorithm 13 or 8 and replace its DS record."},
+		{NSEC3Iterations,
+			"A zone uses additional NSEC3 hash iterations. RFC 9276 §3.1 requires zero iterations. Above their own limits, validators treat what such records deny as insecure, or fail.",
+			"Set the NSEC3 iterations of the zone to 0 and use no salt."},
+		{MicrosoftUnsigned,
+			"The mail host is a Microsoft 365 host under mail.protection.outlook.com, a zone that is not signed, so DANE cannot protect it.",
+			"Enable DNSSEC and DANE for the domain in Exchange Online, and change the MX record to the host under mx.microsoft that it names."},
+		{UnsignedBeforeSignedMX,
+			"The mail host is signed and has TLSA records, but the domain whose MX record names it is not signed. An attacker who forges the MX record redirects the mail, so the host's DANE protects little.",
+			"Sign the domain and publish its DS record at the registrar. The host needs no change."},
+	}
+}
+
+// The times that advice depends on.
+const (
+	shortLifetime = 100 * 24 * time.Hour // of a certificate that is renewed automatically
+	soon          = 14 * 24 * time.Hour
+)
+
+// advise adds advice on what the facts show.
+func (j *judge) advise() {
+	for i := range j.verdict.Services {
+		j.adviseOnRecords(&j.verdict.Services[i])
+		j.adviseOnRenewal(&j.verdict.Services[i])
+		j.adviseOnHost(&j.verdict.Services[i])
+	}
+	j.adviseOnZones()
+}
+
+// addAdvice adds each piece of advice once.
+func (j *judge) addAdvice(topic Topic, v *ServiceVerdict, format string, args ...any) {
+	advice := Advice{Topic: topic, Detail: fmt.Sprintf(format, args...)}
+	if v != nil {
+		advice.Host, advice.Port = v.Host, v.Port
+	}
+	if !slices.Contains(j.verdict.Advice, advice) {
+		j.verdict.Advice = append(j.verdict.Advice, advice)
+	}
+}
+
+func (j *judge) adviseOnRecords(v *ServiceVerdict) {
+	for i, record := range v.Records {
+		if v.Policy == SMTPRelay && record.Record.Usage <= tlsa.PKIXEE {
+			j.addAdvice(PKIXUsageOnRelay, v, "%s", record.Record)
+		}
+		for _, e := range v.Endpoints {
+			if i < len(e.Matches) && anchorNotInChain(e.Matches[i]) && e.Outcome == Authenticated {
+				j.addAdvice(AnchorNotInChain, v, "%s", record.Record)
+			}
+		}
+	}
+}
+
+// anchorNotInChain reports whether a record describes an issuer that the server did not send.
+func anchorNotInChain(m tlsa.Match) bool {
+	return m.Record.Usage == tlsa.DANETA && (m.Failure == tlsa.AnchorNotSent || m.Matches && m.Depth < 0)
+}
+
+func (j *judge) adviseOnRenewal(v *ServiceVerdict) {
+	status := v.RolloverStatus()
+	for _, e := range v.Endpoints {
+		if e.Outcome != Authenticated {
+			continue
+		}
+		leaf := e.Facts.Chain.Certificates[0]
+		lifetime, left := leaf.NotAfter.Sub(leaf.NotBefore), leaf.NotAfter.Sub(j.verdict.At)
+		if status.SurvivesRenewal == No && lifetime <= shortLifetime && !slices.ContainsFunc(e.Matches, survivesRenewal) {
+			j.addAdvice(ShortLivedCertificate, v, "the certificate is valid for %d days", int(lifetime.Hours()/24))
+		}
+		byIssuer := func(m tlsa.Match) bool { return m.Authenticates() && ofIssuer(m.Record) }
+		if status.RolloverReady == No && left >= 0 && left <= soon && !slices.ContainsFunc(e.Matches, byIssuer) {
+			j.addAdvice(NoNextKey, v, "the certificate expires at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+func (j *judge) adviseOnHost(v *ServiceVerdict) {
+	mx := j.facts.MX
+	if mx == nil || !mx.Found() {
+		return
+	}
+	if strings.HasSuffix(v.Host, ".mail.protection.outlook.com") {
+		j.addAdvice(MicrosoftUnsigned, v, "%s", v.Host)
+	}
+	if mx.Status == dnssec.Insecure && v.Base != "" {
+		j.addAdvice(UnsignedBeforeSignedMX, v, "%s", j.rules.Target)
+	}
+}
+
+// adviseOnZones examines the zones that the answers come from. The zones above
+// them, such as a top-level domain, are not the operator's to change.
+func (j *judge) adviseOnZones() {
+	for _, lookup := range j.facts.Lookups() {
+		link := deepestLink(lookup.Answer)
+		if onlySHA1(link) {
+			j.addAdvice(SHA1Zone, nil, "%s, which is %s here", TextName(link.Zone), link.Status)
+		}
+		for _, hashed := range lookup.Answer.NSEC3 {
+			if hashed.Iterations > 0 && hashed.Zone == link.Zone {
+				j.addAdvice(NSEC3Iterations, nil, "%s: %d iterations", TextName(hashed.Zone), hashed.Iterations)
+			}
+		}
+	}
+}
+
+// onlySHA1 reports whether the DS records of a zone lead to RSASHA1 keys, and
+// to no other keys that validators use (RFC 9904, RFC 9905).
+func onlySHA1(link dnssec.Link) bool {
+	has := func(algorithms ...uint8) bool {
+		return slices.ContainsFunc(link.DS, func(ds dnssec.DS) bool { return slices.Contains(algorithms, ds.Algorithm) })
+	}
+	return has(dns.RSASHA1, dns.RSASHA1NSEC3SHA1) &&
+		!has(dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519)
+}

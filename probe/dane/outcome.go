@@ -1,0 +1,51 @@
+package dane
+
+import "slices"
+
+// Outcome is the result that an opportunistic DANE client (Postfix security
+// level dane) gets. A mandatory one (dane-only) accepts Authenticated alone.
+type Outcome string
+
+const (
+	// Authenticated: a secure, usable TLSA record authenticates the server.
+	Authenticated Outcome = "authenticated"
+	// Encrypted: there are secure TLSA records and none is usable. TLS is
+	// mandatory, the server is not authenticated (RFC 7672 §2.2).
+	Encrypted Outcome = "encrypted"
+	// Opportunistic: it is proven that DANE does not apply.
+	Opportunistic Outcome = "opportunistic"
+	// None: there is nothing to connect to.
+	None Outcome = "none"
+	// Unknown: the target could not be judged, and the cause is on our side.
+	Unknown Outcome = "unknown"
+	// Unreachable: no endpoint got as far as TLS. Every client fails, with DANE or without.
+	Unreachable Outcome = "unreachable"
+	// Refused: DANE is why the client does not deliver.
+	Refused Outcome = "refused"
+)
+
+// Outcomes returns all outcomes, best first. A host has the worst outcome of its endpoints.
+func Outcomes() []Outcome {
+	return []Outcome{Authenticated, Encrypted, Opportunistic, None, Unknown, Unreachable, Refused}
+}
+
+// delivers reports whether a client with this outcome delivers.
+func (o Outcome) delivers() bool {
+	return o == Authenticated || o == Encrypted || o == Opportunistic
+}
+
+func worse(a, b Outcome) Outcome {
+	if order := Outcomes(); slices.Index(order, b) > slices.Index(order, a) {
+		return b
+	}
+	return a
+}
+
+// worst returns the worst outcome of a list, and Authenticated for an empty one.
+func worst(outcomes []Outcome) Outcome {
+	w := Authenticated
+	for _, outcome := range outcomes {
+		w = worse(w, outcome)
+	}
+	return w
+}

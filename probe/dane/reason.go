@@ -1,0 +1,359 @@
+package dane
+
+import "slices"
+
+// Reason is the name of a finding, one of a closed list. Metrics, alerts, pages
+// and documents use these names.
+type Reason string
+
+const (
+	NoSuchDomain           Reason = "no_such_domain"
+	NullMX                 Reason = "null_mx"
+	NoAddress              Reason = "no_address"
+	DNSFailure             Reason = "dns_failure"
+	DNSSECBogus            Reason = "dnssec_bogus"
+	MXInsecure             Reason = "mx_insecure"
+	SRVInsecure            Reason = "srv_insecure"
+	NoSRV                  Reason = "no_srv"
+	SRVNone                Reason = "srv_none"
+	AddressInsecure        Reason = "address_insecure"
+	TLSAInsecure           Reason = "tlsa_insecure"
+	NoTLSA                 Reason = "no_tlsa"
+	TLSAUnusable           Reason = "tlsa_unusable"
+	TLSAAliasDangling      Reason = "tlsa_alias_dangling"
+	TLSAMismatch           Reason = "tlsa_mismatch"
+	TrustAnchorNotSent     Reason = "trust_anchor_not_sent"
+	ChainInvalid           Reason = "chain_invalid"
+	NameMismatch           Reason = "name_mismatch"
+	CertificateExpired     Reason = "certificate_expired"
+	CertificateNotYetValid Reason = "certificate_not_yet_valid"
+	PKIXUntrusted          Reason = "pkix_untrusted"
+	ConnectFailed          Reason = "connect_failed"
+	Timeout                Reason = "timeout"
+	ClientRejected         Reason = "client_rejected"
+	ProtocolError          Reason = "protocol_error"
+	StartTLSNotOffered     Reason = "starttls_not_offered"
+	StartTLSRejected       Reason = "starttls_rejected"
+	TLSHandshakeFailed     Reason = "tls_handshake_failed"
+	NameserverInconsistent Reason = "nameserver_inconsistent"
+
+	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
+	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
+	MTASTSPolicyInvalid     Reason = "mta_sts_policy_invalid"
+	MTASTSHostNotCovered    Reason = "mta_sts_host_not_covered"
+	MTASTSDisagreement      Reason = "mta_sts_disagreement"
+	TLSRPTRecordInvalid     Reason = "tlsrpt_record_invalid"
+
+	ResolverUnreachable   Reason = "resolver_unreachable"
+	DNSSECStripped        Reason = "dnssec_stripped"
+	ResolverInconsistent  Reason = "resolver_inconsistent"
+	LimitExceeded         Reason = "limit_exceeded"
+	ProbeDeadline         Reason = "probe_deadline"
+	IPv6Unavailable       Reason = "ipv6_unavailable"
+	ProxyFailed           Reason = "proxy_failed"
+	TargetNotAllowed      Reason = "target_not_allowed"
+	CertificateUnparsable Reason = "certificate_unparsable"
+	RootsUnavailable      Reason = "roots_unavailable"
+	InternalError         Reason = "internal_error"
+)
+
+// Effect is what a finding means for the client.
+type Effect string
+
+const (
+	EffectError    Effect = "error"    // DANE clients do not deliver to this host or target
+	EffectDegraded Effect = "degraded" // DANE protects less than it could
+	EffectWarning  Effect = "warning"  // nothing yet
+	EffectInternal Effect = "internal" // we could not judge; not the server's fault
+)
+
+// ReasonInfo explains one reason.
+type ReasonInfo struct {
+	Reason  Reason
+	Effect  Effect
+	Meaning string // what was found
+	Senders string // what senders or clients do now
+	Remedy  string // what to do about it
+	More    string // further advice for the runbook; Markdown, may be empty
+	Verify  string // how to see that the problem is solved; Markdown
+}
+
+// Info returns the explanation of r.
+func (r Reason) Info() ReasonInfo {
+	for _, info := range reasons {
+		if info.Reason == r {
+			return info
+		}
+	}
+	return ReasonInfo{Reason: r}
+}
+
+// Reasons returns the table of all reasons. Metrics, pages, commands, alerts and
+// the runbook are made from it.
+func Reasons() []ReasonInfo { return slices.Clone(reasons) }
+
+const (
+	senderRefuses     = "Senders that validate DANE do not deliver to this host."
+	senderWithout     = "Senders deliver without DANE, with TLS if the server offers it."
+	nothingKnown      = "Nothing is known about them. Nothing is wrong with the target."
+	withSecureTLSA    = "With secure TLSA records, senders that validate DANE do not deliver to this host. "
+	mtastsAsNoOne     = "MTA-STS senders without a cached policy deliver as if there were none."
+	outcomeNotUnknown = "The outcome is no longer `unknown`."
+	tlsaMatches       = "`dane_tlsa_match` is 1."
+	signTheDomain     = "Sign the domain and publish its DS record at the registrar."
+)
+
+// reasons is the table of all reasons. It is never modified.
+var reasons = []ReasonInfo{
+	{Reason: NoSuchDomain, Effect: EffectWarning,
+		Meaning: "The domain does not exist, and the answer proves it or leaves no doubt.",
+		Senders: "No sender can deliver there: every mail server bounces the mail.",
+		Remedy:  "Check the spelling of the target, and that the domain is still registered.",
+		Verify:  "`dig +dnssec MX` at the domain does not return NXDOMAIN, and the outcome is no longer `none`."},
+	{Reason: NullMX, Effect: EffectWarning,
+		Meaning: "The domain states by a null MX record that it receives no mail (RFC 7505).",
+		Senders: "Senders bounce the mail, as the domain asks.",
+		Remedy:  "Nothing to do if this is intended; otherwise publish MX records and remove the null MX.",
+		Verify:  "`check` lists the hosts once the null MX is gone. Until its TTL has passed in every cache, senders differ."},
+	{Reason: NoAddress, Effect: EffectWarning,
+		Meaning: "The host has no address record of a family that the module asks for (ip_protocol), so there is nothing to connect to.",
+		Senders: "Senders try the other hosts of the domain. If there is none, mail waits or bounces.",
+		Remedy:  "Publish an address for the host, or remove it from the records that name it.",
+		More:    "A host with IPv6 alone is reported too if the module has `ip_protocol: ip4`.",
+		Verify:  "The host appears in `dane_endpoints`."},
+	{Reason: DNSFailure, Effect: EffectError,
+		Meaning: "A lookup that matters failed: the nameservers returned an error. A DANE client must not continue without the answer (RFC 7672 §2.1.2).",
+		Senders: "Senders that validate DANE keep the mail and retry for some days; the others deliver.",
+		Remedy:  "Query the zone's nameservers for this name and type. Nameservers and firewalls that mishandle TLSA queries, or drop large answers, are the usual cause.",
+		More:    "The finding names the lookup that failed: mx, a, aaaa, srv or tlsa. Query each nameserver of the zone over UDP and TCP; a module with `nameservers: true` does so.",
+		Verify:  "`dane_dnssec_status` of that lookup is no longer `indeterminate`."},
+	{Reason: DNSSECBogus, Effect: EffectError,
+		Meaning: "An answer that should be signed does not validate, so it does not count: signatures are missing, expired or wrong, or a DS record matches no key.",
+		Senders: "Validating resolvers do not return such data, so mail servers that use them keep the mail, with DANE or without. Mail servers that use other resolvers still deliver.",
+		Remedy:  "Sign the zone again, or make the DS record at the parent match its keys. The detail names the zone and the record.",
+		More:    "If the signer stopped, start it and sign the whole zone. If keys were replaced too early, restore the old DNSKEY or change the DS record. If nothing else helps, remove the DS record at the registrar: after its TTL the zone is insecure instead of bogus.",
+		Verify:  "`dane_dnssec_valid` is 1 again for each lookup. Caches may hold the failure for a few more minutes (at most five, RFC 9520 §3.2)."},
+	{Reason: MXInsecure, Effect: EffectDegraded,
+		Meaning: "The MX records are not protected by DNSSEC, so an attacker on the path can name other hosts. The hosts are judged, but the domain is at best opportunistic (RFC 7672 §2.2.1).",
+		Senders: "Senders deliver, with TLS if the server offers it. Postfix still checks the TLSA records of the hosts, and refuses a host that does not match.",
+		Remedy:  signTheDomain,
+		Verify:  "`dane_dnssec_status{lookup=\"mx\"}` is `secure`, and the outcome is `authenticated` if the hosts have DANE."},
+	{Reason: SRVInsecure, Effect: EffectDegraded,
+		Meaning: "The SRV records are not protected by DNSSEC, so an attacker on the path can name other hosts, and DANE does not apply to the hosts that they name (RFC 7673 §3.1).",
+		Senders: "Clients connect, and authenticate the server by the Web PKI and the service domain.",
+		Remedy:  signTheDomain,
+		Verify:  "`dane_dnssec_status{lookup=\"srv\"}` is `secure`."},
+	{Reason: NoSRV, Effect: EffectWarning,
+		Meaning: "The domain has no SRV records for the service, and its clients have no fallback.",
+		Senders: "Clients connect to the domain itself on the default port, or do not find the service.",
+		Remedy:  "Publish SRV records for the service; or probe its host by name, with another module.",
+		Verify:  "`check` lists the hosts."},
+	{Reason: SRVNone, Effect: EffectWarning,
+		Meaning: "The domain states by an SRV record with the target \".\" that it does not offer the service (RFC 2782).",
+		Senders: "No client connects.",
+		Remedy:  "Nothing to do if this is intended; otherwise name a host in the record.",
+		Verify:  "`check` lists the hosts."},
+	{Reason: AddressInsecure, Effect: EffectDegraded,
+		Meaning: "The host's addresses are not protected by DNSSEC, so mail servers, and clients that follow SRV records, do not look up its TLSA records (RFC 7672 §2.2.2, RFC 7673 §3.2).",
+		Senders: "Senders deliver without DANE, with TLS if the server offers it. They do not query for TLSA records.",
+		Remedy:  "Sign the zone that contains the host's addresses, or name the host in a signed zone.",
+		Verify:  "`dane_dnssec_status` of the lookups `a` and `aaaa` is `secure`."},
+	{Reason: TLSAInsecure, Effect: EffectDegraded,
+		Meaning: "The zone that would hold the TLSA records is not protected by DNSSEC, so they prove nothing.",
+		Senders: senderWithout,
+		Remedy:  "Sign the zone that holds the TLSA records. If they are reached through an alias, sign the zone of the alias target.",
+		Verify:  "`dane_dnssec_status{lookup=\"tlsa\"}` is `secure`."},
+	{Reason: NoTLSA, Effect: EffectDegraded,
+		Meaning: "It is proven that no TLSA records are published for this service.",
+		Senders: senderWithout,
+		Remedy:  "Publish TLSA records for the service, for example 3 1 1 with the SHA-256 digest of the server's public key.",
+		More:    "`dane_exporter tlsa --connect HOST:25` prints the record. If records existed yesterday, find out who or which tool changed the zone.",
+		Verify:  "`dane_tlsa_records{usable=\"yes\"}` is above 0, and `dane_tlsa_match` is 1."},
+	{Reason: TLSAUnusable, Effect: EffectDegraded,
+		Meaning: "A TLSA record cannot be used: it is malformed, has unknown parameters, or has a certificate usage that this client does not support. If no record is usable, the server cannot be authenticated.",
+		Senders: "If another record is usable, it alone counts. If none is, senders require TLS and do not authenticate the server: the outcome is encrypted.",
+		Remedy:  "Replace it with a well-formed record. Mail servers act on usages 2 and 3 only (RFC 7672 §3.1).",
+		More:    "`check` prints for each record why it cannot be used.",
+		Verify:  "`dane_tlsa_records{usable=\"no\"}` is 0."},
+	{Reason: TLSAAliasDangling, Effect: EffectDegraded,
+		Meaning: "The name of the TLSA records is an alias whose target has no records.",
+		Senders: senderWithout,
+		Remedy:  "Publish the TLSA records at the alias target, or remove the alias.",
+		Verify:  "`check` shows the alias target, and records there."},
+	{Reason: TLSAMismatch, Effect: EffectError,
+		Meaning: "None of the TLSA records matches the certificates that the server sends. The usual cause: the certificate was renewed and the record was not.",
+		Senders: "Senders that validate DANE do not deliver to this host. They try the others, keep the mail, and bounce it after some days. Other senders notice nothing.",
+		Remedy:  "Publish the record for the certificate that is served, or serve the certificate that the record describes. For the next renewal, publish the new record first and keep the key.",
+		More:    "Publishing is faster: `dane_exporter tlsa --connect HOST:25` prints the record of the current certificate. Caches hold the old records for their TTL, `dane_tlsa_ttl_seconds`, so senders return within that time. [rollover.md](rollover.md) describes a renewal that does not break mail.",
+		Verify:  "`dane_exporter tlsa --connect HOST:25 --check` exits with 0, and `dane_tlsa_match` is 1."},
+	{Reason: TrustAnchorNotSent, Effect: EffectError,
+		Meaning: "A TLSA record names an issuer that the server leaves out of the chain that it sends, so no client can match it (RFC 7671 §5.2.2).",
+		Senders: senderRefuses,
+		Remedy:  "Send the whole chain, including the certificate that the record describes, even a root; or publish a record for a certificate that is sent.",
+		More:    "In Postfix, `smtpd_tls_chain_files` takes the whole chain. CAs leave their root out of the files that they deliver, so append it, or publish a record of the intermediate.",
+		Verify:  "`check` lists the certificate among those sent, and `dane_tlsa_match` is 1."},
+	{Reason: ChainInvalid, Effect: EffectError,
+		Meaning: "A TLSA record matches a certificate that was sent, but the chain from the server's certificate does not lead to it.",
+		Senders: senderRefuses,
+		Remedy:  "Send every intermediate certificate, and check signatures, CA flags and path lengths of the chain.",
+		More:    "Usually an intermediate is missing, or one of an earlier issue is sent.",
+		Verify:  tlsaMatches},
+	{Reason: NameMismatch, Effect: EffectError,
+		Meaning: "The chain leads to the trust anchor, but the server's certificate is valid for other names (RFC 7672 §3.2.2).",
+		Senders: senderRefuses,
+		Remedy:  "Issue a certificate that contains the TLSA base domain, or publish a DANE-EE(3) record, for which names do not count.",
+		More:    "`check` lists the expected names and those of the certificate.",
+		Verify:  "`dane_certificate_name_match` and `dane_tlsa_match` are 1."},
+	{Reason: CertificateExpired, Effect: EffectError,
+		Meaning: "A certificate whose dates count has expired.",
+		Senders: senderRefuses,
+		Remedy:  "Renew it. Only DANE-EE(3) records ignore dates.",
+		More:    "Check the expiry of the intermediates too: `dane_certificate_chain_not_after_timestamp_seconds`.",
+		Verify:  "`dane_authenticated_until_timestamp_seconds` is in the future."},
+	{Reason: CertificateNotYetValid, Effect: EffectError,
+		Meaning: "A certificate whose dates count is not valid yet.",
+		Senders: senderRefuses,
+		Remedy:  "Check the clock of the issuer, or wait.",
+		More:    "Check the exporter's own clock too: the self-check reports it.",
+		Verify:  tlsaMatches},
+	{Reason: PKIXUntrusted, Effect: EffectError,
+		Meaning: "A record with a PKIX usage also requires a chain to a Web PKI root, and there is none.",
+		Senders: "Clients that act on usages 0 and 1 do not connect. Mail servers ignore such records.",
+		Remedy:  "Send the complete chain of a public CA, or publish a record with usage 2 or 3.",
+		Verify:  "`dane_pkix_valid` is 1."},
+	{Reason: ConnectFailed, Effect: EffectError,
+		Meaning: "There was no connection, or it ended before TLS: refused, reset, closed, or no route.",
+		Senders: "No sender delivers to this host, with DANE or without: mail goes to the other hosts, or waits.",
+		Remedy:  "Check that the service runs and that no firewall drops the connection. If every host has this reason, the exporter's own provider may block the port.",
+		More:    "`dane_exporter check --self --smtp-host HOST` shows whether this side is the cause.",
+		Verify:  "`dane_endpoint_up` is 1."},
+	{Reason: Timeout, Effect: EffectError,
+		Meaning: "The server did not answer in time.",
+		Senders: "No sender with this timeout delivers to the host. Mail servers wait longer: five minutes for a greeting (RFC 5321 §4.5.3.2.1).",
+		Remedy:  "Check the load of the service and of what precedes it. If every host has this reason, the exporter's own provider may block the port.",
+		More:    "Servers that delay the greeting for unknown clients, such as Postfix's postscreen, need a module with a longer `timeout`, or the exporter's address on their allowlist: see [etiquette.md](etiquette.md).",
+		Verify:  "`dane_endpoint_up` is 1, and the phases in `check` show which step takes the time."},
+	{Reason: ClientRejected, Effect: EffectError,
+		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply.",
+		Senders: "Not known: the server rejected the exporter and may accept others.",
+		Remedy:  "Allow the exporter's address at the server, or find the cause in its reply: a blocklist, a rate limit, maintenance, a domain that it does not serve.",
+		More:    "[etiquette.md](etiquette.md) says how to avoid rejection.",
+		Verify:  "`check` shows a dialogue that reaches STARTTLS."},
+	{Reason: ProtocolError, Effect: EffectError,
+		Meaning: "The server sent something that is not valid in its protocol.",
+		Senders: "Most likely no sender delivers to this host.",
+		Remedy:  "Check which program listens on this port. A middlebox may rewrite the dialogue.",
+		Verify:  "`check` shows the dialogue that the server's software speaks."},
+	{Reason: StartTLSNotOffered, Effect: EffectError,
+		Meaning: "The server does not offer STARTTLS. With secure TLSA records, clients refuse; without them, mail is sent in cleartext.",
+		Senders: withSecureTLSA + "Without, all senders deliver in cleartext.",
+		Remedy:  "Enable STARTTLS, and check that no middlebox removes it from the server's reply.",
+		Verify:  "`dane_starttls_offered` is 1."},
+	{Reason: StartTLSRejected, Effect: EffectError,
+		Meaning: "The server offers STARTTLS and then rejects the command.",
+		Senders: withSecureTLSA + "Without, most senders deliver in cleartext.",
+		Remedy:  "Check the server's log: usually it cannot read its key or certificate.",
+		Verify:  "`dane_tls_info` is present."},
+	{Reason: TLSHandshakeFailed, Effect: EffectError,
+		Meaning: "The TLS handshake failed.",
+		Senders: withSecureTLSA + "Without, many senders retry in cleartext.",
+		Remedy:  "Check the server's protocol versions, cipher suites and certificate. The detail contains its alert or the client's error.",
+		Verify:  "`dane_tls_info` is present."},
+	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
+		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
+		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
+		Remedy:  "Publish exactly one TXT record there, such as v=STSv1; id=20260131; with an id of letters and digits.",
+		Verify:  "`dane_mta_sts_record_valid` is 1."},
+	{Reason: MTASTSPolicyUnavailable, Effect: EffectWarning,
+		Meaning: "There is an MTA-STS record, or its lookup failed, and the policy cannot be fetched. Senders without a cached policy continue without MTA-STS; others use theirs until it expires (RFC 8461 §3.3).",
+		Senders: mtastsAsNoOne,
+		Remedy:  "Serve the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt with status 200, no redirect, and a certificate of a public CA for that name.",
+		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
+	{Reason: MTASTSPolicyInvalid, Effect: EffectWarning,
+		Meaning: "The MTA-STS policy is not valid: not text/plain, too large, or malformed. Senders continue as if there were no policy (RFC 8461 §3.2).",
+		Senders: mtastsAsNoOne,
+		Remedy:  "Correct the file: version: STSv1, mode, max_age and one mx for each MX host, one per line, served as text/plain.",
+		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
+	{Reason: MTASTSHostNotCovered, Effect: EffectWarning,
+		Meaning: "The MTA-STS policy does not list this MX host. In mode enforce, MTA-STS senders do not deliver to it (RFC 8461 §4.1).",
+		Senders: "In mode enforce, MTA-STS senders do not deliver to this host; they try the others.",
+		Remedy:  "Add an mx line for the host to the policy and change the id of the record, or remove the host from the MX records.",
+		More:    "Senders read the new policy only when the id of the record changes or their copy expires.",
+		Verify:  "`dane_mta_sts_host_covered` is 1."},
+	{Reason: MTASTSDisagreement, Effect: EffectWarning,
+		Meaning: "DANE and the MTA-STS policy, which is in mode enforce, treat this host differently: senders of one kind deliver to it, those of the other do not. Where secure TLSA records exist, senders that support both follow DANE (RFC 8461 §2).",
+		Senders: "One kind of sender delivers, the other does not: mail from some correspondents arrives and from others it does not.",
+		Remedy:  "The detail says which senders do not deliver, and why. Serve a certificate of a public CA for the host's own name, and keep the TLSA records consistent with it.",
+		More:    "[mta-sts.md](mta-sts.md) explains which sender follows what.",
+		Verify:  "`check --module smtp_mx_mta_sts` lists the same result for the three kinds of sender."},
+	{Reason: TLSRPTRecordInvalid, Effect: EffectWarning,
+		Meaning: "The TLSRPT record at _smtp._tls is malformed, or there are several, so senders report no TLS failures (RFC 8460 §3).",
+		Senders: "Senders deliver as before. None reports failures.",
+		Remedy:  "Publish exactly one TXT record there, such as v=TLSRPTv1; rua=mailto:tls-reports@example.org.",
+		Verify:  "`dane_tlsrpt_record_valid` is 1."},
+	{Reason: NameserverInconsistent, Effect: EffectWarning,
+		Meaning: "A nameserver of the zone returns TLSA records other than the resolver's, or signatures that are not valid, or does not serve the zone. Senders whose resolver queries it get another result.",
+		Senders: "It depends on the nameserver that a sender's resolver queries: some get the right records, others do not.",
+		Remedy:  "Check the zone transfers of the nameserver that the detail names: it missed an update, or signs with keys that were removed. Or remove it from the NS records.",
+		More:    "`dane_nameserver_soa_serial` shows which one is behind.",
+		Verify:  "`dane_nameserver_tlsa_consistent` is 1 for each nameserver."},
+	{Reason: ResolverUnreachable, Effect: EffectInternal,
+		Meaning: "No DNS resolver answers the exporter, so nothing could be judged.",
+		Senders: nothingKnown,
+		Remedy:  "Check resolver.servers in the configuration, and the network in between.",
+		Verify:  "`dane_exporter check --self` exits with 0, and `dane_exporter_resolver_ok` is 1."},
+	{Reason: DNSSECStripped, Effect: EffectInternal,
+		Meaning: "The DNS resolver removes DNSSEC records, so nothing can be validated.",
+		Senders: nothingKnown,
+		Remedy:  "Set resolver.servers to a resolver that returns them; a local Unbound or Knot Resolver does.",
+		Verify:  "`dane_exporter check --self` exits with 0."},
+	{Reason: ResolverInconsistent, Effect: EffectInternal,
+		Meaning: "The resolvers disagree: one returned an answer that does not validate, another returned one that does.",
+		Senders: "Senders deliver. Those that use a resolver like the bad one may not.",
+		Remedy:  "Nothing at the target. Check the resolver that the detail names; a forwarder may have a bad answer in its cache.",
+		Verify:  "The finding is gone. `dane_exporter_dns_errors_total` shows which resolver has problems."},
+	{Reason: LimitExceeded, Effect: EffectInternal,
+		Meaning: "To judge this target would exceed a limit of the exporter: too many hosts, addresses, aliases, signatures or hashes.",
+		Senders: "Mail servers have limits too, and may also give up.",
+		Remedy:  "Check what the zone publishes; no ordinary zone comes near the limits.",
+		More:    "`check` names the limit.",
+		Verify:  outcomeNotUnknown},
+	{Reason: ProbeDeadline, Effect: EffectInternal,
+		Meaning: "The deadline of the scrape came before the probe was complete.",
+		Senders: nothingKnown,
+		Remedy:  "Raise scrape_timeout and the module's timeout; 30 s is a good value for both.",
+		More:    "If only some domains need that long, give them a module and a scrape job of their own.",
+		Verify:  "`dane_probe_complete` is 1."},
+	{Reason: IPv6Unavailable, Effect: EffectInternal,
+		Meaning: "This machine, or the module's proxy, has no IPv6 connectivity, so IPv6 addresses were not judged.",
+		Senders: "Senders deliver; the host's IPv6 addresses were not examined.",
+		Remedy:  "Give the exporter, or its proxy, IPv6; or set ip_protocol to ip4 and accept that half of the endpoints are not monitored.",
+		Verify:  "`dane_endpoints` counts the IPv6 addresses too, `dane_endpoints_skipped` is 0, and `check` connects to them."},
+	{Reason: ProxyFailed, Effect: EffectInternal,
+		Meaning: "The module's SOCKS5 proxy cannot be reached, rejects the exporter, or does not report in time whether it connected to the server.",
+		Senders: nothingKnown,
+		Remedy:  "Check the proxy, and the user and password, in the module's proxy setting; the detail contains its reply.",
+		Verify:  "`dane_endpoint_up` is present again."},
+	{Reason: TargetNotAllowed, Effect: EffectInternal,
+		Meaning: "The configuration does not allow this target, or an address that it leads to.",
+		Senders: nothingKnown,
+		Remedy:  "Add the name to access.targets, or the network to access.allow_networks, if the exporter may connect to it.",
+		More:    "Before you list a private network, read [security-model.md](security-model.md).",
+		Verify:  outcomeNotUnknown},
+	{Reason: CertificateUnparsable, Effect: EffectInternal,
+		Meaning: "The TLS library of the exporter cannot parse the server's certificate, so it was not judged.",
+		Senders: "It depends on their TLS library. Most fail too, some are lenient.",
+		Remedy:  "Check the certificate; other clients may accept it.",
+		More:    "`openssl x509` may show more. Issuing the certificate again is the remedy.",
+		Verify:  outcomeNotUnknown},
+	{Reason: RootsUnavailable, Effect: EffectInternal,
+		Meaning: "This machine has no CA certificates. TLSA records with a PKIX usage need them, so those were not judged.",
+		Senders: "Nothing is known about those that act on PKIX usages. DANE-TA and DANE-EE records are judged.",
+		Remedy:  "Install CA certificates (in a container, the package ca-certificates), or set SSL_CERT_FILE.",
+		Verify:  "`dane_pkix_valid` is present."},
+	{Reason: InternalError, Effect: EffectInternal,
+		Meaning: "The exporter failed to do its part.",
+		Senders: nothingKnown,
+		Remedy:  "Read the detail and the exporter's log, and please report a bug.",
+		Verify:  "`dane_exporter_panics_total` does not increase."},
+}

@@ -1,0 +1,14 @@
+// Package handshake makes TLS handshakes with the endpoints of a service, as a
+// mail server or another client of the protocol makes them.
+//
+// [Client.Do] makes one handshake: it connects to an address, through a SOCKS5
+// proxy if there is one, speaks the protocol's STARTTLS dialogue, and completes
+// TLS with whatever certificate the server sends. It never fails: the result is
+// a [dane.Endpoint] that says how far the handshake got and why it went no
+// further. Errors are classified here, by [dane.WithCause].
+//
+// A client shares its work. At most one connection to an address and port is
+// open at a time. Simultaneous requests with the same [Key] wait for one attempt,
+// and its result serves later requests for a while. So ten thousand domains at
+// one mail host cost it one connection, not ten thousand.
+package handshake

@@ -1,0 +1,197 @@
+package handshake
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"dane_exporter/internal/flight"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/starttls"
+	"dane_exporter/probe/tlsa"
+)
+
+// Dialer opens a TCP connection to an address, from the local address from if
+// that is valid.
+type Dialer func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+
+// Client makes handshakes. It is safe for concurrent use.
+type Client struct {
+	dial     Dialer
+	hostname string
+	locks    addressLock
+	attempts flight.Group[Key, attempt]
+	cache    *cache
+}
+
+// New returns a client that connects with dial and introduces itself to mail
+// servers as hostname; if that is empty, as the address literal of the connection
+// (RFC 5321 §4.1.3). The result of a handshake serves later requests for as long
+// as reuse says. With 0, only simultaneous requests share one.
+func New(dial Dialer, hostname string, reuse time.Duration) *Client {
+	return &Client{dial: dial, hostname: hostname, cache: newCache(reuse)}
+}
+
+// Key is everything that the result of a handshake depends on.
+type Key struct {
+	Address  netip.AddrPort
+	Protocol string // a name of package starttls
+	Domain   string // that the client asks for; empty unless the protocol needs it
+	EHLO     string // empty: the client's hostname
+	SNI      string
+	KeyType  dane.KeyType // the only one to offer; empty: all
+	Route    Route
+}
+
+// Request is one handshake that a probe needs.
+type Request struct {
+	Key
+	Timeout time.Duration // of an attempt that is started for this request and shared with others
+	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
+	Fresh   bool          // do not share the result of another probe's handshake
+}
+
+// Do returns the result of the handshake that a request describes: that of a
+// recent attempt, of one in flight, or of a new one. It returns when ctx ends,
+// with what is known by then.
+func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
+	requested := time.Now()
+	var a attempt
+	for {
+		a = c.share(ctx, r)
+		if a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
+			continue // the attempt belonged to a probe with less time, and failed for lack of it
+		}
+		break
+	}
+	if !a.done {
+		a.interrupt(ctx, r.Address)
+	}
+	e := a.endpoint
+	if e.Err != nil && (a.cut || !HasTime(ctx)) {
+		e.TimedOutEarly = a.timedOutEarly(requested, r.MinWait)
+	}
+	e.Err = classify(&e)
+	e.Address, e.KeyType = r.Address.Addr(), r.KeyType
+	return e
+}
+
+// share returns a recent attempt, or joins or starts one. The deadline of a
+// shared attempt is its own, as long as the module's timeout, and not that of a
+// probe that waits for it.
+func (c *Client) share(ctx context.Context, r Request) attempt {
+	if r.Fresh {
+		return c.attempt(ctx, r.Key, func(attempt) {})
+	}
+	if a, ok := c.cache.get(r.Key); ok {
+		a.endpoint.Reused = true
+		return a
+	}
+	a, joined, err := c.attempts.Do(ctx, r.Key, r.Timeout, func(ctx context.Context, report func(attempt)) attempt {
+		return c.attempt(ctx, r.Key, report)
+	})
+	if err != nil && ctx.Err() == nil {
+		a.endpoint.Err, a.done = dane.WithCause(dane.CauseInternal, err), true
+	}
+	a.endpoint.Reused = joined
+	return a
+}
+
+// attempt makes a new handshake once the address is free.
+func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) attempt {
+	a := attempt{report: report}
+	unlock, err := c.locks.lock(ctx, key.Address)
+	if err != nil {
+		a.cut = true
+		return a
+	}
+	defer unlock()
+	a.started = time.Now()
+	a.endpoint.Err = c.handshake(ctx, key, &a)
+	a.done, a.cut, a.report = true, a.endpoint.Err != nil && !HasTime(ctx), nil
+	c.cache.put(key, a)
+	return a
+}
+
+// handshake connects to a server and completes TLS. It reports its progress in
+// a, and ends the dialogue when nothing more can be learned.
+func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error) {
+	defer dane.CatchPanic(&err)
+	e := &a.endpoint
+	a.begin("connecting to", &e.Connect)
+	conn, err := c.Dial(ctx, key.Route, key.Address)
+	a.end(&e.Connect)
+	if err != nil {
+		return fmt.Errorf("connecting to %s: %w", key.Address, err)
+	}
+	defer conn.Close()
+	e.Reached = dane.StageConnect
+
+	protocol, err := starttls.New(key.Protocol, starttls.Settings{
+		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain,
+		Watch: func(soFar starttls.Dialogue) { e.Dialogue = soFar; a.update() },
+	})
+	if err != nil {
+		return err
+	}
+	a.begin("speaking "+key.Protocol+" with", &e.StartTLS)
+	e.Dialogue, err = protocol.Start(ctx, conn)
+	a.end(&e.StartTLS)
+	if err != nil {
+		err = fmt.Errorf("speaking %s with %s: %w", key.Protocol, key.Address, err)
+		a.conclude(err)
+		if ctx.Err() == nil {
+			protocol.Goodbye(ctx, conn)
+		}
+		return err
+	}
+	e.Reached = dane.StageStartTLS
+
+	e.SNI = key.SNI
+	a.begin("TLS handshake with", &e.TLS)
+	session, err := startTLS(ctx, conn, key.SNI, key.KeyType)
+	a.end(&e.TLS)
+	if err != nil {
+		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
+	}
+	e.Reached = dane.StageTLS
+	e.TLSVersion, e.Cipher = session.version, session.cipher
+	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
+	a.conclude(nil)
+	protocol.Goodbye(ctx, session)
+	session.Close()
+	return nil
+}
+
+// Lock waits until no other connection of this client to an address is open.
+// The caller must call unlock. The error is that of ctx, if it ends first.
+func (c *Client) Lock(ctx context.Context, address netip.AddrPort) (unlock func(), err error) {
+	return c.locks.lock(ctx, address)
+}
+
+// ehlo returns the name to introduce ourselves with: the configured one, this
+// machine's, or the address literal of the connection (RFC 5321 §4.1.3).
+func (c *Client) ehlo(configured string, conn net.Conn) string {
+	if name := cmp.Or(configured, c.hostname); name != "" {
+		return name
+	}
+	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return "[127.0.0.1]"
+	}
+	addr := local.Addr().WithZone("").Unmap()
+	if addr.Is6() {
+		return "[IPv6:" + addr.String() + "]"
+	}
+	return "[" + addr.String() + "]"
+}
+
+// HasTime reports whether the deadline of ctx has not passed. A connection with
+// the same deadline may time out just before ctx does, so the clock decides.
+func HasTime(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() == nil && (!limited || time.Now().Before(deadline))
+}

@@ -1,0 +1,83 @@
+package handshake
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"dane_exporter/probe/dane"
+
+	utls "github.com/refraction-networking/utls"
+)
+
+// startTLSWithKeyType makes a TLS handshake for which the server needs a key of
+// one type. In TLS 1.3 the signature schemes of the offer decide this (RFC 8446
+// §4.2.3), in TLS 1.2 and earlier also the cipher suites (RFC 8422 §2).
+// crypto/tls does not let its caller choose the schemes, utls does.
+func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, keyType dane.KeyType) (*session, error) {
+	client := utls.UClient(conn, &utls.Config{
+		ServerName:             sni,
+		InsecureSkipVerify:     true,
+		VerifyPeerCertificate:  verifyChainSize,
+		MinVersion:             utls.VersionTLS10,
+		SessionTicketsDisabled: true,
+	}, utls.HelloCustom)
+	if err := client.ApplyPreset(clientHello(keyType, sni)); err != nil {
+		return nil, fmt.Errorf("offering only %s keys: %w", keyType, err)
+	}
+	if err := client.HandshakeContext(ctx); err != nil {
+		return nil, classifyTLSError(err)
+	}
+	state := client.ConnectionState()
+	return &session{client, state.Version, state.CipherSuite, state.PeerCertificates}, nil
+}
+
+// clientHello returns the ClientHello that only a key of one type can answer. It
+// offers all versions, and otherwise what crypto/tls offers.
+func clientHello(keyType dane.KeyType, sni string) *utls.ClientHelloSpec {
+	extensions := []utls.TLSExtension{
+		&utls.ExtendedMasterSecretExtension{},
+		&utls.RenegotiationInfoExtension{Renegotiation: utls.RenegotiateNever},
+		&utls.SupportedCurvesExtension{Curves: []utls.CurveID{utls.X25519, utls.CurveP256, utls.CurveP384, utls.CurveP521}},
+		&utls.SupportedPointsExtension{SupportedPoints: []byte{0}}, // uncompressed
+		&utls.SignatureAlgorithmsExtension{SupportedSignatureAlgorithms: signatureSchemes(keyType)},
+		// The signatures in the chain may be of any type: only the leaf's key is restricted.
+		&utls.SignatureAlgorithmsCertExtension{SupportedSignatureAlgorithms: append(signatureSchemes(dane.ECDSA), append(signatureSchemes(dane.RSA), utls.Ed25519)...)},
+		&utls.SupportedVersionsExtension{Versions: []uint16{utls.VersionTLS13, utls.VersionTLS12, utls.VersionTLS11, utls.VersionTLS10}},
+		&utls.KeyShareExtension{KeyShares: []utls.KeyShare{{Group: utls.X25519}, {Group: utls.CurveP256}}},
+	}
+	if sni != "" {
+		extensions = append([]utls.TLSExtension{&utls.SNIExtension{ServerName: sni}}, extensions...)
+	}
+	return &utls.ClientHelloSpec{
+		TLSVersMin:         utls.VersionTLS10,
+		TLSVersMax:         utls.VersionTLS13,
+		CipherSuites:       cipherSuites(keyType),
+		CompressionMethods: []byte{0}, // none
+		Extensions:         extensions,
+	}
+}
+
+// signatureSchemes returns the signature schemes of a key type, strongest first.
+func signatureSchemes(keyType dane.KeyType) []utls.SignatureScheme {
+	if keyType == dane.ECDSA {
+		return []utls.SignatureScheme{utls.ECDSAWithP256AndSHA256, utls.ECDSAWithP384AndSHA384, utls.ECDSAWithP521AndSHA512, utls.ECDSAWithSHA1}
+	}
+	return []utls.SignatureScheme{utls.PSSWithSHA256, utls.PSSWithSHA384, utls.PSSWithSHA512,
+		utls.PKCS1WithSHA256, utls.PKCS1WithSHA384, utls.PKCS1WithSHA512, utls.PKCS1WithSHA1}
+}
+
+// cipherSuites returns the cipher suites of TLS 1.3, which do not depend on the
+// key, and those of earlier versions that need a key of the type.
+func cipherSuites(keyType dane.KeyType) []uint16 {
+	var suites []uint16
+	for _, suite := range append(utls.CipherSuites(), utls.InsecureCipherSuites()...) {
+		ecdsa := strings.Contains(suite.Name, "_ECDSA_")
+		tls13 := len(suite.SupportedVersions) == 1 && suite.SupportedVersions[0] == utls.VersionTLS13
+		if tls13 || ecdsa == (keyType == dane.ECDSA) {
+			suites = append(suites, suite.ID)
+		}
+	}
+	return suites
+}

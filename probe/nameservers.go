@@ -1,0 +1,207 @@
+package probe
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/handshake"
+
+	"github.com/miekg/dns"
+)
+
+// Limits on the queries to authoritative nameservers.
+const (
+	nameserverTimeout    = 5 * time.Second // of one query, including its retry
+	maxNameservers       = 16              // addresses of one zone
+	maxProbeNameservers  = 32              // addresses of all zones of one probe
+	maxNameserverQueries = 128             // for TLSA records, of one probe; each is of one service to one address
+)
+
+// errNotAuthoritative is wrapped when a nameserver does not serve a zone that is
+// delegated to it.
+var errNotAuthoritative = dane.WithCause(dane.CauseNotAuthoritative, errors.New("no authoritative answer"))
+
+// zones holds the zones whose nameservers a probe queries. Several services may
+// be in one zone: its nameservers are looked up once, and queried once for its SOA.
+type zones struct {
+	mu                 sync.Mutex
+	byName             map[string]func() *servedZone
+	addresses, queries int // left
+}
+
+func newZones() *zones {
+	return &zones{byName: make(map[string]func() *servedZone), addresses: maxProbeNameservers, queries: maxNameserverQueries}
+}
+
+// take takes up to n from one of the limits that are left.
+func (z *zones) take(left *int, n int) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	taken := min(*left, n)
+	*left -= taken
+	return taken
+}
+
+// servedZone is one of them.
+type servedZone struct {
+	name      string
+	ns        dnssec.Answer
+	servers   []dane.Nameserver // not queried yet
+	truncated bool
+	soa       map[netip.Addr]func() directAnswer
+}
+
+// directAnswer is what a nameserver answers when it is queried directly.
+type directAnswer struct {
+	answer *dnssec.Answer
+	expiry time.Time // of its signatures
+	err    error
+}
+
+// zone looks up the nameservers of a zone, once.
+func (r *run) zone(ctx context.Context, name string) *servedZone {
+	r.zones.mu.Lock()
+	find := r.zones.byName[name]
+	if find == nil {
+		find = sync.OnceValue(func() *servedZone { return r.findZone(ctx, name) })
+		r.zones.byName[name] = find
+	}
+	r.zones.mu.Unlock()
+	return find()
+}
+
+func (r *run) findZone(ctx context.Context, name string) *servedZone {
+	z := &servedZone{name: name, ns: r.lookup(ctx, name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
+	z.servers, z.truncated = r.findNameservers(ctx, z.ns.Records)
+	for _, server := range z.servers {
+		z.soa[server.Address] = sync.OnceValue(func() directAnswer { return r.queryDirectly(ctx, server.Address, name, dns.TypeSOA) })
+	}
+	return z
+}
+
+// findNameservers looks up the addresses of the nameservers. If there are too
+// many, each nameserver keeps its first ones.
+func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []dane.Nameserver, truncated bool) {
+	var names []string
+	for _, rr := range records {
+		if ns, ok := rr.(*dns.NS); ok {
+			names = append(names, dane.TextName(ns.Ns))
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > maxNameservers {
+		names, truncated = names[:maxNameservers], true
+	}
+	hosts := make([]dane.Host, len(names))
+	var jobs []job
+	for i := range hosts {
+		hosts[i].Name = names[i]
+		jobs = append(jobs, job{run: func() { r.lookupAddresses(ctx, &hosts[i]) }, err: &hosts[i].Err})
+	}
+	runAll(jobs...)
+
+	ranks := make(map[netip.Addr]int) // position among the addresses of its host
+	for i := range hosts {
+		addresses, cut := limitAddresses(&hosts[i])
+		truncated = truncated || cut
+		for rank, address := range addresses {
+			if _, known := ranks[address]; !known {
+				ranks[address] = rank
+				servers = append(servers, dane.Nameserver{Name: hosts[i].Name, Address: address})
+			}
+		}
+	}
+	slices.SortStableFunc(servers, func(a, b dane.Nameserver) int { return cmp.Compare(ranks[a.Address], ranks[b.Address]) })
+	if n := r.zones.take(&r.zones.addresses, min(len(servers), maxNameservers)); len(servers) > n {
+		servers, truncated = servers[:n], true
+	}
+	slices.SortFunc(servers, func(a, b dane.Nameserver) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
+	})
+	return servers, truncated
+}
+
+// queryNameservers queries the nameservers of the zone that holds the TLSA
+// records of a service. It leaves service.Nameservers nil if that is no signed zone.
+func (r *run) queryNameservers(ctx context.Context, service *dane.Service) {
+	lookup := service.TLSAResult.Lookup
+	if lookup == nil || r.env.Query == nil {
+		return
+	}
+	name := dane.ZoneOf(&lookup.Answer)
+	if name == "" {
+		return
+	}
+	zone := r.zone(ctx, name)
+	n := r.zones.take(&r.zones.queries, len(zone.servers))
+	service.Nameservers = &dane.Nameservers{Zone: dane.TextName(name), NS: &zone.ns,
+		Servers: slices.Clone(zone.servers[:n]), Truncated: zone.truncated || n < len(zone.servers)}
+
+	var jobs []job
+	for i := range service.Nameservers.Servers {
+		server := &service.Nameservers.Servers[i]
+		jobs = append(jobs, job{
+			run: func() { r.queryNameserver(ctx, server, zone, lookup.Answer.Canonical) },
+			err: &server.Err,
+		})
+	}
+	runAll(jobs...)
+}
+
+// queryNameserver queries one server for the TLSA records at owner and for the
+// SOA record of the zone.
+func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone *servedZone, owner string) {
+	if server.Err = r.access.checkAddress(server.Address); server.Err != nil {
+		return
+	}
+	started := time.Now()
+	var tlsa, soa directAnswer
+	runAll(
+		job{
+			run: func() { tlsa = r.queryDirectly(ctx, server.Address, owner, dns.TypeTLSA) },
+			err: &tlsa.err,
+		},
+		job{
+			run: func() { soa = zone.soa[server.Address]() },
+			err: &soa.err,
+		},
+	)
+	server.TLSA, server.SOA = tlsa.answer, soa.answer
+	server.Err = cmp.Or(tlsa.err, soa.err)
+	server.Expiry = dnssec.Validity{Expiry: tlsa.expiry}.And(dnssec.Validity{Expiry: soa.expiry}).Expiry
+	server.Skipped = dane.CauseOf(server.Err) == dane.CauseIPv6Unavailable
+	server.TimedOutEarly = server.Err != nil && timedOutEarly(ctx, started, r.minWait)
+}
+
+// queryDirectly sends one query to a nameserver, as a resolver would, and
+// validates the answer.
+func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) directAnswer {
+	const maxUDPSize = 1232 // as in queries to the resolvers
+	query := new(dns.Msg).SetQuestion(name, qtype)
+	query.RecursionDesired = false
+	query.SetEdns0(maxUDPSize, true)
+	ctx, cancel := context.WithTimeout(ctx, nameserverTimeout)
+	defer cancel()
+	response, err := r.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
+	switch {
+	case err != nil && handshake.Exhausted(err):
+		return directAnswer{err: dane.WithCause(dane.CauseInternal, err)}
+	case err != nil:
+		return directAnswer{err: err}
+	case response.Rcode != dns.RcodeSuccess && response.Rcode != dns.RcodeNameError:
+		return directAnswer{err: fmt.Errorf("%w: %s to %s %s", errNotAuthoritative, dns.RcodeToString[response.Rcode], dane.TextName(name), dns.TypeToString[qtype])}
+	case !response.Authoritative:
+		return directAnswer{err: fmt.Errorf("%w to %s %s", errNotAuthoritative, dane.TextName(name), dns.TypeToString[qtype])}
+	}
+	answer := r.resolver.Check(ctx, name, qtype, response)
+	return directAnswer{answer: &answer, expiry: dnssec.SignatureExpiry(response, r.env.Now())}
+}

@@ -1,0 +1,65 @@
+package starttls
+
+import "slices"
+
+// Protocol is one row of the table of protocols.
+type Protocol struct {
+	Name        string   // as the configuration and the command line spell it
+	Ports       []uint16 // default ports; must not be modified
+	NeedsEHLO   bool     // Settings.EHLO is required
+	NeedsDomain bool     // Settings.Domain is required: the server may answer differently for each domain
+
+	negotiator func(Settings) negotiator // nil: TLS begins with the first byte
+}
+
+// ImplicitTLS is the name of the protocol without a dialogue: TLS begins with
+// the first byte, which RFC 8314 §3 calls implicit TLS.
+const ImplicitTLS = "tls"
+
+// registry lists the protocols, sorted by name. It is never modified.
+var registry = [...]Protocol{
+	{Name: "imap", Ports: []uint16{143}, negotiator: newIMAP},
+	{Name: "ldap", Ports: []uint16{389}, negotiator: newLDAP},
+	{Name: "lmtp", Ports: []uint16{24}, NeedsEHLO: true, negotiator: newLMTP},
+	{Name: "pop3", Ports: []uint16{110}, negotiator: newPOP3},
+	{Name: "postgres", Ports: []uint16{5432}, negotiator: newPostgres},
+	{Name: "sieve", Ports: []uint16{4190}, negotiator: newSieve},
+	{Name: "smtp", Ports: []uint16{25, 587}, NeedsEHLO: true, negotiator: newSMTP},
+	{Name: ImplicitTLS}, // every other port
+	{Name: "xmpp-client", Ports: []uint16{5222}, NeedsDomain: true, negotiator: newXMPPClient},
+	{Name: "xmpp-server", Ports: []uint16{5269}, NeedsDomain: true, negotiator: newXMPPServer},
+}
+
+// Protocols returns all protocols, sorted by name.
+func Protocols() []Protocol { return slices.Clone(registry[:]) }
+
+// Names returns the names of all protocols, sorted.
+func Names() []string {
+	names := make([]string, len(registry))
+	for i, p := range registry {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// Lookup returns the protocol of that name, and whether there is one.
+func Lookup(name string) (Protocol, bool) {
+	for _, p := range registry {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Protocol{}, false
+}
+
+// ByPort returns the protocol that has port among its default ports, and
+// [ImplicitTLS] if there is none.
+func ByPort(port uint16) Protocol {
+	for _, p := range registry {
+		if slices.Contains(p.Ports, port) {
+			return p
+		}
+	}
+	p, _ := Lookup(ImplicitTLS)
+	return p
+}

@@ -1,0 +1,286 @@
+package tlsa
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// A matcher matches records against one chain: one rule for each usage. What
+// several records need is computed once, and only if a record needs it. DANE-EE
+// records need none of it.
+type matcher struct {
+	verifier Verifier
+	chain    *Chain
+
+	builder     func() *pathBuilder
+	rootPaths   func() ([]path, error) // to the system roots, which must not be nil
+	nameMatches func() bool            // the leaf is for an expected name
+
+	bySentAnchor  map[string]Match // results of matchSentAnchor, by the anchor's DER
+	recordAnchors int              // number of anchors taken from records so far
+}
+
+func newMatcher(v Verifier, chain *Chain) *matcher {
+	m := &matcher{verifier: v, chain: chain, bySentAnchor: make(map[string]Match)}
+	m.builder = sync.OnceValue(func() *pathBuilder { return newPathBuilder(chain.sent(), v.At) })
+	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.builder().toRoots(v.Roots) })
+	m.nameMatches = sync.OnceValue(func() bool { return v.NameMatches(chain) })
+	return m
+}
+
+// match matches a record that is not Unusable against a chain that is not empty.
+func (m *matcher) match(r Record) Match {
+	switch r.Usage {
+	case DANEEE:
+		return m.matchDANEEE(r)
+	case DANETA:
+		return m.matchDANETA(r)
+	case PKIXEE:
+		return m.matchPKIXEE(r)
+	default:
+		return m.matchPKIXTA(r)
+	}
+}
+
+// matchDANEEE requires that the leaf has the data, and nothing else (RFC 7671 §5.1).
+func (m *matcher) matchDANEEE(r Record) Match {
+	if !m.chain.has(0, r) {
+		return m.leafMismatch(r)
+	}
+	return Match{Matches: true, Why: fmt.Sprintf("the leaf has this %s", r.describe())}
+}
+
+// matchPKIXEE requires that the leaf has the data, and that PKIX accepts the
+// chain (RFC 7671 §5.3).
+func (m *matcher) matchPKIXEE(r Record) Match {
+	if !m.chain.has(0, r) {
+		return m.leafMismatch(r)
+	}
+	result := noRoots()
+	if m.verifier.Roots != nil {
+		result = m.bestPKIXPath(func(path) bool { return true })
+	}
+	result.Matches, result.Depth = true, 0
+	return result
+}
+
+// matchPKIXTA requires that an issuer on a path that PKIX accepts has the data
+// (RFC 7671 §5.4). The root counts even if it was not sent, as servers may omit it.
+func (m *matcher) matchPKIXTA(r Record) Match {
+	sent := Match{Depth: -1}
+	if depths := m.chain.issuersWith(r); len(depths) > 0 {
+		sent.Matches, sent.Depth = true, depths[0]
+	}
+	if m.verifier.Roots == nil {
+		result := noRoots()
+		result.Matches, result.Depth = sent.Matches, sent.Depth
+		return result
+	}
+	if _, err := m.rootPaths(); err != nil {
+		sent.Failure, sent.Why = untrusted(err)
+		return sent
+	}
+	depth := -1
+	result := m.bestPKIXPath(func(p path) bool {
+		issuer := p.issuerWith(r)
+		if issuer != nil {
+			depth = m.chain.depthOf(issuer)
+		}
+		return issuer != nil
+	})
+	switch {
+	case result.Failure != Mismatch:
+		result.Matches, result.Depth = true, depth
+		return result
+	case sent.Matches:
+		sent.Failure = PKIXUntrusted
+		sent.Why = fmt.Sprintf("the certificate at depth %d has this %s, but no path to the system roots leads through it", sent.Depth, r.describe())
+		return sent
+	default:
+		result.Why = fmt.Sprintf("no issuer on the path to the system roots has the %s %s", r.describe(), shortHex(r.Data))
+		return result
+	}
+}
+
+// matchDANETA requires that the chain as sent leads to a certificate above the
+// leaf that has the data, or to an anchor that the record contains (RFC 7671 §5.2).
+func (m *matcher) matchDANETA(r Record) Match {
+	best := Match{Failure: Mismatch}
+	for _, depth := range m.chain.issuersWith(r) {
+		result := m.matchSentAnchor(m.chain.Certificates[depth])
+		result.Depth = depth
+		if best.Failure == Mismatch || result.better(best) {
+			best = result
+		}
+	}
+	if best.Failure != Mismatch {
+		return best
+	}
+	if r.MatchingType == Full {
+		if result := m.matchRecordAnchor(r); result.Failure != Mismatch {
+			return result
+		}
+	}
+	if root := m.unsentRoot(r); root != nil {
+		return Match{Depth: -1, Failure: AnchorNotSent,
+			Why: fmt.Sprintf("the record is of %s, which the server did not send and must send for DANE-TA(2)", subject(root))}
+	}
+	return m.issuerMismatch(r)
+}
+
+// matchSentAnchor judges the paths to a certificate that was sent. Several records
+// may be of the same one.
+func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
+	key := string(anchor.Raw)
+	result, known := m.bySentAnchor[key]
+	if !known {
+		paths, err := m.builder().toAnchor(anchor)
+		if err != nil {
+			result = Match{Depth: -1, Failure: ChainInvalid,
+				Why: "a certificate with this data was sent, but the chain as sent does not lead to it: " + printable(err.Error())}
+		} else {
+			result = m.bestPath(paths)
+		}
+		result.Matches = true
+		m.bySentAnchor[key] = result
+	}
+	return result
+}
+
+// matchRecordAnchor judges the paths to an anchor that the record contains in
+// full, so that the server need not send it: a certificate (RFC 7671 §5.2.2), or
+// a key that has signed a certificate that was sent (§5.2.3). The failure is
+// Mismatch if no path leads to it.
+func (m *matcher) matchRecordAnchor(r Record) Match {
+	// Each anchor costs signature checks, and a set can contain a thousand.
+	const limit = 64
+	if m.recordAnchors++; m.recordAnchors > limit {
+		return Match{Depth: -1, Failure: Unmeasured, Why: fmt.Sprintf("not judged: more than %d records of the set contain an anchor in full", limit)}
+	}
+	paths := m.pathsToRecordAnchor(r)
+	if len(paths) == 0 {
+		return Match{Depth: -1, Failure: Mismatch}
+	}
+	result := m.bestPath(paths)
+	result.Matches, result.Depth = true, -1
+	return result
+}
+
+// pathsToRecordAnchor returns the paths to the certificate or key that a Full(0)
+// record contains. The leaf is not its own anchor.
+func (m *matcher) pathsToRecordAnchor(r Record) []path {
+	if r.Selector == SPKI {
+		key, err := x509.ParsePKIXPublicKey(r.Data)
+		if err != nil {
+			return nil
+		}
+		paths, _ := m.builder().toKey(key)
+		return paths
+	}
+	certificate, err := x509.ParseCertificate(r.Data)
+	if err != nil || certificate.Equal(m.chain.leaf()) {
+		return nil
+	}
+	paths, _ := m.builder().toAnchor(certificate)
+	return paths
+}
+
+// unsentRoot returns a certificate that has the data of r, was not sent, and is
+// on a path to the system roots. The roots serve to name it only: they never
+// extend a DANE-TA chain (RFC 7671 §5.2.2).
+func (m *matcher) unsentRoot(r Record) *x509.Certificate {
+	if m.verifier.Roots == nil {
+		return nil
+	}
+	paths, _ := m.rootPaths()
+	for _, p := range paths {
+		if issuer := p.issuerWith(r); issuer != nil && m.chain.depthOf(issuer) < 0 {
+			return issuer
+		}
+	}
+	return nil
+}
+
+// bestPKIXPath judges the paths to the system roots that accept returns true for.
+// The failure is Mismatch if there are paths and it accepts none.
+func (m *matcher) bestPKIXPath(accept func(path) bool) Match {
+	all, err := m.rootPaths()
+	if err != nil {
+		failure, why := untrusted(err)
+		return Match{Failure: failure, Why: why}
+	}
+	var accepted []path
+	for _, p := range all {
+		if accept(p) {
+			accepted = append(accepted, p)
+		}
+	}
+	if len(accepted) == 0 {
+		return Match{Depth: -1, Failure: Mismatch}
+	}
+	return m.bestPath(accepted)
+}
+
+// bestPath judges each path by its dates and then by the names of the leaf. One
+// valid path is enough, so it returns the result of the best.
+func (m *matcher) bestPath(paths []path) Match {
+	var best Match
+	for i, p := range paths {
+		if result := m.judgePath(p); i == 0 || result.better(best) {
+			best = result
+		}
+	}
+	return best
+}
+
+func (m *matcher) judgePath(p path) Match {
+	expiry, failure, why := p.checkDates(m.verifier.At)
+	switch {
+	case failure != None:
+		return Match{Failure: failure, Why: why}
+	case !m.nameMatches():
+		return Match{Failure: NameMismatch, Why: nameMismatch(m.chain.leaf(), m.verifier.Names)}
+	default:
+		return Match{Expiry: expiry, Why: fmt.Sprintf("the chain leads to %s and is valid until %s", subject(p.anchor()), formatTime(expiry))}
+	}
+}
+
+// noRoots returns the result for a PKIX usage without system roots.
+func noRoots() Match {
+	return Match{Depth: -1, Failure: Unmeasured, Why: "not judged: no system roots are available"}
+}
+
+// untrusted classifies an error of rootPaths.
+func untrusted(err error) (Failure, string) {
+	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())
+	// The dates of what was sent are ignored there, so only a root can have expired.
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return Expired, why
+	}
+	return PKIXUntrusted, why
+}
+
+// leafMismatch returns the result for a leaf that does not have the data of r.
+func (m *matcher) leafMismatch(r Record) Match {
+	return Match{Depth: -1, Failure: Mismatch, Why: fmt.Sprintf("the leaf's %s is %s, the record has %s",
+		r.describe(), shortHex(m.chain.association(0, r)), shortHex(r.Data))}
+}
+
+// issuerMismatch returns the result for a chain without an issuer that has the
+// data of r.
+func (m *matcher) issuerMismatch(r Record) Match {
+	result := Match{Depth: -1, Failure: Mismatch}
+	top := len(m.chain.sent()) - 1
+	switch {
+	case m.chain.has(0, r):
+		result.Why = fmt.Sprintf("only the leaf has this data, and %s matches an issuer above the leaf", r.Usage)
+	case top == 0:
+		result.Why = fmt.Sprintf("the server sent the leaf only, the record is of an issuer with the %s %s", r.describe(), shortHex(r.Data))
+	default:
+		result.Why = fmt.Sprintf("none of the %d certificates sent above the leaf has the %s %s; that of the last is %s",
+			top, r.describe(), shortHex(r.Data), shortHex(m.chain.association(top, r)))
+	}
+	return result
+}
