@@ -97,7 +97,7 @@ func exporterTable(t *testing.T) string {
 func exporterSeries(t *testing.T) []collector.Series {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
+	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(descriptions)

@@ -9,12 +9,12 @@ import (
 // examinationCollector tells what the last self-check found; nothing before
 // the first.
 type examinationCollector struct {
-	examined func() *dnssec.Examination
+	examined func() *dnssec.SelfCheckResult
 	resolver *prometheus.Desc
 	anchor   *prometheus.Desc
 }
 
-func newExaminationCollector(examined func() *dnssec.Examination) *examinationCollector {
+func newExaminationCollector(examined func() *dnssec.SelfCheckResult) *examinationCollector {
 	return &examinationCollector{
 		examined: examined,
 		resolver: prometheus.NewDesc("dane_exporter_resolver_ok", "Whether the self-check found a resolver fit to validate through.", []string{"server"}, nil),
@@ -33,7 +33,7 @@ func (c *examinationCollector) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	for _, one := range found.Resolvers {
-		to <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, number(one.Trouble == ""), label(one.Server))
+		to <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, number(one.Problem == ""), label(one.Server))
 	}
 	if anchored, known := found.Anchored(); known {
 		to <- prometheus.MustNewConstMetric(c.anchor, prometheus.GaugeValue, number(anchored))

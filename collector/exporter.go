@@ -35,7 +35,7 @@ type Exporter struct {
 // NewExporter registers the exporter's own metrics, and those of the Go runtime
 // and the process. At each scrape, resolver is asked for its numbers, and examined
 // for what the last self-check found: nil, if there was none.
-func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, examined func() *dnssec.Examination) *Exporter {
+func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, examined func() *dnssec.SelfCheckResult) *Exporter {
 	e := &Exporter{
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dane_exporter_probes_total", Help: "Probes made.",

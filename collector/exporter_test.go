@@ -23,12 +23,12 @@ func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	yes, no := true, false
-	examination := &dnssec.Examination{Resolvers: []dnssec.Condition{
+	examination := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
 		{Server: "192.0.2.53:53", Anchored: &yes},
-		{Server: "192.0.2.54:53", Anchored: &no, Trouble: dnssec.Strips, Why: "strips DNSSEC records"},
-		{Server: "192.0.2.55:53", Trouble: dnssec.Silent, Why: "does not answer"},
+		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
+		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
 	}}
-	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.Examination { return examination })
+	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return examination })
 
 	ended := e.Started()
 	r := healthy()
@@ -98,7 +98,7 @@ dane_exporter_trust_anchor_ok 1
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
 	}
-	examination = &dnssec.Examination{Resolvers: examination.Resolvers[2:]}
+	examination = &dnssec.SelfCheckResult{Resolvers: examination.Resolvers[2:]}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
 		t.Error("no resolver gave keys, and the trust anchor is judged")
 	}

@@ -280,7 +280,7 @@ func exported(t *testing.T) map[string]bool {
 		names[series.Name] = true
 	}
 	list := &lister{}
-	collector.NewExporter(list, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
+	collector.NewExporter(list, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
 	described := regexp.MustCompile(`fqName: "([^"]+)"`)
 	for _, description := range list.descriptions {
 		names[described.FindStringSubmatch(description)[1]] = true

@@ -30,7 +30,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, env environment)
 		return exitUnknown, err
 	}
 	out := selfCheckOutput{s, colourFor(s.stdout, s.getenv)}
-	code := out.resolvers(prober.Resolver().Examine(ctx))
+	code := out.resolvers(prober.Resolver().SelfCheck(ctx))
 	if f.smtpHost == "" {
 		out.line(exitOK, "port 25: not tested; set --smtp-host to a mail server, such as gmail-smtp-in.l.google.com")
 		return code, nil
@@ -57,23 +57,23 @@ func (o selfCheckOutput) line(code exitCode, format string, args ...any) {
 
 // resolvers writes a line for each resolver and one for the trust anchors. Problems
 // are critical only if no resolver is left without any.
-func (o selfCheckOutput) resolvers(e dnssec.Examination) exitCode {
+func (o selfCheckOutput) resolvers(result dnssec.SelfCheckResult) exitCode {
 	problemCode := exitCritical
-	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+	for _, c := range result.Resolvers {
+		if c.Problem == "" {
 			problemCode = exitWarning
 		}
 	}
 	code := exitOK
-	for _, c := range e.Resolvers {
-		if c.Trouble == "" {
+	for _, c := range result.Resolvers {
+		if c.Problem == "" {
 			o.line(exitOK, "resolver %s: ok", c.Server)
 			continue
 		}
 		code = worse(code, problemCode)
 		o.line(problemCode, "resolver %s: %s", c.Server, c.Why)
 	}
-	switch anchored, known := e.Anchored(); {
+	switch anchored, known := result.Anchored(); {
 	case anchored:
 		o.line(exitOK, "trust anchors: ok, they validate the root keys that the resolvers return")
 	case known:

@@ -73,7 +73,7 @@ func (s *session) inLab(run func(context.Context, labEnvironment) exitCode) runF
 func listScenarios(w io.Writer) {
 	fmt.Fprintf(w, "Domains of the lab, with the module to probe each with and its outcome:\n\n")
 	for _, scenario := range lab.Scenarios() {
-		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
+		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Description)
 	}
 	fmt.Fprintf(w, "\nAdditional modules of the lab:\n%s", lab.Modules)
 	fmt.Fprintf(w, "\nFor example, run: dane_exporter lab check tlsa-mismatch.lab.test\n"+

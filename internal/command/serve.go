@@ -189,7 +189,7 @@ type instance struct {
 	web           *web.Server
 	active        atomic.Pointer[activeConfig]
 	configApplied chan struct{} // receives after each applied configuration; has a buffer of one
-	selfCheck     atomic.Pointer[dnssec.Examination]
+	selfCheck     atomic.Pointer[dnssec.SelfCheckResult]
 }
 
 // activeConfig is an applied configuration and its prober.
@@ -259,8 +259,8 @@ func (i *instance) maintainResolver(ctx context.Context) {
 		resolver := i.active.Load().prober.Resolver()
 		current, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
-		group.Go(func() { resolver.Keep(current) })
-		group.Go(func() { i.runSelfChecks(current, resolver.Examine) })
+		group.Go(func() { resolver.KeepWarm(current) })
+		group.Go(func() { i.runSelfChecks(current, resolver.SelfCheck) })
 		select {
 		case <-i.configApplied:
 		case <-ctx.Done():
@@ -279,7 +279,7 @@ const (
 )
 
 // runSelfChecks repeats the self-check until ctx ends, and logs each changed result.
-func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context) dnssec.Examination) {
+func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context) dnssec.SelfCheckResult) {
 	logged := ""
 	for retry := selfCheckMinRetry; ; {
 		result := check(ctx)
@@ -292,7 +292,7 @@ func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context
 			i.logSelfCheck(result)
 		}
 		wait := selfCheckInterval
-		if result.Good() {
+		if result.Healthy() {
 			retry = selfCheckMinRetry
 		} else {
 			wait = retry
@@ -306,8 +306,8 @@ func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context
 	}
 }
 
-func (i *instance) logSelfCheck(result dnssec.Examination) {
-	if result.Good() {
+func (i *instance) logSelfCheck(result dnssec.SelfCheckResult) {
+	if result.Healthy() {
 		i.logger.Info("Resolver self-check passed", "result", result.String())
 		return
 	}

@@ -398,11 +398,11 @@ func TestWebConfigTLS(t *testing.T) {
 // and that each changed result is logged once.
 func TestRunSelfChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad := dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53", Trouble: dnssec.Silent, Why: "does not answer"}}}
-		good := dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}}}
+		bad := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"}}}
+		good := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}}}
 		start := time.Now()
 		var checks []time.Duration
-		check := func(context.Context) dnssec.Examination {
+		check := func(context.Context) dnssec.SelfCheckResult {
 			elapsed := time.Since(start)
 			checks = append(checks, elapsed)
 			if elapsed < time.Minute {
@@ -416,7 +416,7 @@ func TestRunSelfChecks(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() { i.runSelfChecks(ctx, check) })
 		synctest.Wait()
-		if result := i.selfCheck.Load(); result == nil || result.Good() {
+		if result := i.selfCheck.Load(); result == nil || result.Healthy() {
 			t.Errorf("first result: %v", result)
 		}
 		time.Sleep(3 * time.Hour)
@@ -432,7 +432,7 @@ func TestRunSelfChecks(t *testing.T) {
 				t.Errorf("checks at %v, want %v", checks, want)
 			}
 		}
-		if result := i.selfCheck.Load(); !result.Good() {
+		if result := i.selfCheck.Load(); !result.Healthy() {
 			t.Errorf("last result: %s", result)
 		}
 		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||

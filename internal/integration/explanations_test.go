@@ -202,7 +202,7 @@ func explanations() []explanation {
 			class: "a DS with a SHA-1 digest is right, and one with SHA-256 beside it is wrong: Unbound takes the first, and we do not; " +
 				"RFC 4509 §3: where there is one with SHA-256, that with SHA-1 is ignored",
 			applies: func(d disagreement) bool {
-				return d.ours.Status.Failed() && !statusOf(d.judged).Failed() && strings.Contains(d.ours.Why, "matches what the DS set names") && d.told(withSHA1)
+				return d.ours.Status.Failed() && !statusOf(d.judged).Failed() && strings.Contains(d.ours.Why, "matches the DS set") && d.told(withSHA1)
 			},
 		},
 		{
