@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,39 @@ type Document struct {
 	Phases   []Phase   `json:"phases"`
 }
 
+// MissingRecords returns the records to publish now, of all services.
+func (d *Document) MissingRecords() []Publish {
+	var missing []Publish
+	for i := range d.Services {
+		missing = append(missing, d.Services[i].MissingRecords()...)
+	}
+	return missing
+}
+
+// NeedsDNSSEC reports whether TLSA records have no effect yet, because a name that
+// leads to them is not secured by DNSSEC.
+func (d *Document) NeedsDNSSEC() bool {
+	return slices.ContainsFunc(d.Findings, func(f Finding) bool {
+		switch dane.Reason(f.Reason) {
+		case dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure:
+			return true
+		}
+		return false
+	})
+}
+
+// Links returns the zones of the chain of trust of a lookup, from the trust anchor to
+// the zone of the answer.
+func (d *Document) Links(l *Lookup) []Zone {
+	var zones []Zone
+	for _, i := range l.Chain {
+		if i >= 0 && i < len(d.Zones) {
+			zones = append(zones, d.Zones[i])
+		}
+	}
+	return zones
+}
+
 // Module is the module of the probe.
 type Module struct {
 	Name     string `json:"name"`
@@ -74,9 +108,9 @@ type Finding struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Where returns what the finding is about, as "mx.example.org port 25, 192.0.2.1,
+// Location returns what the finding is about, as "mx.example.org port 25, 192.0.2.1,
 // lookup A". It returns "" for a finding about the whole target.
-func (f Finding) Where() string {
+func (f Finding) Location() string {
 	var parts []string
 	if f.Host != "" {
 		host := f.Host
@@ -94,16 +128,6 @@ func (f Finding) Where() string {
 	return strings.Join(parts, ", ")
 }
 
-// Unsigned reports whether a reason means that TLSA records have no effect yet,
-// because a zone is not signed.
-func Unsigned(reason string) bool {
-	switch dane.Reason(reason) {
-	case dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure:
-		return true
-	}
-	return false
-}
-
 // Advice is a possible improvement. It does not affect the outcome.
 type Advice struct {
 	Topic   string `json:"topic"`
@@ -114,8 +138,8 @@ type Advice struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Where returns what the advice is about, as Finding.Where does.
-func (a Advice) Where() string { return Finding{Host: a.Host, Port: a.Port}.Where() }
+// Location returns what the advice is about, as Finding.Location does.
+func (a Advice) Location() string { return Finding{Host: a.Host, Port: a.Port}.Location() }
 
 // Later is the verdict on the same facts for another time.
 type Later struct {
@@ -160,9 +184,9 @@ type Service struct {
 	Nameservers []Nameserver `json:"nameservers,omitempty"`
 }
 
-// Wanted returns the records to publish now: those of Publish that are not published.
+// MissingRecords returns the records to publish now: those of Publish that are not published.
 // It returns none if the service is authenticated without them.
-func (s *Service) Wanted() []Publish {
+func (s *Service) MissingRecords() []Publish {
 	if s.Outcome == string(dane.Authenticated) {
 		return nil
 	}
@@ -325,6 +349,9 @@ type Lookup struct {
 	Signatures   int        `json:"signatures"` // signature checks
 	Hashes       int        `json:"hashes"`     // NSEC3 hashes computed
 }
+
+// Failed reports whether the lookup has no usable answer: it is bogus or indeterminate.
+func (l *Lookup) Failed() bool { return l.Status == "bogus" || l.Status == "indeterminate" }
 
 // Alias is one CNAME that a lookup followed.
 type Alias struct {

@@ -227,16 +227,16 @@ func TestPublishMatchingType(t *testing.T) {
 	r := labReport(t, "tlsa-mismatch.lab.test")
 	v := &r.Verdict.Services[0]
 	v.Records[0].Record.MatchingType = tlsa.SHA512
-	wanted := NewDocument(r).Services[0].Wanted()
+	wanted := NewDocument(r).Services[0].MissingRecords()
 	if len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 2 ") || len(wanted[0].Record) != len("3 1 2 ")+128 {
 		t.Errorf("with 3 1 2, to publish: %+v", wanted)
 	}
 	v.Records[0].Usability = tlsa.Unusable
-	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
+	if wanted = NewDocument(r).Services[0].MissingRecords(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
 		t.Errorf("with a malformed 3 1 2, to publish: %+v", wanted)
 	}
 	v.Outcome = dane.Authenticated
-	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 0 {
+	if wanted = NewDocument(r).Services[0].MissingRecords(); len(wanted) != 0 {
 		t.Errorf("for an authenticated service, to publish: %+v", wanted)
 	}
 }

@@ -71,7 +71,7 @@ func (t *textWriter) findings(findings []Finding) {
 	}
 	t.heading("Findings")
 	for _, f := range findings {
-		t.line(2, "%s (%s)%s", f.Reason, f.Effect, prefixed(": ", f.Where()))
+		t.line(2, "%s (%s)%s", f.Reason, f.Effect, prefixed(": ", f.Location()))
 		t.line(4, "%s", f.Meaning)
 		if f.Detail != "" {
 			t.line(4, "Detail: %s", f.Detail)
@@ -82,15 +82,12 @@ func (t *textWriter) findings(findings []Finding) {
 
 // publish writes the records to publish now, as zone-file lines.
 func (t *textWriter) publish(d *Document) {
-	var missing []Publish
-	for i := range d.Services {
-		missing = append(missing, d.Services[i].Wanted()...)
-	}
+	missing := d.MissingRecords()
 	if len(missing) == 0 {
 		return
 	}
 	t.heading("Records to publish now, if the served keys are yours")
-	if slices.ContainsFunc(d.Findings, func(f Finding) bool { return Unsigned(f.Reason) }) {
+	if d.NeedsDNSSEC() {
 		t.line(2, "They take effect only when all names that lead to them are signed with DNSSEC.")
 	}
 	for _, record := range missing {
@@ -119,11 +116,11 @@ func (t *textWriter) later(d *Document) {
 // difference writes the findings that are not among others.
 func (t *textWriter) difference(label string, findings, others []Finding) {
 	for _, f := range findings {
-		same := func(other Finding) bool { return other.Reason == f.Reason && other.Where() == f.Where() }
+		same := func(other Finding) bool { return other.Reason == f.Reason && other.Location() == f.Location() }
 		if slices.ContainsFunc(others, same) {
 			continue
 		}
-		t.line(2, "%s: %s (%s)%s", label, f.Reason, f.Effect, prefixed(": ", f.Where()))
+		t.line(2, "%s: %s (%s)%s", label, f.Reason, f.Effect, prefixed(": ", f.Location()))
 		if f.Detail != "" {
 			t.line(4, "%s", f.Detail)
 		}
@@ -136,7 +133,7 @@ func (t *textWriter) advice(advice []Advice) {
 	}
 	t.heading("Advice, which does not affect the outcome")
 	for _, a := range advice {
-		t.line(2, "%s%s", a.Topic, prefixed(": ", a.Where()))
+		t.line(2, "%s%s", a.Topic, prefixed(": ", a.Location()))
 		t.line(4, "%s", a.Meaning)
 		t.line(4, "Detail: %s", a.Detail)
 		t.line(4, "Remedy: %s", a.Remedy)
@@ -362,7 +359,7 @@ func (t *textWriter) policy(m *MTASTS) {
 		"testing":  "testing: senders deliver, and report failures",
 		"enforced": "enforced: senders deliver only to servers that meet it",
 	}[m.Standing])
-	if m.RecordLookup == nil || m.Lookups[*m.RecordLookup].failed() {
+	if m.RecordLookup == nil || m.Lookups[*m.RecordLookup].Failed() {
 		return
 	}
 	if m.Record != "" {
@@ -395,7 +392,7 @@ func (t *textWriter) policy(m *MTASTS) {
 
 func (t *textWriter) tlsrpt(m *MTASTS) {
 	switch {
-	case m.ReportLookup == nil || m.Lookups[*m.ReportLookup].failed():
+	case m.ReportLookup == nil || m.Lookups[*m.ReportLookup].Failed():
 		t.line(2, "TLSRPT: unknown")
 	case m.Report != "":
 		t.line(2, "TLSRPT: the record is not valid: %s", m.Report)
@@ -434,9 +431,9 @@ func (t *textWriter) lookup(d *Document, l *Lookup) {
 	}
 	t.more(4, l.MoreRecords, "records")
 	if len(l.Chain) > 0 {
-		zones := make([]string, len(l.Chain))
-		for i, position := range l.Chain {
-			zones[i] = d.Zones[position].Zone
+		var zones []string
+		for _, z := range d.Links(l) {
+			zones = append(zones, z.Zone)
 		}
 		t.line(4, "chain %s", strings.Join(zones, " > "))
 	}
@@ -454,9 +451,6 @@ func (t *textWriter) lookup(d *Document, l *Lookup) {
 	}
 	t.line(4, "cost: queries %d, signature checks %d, NSEC3 hashes %d", l.Queries, l.Signatures, l.Hashes)
 }
-
-// failed reports whether the lookup has no answer that can be used.
-func (l *Lookup) failed() bool { return l.Status == "bogus" || l.Status == "indeterminate" }
 
 // zones writes the links of all chains of trust, from the root down.
 func (t *textWriter) zones(zones []Zone) {
@@ -497,12 +491,15 @@ func (t *textWriter) phases(phases []Phase) {
 	}
 }
 
-// formatTime returns a time in UTC, or "" for nil.
+// FormatTime returns a time in UTC, as "2026-03-01 12:00:00 UTC".
+func FormatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// formatTime returns "" for nil.
 func formatTime(t *time.Time) string {
 	if t == nil {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+	return FormatTime(*t)
 }
 
 // Days returns a duration in days, as "1.5 days". If it is shorter than a day, the
