@@ -78,7 +78,7 @@ func TestReadmeModules(t *testing.T) {
 func seriesTable() string {
 	var b strings.Builder
 	b.WriteString("| series | labels | meaning |\n|---|---|---|\n")
-	for _, s := range collector.AllSeries() {
+	for _, s := range collector.ProbeMetrics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, strings.Join(s.Labels, ", "), s.Help)
 	}
 	return b.String()
@@ -94,7 +94,7 @@ func exporterTable(t *testing.T) string {
 }
 
 // exporterSeries are those of the exporter itself, by name.
-func exporterSeries(t *testing.T) []collector.Series {
+func exporterSeries(t *testing.T) []collector.Metric {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
@@ -104,17 +104,17 @@ func exporterSeries(t *testing.T) []collector.Series {
 		close(descriptions)
 	}()
 	form := regexp.MustCompile(`fqName: "(dane_exporter_\w+)", help: "([^"]*)",.*? constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
-	var all []collector.Series
+	var all []collector.Metric
 	for description := range descriptions {
 		if parts := form.FindStringSubmatch(description.String()); parts != nil {
 			labels := strings.FieldsFunc(parts[3], func(r rune) bool { return r == ',' })
-			all = append(all, collector.Series{Name: parts[1], Labels: labels, Help: parts[2]})
+			all = append(all, collector.Metric{Name: parts[1], Labels: labels, Help: parts[2]})
 		}
 	}
 	if len(all) < 10 {
 		t.Fatalf("only %d series of the exporter itself were found", len(all))
 	}
-	slices.SortFunc(all, func(a, b collector.Series) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b collector.Metric) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

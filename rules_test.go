@@ -66,7 +66,7 @@ func newVocabulary(t *testing.T, rules []rule) *vocabulary {
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
 		},
 	}
-	for _, s := range append(collector.AllSeries(), exporterSeries(t)...) {
+	for _, s := range append(collector.ProbeMetrics(), exporterSeries(t)...) {
 		v.series[s.Name] = s.Labels
 		v.labels = append(v.labels, s.Labels...)
 	}
