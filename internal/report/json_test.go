@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -169,6 +171,27 @@ func TestServicePolicy(t *testing.T) {
 	r.Verdict.Services[0].Policy = dane.Client
 	if got := NewDocument(r).Services[0].Policy; got != "client" {
 		t.Errorf("got %q, want client", got)
+	}
+}
+
+// TestServicesOfOnePort checks that two protocols on one port keep their own facts.
+func TestServicesOfOnePort(t *testing.T) {
+	r := mismatch(t)
+	lookup := dane.TLSALookup{Answer: dnssec.Answer{Name: "_25._tcp.mx.example.org."}}
+	host := &r.Facts.Hosts[0]
+	host.Services = []dane.Service{
+		{Port: 25, Protocol: "xmpp-client", TLSA: []dane.TLSALookup{lookup}},
+		{Port: 25, Protocol: "tls", TLSA: []dane.TLSALookup{lookup}},
+	}
+	second := r.Verdict.Services[0]
+	r.Verdict.Services[0].Service, second.Service = &host.Services[0], &host.Services[1]
+	r.Verdict.Services = append(r.Verdict.Services, second)
+	services := NewDocument(r).Services
+	if services[0].Protocol != "xmpp-client" || services[1].Protocol != "tls" {
+		t.Errorf("protocols %q and %q", services[0].Protocol, services[1].Protocol)
+	}
+	if !slices.Equal(services[0].Lookups, []int{2}) || !slices.Equal(services[1].Lookups, []int{3}) {
+		t.Errorf("TLSA lookups %v and %v, want [2] and [3]", services[0].Lookups, services[1].Lookups)
 	}
 }
 
