@@ -1,10 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,21 +16,31 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-// TestControls: a healthy domain is broken and repaired while the lab runs, and
-// its neighbours notice nothing.
-func TestControls(t *testing.T) {
+func TestListScenarios(t *testing.T) {
+	var list bytes.Buffer
+	listScenarios(&list)
+	for _, want := range []string{"good.lab.test ", "no-such-domain.lab.test ", "lab check tlsa-mismatch.lab.test"} {
+		if !strings.Contains(list.String(), want) {
+			t.Errorf("no %q in the list", want)
+		}
+	}
+}
+
+// TestControlHandler breaks and repairs a domain while the lab runs. Other domains
+// are not affected.
+func TestControlHandler(t *testing.T) {
 	l, err := lab.New(time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	defaults, err := config.Defaults(example(t))
+	defaults, err := config.Defaults(defaultConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	where := labWorld{l}
-	c := where.adapt(defaults)
-	prober, err := newProber(c, where, func(transport.Event) {})
+	env := labEnvironment{l}
+	c := env.adjust(defaults)
+	prober, err := newProber(c, env, func(transport.Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +49,15 @@ func TestControls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	order := func(scenario, fault string) int {
+	breakScenario := func(scenario, fault string) int {
 		query := url.Values{"scenario": {scenario}, "fault": {fault}}
-		answer := httptest.NewRecorder()
-		controls(l).ServeHTTP(answer, httptest.NewRequest("POST", "/break?"+query.Encode(), nil))
-		return answer.Code
+		recorder := httptest.NewRecorder()
+		controlHandler(l).ServeHTTP(recorder, httptest.NewRequest("POST", "/break?"+query.Encode(), nil))
+		return recorder.Code
 	}
 	for _, step := range []struct {
 		scenario, fault string
-		code            int
+		status          int
 		outcome         string // of good.lab.test, afterwards
 	}{
 		{"good", "none", http.StatusOK, "authenticated"},
@@ -53,12 +65,12 @@ func TestControls(t *testing.T) {
 		{"two-mx-one-broken", "new-certificate", http.StatusOK, "refused by tlsa_mismatch"},
 		{"good", "expired-signature", http.StatusOK, "refused by dnssec_bogus"},
 		{"good", "earthquake", http.StatusBadRequest, "refused by dnssec_bogus"},
-		{"nobody", "none", http.StatusBadRequest, "refused by dnssec_bogus"},
+		{"no-such-scenario", "none", http.StatusBadRequest, "refused by dnssec_bogus"},
 		{"good", "none", http.StatusOK, "authenticated"},
 		{"null-mx", "new-certificate", http.StatusBadRequest, "authenticated"},
 	} {
-		if code := order(step.scenario, step.fault); code != step.code {
-			t.Errorf("%s %s: status %d, want %d", step.scenario, step.fault, code, step.code)
+		if status := breakScenario(step.scenario, step.fault); status != step.status {
+			t.Errorf("%s %s: status %d, want %d", step.scenario, step.fault, status, step.status)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		report := prober.Probe(ctx, target, module)

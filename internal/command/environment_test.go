@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestDialLeavesByTheSourceAddress(t *testing.T) {
+func TestDialSourceAddress(t *testing.T) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -22,8 +22,8 @@ func TestDialLeavesByTheSourceAddress(t *testing.T) {
 		}
 		conn.Close()
 	}
-	// 192.0.2.7 is for documentation, so no machine has it.
+	// 192.0.2.7 is a documentation address, which no machine has.
 	if conn, err := dial(t.Context(), netip.MustParseAddr("192.0.2.7"), to); !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		t.Errorf("from an address that is not here: got %v, %v", conn, err)
+		t.Errorf("from an address of no interface: got %v, %v", conn, err)
 	}
 }
