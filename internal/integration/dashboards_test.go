@@ -73,6 +73,11 @@ func TestDashboards(t *testing.T) {
 			}
 		})
 	}
+	t.Run("queries", func(t *testing.T) {
+		for _, query := range documentedQueries(t) {
+			p.seeData(t, query)
+		}
+	})
 	for _, rule := range grafanaRules(t) {
 		t.Run(rule.Title, func(t *testing.T) { p.seeSame(t, rule) })
 	}

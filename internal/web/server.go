@@ -155,9 +155,9 @@ func (s *Server) sameOrigin(handler http.HandlerFunc) http.HandlerFunc {
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			switch v := recover(); {
-			case v == nil:
-			case v == http.ErrAbortHandler:
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
 				panic(v) // net/http closes the connection
 			default:
 				s.Exporter.Panicked()

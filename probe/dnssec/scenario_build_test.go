@@ -102,7 +102,7 @@ func (s *scenario) key(apex, word string) (zone.Key, error) {
 	}
 	words := strings.Split(word, ":")
 	role := words[0]
-	algorithm, flags := uint8(dns.ECDSAP256SHA256), uint16(dns.ZONE)
+	algorithm, flags := dns.ECDSAP256SHA256, uint16(dns.ZONE)
 	if z := s.zoneOf(apex); z.Apex == apex && len(z.Algorithms) > 0 {
 		algorithm = z.Algorithms[0]
 	}

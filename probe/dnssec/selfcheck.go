@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -197,7 +196,7 @@ func (c *serverCheck) fakeAddress(ctx context.Context) string {
 	}
 	for _, rr := range response.Answer {
 		if a, ok := rr.(*dns.A); ok {
-			return net.IP(a.A).String()
+			return a.A.String()
 		}
 	}
 	return ""
