@@ -35,6 +35,9 @@ const (
 	delvEvery     = 8    // trials of which one has a question for delv, too
 )
 
+// nsec3Limit is our limit of NSEC3 iterations, which Unbound is told.
+const nsec3Limit = 50
+
 // TestDifferential breaks what Knot and BIND signed, at random, and asks a
 // validating Unbound and us what we make of it. Each disagreement is explained
 // by a row of explanations, or a defect.

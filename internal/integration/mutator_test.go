@@ -314,3 +314,62 @@ func covered(record dns.RR) uint16 {
 }
 
 func pick[T any](rnd *rand.Rand, list []T) T { return list[rnd.IntN(len(list))] }
+
+// A mutation is one way to break things. Either set or message is there.
+type mutation struct {
+	name  string
+	types []uint16 // whose RRsets it breaks; none: any
+
+	// set changes an RRset wherever it is seen; forge says that its signatures
+	// may be made again afterwards, with the zone's own keys.
+	set   func(*rand.Rand, *signedSet)
+	forge bool
+	// follow says that the zone's DS records are made anew, for the keys as they
+	// have become.
+	follow bool
+	// message changes the response to one question.
+	message func(*rand.Rand, *surgery, *dns.Msg)
+}
+
+// fits reports whether the mutation can do something to a victim.
+func (m mutation) fits(v victim) bool {
+	return len(m.types) == 0 || slices.Contains(m.types, v.rrtype)
+}
+
+// prepare decides everything that is left to chance, so that the change is the
+// same each time.
+func (m mutation) prepare(s *surgery, rnd *rand.Rand, v victim) change {
+	dice := rnd.Uint64()
+	if m.message != nil {
+		return change{m.name, "the response to " + v.asked.String(), func(q question, response *dns.Msg) {
+			if q == v.asked {
+				m.message(rand.New(rand.NewPCG(dice, 0)), s, response)
+			}
+		}}
+	}
+	forge := m.forge && rnd.IntN(2) == 0
+	c := change{mutation: m.name, place: v.owner + " " + dns.TypeToString[v.rrtype]}
+	if forge {
+		c.place += ", signed again"
+	}
+	if m.follow {
+		c.place += ", and its DS, too"
+	}
+	c.act = func(q question, response *dns.Msg) {
+		if m.follow && q == (question{v.owner, dns.TypeDS}) {
+			s.operate(&response.Answer, v.owner, dns.TypeDS, func(set *signedSet) {
+				set.followKeys(rand.New(rand.NewPCG(dice, 0)), m)
+				set.forge()
+			})
+		}
+		for _, section := range []*[]dns.RR{&response.Answer, &response.Ns} {
+			s.operate(section, v.owner, v.rrtype, func(set *signedSet) {
+				m.set(rand.New(rand.NewPCG(dice, 0)), set)
+				if forge {
+					set.forge()
+				}
+			})
+		}
+	}
+	return c
+}

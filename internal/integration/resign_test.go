@@ -7,7 +7,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha1" // algorithms 5 and 7
 	"crypto/x509"
@@ -17,6 +17,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,107 @@ import (
 
 	"github.com/miekg/dns"
 )
+
+// signedSet is an RRset on the operating table.
+type signedSet struct {
+	*surgery
+	owner      string
+	rrtype     uint16
+	records    []dns.RR
+	signatures []*signature
+}
+
+// signature is an RRSIG, with the key that made it, however it is changed.
+type signature struct {
+	*dns.RRSIG
+	private crypto.Signer
+}
+
+// operate takes an RRset out of a section and puts what becomes of it in its place.
+func (s *surgery) operate(section *[]dns.RR, owner string, rrtype uint16, do func(*signedSet)) {
+	set := &signedSet{surgery: s, owner: owner, rrtype: rrtype}
+	place := -1
+	var rest []dns.RR
+	for _, record := range *section {
+		if dns.CanonicalName(record.Header().Name) != owner || covered(record) != rrtype {
+			rest = append(rest, record)
+			continue
+		}
+		if place < 0 {
+			place = len(rest)
+		}
+		if sig, ok := record.(*dns.RRSIG); ok {
+			set.signatures = append(set.signatures, &signature{sig, s.signers.find(sig.SignerName, sig.KeyTag).private})
+		} else {
+			set.records = append(set.records, record)
+		}
+	}
+	if place < 0 {
+		return
+	}
+	do(set)
+	*section = slices.Insert(rest, place, set.all()...)
+}
+
+func (s *signedSet) all() []dns.RR {
+	list := slices.Clone(s.records)
+	for _, sig := range s.signatures {
+		list = append(list, sig.RRSIG)
+	}
+	return list
+}
+
+// forge makes the signatures again, each with the key that made it.
+func (s *signedSet) forge() {
+	if len(s.records) == 0 {
+		return
+	}
+	for _, sig := range s.signatures {
+		if sig.private == nil {
+			continue
+		}
+		if err := sign(sig.RRSIG, s.records[0].Header().Name, s.records, sig.private); err != nil {
+			sig.Signature = "AAAA" // what cannot be signed
+		}
+	}
+}
+
+// foreign is another zone, with a key of it.
+func (s *signedSet) foreign(rnd *rand.Rand) (string, zoneKey) {
+	for {
+		z := pick(rnd, s.zones)
+		if z.signer != signedByNone && (len(s.signatures) == 0 || dns.CanonicalName(s.signatures[0].SignerName) != z.name) {
+			return z.name, pick(rnd, s.signers[z.name])
+		}
+	}
+}
+
+// by has a signature made by another key.
+func (sig *signature) by(zone string, key zoneKey) {
+	sig.SignerName, sig.KeyTag, sig.Algorithm, sig.private = zone, key.tag, key.record.Algorithm, key.private
+}
+
+// followKeys makes the DS records of a zone anew, for its keys as a mutation
+// makes them.
+func (s *signedSet) followKeys(rnd *rand.Rand, m mutation) {
+	if len(s.records) == 0 {
+		return
+	}
+	header := *s.records[0].Header()
+	response, err := s.source.ask(question{s.owner, dns.TypeDNSKEY})
+	if err != nil {
+		return
+	}
+	s.operate(&response.Answer, s.owner, dns.TypeDNSKEY, func(keys *signedSet) { m.set(rnd, keys) })
+	s.records = nil
+	for _, record := range response.Answer {
+		if key, ok := record.(*dns.DNSKEY); ok {
+			ds := key.ToDS(dns.SHA256)
+			ds.Hdr = header
+			s.records = append(s.records, ds)
+		}
+	}
+}
 
 // signers are the private keys of the world's zones: with them what was changed
 // can be signed again, so that a validator has to look further than at the signature.
@@ -243,7 +345,7 @@ func signOctets(private crypto.Signer, algorithm uint8, data []byte) ([]byte, er
 	}
 	digest := hash.New()
 	digest.Write(data)
-	made, err := private.Sign(rand.Reader, digest.Sum(nil), hash)
+	made, err := private.Sign(cryptorand.Reader, digest.Sum(nil), hash)
 	if err != nil {
 		return nil, err
 	}
