@@ -25,7 +25,7 @@ const (
 )
 
 // differences lists the zones whose status the judges and we see differently, and why.
-func differences() map[string]string {
+func expectedDifferences() map[string]string {
 	return map[string]string{
 		"rsasha1.example.": rsasha1Difference,
 		"ed448.example.":   ed448Difference,
@@ -33,11 +33,11 @@ func differences() map[string]string {
 }
 
 // expected returns the status that a look-up must have for us, after what a judge says of it.
-func (w *world) expected(q question, judged dnssec.Status) dnssec.Status {
-	if differences()[zoneOf(w.zones, q)] != "" && judged == dnssec.Secure {
+func (tb *testbed) expected(q question, reference dnssec.Status) dnssec.Status {
+	if expectedDifferences()[zoneOf(tb.zones, q)] != "" && reference == dnssec.Secure {
 		return dnssec.Insecure
 	}
-	return judged
+	return reference
 }
 
 // A question is one look-up.
@@ -48,8 +48,8 @@ type question struct {
 
 func (q question) String() string { return q.name + " " + dns.TypeToString[q.qtype] }
 
-// inventions returns names that no zone has, each absent in its own way.
-func inventions() []string {
+// absentNames returns names that no zone has, each absent in its own way.
+func absentNames() []string {
 	return []string{
 		"nothing", "a.nothing", // nothing at all
 		"below.text",                          // below a name that has records
@@ -73,8 +73,8 @@ func questions(t testing.TB, zones []*zone) []question {
 		if err := parser.Err(); err != nil {
 			t.Fatal(err)
 		}
-		for _, invention := range inventions() {
-			names[strings.TrimRight(invention+"."+z.name, ".")+"."] = true
+		for _, absent := range absentNames() {
+			names[strings.TrimRight(absent+"."+z.name, ".")+"."] = true
 		}
 	}
 	var all []question
@@ -88,22 +88,22 @@ func questions(t testing.TB, zones []*zone) []question {
 }
 
 // testDNSSEC compares our verdict on every look-up with that of a validating Unbound.
-func testDNSSEC(t *testing.T, w *world) {
-	resolver := newValidator(t, w)
-	all := questions(t, w.zones)
+func testDNSSEC(t *testing.T, tb *testbed) {
+	resolver := newResolver(t, tb)
+	all := questions(t, tb.zones)
 	var seen [4]atomic.Int64 // by what Unbound says
 	inParallel(t, all, func(t *testing.T, q question) {
 		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
-		judged := ask(t, judgeAddress, q.name, q.qtype)
-		seen[statusOf(judged)].Add(1)
-		want := w.expected(q, statusOf(judged))
+		reference := query(t, validatorAddress, q.name, q.qtype)
+		seen[statusOf(reference)].Add(1)
+		want := tb.expected(q, statusOf(reference))
 		if ours.Status != want {
-			t.Errorf("%s is %s to us, because %s (%v); to Unbound it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, judged)
+			t.Errorf("%s is %s to us, because %s (%v); to Unbound it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, reference)
 			return
 		}
-		if !want.Failed() && (ours.Rcode != judged.Rcode || len(ours.Records) != count(judged, q.qtype)) {
+		if !want.Failed() && (ours.Rcode != reference.Rcode || len(ours.Records) != count(reference, q.qtype)) {
 			t.Errorf("%s has %d records and rcode %s to us; to Unbound %d and %s", q, len(ours.Records), dns.RcodeToString[ours.Rcode],
-				count(judged, q.qtype), dns.RcodeToString[judged.Rcode])
+				count(reference, q.qtype), dns.RcodeToString[reference.Rcode])
 		}
 	})
 	for _, status := range []dnssec.Status{dnssec.Secure, dnssec.Insecure, dnssec.Bogus} {
@@ -117,39 +117,39 @@ func testDNSSEC(t *testing.T, w *world) {
 
 // testDelv does the same with delv, which validates by itself, behind the
 // resolver that we use. It starts anew for each look-up, so it is asked for fewer.
-func testDelv(t *testing.T, w *world) {
-	resolver := newValidator(t, w)
+func testDelv(t *testing.T, tb *testbed) {
+	resolver := newResolver(t, tb)
 	var some []question
 	for _, q := range questions(t, zones()) {
 		if q.qtype == dns.TypeTXT {
 			some = append(some, q)
 		}
 	}
-	judge := newDelv(t, w, iteratorAddress)
+	judge := newDelv(t, tb, resolverAddress)
 	inParallel(t, some, func(t *testing.T, q question) {
 		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
-		want, said := judge.status(t, q)
-		if judged := ask(t, judgeAddress, q.name, q.qtype); want == dnssec.Secure &&
-			w.zone(t, zoneOf(w.zones, q)).denial == nsec3OptOut && count(judged, q.qtype) == 0 {
+		want, text := judge.status(t, q)
+		if reference := query(t, validatorAddress, q.name, q.qtype); want == dnssec.Secure &&
+			tb.zone(t, zoneOf(tb.zones, q)).denial == nsec3OptOut && count(reference, q.qtype) == 0 {
 			// delv does not look at the Opt-Out flag. RFC 5155 §9.2 forbids the AD bit where the NSEC3
 			// record that covers the next closer name has it; Unbound heeds that.
-			want = statusOf(judged)
+			want = statusOf(reference)
 		}
-		want = w.expected(q, want)
+		want = tb.expected(q, want)
 		if ours.Status != want {
-			t.Errorf("%s is %s to us, because %s (%v); to delv it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, said)
+			t.Errorf("%s is %s to us, because %s (%v); to delv it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, text)
 		}
 	})
 }
 
-// newValidator returns our validator, behind the Unbound that does not validate.
-func newValidator(t testing.TB, w *world) *dnssec.Resolver {
+// newResolver returns our validator, behind the Unbound that does not validate.
+func newResolver(t testing.TB, tb *testbed) *dnssec.Resolver {
 	t.Helper()
-	anchors, err := dnssec.ParseAnchors(strings.NewReader(w.anchor))
+	anchors, err := dnssec.ParseAnchors(strings.NewReader(tb.anchor))
 	if err != nil {
 		t.Fatal(err)
 	}
-	carrier, err := transport.New([]string{w.iterator.address.String()}, transport.Options{})
+	carrier, err := transport.New([]string{tb.resolver.address.String()}, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// unbound is one Unbound, which can be stopped and started again.
+// An unbound is an Unbound resolver that can be stopped and started again.
 type unbound struct {
 	dir, config string
 	address     netip.AddrPort
@@ -27,16 +27,16 @@ type unbound struct {
 }
 
 // newUnbound configures an Unbound with the given modules at port 53 of an address.
-func newUnbound(t testing.TB, w *world, modules string, address netip.Addr) *unbound {
+func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr) *unbound {
 	t.Helper()
 	name := strings.ReplaceAll(modules, " ", "-")
-	hints := write(t, w.dir, "root.hints", fmt.Sprintf(". NS ns.\nns. A %s\n", knotAddress))
+	hints := writeFile(t, tb.dir, "root.hints", fmt.Sprintf(". NS ns.\nns. A %s\n", knotAddress))
 	anchors := ""
 	if strings.Contains(modules, "validator") {
-		anchors = fmt.Sprintf("trust-anchor: %q\n\tval-sig-skew-min: 0\n\tval-sig-skew-max: 0", w.anchor)
+		anchors = fmt.Sprintf("trust-anchor: %q\n\tval-sig-skew-min: 0\n\tval-sig-skew-max: 0", tb.anchor)
 	}
-	// "test." is a special-use name (RFC 6761), which Unbound answers by itself unless told otherwise.
-	config := write(t, w.dir, name+".conf", fmt.Sprintf(`server:
+	// Unbound answers the special-use domain "test." (RFC 6761) itself unless it is configured as nodefault.
+	config := writeFile(t, tb.dir, name+".conf", fmt.Sprintf(`server:
 	directory: %q
 	chroot: ""
 	username: ""
@@ -53,57 +53,57 @@ func newUnbound(t testing.TB, w *world, modules string, address netip.Addr) *unb
 	%s
 remote-control:
 	control-enable: no
-`, w.dir, address, hints, modules, anchors))
-	return &unbound{dir: w.dir, config: config, address: netip.AddrPortFrom(address, 53)}
+`, tb.dir, address, hints, modules, anchors))
+	return &unbound{dir: tb.dir, config: config, address: netip.AddrPortFrom(address, 53)}
 }
 
-// start starts it, with an empty cache.
+// start starts Unbound with an empty cache.
 func (u *unbound) start(t testing.TB) {
 	t.Helper()
 	u.process = start(t, u.dir, exec.Command(program(t, "unbound"), "-d", "-c", u.config), u.address.String())
 }
 
-// stop stops it: nothing listens at its address.
+// stop stops Unbound. Its address then has no listener.
 func (u *unbound) stop(t testing.TB) {
 	t.Helper()
 	u.process.stop(t)
 }
 
-// resolveWith makes a validating resolver that of the C library, whose clients
-// then believe its AD bit. Only the test's mount namespace sees it.
+// resolveWith makes the C library use a validating resolver and trust its AD bit.
+// The change is limited to the mount namespace of the tests.
 func resolveWith(t testing.TB, dir string, address netip.Addr) {
 	t.Helper()
-	file := write(t, dir, "resolv.conf", fmt.Sprintf("nameserver %s\noptions edns0 trust-ad\n", address))
+	file := writeFile(t, dir, "resolv.conf", fmt.Sprintf("nameserver %s\noptions edns0 trust-ad\n", address))
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("make the mounts private: %v", err)
+		t.Fatalf("make all mounts private: %v", err)
 	}
 	if err := syscall.Mount(file, "/etc/resolv.conf", "", syscall.MS_BIND, ""); err != nil {
-		t.Fatalf("bind /etc/resolv.conf: %v", err)
+		t.Fatalf("mount over /etc/resolv.conf: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount("/etc/resolv.conf", 0); err != nil {
-			t.Errorf("give /etc/resolv.conf back: %v", err)
+			t.Errorf("unmount /etc/resolv.conf: %v", err)
 		}
 	})
 }
 
-// A judge is a validating Unbound that asks a mutator, and can be told to
-// forget what it heard.
-type judge struct {
+// A validator is a validating Unbound behind a mutator, whose caches can be
+// flushed.
+type validator struct {
 	address netip.Addr
-	control string // the socket that takes orders
+	control string // path of its control socket
 }
 
-// startJudge starts one. It is to judge by the same rules as we do: times are
-// strict, and NSEC3 iterations are limited alike. What hardens a resolver by
-// going beyond the RFCs is off: of every algorithm in a DS set, one that works
-// is enough (RFC 6840 §5.11), and NSEC records answer for no other question.
-// It asks once: what a mutator says does not get better.
-func startJudge(t testing.TB, w *world, address, mutator netip.Addr) *judge {
+// startValidator starts a validator with the same rules as ours: strict times and
+// the same limit of NSEC3 iterations. Hardening beyond the RFCs is off: one
+// working algorithm of a DS set is enough (RFC 6840 §5.11), and NSEC records
+// answer no other question. It does not retry bogus data, because a mutator
+// repeats its answers.
+func startValidator(t testing.TB, tb *testbed, address, mutator netip.Addr) *validator {
 	t.Helper()
-	name := "judge-" + address.String()
-	j := &judge{address: address, control: filepath.Join(w.dir, name+".control")}
-	config := write(t, w.dir, name+".conf", fmt.Sprintf(`server:
+	name := "validator-" + address.String()
+	v := &validator{address: address, control: filepath.Join(tb.dir, name+".control")}
+	config := writeFile(t, tb.dir, name+".conf", fmt.Sprintf(`server:
 	directory: %q
 	chroot: ""
 	username: ""
@@ -141,116 +141,110 @@ forward-zone:
 remote-control:
 	control-enable: yes
 	control-interface: %[5]q
-`, w.dir, address, w.anchor, mutator, j.control, nsec3Limit))
-	start(t, w.dir, exec.Command(program(t, "unbound"), "-d", "-c", config), netip.AddrPortFrom(address, 53).String())
-	return j
+`, tb.dir, address, tb.anchor, mutator, v.control, nsec3Limit))
+	start(t, tb.dir, exec.Command(program(t, "unbound"), "-d", "-c", config), netip.AddrPortFrom(address, 53).String())
+	return v
 }
 
-// forget empties all its caches.
-func (j *judge) forget() error {
-	for _, order := range []string{"flush_zone .", "flush_infra all"} {
-		if err := j.order(order); err != nil {
+// flush empties all caches.
+func (v *validator) flush() error {
+	for _, command := range []string{"flush_zone .", "flush_infra all"} {
+		if err := v.command(command); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// order sends one line to its control socket, as unbound-control does.
-func (j *judge) order(line string) error {
-	connection, err := net.DialTimeout("unix", j.control, patience)
+// command sends one line to the control socket, as unbound-control does.
+func (v *validator) command(line string) error {
+	connection, err := net.DialTimeout("unix", v.control, timeout)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
-	connection.SetDeadline(time.Now().Add(patience))
+	connection.SetDeadline(time.Now().Add(timeout))
 	if _, err := fmt.Fprintf(connection, "UBCT1 %s\n", line); err != nil {
-		return fmt.Errorf("order %q: %w", line, err)
+		return fmt.Errorf("unbound command %q: %w", line, err)
 	}
 	reply, err := bufio.NewReader(connection).ReadString('\n')
 	if err != nil || !strings.HasPrefix(reply, "ok") {
-		return fmt.Errorf("order %q: %q %v", line, reply, err)
+		return fmt.Errorf("unbound command %q: reply %q, error %v", line, reply, err)
 	}
 	return nil
 }
 
-// ask returns what it says of a question when it has heard nothing before.
-func (j *judge) ask(q question) (*dns.Msg, error) {
-	if err := j.forget(); err != nil {
+// ask flushes the caches and returns the response to a question.
+func (v *validator) ask(q question) (*dns.Msg, error) {
+	if err := v.flush(); err != nil {
 		return nil, err
 	}
-	query := new(dns.Msg)
-	query.SetQuestion(q.name, q.qtype)
-	query.SetEdns0(4096, true)
-	client := dns.Client{Net: "tcp", Timeout: patience}
-	response, _, err := client.Exchange(query, netip.AddrPortFrom(j.address, 53).String())
+	m := new(dns.Msg)
+	m.SetQuestion(q.name, q.qtype)
+	m.SetEdns0(4096, true)
+	client := dns.Client{Net: "tcp", Timeout: timeout}
+	response, _, err := client.Exchange(m, netip.AddrPortFrom(v.address, 53).String())
 	if err != nil {
-		return nil, fmt.Errorf("ask Unbound at %s for %s: %w", j.address, q, err)
+		return nil, fmt.Errorf("query Unbound at %s for %s: %w", v.address, q, err)
 	}
 	return response, nil
 }
 
-// delv is BIND's validator as a command.
+// A delv runs BIND's command-line validator.
 type delv struct {
-	server  netip.Addr // whom it asks
-	anchors string     // the file of the world's trust anchor, in BIND's words
+	server  netip.Addr // the resolver that delv queries
+	anchors string     // file with the trust anchor of the testbed, in BIND's syntax
 }
 
-func newDelv(t testing.TB, w *world, server netip.Addr) delv {
+func newDelv(t testing.TB, tb *testbed, server netip.Addr) delv {
 	t.Helper()
-	fields := strings.Fields(w.anchor) // . DS tag algorithm digest-type digest
+	fields := strings.Fields(tb.anchor) // . DS tag algorithm digest-type digest
 	ds := fields[len(fields)-4:]
-	return delv{server, write(t, w.dir, "delv.anchors",
+	return delv{server, writeFile(t, tb.dir, "delv.anchors",
 		fmt.Sprintf("trust-anchors { . static-ds %s %s %s %q; };\n", ds[0], ds[1], ds[2], ds[3]))}
 }
 
-// status returns delv's verdict on one look-up, and what it said. An answer
-// of several steps is as good as its worst.
+// status returns delv's verdict on one lookup, and its output. The verdict on an
+// alias chain is the worst of its steps.
 func (d delv) status(t testing.TB, q question) (dnssec.Status, string) {
 	t.Helper()
-	said := say(t, "delv", "@"+d.server.String(), "-a", d.anchors, "+root=.", "+multiline", q.name, dns.TypeToString[q.qtype])
+	text := output(t, "delv", "@"+d.server.String(), "-a", d.anchors, "+root=.", "+multiline", q.name, dns.TypeToString[q.qtype])
 	switch {
-	case strings.Contains(said, "resolution failed: ") && !strings.Contains(said, "resolution failed: ncache"):
-		return dnssec.Bogus, said
-	case strings.Contains(said, "pending validation"): // it found no way to, and shows what it got
-		return dnssec.Bogus, said
-	case strings.Contains(said, "unsigned answer"), strings.Contains(said, "unsigned additional data"):
-		return dnssec.Insecure, said
-	case strings.Contains(said, "fully validated"):
-		return dnssec.Secure, said
+	case strings.Contains(text, "resolution failed: ") && !strings.Contains(text, "resolution failed: ncache"):
+		return dnssec.Bogus, text
+	case strings.Contains(text, "pending validation"): // delv prints data that it could not validate
+		return dnssec.Bogus, text
+	case strings.Contains(text, "unsigned answer"), strings.Contains(text, "unsigned additional data"):
+		return dnssec.Insecure, text
+	case strings.Contains(text, "fully validated"):
+		return dnssec.Secure, text
 	default:
-		t.Errorf("%s: delv says neither that it validated nor that it did not:\n%s", q, said)
-		return dnssec.Indeterminate, said
+		t.Errorf("%s: no verdict in the output of delv:\n%s", q, text)
+		return dnssec.Indeterminate, text
 	}
 }
 
-// testResolverLost takes the exporter's only resolver away between scrapes, in
-// two ways, and gives it back. That is nobody's fault but ours, and the outcome
-// says so.
-func testResolverLost(t *testing.T, w *world, e *exporter) {
-	domain := w.mail["ee-spki-sha256"].domain()
+// testResolverLost stops the exporter's only resolver between scrapes, in two
+// ways, and starts it again. A lost resolver makes the outcome unknown, because
+// the target is not at fault.
+func testResolverLost(t *testing.T, tb *testbed, e *exporter) {
+	domain := tb.mail["ee-spki-sha256"].domain()
 	scrape := func(when, outcome string, reasons ...string) {
 		t.Helper()
 		got := e.probe(t, domain, "smtp_mx")
 		if got.outcome(t) != outcome || !contains(got.reasons(), reasons) {
-			t.Errorf("%s: %s because of %q, want %s because of %q", when, got.outcome(t), got.reasons(), outcome, reasons)
+			t.Errorf("%s: outcome %s, reasons %q; want %s and %q", when, got.outcome(t), got.reasons(), outcome, reasons)
 		}
 	}
-	scrape("before", "authenticated")
+	scrape("before the resolver stops", "authenticated")
 
-	w.iterator.stop(t)
-	scrape("nothing listens at the resolver's address", "unknown", "resolver_unreachable")
-	w.iterator.start(t)
-	scrape("the resolver was started again", "authenticated")
+	tb.resolver.stop(t)
+	scrape("the resolver is stopped", "unknown", "resolver_unreachable")
+	tb.resolver.start(t)
+	scrape("the resolver is started again", "authenticated")
 
-	signal := func(s syscall.Signal) {
-		t.Helper()
-		if err := w.iterator.process.command.Process.Signal(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	signal(syscall.SIGSTOP)
+	signal(t, tb.resolver.process, syscall.SIGSTOP)
 	scrape("the resolver hangs", "unknown", "resolver_unreachable")
-	signal(syscall.SIGCONT)
-	scrape("the resolver goes on", "authenticated")
+	signal(t, tb.resolver.process, syscall.SIGCONT)
+	scrape("the resolver answers again", "authenticated")
 }

@@ -10,79 +10,89 @@ import (
 	"testing"
 )
 
-// The addresses of the world, all on the loopback interface of its namespace.
-// Each mail or web server has the next after those of the one before.
+// Addresses on the loopback interface of the namespace. Mail, web and STARTTLS
+// servers have consecutive addresses.
 var (
-	knotAddress     = netip.MustParseAddr("192.0.2.1")
-	bindAddress     = netip.MustParseAddr("192.0.2.2")
-	iteratorAddress = netip.MustParseAddr("127.0.0.53")  // recurses, validates nothing
-	judgeAddress    = netip.MustParseAddr("127.0.0.54")  // recurses and validates
-	nobodyAddress   = netip.MustParseAddr("192.0.2.250") // nothing listens
-	firstServer4    = netip.MustParseAddr("192.0.2.10")
-	firstServer6    = netip.MustParseAddr("2001:db8::10")
+	knotAddress      = netip.MustParseAddr("192.0.2.1")
+	bindAddress      = netip.MustParseAddr("192.0.2.2")
+	resolverAddress  = netip.MustParseAddr("127.0.0.53")  // Unbound without validation
+	validatorAddress = netip.MustParseAddr("127.0.0.54")  // Unbound with validation
+	unusedAddress    = netip.MustParseAddr("192.0.2.250") // nothing listens
+	firstServer4     = netip.MustParseAddr("192.0.2.10")
+	firstServer6     = netip.MustParseAddr("2001:db8::10")
 )
 
-// A world is a small Internet with its name servers, resolvers, mail and web
-// servers, running until the test ends.
-type world struct {
-	dir    string // every daemon may read it
-	zones  []*zone
-	anchor string // the DS record of the root, in presentation format
-	roots  string // the PEM file of the Web PKI's only root
-	mail   map[string]*site
-	web    map[string]*site
-	others map[string]*site // by software
+// Web addresses. The files of deploy/prometheus name all but the last two.
+const (
+	exporterAddress     = "127.0.0.1:10125"
+	prometheusAddress   = "127.0.0.1:9090"
+	alertmanagerAddress = "127.0.0.1:9093"
+	webhookAddress      = "127.0.0.1:9095"
+	labControlAddress   = "127.0.0.1:10126"
+	driverAddress       = "127.0.0.1:10127" // chromedriver
+)
 
-	iterator *unbound
+// A testbed is a small Internet with nameservers, resolvers, mail and web
+// servers. It runs until the test ends.
+type testbed struct {
+	dir      string // readable by every daemon
+	zones    []*zone
+	anchor   string // DS record of the root zone, in presentation format
+	roots    string // PEM file with the only root of the Web PKI
+	mail     map[string]*site
+	web      map[string]*site
+	starttls map[string]*site // by name of the daemon
+
+	resolver *unbound
 }
 
-// newWorld builds and starts everything that the scenarios of both tables need.
-func newWorld(t *testing.T) *world {
+// newTestbed starts all servers of mailCases, webCases and daemons.
+func newTestbed(t *testing.T) *testbed {
 	t.Helper()
-	w := &world{dir: directory(t), zones: zones(), mail: map[string]*site{}, web: map[string]*site{}, others: map[string]*site{}}
-	bringUpLoopback(t)
+	tb := &testbed{dir: tempDir(t), zones: zones(), mail: map[string]*site{}, web: map[string]*site{}, starttls: map[string]*site{}}
+	configureLoopback(t)
 
-	authority := newAuthority(t, w.dir)
-	w.roots = authority.root
+	authority := newAuthority(t, tb.dir)
+	tb.roots = authority.root
 	at4, at6 := firstServer4, firstServer6
-	place := func(s scenario, protocol string) *site {
+	place := func(s scenario, label string) *site {
 		at4, at6 = at4.Next(), at6.Next()
-		return newSite(t, authority, s, protocol, at4, at6)
+		return newSite(t, authority, s, label, at4, at6)
 	}
 	for _, c := range mailCases() {
-		w.mail[c.name] = place(c.scenario, "mx")
-		w.zone(t, c.zone).add(t, w.mail[c.name])
+		tb.mail[c.name] = place(c.scenario, "mx")
+		tb.zone(t, c.zone).add(t, tb.mail[c.name])
 	}
 	for _, c := range webCases() {
-		w.web[c.name] = place(c.scenario, "www")
-		w.zone(t, c.zone).add(t, w.web[c.name])
+		tb.web[c.name] = place(c.scenario, "www")
+		tb.zone(t, c.zone).add(t, tb.web[c.name])
 	}
-	for _, s := range softwares() {
-		w.others[s.name] = place(s.scenario(), "host")
-		w.zone(t, "").add(t, w.others[s.name])
+	for _, d := range daemons() {
+		tb.starttls[d.name] = place(d.scenario(), "host")
+		tb.zone(t, "").add(t, tb.starttls[d.name])
 	}
 
-	w.publish(t)
-	w.iterator = newUnbound(t, w, "iterator", iteratorAddress)
-	w.iterator.start(t)
-	newUnbound(t, w, "validator iterator", judgeAddress).start(t)
-	resolveWith(t, w.dir, judgeAddress)
-	startPostfix(t, w.dir, w.mail)
-	for _, site := range w.web {
-		startTLSServer(t, w.dir, site)
+	tb.publish(t)
+	tb.resolver = newUnbound(t, tb, "iterator", resolverAddress)
+	tb.resolver.start(t)
+	newUnbound(t, tb, "validator iterator", validatorAddress).start(t)
+	resolveWith(t, tb.dir, validatorAddress)
+	startPostfix(t, tb.dir, tb.mail)
+	for _, site := range tb.web {
+		startSServer(t, tb.dir, site)
 	}
-	for _, s := range softwares() {
-		site := w.others[s.name]
-		s.start(t, filepath.Join(w.dir, s.name), site.IPv4, identity{site.Leaf, keyOf(site.Leaf)})
+	for _, d := range daemons() {
+		site := tb.starttls[d.name]
+		d.start(t, filepath.Join(tb.dir, d.name), site.IPv4, keyPair{site.Leaf, keyOf(site.Leaf)})
 	}
-	return w
+	return tb
 }
 
-// directory makes a directory that daemons may enter after they dropped their
-// privileges, unlike that of t.TempDir.
-func directory(t *testing.T) string {
+// tempDir makes a directory that daemons can enter after they drop privileges.
+// They cannot enter the directory of t.TempDir.
+func tempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "world-")
+	dir, err := os.MkdirTemp("", "testbed-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,23 +107,23 @@ func directory(t *testing.T) string {
 	return dir
 }
 
-// bringUpLoopback brings up the namespace's only interface.
-func bringUpLoopback(t *testing.T) {
+// configureLoopback brings up the only interface of the namespace.
+func configureLoopback(t *testing.T) {
 	t.Helper()
 	run(t, "ip", "link", "set", "lo", "up")
 	addAddress(t, knotAddress)
 	addAddress(t, bindAddress)
-	addAddress(t, nobodyAddress)
+	addAddress(t, unusedAddress)
 }
 
-// addAddress gives the loopback interface one more address, where it has it not.
+// addAddress adds an address to the loopback interface, unless it is there.
 func addAddress(t testing.TB, address netip.Addr) {
 	t.Helper()
 	run(t, "ip", "address", "replace", netip.PrefixFrom(address, address.BitLen()).String(), "dev", "lo")
 }
 
-// write writes a file into a directory and returns its path.
-func write(t testing.TB, dir, name, content string) string {
+// writeFile writes a file into a directory and returns its path.
+func writeFile(t testing.TB, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -125,25 +135,35 @@ func write(t testing.TB, dir, name, content string) string {
 	return path
 }
 
-// zone returns the zone of a name; the default is good.test.
-func (w *world) zone(t testing.TB, name string) *zone {
+// readFile returns the content of a file.
+func readFile(t testing.TB, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// zone returns the zone with the given name; the empty name means good.test.
+func (tb *testbed) zone(t testing.TB, name string) *zone {
 	t.Helper()
 	if name == "" {
 		name = "good.test."
 	}
-	for _, z := range w.zones {
+	for _, z := range tb.zones {
 		if z.name == name {
 			return z
 		}
 	}
-	t.Fatalf("no zone %s in the world", name)
+	t.Fatalf("the testbed has no zone %s", name)
 	return nil
 }
 
-// parent returns the zone that delegates to z, nil for the root.
-func (w *world) parent(z *zone) *zone {
+// parent returns the zone that delegates to z, or nil for the root.
+func (tb *testbed) parent(z *zone) *zone {
 	var parent *zone
-	for _, candidate := range w.zones {
+	for _, candidate := range tb.zones {
 		above := candidate.name == "." && z.name != "." || strings.HasSuffix(z.name, "."+candidate.name)
 		if above && (parent == nil || len(candidate.name) > len(parent.name)) {
 			parent = candidate
@@ -152,12 +172,12 @@ func (w *world) parent(z *zone) *zone {
 	return parent
 }
 
-// publish makes the keys of all zones, hangs each zone below its parent, and
-// has Knot and BIND sign and serve them.
-func (w *world) publish(t *testing.T) {
+// publish makes the keys of all zones, adds the delegations, and starts Knot and
+// BIND, which sign and serve the zones.
+func (tb *testbed) publish(t *testing.T) {
 	t.Helper()
-	knot, bind := newKnot(t, w), newBIND(t, w)
-	for _, z := range w.zones {
+	knot, bind := newKnot(t, tb), newBIND(t, tb)
+	for _, z := range tb.zones {
 		var ds string
 		switch z.signer {
 		case signedByKnot:
@@ -166,20 +186,20 @@ func (w *world) publish(t *testing.T) {
 			ds = bind.makeKeys(t, z)
 		}
 		if z.wrongDS {
-			ds = falsify(ds)
+			ds = corruptDigest(ds)
 		}
-		if parent := w.parent(z); parent != nil {
+		if parent := tb.parent(z); parent != nil {
 			parent.delegate(z, ds)
 		} else {
-			w.anchor = strings.TrimSpace(ds)
+			tb.anchor = strings.TrimSpace(ds)
 		}
 	}
 	bind.start(t)
 	knot.start(t)
 }
 
-// falsify changes the last digit of a DS record's digest.
-func falsify(ds string) string {
+// corruptDigest changes the last digit of the digest of a DS record.
+func corruptDigest(ds string) string {
 	ds = strings.TrimSpace(ds)
 	digit := "0"
 	if strings.HasSuffix(ds, digit) {
@@ -188,45 +208,47 @@ func falsify(ds string) string {
 	return ds[:len(ds)-1] + digit + "\n"
 }
 
-// A scenario is the part of a case that becomes real: some records in a zone,
-// and a server with a certificate.
+// A scenario is the setup of one case: records in a zone, and a server with a
+// certificate.
 type scenario struct {
-	name  string
-	story string
-	zone  string // that it is part of; good.test. by default
-	// records are below the scenario's own name. They are a template over a
+	name string
+	desc string
+	zone string // the zone with the records; good.test. by default
+	// records are relative to the scenario's name. They are a template over a
 	// site: {{.IPv4}}, and {{tlsa 3 1 1 .Leaf}} for a TLSA record.
 	records string
 	server  server
 }
 
-// A server is what stands at a scenario's address.
+// A server describes the server at the address of a scenario.
 type server struct {
 	certificate
 	absent  bool     // nothing listens
-	options []string // settings of Postfix's smtpd
+	options []string // options of Postfix's smtpd
 }
 
-// A site is a scenario with its address and certificates: templates read its exported fields.
+// A site is a scenario with its addresses and certificates. Templates read its
+// exported fields.
 type site struct {
 	scenario
 	IPv4, IPv6         netip.Addr
 	Leaf               string // PEM files
 	Intermediate, Root string
-	Stranger           string     // a certificate that the server does not have
-	Nobody             netip.Addr // an address where nothing listens
+	Other              string     // certificate that no server uses
+	Unused             netip.Addr // address without a listener
 
-	rest string // PEM file of what the server sends after the leaf; empty if nothing
+	rest string // PEM file of the certificates after the leaf; empty if none
 }
 
-// newSite makes the certificates of a scenario. host is the label of its server's name.
-func newSite(t testing.TB, a *authority, s scenario, host string, v4, v6 netip.Addr) *site {
+// newSite makes the certificates of a scenario. label is the first label of the
+// server's name.
+func newSite(t testing.TB, a *authority, s scenario, label string, v4, v6 netip.Addr) *site {
 	t.Helper()
-	placed := &site{scenario: s, IPv4: v4, IPv6: v6, Nobody: nobodyAddress,
-		Intermediate: a.intermediate, Root: a.root, Stranger: a.stranger}
+	placed := &site{scenario: s, IPv4: v4, IPv6: v6, Unused: unusedAddress,
+		Intermediate: a.intermediate, Root: a.root, Other: a.other}
 	names := s.server.names
 	if len(names) == 0 {
-		names = []string{host + "." + strings.TrimSuffix(placed.domain(), ".")}
+		names = []string{label + "." + strings.TrimSuffix(placed.domain(), ".")}
 	}
 	issuer := a.intermediate
 	if s.server.chain == selfSigned {
@@ -245,7 +267,7 @@ func newSite(t testing.TB, a *authority, s scenario, host string, v4, v6 netip.A
 	return placed
 }
 
-// domain returns the name that the scenario's records are below.
+// domain returns the name of the scenario, which its records are relative to.
 func (s *site) domain() string {
 	zone := s.zone
 	if zone == "" {

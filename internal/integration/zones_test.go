@@ -25,7 +25,7 @@ const (
 // A zone is a zone of the world, as its owner would describe it.
 type zone struct {
 	name      string
-	story     string
+	desc      string
 	signer    signer
 	algorithm string // as the signer names it
 	denial    denial
@@ -44,8 +44,8 @@ const (
 	nsec3OptOut denial = "nsec3 opt-out"
 )
 
-// variety are records that DNSSEC treats each in its own way.
-const variety = `
+// zoneRecords are records that DNSSEC treats each in its own way.
+const zoneRecords = `
 text          TXT   "one" "two"
 two           A     192.0.2.250
 two           A     192.0.2.251
@@ -67,43 +67,43 @@ MiXeD         TXT   "upper and lower case"
 func zones() []*zone {
 	return []*zone{
 		{name: ".", signer: signedByKnot, algorithm: "rsasha256",
-			story: "the root, as the real one: RSA and NSEC"},
+			desc: "the root, as the real one: RSA and NSEC"},
 		{name: "test.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut,
-			story: "a top-level domain that leaves unsigned delegations out of its proofs"},
+			desc: "a top-level domain that leaves unsigned delegations out of its proofs"},
 		{name: "example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256",
-			story: "a top-level domain on another server, where every delegation has its NSEC"},
+			desc: "a top-level domain on another server, where every delegation has its NSEC"},
 
-		{name: "good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
-			story: "the ordinary signed zone"},
-		{name: "deep.good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
-			story: "a zone below another, both on one server, so that no referral is ever seen"},
-		{name: "nsec3.test.", signer: signedByKnot, algorithm: "rsasha256", denial: nsec3, records: variety,
-			story: "hashed denial of existence"},
-		{name: "p384.test.", signer: signedByKnot, algorithm: "ecdsap384sha384", records: variety,
-			story: "the larger curve"},
-		{name: "ed25519.test.", signer: signedByKnot, algorithm: "ed25519", denial: nsec3, records: variety,
-			story: "the modern curve"},
-		{name: "knot.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut, records: variety,
-			story: "delegated from one software to the other"},
-		{name: "bind.test.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", denial: nsec3OptOut, records: variety,
-			story: "and the other way round"},
-		{name: "rsasha512.example.", signer: signedByBIND, algorithm: "RSASHA512", denial: nsec3, records: variety,
-			story: "an algorithm that is going out of use"},
-		{name: "rsasha1.example.", signer: signedByBIND, algorithm: "NSEC3RSASHA1", denial: nsec3, records: variety,
-			story: "an algorithm that is out of use"},
-		{name: "ed448.example.", signer: signedByBIND, algorithm: "ED448", records: variety,
-			story: "an algorithm that a validator may leave out"},
+		{name: "good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
+			desc: "the ordinary signed zone"},
+		{name: "deep.good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
+			desc: "a zone below another, both on one server, so that no referral is ever seen"},
+		{name: "nsec3.test.", signer: signedByKnot, algorithm: "rsasha256", denial: nsec3, records: zoneRecords,
+			desc: "hashed denial of existence"},
+		{name: "p384.test.", signer: signedByKnot, algorithm: "ecdsap384sha384", records: zoneRecords,
+			desc: "the larger curve"},
+		{name: "ed25519.test.", signer: signedByKnot, algorithm: "ed25519", denial: nsec3, records: zoneRecords,
+			desc: "the modern curve"},
+		{name: "knot.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut, records: zoneRecords,
+			desc: "delegated from one software to the other"},
+		{name: "bind.test.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", denial: nsec3OptOut, records: zoneRecords,
+			desc: "and the other way round"},
+		{name: "rsasha512.example.", signer: signedByBIND, algorithm: "RSASHA512", denial: nsec3, records: zoneRecords,
+			desc: "an algorithm that is going out of use"},
+		{name: "rsasha1.example.", signer: signedByBIND, algorithm: "NSEC3RSASHA1", denial: nsec3, records: zoneRecords,
+			desc: "an algorithm that is out of use"},
+		{name: "ed448.example.", signer: signedByBIND, algorithm: "ED448", records: zoneRecords,
+			desc: "an algorithm that a validator may leave out"},
 
-		{name: "unsigned.test.", records: variety,
-			story: "unsigned below NSEC3 with opt-out"},
-		{name: "unsigned.example.", records: variety,
-			story: "unsigned below NSEC"},
-		{name: "island.unsigned.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: variety,
-			story: "signed, but below an unsigned zone: no chain leads here"},
-		{name: "wrongds.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", wrongDS: true, records: variety,
-			story: "its keys were changed and its parent does not know"},
-		{name: "expired.example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", expired: true, records: variety,
-			story: "nobody signed it again in time"},
+		{name: "unsigned.test.", records: zoneRecords,
+			desc: "unsigned below NSEC3 with opt-out"},
+		{name: "unsigned.example.", records: zoneRecords,
+			desc: "unsigned below NSEC"},
+		{name: "island.unsigned.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
+			desc: "signed, but below an unsigned zone: no chain leads here"},
+		{name: "wrongds.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", wrongDS: true, records: zoneRecords,
+			desc: "its keys were changed and its parent does not know"},
+		{name: "expired.example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", expired: true, records: zoneRecords,
+			desc: "nobody signed it again in time"},
 	}
 }
 
@@ -154,10 +154,10 @@ func (z *zone) add(t testing.TB, s *site) {
 	z.records += fmt.Sprintf("$ORIGIN %s.%s\n%s\n$ORIGIN %[2]s\n", s.name, z.name, text.String())
 }
 
-// manyZones lists the zones of the differential test: each algorithm, signed by
+// differentialZones lists the zones of the differential test: each algorithm, signed by
 // each software that can, with each kind of denial, below top-level domains of
 // every kind. Each has a signed and an unsigned child.
-func manyZones() []*zone {
+func differentialZones() []*zone {
 	list := []*zone{
 		{name: ".", signer: signedByKnot, algorithm: "rsasha256"},
 		{name: "test.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut},
@@ -181,7 +181,7 @@ func manyZones() []*zone {
 				signer:    software,
 				algorithm: algorithm.knot,
 				denial:    denials[(i+j)%3],
-				records:   assortment,
+				records:   differentialRecords,
 			}
 			if software == signedByBIND {
 				z.algorithm, z.salt = algorithm.bind, "ab12"
@@ -190,16 +190,16 @@ func manyZones() []*zone {
 				z.denial = nsec // a zone with NSEC3 must not use the number 5 (RFC 5155 §2)
 			}
 			child := &zone{name: "signed." + z.name, signer: software, algorithm: "ecdsap256sha256",
-				denial: z.denial, salt: z.salt, records: assortment}
-			list = append(list, z, child, &zone{name: "unsigned." + z.name, records: assortment})
+				denial: z.denial, salt: z.salt, records: differentialRecords}
+			list = append(list, z, child, &zone{name: "unsigned." + z.name, records: differentialRecords})
 		}
 	}
 	return list
 }
 
-// assortment are records that DNSSEC treats each in its own way, with aliases
+// differentialRecords are records that DNSSEC treats each in its own way, with aliases
 // that stay in the zone and that leave it.
-const assortment = `
+const differentialRecords = `
 text          TXT   "one" "two"
 two           A     192.0.2.250
 two           A     192.0.2.251
@@ -224,16 +224,16 @@ _443._tcp.two CNAME _25._tcp.two
 *._tcp.mx     TLSA  3 1 1 0000000000000000000000000000000000000000000000000000000000000002
 `
 
-// manyQuestions are those of the other tests, and some for types that stand at
-// aliases and cuts. Nobody is asked for the CNAME or DNAME of a name below a
+// differentialQuestions are those of the other tests, and some for types that stand at
+// aliases and cuts. Unused is asked for the CNAME or DNAME of a name below a
 // DNAME: Unbound then wants a signature over the CNAME that it made up itself,
 // or answers for what that CNAME leads to. RFC 6672 §5.3.1: the DNAME's
-// signature is enough.
-func manyQuestions(t testing.TB, zones []*zone) []question {
+// signature is fullRun.
+func differentialQuestions(t testing.TB, zones []*zone) []question {
 	t.Helper()
 	all := questions(t, zones)
 	for _, z := range zones {
-		if z.records == assortment {
+		if z.records == differentialRecords {
 			all = append(all, question{"_25._tcp.mx." + z.name, dns.TypeTLSA}, question{"_9._tcp.two." + z.name, dns.TypeTLSA})
 		}
 	}
