@@ -11,11 +11,10 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// An explanation is a class of disagreements in which Unbound and we are meant
-// to differ. To be taken for one of them, a disagreement has to pass an
-// experiment: what offends one side is taken away, and then both have to agree
-// on what the other side said before. Where no experiment is possible, the
-// description alone has to be narrow fullRun.
+// An explanation is a class of disagreements in which Unbound and we differ on
+// purpose. A disagreement belongs to the class only if an experiment confirms it:
+// without the change that one side objects to, both agree on a verdict that one of
+// them had before. Where no experiment is possible, applies must be narrow.
 type explanation struct {
 	class   string // what Unbound and we do, and the RFC
 	applies func(disagreement) bool
@@ -29,8 +28,8 @@ type explanation struct {
 func explanations() []explanation {
 	return []explanation{
 		{
-			class: "Unbound wants every record of a response to hold, and we those that the verdict rests on; " +
-				"RFC 4035 §5.3.3: where several signatures cover an RRset, local policy says if one is fullRun; §5.4: of a denial, the NSEC records that prove it count",
+			class: "Unbound requires every record of a response to validate; we require those that the verdict depends on. " +
+				"RFC 4035 §5.3.3: if several signatures cover an RRset, local policy decides whether one is enough; §5.4: in a denial, the NSEC records that prove it count",
 			applies: func(d disagreement) bool { return !d.ours.Status.Failed() && statusOf(d.reference).Failed() },
 			revert:  keepAuthentic,
 		},

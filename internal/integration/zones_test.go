@@ -13,29 +13,29 @@ import (
 	"github.com/miekg/dns"
 )
 
-// signer says whose software signs a zone; it serves it, too.
+// A signer is the software that signs and serves a zone.
 type signer string
 
 const (
 	signedByKnot signer = "knot"
 	signedByBIND signer = "bind"
-	signedByNone signer = "" // Knot serves it
+	signedByNone signer = "" // unsigned; Knot serves it
 )
 
-// A zone is a zone of the world, as its owner would describe it.
+// A zone describes a zone of the testbed.
 type zone struct {
 	name      string
 	desc      string
 	signer    signer
-	algorithm string // as the signer names it
+	algorithm string // in the syntax of the signer
 	denial    denial
 	salt      string // of its NSEC3 records, in hexadecimal; BIND only
-	expired   bool   // its signatures ended an hour ago
-	wrongDS   bool   // its parent's DS matches none of its keys
+	expired   bool   // its signatures expired an hour ago
+	wrongDS   bool   // the DS in its parent matches none of its keys
 	records   string
 }
 
-// denial says how a zone proves what does not exist.
+// A denial is how a zone proves that names and types do not exist.
 type denial string
 
 const (
@@ -44,7 +44,7 @@ const (
 	nsec3OptOut denial = "nsec3 opt-out"
 )
 
-// zoneRecords are records that DNSSEC treats each in its own way.
+// zoneRecords are records of which each is a different case for a validator.
 const zoneRecords = `
 text          TXT   "one" "two"
 two           A     192.0.2.250
@@ -63,51 +63,51 @@ branch        DNAME deep.good.test.
 MiXeD         TXT   "upper and lower case"
 `
 
-// zones lists the zones of the world. A zone's parent is the nearest above it.
+// zones returns the zones of the testbed. The parent of a zone is its closest ancestor.
 func zones() []*zone {
 	return []*zone{
 		{name: ".", signer: signedByKnot, algorithm: "rsasha256",
-			desc: "the root, as the real one: RSA and NSEC"},
+			desc: "the root, like the real one: RSA and NSEC"},
 		{name: "test.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut,
-			desc: "a top-level domain that leaves unsigned delegations out of its proofs"},
+			desc: "a top-level domain with opt-out: unsigned delegations have no NSEC3 records"},
 		{name: "example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256",
-			desc: "a top-level domain on another server, where every delegation has its NSEC"},
+			desc: "a top-level domain on another server, with NSEC records for all delegations"},
 
 		{name: "good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
-			desc: "the ordinary signed zone"},
+			desc: "an ordinary signed zone"},
 		{name: "deep.good.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
-			desc: "a zone below another, both on one server, so that no referral is ever seen"},
+			desc: "a zone and its parent on one server, so that resolvers get no referral"},
 		{name: "nsec3.test.", signer: signedByKnot, algorithm: "rsasha256", denial: nsec3, records: zoneRecords,
-			desc: "hashed denial of existence"},
+			desc: "RSA and hashed denial of existence"},
 		{name: "p384.test.", signer: signedByKnot, algorithm: "ecdsap384sha384", records: zoneRecords,
-			desc: "the larger curve"},
+			desc: "ECDSA P-384"},
 		{name: "ed25519.test.", signer: signedByKnot, algorithm: "ed25519", denial: nsec3, records: zoneRecords,
-			desc: "the modern curve"},
+			desc: "Ed25519"},
 		{name: "knot.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", denial: nsec3OptOut, records: zoneRecords,
-			desc: "delegated from one software to the other"},
+			desc: "delegated from BIND to Knot"},
 		{name: "bind.test.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", denial: nsec3OptOut, records: zoneRecords,
-			desc: "and the other way round"},
+			desc: "delegated from Knot to BIND"},
 		{name: "rsasha512.example.", signer: signedByBIND, algorithm: "RSASHA512", denial: nsec3, records: zoneRecords,
-			desc: "an algorithm that is going out of use"},
+			desc: "an algorithm that is not recommended"},
 		{name: "rsasha1.example.", signer: signedByBIND, algorithm: "NSEC3RSASHA1", denial: nsec3, records: zoneRecords,
-			desc: "an algorithm that is out of use"},
+			desc: "a deprecated algorithm"},
 		{name: "ed448.example.", signer: signedByBIND, algorithm: "ED448", records: zoneRecords,
-			desc: "an algorithm that a validator may leave out"},
+			desc: "an algorithm that validators need not support"},
 
 		{name: "unsigned.test.", records: zoneRecords,
 			desc: "unsigned below NSEC3 with opt-out"},
 		{name: "unsigned.example.", records: zoneRecords,
 			desc: "unsigned below NSEC"},
 		{name: "island.unsigned.example.", signer: signedByKnot, algorithm: "ecdsap256sha256", records: zoneRecords,
-			desc: "signed, but below an unsigned zone: no chain leads here"},
+			desc: "signed, but below an unsigned zone: without a chain of trust"},
 		{name: "wrongds.test.", signer: signedByKnot, algorithm: "ecdsap256sha256", wrongDS: true, records: zoneRecords,
-			desc: "its keys were changed and its parent does not know"},
+			desc: "new keys, old DS in the parent"},
 		{name: "expired.example.", signer: signedByBIND, algorithm: "ECDSAP256SHA256", expired: true, records: zoneRecords,
-			desc: "nobody signed it again in time"},
+			desc: "expired signatures"},
 	}
 }
 
-// address returns the address of the zone's name server.
+// address returns the address of the zone's nameserver.
 func (z *zone) address() netip.Addr {
 	if z.signer == signedByBIND {
 		return bindAddress
@@ -115,7 +115,7 @@ func (z *zone) address() netip.Addr {
 	return knotAddress
 }
 
-// file names the zone's file.
+// file returns the name of the zone file.
 func (z *zone) file() string {
 	if z.name == "." {
 		return "root.zone"
@@ -123,21 +123,21 @@ func (z *zone) file() string {
 	return z.name + "zone"
 }
 
-// nameServer returns the name of the zone's only name server.
-func (z *zone) nameServer() string { return strings.TrimRight("ns."+z.name, ".") + "." }
+// nameserver returns the name of the zone's only nameserver.
+func (z *zone) nameserver() string { return strings.TrimRight("ns."+z.name, ".") + "." }
 
-// text returns the zone as its owner writes it, before it is signed.
+// text returns the zone file before it is signed.
 func (z *zone) text() string {
 	return fmt.Sprintf("$ORIGIN %s\n$TTL 300\n@ SOA %s hostmaster.invalid. 1 3600 600 86400 60\n@ NS %[2]s\n%[2]s A %s\n%s",
-		z.name, z.nameServer(), z.address(), z.records)
+		z.name, z.nameserver(), z.address(), z.records)
 }
 
 // delegate adds a delegation to child, with its DS records if it has any.
 func (z *zone) delegate(child *zone, ds string) {
-	z.records += fmt.Sprintf("%s NS %s\n%[2]s A %s\n%s", child.name, child.nameServer(), child.address(), ds)
+	z.records += fmt.Sprintf("%s NS %s\n%[2]s A %s\n%s", child.name, child.nameserver(), child.address(), ds)
 }
 
-// add adds the records of a site, which are relative to its own name.
+// add adds the records of a site, which are relative to the name of the site.
 func (z *zone) add(t testing.TB, s *site) {
 	t.Helper()
 	functions := template.FuncMap{"tlsa": func(usage, selector, matching int, file string) (string, error) {
@@ -154,9 +154,9 @@ func (z *zone) add(t testing.TB, s *site) {
 	z.records += fmt.Sprintf("$ORIGIN %s.%s\n%s\n$ORIGIN %[2]s\n", s.name, z.name, text.String())
 }
 
-// differentialZones lists the zones of the differential test: each algorithm, signed by
-// each software that can, with each kind of denial, below top-level domains of
-// every kind. Each has a signed and an unsigned child.
+// differentialZones returns the zones of the differential test: each algorithm,
+// signed by Knot and by BIND, with each kind of denial, below each top-level
+// domain. Each zone has a signed and an unsigned child.
 func differentialZones() []*zone {
 	list := []*zone{
 		{name: ".", signer: signedByKnot, algorithm: "rsasha256"},
@@ -187,7 +187,7 @@ func differentialZones() []*zone {
 				z.algorithm, z.salt = algorithm.bind, "ab12"
 			}
 			if algorithm.knot == "rsasha1" {
-				z.denial = nsec // a zone with NSEC3 must not use the number 5 (RFC 5155 §2)
+				z.denial = nsec // algorithm 5 must not be used with NSEC3 (RFC 5155 §2)
 			}
 			child := &zone{name: "signed." + z.name, signer: software, algorithm: "ecdsap256sha256",
 				denial: z.denial, salt: z.salt, records: differentialRecords}
@@ -197,8 +197,8 @@ func differentialZones() []*zone {
 	return list
 }
 
-// differentialRecords are records that DNSSEC treats each in its own way, with aliases
-// that stay in the zone and that leave it.
+// differentialRecords are records of which each is a different case for a
+// validator, with aliases within the zone and to others.
 const differentialRecords = `
 text          TXT   "one" "two"
 two           A     192.0.2.250
@@ -224,11 +224,11 @@ _443._tcp.two CNAME _25._tcp.two
 *._tcp.mx     TLSA  3 1 1 0000000000000000000000000000000000000000000000000000000000000002
 `
 
-// differentialQuestions are those of the other tests, and some for types that stand at
-// aliases and cuts. Unused is asked for the CNAME or DNAME of a name below a
-// DNAME: Unbound then wants a signature over the CNAME that it made up itself,
-// or answers for what that CNAME leads to. RFC 6672 §5.3.1: the DNAME's
-// signature is fullRun.
+// differentialQuestions returns the questions of the other tests, and more types at
+// aliases and cuts. None asks for the CNAME or DNAME of a name below a DNAME: there
+// Unbound requires a signature of the CNAME that it synthesized itself, or answers
+// for the target of that CNAME. The signature of the DNAME is enough (RFC 6672
+// §5.3.1).
 func differentialQuestions(t testing.TB, zones []*zone) []question {
 	t.Helper()
 	all := questions(t, zones)
