@@ -24,8 +24,7 @@ type chain string
 const (
 	whole       chain = ""             // leaf, intermediate and root
 	withoutRoot chain = "without root" // usual in the Web PKI
-	leafOnly    chain = "leaf only"
-	selfSigned  chain = "self-signed" // a leaf without issuer
+	selfSigned  chain = "self-signed"  // a leaf without issuer
 )
 
 // A certificate describes a server's certificate.
