@@ -1,5 +1,5 @@
-// Command dane_exporter tells Prometheus what a DANE client would do with mail
-// domains and TLS services, and why it would refuse.
+// Command dane_exporter is a Prometheus exporter that reports what a DANE client would
+// do with mail domains and TLS services, and why it would refuse.
 package main
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 //go:embed config.example.yml
-var exampleConfig []byte
+var defaultConfig []byte
 
 func main() {
-	os.Exit(command.Run(os.Args[1:], exampleConfig, os.Stdout, os.Stderr))
+	os.Exit(command.Run(os.Args[1:], defaultConfig, os.Stdout, os.Stderr))
 }

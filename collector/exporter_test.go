@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
@@ -23,12 +26,12 @@ func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	yes, no := true, false
-	examination := &dnssec.Examination{Resolvers: []dnssec.Condition{
+	result := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
 		{Server: "192.0.2.53:53", Anchored: &yes},
-		{Server: "192.0.2.54:53", Anchored: &no, Trouble: dnssec.Strips, Why: "strips DNSSEC records"},
-		{Server: "192.0.2.55:53", Trouble: dnssec.Silent, Why: "does not answer"},
+		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
+		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
 	}}
-	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.Examination { return examination })
+	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return result })
 
 	ended := e.Started()
 	r := healthy()
@@ -41,23 +44,23 @@ func TestExporter(t *testing.T) {
 	failed(fmt.Errorf("connecting: %w", syscall.EHOSTUNREACH))
 	failed(errors.New("something else"))
 	*endpoints = append(*endpoints,
-		dane.Endpoint{Err: probe.ErrNotAllowed},                                // never tried
-		dane.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // no IPv6 here
-		dane.Endpoint{Reached: dane.StageTLS, Reused: true, Connect: tried},    // another probe's
-		dane.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // another key type's
+		dane.Endpoint{Err: probe.ErrNotAllowed},                                // not attempted
+		dane.Endpoint{Err: syscall.ENETUNREACH, Skipped: true, Connect: tried}, // the exporter has no IPv6
+		dane.Endpoint{Reached: dane.StageTLS, Reused: true, Connect: tried},    // by another probe
+		dane.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // for another key type
 		dane.Endpoint{Reached: dane.StageConnect, Copied: true, Reused: true, Connect: tried},
-		dane.Endpoint{Reached: dane.StageStartTLS, Skipped: true, Connect: tried, // no key of that type,
-			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried}}, // and once more with all types
+		dane.Endpoint{Reached: dane.StageStartTLS, Skipped: true, Connect: tried, // no key of this type,
+			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried}}, // and a second handshake with all types
 	)
-	r.Facts.Err = &dane.PanicError{Value: "a defect"}
+	r.Facts.Err = &dane.PanicError{Value: "a panic"}
 	e.Observe(r)
 
-	elsewhere := healthy()
-	elsewhere.Facts.Hosts[0].Services[0].Port = 4711
-	elsewhere.Facts.Hosts[0].Services[0].Endpoints[0] = dane.Endpoint{
+	otherPort := healthy()
+	otherPort.Facts.Hosts[0].Services[0].Port = 4711
+	otherPort.Facts.Hosts[0].Services[0].Endpoints[0] = dane.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageConnect, Connect: tried,
 	}
-	e.Observe(elsewhere)
+	e.Observe(otherPort)
 	e.Rejected("queue_full")
 	e.UnknownModule()
 	e.Panicked()
@@ -98,22 +101,22 @@ dane_exporter_trust_anchor_ok 1
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
 	}
-	examination = &dnssec.Examination{Resolvers: examination.Resolvers[2:]}
+	result = &dnssec.SelfCheckResult{Resolvers: result.Resolvers[2:]}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
-		t.Error("no resolver gave keys, and the trust anchor is judged")
+		t.Error("dane_exporter_trust_anchor_ok is exported although no resolver returned keys")
 	}
-	examination = nil
+	result = nil
 	if got := own(t, registry); strings.Contains(got, "resolver_ok") {
-		t.Error("nothing was examined, and there is a result")
+		t.Error("dane_exporter_resolver_ok is exported before the first self-check")
 	}
 	ended()
 	if got := own(t, registry); !strings.Contains(got, "dane_exporter_probes_in_flight 0\n") {
-		t.Error("a probe that has ended is still in flight")
+		t.Error("dane_exporter_probes_in_flight counts a probe that has ended")
 	}
 }
 
-// own writes the exporter's own series, but for build information and buckets,
-// once they are checked.
+// own returns the samples of the exporter's own metrics in text format, except build
+// information and histogram buckets. It checks all metrics with promlint.
 func own(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	families, err := registry.Gather()
@@ -135,7 +138,7 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 		}
 	}
 	if !process {
-		t.Error("the runtime's own metrics are missing")
+		t.Error("the metrics of the Go runtime are missing")
 	}
 	var kept strings.Builder
 	for line := range strings.Lines(text.String()) {
@@ -144,4 +147,54 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 		}
 	}
 	return kept.String()
+}
+
+// TestExporterMetrics checks that ExporterMetrics describes the metrics that
+// NewExporter registers, and no others.
+func TestExporterMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		registry.Describe(ch)
+		close(ch)
+	}()
+	registered := make(map[string]bool)
+	for desc := range ch {
+		// The constant labels of dane_exporter_build_info depend on the build.
+		text := regexp.MustCompile(`constLabels: \{.*?\}`).ReplaceAllString(desc.String(), "constLabels: {}")
+		if strings.Contains(text, `fqName: "dane_`) {
+			registered[text] = true
+		}
+	}
+	for _, metric := range ExporterMetrics() {
+		if text := metric.desc().String(); !registered[text] {
+			t.Errorf("NewExporter does not register %s", text)
+		} else {
+			delete(registered, text)
+		}
+	}
+	for text := range registered {
+		t.Errorf("ExporterMetrics does not list %s", text)
+	}
+	if all := ExporterMetrics(); !slices.IsSortedFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("ExporterMetrics is not sorted by name: %v", all)
+	}
+}
+
+// TestMetricTypes checks the type of every listed metric by its name, as the naming
+// conventions of Prometheus require.
+func TestMetricTypes(t *testing.T) {
+	for _, metric := range slices.Concat(ProbeMetrics(), ExporterMetrics()) {
+		want := model.MetricTypeGauge
+		switch {
+		case strings.HasSuffix(metric.Name, "_total"):
+			want = model.MetricTypeCounter
+		case metric.Name == "dane_exporter_probe_duration_seconds":
+			want = model.MetricTypeHistogram
+		}
+		if metric.Type != want {
+			t.Errorf("%s has the type %s, want %s", metric.Name, metric.Type, want)
+		}
+	}
 }

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -19,221 +19,204 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// Families returns the metrics of one probe: sorted, without duplicates, valid
-// whatever the report has in it.
+// Families returns the metrics of one probe, sorted by name and labels, without
+// duplicates. They are valid for every report.
 func Families(report *probe.Report) []*dto.MetricFamily {
-	e := newExposition(report.Module)
-	x := newExcerpt(report)
-	e.target(report)
-	e.findings(x)
-	for _, found := range x.lookups {
-		e.lookup(found)
+	s := newMetricSet(report.Module)
+	v := newView(report)
+	s.setTarget(report)
+	s.setFindings(v.findings)
+	for _, l := range v.lookups {
+		s.setLookup(l)
 	}
-	for _, s := range x.services {
-		e.service(s)
-		e.records(s)
-		e.practice(s)
-		e.nameservers(s)
-		for _, endpoint := range s.Endpoints {
+	for _, service := range v.services {
+		s.setService(service)
+		s.setRecords(service)
+		s.setRollover(service)
+		s.setNameservers(service)
+		for _, endpoint := range service.Endpoints {
 			if !endpoint.Skipped && endpoint.Facts != nil {
-				e.endpoint(s, endpoint)
+				s.setEndpoint(service, endpoint)
 			}
 		}
 	}
-	e.preferences(report, x)
-	e.mtaSTS(report, x)
-	for what, over := range x.over {
-		e.set(truncated, number(over), what)
+	s.setSTARTTLS(report, v)
+	s.setPreferences(report, v)
+	s.setMTASTS(report, v)
+	for what, more := range v.truncated {
+		s.set(truncated, boolValue(more), what)
 	}
-	return e.gather()
+	return s.families()
 }
 
-// target exports what is said of the probe as a whole.
-func (e *exposition) target(report *probe.Report) {
-	e.set(probeSuccess, number(report.Verdict.Success))
-	e.set(probeDuration, report.Duration.Seconds())
-	e.set(probeTimeout, report.Deadline.Seconds())
-	e.set(probeComplete, number(report.Facts.Complete))
+// setTarget exports the metrics of the probe as a whole.
+func (s *metricSet) setTarget(report *probe.Report) {
+	s.set(probeSuccess, boolValue(report.Verdict.Success))
+	s.set(probeDuration, report.Duration.Seconds())
+	s.set(probeTimeout, report.Deadline.Seconds())
+	s.set(probeComplete, boolValue(report.Facts.Complete))
 	for _, phase := range report.Facts.Phases {
-		e.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
+		s.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
 	}
-	for _, possible := range dane.Outcomes() {
-		e.set(outcome, number(possible == report.Verdict.Outcome), string(possible))
+	for _, o := range dane.Outcomes() {
+		s.set(outcome, boolValue(o == report.Verdict.Outcome), string(o))
 	}
 }
 
-func (e *exposition) findings(x *excerpt) {
+func (s *metricSet) setFindings(all []dane.Finding) {
 	distinct := make(map[[4]string]bool)
-	for _, found := range x.findings {
+	for _, f := range all {
 		port, address := "", ""
-		if found.Port != 0 {
-			port = strconv.Itoa(int(found.Port))
+		if f.Port != 0 {
+			port = strconv.Itoa(int(f.Port))
 		}
-		if found.Address.IsValid() {
-			address = found.Address.String()
+		if f.Address.IsValid() {
+			address = f.Address.String()
 		}
-		e.set(finding, 1, string(found.Reason), found.Host, port, address)
-		distinct[[4]string{string(found.Reason), label(found.Host), port, address}] = true
+		s.set(finding, 1, string(f.Reason), f.Host, port, address)
+		distinct[[4]string{string(f.Reason), label(f.Host), port, address}] = true
 	}
-	e.set(findings, float64(len(distinct)))
+	s.set(findings, float64(len(distinct)))
 }
 
-func (e *exposition) lookup(l *lookup) {
+func (s *metricSet) setLookup(l *lookup) {
 	if l.measured {
-		e.set(dnssecValid, number(l.status == dnssec.Secure), string(l.kind), l.name, l.host)
+		s.set(dnssecValid, boolValue(l.status == dnssec.Secure), string(l.kind), l.name, l.host)
 	}
-	for _, possible := range dnssec.Statuses() {
-		e.set(dnssecStatus, number(possible == l.status), string(l.kind), l.name, l.host, possible.String())
+	for _, status := range dnssec.Statuses() {
+		s.set(dnssecStatus, boolValue(status == l.status), string(l.kind), l.name, l.host, status.String())
 	}
-	e.validity(l, "zone", l.zone)
-	e.validity(l, "parents", l.parents)
+	s.setValidity(l, "zone", l.zone)
+	s.setValidity(l, "parents", l.parents)
 }
 
-func (e *exposition) validity(l *lookup, scope string, of dnssec.Validity) {
-	e.setTime(signatureExpiry, of.Expiry, string(l.kind), l.name, l.host, scope)
-	e.setTime(signatureInception, of.Since, string(l.kind), l.name, l.host, scope)
+func (s *metricSet) setValidity(l *lookup, scope string, v dnssec.Validity) {
+	s.setTime(signatureExpiry, v.Expiry, string(l.kind), l.name, l.host, scope)
+	s.setTime(signatureInception, v.Since, string(l.kind), l.name, l.host, scope)
 }
 
-// setTime measures a moment; the zero time is none.
-func (e *exposition) setTime(name string, at time.Time, labels ...string) {
-	if !at.IsZero() {
-		e.set(name, float64(at.Unix()), labels...)
-	}
-}
-
-// ours says whether a look-up failed for reasons that say nothing of the zone.
-func ours(err error) bool {
-	for _, own := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline} {
-		if errors.Is(err, own) {
+// isLocalFailure reports whether a lookup failed for a reason on our side, so that
+// its status says nothing about the zone.
+func isLocalFailure(err error) bool {
+	for _, local := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline} {
+		if errors.Is(err, local) {
 			return true
 		}
 	}
-	_, fault := errors.AsType[*dane.PanicError](err)
-	return fault
+	_, panicked := errors.AsType[*dane.PanicError](err)
+	return panicked
 }
 
-func (e *exposition) service(s *service) {
-	counts, skipped := s.count()
-	for _, possible := range dane.Outcomes() {
-		e.set(hostOutcome, number(possible == s.Outcome), s.Host, s.port, string(possible))
-		e.set(endpoints, float64(counts[possible]), s.Host, s.port, string(possible))
+func (s *metricSet) setService(service *service) {
+	counts, skipped := service.countAddresses()
+	for _, o := range dane.Outcomes() {
+		s.set(hostOutcome, boolValue(o == service.Outcome), service.Host, service.port, string(o))
+		s.set(endpoints, float64(counts[o]), service.Host, service.port, string(o))
 	}
-	e.set(endpointsSkipped, float64(skipped), s.Host, s.port)
-	e.setTime(authenticatedUntil, s.Until, s.Host, s.port)
+	s.set(endpointsSkipped, float64(skipped), service.Host, service.port)
+	s.setTime(authenticatedUntil, service.Until, service.Host, service.port)
 }
 
-// count counts the addresses of a service by their outcomes, the worst of each
-// where it was met for several key types; and those not tried for want of IPv6.
-func (s *service) count() (counts map[dane.Outcome]int, skipped int) {
-	met, unmet := make(map[netip.Addr]dane.Outcome), make(map[netip.Addr]bool)
+// countAddresses returns the number of addresses for each outcome, and the number
+// skipped because the exporter has no IPv6. An address with several key types counts
+// once, with its worst outcome.
+func (s *service) countAddresses() (counts map[dane.Outcome]int, skipped int) {
+	outcomes, withoutIPv6 := make(map[netip.Addr]dane.Outcome), make(map[netip.Addr]bool)
 	for _, endpoint := range s.Endpoints {
-		known, again := met[endpoint.Address]
+		known, again := outcomes[endpoint.Address]
 		switch {
 		case endpoint.Skipped && endpoint.Facts != nil && dane.CauseOf(endpoint.Facts.Err) == dane.CauseIPv6Unavailable:
-			unmet[endpoint.Address] = true
+			withoutIPv6[endpoint.Address] = true
 		case endpoint.Skipped:
 		case again:
-			met[endpoint.Address] = worse(known, endpoint.Outcome)
+			outcomes[endpoint.Address] = worse(known, endpoint.Outcome)
 		default:
-			met[endpoint.Address] = endpoint.Outcome
+			outcomes[endpoint.Address] = endpoint.Outcome
 		}
 	}
 	counts = make(map[dane.Outcome]int)
-	for _, outcome := range met {
+	for _, outcome := range outcomes {
 		counts[outcome]++
 	}
-	return counts, len(unmet)
+	return counts, len(withoutIPv6)
 }
 
-// records exports the TLSA records of a service, where it is known whether
-// there are any.
-func (e *exposition) records(s *service) {
-	if !s.recordsKnown() {
+// setRecords exports the TLSA records of a service, if it is known whether there
+// are any.
+func (s *metricSet) setRecords(service *service) {
+	if !service.recordsKnown() {
 		return
 	}
-	standings := map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"}
 	counts := make(map[tlsa.Usability]int)
-	for _, record := range s.Records {
+	for _, record := range service.Records {
 		counts[record.Usability]++
 	}
-	for standing, word := range standings {
-		e.set(tlsaRecords, float64(counts[standing]), s.Host, s.port, word)
+	for usability, value := range map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"} {
+		s.set(tlsaRecords, float64(counts[usability]), service.Host, service.port, value)
 	}
-	if s.Answer != nil && len(s.Records) > 0 {
-		e.set(tlsaTTL, s.Answer.TTL.Seconds(), s.Host, s.port)
+	if service.Answer != nil && len(service.Records) > 0 {
+		s.set(tlsaTTL, service.Answer.TTL.Seconds(), service.Host, service.port)
 	}
-	if !s.matched() {
+	if !service.recordsCompared() {
 		return
 	}
-	for _, record := range s.Records {
+	for _, record := range service.Records {
 		if record.Usability == tlsa.Unusable {
-			continue // it is compared with nothing
+			continue // clients do not compare it with certificates
 		}
 		r := record.Record
-		e.set(tlsaRecordMatch, number(record.Matches), s.Host, s.port,
-			strconv.Itoa(int(r.Usage)), strconv.Itoa(int(r.Selector)), strconv.Itoa(int(r.MatchingType)), data(r))
+		s.set(tlsaRecordMatch, boolValue(record.Matches), service.Host, service.port,
+			strconv.Itoa(int(r.Usage)), strconv.Itoa(int(r.Selector)), strconv.Itoa(int(r.MatchingType)), associationData(r))
 	}
 }
 
-// practice exports how the TLSA records are kept.
-func (e *exposition) practice(s *service) {
-	practice := s.RolloverStatus()
-	e.measure(rolloverReady, practice.RolloverReady, s.Host, s.port)
-	e.measure(survivesRenewal, practice.SurvivesRenewal, s.Host, s.port)
-	if practice.Measured {
-		e.set(staleRecords, float64(len(practice.Stale)), s.Host, s.port)
+// setRollover exports whether the TLSA records are prepared for the next certificate.
+func (s *metricSet) setRollover(service *service) {
+	status := service.RolloverStatus()
+	s.setMeasure(rolloverReady, status.RolloverReady, service.Host, service.port)
+	s.setMeasure(survivesRenewal, status.SurvivesRenewal, service.Host, service.port)
+	if status.Measured {
+		s.set(staleRecords, float64(len(status.Stale)), service.Host, service.port)
 	}
 }
 
-// nameservers exports what the servers said of the zone that holds the records.
-func (e *exposition) nameservers(s *service) {
-	for _, v := range s.Nameservers {
-		labels := func() []string { return []string{s.Host, s.port, v.Name, v.Address.String()} }
-		e.measure(nameserverUp, v.Up, labels()...)
-		e.measure(nameserverConsistent, v.Consistent, labels()...)
+// setNameservers exports the answers of the nameservers of the zone that holds the
+// TLSA records.
+func (s *metricSet) setNameservers(service *service) {
+	for _, v := range service.Nameservers {
+		labels := []string{service.Host, service.port, v.Name, v.Address.String()}
+		s.setMeasure(nameserverUp, v.Up, labels...)
+		s.setMeasure(nameserverConsistent, v.Consistent, labels...)
 		if v.SerialKnown {
-			e.set(nameserverSerial, float64(v.Serial), labels()...)
+			s.set(nameserverSerial, float64(v.Serial), labels...)
 		}
-		e.setTime(nameserverExpiry, v.Expiry, labels()...)
+		s.setTime(nameserverExpiry, v.Expiry, labels...)
 	}
 }
 
-// measure measures what may not have been measured.
-func (e *exposition) measure(name string, m dane.Measure, labels ...string) {
-	if m != dane.NotMeasured {
-		e.set(name, number(m == dane.Yes), labels...)
-	}
-}
-
-// recordsKnown says whether a look-up of TLSA records came to a result.
+// recordsKnown reports whether the lookups of TLSA records succeeded.
 func (s *service) recordsKnown() bool {
 	if s.Answer != nil {
 		return true
 	}
-	if s.facts == nil {
-		return false
-	}
-	for i := range s.facts.TLSA {
-		answer := &s.facts.TLSA[i].Answer
+	for i := range s.Service.TLSA {
+		answer := &s.Service.TLSA[i].Answer
 		if answer.Err != nil || answer.Status.Failed() {
 			return false
 		}
 	}
-	return len(s.facts.TLSA) > 0
+	return len(s.Service.TLSA) > 0
 }
 
-// matched says whether records were held against the certificates of some endpoint.
-func (s *service) matched() bool {
-	for _, endpoint := range s.Endpoints {
-		if len(endpoint.Matches) > 0 {
-			return true
-		}
-	}
-	return false
+// recordsCompared reports whether the records were compared with the certificates
+// of at least one endpoint.
+func (s *service) recordsCompared() bool {
+	return slices.ContainsFunc(s.Endpoints, func(e dane.EndpointVerdict) bool { return len(e.Matches) > 0 })
 }
 
-// data writes a record's data: a digest in hex, and the digest of anything longer.
-func data(r tlsa.Record) string {
+// associationData returns a digest in hexadecimal, and the digest of full data,
+// which may be too long for a label.
+func associationData(r tlsa.Record) string {
 	if r.MatchingType != tlsa.Full {
 		return hex.EncodeToString(r.Data)
 	}
@@ -241,28 +224,27 @@ func data(r tlsa.Record) string {
 	return "sha256:" + hex.EncodeToString(digest[:])
 }
 
-// endpoint exports what was measured at one address.
-func (e *exposition) endpoint(s *service, v dane.EndpointVerdict) {
+// setEndpoint exports what was measured at one endpoint.
+func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 	facts := v.Facts
-	set := func(name string, value float64, more ...string) {
-		e.setAt(v.Address, facts.KeyType, name, value, append([]string{s.Host, s.port}, more...)...)
+	set := func(m *endpointMetric, value float64, more ...string) {
+		s.setForEndpoint(m, v.Address, facts.KeyType, value, append([]string{service.Host, service.port}, more...)...)
 	}
-	measure := func(name string, m dane.Measure) {
-		if m != dane.NotMeasured {
-			set(name, number(m == dane.Yes))
+	setMeasure := func(m *endpointMetric, measure dane.Measure) {
+		if measure != dane.NotMeasured {
+			set(m, boolValue(measure == dane.Yes))
 		}
 	}
-	measure(endpointUp, up(v))
-	measure(startTLSOffered, offered(s, facts))
-	measure(certificateNameMatch, v.NameMatch)
-	measure(pkixValid, v.PKIX)
+	setMeasure(endpointUp, connected(v))
+	setMeasure(certificateNameMatch, v.NameMatch)
+	setMeasure(pkixValid, v.PKIX)
 	if len(v.Matches) > 0 {
-		set(tlsaMatch, number(authenticates(v.Matches)))
+		set(tlsaMatch, boolValue(slices.ContainsFunc(v.Matches, tlsa.Match.Authenticates)))
 	}
 	if facts.Reached < dane.StageTLS {
 		return
 	}
-	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), cipherName(facts.Cipher))
+	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
 	if at := facts.TLS.End; !at.IsZero() {
 		set(handshakeTime, float64(at.UnixMilli())/1000)
 	}
@@ -270,41 +252,23 @@ func (e *exposition) endpoint(s *service, v dane.EndpointVerdict) {
 		return
 	}
 	leaf := facts.Chain.Certificates[0]
-	first := leaf.NotAfter
+	earliest := leaf.NotAfter
 	for _, certificate := range facts.Chain.Certificates {
-		if certificate.NotAfter.Before(first) {
-			first = certificate.NotAfter
+		if certificate.NotAfter.Before(earliest) {
+			earliest = certificate.NotAfter
 		}
 	}
 	set(certificateNotAfter, float64(leaf.NotAfter.Unix()))
-	set(certificateChainUntil, float64(first.Unix()))
+	set(certificateChainNotAfter, float64(earliest.Unix()))
 	fingerprint := sha256.Sum256(leaf.Raw)
 	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	set(certificateInfo, 1, leaf.Subject.String(), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber),
 		hex.EncodeToString(fingerprint[:]), hex.EncodeToString(key[:]))
 }
 
-// cipherNames is what crypto/tls calls its cipher suites, asked once.
-var cipherNames = namesOf(append(tls.CipherSuites(), tls.InsecureCipherSuites()...))
-
-func namesOf(suites []*tls.CipherSuite) map[uint16]string {
-	names := make(map[uint16]string)
-	for _, suite := range suites {
-		names[suite.ID] = suite.Name
-	}
-	return names
-}
-
-func cipherName(id uint16) string {
-	if name, known := cipherNames[id]; known {
-		return name
-	}
-	return tls.CipherSuiteName(id) // in hexadecimal
-}
-
-// up says whether the endpoint took the connection; not where it was us who
-// did not try, or not long enough.
-func up(v dane.EndpointVerdict) dane.Measure {
+// connected reports whether the endpoint accepted the connection. It is not measured
+// if we did not try, or did not wait long enough.
+func connected(v dane.EndpointVerdict) dane.Measure {
 	switch {
 	case v.Facts.Reached >= dane.StageConnect:
 		return dane.Yes
@@ -315,37 +279,46 @@ func up(v dane.EndpointVerdict) dane.Measure {
 	}
 }
 
-// offered says whether the dialogue got to know of STARTTLS.
-func offered(s *service, facts *dane.Endpoint) dane.Measure {
-	if s.facts == nil || s.facts.Protocol == "tls" {
-		return dane.NotMeasured
+// setSTARTTLS exports whether the exported endpoints offer STARTTLS. It goes through
+// all verdicts of the report: of two protocols that share a port, only one may use
+// STARTTLS, and the view has one service for both.
+func (s *metricSet) setSTARTTLS(report *probe.Report, v *view) {
+	for _, verdict := range report.Verdict.Services {
+		service := v.service(verdict.Host, verdict.Port)
+		if service == nil || verdict.Service.Protocol == "tls" {
+			continue
+		}
+		for _, endpoint := range verdict.Endpoints {
+			if endpoint.Skipped || endpoint.Facts == nil || service.endpoint(endpoint.Address, endpoint.Facts.KeyType) == nil {
+				continue
+			}
+			if offered := offersSTARTTLS(endpoint.Facts); offered != dane.NotMeasured {
+				s.setForEndpoint(startTLSOffered, endpoint.Address, endpoint.Facts.KeyType, boolValue(offered == dane.Yes), service.Host, service.port)
+			}
+		}
 	}
+}
+
+// offersSTARTTLS reports whether the server offers STARTTLS. It is not measured if
+// the dialogue ended before the offer.
+func offersSTARTTLS(endpoint *dane.Endpoint) dane.Measure {
 	switch {
-	case facts.Dialogue.Offered:
+	case endpoint.Dialogue.Offered:
 		return dane.Yes
-	case errors.Is(facts.Err, starttls.ErrNotOffered):
+	case errors.Is(endpoint.Err, starttls.ErrNotOffered):
 		return dane.No
 	default:
 		return dane.NotMeasured
 	}
 }
 
-func authenticates(matches []tlsa.Match) bool {
-	for _, match := range matches {
-		if match.Authenticates() {
-			return true
-		}
-	}
-	return false
-}
-
-// preferences exports those of the MX records; a host named by several has its
-// lowest.
-func (e *exposition) preferences(report *probe.Report, x *excerpt) {
+// setPreferences exports the preferences of the MX records, the lowest of a host
+// that several records name.
+func (s *metricSet) setPreferences(report *probe.Report, v *view) {
 	if report.Facts.MX == nil || !report.Facts.MX.Found() {
 		return
 	}
-	for _, s := range x.services {
-		e.set(mxPreference, float64(s.Service.Preference), s.Host)
+	for _, service := range v.services {
+		s.set(mxPreference, float64(service.preference), service.Host)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/big"
 	"net/netip"
@@ -31,7 +32,8 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// healthy is a domain with one mail server at one address, and nothing wrong.
+// healthy returns the report of a domain with one mail server at one address and no
+// problems.
 func healthy() *probe.Report {
 	certificate := &x509.Certificate{
 		Raw: []byte("leaf"), RawSubjectPublicKeyInfo: []byte("key"), SerialNumber: big.NewInt(0xbeef),
@@ -66,7 +68,7 @@ func healthy() *probe.Report {
 	}
 	service := &r.Facts.Hosts[0].Services[0]
 	r.Verdict = dane.Verdict{Outcome: dane.Authenticated, Success: true, Services: []dane.ServiceVerdict{{
-		Host: "mx.example.org", Port: 25, Preference: 10, Outcome: dane.Authenticated,
+		Service: service, Host: "mx.example.org", Port: 25, Outcome: dane.Authenticated,
 		Base: "mx.example.org", Answer: &service.TLSA[0].Answer,
 		Records: []dane.RecordVerdict{{Record: record, Matches: true}},
 		Until:   time.Unix(1_950_000_000, 0),
@@ -78,11 +80,12 @@ func healthy() *probe.Report {
 	return r
 }
 
-// The parts of a report that stories change.
+// The parts of a report that test cases change.
 func serviceOf(r *probe.Report) *dane.ServiceVerdict   { return &r.Verdict.Services[0] }
 func endpointOf(r *probe.Report) *dane.EndpointVerdict { return &serviceOf(r).Endpoints[0] }
 
-// addEndpoint adds a second address; its facts are a copy of the first's.
+// addEndpoint adds an endpoint with another address and a copy of the facts of the
+// first.
 func addEndpoint(r *probe.Report, address string) *dane.EndpointVerdict {
 	s := serviceOf(r)
 	added, facts := s.Endpoints[0], *s.Endpoints[0].Facts
@@ -93,27 +96,27 @@ func addEndpoint(r *probe.Report, address string) *dane.EndpointVerdict {
 	return &s.Endpoints[len(s.Endpoints)-1]
 }
 
-// expose writes what Families returns, once it is checked as a Registry would
-// check it: names, consistent families, no duplicates. Only the series named are
-// returned, all if none is.
+// expose returns the samples of Families in text format, of the named metrics or of
+// all. It checks them as a Registry does: names, consistent families, no duplicates.
 func expose(t *testing.T, r *probe.Report, names ...string) string {
 	t.Helper()
 	gatherer := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return Families(r), nil })
 	checked, err := prometheus.Gatherers{gatherer}.Gather()
 	if err != nil {
-		t.Fatalf("not consistent: %v", err)
+		t.Fatalf("inconsistent families: %v", err)
 	}
 	problems, err := promlint.NewWithMetricFamilies(checked).Lint()
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
 	if len(checked) != len(Families(r)) {
-		t.Errorf("%d families, %d after the check", len(Families(r)), len(checked))
+		t.Errorf("Families returned %d families, a Gatherer %d", len(Families(r)), len(checked))
 	}
 	return samples(t, r, names...)
 }
 
-// samples writes what Families returns, of the series named or of all.
+// samples returns the samples of Families in text format, of the named metrics or of
+// all.
 func samples(t *testing.T, r *probe.Report, names ...string) string {
 	t.Helper()
 	var text strings.Builder
@@ -220,7 +223,7 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-// diff lists the lines that only one of two texts has.
+// diff returns the lines that only one of two texts has.
 func diff(got, want string) string {
 	var b strings.Builder
 	for line := range strings.Lines(got) {
@@ -236,7 +239,9 @@ func diff(got, want string) string {
 	return b.String()
 }
 
-func TestEverySeriesIsExposedOnce(t *testing.T) {
+// TestProbeMetricsAreComplete checks that ProbeMetrics lists the metrics that Families
+// returns, and no others.
+func TestProbeMetricsAreComplete(t *testing.T) {
 	r := withMTASTS(healthy())
 	r.Verdict.Findings = []dane.Finding{{Reason: dane.NoTLSA}}
 	serviceOf(r).Nameservers = []dane.NameserverVerdict{{Up: dane.Yes, Consistent: dane.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
@@ -244,18 +249,18 @@ func TestEverySeriesIsExposedOnce(t *testing.T) {
 	for _, family := range Families(r) {
 		exposed[family.GetName()] = true
 	}
-	for _, series := range AllSeries() {
-		if !exposed[series.Name] {
-			t.Errorf("%s is in the table and never exposed", series.Name)
+	for _, metric := range ProbeMetrics() {
+		if !exposed[metric.Name] {
+			t.Errorf("ProbeMetrics lists %s, which is never exposed", metric.Name)
 		}
-		delete(exposed, series.Name)
+		delete(exposed, metric.Name)
 	}
 	for name := range exposed {
-		t.Errorf("%s is exposed and not in the table", name)
+		t.Errorf("ProbeMetrics does not list %s, which is exposed", name)
 	}
 }
 
-func TestStories(t *testing.T) {
+func TestFamilies(t *testing.T) {
 	at := `{host="mx.example.org",port="25"} `
 	tests := []struct {
 		name   string
@@ -264,7 +269,7 @@ func TestStories(t *testing.T) {
 		want   string
 	}{
 		{
-			"of two addresses, the worse stands for the host",
+			"the host has the value of its worse address",
 			func(r *probe.Report) {
 				e := addEndpoint(r, "192.0.2.2")
 				e.Outcome, e.NameMatch = dane.Refused, dane.No
@@ -273,16 +278,16 @@ func TestStories(t *testing.T) {
 				sooner.NotAfter = time.Unix(1_750_000_000, 0)
 				e.Facts.Chain = &tlsa.Chain{Certificates: []*x509.Certificate{&sooner}}
 			},
-			[]string{tlsaMatch, certificateNameMatch, certificateNotAfter, certificateChainUntil, endpointUp},
-			certificateChainUntil + at + "1.75e+09\n" + certificateNameMatch + at + "0\n" + certificateNotAfter + at + "1.75e+09\n" + endpointUp + at + "1\n" + tlsaMatch + at + "0\n",
+			[]string{tlsaMatch.Name, certificateNameMatch.Name, certificateNotAfter.Name, certificateChainNotAfter.Name, endpointUp.Name},
+			certificateChainNotAfter.Name + at + "1.75e+09\n" + certificateNameMatch.Name + at + "0\n" + certificateNotAfter.Name + at + "1.75e+09\n" + endpointUp.Name + at + "1\n" + tlsaMatch.Name + at + "0\n",
 		},
 		{
-			"with per_address, each address has its own series, and no other kind has",
+			"with per_address, endpoint metrics have one series per address, other metrics do not",
 			func(r *probe.Report) {
 				r.Module.PerAddress = true
 				addEndpoint(r, "2001:db8::2").Matches = []tlsa.Match{{Failure: tlsa.Mismatch}}
 			},
-			[]string{tlsaMatch, tlsaRecords},
+			[]string{tlsaMatch.Name, tlsaRecords.Name},
 			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1"} 1
 dane_tlsa_match{host="mx.example.org",port="25",address="2001:db8::2"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
@@ -291,7 +296,7 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 `,
 		},
 		{
-			"with key_types, each type has its own series, beside its address if that is told apart too",
+			"with key_types and per_address, endpoint metrics have one series per address and key type",
 			func(r *probe.Report) {
 				r.Module.PerAddress, r.Module.KeyTypes = true, dane.KeyTypes()
 				endpointOf(r).Facts.KeyType = dane.ECDSA
@@ -301,14 +306,14 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 				lacking := addEndpoint(r, "192.0.2.2")
 				lacking.Facts.KeyType, lacking.Skipped = dane.RSA, true
 			},
-			[]string{tlsaMatch},
+			[]string{tlsaMatch.Name},
 			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1",key_type="ecdsa"} 1
 dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1",key_type="rsa"} 0
 dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ecdsa"} 1
 `,
 		},
 		{
-			"with key_types, an address counts once, with its worst outcome, and one without IPv6 once; a key that is lacking counts nowhere",
+			"with key_types, an address counts once, with its worst outcome; one that needs IPv6 is skipped once; a missing key type does not count",
 			func(r *probe.Report) {
 				r.Module.KeyTypes = dane.KeyTypes()
 				endpointOf(r).Facts.KeyType = dane.ECDSA
@@ -322,7 +327,7 @@ dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ec
 					closed.Facts.KeyType, closed.Skipped, closed.Facts.Err = key, true, probe.ErrNoIPv6
 				}
 			},
-			[]string{endpoints, endpointsSkipped},
+			[]string{endpoints.Name, endpointsSkipped.Name},
 			`dane_endpoints{host="mx.example.org",port="25",outcome="authenticated"} 1
 dane_endpoints{host="mx.example.org",port="25",outcome="encrypted"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="none"} 0
@@ -334,7 +339,7 @@ dane_endpoints_skipped{host="mx.example.org",port="25"} 1
 `,
 		},
 		{
-			"each name server has its series, and what it did not say has none",
+			"each nameserver has its series, and none for what it did not answer",
 			func(r *probe.Report) {
 				serviceOf(r).Nameservers = []dane.NameserverVerdict{
 					{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.No,
@@ -343,7 +348,7 @@ dane_endpoints_skipped{host="mx.example.org",port="25"} 1
 					{Name: "ns3.example.org", Address: netip.MustParseAddr("10.0.0.1")},
 				}
 			},
-			[]string{nameserverUp, nameserverConsistent, nameserverSerial, nameserverExpiry},
+			[]string{nameserverUp.Name, nameserverConsistent.Name, nameserverSerial.Name, nameserverExpiry.Name},
 			`dane_nameserver_signature_expiry_timestamp_seconds{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 1.75e+09
 dane_nameserver_soa_serial{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 7
 dane_nameserver_tlsa_consistent{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 0
@@ -352,33 +357,33 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 `,
 		},
 		{
-			"where nothing connects, nothing that needs a handshake is measured",
+			"without a connection, nothing that needs a handshake is measured",
 			func(r *probe.Report) {
 				e := endpointOf(r)
 				*e.Facts = dane.Endpoint{Address: e.Address, Err: errors.New("connection refused")}
 				*e = dane.EndpointVerdict{Address: e.Address, Outcome: dane.Unreachable, Facts: e.Facts}
 			},
-			[]string{endpointUp, startTLSOffered, tlsInfo, tlsaMatch, tlsaRecordMatch, certificateNotAfter, certificateNameMatch, pkixValid},
-			endpointUp + at + "0\n",
+			[]string{endpointUp.Name, startTLSOffered.Name, tlsInfo.Name, tlsaMatch.Name, tlsaRecordMatch.Name, certificateNotAfter.Name, certificateNameMatch.Name, pkixValid.Name},
+			endpointUp.Name + at + "0\n",
 		},
 		{
-			"where we did not get to try, not even the connection is",
+			"without an attempt, the connection is not measured",
 			func(r *probe.Report) {
 				e := endpointOf(r)
 				*e.Facts = dane.Endpoint{Address: e.Address, Err: errors.New("no time left"), TimedOutEarly: true}
 				*e = dane.EndpointVerdict{Address: e.Address, Outcome: dane.Unknown, Reason: dane.ProbeDeadline, Facts: e.Facts}
 			},
-			[]string{endpointUp, startTLSOffered},
+			[]string{endpointUp.Name, startTLSOffered.Name},
 			"",
 		},
 		{
-			"a skipped endpoint is none",
+			"a skipped endpoint does not count",
 			func(r *probe.Report) {
 				e := addEndpoint(r, "2001:db8::2")
 				e.Skipped, e.Outcome, e.NameMatch, e.Facts.Err = true, dane.Unknown, dane.No, probe.ErrNoIPv6
 			},
-			[]string{certificateNameMatch, "dane_endpoints", endpointsSkipped},
-			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch, "dane_endpoints")), "") + endpointsSkipped + at + "1\n",
+			[]string{certificateNameMatch.Name, "dane_endpoints", endpointsSkipped.Name},
+			strings.Join(slices.Collect(lines(healthyText, certificateNameMatch.Name, "dane_endpoints")), "") + endpointsSkipped.Name + at + "1\n",
 		},
 		{
 			"a server without STARTTLS",
@@ -387,22 +392,22 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 				e.Facts.Reached, e.Facts.Dialogue.Offered = dane.StageConnect, false
 				e.Facts.Err = fmt.Errorf("speaking smtp: %w", starttls.ErrNotOffered)
 			},
-			[]string{endpointUp, startTLSOffered, tlsInfo},
-			endpointUp + at + "1\n" + startTLSOffered + at + "0\n",
+			[]string{endpointUp.Name, startTLSOffered.Name, tlsInfo.Name},
+			endpointUp.Name + at + "1\n" + startTLSOffered.Name + at + "0\n",
 		},
 		{
-			"STARTTLS has no place where TLS comes first",
+			"STARTTLS is not measured for a protocol that starts with TLS",
 			func(r *probe.Report) { r.Facts.Hosts[0].Services[0].Protocol = "tls" },
-			[]string{startTLSOffered},
+			[]string{startTLSOffered.Name},
 			"",
 		},
 		{
-			"a resolver of ours that is down says nothing of the zone",
+			"an unreachable resolver of ours leaves dane_dnssec_valid unmeasured",
 			func(r *probe.Report) {
 				r.Facts.MX.Status, r.Facts.MX.Err = dnssec.Indeterminate, fmt.Errorf("look up: %w", dnssec.ErrUnreachable)
 				r.Facts.Hosts, r.Verdict.Services = nil, nil
 			},
-			[]string{dnssecValid, dnssecStatus},
+			[]string{dnssecValid.Name, dnssecStatus.Name},
 			`dane_dnssec_status{lookup="mx",name="example.org",host="",status="bogus"} 0
 dane_dnssec_status{lookup="mx",name="example.org",host="",status="indeterminate"} 1
 dane_dnssec_status{lookup="mx",name="example.org",host="",status="insecure"} 0
@@ -410,43 +415,43 @@ dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 0
 `,
 		},
 		{
-			"a bogus answer does",
+			"a bogus answer is not valid",
 			func(r *probe.Report) {
 				r.Facts.MX.Status = dnssec.Bogus
 				r.Facts.Hosts, r.Verdict.Services = nil, nil
 			},
-			[]string{dnssecValid},
+			[]string{dnssecValid.Name},
 			`dane_dnssec_valid{lookup="mx",name="example.org",host=""} 0` + "\n",
 		},
 		{
-			"proven that there are no TLSA records: none, and no TTL and no match",
+			"proven absence of TLSA records: counts of 0, no TTL and no match",
 			func(r *probe.Report) {
 				s := serviceOf(r)
 				s.Base, s.Answer, s.Records, s.Until = "", nil, nil, time.Time{}
 				endpointOf(r).Matches = nil
 				r.Facts.Hosts[0].Services[0].TLSA[0].Answer.Records = nil
 			},
-			[]string{tlsaRecords, tlsaTTL, tlsaMatch, tlsaRecordMatch, authenticatedUntil},
+			[]string{tlsaRecords.Name, tlsaTTL.Name, tlsaMatch.Name, tlsaRecordMatch.Name, authenticatedUntil.Name},
 			`dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 `,
 		},
 		{
-			"the look-up of TLSA records failed: how many is not known",
+			"a failed lookup of TLSA records: their number is unknown",
 			func(r *probe.Report) {
 				s := serviceOf(r)
 				s.Base, s.Answer, s.Records = "", nil, nil
 				r.Facts.Hosts[0].Services[0].TLSA[0].Answer.Status = dnssec.Bogus
 			},
-			[]string{tlsaRecords, tlsaTTL, tlsaRecordMatch},
+			[]string{tlsaRecords.Name, tlsaTTL.Name, tlsaRecordMatch.Name},
 			"",
 		},
 		{
 			"records of all standings; the unusable are compared with nothing, a whole certificate is named by its digest",
 			func(r *probe.Report) {
 				record := func(m tlsa.MatchingType, data string, s tlsa.Usability) dane.RecordVerdict {
-					return dane.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Standing: s}
+					return dane.RecordVerdict{Record: tlsa.Record{Usage: 3, MatchingType: m, Data: []byte(data)}, Usability: s}
 				}
 				serviceOf(r).Records = []dane.RecordVerdict{
 					record(tlsa.Full, "leaf", tlsa.Usable),
@@ -455,7 +460,7 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 					record(tlsa.SHA512, strings.Repeat("\x01", 64), tlsa.Usable),
 				}
 			},
-			[]string{tlsaRecords, tlsaRecordMatch},
+			[]string{tlsaRecords.Name, tlsaRecordMatch.Name},
 			`dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="0",data="sha256:9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b"} 0
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="1",data="6162"} 0
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="0",matching_type="2",data="` + strings.Repeat("01", 64) + `"} 0
@@ -465,36 +470,38 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 2
 `,
 		},
 		{
-			"one record twice is one series, and it matches if one of them does",
+			"a duplicate record is one series, which matches if either does",
 			func(r *probe.Report) {
 				twin := serviceOf(r).Records[0]
 				twin.Matches = false
 				serviceOf(r).Records = append(serviceOf(r).Records, twin)
 			},
-			[]string{tlsaRecordMatch},
+			[]string{tlsaRecordMatch.Name},
 			`dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",matching_type="1",data="abcd"} 1` + "\n",
 		},
 		{
-			"findings with and without a place, the same one twice",
+			"findings with and without a host, one of them twice",
 			func(r *probe.Report) {
 				mismatch := dane.Finding{Reason: dane.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: netip.MustParseAddr("192.0.2.1")}
 				r.Verdict.Findings = []dane.Finding{{Reason: dane.MXInsecure, Lookup: dane.LookupMX}, mismatch, mismatch}
 			},
-			[]string{finding, findings},
+			[]string{finding.Name, findings.Name},
 			`dane_finding{reason="mx_insecure",host="",port="",address=""} 1
 dane_finding{reason="tlsa_mismatch",host="mx.example.org",port="25",address="192.0.2.1"} 1
 dane_findings 2
 `,
 		},
 		{
-			"a host that two MX records name: the worse outcome, the lower preference",
+			"two MX records name one host: the worse outcome and the lower preference",
 			func(r *probe.Report) {
 				twin := *serviceOf(r)
-				twin.Preference, twin.Outcome = 5, dane.Refused
+				facts := *twin.Service
+				facts.Preference = 5
+				twin.Service, twin.Outcome = &facts, dane.Refused
 				r.Verdict.Services = append(r.Verdict.Services, twin)
 				r.Facts.Hosts = append(r.Facts.Hosts, r.Facts.Hosts[0])
 			},
-			[]string{hostOutcome, mxPreference},
+			[]string{hostOutcome.Name, mxPreference.Name},
 			`dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="none"} 0
@@ -506,24 +513,24 @@ dane_mx_preference{host="mx.example.org"} 5
 `,
 		},
 		{
-			"without an MX record there is no preference",
+			"no MX record, no preference",
 			func(r *probe.Report) { r.Facts.MX.Records = nil },
-			[]string{mxPreference},
+			[]string{mxPreference.Name},
 			"",
 		},
 		{
-			"certificates that could not be parsed",
+			"certificates that cannot be parsed",
 			func(r *probe.Report) {
 				endpointOf(r).Facts.Chain = nil
 				endpointOf(r).NameMatch, endpointOf(r).PKIX = dane.NotMeasured, dane.NotMeasured
 			},
-			[]string{certificateInfo, certificateNotAfter, certificateNameMatch, pkixValid, tlsInfo},
+			[]string{certificateInfo.Name, certificateNotAfter.Name, certificateNameMatch.Name, pkixValid.Name, tlsInfo.Name},
 			`dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1` + "\n",
 		},
 		{
-			"a report of nothing",
+			"an empty report",
 			func(r *probe.Report) { *r = probe.Report{Verdict: dane.Verdict{Outcome: dane.Unknown}} },
-			[]string{probeSuccess, findings, probeComplete, hostOutcome},
+			[]string{probeSuccess.Name, findings.Name, probeComplete.Name, hostOutcome.Name},
 			"dane_findings 0\ndane_probe_complete 0\nprobe_success 0\n",
 		},
 	}
@@ -538,8 +545,8 @@ dane_mx_preference{host="mx.example.org"} 5
 	}
 }
 
-// lines yields the lines of text that are of one of the series.
-func lines(text string, names ...string) func(func(string) bool) {
+// lines returns the lines of text that are samples of the named metrics.
+func lines(text string, names ...string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for line := range strings.Lines(text) {
 			name, _, _ := strings.Cut(line, "{")
@@ -550,9 +557,47 @@ func lines(text string, names ...string) func(func(string) bool) {
 	}
 }
 
-// TestTooMuch: what a zone publishes without end makes no series without end,
-// and every series that remains speaks of something that is exported.
-func TestTooMuch(t *testing.T) {
+// TestProtocolsOnOnePort checks dane_starttls_offered of a host that serves two
+// protocols on one port, of which only one uses STARTTLS. Host and port are equal, so
+// that both share their series.
+func TestProtocolsOnOnePort(t *testing.T) {
+	const name = `dane_starttls_offered{host="mx.example.org",port="5223"} `
+	address := netip.MustParseAddr("192.0.2.1")
+	direct := dane.Service{Port: 5223, Protocol: "tls",
+		Endpoints: []dane.Endpoint{{Address: address, Reached: dane.StageTLS}}}
+	offering := dane.Service{Port: 5223, Protocol: "xmpp-client",
+		Endpoints: []dane.Endpoint{{Address: address, Reached: dane.StageTLS, Dialogue: starttls.Dialogue{Offered: true}}}}
+	lacking := dane.Service{Port: 5223, Protocol: "xmpp-client",
+		Endpoints: []dane.Endpoint{{Address: address, Reached: dane.StageConnect, Err: fmt.Errorf("speaking xmpp: %w", starttls.ErrNotOffered)}}}
+	for _, test := range []struct {
+		name     string
+		services []dane.Service
+		want     string
+	}{
+		{"STARTTLS first, offered", []dane.Service{offering, direct}, name + "1\n"},
+		{"STARTTLS second, offered", []dane.Service{direct, offering}, name + "1\n"},
+		{"STARTTLS first, not offered", []dane.Service{lacking, direct}, name + "0\n"},
+		{"STARTTLS second, not offered", []dane.Service{direct, lacking}, name + "0\n"},
+		{"offered by one of two", []dane.Service{offering, lacking}, name + "0\n"},
+		{"no STARTTLS", []dane.Service{direct, direct}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := healthy()
+			r.Facts.Hosts[0].Services, r.Verdict.Services = test.services, nil
+			for i := range test.services {
+				r.Verdict.Services = append(r.Verdict.Services, dane.ServiceVerdict{Service: &test.services[i], Host: "mx.example.org", Port: 5223,
+					Endpoints: []dane.EndpointVerdict{{Address: address, Outcome: dane.Opportunistic, Facts: &test.services[i].Endpoints[0]}}})
+			}
+			if got := expose(t, r, startTLSOffered.Name); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestLimits checks that the number of series is bounded whatever a zone publishes,
+// and that findings about hosts and addresses beyond the limits are left out.
+func TestLimits(t *testing.T) {
 	r := healthy()
 	host, service := r.Facts.Hosts[0], *serviceOf(r)
 	for i := range 100 {
@@ -577,7 +622,7 @@ func TestTooMuch(t *testing.T) {
 		count[family.GetName()] = len(family.Metric)
 	}
 	want := map[string]int{
-		mxPreference: 50, tlsaRecordMatch: 50 * 64, endpointUp: 50 * 16, finding: 50 * 16, dnssecValid: 1 + 2*50, hostOutcome: 7 * 50,
+		mxPreference.Name: 50, tlsaRecordMatch.Name: 50 * 64, endpointUp.Name: 50 * 16, finding.Name: 50 * 16, dnssecValid.Name: 1 + 2*50, hostOutcome.Name: 7 * 50,
 	}
 	for name, n := range want {
 		if count[name] != n {
@@ -588,14 +633,14 @@ func TestTooMuch(t *testing.T) {
 dane_truncated{what="hosts"} 1
 dane_truncated{what="tlsa_records"} 1
 `
-	if got := samples(t, r, truncated); got != all {
+	if got := samples(t, r, truncated.Name); got != all {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestFindingsAreCountedAsExported: dane_findings is the number of series of dane_finding, also
-// where two names are the same once they are cut to labels.
-func TestFindingsAreCountedAsExported(t *testing.T) {
+// TestFindingsCount checks that dane_findings is the number of series of dane_finding,
+// also if two names are equal once they are cut to the length of a label.
+func TestFindingsCount(t *testing.T) {
 	r := healthy()
 	long := strings.Repeat("x", maxLabel)
 	known := r.Facts.Hosts[0]
@@ -603,14 +648,15 @@ func TestFindingsAreCountedAsExported(t *testing.T) {
 		r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: host})
 		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.NoTLSA, Host: host})
 	}
-	want := fmt.Sprintf("%s 2\n", findings)
-	if got := samples(t, r, findings); got != want || strings.Count(samples(t, r, finding), "\n") != 2 {
-		t.Errorf("got\n%s%s", got, samples(t, r, finding))
+	want := fmt.Sprintf("%s 2\n", findings.Name)
+	if got := samples(t, r, findings.Name); got != want || strings.Count(samples(t, r, finding.Name), "\n") != 2 {
+		t.Errorf("got\n%s%s", got, samples(t, r, finding.Name))
 	}
 }
 
-// TestHostile: whatever stands in certificates and names, the scrape is valid.
-func TestHostile(t *testing.T) {
+// TestHostileText checks that the scrape is valid whatever text certificates and names
+// contain.
+func TestHostileText(t *testing.T) {
 	hostile := []string{
 		"\xff\xfe", "a\x00b", "\x1b[2J", "\"}\n1 2\n# HELP", `\`, "Ä", strings.Repeat("ж", 200), strings.Repeat("\x80", 5000), "\u202e", " ",
 	}
@@ -629,7 +675,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// parse counts the samples that Prometheus' own parser finds.
+// parse returns the number of samples that the parser of Prometheus finds.
 func parse(t *testing.T, text string) int {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)

@@ -9,68 +9,67 @@ import (
 	"dane_exporter/probe/mtasts"
 )
 
-// mtaSTS exports what the domain publishes for MTA-STS and TLSRPT, and what
-// that means for the hosts that are exported.
-func (e *exposition) mtaSTS(report *probe.Report, x *excerpt) {
+// setMTASTS exports the MTA-STS and TLSRPT records and the policy of the domain, and
+// their effect on the hosts that are exported.
+func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 	facts, verdict := report.Facts.MTASTS, report.Verdict.MTASTS
 	if facts == nil || verdict == nil {
 		return
 	}
-	if answered(facts.TXT) {
+	if isAnswered(facts.TXT) {
 		present := !errors.Is(facts.RecordErr, mtasts.ErrNoRecord)
-		e.set(mtaSTSRecordPresent, number(present))
+		s.set(mtaSTSRecordPresent, boolValue(present))
 		if present {
-			e.set(mtaSTSRecordValid, number(facts.RecordErr == nil))
+			s.set(mtaSTSRecordValid, boolValue(facts.RecordErr == nil))
 		}
 	}
-	if answered(facts.TLSRPTTXT) {
+	if isAnswered(facts.TLSRPTTXT) {
 		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNoRecord)
-		e.set(tlsrptRecordPresent, number(present))
+		s.set(tlsrptRecordPresent, boolValue(present))
 		if present {
-			e.set(tlsrptRecordValid, number(facts.TLSRPTErr == nil))
+			s.set(tlsrptRecordValid, boolValue(facts.TLSRPTErr == nil))
 		}
 	}
-	if answered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != dane.PolicyUnknown {
-		e.set(mtaSTSPolicyFetched, number(facts.Policy != nil))
+	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != dane.PolicyUnknown {
+		s.set(mtaSTSPolicyFetched, boolValue(facts.Policy != nil))
 	}
-	e.setTime(mtaSTSCertificate, facts.CertificateExpiry())
+	s.setTime(mtaSTSCertificate, facts.CertificateExpiry())
 	if facts.Policy != nil {
-		for _, possible := range mtasts.Modes() {
-			e.set(mtaSTSMode, number(possible == facts.Policy.Mode), string(possible))
+		for _, mode := range mtasts.Modes() {
+			s.set(mtaSTSMode, boolValue(mode == facts.Policy.Mode), string(mode))
 		}
-		e.set(mtaSTSMaxAge, facts.Policy.MaxAge.Seconds())
+		s.set(mtaSTSMaxAge, facts.Policy.MaxAge.Seconds())
 	}
-	e.senders(verdict.Senders)
-	for _, service := range verdict.Services {
-		if s := x.service(service.Host, service.Port); s != nil {
-			e.underMTASTS(s, service)
+	s.setSenders(verdict.Senders)
+	for _, senders := range verdict.Services {
+		if service := v.service(senders.Host, senders.Port); service != nil {
+			s.setServiceMTASTS(service, senders)
 		}
 	}
 }
 
-// senders exports what each kind of sender ends up with at the domain.
-func (e *exposition) senders(s dane.Senders) {
-	for _, possible := range dane.Outcomes() {
-		e.set(mtaSTSSenderOutcome, number(possible == s.DANE), "dane", string(possible))
-		e.set(mtaSTSSenderOutcome, number(possible == s.MTASTS), "mta_sts", string(possible))
-		e.set(mtaSTSSenderOutcome, number(possible == s.Both), "both", string(possible))
+// setSenders exports the outcome at the domain for each kind of sender.
+func (s *metricSet) setSenders(senders dane.Senders) {
+	for _, o := range dane.Outcomes() {
+		s.set(mtaSTSSenderOutcome, boolValue(o == senders.DANE), "dane", string(o))
+		s.set(mtaSTSSenderOutcome, boolValue(o == senders.MTASTS), "mta_sts", string(o))
+		s.set(mtaSTSSenderOutcome, boolValue(o == senders.Both), "both", string(o))
 	}
 }
 
-// underMTASTS exports what MTA-STS means for one service.
-func (e *exposition) underMTASTS(s *service, senders dane.ServiceSenders) {
-	if senders.Covered != dane.NotMeasured {
-		e.set(mtaSTSHostCovered, number(senders.Covered == dane.Yes), s.Host)
-	}
+// setServiceMTASTS exports whether the policy lists a host, and whether its
+// endpoints fulfil MTA-STS.
+func (s *metricSet) setServiceMTASTS(service *service, senders dane.ServiceSenders) {
+	s.setMeasure(mtaSTSHostCovered, senders.Covered, service.Host)
 	for _, endpoint := range senders.Endpoints {
-		if !endpoint.Skipped && endpoint.Passes != dane.NotMeasured && s.endpoint(endpoint.Address, endpoint.KeyType) != nil {
-			e.setAt(endpoint.Address, endpoint.KeyType, mtaSTSHostPasses, number(endpoint.Passes == dane.Yes), s.Host, s.port)
+		if !endpoint.Skipped && endpoint.Passes != dane.NotMeasured && service.endpoint(endpoint.Address, endpoint.KeyType) != nil {
+			s.setForEndpoint(mtaSTSHostPasses, endpoint.Address, endpoint.KeyType, boolValue(endpoint.Passes == dane.Yes), service.Host, service.port)
 		}
 	}
 }
 
-// answered reports whether a look-up came to a result: the records, or that
+// isAnswered reports whether a lookup succeeded: it returned records, or proved that
 // there are none.
-func answered(answer *dnssec.Answer) bool {
+func isAnswered(answer *dnssec.Answer) bool {
 	return answer != nil && !answer.Status.Failed()
 }

@@ -13,8 +13,7 @@ import (
 	"dane_exporter/probe/mtasts"
 )
 
-// withMTASTS adds to a report of healthy an enforced policy that everything
-// agrees with.
+// withMTASTS adds an enforced policy, which all hosts fulfil, to a report of healthy.
 func withMTASTS(r *probe.Report) *probe.Report {
 	insecure := dnssec.Answer{Status: dnssec.Insecure}
 	r.Facts.MTASTS = &dane.MTASTS{
@@ -36,7 +35,7 @@ func withMTASTS(r *probe.Report) *probe.Report {
 	return r
 }
 
-func TestMTASTSStories(t *testing.T) {
+func TestMTASTS(t *testing.T) {
 	const (
 		record  = "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 1\n"
 		host    = `dane_mta_sts_host_covered{host="mx.example.org"} 1` + "\n" + `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
@@ -58,33 +57,33 @@ func TestMTASTSStories(t *testing.T) {
 		change func(*probe.Report)
 		want   string
 	}{
-		{"all is well", func(*probe.Report) {},
+		{"no problems", func(*probe.Report) {},
 			expires + host + "dane_mta_sts_max_age_seconds 604800\n" +
 				`dane_mta_sts_mode{mode="enforce"} 1` + "\n" + `dane_mta_sts_mode{mode="none"} 0` + "\n" + `dane_mta_sts_mode{mode="testing"} 0` + "\n" +
 				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
-		{"nobody asked", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
+		{"a module without mta_sts", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			""},
-		{"no record of either kind: there is nothing to fetch, and the host passes all the same", func(r *probe.Report) {
+		{"no record of either kind: no policy is fetched, and the host still passes", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 0\n"},
-		{"a record that does not count", func(r *probe.Report) {
+		{"an invalid record", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.RecordErr = &mtasts.SyntaxError{}
 		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
-		{"a TLSRPT record that does not count", func(r *probe.Report) {
+		{"an invalid TLSRPT record", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, &mtasts.SyntaxError{}
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
-		{"look-ups that failed measure nothing", func(r *probe.Report) {
+		{"failed lookups measure nothing", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, dane.PolicyUnknown
 		}, passes},
-		{"a policy host that answers 404", func(r *probe.Report) {
+		{"the policy host answers 404", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0].Err = &mtasts.StatusError{Code: 404}
 		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
-		{"a policy host that we had no time for", func(r *probe.Report) {
+		{"no time left to fetch the policy", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0] = dane.PolicyFetch{Err: errors.New("no time left"), TimedOutEarly: true}
 			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
@@ -94,10 +93,10 @@ func TestMTASTSStories(t *testing.T) {
 			r := withMTASTS(healthy())
 			test.change(r)
 			var names []string
-			for _, series := range AllSeries() {
-				ofMTASTS := strings.HasPrefix(series.Name, "dane_mta_sts_") || strings.HasPrefix(series.Name, "dane_tlsrpt_")
-				if ofMTASTS && series.Name != mtaSTSSenderOutcome {
-					names = append(names, series.Name)
+			for _, metric := range ProbeMetrics() {
+				isMTASTS := strings.HasPrefix(metric.Name, "dane_mta_sts_") || strings.HasPrefix(metric.Name, "dane_tlsrpt_")
+				if isMTASTS && metric.Name != mtaSTSSenderOutcome.Name {
+					names = append(names, metric.Name)
 				}
 			}
 			if got := expose(t, r, names...); got != test.want {
@@ -107,37 +106,38 @@ func TestMTASTSStories(t *testing.T) {
 	}
 }
 
-// Of two addresses the worse stands for the host, one that is not measured for
-// nothing, and with per_address each for itself.
-func TestMTASTSOfSeveralAddresses(t *testing.T) {
+// TestMTASTSAddresses checks that the host has the value of its worst measured address,
+// and with per_address each address has its own.
+func TestMTASTSAddresses(t *testing.T) {
 	r := healthy()
 	addEndpoint(r, "192.0.2.2")
 	addEndpoint(r, "192.0.2.3")
 	withMTASTS(r)
 	measured := r.Verdict.MTASTS.Services[0].Endpoints
 	measured[1].Passes, measured[2].Passes = dane.No, dane.NotMeasured
-	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25"} 0`+"\n"; got != want {
+	if got, want := expose(t, r, mtaSTSHostPasses.Name), mtaSTSHostPasses.Name+`{host="mx.example.org",port="25"} 0`+"\n"; got != want {
 		t.Errorf("got %swant %s", got, want)
 	}
 	r.Module.PerAddress = true
-	if got, want := expose(t, r, mtaSTSHostPasses), mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.1"} 1`+"\n"+
-		mtaSTSHostPasses+`{host="mx.example.org",port="25",address="192.0.2.2"} 0`+"\n"; got != want {
+	if got, want := expose(t, r, mtaSTSHostPasses.Name), mtaSTSHostPasses.Name+`{host="mx.example.org",port="25",address="192.0.2.1"} 1`+"\n"+
+		mtaSTSHostPasses.Name+`{host="mx.example.org",port="25",address="192.0.2.2"} 0`+"\n"; got != want {
 		t.Errorf("got %swant %s", got, want)
 	}
 }
 
-// Three senders, each with all outcomes, of which one is its own.
+// TestMTASTSSenders checks that each of three senders has a series for all outcomes,
+// of which exactly one is 1.
 func TestMTASTSSenders(t *testing.T) {
 	r := withMTASTS(healthy())
 	r.Verdict.MTASTS.Senders = dane.Senders{DANE: dane.Authenticated, MTASTS: dane.Refused, Both: dane.Opportunistic}
-	series := expose(t, r, mtaSTSSenderOutcome)
+	series := expose(t, r, mtaSTSSenderOutcome.Name)
 	if got := strings.Count(series, "\n"); got != 3*len(dane.Outcomes()) {
 		t.Errorf("%d series", got)
 	}
 	var holding []string
 	for line := range strings.Lines(series) {
 		if labels, holds := strings.CutSuffix(line, " 1\n"); holds {
-			holding = append(holding, strings.TrimPrefix(labels, mtaSTSSenderOutcome))
+			holding = append(holding, strings.TrimPrefix(labels, mtaSTSSenderOutcome.Name))
 		}
 	}
 	if got, want := strings.Join(holding, ""), `{sender="both",outcome="opportunistic"}{sender="dane",outcome="authenticated"}{sender="mta_sts",outcome="refused"}`; got != want {

@@ -6,8 +6,8 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// resolverCollector tells of the validator's cache at the moment of a scrape.
-// The numbers begin anew where a new configuration brings a new validator.
+// resolverCollector exports the statistics of the validating resolver. They start
+// again at zero if a new configuration replaces the resolver.
 type resolverCollector struct {
 	stats    func() dnssec.Stats
 	entries  *prometheus.Desc
@@ -19,25 +19,55 @@ type resolverCollector struct {
 func newResolverCollector(stats func() dnssec.Stats) *resolverCollector {
 	return &resolverCollector{
 		stats:    stats,
-		entries:  prometheus.NewDesc("dane_exporter_dns_cache_entries", "Names of which the cache knows whether they are zones, and with which keys.", nil, nil),
-		bytes:    prometheus.NewDesc("dane_exporter_dns_cache_bytes", "Memory that the cache of validated zones takes, estimated.", nil, nil),
-		requests: prometheus.NewDesc("dane_exporter_dns_cache_requests_total", "Zones that look-ups needed, by whether the cache had them.", []string{"result"}, nil),
-		limited:  prometheus.NewDesc("dane_exporter_dns_limit_exceeded_total", "Look-ups given up because they would have cost more than the limits allow.", nil, nil),
+		entries:  exporterCacheEntries.desc(),
+		bytes:    exporterCacheBytes.desc(),
+		requests: exporterCacheRequests.desc(),
+		limited:  exporterDNSLimited.desc(),
 	}
 }
 
-func (c *resolverCollector) Describe(to chan<- *prometheus.Desc) {
-	to <- c.entries
-	to <- c.bytes
-	to <- c.requests
-	to <- c.limited
+func (c *resolverCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.entries
+	ch <- c.bytes
+	ch <- c.requests
+	ch <- c.limited
 }
 
-func (c *resolverCollector) Collect(to chan<- prometheus.Metric) {
-	now := c.stats()
-	to <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(now.CacheEntries))
-	to <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(now.CacheBytes))
-	to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(now.CacheHits), "hit")
-	to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(now.CacheMisses), "miss")
-	to <- prometheus.MustNewConstMetric(c.limited, prometheus.CounterValue, float64(now.Limited))
+func (c *resolverCollector) Collect(ch chan<- prometheus.Metric) {
+	stats := c.stats()
+	ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(stats.CacheEntries))
+	ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(stats.CacheBytes))
+	ch <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(stats.CacheHits), "hit")
+	ch <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(stats.CacheMisses), "miss")
+	ch <- prometheus.MustNewConstMetric(c.limited, prometheus.CounterValue, float64(stats.Limited))
+}
+
+// selfCheckCollector exports the result of the last self-check of the resolvers,
+// and nothing before the first.
+type selfCheckCollector struct {
+	last        func() *dnssec.SelfCheckResult
+	resolver    *prometheus.Desc
+	trustAnchor *prometheus.Desc
+}
+
+func newSelfCheckCollector(last func() *dnssec.SelfCheckResult) *selfCheckCollector {
+	return &selfCheckCollector{last: last, resolver: exporterResolverOK.desc(), trustAnchor: exporterTrustAnchorOK.desc()}
+}
+
+func (c *selfCheckCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.resolver
+	ch <- c.trustAnchor
+}
+
+func (c *selfCheckCollector) Collect(ch chan<- prometheus.Metric) {
+	result := c.last()
+	if result == nil {
+		return
+	}
+	for _, r := range result.Resolvers {
+		ch <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, boolValue(r.Problem == ""), label(r.Server))
+	}
+	if anchored, known := result.Anchored(); known {
+		ch <- prometheus.MustNewConstMetric(c.trustAnchor, prometheus.GaugeValue, boolValue(anchored))
+	}
 }

@@ -1,10 +1,10 @@
-// Package docs holds the documents for operators, so that the program can show
-// them where it runs: of its own version, and when no other network is at hand.
+// Package docs embeds the documents for operators and developers, so that the
+// program serves those of its own version, without access to the Internet.
 package docs
 
 import "embed"
 
-// Pages are the documents in Markdown, as they lie in this directory.
+// Pages holds the Markdown files of this directory.
 //
 //go:embed *.md
 var Pages embed.FS

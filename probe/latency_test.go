@@ -74,7 +74,7 @@ func TestNothingMoreInSequence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	smtp := server.SMTP{Name: "mx.example.org", TLS: server.Always(leaf.Chain())}
+	smtp := server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.Chain())}
 	var records strings.Builder
 	for i := range hosts {
 		fmt.Fprintf(&records, "@ MX %d mx%d\n_25._tcp.mx%[2]d TLSA 3 1 1 %[3]x\n", i, i, sha256.Sum256(leaf.PublicKey))

@@ -69,7 +69,7 @@ func newGreedy(t *testing.T, chain, records int) *greedy {
 		}
 	}
 	g := &greedy{Internet: internet(t, text.String())}
-	g.server = server.SMTP{Name: "mx.example.org", TLS: server.Always(leaf.Sent(more...))}
+	g.server = server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.ChainWith(more...))}
 	return g
 }
 

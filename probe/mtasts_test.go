@@ -253,18 +253,18 @@ func TestSendersInTheLab(t *testing.T) {
 			report := prober.Probe(t.Context(), Target{Name: scenario.Target()}, mtaSTSModule(30*time.Second))
 			got := report.Verdict.MTASTS
 			if senders := (dane.Senders{DANE: dane.Outcome(scenario.Outcome), MTASTS: want.mtaSTS, Both: want.both}); got.Senders != senders {
-				t.Errorf("%s\nsenders %v, want %v", scenario.Story, got.Senders, senders)
+				t.Errorf("%s\nsenders %v, want %v", scenario.Description, got.Senders, senders)
 			}
 			host := got.Services[0]
 			if got.Standing != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
-				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Story, got.Standing, host.Covered, host.Endpoints[0].Passes)
+				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.Standing, host.Covered, host.Endpoints[0].Passes)
 			}
 			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing"}, scenario.Name)
 			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {
-				t.Errorf("%s\nTLSRPT %v, %v", scenario.Story, found.TLSRPT, found.TLSRPTErr)
+				t.Errorf("%s\nTLSRPT %v, %v", scenario.Description, found.TLSRPT, found.TLSRPTErr)
 			}
 			if policy := report.Facts.MTASTS.Policy; policy != nil && policy.MaxAge != 7*24*time.Hour {
-				t.Errorf("%s\npolicy %+v", scenario.Story, policy)
+				t.Errorf("%s\npolicy %+v", scenario.Description, policy)
 			}
 		})
 	}

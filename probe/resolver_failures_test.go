@@ -206,7 +206,7 @@ func TestClockJumps(t *testing.T) {
 		if verdict.Outcome != step.outcome {
 			t.Errorf("%s: %s because of %v, want %s", step.name, verdict.Outcome, verdict.Findings, step.outcome)
 		}
-		if examined := prober.Resolver().Examine(t.Context()); examined.Good() != (step.outcome == dane.Authenticated) {
+		if examined := prober.Resolver().SelfCheck(t.Context()); examined.Healthy() != (step.outcome == dane.Authenticated) {
 			t.Errorf("%s: the self-check says %q", step.name, examined)
 		}
 	}

@@ -36,11 +36,11 @@ func TestScenarios(t *testing.T) {
 			report := prober.Probe(context.Background(), target, module)
 			verdict := report.Verdict
 			if string(verdict.Outcome) != scenario.Outcome || verdict.Success != scenario.Success {
-				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Story, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
+				t.Errorf("%s\ngot %s, success %t; want %s, %t", scenario.Description, verdict.Outcome, verdict.Success, scenario.Outcome, scenario.Success)
 			}
 			later := report.JudgedAt(report.Verdict.At.AddDate(0, 0, 14)).Later
 			if want := cmp.Or(scenario.Later, scenario.Outcome); string(later.Outcome) != want {
-				t.Errorf("%s\nin a fortnight %s, want %s", scenario.Story, later.Outcome, want)
+				t.Errorf("%s\nin a fortnight %s, want %s", scenario.Description, later.Outcome, want)
 			}
 			var reasons []string
 			for _, finding := range verdict.Findings {
@@ -49,7 +49,7 @@ func TestScenarios(t *testing.T) {
 			slices.Sort(reasons)
 			reasons = slices.Compact(reasons)
 			if want := slices.Sorted(slices.Values(scenario.Reasons)); !slices.Equal(reasons, want) {
-				t.Errorf("%s\nreasons %v, want %v", scenario.Story, reasons, want)
+				t.Errorf("%s\nreasons %v, want %v", scenario.Description, reasons, want)
 			}
 			var advice []string
 			for _, a := range verdict.Advice {
@@ -57,7 +57,7 @@ func TestScenarios(t *testing.T) {
 			}
 			slices.Sort(advice)
 			if advice = slices.Compact(advice); !slices.Equal(advice, scenario.Advice) {
-				t.Errorf("%s\nadvice %v, want %v", scenario.Story, advice, scenario.Advice)
+				t.Errorf("%s\nadvice %v, want %v", scenario.Description, advice, scenario.Advice)
 			}
 			if t.Failed() {
 				for _, finding := range verdict.Findings {

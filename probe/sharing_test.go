@@ -42,7 +42,7 @@ func newHoster(t *testing.T, domains int) *hoster {
 	for i := range domains {
 		fmt.Fprintf(&records, "d%d MX 10 mx\n", i)
 	}
-	return &hoster{Internet: internet(t, records.String()), serve: server.SMTP{Name: "mx.example.org", TLS: server.Always(leaf.Chain())}.Serve}
+	return &hoster{Internet: internet(t, records.String()), serve: server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.Chain())}.Serve}
 }
 
 func (h *hoster) dial(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {

@@ -111,7 +111,7 @@ func parseTarget(target, hostname string) (Target, error) {
 
 // splitPort splits "host:port", "[v6]:port" and "host"; an IPv6 address without brackets has no port.
 func splitPort(s string) (host string, port uint16, err error) {
-	host, text := s, ""
+	var text string
 	if _, err := netip.ParseAddr(s); err == nil {
 		return s, 0, nil
 	}

@@ -1,6 +1,5 @@
-// Package docker holds what is shipped for Docker to the rest of the project.
-// That the compose file is as its schema wants it is seen in deploy/validate;
-// images are not built by any test.
+// Package docker tests that the files for Docker agree with the rest of the project.
+// deploy/validate checks the compose file against its schema. No test builds an image.
 package docker
 
 import (
@@ -21,15 +20,15 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-// TestImage: what runs is one static binary from an empty image, of a user by
-// number who is not root, and its health is asked of a command that exists.
+// TestImage checks that the image has one static binary, runs as a numeric user that is
+// not root, and has a health check with an existing command.
 func TestImage(t *testing.T) {
 	file := read(t, "Dockerfile")
 	start := strings.LastIndex(file, "\nFROM ")
 	build, image := file[:start], file[start+1:]
 	for _, wanted := range []string{"CGO_ENABLED=0", "-trimpath", "-X github.com/prometheus/common/version.Version=$VERSION"} {
 		if !strings.Contains(build, wanted) {
-			t.Errorf("the build has no %s", wanted)
+			t.Errorf("the build stage lacks %s", wanted)
 		}
 	}
 	for _, wanted := range []string{
@@ -40,16 +39,16 @@ func TestImage(t *testing.T) {
 		`(?m)^ENTRYPOINT \["/dane_exporter"\]$`,
 	} {
 		if !regexp.MustCompile(wanted).MatchString(image) {
-			t.Errorf("the image has no line %s", wanted)
+			t.Errorf("the final stage has no line that matches %s", wanted)
 		}
 	}
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "../../go.mod"))
 	if version == nil || !strings.Contains(build, "FROM golang:"+version[1]+" AS build") {
-		t.Errorf("it is not built with the Go %q of go.mod", version)
+		t.Errorf("the build stage does not use the Go version %q of go.mod", version)
 	}
 }
 
-// TestConfig: the exporter takes the configuration.
+// TestConfig checks that the configuration loads.
 func TestConfig(t *testing.T) {
 	defaults, err := config.Defaults([]byte(read(t, "../../config.example.yml")))
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package grafana holds dashboards and alert rules for Grafana to what the
-// exporter exports. That each query brings data is seen by
-// internal/integration, which asks a real Prometheus.
+// Package grafana tests that the dashboards and alert rules for Grafana use only metrics
+// that exist. internal/integration checks with a real Prometheus that each query
+// returns data.
 package grafana
 
 import (
@@ -14,14 +14,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/collector"
-	"dane_exporter/probe/dnssec"
 )
 
-// dashboard is what the tests look at of Grafana's classic dashboard model.
+// dashboard has the parts of Grafana's classic dashboard model that the tests use.
 type dashboard struct {
 	UID           string
 	Title         string
@@ -29,7 +27,7 @@ type dashboard struct {
 	Templating    struct {
 		List []struct {
 			Name, Type string
-			Query      any // text of a data source's, an object of a query's
+			Query      any // a string for a data source, an object for a query
 		}
 	}
 	Panels []struct {
@@ -41,7 +39,7 @@ type dashboard struct {
 	}
 }
 
-// dashboards reads all, by file name.
+// dashboards returns all dashboards by file name.
 func dashboards(t *testing.T) map[string]dashboard {
 	t.Helper()
 	files, err := filepath.Glob("dashboards/*.json")
@@ -68,19 +66,19 @@ func read(t *testing.T, file string) []byte {
 	return content
 }
 
-// TestDashboards: each is one that Grafana can tell from the others, and its
-// panels tell their reader what they show and lie beside one another.
+// TestDashboards checks that each dashboard has a unique identity, and that its panels
+// have descriptions and do not overlap.
 func TestDashboards(t *testing.T) {
 	seen := make(map[string]string)
 	once := func(file, what string) {
 		if other, ok := seen[what]; ok {
-			t.Errorf("%s: %s is in %s too", file, what, other)
+			t.Errorf("%s: %s is also in %s", file, what, other)
 		}
 		seen[what] = file
 	}
 	for file, d := range dashboards(t) {
 		if d.UID == "" || d.Title == "" || d.SchemaVersion == 0 {
-			t.Errorf("%s: uid %q, title %q, schemaVersion %d; want all", file, d.UID, d.Title, d.SchemaVersion)
+			t.Errorf("%s: uid %q, title %q, schemaVersion %d; all are required", file, d.UID, d.Title, d.SchemaVersion)
 		}
 		once(file, "uid "+d.UID)
 		once(file, "title "+d.Title)
@@ -89,19 +87,19 @@ func TestDashboards(t *testing.T) {
 			names = append(names, v.Name)
 		}
 		if len(names) < 2 || names[0] != "datasource" || names[1] != "job" {
-			t.Errorf("%s: variables %q; want the data source and the job first", file, names)
+			t.Errorf("%s: variables %q, want the data source and the job first", file, names)
 		}
 		taken := make(map[[2]int]string)
 		for _, p := range d.Panels {
 			if p.ID == 0 || p.Title == "" || p.Type != "row" && (p.Description == "" || len(p.Targets) == 0) {
-				t.Errorf("%s: panel %d %q lacks its number, title, description or query", file, p.ID, p.Title)
+				t.Errorf("%s: panel %d %q lacks its ID, title, description or query", file, p.ID, p.Title)
 			}
 			once(file, fmt.Sprintf("panel %d of %s", p.ID, file))
 			for x := range p.GridPos.W {
 				for y := range p.GridPos.H {
 					at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
 					if other, ok := taken[at]; ok || at[0] > 23 {
-						t.Fatalf("%s: %q lies upon %q, or beyond the edge, at %v", file, p.Title, other, at)
+						t.Fatalf("%s: %q overlaps %q, or exceeds the width, at %v", file, p.Title, other, at)
 					}
 					taken[at] = p.Title
 				}
@@ -110,9 +108,9 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
-// TestRanks: where several exporters or modules probe a domain, its outcomes are
-// not added up: the worst counts.
-func TestRanks(t *testing.T) {
+// TestOutcomeRanks checks that queries which rank outcomes take the worst, and not the sum,
+// if several exporters or modules probe a domain.
+func TestOutcomeRanks(t *testing.T) {
 	ranked := 0
 	for file, d := range dashboards(t) {
 		for _, p := range d.Panels {
@@ -122,7 +120,7 @@ func TestRanks(t *testing.T) {
 				}
 				ranked++
 				if !strings.HasPrefix(target.Expr, "max by ") {
-					t.Errorf("%s: %s adds up: %s", file, p.Title, target.Expr)
+					t.Errorf("%s: %s does not take the maximum: %s", file, p.Title, target.Expr)
 				}
 			}
 		}
@@ -132,20 +130,20 @@ func TestRanks(t *testing.T) {
 	}
 }
 
-// TestMetrics: no query asks for what nobody exports or records.
+// TestMetrics checks that queries use only metrics that are exported or recorded.
 func TestMetrics(t *testing.T) {
-	known := exported(t)
+	known := exported()
 	for _, name := range recorded(t) {
 		known[name] = true
 	}
 	check := func(where, expression string) {
 		names := metricsOf(expression)
 		if len(names) == 0 {
-			t.Errorf("%s asks for no metric: %s", where, expression)
+			t.Errorf("%s uses no metric: %s", where, expression)
 		}
 		for _, name := range names {
 			if !known[name] && !known[strings.TrimSuffix(name, "_bucket")] {
-				t.Errorf("%s asks for %s, which nobody exports: %s", where, name, expression)
+				t.Errorf("%s uses %s, which does not exist: %s", where, name, expression)
 			}
 		}
 	}
@@ -166,7 +164,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// alertRule is what the tests look at of a rule in a provisioning file.
+// alertRule has the parts of a rule in a provisioning file that the tests use.
 type alertRule struct {
 	UID, Title, Condition, For string
 	NoDataState                string `yaml:"noDataState"`
@@ -193,26 +191,26 @@ func rules(t *testing.T) []alertRule {
 		t.Fatal(err)
 	}
 	if len(file.Groups) != 1 {
-		t.Fatalf("%d groups, want one", len(file.Groups))
+		t.Fatalf("%d groups, want 1", len(file.Groups))
 	}
 	return file.Groups[0].Rules
 }
 
-// TestAlertRules: they are alerts that Prometheus has too, as severe and as
-// patient, and a lost series is no page.
+// TestAlertRules checks that each rule has the severity, duration and runbook of the
+// Prometheus alert with the same name, and that a lost series sends no notification.
 func TestAlertRules(t *testing.T) {
-	ours := rules(t)
-	if len(ours) != 5 {
-		t.Errorf("%d rules, want five", len(ours))
+	grafanaRules := rules(t)
+	if len(grafanaRules) != 5 {
+		t.Errorf("%d rules, want 5", len(grafanaRules))
 	}
-	theirs := make(map[string]prometheusRule)
+	alerts := make(map[string]prometheusRule)
 	for _, rule := range prometheusRules(t) {
-		theirs[rule.Alert] = rule
+		alerts[rule.Alert] = rule
 	}
 	uids := make(map[string]bool)
-	for _, rule := range ours {
+	for _, rule := range grafanaRules {
 		if rule.UID == "" || uids[rule.UID] {
-			t.Errorf("%s: uid %q is empty or another's", rule.Title, rule.UID)
+			t.Errorf("%s: uid %q is empty or not unique", rule.Title, rule.UID)
 		}
 		uids[rule.UID] = true
 		if rule.NoDataState != "OK" || rule.ExecErrState != "KeepLast" {
@@ -223,17 +221,17 @@ func TestAlertRules(t *testing.T) {
 			threshold.Model.Expression != query.RefID || query.Model.RefID != query.RefID || threshold.Model.RefID != threshold.RefID {
 			t.Errorf("%s: the condition is not a threshold on the query", rule.Title)
 		}
-		their, ok := theirs[rule.Title]
+		alert, ok := alerts[rule.Title]
 		if !ok {
-			t.Errorf("%s is no alert of Prometheus", rule.Title)
+			t.Errorf("Prometheus has no alert %s", rule.Title)
 		}
-		if rule.For != their.For || !maps.Equal(rule.Labels, their.Labels) ||
-			rule.Annotations["runbook_url"] != strings.ReplaceAll(their.Annotations["runbook_url"], "$labels", ".Labels") {
+		if rule.For != alert.For || !maps.Equal(rule.Labels, alert.Labels) ||
+			rule.Annotations["runbook_url"] != strings.ReplaceAll(alert.Annotations["runbook_url"], "$labels", ".Labels") {
 			t.Errorf("%s: for %s, %v, %s; Prometheus has for %s, %v, %s", rule.Title, rule.For, rule.Labels, rule.Annotations["runbook_url"],
-				their.For, their.Labels, their.Annotations["runbook_url"])
+				alert.For, alert.Labels, alert.Annotations["runbook_url"])
 		}
 		for _, text := range rule.Annotations {
-			if strings.Contains(text, "$") { // Grafana would put environment variables there
+			if strings.Contains(text, "$") { // Grafana would expand it as an environment variable
 				t.Errorf("%s: a dollar sign in %q", rule.Title, text)
 			}
 		}
@@ -272,48 +270,21 @@ func recorded(t *testing.T) []string {
 	return names
 }
 
-// exported is the names of all series, of probes and of the exporter itself.
-func exported(t *testing.T) map[string]bool {
-	t.Helper()
-	names := map[string]bool{"up": true} // Prometheus's own
-	for _, series := range collector.AllSeries() {
-		names[series.Name] = true
-	}
-	list := &lister{}
-	collector.NewExporter(list, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.Examination { return nil })
-	described := regexp.MustCompile(`fqName: "([^"]+)"`)
-	for _, description := range list.descriptions {
-		names[described.FindStringSubmatch(description)[1]] = true
+// exported returns the names of all metrics, of probes and of the exporter itself.
+func exported() map[string]bool {
+	names := map[string]bool{"up": true} // which Prometheus creates
+	for _, metric := range slices.Concat(collector.ProbeMetrics(), collector.ExporterMetrics()) {
+		names[metric.Name] = true
 	}
 	return names
 }
-
-// lister is a registry that notes what is registered.
-type lister struct{ descriptions []string }
-
-func (l *lister) Register(c prometheus.Collector) error {
-	descriptions := make(chan *prometheus.Desc)
-	go func() { c.Describe(descriptions); close(descriptions) }()
-	for d := range descriptions {
-		l.descriptions = append(l.descriptions, d.String())
-	}
-	return nil
-}
-
-func (l *lister) MustRegister(all ...prometheus.Collector) {
-	for _, c := range all {
-		_ = l.Register(c) // it returns nil
-	}
-}
-
-func (l *lister) Unregister(prometheus.Collector) bool { return false }
 
 var (
 	notMetrics = regexp.MustCompile(`(?s)"[^"]*"|\{[^}]*\}|\b(by|on|without|group_left)\s*\([^)]*\)|\$__\w+`)
 	metricName = regexp.MustCompile(`\b(up|(dane|probe|job|instance)[_:][\w:]+)\b`)
 )
 
-// metricsOf finds the metrics that an expression asks for.
+// metricsOf returns the names of the metrics in an expression.
 func metricsOf(expression string) []string {
 	names := metricName.FindAllString(notMetrics.ReplaceAllString(expression, " "), -1)
 	slices.Sort(names)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Enables and starts the service when the package is installed, and starts it
-# anew when it is upgraded; where systemd does not run, does nothing.
+# Enables and starts the service after an installation, and restarts it after an
+# upgrade. Does nothing if systemd is not running.
 set -e
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload

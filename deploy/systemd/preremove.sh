@@ -1,5 +1,6 @@
 #!/bin/sh
-# Stops the service when the package is removed; an upgrade starts it anew.
+# Stops and disables the service before the package is removed, but not before an
+# upgrade, after which postinstall.sh restarts it.
 set -e
 [ "$1" = remove ] || exit 0
 [ -d /run/systemd/system ] || exit 0

@@ -1,4 +1,4 @@
-// Package systemd holds the unit to systemd's own judgement.
+// Package systemd checks the unit with systemd-analyze.
 package systemd
 
 import (
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// analyze runs systemd-analyze, and skips the test where there is none, or none
-// that knows --offline.
+// analyze returns the output of systemd-analyze. It skips the test if the command does
+// not exist or has no --offline.
 func analyze(t *testing.T, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("systemd-analyze")
@@ -18,7 +18,7 @@ func analyze(t *testing.T, args ...string) string {
 		t.Skip(err)
 	}
 	if help, err := exec.Command(path, "--help").CombinedOutput(); err != nil || !strings.Contains(string(help), "--offline") {
-		t.Skipf("this systemd-analyze does not know --offline: %v", err)
+		t.Skipf("systemd-analyze has no --offline: %v", err)
 	}
 	output, err := exec.Command(path, args...).CombinedOutput()
 	if err != nil {
@@ -27,7 +27,7 @@ func analyze(t *testing.T, args ...string) string {
 	return string(output)
 }
 
-// unit writes the unit down with a binary that exists, and returns its path.
+// unit writes a copy of the unit that runs an existing binary, and returns its path.
 func unit(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile("dane_exporter.service")
@@ -36,7 +36,7 @@ func unit(t *testing.T) string {
 	}
 	const binary = "ExecStart=/usr/bin/dane_exporter "
 	if !strings.Contains(string(content), binary) {
-		t.Fatalf("the unit has no %q", binary)
+		t.Fatalf("the unit does not contain %q", binary)
 	}
 	path := filepath.Join(t.TempDir(), "dane_exporter.service")
 	here := strings.Replace(string(content), binary, "ExecStart=/bin/true ", 1)
@@ -46,29 +46,29 @@ func unit(t *testing.T) string {
 	return path
 }
 
-// TestVerify: systemd knows every setting and has nothing to say of any.
+// TestVerify checks that systemd accepts every setting without a warning.
 func TestVerify(t *testing.T) {
-	if said := analyze(t, "verify", "--man=no", unit(t)); strings.Contains(said, "dane_exporter.service") {
-		t.Error(said)
+	if output := analyze(t, "verify", "--man=no", unit(t)); strings.Contains(output, "dane_exporter.service") {
+		t.Error(output)
 	}
 }
 
-// TestSecurity: the exposure is as low as the unit says, out of ten.
+// TestSecurity checks the exposure level that the comment in the unit states.
 func TestSecurity(t *testing.T) {
-	said := analyze(t, "security", "--offline=yes", "--threshold=15", unit(t)) // it fails above 1.5
-	for _, wanted := range []string{
+	output := analyze(t, "security", "--offline=yes", "--threshold=15", unit(t)) // fails above 1.5
+	for _, want := range []string{
 		"✓ User=/DynamicUser=",
 		"✓ CapabilityBoundingSet=~CAP_NET_(BIND_SERVICE|BROADCAST|RAW)",
 		"Overall exposure level for dane_exporter.service: 1.2 OK",
 	} {
-		if !strings.Contains(said, wanted) {
-			t.Errorf("no %q in\n%s", wanted, said)
+		if !strings.Contains(output, want) {
+			t.Errorf("no %q in\n%s", want, output)
 		}
 	}
 }
 
-// TestFlagsFile: what the unit reads is what is shipped, in a form that systemd
-// reads: NAME=value, and comments.
+// TestFlagsFile checks that the environment file has only comments and the variable
+// ARGS, which the unit uses.
 func TestFlagsFile(t *testing.T) {
 	content, err := os.ReadFile("dane_exporter.default")
 	if err != nil {
@@ -81,6 +81,6 @@ func TestFlagsFile(t *testing.T) {
 		}
 	}
 	if len(settings) != 1 || settings[0] != `ARGS=""` {
-		t.Errorf("settings %q; want ARGS, empty, and nothing else", settings)
+		t.Errorf("settings %q, want only an empty ARGS", settings)
 	}
 }

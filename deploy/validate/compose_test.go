@@ -8,8 +8,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 )
 
-// TestCompose: the file is as its schema wants it, what it mounts is there, and
-// the exporter's container has no privilege. No engine is asked.
+// TestCompose checks compose.yml against its schema, that the files it mounts exist,
+// and that the container of the exporter has no privileges. It needs no engine.
 func TestCompose(t *testing.T) {
 	options, err := cli.NewProjectOptions([]string{"../docker/compose.yml"}, cli.WithEnv([]string{"GRAFANA_PASSWORD=secret"}))
 	if err != nil {
@@ -24,7 +24,7 @@ func TestCompose(t *testing.T) {
 		t.Fatalf("services %q", project.ServiceNames())
 	}
 	if exporter.Privileged || !exporter.ReadOnly || !slices.Equal(exporter.CapDrop, []string{"ALL"}) || len(exporter.CapAdd) > 0 {
-		t.Errorf("the exporter may more than it must: %+v", exporter)
+		t.Errorf("the exporter has unnecessary privileges: %+v", exporter)
 	}
 	if _, err := os.Stat(exporter.Build.Context + "/" + exporter.Build.Dockerfile); err != nil {
 		t.Error(err)
@@ -42,11 +42,11 @@ func TestCompose(t *testing.T) {
 		}
 		for _, port := range service.Ports {
 			if port.HostIP != "127.0.0.1" {
-				t.Errorf("%s listens at %s:%s", service.Name, port.HostIP, port.Published)
+				t.Errorf("%s publishes a port at %s:%s, not on localhost", service.Name, port.HostIP, port.Published)
 			}
 		}
 	}
 	if mounts == 0 {
-		t.Error("nothing is mounted")
+		t.Error("no service mounts a file")
 	}
 }

@@ -1,6 +1,7 @@
-// Package validate decodes the objects for Kubernetes into the types of their
-// own schemas, which forbids unknown fields and wrong values, and sees that they
-// fit one another. It needs no cluster.
+// Package validate checks the files for Kubernetes and Docker Compose against their
+// schemas, and that the objects refer to each other correctly. Decoding into the types
+// of the schemas rejects unknown fields and wrong values. No cluster is needed. The
+// package is a module of its own, so that the exporter does not depend on Kubernetes.
 package validate
 
 import (
@@ -26,7 +27,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// objects is everything that is shipped, by kind.
+// objects are the objects in ../kubernetes, by kind.
 type objects struct {
 	config     core.ConfigMap
 	deployment apps.Deployment
@@ -38,7 +39,8 @@ type objects struct {
 	rules      monitoring.PrometheusRule
 }
 
-// into returns where an object belongs, nil for a kind that we do not ship.
+// into returns the object to decode a document of the kind into, or nil for an
+// unknown kind.
 func (o *objects) into(kind string) meta.Object {
 	switch kind {
 	case "v1 ConfigMap":
@@ -62,7 +64,8 @@ func (o *objects) into(kind string) meta.Object {
 	return nil
 }
 
-// load decodes all, and fails the test at a field that a schema does not have.
+// load decodes all objects. It fails the test if a document has a field that its
+// schema does not have.
 func load(t *testing.T) *objects {
 	t.Helper()
 	files, err := filepath.Glob("../kubernetes/*.yml")
@@ -91,7 +94,7 @@ func load(t *testing.T) *objects {
 			}
 			object := o.into(head.APIVersion + " " + head.Kind)
 			if object == nil {
-				t.Fatalf("%s: nobody looks at a %s of %s", file, head.Kind, head.APIVersion)
+				t.Fatalf("%s: unknown kind %s of %s", file, head.Kind, head.APIVersion)
 			}
 			if err := yaml.UnmarshalStrict(document, object); err != nil {
 				t.Fatalf("%s: %v", file, err)
@@ -106,14 +109,14 @@ func load(t *testing.T) *objects {
 	return o
 }
 
-// TestObjects: all are there, and lead to one another.
+// TestObjects checks that all objects exist and that their references are correct.
 func TestObjects(t *testing.T) {
 	o := load(t)
 	pod := labels.Set(o.deployment.Spec.Template.Labels)
 	selects := func(whose string, selector *meta.LabelSelector) {
 		s, err := meta.LabelSelectorAsSelector(selector)
 		if err != nil || s.Empty() || !s.Matches(pod) {
-			t.Errorf("%s: the selector %v does not choose the pods %v: %v", whose, selector, pod, err)
+			t.Errorf("%s: the selector %v does not match the pods %v: %v", whose, selector, pod, err)
 		}
 	}
 	selects("Deployment", o.deployment.Spec.Selector)
@@ -132,7 +135,7 @@ func TestObjects(t *testing.T) {
 		"the readiness probe": container.ReadinessProbe.HTTPGet.Port.String(),
 	} {
 		if name != port.Name {
-			t.Errorf("%s leads to the port %q, the container has %q", whose, name, port.Name)
+			t.Errorf("%s refers to the port %q, the container has %q", whose, name, port.Name)
 		}
 	}
 	if volume := o.deployment.Spec.Template.Spec.Volumes[0]; volume.ConfigMap == nil || volume.ConfigMap.Name != o.config.Name ||
@@ -140,7 +143,7 @@ func TestObjects(t *testing.T) {
 		t.Errorf("the Deployment does not mount the ConfigMap %s: %+v", o.config.Name, volume)
 	}
 	if least := intstr.FromInt32(*o.deployment.Spec.Replicas - 1); *o.budget.Spec.MinAvailable != least {
-		t.Errorf("%s of %d replicas must stay: a drain waits for ever, or takes all", o.budget.Spec.MinAvailable, *o.deployment.Spec.Replicas)
+		t.Errorf("minAvailable is %s of %d replicas: a drain never ends, or stops all replicas", o.budget.Spec.MinAvailable, *o.deployment.Spec.Replicas)
 	}
 	if len(o.probes) == 0 {
 		t.Error("no Probe")
@@ -148,7 +151,7 @@ func TestObjects(t *testing.T) {
 	prober := fmt.Sprintf("%s.%s.svc:%d", o.service.Name, o.service.Namespace, o.service.Spec.Ports[0].Port)
 	for _, probe := range o.probes {
 		if probe.Spec.ProberSpec.URL != prober || len(probe.Spec.Targets.StaticConfig.Targets) == 0 || probe.Spec.Module == "" || probe.Spec.JobName == "" {
-			t.Errorf("the Probe %s asks %s, not %s, or nothing of anybody", probe.Name, probe.Spec.ProberSpec.URL, prober)
+			t.Errorf("the Probe %s has the prober %s, want %s, or lacks targets, module or job name", probe.Name, probe.Spec.ProberSpec.URL, prober)
 		}
 	}
 	if len(o.rules.Spec.Groups) == 0 {
@@ -156,14 +159,14 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// TestPrivileges: the pod has none, and the filesystem is read-only.
+// TestPrivileges checks that the pod has no privileges and a read-only filesystem.
 func TestPrivileges(t *testing.T) {
 	pod := load(t).deployment.Spec.Template.Spec
 	if s := pod.SecurityContext; !*s.RunAsNonRoot || *s.RunAsUser == 0 || s.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("pod: %+v", s)
 	}
 	if *pod.AutomountServiceAccountToken {
-		t.Error("the pod is given a token for the cluster's API")
+		t.Error("the pod gets a token for the API of the cluster")
 	}
 	for _, container := range pod.Containers {
 		s := container.SecurityContext
@@ -171,7 +174,7 @@ func TestPrivileges(t *testing.T) {
 			t.Errorf("%s: %+v", container.Name, s)
 		}
 		if container.Resources.Limits.Memory().IsZero() {
-			t.Errorf("%s: no limit of memory", container.Name)
+			t.Errorf("%s: no memory limit", container.Name)
 		}
 	}
 }

@@ -2,24 +2,25 @@ package main
 
 import (
 	"errors"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-func TestDriveCountsEachProbe(t *testing.T) {
+func TestDriveMakesEachProbeOnce(t *testing.T) {
 	var made atomic.Int32
-	r := load{probes: 50, atOnce: 4}.drive(func(worker int) error {
+	r := load{probes: 50, concurrency: 4}.drive(func(worker int) error {
 		if worker < 0 || worker > 3 {
-			t.Errorf("worker %d", worker)
+			t.Errorf("worker %d, want 0 to 3", worker)
 		}
 		if made.Add(1)%10 == 0 {
 			return errors.New("failed")
 		}
 		return nil
 	})
-	if made.Load() != 50 || r.probes() != 50 || r.Failed != 5 || r.within(0.5) > r.within(0.99) {
-		t.Errorf("%d made, %+v", made.Load(), r)
+	if made.Load() != 50 || r.probes() != 50 || r.Failed != 5 || r.quantile(0.5) > r.quantile(0.99) {
+		t.Errorf("%d probes made, %+v", made.Load(), r)
 	}
 }
 
@@ -32,38 +33,65 @@ func TestValue(t *testing.T) {
 	}
 }
 
-// The world that is measured is a good one: a bare handshake comes about at
-// each of its addresses.
-func TestWorld(t *testing.T) {
-	w, err := newWorld(2)
+// TestEnvironment checks that a bare handshake succeeds at each address.
+func TestEnvironment(t *testing.T) {
+	env, err := newEnvironment(2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
-	for _, address := range w.addresses {
-		if err := shakeHands(address); err != nil {
+	defer env.close()
+	for _, address := range env.addresses {
+		if err := bareHandshake(address); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
 }
 
-// TestTurns: each subject has as many as there are, with its part of the probes;
-// what fails in one of them has no other.
-func TestTurns(t *testing.T) {
-	had := make(map[string]int)
-	of := func(name string, lasts int) *subject {
+// TestMeasureInRounds checks that each subject is measured in each round with its
+// share of the probes, and that a subject that fails is not measured again.
+func TestMeasureInRounds(t *testing.T) {
+	calls := make(map[string]int)
+	newSubject := func(name string, failsAfter int) *subject {
 		return &subject{name: name, measure: func(l load) (result, error) {
-			if had[name]++; had[name] > lasts {
-				return result{}, errors.New("it has ended")
+			if calls[name]++; calls[name] > failsAfter {
+				return result{}, errors.New("failed")
 			}
-			return result{Took: make([]time.Duration, l.probes), CPU: time.Second, Memory: int64(had[name])}, nil
+			return result{Durations: make([]time.Duration, l.probes), CPU: time.Second, Memory: int64(calls[name])}, nil
 		}}
 	}
-	left := takeTurns(load{probes: 10 * turns, atOnce: 1}, []*subject{of("good", turns), of("broken", 2)})
-	if len(left) != 1 || left[0].name != "good" || had["good"] != turns || had["broken"] != 3 {
-		t.Fatalf("%d subjects are left of %v", len(left), had)
+	left := measureInRounds(load{probes: 10 * rounds, concurrency: 1}, []*subject{newSubject("good", rounds), newSubject("broken", 2)})
+	if len(left) != 1 || left[0].name != "good" || calls["good"] != rounds || calls["broken"] != 3 {
+		t.Fatalf("%d subjects left; calls %v", len(left), calls)
 	}
-	if total := &left[0].total; total.probes() != 10*turns || total.each() != time.Second/10 || total.Memory != turns {
-		t.Errorf("in all %d probes, each %s, %d bytes", total.probes(), total.each(), total.Memory)
+	if total := &left[0].total; total.probes() != 10*rounds || total.cpuPerProbe() != time.Second/10 || total.Memory != rounds {
+		t.Errorf("total: %d probes, %s CPU per probe, %d bytes", total.probes(), total.cpuPerProbe(), total.Memory)
+	}
+}
+
+// allocations is the measured number of allocations of a probe of one mail host,
+// with the HTTP request. docs/performance.md explains what they are for.
+const allocations = 1940
+
+// TestAllocations checks that a probe that makes its own handshake needs at
+// most 10 % more allocations than when they were measured.
+func TestAllocations(t *testing.T) {
+	if raceEnabled() {
+		t.Skip("the race detector allocates too")
+	}
+	env, err := newEnvironment(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer env.close()
+	e := startExporter(t, env, "limits: {handshake_reuse: 0s}")
+	e.query = func(worker int) url.Values { return url.Values{"module": {"fleet"}, "target": {env.domains[worker]}} }
+	r, err := e.measure(load{probes: 400, concurrency: 4})
+	if err != nil || r.Failed > 0 {
+		t.Fatalf("%d of %d probes failed; %v", r.Failed, r.probes(), err)
+	}
+	perProbe := int(r.Allocs) / r.probes()
+	t.Logf("%d allocations per probe", perProbe)
+	if perProbe > allocations*11/10 {
+		t.Errorf("%d allocations per probe, want about %d", perProbe, allocations)
 	}
 }

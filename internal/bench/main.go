@@ -1,15 +1,20 @@
-// Command bench measures what a probe costs beside what it is compared with,
-// in one run against the same mail servers: the bare dialogue and handshake, the
-// same with what no exporter can do without, a full probe over HTTP with DNS and
-// validation, with a handshake of its own and with one that is shared,
-// blackbox_exporter, which does STARTTLS alone, and two commands. From the
-// directory of the repository:
+// Command bench compares the cost of a probe of dane_exporter with that of other
+// programs, in one run and against the same mail servers:
+//
+//   - bare handshake: SMTP dialogue and TLS handshake alone, without DNS or HTTP
+//   - minimal exporter: the same over HTTP, with DNS queries but no validation
+//   - dane_exporter: a complete probe, with its own handshake
+//   - dane_exporter, shared handshakes: the same, reusing recent handshakes
+//   - blackbox_exporter: STARTTLS alone, without DNS or DANE
+//   - the commands openssl s_client and posttls-finger
+//
+// Run it from the repository root:
 //
 //	go run ./internal/bench [-n 2000] [-c 8]
 //
-// The subjects take turns. Servers and resolver are in this process; all that is
-// measured is in others, so that their CPU is theirs alone. What is not installed
-// is left out.
+// The servers and the resolver run in this process, the subjects in others, so
+// that CPU time is measured for each subject alone. Each subject is measured in
+// every one of ten rounds. Programs that are not installed are skipped.
 package main
 
 import (
@@ -27,20 +32,19 @@ import (
 )
 
 func main() {
-	probes := flag.Int("n", 2000, "probes of each subject, in tens; commands make a tenth of it")
-	atOnce := flag.Int("c", 8, "probes at the same time")
-	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "its binary")
-	bare := flag.String("bare", "", "addresses to make bare handshakes with: what this command runs itself for")
-	least := flag.String("least", "", "address of the least exporter: what this command runs itself for as well")
-	resolver := flag.String("resolver", "", "whom the least exporter asks")
+	probes := flag.Int("n", 2000, "number of probes of each subject, a multiple of 10; the commands make a tenth of it")
+	concurrency := flag.Int("c", 8, "number of concurrent probes")
+	blackbox := flag.String("blackbox", "prometheus-blackbox-exporter", "path of the blackbox_exporter binary")
+	bare := flag.String("bare", "", "internal: addresses to make bare handshakes with, in a child process")
+	minimal := flag.String("minimal", "", "internal: resolver of the minimal exporter, in a child process")
 	flag.Parse()
-	load := load{*probes, *atOnce}
+	load := load{*probes, *concurrency}
 	var err error
 	switch servers := strings.Split(*bare, ","); {
-	case *least != "":
-		err = serveLeast(*least, *resolver, servers)
+	case *minimal != "":
+		err = serveMinimal(*minimal, servers)
 	case *bare != "":
-		err = json.NewEncoder(os.Stdout).Encode(measureBare(load, servers))
+		err = json.NewEncoder(os.Stdout).Encode(measureBareHandshakes(load, servers))
 	default:
 		err = run(load, *blackbox)
 	}
@@ -50,60 +54,62 @@ func main() {
 	}
 }
 
+// run measures all subjects and prints the table.
 func run(l load, blackbox string) error {
 	dir, err := os.MkdirTemp("", "dane-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	world, err := newWorld(l.atOnce)
+	env, err := newEnvironment(l.concurrency)
 	if err != nil {
 		return fmt.Errorf("start the servers: %w", err)
 	}
-	defer world.close()
+	defer env.close()
 
 	binary, err := build(dir)
 	if err != nil {
 		return err
 	}
-	bare := &subject{name: "bare handshake", measure: func(l load) (result, error) { return runBare(l, world) }}
+	bare := &subject{name: "bare handshake", measure: func(l load) (result, error) { return runBareHandshakes(l, env) }}
 	subjects := []*subject{bare}
-	for _, exporter := range []struct {
+	for _, candidate := range []struct {
 		name string
-		made func() (*exporter, error)
+		new  func() (*exporter, error)
 	}{
-		{"least exporter", func() (*exporter, error) { return leastExporter(world) }},
-		{"dane_exporter", func() (*exporter, error) { return dane(binary, dir, world, 0) }},
-		{"dane_exporter, handshakes shared", func() (*exporter, error) { return dane(binary, dir, world, 30*time.Second) }},
-		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, world) }},
+		{"minimal exporter", func() (*exporter, error) { return minimalExporter(env) }},
+		{"dane_exporter", func() (*exporter, error) { return daneExporter(binary, dir, env, 0) }},
+		{"dane_exporter, shared handshakes", func() (*exporter, error) { return daneExporter(binary, dir, env, 30*time.Second) }},
+		{"blackbox_exporter", func() (*exporter, error) { return blackboxExporter(blackbox, dir, env) }},
 	} {
-		e, err := exporter.made()
+		e, err := candidate.new()
 		if err == nil {
 			err = e.start()
 		}
 		if err != nil {
-			leaveOut(exporter.name, err)
+			logSkipped(candidate.name, err)
 			continue
 		}
 		defer e.stop()
-		subjects = append(subjects, &subject{name: exporter.name, measure: e.measure})
+		subjects = append(subjects, &subject{name: candidate.name, measure: e.measure})
 	}
 	for _, name := range []string{"openssl s_client", "posttls-finger"} {
 		subjects = append(subjects, &subject{name: name, measure: func(l load) (result, error) {
-			return measureCommand(max(1, l.probes/10), world, commands[name])
+			return measureCommand(max(1, l.probes/10), env, commands[name])
 		}})
 	}
-	subjects = takeTurns(l, subjects)
+	subjects = measureInRounds(l, subjects)
 	if !slices.Contains(subjects, bare) {
-		return errors.New("there is nothing to compare with")
+		return errors.New("the bare handshake, with which all others are compared, failed")
 	}
-	return show(subjects, bare.total.each())
+	return printTable(subjects, bare.total.cpuPerProbe())
 }
 
-// show prints a table in Markdown; bare is the CPU that all are compared with.
-func show(subjects []*subject, bare time.Duration) error {
+// printTable prints the results as a Markdown table. bare is the CPU time of a
+// bare handshake, with which all are compared.
+func printTable(subjects []*subject, bare time.Duration) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(out, "| |\tprobes/s |\tCPU/probe |\t× bare |\tp50 |\tp99 |\tmemory |\tallocations/probe |\tfailed |")
+	fmt.Fprintln(out, "| program |\tprobes/s |\tCPU/probe |\tCPU relative to bare handshake |\tp50 |\tp99 |\tmemory |\tallocations/probe |\tfailed |")
 	fmt.Fprintln(out, "|---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|\t---|")
 	for _, s := range subjects {
 		r := &s.total
@@ -115,13 +121,13 @@ func show(subjects []*subject, bare time.Duration) error {
 			memory = fmt.Sprint(r.Memory>>20, " MiB")
 		}
 		fmt.Fprintf(out, "| %s |\t%.0f |\t%s |\t%.2f |\t%s |\t%s |\t%s |\t%s |\t%d of %d |\n", s.name,
-			float64(r.probes())/r.Wall.Seconds(), r.each().Round(time.Microsecond), float64(r.each())/float64(bare),
-			r.within(0.5).Round(10*time.Microsecond), r.within(0.99).Round(10*time.Microsecond), memory, allocs, r.Failed, r.probes())
+			float64(r.probes())/r.Wall.Seconds(), r.cpuPerProbe().Round(time.Microsecond), float64(r.cpuPerProbe())/float64(bare),
+			r.quantile(0.5).Round(10*time.Microsecond), r.quantile(0.99).Round(10*time.Microsecond), memory, allocs, r.Failed, r.probes())
 	}
 	return out.Flush()
 }
 
-// build builds dane_exporter from the directory of the repository.
+// build builds dane_exporter in the repository root, which is the working directory.
 func build(dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "dane_exporter")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -24,13 +23,13 @@ import (
 )
 
 var (
-	scaleTime     = flag.Duration("scale", 4*time.Second, "how long TestScale lasts")
-	scaleTargets  = flag.Int("scale.targets", 99, "targets of TestScale")
-	scaleInterval = flag.Duration("scale.interval", 2*time.Second, "how often TestScale scrapes each target")
+	scaleTime     = flag.Duration("scale", 4*time.Second, "duration of TestScale")
+	scaleTargets  = flag.Int("scale.targets", 99, "number of targets of TestScale")
+	scaleInterval = flag.Duration("scale.interval", 2*time.Second, "scrape interval of TestScale")
 )
 
-// TestMain is the program itself where it is called so: an exporter in a process
-// of its own, whose memory and CPU are its own.
+// TestMain runs dane_exporter itself if the program is called by that name. So
+// tests start an exporter as a separate process, whose memory and CPU can be measured.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "dane_exporter" {
 		example, err := os.ReadFile("../../config.example.yml")
@@ -43,62 +42,64 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// mostResident is what the exporter may take, however many its targets.
-const mostResident = 200 << 20
+// maxResident is the limit of the exporter's resident memory in bytes, whatever
+// the number of targets.
+const maxResident = 200 << 20
 
-// instrumented reports whether the race detector is compiled in, which takes
-// several times the memory.
-func instrumented() bool {
+// raceEnabled reports whether the race detector is compiled in. It multiplies
+// the memory used.
+func raceEnabled() bool {
 	build, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(build.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// TestScale watches a fleet as Prometheus does: each domain once in an interval,
-// always at the same moment of it, with the time-out that Prometheus has by
-// default. No answer is wrong; memory has a bound and grows no more once every
-// domain was seen; nothing is left in the end. And every scrape is answered in
-// time, with a verdict, unless others have the machine. docs/scaling.md tells of
-// ten thousand domains.
+// TestScale scrapes a fleet of domains as Prometheus does: each domain once per
+// interval, always at the same offset, with the default scrape timeout. It checks
+// that no answer is wrong, that memory is bounded and does not grow once every
+// domain was seen, and that no goroutines and descriptors are left. Unless other
+// processes use the machine, every scrape must also be answered in time, with a
+// verdict. docs/scaling.md reports a run with ten thousand domains.
 func TestScale(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
 	}
-	w, domains, err := newFleet(*scaleTargets)
+	env, domains, err := newFleet(*scaleTargets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
-	e := startExporter(t, w, "")
-	f := &fleet{exporter: e, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute}}}
-	f.scrape(t.Context(), watched{"hoster0.net", "none"}) // whatever is made once is made
-	begin := f.settled(t)
-	start, used := time.Now(), ownCPU()
-	f.watch(t, domains, *scaleInterval, *scaleTime)
-	end := f.settled(t)
-	f.part = (ownCPU() - used + end.cpu - begin.cpu).Seconds() / (time.Since(start).Seconds() * float64(runtime.NumCPU()))
-	f.report(t, begin, end)
+	defer env.close()
+	e := startExporter(t, env, "")
+	s := &scraper{exporter: e, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute}}}
+	s.scrape(t.Context(), fleetDomain{"hoster0.net", "none"}) // initialises what is initialised once
+	before := s.waitUntilIdle(t)
+	start, cpuBefore := time.Now(), ownCPU()
+	s.run(t, domains, *scaleInterval, *scaleTime)
+	after := s.waitUntilIdle(t)
+	used := ownCPU() - cpuBefore + after.cpu - before.cpu
+	s.cpuShare = used.Seconds() / (time.Since(start).Seconds() * float64(runtime.NumCPU()))
+	s.log(t, before, after)
 
-	if f.wrong > 0 || f.lost() > 0 && !f.starved() {
-		t.Errorf("of %d scrapes %d were lost, at last %s; and %d wrong, at last %s", f.asked, f.lost(), f.lastLost, f.wrong, f.lastWrong)
+	if s.wrong > 0 || s.lost() > 0 && !s.starved() {
+		t.Errorf("of %d scrapes %d were lost, the last: %s; %d were wrong, the last: %s", s.scrapes, s.lost(), s.lastLost, s.wrong, s.lastWrong)
 	}
-	const spare = 20 // what the runtime and idle connections may have more at one moment than at another
-	if end.goroutines > begin.goroutines+spare || end.descriptors > begin.descriptors+spare {
-		t.Errorf("at the beginning %s, in the end %s", begin, end)
+	const tolerance = 20 // by which goroutines of the runtime and idle connections vary
+	if after.goroutines > before.goroutines+tolerance || after.descriptors > before.descriptors+tolerance {
+		t.Errorf("before: %s; after: %s", before, after)
 	}
-	if instrumented() {
-		return // memory is something else then
+	if raceEnabled() {
+		return // memory is not comparable
 	}
-	if all := most(slices.Concat(f.seen...)); all > mostResident {
-		t.Errorf("it took %d MiB, of %d", all>>20, mostResident>>20)
+	if peak := peakMemory(slices.Concat(s.samples...)); peak > maxResident {
+		t.Errorf("the exporter used %d MiB, want at most %d MiB", peak>>20, maxResident>>20)
 	}
-	if first, last := most(f.seen[0]), most(f.seen[len(f.seen)-1]); last > first+first/4+16<<20 {
-		t.Errorf("when every domain had been seen, it had %d MiB at the most; in the last interval %d", first>>20, last>>20)
+	if first, last := peakMemory(s.samples[0]), peakMemory(s.samples[len(s.samples)-1]); last > first+first/4+16<<20 {
+		t.Errorf("peak memory grew from %d MiB in the first interval to %d MiB in the last", first>>20, last>>20)
 	}
 }
 
-// startExporter starts one with the configuration that there is by default, but
-// for where it is, and settings. It ends with the test.
-func startExporter(t *testing.T, w *world, settings string) *exporter {
+// startExporter starts dane_exporter with the default configuration, but for the
+// environment and settings. The test stops it when it ends.
+func startExporter(t *testing.T, env *environment, settings string) *exporter {
 	t.Helper()
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -106,141 +107,139 @@ func startExporter(t *testing.T, w *world, settings string) *exporter {
 		t.Fatal(err)
 	}
 	binary, anchors, file := filepath.Join(dir, "dane_exporter"), filepath.Join(dir, "anchors"), filepath.Join(dir, "dane.yml")
-	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n%s\n", w.resolver, anchors, w.port, settings)
-	address, err := freeAddress()
-	if err = errors.Join(err, os.Symlink(self, binary), os.WriteFile(anchors, []byte(w.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
+	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n%s\n", env.resolver, anchors, env.port, settings)
+	if err := errors.Join(os.Symlink(self, binary), os.WriteFile(anchors, []byte(env.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	e := &exporter{command: exec.Command(binary, "--config.file", file, "--web.listen-address", address, "--log.level", "error"), address: address}
-	e.command.Stderr = os.Stderr
-	if err := e.command.Start(); err != nil {
+	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
+	if err == nil {
+		err = e.start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = e.command.Process.Signal(syscall.SIGTERM)
 		if err := e.command.Wait(); err != nil {
-			t.Errorf("the exporter ended so: %v", err)
+			t.Errorf("the exporter ended with %v", err)
 		}
 	})
-	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if _, err = fetch(http.DefaultClient, "http://"+address+"/-/ready"); err == nil {
-			return e
-		}
-		if time.Since(begun) > 30*time.Second {
-			t.Fatal(err)
-		}
+	if _, err := fetch(&http.Client{Timeout: 30 * time.Second}, "http://"+e.address+"/-/ready"); err != nil {
+		t.Fatal(err)
 	}
+	return e
 }
 
-// scrapeTimeout is what Prometheus waits by default.
+// scrapeTimeout is the default scrape timeout of Prometheus.
 const scrapeTimeout = 10 * time.Second
 
-// fleet is scrapes of one exporter, and what came of them.
-type fleet struct {
+// scraper scrapes one exporter, and counts the results.
+type scraper struct {
 	*exporter
 	client *http.Client
 
-	mu                    sync.Mutex
-	took                  []time.Duration // of scrapes that nobody stalls
-	asked                 int
-	late, turned, unknown int // after the time-out; away, with 503; without a verdict
-	wrong                 int
-	lastLost, lastWrong   string
+	mu                      sync.Mutex
+	durations               []time.Duration // of scrapes with the right answer, unless the mail host is silent
+	scrapes                 int
+	late, rejected, unknown int // after the timeout, with status 503, without a verdict
+	wrong                   int
+	lastLost, lastWrong     string
 
-	behind time.Duration // how late a scrape was begun at the most
-	part   float64       // of the machine's CPU that all this has used
-	seen   [][]moment    // by interval
+	maxDelay time.Duration // by which a scrape began too late
+	cpuShare float64       // of the machine's CPU that exporter, servers and scrapes used
+	samples  [][]sample    // by interval
 }
 
-// moment is what the exporter says of itself.
-type moment struct {
-	goroutines, descriptors, zones int
-	resident                       uint64 // bytes
-	cpu                            time.Duration
+// sample is what the exporter's own metrics report at one time.
+type sample struct {
+	goroutines, descriptors, cacheEntries int
+	resident                              uint64 // bytes
+	cpu                                   time.Duration
 }
 
-func (m moment) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, %d MiB resident, %d zones and names known, %s of CPU",
-		m.goroutines, m.descriptors, m.resident>>20, m.zones, m.cpu.Round(100*time.Millisecond))
+func (m sample) String() string {
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d MiB resident, %d DNS cache entries, %s CPU",
+		m.goroutines, m.descriptors, m.resident>>20, m.cacheEntries, m.cpu.Round(100*time.Millisecond))
 }
 
-// watch scrapes each domain once in an interval, at a moment of it that chance
-// has given to the domain for good, and looks at the exporter meanwhile.
-func (f *fleet) watch(t *testing.T, domains []watched, interval, long time.Duration) {
-	chance := rand.New(rand.NewPCG(5, 6))
+// run scrapes each domain once per interval, at an offset that is random and the
+// same in each interval. It takes twelve samples per interval.
+func (s *scraper) run(t *testing.T, domains []fleetDomain, interval, duration time.Duration) {
+	random := rand.New(rand.NewPCG(5, 6))
 	offsets := make([]time.Duration, len(domains))
 	for i := range offsets {
-		offsets[i] = time.Duration(chance.Int64N(int64(interval)))
+		offsets[i] = time.Duration(random.Int64N(int64(interval)))
 	}
-	slices.Sort(offsets) // the domains are in no order
+	slices.Sort(offsets) // the domains are in random order
 	var scrapes sync.WaitGroup
 	defer scrapes.Wait()
 	start := time.Now()
-	for begun := time.Duration(0); begun < long; begun += interval {
-		f.seen = append(f.seen, nil)
-		looked := begun
+	for begin := time.Duration(0); begin < duration; begin += interval {
+		s.samples = append(s.samples, nil)
+		sampled := begin
 		for i, domain := range domains {
-			due := begun + offsets[i]
+			due := begin + offsets[i]
 			time.Sleep(time.Until(start.Add(due)))
-			f.behind = max(f.behind, time.Since(start)-due)
-			scrapes.Go(func() { f.scrape(t.Context(), domain) })
-			if due-looked >= interval/12 {
-				looked = due
-				now := len(f.seen) - 1
-				f.seen[now] = append(f.seen[now], f.look(t))
+			s.maxDelay = max(s.maxDelay, time.Since(start)-due)
+			scrapes.Go(func() { s.scrape(t.Context(), domain) })
+			if due-sampled >= interval/12 {
+				sampled = due
+				current := len(s.samples) - 1
+				s.samples[current] = append(s.samples[current], s.sample(t))
 			}
 		}
 	}
 }
 
-// scrape makes one, and compares it with what is known of the domain.
-func (f *fleet) scrape(ctx context.Context, domain watched) {
+// scrape makes one scrape, and compares its outcome with the expected one.
+func (s *scraper) scrape(ctx context.Context, domain fleetDomain) {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()
-	begun := time.Now()
-	text, err := f.get(ctx, domain.name)
-	took := time.Since(begun)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.asked++
+	begin := time.Now()
+	text, err := s.get(ctx, domain.name)
+	duration := time.Since(begin)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scrapes++
 	has := func(outcome string) bool {
 		return strings.Contains(text, fmt.Sprintf("\ndane_outcome{outcome=%q} 1\n", outcome))
 	}
-	example := fmt.Sprintf("%s, which is %s, after %s: %v\n%s", domain.name, domain.outcome, took, err, text)
+	example := fmt.Sprintf("%s, expected %s, after %s: %v\n%s", domain.name, domain.outcome, duration, err, text)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		f.late++
-		f.lastLost = example
-	case errors.Is(err, errTurnedAway):
-		f.turned++
-		f.lastLost = example
+		s.late++
+		s.lastLost = example
+	case errors.Is(err, errRejected):
+		s.rejected++
+		s.lastLost = example
 	case err == nil && has("unknown"):
-		f.unknown++
-		f.lastLost = example
+		s.unknown++
+		s.lastLost = example
 	case err != nil || !has(domain.outcome):
-		f.wrong++
-		f.lastWrong = example
+		s.wrong++
+		s.lastWrong = example
 	case domain.outcome != "unreachable":
-		f.took = append(f.took, took)
+		s.durations = append(s.durations, duration)
 	}
 }
 
-// lost is how many scrapes came to nothing.
-func (f *fleet) lost() int { return f.late + f.turned + f.unknown }
+// lost returns the number of scrapes without a verdict.
+func (s *scraper) lost() int { return s.late + s.rejected + s.unknown }
 
-// starved reports whether others have the machine: not even the scrapes were
-// begun in time, and exporter, servers and scrapes have used less than half of it.
-func (f *fleet) starved() bool { return f.behind > 250*time.Millisecond && f.part < 0.5 }
+// starved reports whether other processes use the machine: scrapes began late
+// although exporter, servers and scrapes used less than half of its CPU.
+func (s *scraper) starved() bool { return s.maxDelay > 250*time.Millisecond && s.cpuShare < 0.5 }
 
-var errTurnedAway = errors.New("turned away")
+var errRejected = errors.New("rejected")
 
-func (f *fleet) get(ctx context.Context, target string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+f.address+"/probe?module=fleet&target="+target, nil)
+// get requests a probe of target. A response with status 503 is errRejected.
+func (s *scraper) get(ctx context.Context, target string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.address+"/probe?module=fleet&target="+target, nil)
 	if err != nil {
 		return "", err
 	}
 	request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", fmt.Sprint(scrapeTimeout.Seconds()))
-	response, err := f.client.Do(request)
+	response, err := s.client.Do(request)
 	if err != nil {
 		return "", err
 	}
@@ -248,76 +247,71 @@ func (f *fleet) get(ctx context.Context, target string) (string, error) {
 	body, err := io.ReadAll(response.Body)
 	switch {
 	case err == nil && response.StatusCode == http.StatusServiceUnavailable:
-		err = fmt.Errorf("%w: %s", errTurnedAway, body)
+		err = fmt.Errorf("%w: %s", errRejected, body)
 	case err == nil && response.StatusCode != http.StatusOK:
 		err = fmt.Errorf("%s: %s", response.Status, body)
 	}
 	return string(body), err
 }
 
-// look asks the exporter for its own metrics.
-func (f *fleet) look(t *testing.T) moment {
+// sample reads the exporter's own metrics.
+func (s *scraper) sample(t *testing.T) sample {
 	t.Helper()
-	text, err := fetch(http.DefaultClient, "http://"+f.address+"/metrics")
+	text, err := fetch(http.DefaultClient, "http://"+s.address+"/metrics")
 	if err != nil {
 		t.Error(err)
 	}
-	return moment{
+	return sample{
 		goroutines: int(value(text, "go_goroutines")), descriptors: int(value(text, "process_open_fds")),
-		zones: int(value(text, "dane_exporter_dns_cache_entries")), resident: uint64(value(text, "process_resident_memory_bytes")),
+		cacheEntries: int(value(text, "dane_exporter_dns_cache_entries")), resident: uint64(value(text, "process_resident_memory_bytes")),
 		cpu: time.Duration(value(text, "process_cpu_seconds_total") * float64(time.Second)),
 	}
 }
 
-// settled waits until nothing goes on any more, and looks what is left.
-func (f *fleet) settled(t *testing.T) moment {
+// waitUntilIdle waits until the numbers of goroutines and descriptors have not
+// fallen for half a second, and returns the last sample.
+func (s *scraper) waitUntilIdle(t *testing.T) sample {
 	t.Helper()
-	f.client.CloseIdleConnections()
-	left := f.look(t)
-	for quiet := 0; quiet < 5; {
+	s.client.CloseIdleConnections()
+	last := s.sample(t)
+	for idle := 0; idle < 5; {
 		time.Sleep(100 * time.Millisecond)
-		next := f.look(t)
-		if next.goroutines < left.goroutines || next.descriptors < left.descriptors {
-			quiet = 0
+		next := s.sample(t)
+		if next.goroutines < last.goroutines || next.descriptors < last.descriptors {
+			idle = 0
 		} else {
-			quiet++
+			idle++
 		}
-		left = next
+		last = next
 	}
-	return left
+	return last
 }
 
-// ownCPU is what servers and scrapes, which are in this process, have used.
-func ownCPU() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return cpuOf(used)
-}
-
-// most is the memory that the exporter had at the most in an interval.
-func most(interval []moment) (resident uint64) {
-	for _, m := range interval {
+// peakMemory returns the maximum resident memory of the samples in bytes.
+func peakMemory(samples []sample) (resident uint64) {
+	for _, m := range samples {
 		resident = max(resident, m.resident)
 	}
 	return resident
 }
 
-func (f *fleet) report(t *testing.T, begin, end moment) {
+func (s *scraper) log(t *testing.T, before, after sample) {
 	t.Helper()
-	if len(f.took) == 0 {
-		t.Fatalf("none of %d scrapes was answered as it should be; the last was lost so: %s", f.asked, f.lastLost)
+	if len(s.durations) == 0 {
+		t.Fatalf("none of %d scrapes had the right answer; the last that was lost: %s", s.scrapes, s.lastLost)
 	}
-	slices.Sort(f.took)
-	at := func(part float64) time.Duration {
-		return f.took[int(part*float64(len(f.took)-1))].Round(10 * time.Microsecond)
+	slices.Sort(s.durations)
+	quantile := func(q float64) time.Duration {
+		return s.durations[int(q*float64(len(s.durations)-1))].Round(10 * time.Microsecond)
 	}
-	t.Logf("%d scrapes, %d late, %d turned away, %d unknown, %d wrong; of servers that answer, %s at the median, %s at 99 %%, %s at the most; a scrape was begun %s late at the most; all this used %.0f %% of the machine",
-		f.asked, f.late, f.turned, f.unknown, f.wrong, at(0.5), at(0.99), at(1), f.behind.Round(time.Millisecond), 100*f.part)
-	t.Logf("before: %s", begin)
-	for i, interval := range f.seen {
-		if every := max(1, len(f.seen)/10); i%every == every-1 || i == 0 {
-			t.Logf("in interval %3d: at the end %s; at the most %d MiB", i+1, interval[len(interval)-1], most(interval)>>20)
+	t.Logf("%d scrapes: %d late, %d rejected, %d unknown, %d wrong", s.scrapes, s.late, s.rejected, s.unknown, s.wrong)
+	t.Logf("duration, without silent mail hosts: p50 %s, p99 %s, maximum %s; maximum delay of a scrape %s; CPU used %.0f %% of the machine",
+		quantile(0.5), quantile(0.99), quantile(1), s.maxDelay.Round(time.Millisecond), 100*s.cpuShare)
+	t.Logf("before: %s", before)
+	for i, interval := range s.samples {
+		if every := max(1, len(s.samples)/10); i%every == every-1 || i == 0 {
+			t.Logf("interval %3d: peak %d MiB; at the end %s", i+1, peakMemory(interval)>>20, interval[len(interval)-1])
 		}
 	}
-	t.Logf("in the end: %s", end)
+	t.Logf("after: %s", after)
 }

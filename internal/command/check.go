@@ -1,9 +1,14 @@
 package command
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -24,96 +29,90 @@ type checkFlags struct {
 	configFile                   string
 }
 
-// flagged is what flags and arguments can be added to.
-type flagged interface {
-	Flag(name, help string) *kingpin.FlagClause
-	Arg(name, help string) *kingpin.ArgClause
-}
-
-func (s *session) addCheck(app *kingpin.Application, commands map[string]command) {
-	cmd := app.Command("check", "Probe targets now: the whole story of one, a table of several. "+
-		"Exits as monitoring plugins do: 0 all meet what the module requires; 1 they do, with findings, or not at the moment of --at; "+
-		"2 some do not; 3 that could not be found out.")
+func (s *session) addCheck(app *kingpin.Application, commands map[string]runFunc) {
+	cmd := app.Command("check", "Probe targets and print a full report for one target, or a table for several. "+
+		"Exit codes are those of monitoring plugins. 0: all targets meet the requirements of the module. 1: they do, but with warnings, or not at the time of --at. "+
+		"2: a target does not. 3: the result is unknown.")
 	flags := newCheckFlags(cmd)
-	commands[cmd.FullCommand()] = func(ctx context.Context) int { return s.check(ctx, flags, internet{}) }
+	commands[cmd.FullCommand()] = func(ctx context.Context) exitCode { return s.check(ctx, flags, internet{}) }
 }
 
-func newCheckFlags(cmd flagged) *checkFlags {
+func newCheckFlags(cmd *kingpin.CmdClause) *checkFlags {
 	f := new(checkFlags)
-	cmd.Arg("target", "Mail domains, or whatever the module asks for: host, host:port, or an address with --hostname.").StringsVar(&f.targets)
-	cmd.Flag("targets-file", "A file with further targets, one a line; - is standard input.").StringVar(&f.targetsFile)
-	cmd.Flag("module", "The module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
-	cmd.Flag("hostname", "The name to judge a target by that is an address.").StringVar(&f.hostname)
-	cmd.Flag("at", "A moment to judge the same facts for as well, as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
-	cmd.Flag("output", "What to write: text, json (a document for each target), or nagios (one line, with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios)
-	cmd.Flag("self", "Check this side instead: the resolvers, and with --smtp-host the way to port 25.").BoolVar(&f.self)
-	cmd.Flag("smtp-host", "With --self: a mail server to meet on port 25, as gmail-smtp-in.l.google.com. Without it none is.").StringVar(&f.smtpHost)
-	cmd.Flag("config.file", "Path of the configuration file. Without it, the built-in configuration is in force.").StringVar(&f.configFile)
+	cmd.Arg("target", "Mail domains, or what the module expects: host, host:port, or an IP address with --hostname.").StringsVar(&f.targets)
+	cmd.Flag("targets-file", "File with more targets, one per line. - is standard input.").StringVar(&f.targetsFile)
+	cmd.Flag("module", "Module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
+	cmd.Flag("hostname", "Hostname to judge a target by that is an IP address.").StringVar(&f.hostname)
+	cmd.Flag("at", "Time for which the result is judged as well, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
+	cmd.Flag("output", "Output format: text, json (one document per target), or nagios (one line with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios)
+	cmd.Flag("self", "Check the exporter's own environment instead of targets: the resolvers, the trust anchors and, with --smtp-host, outgoing connections to port 25.").BoolVar(&f.self)
+	cmd.Flag("smtp-host", "With --self: mail server to connect to on port 25, such as gmail-smtp-in.l.google.com.").StringVar(&f.smtpHost)
+	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	return f
 }
 
-// check probes what the flags name, and writes what came out.
-func (s *session) check(ctx context.Context, f *checkFlags, where surroundings) int {
-	do := s.checkTargets
+// check probes the targets that the flags name and writes the results.
+func (s *session) check(ctx context.Context, f *checkFlags, env environment) exitCode {
+	run := s.checkTargets
 	if f.self {
-		do = s.checkSelf
+		run = s.checkSelf
 	}
-	result, err := do(ctx, f, where)
+	code, err := run(ctx, f, env)
 	if err != nil {
-		s.complain(err)
+		s.printError(err)
 		return exitUnknown
 	}
-	return int(result)
+	return code
 }
 
-func (s *session) checkTargets(ctx context.Context, f *checkFlags, where surroundings) (state, error) {
+func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environment) (exitCode, error) {
 	if f.smtpHost != "" {
-		return stateUnknown, errors.New("--smtp-host goes with --self")
+		return exitUnknown, errors.New("--smtp-host requires --self")
 	}
-	c, err := s.load(f.configFile)
+	c, err := s.loadConfig(f.configFile)
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
-	c = where.adapt(c)
+	c = env.adjust(c)
 	module, ok := c.Modules[f.module]
 	if !ok {
-		return stateUnknown, fmt.Errorf("there is no module %q", f.module)
+		return exitUnknown, fmt.Errorf("unknown module %q", f.module)
 	}
-	at, err := momentOf(f.at)
+	at, err := parseAt(f.at)
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
 	targets, err := s.targets(f, module)
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
-	prober, err := newProber(c, where, func(transport.Event) {})
+	prober, err := newProber(c, env, func(transport.Event) {})
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
-	ask := func(target probe.Target) *probe.Report {
-		found := prober.ProbeUncached(ctx, target, module)
+	probeTarget := func(target probe.Target) *probe.Report {
+		r := prober.ProbeUncached(ctx, target, module)
 		if at != nil {
-			found = found.JudgedAt(at.Time(found.Verdict.At))
+			r = r.JudgedAt(at.Time(r.Verdict.At))
 		}
-		return found
+		return r
 	}
 	out := s.newOutput(f.output, len(targets))
-	worst := stateOK
-	for found := range inOrder(targets, ask) {
+	worst := exitOK
+	for r := range parallelMap(targets, probeTarget) {
 		if ctx.Err() != nil {
-			return stateUnknown, fmt.Errorf("check: %w", ctx.Err())
+			return exitUnknown, fmt.Errorf("check: %w", ctx.Err())
 		}
-		worst = worse(worst, stateOf(found))
-		if err := out.add(found); err != nil {
-			return stateUnknown, err
+		worst = worse(worst, exitCodeOf(r))
+		if err := out.add(r); err != nil {
+			return exitUnknown, err
 		}
 	}
-	return worst, out.end()
+	return worst, out.flush()
 }
 
-// momentOf reads --at; nil where it is not given.
-func momentOf(text string) (*report.At, error) {
+// parseAt parses --at. It returns nil if the flag is not set.
+func parseAt(text string) (*report.At, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -124,15 +123,82 @@ func momentOf(text string) (*report.At, error) {
 	return &at, nil
 }
 
-// atOnce is how many targets are probed at the same time: enough for silent
-// servers to cost little, few enough for a small machine and its resolver.
-const atOnce = 16
+// maxTargets is the number of targets that one check accepts.
+const maxTargets = 100_000
 
-// inOrder does the same with many targets, some at a time, and yields what comes
-// out in their order. It leaves nothing running behind.
-func inOrder[In, Out any](all []In, do func(In) Out) func(yield func(Out) bool) {
+// targets returns the targets of the arguments, then those of the file. The error
+// names every invalid target.
+func (s *session) targets(f *checkFlags, module probe.Module) ([]probe.Target, error) {
+	texts := f.targets
+	if f.targetsFile != "" {
+		more, err := s.readTargets(f.targetsFile)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, more...)
+	}
+	if len(texts) == 0 {
+		return nil, errors.New("nothing to check: a target, --targets-file or --self is required")
+	}
+	var targets []probe.Target
+	var invalid []error
+	for _, text := range texts {
+		target, err := probe.ParseTarget(text, f.hostname, module)
+		if err != nil {
+			invalid = append(invalid, err)
+			continue
+		}
+		targets = append(targets, target)
+	}
+	return targets, errors.Join(invalid...)
+}
+
+// readTargets reads a file of targets, one per line. "-" is standard input. Empty
+// lines and comments, which start with #, are ignored.
+func (s *session) readTargets(path string) ([]string, error) {
+	in := s.stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("read targets: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	targets, err := scanTargets(in)
+	if err != nil {
+		return nil, fmt.Errorf("read targets from %s: %w", path, err)
+	}
+	return targets, nil
+}
+
+func scanTargets(r io.Reader) ([]string, error) {
+	var targets []string
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if len(targets) == maxTargets {
+			return nil, fmt.Errorf("more than %d targets", maxTargets)
+		}
+		targets = append(targets, text)
+	}
+	return targets, lines.Err()
+}
+
+// checkConcurrency is the number of targets that are probed at the same time. It
+// is high enough that silent servers delay a check little, and low enough for a
+// small machine and its resolver.
+const checkConcurrency = 16
+
+// parallelMap calls f for all inputs, checkConcurrency at a time, and yields the
+// results in the order of the inputs. If the loop is left early, calls that have
+// started are waited for, and no others start.
+func parallelMap[In, Out any](inputs []In, f func(In) Out) iter.Seq[Out] {
 	return func(yield func(Out) bool) {
-		results := make([]chan Out, len(all))
+		results := make([]chan Out, len(inputs))
 		for i := range results {
 			results[i] = make(chan Out, 1)
 		}
@@ -141,16 +207,16 @@ func inOrder[In, Out any](all []In, do func(In) Out) func(yield func(Out) bool) 
 		defer started.Wait()
 		defer close(stop)
 		started.Go(func() {
-			places := make(chan struct{}, atOnce)
-			for i, one := range all {
+			slots := make(chan struct{}, checkConcurrency)
+			for i, input := range inputs {
 				select {
-				case places <- struct{}{}:
+				case slots <- struct{}{}:
 				case <-stop:
 					return
 				}
 				started.Go(func() {
-					results[i] <- do(one)
-					<-places
+					results[i] <- f(input)
+					<-slots
 				})
 			}
 		})

@@ -1,6 +1,9 @@
-// Package command is the program as its user sees it: commands, flags, signals
-// and exit codes. Each command has a file; what they share is how a Prober is
-// made of a configuration and of the surroundings that it works in.
+// Package command is the command line of the program: commands, flags, signals
+// and exit codes.
+//
+// Each command has a file: serve.go, check.go, tlsa.go, lab.go and healthy.go.
+// A command builds a [probe.Prober] from the configuration and an environment,
+// which is either the Internet or the lab (environment.go).
 package command
 
 import (
@@ -19,71 +22,72 @@ import (
 	"github.com/prometheus/common/version"
 
 	"dane_exporter/internal/config"
-)
-
-// Exit codes; check's are those of monitoring plugins.
-const (
-	exitOK       = 0
-	exitError    = 1 // serve, lab: what was asked for could not be done
-	exitWarning  = 1 // check: the target meets what its module requires, and there is something to look at
-	exitCritical = 2 // check: the target does not meet what its module requires
-	exitUnknown  = 3 // check: that could not be found out
+	"dane_exporter/internal/lab"
 )
 
 // session is one run of the program.
 type session struct {
-	example        []byte // the default configuration
-	modules        string // of the lab, beside those; empty outside
+	defaultConfig  []byte   // the built-in configuration, as YAML
+	labModules     string   // the lab's additional modules, as YAML; empty outside of the lab
+	lab            *lab.Lab // used by lab commands; if nil, each creates one
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	environment    func(string) string
+	getenv         func(string) string
 	logging        promslog.Config
 }
 
-// command does what one command line asks for, and returns the exit code.
-type command func(context.Context) int
+// runFunc runs one command whose flags were parsed.
+type runFunc func(context.Context) exitCode
 
-// Run does what args say and returns the exit code. It ends early, and in good
-// order, on SIGINT and SIGTERM. example is the default configuration.
-func Run(args []string, example []byte, stdout, stderr io.Writer) int {
+// Run runs the program with the command line args and returns its exit code.
+// SIGINT and SIGTERM shut it down gracefully. defaultConfig is the built-in
+// configuration.
+func Run(args []string, defaultConfig []byte, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &session{example: example, stdin: os.Stdin, stdout: stdout, stderr: stderr, environment: os.Getenv}
-	return s.run(ctx, args)
+	s := &session{defaultConfig: defaultConfig, stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	return int(s.run(ctx, args))
 }
 
-func (s *session) run(ctx context.Context, args []string) int {
-	answered := false // by the parser itself: --help, --version
-	app := kingpin.New("dane_exporter", "Says what a DANE client would do with a mail domain or TLS service, and why it would refuse.").
+// RunInLab is Run for lab commands in an existing lab. It does not handle signals, and
+// does not close l.
+func RunInLab(ctx context.Context, l *lab.Lab, args []string, defaultConfig []byte, stdout, stderr io.Writer) int {
+	s := &session{defaultConfig: defaultConfig, lab: l, stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	return int(s.run(ctx, args))
+}
+
+func (s *session) run(ctx context.Context, args []string) exitCode {
+	terminated := false // by --help or --version
+	app := kingpin.New("dane_exporter", "Prometheus exporter that reports what a DANE client would do with a mail domain or TLS service, and why it would refuse.").
 		Version(version.Print("dane_exporter")).
 		UsageWriter(s.stdout).
 		ErrorWriter(s.stderr).
-		Terminate(func(int) { answered = true })
+		Terminate(func(int) { terminated = true })
 	app.HelpFlag.Short('h')
 	promslogflag.AddFlags(app, &s.logging)
 	s.logging.Writer = s.stderr
 
-	commands := make(map[string]command)
+	commands := make(map[string]runFunc)
 	s.addServe(app, commands)
 	s.addCheck(app, commands)
 	s.addTLSA(app, commands)
 	s.addLab(app, commands)
 	s.addHealthy(app, commands)
 
-	chosen, err := app.Parse(withDashes(args))
+	name, err := app.Parse(joinDashes(args))
 	switch {
-	case answered:
+	case terminated:
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(s.stderr, "dane_exporter: %v; --help tells what there is\n", err)
+		fmt.Fprintf(s.stderr, "dane_exporter: %v; see --help\n", err)
 		return exitUnknown
 	}
-	return commands[chosen](ctx)
+	return commands[name](ctx)
 }
 
-// withDashes writes "--flag -" as "--flag=-": of a dash that stands alone, the
-// parser keeps nothing.
-func withDashes(args []string) []string {
+// joinDashes replaces "--flag -" by "--flag=-", because kingpin drops a single
+// dash that is a flag's value.
+func joinDashes(args []string) []string {
 	var joined []string
 	for _, arg := range args {
 		if last := len(joined) - 1; arg == "-" && last >= 0 && strings.HasPrefix(joined[last], "--") {
@@ -97,8 +101,9 @@ func withDashes(args []string) []string {
 
 func (s *session) logger() *slog.Logger { return promslog.New(&s.logging) }
 
-// load reads the configuration file at path, or the defaults where path is empty.
-func (s *session) load(path string) (*config.Config, error) {
+// loadConfig reads the configuration file at path. If path is empty, it returns
+// the defaults.
+func (s *session) loadConfig(path string) (*config.Config, error) {
 	defaults, err := s.defaults()
 	if err != nil {
 		return nil, err
@@ -106,16 +111,17 @@ func (s *session) load(path string) (*config.Config, error) {
 	return config.Load(path, defaults)
 }
 
-// defaults are the configuration without a file: in the lab with its modules.
+// defaults returns the configuration that is used without a file. In the lab, it
+// has the lab's modules.
 func (s *session) defaults() (*config.Config, error) {
-	defaults, err := config.Defaults(s.example)
-	if err != nil || s.modules == "" {
+	defaults, err := config.Defaults(s.defaultConfig)
+	if err != nil || s.labModules == "" {
 		return defaults, err
 	}
-	return config.Parse("the lab's modules", []byte(s.modules), defaults)
+	return config.Parse("the lab's modules", []byte(s.labModules), defaults)
 }
 
-// complain tells of an error, one line for each of several.
-func (s *session) complain(err error) {
+// printError writes err to standard error, one line for each joined error.
+func (s *session) printError(err error) {
 	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(err.Error(), "\n", "\ndane_exporter: "))
 }

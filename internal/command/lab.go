@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"slices"
 	"time"
 
@@ -15,85 +17,119 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-func (s *session) addLab(app *kingpin.Application, commands map[string]command) {
-	top := app.Command("lab", "Do the same inside a small Internet of this process, in which everything that can go wrong does.")
+func (s *session) addLab(app *kingpin.Application, commands map[string]runFunc) {
+	labCmd := app.Command("lab", "Run a command in the lab: a small signed Internet inside this process, with working and broken domains.")
 
-	serving := top.Command("serve", "Serve metrics of the lab's domains.").Default()
-	serveFlags := newServeFlags(serving)
-	control := serving.Flag("lab.control-address", "Address of a second listener, where POST /break?scenario=good&fault=new-certificate breaks a domain while the lab runs.").String()
-	commands[serving.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
+	serveCmd := labCmd.Command("serve", "Serve metrics of the lab's domains (default command).").Default()
+	serveFlags := newServeFlags(serveCmd)
+	controlAddress := serveCmd.Flag("lab.control-address", "Address of a second listener, where POST /break?scenario=good&fault=new-certificate breaks a domain of the running lab.").String()
+	commands[serveCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
 		listScenarios(s.stdout)
-		end, err := s.control(*control, where.lab)
+		stop, err := s.serveControl(*controlAddress, env.lab)
 		if err != nil {
-			s.complain(err)
+			s.printError(err)
 			return exitError
 		}
-		defer end()
-		return s.serve(ctx, serveFlags, where)
+		defer stop()
+		return s.serve(ctx, serveFlags, env)
 	})
 
-	checking := top.Command("check", "Probe the lab's domains and tell the story.")
-	checkFlags := newCheckFlags(checking)
-	commands[checking.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
-		return s.check(ctx, checkFlags, where)
+	checkCmd := labCmd.Command("check", "Probe domains of the lab and print the results.")
+	checkFlags := newCheckFlags(checkCmd)
+	commands[checkCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
+		return s.check(ctx, checkFlags, env)
 	})
 
-	making := top.Command("tlsa", "Make the TLSA records of one of the lab's servers.")
-	tlsaFlags := newTLSAFlags(making)
-	commands[making.FullCommand()] = s.inLab(func(ctx context.Context, where labWorld) int {
-		return s.tlsa(ctx, tlsaFlags, where)
+	tlsaCmd := labCmd.Command("tlsa", "Generate TLSA records for a server of the lab.")
+	tlsaFlags := newTLSAFlags(tlsaCmd)
+	commands[tlsaCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
+		return s.tlsa(ctx, tlsaFlags, env)
 	})
 
-	listing := top.Command("list", "List the lab's domains and what is the case with each.")
-	commands[listing.FullCommand()] = func(context.Context) int {
+	listCmd := labCmd.Command("list", "List the lab's domains and their outcomes.")
+	commands[listCmd.FullCommand()] = func(context.Context) exitCode {
 		listScenarios(s.stdout)
 		return exitOK
 	}
 }
 
-// inLab builds the lab around a command.
-func (s *session) inLab(do func(context.Context, labWorld) int) command {
-	return func(ctx context.Context) int {
+// inLab returns a command that runs in the lab of the session, or else in a new lab.
+func (s *session) inLab(run func(context.Context, labEnvironment) exitCode) runFunc {
+	return func(ctx context.Context) exitCode {
+		s.labModules = lab.Modules
+		if s.lab != nil {
+			return run(ctx, labEnvironment{s.lab})
+		}
 		l, err := lab.New(time.Now)
 		if err != nil {
-			s.complain(err)
+			s.printError(err)
 			return exitError
 		}
 		defer l.Close()
-		s.modules = lab.Modules
-		return do(ctx, labWorld{l})
+		return run(ctx, labEnvironment{l})
 	}
 }
 
 func listScenarios(w io.Writer) {
-	fmt.Fprintf(w, "The lab's domains, the module to probe each with, and what comes out:\n\n")
+	fmt.Fprintf(w, "Domains of the lab, with the module to probe each with and its outcome:\n\n")
 	for _, scenario := range lab.Scenarios() {
-		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Story)
+		fmt.Fprintf(w, "%-38s %-15s %s\n    %s\n", scenario.Target(), scenario.Module, scenario.Outcome, scenario.Description)
 	}
-	fmt.Fprintf(w, "\nThe lab has modules of its own beside the built-in ones:\n%s", lab.Modules)
-	fmt.Fprintf(w, "\nFor instance: dane_exporter lab check tlsa-mismatch.lab.test\n"+
-		"or of a lab that serves: /probe?target=tlsa-mismatch.lab.test&module=smtp_mx&debug=true\n\n")
+	fmt.Fprintf(w, "\nAdditional modules of the lab:\n%s", lab.Modules)
+	fmt.Fprintf(w, "\nFor example, run: dane_exporter lab check tlsa-mismatch.lab.test\n"+
+		"or, while the lab serves, request: /probe?target=tlsa-mismatch.lab.test&module=smtp_mx&debug=true\n\n")
 }
 
-// labWorld is the small Internet in this process.
-type labWorld struct{ lab *lab.Lab }
-
-// adapt allows the addresses of the lab's servers, which are special-purpose.
-// Handshakes are not reused: what is broken while the lab runs shows at once.
-func (labWorld) adapt(c *config.Config) *config.Config {
-	adapted := *c
-	adapted.Access.AllowNetworks = slices.Concat(c.Access.AllowNetworks, lab.Networks())
-	adapted.Limits.HandshakeReuse = 0
-	return &adapted
+// serveControl listens on address for requests that break domains of the lab. If
+// address is empty, it does nothing. stop closes the listener.
+func (s *session) serveControl(address string, l *lab.Lab) (stop func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--lab.control-address: %w", err)
+	}
+	server := &http.Server{Handler: controlHandler(l), ReadTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	fmt.Fprintf(s.stdout, "To break a domain: curl -X POST 'http://%s/break?scenario=good&fault=new-certificate'; faults: %q\n\n", listener.Addr(), lab.Faults())
+	return func() { _ = server.Close() }, nil
 }
 
-func (w labWorld) world(config.Resolver, func(transport.Event)) (probe.Environment, error) {
+// controlHandler handles POST /break?scenario=NAME&fault=FAULT.
+func controlHandler(l *lab.Lab) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /break", func(w http.ResponseWriter, r *http.Request) {
+		scenario, fault := r.URL.Query().Get("scenario"), lab.Fault(r.URL.Query().Get("fault"))
+		if err := l.Break(scenario, fault); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, "%s: %s\n", scenario, fault)
+	})
+	return mux
+}
+
+// labEnvironment is the environment of commands in the lab.
+type labEnvironment struct{ lab *lab.Lab }
+
+// adjust allows the addresses of the lab's servers, which are special-purpose
+// addresses. It disables the reuse of handshakes, so that a domain that is broken
+// while the lab runs shows it in the next probe.
+func (labEnvironment) adjust(c *config.Config) *config.Config {
+	adjusted := *c
+	adjusted.Access.AllowNetworks = slices.Concat(c.Access.AllowNetworks, lab.Networks())
+	adjusted.Limits.HandshakeReuse = 0
+	return &adjusted
+}
+
+func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.Environment, error) {
 	return probe.Environment{
 		Now:     time.Now,
-		Dial:    w.lab.Dial,
-		DNS:     w.lab.DNS(),
-		Query:   w.lab.Query,
-		Anchors: w.lab.Anchors(),
-		Roots:   w.lab.Roots(),
+		Dial:    e.lab.Dial,
+		DNS:     e.lab.DNS(),
+		Query:   e.lab.Query,
+		Anchors: e.lab.Anchors(),
+		Roots:   e.lab.Roots(),
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,120 +15,123 @@ import (
 	"dane_exporter/probe/dane"
 )
 
-// The forms in which check writes what came out.
+// The values of --output.
 const (
 	outputText   = "text"
 	outputJSON   = "json"
 	outputNagios = "nagios"
 )
 
-// output takes the reports of a check, one after another, and writes them.
+// output writes the results of a check. add is called once for each target, in
+// order, and flush after the last.
 type output interface {
 	add(*probe.Report) error
-	end() error
+	flush() error
 }
 
-// newOutput returns the output of that form for so many targets.
-func (s *session) newOutput(form string, targets int) output {
-	colours := painting(s.stdout, s.environment)
+// newOutput returns the output in a format for a number of targets.
+func (s *session) newOutput(format string, targets int) output {
+	colour := colourFor(s.stdout, s.getenv)
 	var out output
 	switch {
-	case form == outputNagios && targets == 1:
-		return &plugin{w: s.stdout}
-	case form == outputNagios:
-		return &pluginOfMany{w: s.stdout}
-	case form == outputJSON:
-		out = documents{s.stdout}
+	case format == outputNagios && targets == 1:
+		return &nagiosOutput{w: s.stdout}
+	case format == outputNagios:
+		return &nagiosListOutput{w: s.stdout, counts: make(codeCounts)}
+	case format == outputJSON:
+		out = jsonOutput{s.stdout}
 	case targets == 1:
-		return story{s.stdout, colours}
+		return textOutput{s.stdout, colour}
 	default:
-		out = &table{w: s.stdout, paint: colours}
+		out = &tableOutput{w: s.stdout, colour: colour}
 	}
 	if targets > 1 {
-		return &progress{output: out, w: s.stderr, of: targets}
+		return &progressOutput{output: out, w: s.stderr, total: targets}
 	}
 	return out
 }
 
-// story is the whole report of one target, for people.
-type story struct {
-	w     io.Writer
-	paint paint
+// textOutput writes the full report of one target as text.
+type textOutput struct {
+	w      io.Writer
+	colour colour
 }
 
-func (o story) add(r *probe.Report) error {
+func (o textOutput) add(r *probe.Report) error {
 	var text bytes.Buffer
 	if err := report.Text(&text, r); err != nil {
 		return err
 	}
-	_, err := io.WriteString(o.w, o.paint.story(text.String(), stateOf(r)))
+	_, err := io.WriteString(o.w, o.colour.report(text.String(), exitCodeOf(r)))
 	return err
 }
 
-func (o story) end() error { return nil }
+func (o textOutput) flush() error { return nil }
 
-// documents are reports as JSON, one after another.
-type documents struct{ w io.Writer }
+// jsonOutput writes a JSON document for each target.
+type jsonOutput struct{ w io.Writer }
 
-func (o documents) add(r *probe.Report) error { return report.JSON(o.w, r) }
-func (o documents) end() error                { return nil }
+func (o jsonOutput) add(r *probe.Report) error { return report.JSON(o.w, r) }
+func (o jsonOutput) flush() error              { return nil }
 
-// progress tells on the way how far a check of many is.
-type progress struct {
+// progressOutput wraps another output and writes a line to w for each target that is done.
+type progressOutput struct {
 	output
-	w        io.Writer
-	done, of int
+	w           io.Writer
+	done, total int
 }
 
-func (o *progress) add(r *probe.Report) error {
+func (o *progressOutput) add(r *probe.Report) error {
 	o.done++
-	fmt.Fprintf(o.w, "%d/%d %s: %s\n", o.done, o.of, r.Target, r.Verdict.Outcome)
+	fmt.Fprintf(o.w, "%d/%d %s: %s\n", o.done, o.total, r.Target, r.Verdict.Outcome)
 	return o.output.add(r)
 }
 
-// table is one line for each of several targets.
-type table struct {
-	w     io.Writer
-	paint paint
-	rows  []row
+// tableOutput writes a table with a row for each of several targets.
+type tableOutput struct {
+	w      io.Writer
+	colour colour
+	rows   []tableRow
 }
 
-type row struct {
-	state                     state
+type tableRow struct {
+	code                      exitCode
 	target, outcome, findings string
 }
 
-func (o *table) add(r *probe.Report) error {
-	found := reasons(r)
+func (o *tableOutput) add(r *probe.Report) error {
+	findings := reasons(r)
 	if r.Later != nil && r.Later.Outcome != r.Verdict.Outcome {
-		found = append(found, later(r))
+		findings = append(findings, laterOutcome(r))
 	}
-	o.rows = append(o.rows, row{stateOf(r), r.Target.String(), string(r.Verdict.Outcome), strings.Join(found, ", ")})
+	o.rows = append(o.rows, tableRow{exitCodeOf(r), r.Target.String(), string(r.Verdict.Outcome), strings.Join(findings, ", ")})
 	return nil
 }
 
-func (o *table) end() error {
+func (o *tableOutput) flush() error {
 	width := len("TARGET")
-	tally := make(tally)
+	counts := make(codeCounts)
 	for _, row := range o.rows {
 		width = max(width, len(row.target))
-		tally[row.state]++
+		counts[row.code]++
 	}
-	line := func(cell func(string) string, state, target, outcome, findings string) string {
-		text := fmt.Sprintf("%s  %-*s  %-13s  %s", cell(fmt.Sprintf("%-8s", state)), width, target, outcome, findings)
+	line := func(paint func(string) string, state, target, outcome, findings string) string {
+		text := fmt.Sprintf("%s  %-*s  %-13s  %s", paint(fmt.Sprintf("%-8s", state)), width, target, outcome, findings)
 		return strings.TrimRight(text, " ") + "\n"
 	}
 	var text strings.Builder
-	text.WriteString(o.paint.bold(line(func(s string) string { return s }, "STATE", "TARGET", "OUTCOME", "FINDINGS")))
+	plain := func(s string) string { return s }
+	text.WriteString(o.colour.bold(line(plain, "STATE", "TARGET", "OUTCOME", "FINDINGS")))
 	for _, row := range o.rows {
-		text.WriteString(line(func(s string) string { return o.paint.as(row.state, s) }, row.state.String(), row.target, row.outcome, row.findings))
+		paint := func(s string) string { return o.colour.byCode(row.code, s) }
+		text.WriteString(line(paint, row.code.String(), row.target, row.outcome, row.findings))
 	}
-	fmt.Fprintf(&text, "\n%s\n", tally)
+	fmt.Fprintf(&text, "\n%s\n", counts)
 	_, err := io.WriteString(o.w, text.String())
 	return err
 }
 
-// reasons lists the reasons of the findings, each once.
+// reasons returns the reasons of the findings, without duplicates.
 func reasons(r *probe.Report) []string {
 	var all []string
 	for _, finding := range r.Verdict.Findings {
@@ -138,23 +142,25 @@ func reasons(r *probe.Report) []string {
 	return all
 }
 
-// tally is how many targets came to each state.
-type tally map[state]int
+// codeCounts is the number of targets for each exit code.
+type codeCounts map[exitCode]int
 
-func (t tally) String() string {
+// String returns the counts as "3 targets: 2 OK, 0 WARNING, 1 CRITICAL, 0 UNKNOWN".
+func (c codeCounts) String() string {
 	sum := 0
 	var parts []string
-	for _, s := range states() {
-		sum += t[s]
-		parts = append(parts, fmt.Sprintf("%d %s", t[s], s))
+	for _, code := range pluginCodes() {
+		sum += c[code]
+		parts = append(parts, fmt.Sprintf("%d %s", c[code], code))
 	}
 	return fmt.Sprintf("%d targets: %s", sum, strings.Join(parts, ", "))
 }
 
-// plugin is the one line of a monitoring plugin, with performance data.
-type plugin struct{ w io.Writer }
+// nagiosOutput writes the line of a monitoring plugin for one target, with
+// performance data.
+type nagiosOutput struct{ w io.Writer }
 
-func (o *plugin) add(r *probe.Report) error {
+func (o *nagiosOutput) add(r *probe.Report) error {
 	data := []string{
 		fmt.Sprintf("time=%.3fs;;;0;%.0f", r.Duration.Seconds(), r.Deadline.Seconds()),
 		fmt.Sprintf("findings=%d;;;0", len(r.Verdict.Findings)),
@@ -162,68 +168,65 @@ func (o *plugin) add(r *probe.Report) error {
 	if until := authenticatedUntil(r.Verdict); !until.IsZero() {
 		data = append(data, fmt.Sprintf("authenticated_for=%.0fs", until.Sub(r.Verdict.At).Seconds()))
 	}
-	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s\n", stateOf(r), summary(r), strings.Join(data, " "))
+	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s\n", exitCodeOf(r), nagiosSummary(r), strings.Join(data, " "))
 	return err
 }
 
-func (o *plugin) end() error { return nil }
+func (o *nagiosOutput) flush() error { return nil }
 
-// pluginOfMany is the same for several targets: the first line counts them, and
-// each has a line of its own after it.
-type pluginOfMany struct {
-	w     io.Writer
-	tally tally
-	lines []string
-	worst state
-	spent time.Duration // by the slowest
+// nagiosListOutput writes the output of a monitoring plugin for several targets: a
+// first line with counts and performance data, and then a line for each target.
+type nagiosListOutput struct {
+	w       io.Writer
+	counts  codeCounts
+	lines   []string
+	worst   exitCode
+	slowest time.Duration
 }
 
-func (o *pluginOfMany) add(r *probe.Report) error {
-	s := stateOf(r)
-	if o.tally == nil {
-		o.tally = make(tally)
-	}
-	o.tally[s]++
-	o.worst = worse(o.worst, s)
-	o.spent = max(o.spent, r.Duration)
-	o.lines = append(o.lines, fmt.Sprintf("%s - %s", s, summary(r)))
+func (o *nagiosListOutput) add(r *probe.Report) error {
+	code := exitCodeOf(r)
+	o.counts[code]++
+	o.worst = worse(o.worst, code)
+	o.slowest = max(o.slowest, r.Duration)
+	o.lines = append(o.lines, fmt.Sprintf("%s - %s", code, nagiosSummary(r)))
 	return nil
 }
 
-func (o *pluginOfMany) end() error {
+func (o *nagiosListOutput) flush() error {
 	var data []string
-	for _, s := range states() {
-		data = append(data, fmt.Sprintf("%s=%d;;;0", strings.ToLower(s.String()), o.tally[s]))
+	for _, code := range pluginCodes() {
+		data = append(data, fmt.Sprintf("%s=%d;;;0", strings.ToLower(code.String()), o.counts[code]))
 	}
 	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s slowest=%.3fs;;;0\n%s\n",
-		o.worst, o.tally, strings.Join(data, " "), o.spent.Seconds(), strings.Join(o.lines, "\n"))
+		o.worst, o.counts, strings.Join(data, " "), o.slowest.Seconds(), strings.Join(o.lines, "\n"))
 	return err
 }
 
-// summary says in a few words what came out and why.
-func summary(r *probe.Report) string {
-	const most = 3
+// nagiosSummary returns the target, the outcome and the first findings on one line.
+func nagiosSummary(r *probe.Report) string {
+	const maxFindings = 3
 	text := fmt.Sprintf("%s: %s", r.Target, r.Verdict.Outcome)
 	for i, finding := range r.Verdict.Findings {
-		if i == most {
-			text += fmt.Sprintf("; and %d more", len(r.Verdict.Findings)-most)
+		if i == maxFindings {
+			text += fmt.Sprintf("; and %d more", len(r.Verdict.Findings)-maxFindings)
 			break
 		}
-		text += "; " + string(finding.Reason) + place(finding)
+		text += "; " + string(finding.Reason) + nagiosLocation(finding)
 	}
 	if r.Later != nil {
-		text += "; " + later(r)
+		text += "; " + laterOutcome(r)
 	}
-	return harmless(text)
+	return sanitize(text)
 }
 
-// later says what the outcome would be at the moment of --at.
-func later(r *probe.Report) string {
+// laterOutcome returns the outcome at the time of --at.
+func laterOutcome(r *probe.Report) string {
 	return fmt.Sprintf("at %s: %s", r.Later.At.UTC().Format(time.RFC3339), r.Later.Outcome)
 }
 
-// place says where a finding is, as " at mx.example.org:25 (192.0.2.1)".
-func place(f dane.Finding) string {
+// nagiosLocation returns where a finding is, as " at mx.example.org:25 (192.0.2.1)".
+func nagiosLocation(f dane.Finding) string {
 	if f.Host == "" {
 		return ""
 	}
@@ -237,9 +240,10 @@ func place(f dane.Finding) string {
 	return text
 }
 
-// harmless takes from text what has a meaning in a plugin's output, and what
-// a zone could write to a terminal: DNS allows any byte in a name.
-func harmless(text string) string {
+// sanitize replaces characters that end a line or start performance data in the
+// output of a plugin, and those that control a terminal. DNS allows any byte in a
+// name.
+func sanitize(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '|' {
 			return '?'
@@ -248,8 +252,8 @@ func harmless(text string) string {
 	}, text)
 }
 
-// authenticatedUntil is when the first service's authentication ends; zero where
-// no date counts.
+// authenticatedUntil returns the earliest time at which the authentication of a
+// service ends. It is zero if there is no such time.
 func authenticatedUntil(v dane.Verdict) time.Time {
 	var first time.Time
 	for _, service := range v.Services {
@@ -258,4 +262,51 @@ func authenticatedUntil(v dane.Verdict) time.Time {
 		}
 	}
 	return first
+}
+
+// colour reports whether text is written in colour.
+type colour bool
+
+// colourFor reports whether output to w is in colour: w is a terminal with colours,
+// and NO_COLOR is not set (no-color.org).
+func colourFor(w io.Writer, getenv func(string) string) colour {
+	file, ok := w.(*os.File)
+	if !ok || getenv("NO_COLOR") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (c colour) wrap(sgr, text string) string {
+	if !c || text == "" {
+		return text
+	}
+	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+}
+
+func (c colour) bold(text string) string { return c.wrap("1", text) }
+
+// byCode returns text in the colour of an exit code.
+func (c colour) byCode(code exitCode, text string) string {
+	return c.wrap([...]string{"32", "33", "31", "35"}[code], text)
+}
+
+// report colours the first line of a report by its exit code, and makes headings
+// bold. Headings are the lines without indentation that follow an empty line. Text
+// from servers cannot look like either: it is indented and has no control characters.
+func (c colour) report(text string, code exitCode) string {
+	if !c {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		switch {
+		case i == 0:
+			lines[i] = c.byCode(code, line)
+		case lines[i-1] == "" && !strings.HasPrefix(line, " "):
+			lines[i] = c.bold(line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }

@@ -13,11 +13,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dane_exporter": asUser})
+	testscript.Main(m, map[string]func(){"dane_exporter": runProgram})
 }
 
-// asUser is the program, as its user starts it.
-func asUser() {
+// runProgram is the program's main function. It reads the built-in configuration
+// from the file that $DEFAULTS names.
+func runProgram() {
 	text, err := os.ReadFile(os.Getenv("DEFAULTS"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -26,9 +27,10 @@ func asUser() {
 	os.Exit(Run(os.Args[1:], text, os.Stdout, os.Stderr))
 }
 
-// TestScripts plays the sessions at a terminal that testdata holds. There,
-// "exits 2 dane_exporter …" wants that exit code and no other.
+// TestScripts runs the scripts of testdata. Their command "exits 2 dane_exporter …"
+// runs the program and requires exit code 2.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	defaults, err := filepath.Abs("../../config.example.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs a program and compares its exit code.
+// exits runs a program and checks its exit code.
 func exits(ts *testscript.TestScript, negated bool, args []string) {
 	if negated || len(args) < 2 {
 		ts.Fatalf("usage: exits code program [args...]")
@@ -55,12 +57,12 @@ func exits(ts *testscript.TestScript, negated bool, args []string) {
 		ts.Fatalf("exits: %v", err)
 	}
 	code := 0
-	var ended *exec.ExitError
-	switch err := ts.Exec(args[1], args[2:]...); {
-	case errors.As(err, &ended):
-		code = ended.ExitCode()
-	case err != nil:
-		ts.Fatalf("exits: %v", err)
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("exits: %v", err)
+		}
+		code = exit.ExitCode()
 	}
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)

@@ -20,135 +20,145 @@ import (
 )
 
 var (
-	soakTime = flag.Duration("soak", 3*time.Second, "how long TestSoak lasts")
-	soakRate = flag.Int("soak.rate", 50, "scrapes a second of TestSoak")
+	soakTime = flag.Duration("soak", 3*time.Second, "duration of TestSoak")
+	soakRate = flag.Int("soak.rate", 50, "scrapes per second of TestSoak")
 )
 
-// TestSoak scrapes the whole lab over and over, good targets and hostile ones
-// as chance has it, and wants every answer to be the right one; and, in the
-// end, memory, goroutines and descriptors to be what they were after the first
-// moments. docs/reliability.md tells of long ones.
+// TestSoak scrapes random scenarios of the lab, working and hostile ones, and
+// compares every outcome. Memory, goroutines and descriptors must be the same at
+// the end as after a first scrape of each scenario. docs/reliability.md has the
+// results of long runs.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes seconds")
+		t.Skip("takes seconds")
 	}
-	p := start(t, "--history.limit=20")
-	defer p.end()
-	s := newSoak(p.base)
-	for _, scenario := range lab.Scenarios() { // whatever is made once is made
-		s.scrape(scenario)
-	}
+	p := startProgram(t, "--history.limit=20")
+	defer p.stop()
+	s := newSoak(p.baseURL)
+	s.scrapeAll() // creates what is created once
 	begin := s.settle()
 	s.run(*soakTime, *soakRate)
 	end := s.settle()
-	s.report(t, begin, end)
+	s.logResults(t, begin, end)
 
-	if wrong := s.wrong.Load(); wrong > 0 { // how many were late depends on the machine: the report says it
-		t.Errorf("%d of %d answers were wrong; the last that was wrong or late: %s", wrong, s.asked.Load(), *s.example.Load())
+	if wrong := s.wrong.Load(); wrong > 0 { // the number of late ones depends on the machine, and is only logged
+		t.Errorf("%d of %d results are wrong; the last wrong or late one: %s", wrong, s.scrapes.Load(), *s.example.Load())
 	}
-	const spare = 20 // what the runtime and idle connections may have more at one moment than at another
-	if end.goroutines > begin.goroutines+spare || end.descriptors > begin.descriptors+spare {
-		t.Errorf("at the beginning %s, in the end %s", begin, end)
+	const slack = 20 // the runtime and idle connections vary
+	if end.goroutines > begin.goroutines+slack || end.descriptors > begin.descriptors+slack {
+		t.Errorf("at the beginning %s, at the end %s", begin, end)
 	}
-	if most := begin.heap + 32<<20; end.heap > most {
+	if limit := begin.heap + 32<<20; end.heap > limit {
 		t.Errorf("the heap has grown from %d to %d MiB", begin.heap>>20, end.heap>>20)
 	}
 }
 
-// How long the scrapes of a soak last at the most. Servers that stall are given
-// less than any server deserves, so that they come out as probe_deadline.
+// Scrape timeouts of a soak. The timeout for servers that stall is too short for
+// any server, so that the outcome is unknown with probe_deadline.
 const (
-	ample = 10 * time.Second
-	hurry = 2 * time.Second
+	soakTimeout  = 10 * time.Second
+	stallTimeout = 2 * time.Second
 )
 
-// soak is scrapes of one exporter, and what came of them.
+// soak scrapes one exporter and counts the results.
 type soak struct {
-	base   string
-	client *http.Client
+	baseURL string
+	client  *http.Client
 
-	asked       atomic.Int64
+	scrapes     atomic.Int64
 	wrong, late atomic.Int64
-	example     atomic.Pointer[string] // of what was wrong or late
+	example     atomic.Pointer[string] // the last wrong or late result
 
-	mu     sync.Mutex
-	took   []time.Duration // of targets that nobody stalls
-	traces []trace
+	mu        sync.Mutex
+	durations []time.Duration // of targets that do not stall
+	usages    []usage
 }
 
-// trace is what the process holds at a moment.
-type trace struct {
+// usage is what the process uses at one time.
+type usage struct {
 	goroutines, descriptors int
 	heap, resident          uint64 // bytes
 }
 
-func (t trace) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, heap %d MiB, resident %d MiB", t.goroutines, t.descriptors, t.heap>>20, t.resident>>20)
+func (u usage) String() string {
+	return fmt.Sprintf("%d goroutines, %d descriptors, heap %d MiB, resident %d MiB", u.goroutines, u.descriptors, u.heap>>20, u.resident>>20)
 }
 
-func newSoak(base string) *soak {
-	return &soak{base: base, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+func newSoak(baseURL string) *soak {
+	return &soak{baseURL: baseURL, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 }
 
-// run scrapes at a rate, until the time is over and every answer is there.
-func (s *soak) run(long time.Duration, rate int) {
-	chance := rand.New(rand.NewPCG(1, 2))
+// scrapeAll scrapes every scenario once, a few at a time.
+func (s *soak) scrapeAll() {
+	slots := make(chan struct{}, 16)
+	var group sync.WaitGroup
+	for _, scenario := range lab.Scenarios() {
+		slots <- struct{}{}
+		group.Go(func() { s.scrape(scenario); <-slots })
+	}
+	group.Wait()
+}
+
+// run scrapes random scenarios for a duration, at a rate per second, and waits for
+// all results.
+func (s *soak) run(duration time.Duration, rate int) {
+	random := rand.New(rand.NewPCG(1, 2))
 	scenarios := lab.Scenarios()
-	each := time.NewTicker(time.Second / time.Duration(rate))
-	defer each.Stop()
-	look := time.NewTicker(time.Second)
-	defer look.Stop()
-	var scrapes sync.WaitGroup
-	defer scrapes.Wait()
-	for over := time.After(long); ; {
+	scrape := time.NewTicker(time.Second / time.Duration(rate))
+	defer scrape.Stop()
+	measure := time.NewTicker(time.Second)
+	defer measure.Stop()
+	var group sync.WaitGroup
+	defer group.Wait()
+	for end := time.After(duration); ; {
 		select {
-		case <-over:
+		case <-end:
 			return
-		case <-look.C:
+		case <-measure.C:
 			s.mu.Lock()
-			s.traces = append(s.traces, now())
+			s.usages = append(s.usages, currentUsage())
 			s.mu.Unlock()
-		case <-each.C:
-			scenario := scenarios[chance.IntN(len(scenarios))]
-			scrapes.Go(func() { s.scrape(scenario) })
+		case <-scrape.C:
+			scenario := scenarios[random.IntN(len(scenarios))]
+			group.Go(func() { s.scrape(scenario) })
 		}
 	}
 }
 
-// scrape makes one, and compares it with the story.
+// scrape makes one scrape and compares the outcome with that of the scenario.
 func (s *soak) scrape(scenario lab.Scenario) {
-	s.asked.Add(1)
-	outcome, timeout := scenario.Outcome, ample
+	s.scrapes.Add(1)
+	outcome, timeout := scenario.Outcome, soakTimeout
 	stalls := slices.Contains(scenario.Reasons, "timeout")
 	if stalls {
-		outcome, timeout = "unknown", hurry
+		outcome, timeout = "unknown", stallTimeout
 	}
-	begun := time.Now()
+	start := time.Now()
 	body, err := s.get("/probe?target="+scenario.Target()+"&module="+scenario.Module, timeout)
-	took := time.Since(begun)
+	duration := time.Since(start)
 	switch {
 	case err != nil:
-		s.note(&s.wrong, "%s: %v", scenario.Name, err)
+		s.count(&s.wrong, "%s: %v", scenario.Name, err)
 	case !strings.Contains(body, fmt.Sprintf("\ndane_outcome{outcome=%q} 1\n", outcome)):
-		s.note(&s.wrong, "%s: want %s, got\n%s", scenario.Name, outcome, body)
-	case took > timeout:
-		s.note(&s.late, "%s: the answer took %s of %s", scenario.Name, took, timeout)
+		s.count(&s.wrong, "%s: want %s, got\n%s", scenario.Name, outcome, body)
+	case duration > timeout:
+		s.count(&s.late, "%s: the response took %s of %s", scenario.Name, duration, timeout)
 	}
 	if !stalls {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.took = append(s.took, took)
+		s.durations = append(s.durations, duration)
 	}
 }
 
-func (s *soak) note(count *atomic.Int64, format string, values ...any) {
-	count.Add(1)
+func (s *soak) count(counter *atomic.Int64, format string, values ...any) {
+	counter.Add(1)
 	example := fmt.Sprintf(format, values...)
 	s.example.Store(&example)
 }
 
 func (s *soak) get(path string, timeout time.Duration) (string, error) {
-	request, err := http.NewRequest("GET", s.base+path, nil)
+	request, err := http.NewRequest("GET", s.baseURL+path, nil)
 	if err != nil {
 		return "", err
 	}
@@ -165,55 +175,55 @@ func (s *soak) get(path string, timeout time.Duration) (string, error) {
 	return string(body), err
 }
 
-// settle waits until nothing goes on any more, and looks what is left.
-func (s *soak) settle() trace {
+// settle waits until the number of goroutines and descriptors falls no more.
+func (s *soak) settle() usage {
 	s.client.CloseIdleConnections()
-	left := now()
-	for quiet := 0; quiet < 5; {
+	last := currentUsage()
+	for unchanged := 0; unchanged < 5; {
 		time.Sleep(100 * time.Millisecond)
 		runtime.GC()
-		next := now()
-		if next.goroutines < left.goroutines || next.descriptors < left.descriptors {
-			quiet = 0
+		next := currentUsage()
+		if next.goroutines < last.goroutines || next.descriptors < last.descriptors {
+			unchanged = 0
 		} else {
-			quiet++
+			unchanged++
 		}
-		left = next
+		last = next
 	}
-	return left
+	return last
 }
 
-func (s *soak) report(t *testing.T, begin, end trace) {
+func (s *soak) logResults(t *testing.T, begin, end usage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slices.Sort(s.took)
-	at := func(part float64) time.Duration { return s.took[int(part*float64(len(s.took)-1))] }
-	t.Logf("%d scrapes, %d wrong, %d late; %s at the median, %s at 99 %%, %s at the most", s.asked.Load(), s.wrong.Load(), s.late.Load(), at(0.5), at(0.99), at(1))
+	slices.Sort(s.durations)
+	quantile := func(q float64) time.Duration { return s.durations[int(q*float64(len(s.durations)-1))] }
+	t.Logf("%d scrapes, %d wrong, %d late; median %s, 99%% %s, maximum %s", s.scrapes.Load(), s.wrong.Load(), s.late.Load(), quantile(0.5), quantile(0.99), quantile(1))
 	t.Logf("before: %s", begin)
-	for i := range s.traces {
-		if every := max(1, len(s.traces)/10); i%every == every-1 {
-			t.Logf("after %4d s: %s", i+1, s.traces[i])
+	for i := range s.usages {
+		if every := max(1, len(s.usages)/10); i%every == every-1 {
+			t.Logf("after %4d s: %s", i+1, s.usages[i])
 		}
 	}
-	t.Logf("in the end: %s", end)
+	t.Logf("at the end: %s", end)
 }
 
-// now looks at this process. What the system does not tell is zero.
-func now() trace {
+// currentUsage returns what this process uses. What the system does not report is zero.
+func currentUsage() usage {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	found := trace{goroutines: runtime.NumGoroutine(), heap: memory.HeapAlloc}
-	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
-		found.descriptors = len(open)
+	u := usage{goroutines: runtime.NumGoroutine(), heap: memory.HeapAlloc}
+	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
+		u.descriptors = len(files)
 	}
 	if status, err := os.Open("/proc/self/status"); err == nil {
 		defer status.Close()
 		for lines := bufio.NewScanner(status); lines.Scan(); {
 			var kib uint64
 			if n, _ := fmt.Sscanf(lines.Text(), "VmRSS: %d kB", &kib); n == 1 {
-				found.resident = kib << 10
+				u.resident = kib << 10
 			}
 		}
 	}
-	return found
+	return u
 }

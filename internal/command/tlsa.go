@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
@@ -15,8 +17,6 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
-
-	"github.com/alecthomas/kingpin/v2"
 )
 
 // tlsaFlags are the flags of tlsa.
@@ -31,120 +31,120 @@ type tlsaFlags struct {
 	configFile                    string
 }
 
-// parameters are the three numbers of a TLSA record.
-type parameters struct {
+// tlsaParameters are the numbers of a TLSA record that precede its data.
+type tlsaParameters struct {
 	usage        tlsa.Usage
 	selector     tlsa.Selector
 	matchingType tlsa.MatchingType
 }
 
-func (s *session) addTLSA(app *kingpin.Application, commands map[string]command) {
-	cmd := app.Command("tlsa", "Make TLSA records, as lines of a zone file: of a certificate, of a key that has none yet, or of what a server serves. "+
-		"Exits with 0 if all went well, 1 if an address of the server did not answer, 2 if --check finds that they are not published as they should be, 3 if nothing could be done.")
+func (s *session) addTLSA(app *kingpin.Application, commands map[string]runFunc) {
+	cmd := app.Command("tlsa", "Generate TLSA records in zone-file format: from a certificate, from a key whose certificate is not issued yet, or from a running server. "+
+		"Exit codes are 0: success. 1: an address of the server did not answer. 2: --check finds that the records are not published as they should be. 3: no record could be made.")
 	flags := newTLSAFlags(cmd)
-	commands[cmd.FullCommand()] = func(ctx context.Context) int { return s.tlsa(ctx, flags, internet{}) }
+	commands[cmd.FullCommand()] = func(ctx context.Context) exitCode { return s.tlsa(ctx, flags, internet{}) }
 }
 
-func newTLSAFlags(cmd flagged) *tlsaFlags {
+func newTLSAFlags(cmd *kingpin.CmdClause) *tlsaFlags {
 	f := new(tlsaFlags)
-	cmd.Flag("cert", "A file with the certificate, in PEM or DER; the first counts.").StringVar(&f.cert)
-	cmd.Flag("key", "A file with the public or private key, or the certificate request, in PEM or DER.").StringVar(&f.key)
-	cmd.Flag("connect", "A server to take the certificate from: host:port, or address:port with --name.").StringVar(&f.connect)
-	cmd.Flag("starttls", "What the server speaks before TLS; tls is nothing. Default: what is usual at the port, as smtp at 25, else tls. One of: "+strings.Join(starttls.Names(), ", ")+".").EnumVar(&f.protocol, starttls.Names()...)
-	cmd.Flag("next", "A file with the next certificate, key or request: its record is added, for a roll-over.").StringVar(&f.next)
-	cmd.Flag("name", "The host that the records are for. Default: that of --connect.").StringVar(&f.name)
-	cmd.Flag("port", "The port that the records are for. Default: that of --connect, else 25.").Uint16Var(&f.port)
-	cmd.Flag("usage", "Certificate usage: 3 the server's own certificate, 2 its issuer; 1 and 0 the same for clients that ask the Web PKI too.").Default("3").Uint8Var(&f.usage)
-	cmd.Flag("selector", "Selector: 1 the public key, 0 the whole certificate.").Default("1").Uint8Var(&f.selector)
-	cmd.Flag("type", "Matching type: 1 SHA-256, 2 SHA-512, 0 the bytes themselves.").Default("1").Uint8Var(&f.matchingType)
-	cmd.Flag("check", "Look up what is published, validate it, and compare.").BoolVar(&f.check)
-	cmd.Flag("config.file", "Path of the configuration file. Without it, the built-in configuration is in force.").StringVar(&f.configFile)
+	cmd.Flag("cert", "File with a certificate, as PEM or DER. The first certificate is used.").StringVar(&f.cert)
+	cmd.Flag("key", "File with a public key, private key or certificate request, as PEM or DER.").StringVar(&f.key)
+	cmd.Flag("connect", "Server to get the certificate from: host:port, or address:port with --name.").StringVar(&f.connect)
+	cmd.Flag("starttls", "Protocol of the server before TLS; tls is TLS from the first byte. Default: the protocol of the port, such as smtp for 25, otherwise tls. One of: "+strings.Join(starttls.Names(), ", ")+".").EnumVar(&f.protocol, starttls.Names()...)
+	cmd.Flag("next", "File with the next certificate, key or certificate request. Its record is added, for a rollover.").StringVar(&f.next)
+	cmd.Flag("name", "Host of the records. Default: the host of --connect.").StringVar(&f.name)
+	cmd.Flag("port", "Port of the records. Default: the port of --connect, otherwise 25.").Uint16Var(&f.port)
+	cmd.Flag("usage", "Certificate usage: 3 (DANE-EE) server certificate, 2 (DANE-TA) issuer certificate, 1 (PKIX-EE) and 0 (PKIX-TA) the same with Web PKI validation.").Default("3").Uint8Var(&f.usage)
+	cmd.Flag("selector", "Selector: 1 public key, 0 whole certificate.").Default("1").Uint8Var(&f.selector)
+	cmd.Flag("type", "Matching type: 1 SHA-256, 2 SHA-512, 0 the full data.").Default("1").Uint8Var(&f.matchingType)
+	cmd.Flag("check", "Compare with the published records, after DNSSEC validation.").BoolVar(&f.check)
+	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	return f
 }
 
-func (f *tlsaFlags) parameters() parameters {
-	return parameters{tlsa.Usage(f.usage), tlsa.Selector(f.selector), tlsa.MatchingType(f.matchingType)}
+func (f *tlsaFlags) parameters() tlsaParameters {
+	return tlsaParameters{tlsa.Usage(f.usage), tlsa.Selector(f.selector), tlsa.MatchingType(f.matchingType)}
 }
 
-// tlsa makes the records that the flags ask for, and writes them.
-func (s *session) tlsa(ctx context.Context, f *tlsaFlags, where surroundings) int {
-	result, err := s.tlsaRecords(ctx, f, where)
+// tlsa writes the records that the flags ask for.
+func (s *session) tlsa(ctx context.Context, f *tlsaFlags, env environment) exitCode {
+	code, err := s.writeTLSA(ctx, f, env)
 	if err != nil {
-		s.complain(err)
+		s.printError(err)
 		return exitUnknown
 	}
-	return int(result)
+	return code
 }
 
-func (s *session) tlsaRecords(ctx context.Context, f *tlsaFlags, where surroundings) (state, error) {
+func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) (exitCode, error) {
 	host, err := f.host()
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
 	var prober *probe.Prober
 	var module probe.Module
 	if f.check || f.connect != "" {
-		if prober, module, err = s.proberFor(f, where); err != nil {
-			return stateUnknown, err
+		if prober, module, err = s.tlsaProber(f, env); err != nil {
+			return exitUnknown, err
 		}
 	}
-	result := stateOK
-	var subjects []subject
+	code := exitOK
+	var sources []keySource
 	if f.connect != "" {
-		found := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
-		if subjects, err = s.served(found, f.parameters().usage); err != nil {
-			return stateUnknown, err
+		r := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
+		if sources, err = s.servedSources(r, f.parameters().usage); err != nil {
+			return exitUnknown, err
 		}
-		if len(subjects) < len(meetings(found)) {
-			result = stateWarning
+		if len(sources) < len(endpointsOf(r)) {
+			code = exitWarning
 		}
 	} else {
-		one, err := readSubject(f.cert + f.key)
+		source, err := readKeyFile(f.cert + f.key)
 		if err != nil {
-			return stateUnknown, fmt.Errorf("read what the record is of: %w", err)
+			return exitUnknown, fmt.Errorf("read certificate or key: %w", err)
 		}
-		subjects = append(subjects, one)
+		sources = append(sources, source)
 	}
 	if f.next != "" {
-		next, err := readSubject(f.next)
+		next, err := readKeyFile(f.next)
 		if err != nil {
-			return stateUnknown, fmt.Errorf("read what the next record is of: %w", err)
+			return exitUnknown, fmt.Errorf("read next certificate or key: %w", err)
 		}
-		subjects = append(subjects, next)
+		sources = append(sources, next)
 	}
-	records, err := f.records(subjects)
+	records, err := f.records(sources)
 	if err != nil {
-		return stateUnknown, err
+		return exitUnknown, err
 	}
-	s.writeZone(host, records)
+	s.writeZoneLines(host, records)
 	if f.check {
-		result = worse(result, s.compare(prober.LookupTLSA(ctx, host.Name, host.Port), records))
+		code = worse(code, s.comparePublished(prober.LookupTLSA(ctx, host.Name, host.Port), records))
 	}
-	return result, nil
+	return code, nil
 }
 
-// host reads whose records are wanted, and where they are published.
+// host returns the host and port of the records.
 func (f *tlsaFlags) host() (probe.Target, error) {
 	sources := slices.DeleteFunc([]string{f.cert, f.key, f.connect}, func(s string) bool { return s == "" })
 	if len(sources) != 1 {
-		return probe.Target{}, errors.New("say what the record is of, by one of --cert, --key and --connect")
+		return probe.Target{}, errors.New("exactly one of --cert, --key and --connect is required")
 	}
-	asked, flag, hostname := f.name, "--name", ""
+	text, flag, hostname := f.name, "--name", ""
 	switch {
 	case f.connect != "":
-		asked, flag, hostname = f.connect, "--connect", f.name
+		text, flag, hostname = f.connect, "--connect", f.name
 	case f.name == "":
-		return probe.Target{}, errors.New("--name is missing: the host that the record is for, as mx.example.org")
+		return probe.Target{}, errors.New("--name is required: the host of the records, such as mx.example.org")
 	case f.protocol != "":
-		return probe.Target{}, errors.New("--starttls goes with --connect")
+		return probe.Target{}, errors.New("--starttls requires --connect")
 	}
-	host, err := probe.ParseTarget(asked, hostname, probe.Module{Discover: probe.DiscoverNone})
+	host, err := probe.ParseTarget(text, hostname, probe.Module{Discover: probe.DiscoverNone})
 	if err != nil {
 		return probe.Target{}, fmt.Errorf("%s: %w", flag, err)
 	}
 	switch {
 	case host.Port != 0 && f.port != 0:
-		return probe.Target{}, fmt.Errorf("%s names a port, and so does --port", flag)
+		return probe.Target{}, fmt.Errorf("the port is given twice, in %s and in --port", flag)
 	case host.Port == 0 && f.port != 0:
 		host.Port = f.port
 	case host.Port == 0:
@@ -153,129 +153,133 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 	return host, nil
 }
 
-// module is how a server is met.
+// module returns the settings of the probe of --connect.
 func (f *tlsaFlags) module(module probe.Module, port uint16) probe.Module {
 	module.Discover, module.MTASTS, module.Nameservers = probe.DiscoverNone, false, false
 	module.Protocol = cmp.Or(f.protocol, starttls.ByPort(port).Name)
 	return module
 }
 
-func (s *session) proberFor(f *tlsaFlags, where surroundings) (*probe.Prober, probe.Module, error) {
-	c, err := s.load(f.configFile)
+// tlsaProber returns the prober for --connect and --check, and the default module.
+func (s *session) tlsaProber(f *tlsaFlags, env environment) (*probe.Prober, probe.Module, error) {
+	c, err := s.loadConfig(f.configFile)
 	if err != nil {
 		return nil, probe.Module{}, err
 	}
-	c = where.adapt(c)
-	prober, err := newProber(c, where, func(transport.Event) {})
+	c = env.adjust(c)
+	prober, err := newProber(c, env, func(transport.Event) {})
 	return prober, c.Modules[config.DefaultModule], err
 }
 
-// served lists what the addresses of a server show that a record of this usage
-// is of: its own certificate, or the issuer's that it sends with it. Addresses
-// that do not answer are told of on the way.
-func (s *session) served(found *probe.Report, usage tlsa.Usage) ([]subject, error) {
-	var subjects []subject
+// servedSources returns the certificate of each address that a record with this
+// usage is made from. It prints the errors of addresses that did not answer, and
+// returns them if none did.
+func (s *session) servedSources(r *probe.Report, usage tlsa.Usage) ([]keySource, error) {
+	var sources []keySource
 	var failed []error
-	for _, endpoint := range meetings(found) {
-		one, err := servedBy(endpoint, usage)
+	for _, endpoint := range endpointsOf(r) {
+		source, err := servedSource(endpoint, usage)
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		subjects = append(subjects, one)
+		sources = append(sources, source)
 	}
-	if len(subjects) == 0 && len(failed) == 0 {
-		return nil, fmt.Errorf("%s has no address to connect to: %s", found.Target, strings.Join(reasons(found), ", "))
+	if len(sources) == 0 && len(failed) == 0 {
+		return nil, fmt.Errorf("%s: no address to connect to: %s", r.Target, strings.Join(reasons(r), ", "))
 	}
-	if len(subjects) == 0 {
+	if len(sources) == 0 {
 		return nil, errors.Join(failed...)
 	}
 	for _, err := range failed {
-		s.complain(err)
+		s.printError(err)
 	}
-	return subjects, nil
+	return sources, nil
 }
 
-func servedBy(e *dane.Endpoint, usage tlsa.Usage) (subject, error) {
+// servedSource returns the leaf certificate of an endpoint, or the issuer
+// certificate that it sends if the usage is DANE-TA or PKIX-TA.
+func servedSource(e *dane.Endpoint, usage tlsa.Usage) (keySource, error) {
 	if e.Err != nil {
-		return subject{}, e.Err
+		return keySource{}, e.Err
 	}
 	depth := 0
 	if usage == tlsa.DANETA || usage == tlsa.PKIXTA {
 		depth = 1
 	}
 	if len(e.Chain.Certificates) <= depth {
-		return subject{}, fmt.Errorf("%s sends its own certificate alone; a record of usage %s is of an issuer that is sent", e.Address, usage)
+		return keySource{}, fmt.Errorf("%s sends no issuer certificate, which a record with usage %s needs", e.Address, usage)
 	}
 	certificate := e.Chain.Certificates[depth]
-	return subject{from: e.Address.String(), certificate: certificate, key: certificate.RawSubjectPublicKeyInfo}, nil
+	return keySource{name: e.Address.String(), certificate: certificate, spki: certificate.RawSubjectPublicKeyInfo}, nil
 }
 
-// made is one record, and what it is of.
-type made struct {
-	record tlsa.Record
-	of     []string
+// namedRecord is a TLSA record and the names of its sources.
+type namedRecord struct {
+	record  tlsa.Record
+	sources []string
 }
 
-// records makes the records of all subjects, each once.
-func (f *tlsaFlags) records(subjects []subject) ([]made, error) {
-	var all []made
-	for _, one := range subjects {
-		record, err := one.record(f.parameters())
+// records returns the records of all sources, without duplicates.
+func (f *tlsaFlags) records(sources []keySource) ([]namedRecord, error) {
+	var all []namedRecord
+	for _, source := range sources {
+		record, err := source.record(f.parameters())
 		if err != nil {
 			return nil, err
 		}
-		known := slices.IndexFunc(all, func(m made) bool { return m.record.String() == record.String() })
-		if known >= 0 {
-			all[known].of = append(all[known].of, one.from)
+		same := slices.IndexFunc(all, func(r namedRecord) bool { return r.record.String() == record.String() })
+		if same >= 0 {
+			all[same].sources = append(all[same].sources, source.name)
 			continue
 		}
-		all = append(all, made{record, []string{one.from}})
+		all = append(all, namedRecord{record, []string{source.name}})
 	}
 	return all, nil
 }
 
-// writeZone writes the records as a zone file has them; where there are several,
-// with what each is of.
-func (s *session) writeZone(host probe.Target, records []made) {
-	for _, m := range records {
+// writeZoneLines writes the records in zone-file format. If there are several, a
+// comment before each names its sources.
+func (s *session) writeZoneLines(host probe.Target, records []namedRecord) {
+	for _, r := range records {
 		if len(records) > 1 {
-			fmt.Fprintf(s.stdout, "; of %s\n", harmless(strings.Join(m.of, ", ")))
+			fmt.Fprintf(s.stdout, "; from %s\n", sanitize(strings.Join(r.sources, ", ")))
 		}
-		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), m.record)
+		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), r.record)
 	}
 }
 
-// compare says, in comments, how what is published differs from what was made.
-func (s *session) compare(answer dnssec.Answer, wanted []made) state {
+// comparePublished writes, as comments, the differences between the published and
+// the expected records.
+func (s *session) comparePublished(answer dnssec.Answer, expected []namedRecord) exitCode {
 	published := dane.TLSARecords(&answer)
 	if answer.Status.Failed() || answer.Err != nil {
-		fmt.Fprintf(s.stdout, "; the look-up is %s: %s\n", answer.Status, harmless(answer.Why))
+		fmt.Fprintf(s.stdout, "; the TLSA lookup is %s: %s\n", answer.Status, sanitize(answer.Why))
 		if answer.Status == dnssec.Bogus && answer.Err == nil {
-			return stateCritical
+			return exitCritical
 		}
-		return stateUnknown
+		return exitUnknown
 	}
-	result := stateOK
+	code := exitOK
 	if answer.Status != dnssec.Secure {
-		result = stateCritical
-		fmt.Fprintf(s.stdout, "; what is published is %s, so that no client believes it: %s\n", answer.Status, harmless(answer.Why))
+		code = exitCritical
+		fmt.Fprintf(s.stdout, "; the TLSA lookup is %s, so DANE clients ignore the records: %s\n", answer.Status, sanitize(answer.Why))
 	}
-	for _, m := range wanted {
-		word := "published"
-		if !holds(published, m.record) {
-			word, result = "not published", stateCritical
+	for _, r := range expected {
+		label := "published"
+		if !containsRecord(published, r.record) {
+			label, code = "not published", exitCritical
 		}
-		fmt.Fprintf(s.stdout, "; %s: %s\n", word, m.record)
+		fmt.Fprintf(s.stdout, "; %s: %s\n", label, r.record)
 	}
 	for _, record := range published {
-		if !slices.ContainsFunc(wanted, func(m made) bool { return holds([]tlsa.Record{record}, m.record) }) {
+		if !slices.ContainsFunc(expected, func(r namedRecord) bool { return r.record.String() == record.String() }) {
 			fmt.Fprintf(s.stdout, "; also published: %s\n", record)
 		}
 	}
-	return result
+	return code
 }
 
-func holds(set []tlsa.Record, record tlsa.Record) bool {
-	return slices.ContainsFunc(set, func(one tlsa.Record) bool { return one.String() == record.String() })
+func containsRecord(records []tlsa.Record, record tlsa.Record) bool {
+	return slices.ContainsFunc(records, func(r tlsa.Record) bool { return r.String() == record.String() })
 }

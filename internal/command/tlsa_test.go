@@ -7,10 +7,10 @@ import (
 	"dane_exporter/probe/starttls"
 )
 
-// TestDefaultProtocols: the default protocol of a port is that of the built-in
-// module for the port.
+// TestDefaultProtocols compares the protocol of each port with the built-in module
+// of that port.
 func TestDefaultProtocols(t *testing.T) {
-	c, err := config.Defaults(example(t))
+	c, err := config.Defaults(defaultConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,10 +21,10 @@ func TestDefaultProtocols(t *testing.T) {
 		}
 		compared++
 		if got := starttls.ByPort(module.Port).Name; got != module.Protocol {
-			t.Errorf("port %d: %s, want %s as in the module %s", module.Port, got, module.Protocol, name)
+			t.Errorf("port %d: %s, want %s as in module %s", module.Port, got, module.Protocol, name)
 		}
 	}
 	if compared < 10 {
-		t.Errorf("only %d modules name a port", compared)
+		t.Errorf("only %d modules have a port", compared)
 	}
 }

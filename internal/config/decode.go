@@ -66,7 +66,7 @@ func (d *decoder) document(text []byte) (document value, ok bool) {
 	var root, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	switch err := decoder.Decode(&root); {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return value{}, false
 	case err != nil:
 		d.fail(syntaxError(err))
@@ -76,7 +76,7 @@ func (d *decoder) document(text []byte) (document value, ok bool) {
 	case err == nil:
 		d.fail(second.Line, "", "a second YAML document begins here; the file must have one document")
 		return value{}, false
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		d.fail(syntaxError(err))
 		return value{}, false
 	}

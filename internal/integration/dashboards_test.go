@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ func inactiveAlerts() map[string]string {
 // TestDashboards runs the queries of Grafana on a Prometheus that scrapes the
 // lab. Every query of every panel and variable must return data. Each alert rule
 // of Grafana must fire for the same series as the Prometheus alert of that name.
+// Every query of docs/queries.md must return data, too.
 func TestDashboards(t *testing.T) {
 	configureLoopback(t)
 	dir := tempDir(t)
@@ -70,6 +72,11 @@ func TestDashboards(t *testing.T) {
 			}
 		})
 	}
+	t.Run("queries", func(t *testing.T) {
+		for _, query := range documentedQueries(t) {
+			p.checkData(t, query)
+		}
+	})
 	for _, rule := range grafanaRules(t) {
 		t.Run(rule.Title, func(t *testing.T) { p.checkSameAlerts(t, rule) })
 	}
@@ -235,6 +242,23 @@ func grafanaQueries(t *testing.T, file string) []string {
 		t.Fatalf("%s: found only %d queries", file, len(queries))
 	}
 	return slices.Sorted(maps.Keys(queries))
+}
+
+// documentedQueries returns the queries of docs/queries.md.
+func documentedQueries(t *testing.T) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/queries.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var queries []string
+	for _, block := range regexp.MustCompile("(?ms)^```promql\n(.*?)\n```$").FindAllSubmatch(page, -1) {
+		queries = append(queries, string(block[1]))
+	}
+	if len(queries) < 12 {
+		t.Fatalf("docs/queries.md: found only %d queries", len(queries))
+	}
+	return queries
 }
 
 // A grafanaRule is a query and a threshold.

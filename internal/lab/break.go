@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,27 +10,27 @@ import (
 	"dane_exporter/internal/lab/zone"
 )
 
-// Fault is what can be done to a scenario while the lab runs.
+// Fault is a change that [Lab.Break] makes to a scenario while the lab runs.
 type Fault string
 
 const (
-	None             Fault = "none"              // it is again what its story says
-	NewCertificate   Fault = "new-certificate"   // its mail servers show a new certificate of a new key
-	ExpiredSignature Fault = "expired-signature" // the signatures over its records ended yesterday
+	None             Fault = "none"              // the scenario is as described
+	NewCertificate   Fault = "new-certificate"   // its mail servers use a new certificate with a new key
+	ExpiredSignature Fault = "expired-signature" // the signatures over its records expired yesterday
 )
 
-// Faults lists all.
+// Faults returns all faults.
 func Faults() []Fault { return []Fault{None, NewCertificate, ExpiredSignature} }
 
-// Break does one thing to a scenario, and undoes what was done to it before. A
-// scenario or fault that does not exist is an error, and so is a new certificate
-// where no mail server has one.
+// Break applies a fault to a scenario, in place of any fault applied before. It
+// fails if the scenario or the fault does not exist, and if [NewCertificate] is
+// applied to a scenario whose mail servers have no certificate.
 func (l *Lab) Break(scenario string, fault Fault) error {
 	if !slices.ContainsFunc(Scenarios(), func(s Scenario) bool { return s.Name == scenario }) {
 		return fmt.Errorf("lab: no scenario %q", scenario)
 	}
 	if !slices.Contains(Faults(), fault) {
-		return fmt.Errorf("lab: no fault %q: it is one of %q", fault, Faults())
+		return fmt.Errorf("lab: no fault %q: must be one of %q", fault, Faults())
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +46,7 @@ func (l *Lab) Break(scenario string, fault Fault) error {
 	return nil
 }
 
-// faults are those of the scenarios' stories and those of Break.
+// faults returns the faults of the scenarios and those of Break.
 func (l *Lab) faults() []zone.Fault {
 	faults := slices.Clone(l.plan.faults)
 	for scenario, fault := range l.broken {
@@ -56,7 +57,7 @@ func (l *Lab) faults() []zone.Fault {
 	return faults
 }
 
-// handlersOf are the servers of a scenario as a fault has them.
+// handlersOf returns the servers of a scenario under a fault.
 func (p *plan) handlersOf(scenario string, fault Fault) (map[netip.AddrPort]server.Handler, error) {
 	handlers := map[netip.AddrPort]server.Handler{}
 	renewed := 0
@@ -69,16 +70,16 @@ func (p *plan) handlersOf(scenario string, fault Fault) (map[netip.AddrPort]serv
 		if fault != NewCertificate || !ok || mail.TLS == nil {
 			continue
 		}
-		fresh, err := p.web.Issue(server.Leaf{Names: []string{mail.Name}})
+		fresh, err := p.webCA.Issue(server.Leaf{Names: []string{mail.Name}})
 		if err != nil {
 			return nil, fmt.Errorf("issue a certificate for %s: %w", mail.Name, err)
 		}
-		mail.TLS = server.Always(fresh.Chain())
+		mail.TLS = server.TLSConfig(fresh.Chain())
 		handlers[at] = mail
 		renewed++
 	}
 	if fault == NewCertificate && renewed == 0 {
-		return nil, fmt.Errorf("it has no mail server with a certificate")
+		return nil, errors.New("the scenario has no mail server with a certificate")
 	}
 	return handlers, nil
 }

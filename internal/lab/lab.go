@@ -1,3 +1,14 @@
+// Package lab is a small signed Internet in one process: a root, the TLD test,
+// and below lab.test one domain for each case in which DANE works or fails.
+//
+// [Scenarios] is the table of these domains: what is set up, and the outcome for
+// a DANE client. [Lab.DNS] resolves their names. Their addresses are those
+// reserved for documentation (RFC 5737, RFC 3849), with the usual ports, and
+// [Lab.Dial] connects to servers in this process instead. So the lab needs neither
+// a network nor IPv6.
+//
+// The lab shares no code with what it tests: it signs zones and makes TLSA records
+// itself.
 package lab
 
 import (
@@ -8,7 +19,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,24 +28,25 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Lab is the world of all scenarios. It is safe for concurrent use.
+// Lab runs the DNS and the servers of all scenarios. It is safe for concurrent use.
 type Lab struct {
 	internet *zone.Internet
 	roots    *x509.CertPool
 	servers  map[netip.AddrPort]*server.Server
 	plan     *plan
 
-	mu     sync.Mutex // of what is broken while the lab runs
-	broken map[string]Fault
+	mu     sync.Mutex
+	broken map[string]Fault // by scenario: what Break did
 }
 
-// New signs the zones and starts the servers. Signatures are in date whenever
-// now says it is; certificates, for a year from now.
+// New signs the zones and starts the servers. Signatures are valid at any time
+// that now returns later. Certificates are valid for a year from the time it
+// returns first.
 func New(now func() time.Time) (*Lab, error) {
 	l := &Lab{roots: x509.NewCertPool(), servers: map[netip.AddrPort]*server.Server{}, broken: map[string]Fault{}}
 	authorities, err := newAuthorities(now())
 	if err != nil {
-		return nil, fmt.Errorf("lab: %w", err)
+		return nil, fmt.Errorf("lab: make CAs: %w", err)
 	}
 	l.roots.AddCert(authorities.webRoot.X509())
 	plan := newPlan(authorities, now())
@@ -68,35 +79,37 @@ func (l *Lab) start(handlers map[netip.AddrPort]server.Handler) error {
 	for at, handler := range handlers {
 		started, err := server.Start(handler)
 		if err != nil {
-			return fmt.Errorf("server of %s: %w", at, err)
+			return fmt.Errorf("start server for %s: %w", at, err)
 		}
 		l.servers[at] = started
 	}
 	return nil
 }
 
-// Close stops the servers, ends their connections and waits for them.
+// Close stops the servers, closes their connections and waits for them to end.
 func (l *Lab) Close() {
 	for _, s := range l.servers {
 		s.Close()
 	}
 }
 
-// DNS is the lab's recursive resolvers. They do not validate.
+// DNS returns the lab's two recursive resolvers. They do not validate.
 func (l *Lab) DNS() *zone.Internet { return l.internet }
 
-// Query asks a name server of the lab's zones at its address.
+// Query sends a query to the authoritative nameserver at that address. The errors
+// are those of [zone.Internet.Ask].
 func (l *Lab) Query(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
 	return l.internet.Ask(ctx, server, query)
 }
 
-// Anchors are the trust anchors of the lab's root.
+// Anchors returns the trust anchors of the lab's root zone.
 func (l *Lab) Anchors() []dns.DS { return l.internet.Anchors() }
 
-// Roots is the lab's Web PKI.
+// Roots returns the root certificates of the lab's Web PKI.
 func (l *Lab) Roots() *x509.CertPool { return l.roots.Clone() }
 
-// Networks are the documentation addresses, on which all its servers are.
+// Networks returns the documentation networks, which contain the addresses of all
+// servers.
 func Networks() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("192.0.2.0/24"),
@@ -106,37 +119,37 @@ func Networks() []netip.Prefix {
 	}
 }
 
-// Dial connects to a server of the lab. Where there is none, or one that takes
-// no connections from there, the error is the one that package net gives for a
-// refused connection. The connection's addresses are those of the lab, or from
-// where that is valid.
+// Dial connects to a server of the lab. If there is no server at that address, or
+// it does not accept connections from there, the error is that of package net for
+// a refused connection. The connection reports the lab's addresses; its local
+// address is from, if that is valid.
 func (l *Lab) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	remote := net.TCPAddrFromAddrPort(to)
 	s, ok := l.servers[to]
-	if only, picky := l.plan.only[to]; !ok || picky && from != only {
+	if client, restricted := l.plan.onlyClient[to]; !ok || restricted && from != client {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: remote, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	loopback, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr().String())
 	if err != nil {
-		return nil, disguise(err, remote)
+		return nil, withRemote(err, remote)
 	}
-	return conn{loopback, client(from, to.Addr(), loopback.LocalAddr()), remote}, nil
+	return conn{loopback, localAddr(from, to.Addr(), loopback.LocalAddr()), remote}, nil
 }
 
-// disguise makes an error of dialling one of dialling remote.
-func disguise(err error, remote net.Addr) error {
-	var op *net.OpError
-	if !errors.As(err, &op) {
+// withRemote replaces the loopback address in an error of package net by remote.
+func withRemote(err error, remote net.Addr) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok {
 		return err
 	}
-	told := *op
-	told.Addr = remote
-	return &told
+	replaced := *op
+	replaced.Addr = remote
+	return &replaced
 }
 
-// client is where the lab's clients seem to be: where they say, or at an
-// address in the family of the server's.
-func client(from, serverAddress netip.Addr, loopback net.Addr) net.Addr {
+// localAddr returns the local address that a connection reports: from if it is
+// valid, and else an address of the same family as the server's.
+func localAddr(from, serverAddress netip.Addr, loopback net.Addr) net.Addr {
 	local := *loopback.(*net.TCPAddr)
 	switch {
 	case from.IsValid():
@@ -149,7 +162,7 @@ func client(from, serverAddress netip.Addr, loopback net.Addr) net.Addr {
 	return &local
 }
 
-// conn is a connection as it would be outside.
+// conn is a connection that reports addresses of the lab.
 type conn struct {
 	net.Conn
 	local, remote net.Addr
@@ -157,29 +170,3 @@ type conn struct {
 
 func (c conn) LocalAddr() net.Addr  { return c.local }
 func (c conn) RemoteAddr() net.Addr { return c.remote }
-
-// Scenario is one domain of the lab.
-type Scenario struct {
-	Name    string   // the first label of its target
-	Story   string   // one sentence: what is the case
-	Module  string   // that it is meant for: built in, or one of Modules
-	Outcome string   // what comes out, in the public words
-	Success bool     // probe_success
-	Reasons []string // of the findings: each once, sorted
-	Advice  []string // topics of the advice given: each once, sorted
-	Later   string   // the outcome in a fortnight, if nothing changes; empty: the same
-	Series  []string // what the metrics say beside, as "name{label="value"} 1"; labels left out may have any value
-	build   func(*builder)
-}
-
-// Target is what to probe.
-func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(origin, ".") }
-
-// Scenarios lists all, in an order for reading.
-func Scenarios() []Scenario {
-	var all []Scenario
-	for _, chapter := range [][]Scenario{goodScenarios(), discoveryScenarios(), dnssecScenarios(), aliasScenarios(), recordScenarios(), practiceScenarios(), nameserverScenarios(), trustAnchorScenarios(), serverScenarios(), hostileScenarios(), clientScenarios(), protocolScenarios(), routeScenarios(), srvScenarios(), mailSRVScenarios(), servicesScenarios(), mtaSTSScenarios()} {
-		all = append(all, chapter...)
-	}
-	return all
-}

@@ -25,7 +25,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-func open(t *testing.T) *Lab {
+// newLab returns a lab that is closed when the test ends.
+func newLab(t *testing.T) *Lab {
 	t.Helper()
 	l, err := New(time.Now)
 	if err != nil {
@@ -35,15 +36,14 @@ func open(t *testing.T) *Lab {
 	return l
 }
 
-// The lab is a world for the validator to look names up in: its resolvers are
-// a dnssec.Transport, which the lab does not import.
+// The lab's resolvers implement dnssec.Transport, which the lab does not import.
 var _ interface {
 	Exchange(context.Context, *dns.Msg) (*dns.Msg, string, error)
 	ExchangeWith(context.Context, string, *dns.Msg) (*dns.Msg, error)
 	Servers() []string
 } = (*zone.Internet)(nil)
 
-// The public words: the table may use no others.
+// Values of the public contract. The table may use no others.
 var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
 	modules  = words(`smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions lmtp imap pop3 sieve ldap postgres
@@ -64,14 +64,14 @@ func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range Scenarios() {
 		if seen[s.Name] {
-			t.Errorf("%s: twice", s.Name)
+			t.Errorf("%s: duplicate name", s.Name)
 		}
 		seen[s.Name] = true
 		if labels, ok := dns.IsDomainName(s.Target()); !ok || labels != 3 || s.Name != strings.ToLower(s.Name) {
 			t.Errorf("%s: target %q", s.Name, s.Target())
 		}
-		if !strings.HasSuffix(s.Story, ".") {
-			t.Errorf("%s: the story %q is no sentence", s.Name, s.Story)
+		if !strings.HasSuffix(s.Description, ".") {
+			t.Errorf("%s: the description %q is not a sentence", s.Name, s.Description)
 		}
 		if !slices.Contains(modules, s.Module) || !slices.Contains(outcomes, s.Outcome) || s.Later != "" && !slices.Contains(outcomes, s.Later) {
 			t.Errorf("%s: module %q, outcome %q", s.Name, s.Module, s.Outcome)
@@ -91,7 +91,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: outcome %s, success %v, reasons %q", s.Name, s.Outcome, s.Success, s.Reasons)
 		}
 	}
-	wanted := words(`good good-nsec3 good-ipv6 two-mx-one-broken two-addresses-one-broken tlsa-mismatch no-tlsa unsigned
+	required := words(`good good-nsec3 good-ipv6 two-mx-one-broken two-addresses-one-broken tlsa-mismatch no-tlsa unsigned
 		optout-unsigned bogus-signature expired-signature wrong-ds tlsa-denial-bogus tlsa-servfail insecure-host-tlsa-servfail
 		insecure-mx-secure-host insecure-mx-mismatch mx-cname mx-cname-tlsa-at-alias tlsa-cname tlsa-cname-unsigned
 		wildcard-tlsa rollover dane-ta dane-ta-anchor-in-dns dane-ta-root-not-sent dane-ta-of-leaf dane-ta-name-mismatch
@@ -111,7 +111,7 @@ func TestTable(t *testing.T) {
 		submission-srv-nothing-left proxy proxy-not-used proxy-dead proxy-without-ipv6 proxy-without-ipv6-demanded source-address
 		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone
 		ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
-	for _, name := range wanted {
+	for _, name := range required {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
 		}
@@ -129,7 +129,7 @@ func ask(t *testing.T, l *Lab, name string, qtype uint16) *dns.Msg {
 	return response
 }
 
-// records looks up records of one type, whatever stands in between.
+// records returns the records of one type in the answer, without aliases.
 func records[T dns.RR](t *testing.T, l *Lab, name string, qtype uint16) []T {
 	t.Helper()
 	var found []T
@@ -141,14 +141,14 @@ func records[T dns.RR](t *testing.T, l *Lab, name string, qtype uint16) []T {
 	return found
 }
 
-// service is where a scenario's host and port lead.
+// service is a host, a port and the host's addresses.
 type service struct {
 	host  string
 	port  uint16
 	addrs []netip.Addr
 }
 
-// services follows a scenario's target as a client does that trusts all it is told.
+// services returns the services of a scenario's target, without validating DNS.
 func services(t *testing.T, l *Lab, s Scenario) []service {
 	t.Helper()
 	port, ok := map[string]uint16{"https": 443, "submission": 587, "submissions": 465, "sip": 5061, "xmpp_client": 5222,
@@ -163,7 +163,7 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 			all = append(all, service{host: record.Mx, port: port})
 		}
 	}
-	if s.Name == "mx-servfail" { // what its MX record says, if only it could be had
+	if s.Name == "mx-servfail" { // its MX record cannot be looked up
 		all[0].host = "mx." + s.Target()
 	}
 	if s.Module == "smtp_mx_mta_sts" {
@@ -188,7 +188,7 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 	return all
 }
 
-// bySRV lists what the SRV records of a scenario name.
+// bySRV returns the services that the SRV records of a scenario name.
 func bySRV(t *testing.T, l *Lab, s Scenario) (all []service) {
 	t.Helper()
 	names := map[string]string{"xmpp_client": "xmpp-client xmpps-client", "xmpp_server": "xmpp-server xmpps-server", "sip": "sips",
@@ -203,18 +203,18 @@ func bySRV(t *testing.T, l *Lab, s Scenario) (all []service) {
 	return all
 }
 
-// Every address in DNS has its server, but in the scenarios where none shall,
-// and where there are more addresses than anybody calls; every server but the
-// proxy has its address in DNS, one of the documentation.
+// TestServersListen checks that there is a server at each address in DNS, except in
+// scenarios without one and at addresses beyond the limit of a probe. Each server but
+// the proxy has its address in DNS, and all addresses are documentation addresses.
 func TestServersListen(t *testing.T) {
-	l := open(t)
+	l := newLab(t)
 	reached := map[netip.AddrPort]bool{}
 	for _, s := range Scenarios() {
 		for _, service := range services(t, l, s) {
 			slices.SortFunc(service.addrs, netip.Addr.Compare)
 			for i, address := range service.addrs {
 				to := netip.AddrPortFrom(address, service.port)
-				conn, err := l.Dial(t.Context(), l.plan.only[to], to)
+				conn, err := l.Dial(t.Context(), l.plan.onlyClient[to], to)
 				if s.Name == "connection-refused" || s.Name == "proxy-finds-nobody" {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
 						t.Errorf("%s: %v, want a refused connection", s.Name, err)
@@ -238,7 +238,7 @@ func TestServersListen(t *testing.T) {
 	}
 	reached[proxyAddress()] = true
 	if len(reached) != len(l.servers) {
-		t.Errorf("%d servers can be found by DNS or are the proxy, %d listen", len(reached), len(l.servers))
+		t.Errorf("%d servers are in DNS or the proxy, %d listen", len(reached), len(l.servers))
 	}
 	for at := range l.servers {
 		if !slices.ContainsFunc(Networks(), func(n netip.Prefix) bool { return n.Contains(at.Addr()) }) {
@@ -247,11 +247,11 @@ func TestServersListen(t *testing.T) {
 	}
 }
 
-// The servers show what the records promise, and do not where the story says
-// so: found out by the standard library, and by the crudest of matches, which
-// knows neither usages nor chains.
+// TestRecordsMatchServers checks that the certificates that servers send match the TLSA
+// records, or do not, as the scenario describes. It uses the clients of the standard
+// library, and a simple match that ignores usages and chains.
 func TestRecordsMatchServers(t *testing.T) {
-	tests := map[string]bool{ // that some record has the data of something sent, at every endpoint
+	tests := map[string]bool{ // whether at every endpoint some record matches a certificate of the chain
 		"good": true, "good-nsec3": true, "good-ipv6": true, "good-dual-stack": true, "rollover": true, "wildcard-tlsa": true,
 		"full-certificate-tlsa": true, "dane-ee-expired": true, "hostile-subject": true, "no-mx": true, "malformed-beside-good": true,
 		"two-mx-one-broken": false, "two-addresses-one-broken": false, "tlsa-mismatch": false, "insecure-mx-secure-host": true, "insecure-mx-mismatch": false,
@@ -260,7 +260,7 @@ func TestRecordsMatchServers(t *testing.T) {
 		"dane-ta-wrong-chain": true, "dane-ta-name-mismatch": true, "dane-ta-alias-name": true, "pkix-usages-only": true, "malformed-tlsa": false,
 		"sha512-wrong-sha256-right": true, "https-pkix-ee": true, "https-dane-ee": true, "submission-dane-ee": true, "submissions-dane-ta": true,
 	}
-	l := open(t)
+	l := newLab(t)
 	for _, s := range Scenarios() {
 		want, listed := tests[s.Name]
 		if !listed {
@@ -280,13 +280,13 @@ func TestRecordsMatchServers(t *testing.T) {
 				}
 			}
 			if all != want {
-				t.Errorf("every endpoint shows what a record has: %v, want %v", all, want)
+				t.Errorf("every endpoint matches a record: %v, want %v", all, want)
 			}
 		})
 	}
 }
 
-// canonical is the name at the end of the aliases of host.
+// canonical returns the canonical name of host.
 func canonical(t *testing.T, l *Lab, host string) string {
 	t.Helper()
 	for _, alias := range records[*dns.CNAME](t, l, host, dns.TypeA) {
@@ -333,9 +333,9 @@ func hasData(record *dns.TLSA, sent []*x509.Certificate) bool {
 	})
 }
 
-// The faults of DNS are there, and in their place alone.
+// TestFaultsInDNS checks that DNS faults apply where they should, and only there.
 func TestFaultsInDNS(t *testing.T) {
-	l := open(t)
+	l := newLab(t)
 	rcodes := map[string]struct {
 		qtype uint16
 		rcode int
@@ -358,18 +358,18 @@ func TestFaultsInDNS(t *testing.T) {
 		return len(slices.DeleteFunc(ask(t, l, name, dns.TypeTLSA).Ns, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeNSEC }))
 	}
 	if with, without := proofs("_25._tcp.mx.no-tlsa.lab.test"), proofs("_25._tcp.mx.tlsa-denial-bogus.lab.test"); with == 0 || without != 0 {
-		t.Errorf("%d proofs where some belong, %d where none do", with, without)
+		t.Errorf("%d NSEC records with the proof, %d without", with, without)
 	}
 	for name, want := range map[string]bool{"expired-signature.lab.test": false, "good.lab.test": true} {
 		for _, signature := range records[*dns.RRSIG](t, l, name, dns.TypeMX) {
 			if got := signature.ValidityPeriod(time.Now()); got != want {
-				t.Errorf("signature of %s is in date: %v, want %v", name, got, want)
+				t.Errorf("signature of %s is valid now: %v, want %v", name, got, want)
 			}
 		}
 	}
 }
 
-func TestCertificatesThatPrintBadly(t *testing.T) {
+func TestHostileCertificates(t *testing.T) {
 	subject, err := hostileSubject()
 	if err != nil {
 		t.Fatal(err)
@@ -379,7 +379,7 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 			t.Errorf("the hostile subject has no %q", octets)
 		}
 	}
-	l := open(t)
+	l := newLab(t)
 	for _, s := range Scenarios() {
 		if s.Name != "unparsable-certificate" {
 			continue
@@ -394,21 +394,21 @@ func TestCertificatesThatPrintBadly(t *testing.T) {
 		}
 		defer client.Close()
 		if err := client.StartTLS(&tls.Config{InsecureSkipVerify: true}); err == nil || !strings.Contains(err.Error(), "parse certificate") {
-			t.Errorf("crypto/tls says %v, want that it cannot parse the certificate", err)
+			t.Errorf("error %v, want that the certificate cannot be parsed", err)
 		}
 	}
 }
 
-// A server that takes connections from one address alone.
-func TestParticularServers(t *testing.T) {
-	l := open(t)
-	if len(l.plan.only) == 0 {
-		t.Fatal("there is none")
+// TestServersWithOneClient checks servers that accept connections from one address only.
+func TestServersWithOneClient(t *testing.T) {
+	l := newLab(t)
+	if len(l.plan.onlyClient) == 0 {
+		t.Fatal("no scenario has such a server")
 	}
-	for to, only := range l.plan.only {
+	for to, only := range l.plan.onlyClient {
 		for _, from := range []netip.Addr{{}, only.Next()} {
 			if _, err := l.Dial(t.Context(), from, to); !errors.Is(err, syscall.ECONNREFUSED) {
-				t.Errorf("from %s to %s, which takes connections from %s: %v", from, to, only, err)
+				t.Errorf("from %s to %s, which accepts connections only from %s: %v", from, to, only, err)
 			}
 		}
 		conn, err := l.Dial(t.Context(), only, to)
@@ -419,12 +419,12 @@ func TestParticularServers(t *testing.T) {
 	}
 }
 
-func TestDialWhereNothingIs(t *testing.T) {
-	l := open(t)
+func TestDialWithoutServer(t *testing.T) {
+	l := newLab(t)
 	for _, to := range []string{"192.0.2.1:25", "[2001:db8::ffff]:25", "127.0.0.1:25"} {
 		_, err := l.Dial(t.Context(), netip.Addr{}, netip.MustParseAddrPort(to))
-		var op *net.OpError
-		if !errors.As(err, &op) || op.Addr.String() != to || !errors.Is(err, syscall.ECONNREFUSED) {
+		op, ok := errors.AsType[*net.OpError](err)
+		if !ok || op.Addr.String() != to || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
@@ -438,7 +438,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	var conns []net.Conn
 	for at := range l.servers {
-		conn, err := l.Dial(t.Context(), l.plan.only[at], at)
+		conn, err := l.Dial(t.Context(), l.plan.onlyClient[at], at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -446,10 +446,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	l.Close()
 	for _, conn := range conns {
-		io.Copy(io.Discard, conn) // ends, for the other side is closed
+		io.Copy(io.Discard, conn) // ends because the other side is closed
 		conn.Close()
 	}
-	// What has been waited for may still have its last instruction to run.
+	// Goroutines that Close has waited for may not have exited yet.
 	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)

@@ -7,28 +7,28 @@ import (
 	"github.com/miekg/dns"
 )
 
-// dnssecScenarios: what DNSSEC does not prove, or disproves.
+// dnssecScenarios returns scenarios with insecure, bogus and failed lookups.
 func dnssecScenarios() []Scenario {
 	return []Scenario{
 		{
-			Name:   "no-tlsa",
-			Story:  "The zones are signed, and prove that there is no TLSA record.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"no_tlsa"},
-			build: func(b *builder) { b.mail(b.mx("mx"), b.leaf("mx")) },
+			Name:        "no-tlsa",
+			Description: "The zones are signed and prove that there is no TLSA record. DANE does not apply.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"no_tlsa"},
+			build: func(b *builder) { b.serveSMTP(b.mx("mx"), b.leaf("mx")) },
 		},
 		{
-			Name:   "unsigned",
-			Story:  "The domain's zone is not signed; its TLSA record is worth nothing.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"},
+			Name:        "unsigned",
+			Description: "The domain's zone is not signed. DANE clients ignore its TLSA record.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Unsigned: true})
-				b.good()
+				b.goodMX()
 			},
 		},
 		{
-			Name:   "optout-unsigned",
-			Story:  "The mail server is in an unsigned zone, which the NSEC3 chain of its signed parent leaves out.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
+			Name:        "optout-unsigned",
+			Description: "The mail server is in an unsigned zone that the parent's NSEC3 chain omits by opt-out. DANE does not apply.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{NSEC3: &zone.NSEC3{OptOut: true}})
 				b.add("@ MX 10 mx.plain")
@@ -36,104 +36,104 @@ func dnssecScenarios() []Scenario {
 			},
 		},
 		{
-			Name:   "bogus-signature",
-			Story:  "The signature of the TLSA record does not verify.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Name:        "bogus-signature",
+			Description: "The signature of the TLSA record is invalid. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
-				b.good()
-				b.broken(zone.Corrupt(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA)))
+				b.goodMX()
+				b.inject(zone.Corrupt(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA)))
 			},
 		},
 		{
-			Name:   "expired-signature",
-			Story:  "Nobody signs the zone any more: its signatures ended yesterday.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Name:        "expired-signature",
+			Description: "The signatures of the zone expired yesterday. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{})
-				b.good()
-				b.broken(zone.Expire(zone.In(b.domain)))
+				b.goodMX()
+				b.inject(zone.Expire(zone.In(b.domain)))
 			},
 		},
 		{
-			Name:   "wrong-ds",
-			Story:  "The parent's DS is of a key that the zone no longer has.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Name:        "wrong-ds",
+			Description: "The DS record in the parent zone is for a key that the zone no longer has. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Delegation: zone.Former})
-				b.good()
+				b.goodMX()
 			},
 		},
 		{
-			Name:   "tlsa-denial-bogus",
-			Story:  "The answer that there is no TLSA record comes without its proof.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Name:        "tlsa-denial-bogus",
+			Description: "The response without a TLSA record lacks the proof that there is none. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
-				b.mail(b.mx("mx"), b.leaf("mx"))
-				b.broken(zone.DropProof(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA)))
+				b.serveSMTP(b.mx("mx"), b.leaf("mx"))
+				b.inject(zone.DropProof(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA)))
 			},
 		},
 		{
-			Name:   "tlsa-servfail",
-			Story:  "The look-up of the TLSA records fails, in a signed zone.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"dns_failure"},
+			Name:        "tlsa-servfail",
+			Description: "The lookup of the TLSA records fails in a signed zone. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dns_failure"},
 			build: func(b *builder) {
-				b.good()
-				b.broken(zone.Rcode(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA), dns.RcodeServerFailure))
+				b.goodMX()
+				b.inject(zone.Rcode(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA), dns.RcodeServerFailure))
 			},
 		},
 		{
-			Name:   "insecure-host-tlsa-servfail",
-			Story:  "The look-up of the TLSA records fails, in an unsigned zone: nobody should ask there.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
+			Name:        "insecure-host-tlsa-servfail",
+			Description: "The lookup of the TLSA records fails in an unsigned zone. DANE clients do not look them up there, and deliver.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
 			build: func(b *builder) {
 				b.add("@ MX 10 mx.plain")
 				b.unsignedHost("plain", "mx")
-				b.broken(zone.Rcode(zone.At(b.name("_25._tcp.mx.plain"), dns.TypeTLSA), dns.RcodeServerFailure))
+				b.inject(zone.Rcode(zone.At(b.name("_25._tcp.mx.plain"), dns.TypeTLSA), dns.RcodeServerFailure))
 			},
 		},
 		{
-			Name:   "one-bad-resolver",
-			Story:  "One of the two resolvers hands out a TLSA record with a broken signature, the other a good one.",
-			Module: "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"resolver_inconsistent"},
+			Name:        "one-bad-resolver",
+			Description: "One of two resolvers returns the TLSA record with an invalid signature. The other returns it correctly, and DANE clients authenticate the server.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"resolver_inconsistent"},
 			build: func(b *builder) {
-				b.good()
-				b.broken(zone.From(zone.FirstServer, zone.Garble(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA))))
+				b.goodMX()
+				b.inject(zone.From(zone.FirstServer, zone.Garble(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA))))
 			},
 		},
 		{
-			Name:   "insecure-mx-secure-host",
-			Story:  "The domain is unsigned; its mail server is at a hoster who is signed and has the right record.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_insecure"}, Advice: []string{"unsigned_domain_signed_host"},
+			Name:        "insecure-mx-secure-host",
+			Description: "The domain is unsigned; its mail server is in the signed zone of a provider, with a matching record. DANE clients deliver without DNSSEC for the MX record.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_insecure"}, Advice: []string{"unsigned_domain_signed_host"},
 			build: func(b *builder) { b.unsignedAtHoster(true) },
 		},
 		{
-			Name:   "insecure-mx-mismatch",
-			Story:  "The domain is unsigned; its mail server is at a hoster who is signed and has a wrong record.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"mx_insecure", "tlsa_mismatch"}, Advice: []string{"unsigned_domain_signed_host"},
+			Name:        "insecure-mx-mismatch",
+			Description: "The domain is unsigned; its mail server is in the signed zone of a provider, with a record that does not match. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"mx_insecure", "tlsa_mismatch"}, Advice: []string{"unsigned_domain_signed_host"},
 			build: func(b *builder) { b.unsignedAtHoster(false) },
 		},
 	}
 }
 
-// unsignedHost puts a mail server into an unsigned zone.
+// unsignedHost adds a mail server in an unsigned zone.
 func (b *builder) unsignedHost(apex, host string) {
 	address := b.address()
-	b.mail(address, b.leaf(host+"."+apex))
+	b.serveSMTP(address, b.leaf(host+"."+apex))
 	b.zone(zone.Zone{Apex: apex, Unsigned: true, Records: fmt.Sprintf("%s A %s", host, address)})
 }
 
-// unsignedAtHoster makes the domain unsigned, with a mail server in a signed
-// zone elsewhere, whose record is of the certificate that it shows, or not.
-func (b *builder) unsignedAtHoster(right bool) {
+// unsignedAtHoster makes the domain unsigned, with a mail server in a signed zone
+// of a provider. Its record is of the certificate that it sends if matching is set.
+func (b *builder) unsignedAtHoster(matching bool) {
 	apex := "hoster-of-" + b.domain
 	host := "mx." + apex
-	address, shown := b.address(), b.leaf(host)
-	published := shown
-	if !right {
+	address, sent := b.address(), b.leaf(host)
+	published := sent
+	if !matching {
 		published = b.leaf(host)
 	}
 	b.ownZone(zone.Zone{Unsigned: true})
 	b.add("@ MX 10 %s", host)
-	b.mail(address, shown)
+	b.serveSMTP(address, sent)
 	b.zone(zone.Zone{Apex: apex, Records: fmt.Sprintf("mx A %s\n_25._tcp.mx TLSA %s\n", address, tlsaData(3, 1, 1, published))})
 }

@@ -6,47 +6,48 @@ import (
 	"dane_exporter/internal/lab/server"
 )
 
-// routeScenarios: by which way connections leave, and of which family.
+// routeScenarios returns scenarios about proxies, source addresses and address
+// families.
 func routeScenarios() []Scenario {
 	return []Scenario{
 		{
-			Name:   "proxy",
-			Story:  "The mail server takes connections from the proxy alone, and the module goes through it.",
-			Module: "lab_proxy", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.goodFor(proxyAddress().Addr()) },
+			Name:        "proxy",
+			Description: "The mail server accepts connections only from the proxy, and the module uses the proxy.",
+			Module:      "lab_proxy", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.goodMXFor(proxyAddress().Addr()) },
 		},
 		{
-			Name:   "proxy-not-used",
-			Story:  "The same mail server, asked without the proxy.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
-			build: func(b *builder) { b.goodFor(proxyAddress().Addr()) },
+			Name:        "proxy-not-used",
+			Description: "The mail server accepts connections only from the proxy, and the module does not use it.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
+			build: func(b *builder) { b.goodMXFor(proxyAddress().Addr()) },
 		},
 		{
-			Name:   "proxy-finds-nobody",
-			Story:  "The proxy says that nothing listens at the mail server's address: that is the server's fault.",
-			Module: "lab_proxy", Outcome: "unreachable", Reasons: []string{"connect_failed"},
+			Name:        "proxy-finds-nobody",
+			Description: "The proxy reports that the mail server refused the connection. That is the server's fault.",
+			Module:      "lab_proxy", Outcome: "unreachable", Reasons: []string{"connect_failed"},
 			build: func(b *builder) {
 				b.mx("mx")
 				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
 			},
 		},
 		{
-			Name:   "proxy-dead",
-			Story:  "Nothing listens where the proxy should be: of the mail server, nothing can be said.",
-			Module: "lab_proxy_dead", Outcome: "unknown", Reasons: []string{"proxy_failed"},
-			build: func(b *builder) { b.good() },
+			Name:        "proxy-dead",
+			Description: "The proxy does not listen. The mail server cannot be judged.",
+			Module:      "lab_proxy_dead", Outcome: "unknown", Reasons: []string{"proxy_failed"},
+			build: func(b *builder) { b.goodMX() },
 		},
 		{
-			Name:   "proxy-without-ipv6",
-			Story:  "The proxy has no way to the IPv6 address of the mail server, which is skipped.",
-			Module: "lab_proxy", Outcome: "authenticated", Success: true, Reasons: []string{"ipv6_unavailable"},
+			Name:        "proxy-without-ipv6",
+			Description: "The proxy cannot reach the mail server's IPv6 address, which is skipped. DANE clients authenticate its IPv4 address.",
+			Module:      "lab_proxy", Outcome: "authenticated", Success: true, Reasons: []string{"ipv6_unavailable"},
 			Series: []string{`dane_endpoints_skipped{port="25"} 1`, `dane_endpoints{outcome="authenticated"} 1`},
-			build:  func(b *builder) { b.ipv6("mx", b.good()) },
+			build:  func(b *builder) { b.ipv6("mx", b.goodMX()) },
 		},
 		{
-			Name:   "proxy-without-ipv6-no-ipv4",
-			Story:  "The same, and the mail server has no IPv4 address: nothing can be said of it.",
-			Module: "lab_proxy", Outcome: "unknown", Reasons: []string{"ipv6_unavailable"},
+			Name:        "proxy-without-ipv6-no-ipv4",
+			Description: "The proxy cannot reach the mail server's only address, which is IPv6. The mail server cannot be judged.",
+			Module:      "lab_proxy", Outcome: "unknown", Reasons: []string{"ipv6_unavailable"},
 			Series: []string{`dane_endpoints_skipped{port="25"} 1`, `dane_endpoints{outcome="unknown"} 0`},
 			build: func(b *builder) {
 				b.add("@ MX 10 mx")
@@ -55,62 +56,62 @@ func routeScenarios() []Scenario {
 			},
 		},
 		{
-			Name:   "proxy-without-ipv6-demanded",
-			Story:  "The proxy has no way to IPv6 addresses, and the module demands them: nothing is skipped.",
-			Module: "lab_proxy_ip6", Outcome: "unknown", Reasons: []string{"ipv6_unavailable"},
+			Name:        "proxy-without-ipv6-demanded",
+			Description: "The proxy cannot reach IPv6 addresses, and the module requires them. The mail server cannot be judged.",
+			Module:      "lab_proxy_ip6", Outcome: "unknown", Reasons: []string{"ipv6_unavailable"},
 			Series: []string{`dane_endpoints_skipped{port="25"} 0`, `dane_endpoints{outcome="unknown"} 1`},
-			build:  func(b *builder) { b.ipv6("mx", b.good()) },
+			build:  func(b *builder) { b.ipv6("mx", b.goodMX()) },
 		},
 		{
-			Name:   "source-address",
-			Story:  "The mail server takes connections from one address alone, by which the module leaves.",
-			Module: "lab_source", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.goodFor(sourceAddress()) },
+			Name:        "source-address",
+			Description: "The mail server accepts connections only from the module's source address.",
+			Module:      "lab_source", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.goodMXFor(sourceAddress()) },
 		},
 		{
-			Name:   "source-address-other",
-			Story:  "The same mail server, asked from whichever address the system picks.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
-			build: func(b *builder) { b.goodFor(sourceAddress()) },
+			Name:        "source-address-other",
+			Description: "The mail server accepts connections only from one source address, which the module does not use.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
+			build: func(b *builder) { b.goodMXFor(sourceAddress()) },
 		},
 		{
-			Name:   "ip4-alone",
-			Story:  "The key at the mail server's IPv6 address is another, and the module does not look there.",
-			Module: "lab_ip4", Outcome: "authenticated", Success: true,
+			Name:        "ip4-alone",
+			Description: "The mail server has another key at its IPv6 address. The module probes only IPv4.",
+			Module:      "lab_ip4", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
-				b.good()
+				b.goodMX()
 				b.ipv6("mx", b.leaf("mx"))
 			},
 		},
 		{
-			Name:   "ip6-alone",
-			Story:  "The same, and the module looks nowhere else.",
-			Module: "lab_ip6", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			Name:        "ip6-alone",
+			Description: "The mail server has another key at its IPv6 address. The module probes only IPv6.",
+			Module:      "lab_ip6", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
 			build: func(b *builder) {
-				b.good()
+				b.goodMX()
 				b.ipv6("mx", b.leaf("mx"))
 			},
 		},
 		{
-			Name:   "ip6-demanded",
-			Story:  "The module demands IPv6, and the mail server has an IPv4 address alone.",
-			Module: "lab_ip6", Outcome: "none", Reasons: []string{"no_address"},
-			build: func(b *builder) { b.good() },
+			Name:        "ip6-demanded",
+			Description: "The mail server has only an IPv4 address, and the module requires IPv6.",
+			Module:      "lab_ip6", Outcome: "none", Reasons: []string{"no_address"},
+			build: func(b *builder) { b.goodMX() },
 		},
 	}
 }
 
-// goodFor is a good mail server that takes connections from one address alone.
-func (b *builder) goodFor(client netip.Addr) {
+// goodMXFor adds a mail server like goodMX that accepts connections only from client.
+func (b *builder) goodMXFor(client netip.Addr) {
 	certificate, at := b.leaf("mx"), b.mx("mx")
-	b.mail(at, certificate)
-	b.only[netip.AddrPortFrom(at, 25)] = client
+	b.serveSMTP(at, certificate)
+	b.onlyClient[netip.AddrPortFrom(at, 25)] = client
 	b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
 }
 
-// ipv6 gives host an IPv6 address, and a mail server that shows certificate there.
+// ipv6 gives host an IPv6 address, and adds a mail server with that certificate there.
 func (b *builder) ipv6(host string, certificate *server.Certificate) {
 	address := b.address6()
 	b.add("%s AAAA %s", host, address)
-	b.mail(address, certificate)
+	b.serveSMTP(address, certificate)
 }

@@ -2,86 +2,86 @@ package lab
 
 import "dane_exporter/internal/lab/server"
 
-// serverScenarios: servers that do not come as far as TLS, or as a certificate
-// that can be read.
+// serverScenarios returns scenarios in which there is no TLS handshake, or no
+// certificate that can be parsed.
 func serverScenarios() []Scenario {
 	return []Scenario{
 		{
-			Name:   "no-starttls",
-			Story:  "There is a TLSA record, and the mail server does not offer STARTTLS.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
-			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), NoStartTLS: true}, true) },
+			Name:        "no-starttls",
+			Description: "The mail server has a TLSA record but does not offer STARTTLS. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
+			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), NoStartTLS: true}, true) },
 		},
 		{
-			Name:   "no-starttls-no-tlsa",
-			Story:  "The mail server does not offer STARTTLS, and nobody said that it would.",
-			Module: "smtp_mx", Outcome: "opportunistic", Reasons: []string{"no_tlsa", "starttls_not_offered"},
-			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), NoStartTLS: true}, false) },
+			Name:        "no-starttls-no-tlsa",
+			Description: "The mail server has no TLSA record and does not offer STARTTLS. DANE does not apply.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"no_tlsa", "starttls_not_offered"},
+			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), NoStartTLS: true}, false) },
 		},
 		{
-			Name:   "starttls-rejected",
-			Story:  "The mail server offers STARTTLS, and answers it with 454.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"starttls_rejected"},
+			Name:        "starttls-rejected",
+			Description: "The mail server offers STARTTLS but replies 454 to it. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"starttls_rejected"},
 			build: func(b *builder) {
-				b.oddMX(server.SMTP{Name: b.bare("mx"), Reject: "454 4.7.0 TLS is not available"}, true)
+				b.customMX(server.SMTP{Name: b.hostname("mx"), Reject: "454 4.7.0 TLS is not available"}, true)
 			},
 		},
 		{
-			Name:   "tls-handshake-failed",
-			Story:  "After STARTTLS the mail server goes on in plain text.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"tls_handshake_failed"},
-			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), BreakTLS: true}, true) },
+			Name:        "tls-handshake-failed",
+			Description: "After STARTTLS, the mail server continues in plain text. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"tls_handshake_failed"},
+			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), BreakTLS: true}, true) },
 		},
 		{
-			Name:   "plaintext-injected",
-			Story:  "Behind the reply to STARTTLS comes more in the clear, as if an attacker had put it there.",
-			Module: "smtp_mx", Outcome: "refused", Reasons: []string{"protocol_error"},
-			build: func(b *builder) { b.oddMX(server.SMTP{Name: b.bare("mx"), Inject: "\r\n250 OK"}, true) },
+			Name:        "plaintext-injected",
+			Description: "More plain text follows the reply to STARTTLS, as an attacker might inject it. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"protocol_error"},
+			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), Inject: "\r\n250 OK"}, true) },
 		},
 		{
-			Name:   "client-rejected",
-			Story:  "The mail server turns us away with its greeting.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"client_rejected"},
+			Name:        "client-rejected",
+			Description: "The mail server rejects all clients with its greeting.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"client_rejected"},
 			build: func(b *builder) {
-				b.oddMX(server.SMTP{Name: b.bare("mx"), Greeting: "554 5.7.1 your address is on a list"}, true)
+				b.customMX(server.SMTP{Name: b.hostname("mx"), Greeting: "554 5.7.1 your address is on a list"}, true)
 			},
 		},
 		{
-			Name:   "garbage-banner",
-			Story:  "What listens there does not speak SMTP.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"protocol_error"},
-			build: func(b *builder) { b.oddMX(server.Garbage{}, true) },
+			Name:        "garbage-banner",
+			Description: "The server does not speak SMTP.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"protocol_error"},
+			build: func(b *builder) { b.customMX(server.Garbage{}, true) },
 		},
 		{
-			Name:   "tarpit",
-			Story:  "The mail server greets with a byte a second, and never ends.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"timeout"},
-			build: func(b *builder) { b.oddMX(server.Tarpit{}, true) },
+			Name:        "tarpit",
+			Description: "The mail server sends its greeting at one byte per second, without end.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"timeout"},
+			build: func(b *builder) { b.customMX(server.Tarpit{}, true) },
 		},
 		{
-			Name:   "connection-refused",
-			Story:  "Nothing listens at the mail server's address.",
-			Module: "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
+			Name:        "connection-refused",
+			Description: "The mail server does not listen.",
+			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"connect_failed"},
 			build: func(b *builder) {
 				b.mx("mx")
 				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
 			},
 		},
 		{
-			Name:   "unparsable-certificate",
-			Story:  "The subject has characters that its string type does not allow: OpenSSL does not care, Go's library cannot read it.",
-			Module: "smtp_mx", Outcome: "unknown", Reasons: []string{"certificate_unparsable"},
+			Name:        "unparsable-certificate",
+			Description: "The subject contains characters that its string type does not allow. OpenSSL accepts the certificate, but Go cannot parse it.",
+			Module:      "smtp_mx", Outcome: "unknown", Reasons: []string{"certificate_unparsable"},
 			build: func(b *builder) {
-				certificate := b.issueTo(unparsableSubject())
-				b.mail(b.mx("mx"), certificate)
+				certificate := b.issueWithSubject(unparsableSubject())
+				b.serveSMTP(b.mx("mx"), certificate)
 				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
 			},
 		},
 	}
 }
 
-// oddMX makes handler the mail server mx, with a TLSA record or without.
-func (b *builder) oddMX(handler server.Handler, published bool) {
+// customMX adds handler as the mail server mx, and a TLSA record if published is set.
+func (b *builder) customMX(handler server.Handler, published bool) {
 	b.serve(b.mx("mx"), 25, handler)
 	if published {
 		b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))

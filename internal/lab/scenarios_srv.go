@@ -10,236 +10,337 @@ import (
 	"github.com/miekg/dns"
 )
 
-// srvScenarios: chat and telephony, which SRV records lead to (RFC 7673). The
-// domain is the service's, the hosts have names of their own.
+// srvScenarios returns scenarios of XMPP and SIP, with SRV records (RFC 7673). The
+// target is the service domain.
 func srvScenarios() []Scenario {
 	return []Scenario{
 		{
-			Name:   "xmpp-good",
-			Story:  "A chat domain whose SRV records name one host: STARTTLS at one port, TLS from the first byte at another.",
-			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			Name:        "xmpp-good",
+			Description: "The SRV records of a chat domain name one host, with STARTTLS on one port and implicit TLS on another. DANE clients authenticate both.",
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				certificate := b.leaf("@")
 				b.add("_xmpp-client._tcp SRV 5 0 5222 chat")
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
 				at := b.a("chat")
-				b.serve(at, 5222, server.XMPP{Domain: b.bare("@"), TLS: server.Always(certificate.Chain())})
-				b.serve(at, 5223, server.TLS{Config: server.Always(certificate.Chain())})
+				b.serve(at, 5222, server.XMPP{Domain: b.hostname("@"), TLS: server.TLSConfig(certificate.Chain())})
+				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
 				b.tlsa("_5222._tcp.chat", 3, 1, 1, certificate)
 				b.tlsa("_5223._tcp.chat", 3, 1, 1, certificate)
 			},
 		},
 		{
-			Name:   "xmpp-srv-insecure",
-			Story:  "The chat domain is not signed, and its host is: the TLSA record there is worth nothing.",
-			Module: "xmpp_client", Outcome: "opportunistic", Reasons: []string{"srv_insecure"},
+			Name:        "xmpp-srv-insecure",
+			Description: "The chat domain is unsigned, but its host is signed. DANE clients ignore the host's TLSA record.",
+			Module:      "xmpp_client", Outcome: "opportunistic", Reasons: []string{"srv_insecure"},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Unsigned: true})
 				hoster := "hoster-of-" + b.domain
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat.%s", hoster)
 				certificate, at := b.leaf("@"), b.address()
-				b.serve(at, 5223, server.TLS{Config: server.Always(certificate.Chain())})
+				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
 				b.zone(zone.Zone{Apex: hoster, Records: fmt.Sprintf("chat A %s\n_5223._tcp.chat TLSA %s", at, tlsaData(3, 1, 1, certificate))})
 			},
 		},
 		{
-			Name:   "xmpp-srv-bogus",
-			Story:  "The signature of an SRV record does not verify: a client must not follow it, nor go anywhere else.",
-			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Name:        "xmpp-srv-bogus",
+			Description: "The signature of an SRV record is invalid. DANE clients do not use it, nor fall back to the domain.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
 				b.chat(5, "chat")
-				b.broken(zone.Corrupt(zone.At("_xmpps-client._tcp."+b.domain, dns.TypeSRV)))
+				b.inject(zone.Corrupt(zone.At("_xmpps-client._tcp."+b.domain, dns.TypeSRV)))
 			},
 		},
 		{
-			Name:   "xmpp-srv-none",
-			Story:  "The domain says by SRV records with the target . that it has no chat.",
-			Module: "xmpp_client", Outcome: "none", Reasons: []string{"srv_none"},
+			Name:        "xmpp-srv-none",
+			Description: "The chat domain offers no service: the target of its SRV records is the root.",
+			Module:      "xmpp_client", Outcome: "none", Reasons: []string{"srv_none"},
 			build: func(b *builder) {
 				b.add("_xmpp-client._tcp SRV 0 0 0 .")
 				b.add("_xmpps-client._tcp SRV 0 0 0 .")
 			},
 		},
 		{
-			Name:   "xmpp-two-hosts-one-broken",
-			Story:  "The first of two chat hosts has a new key and no new record: clients get through by the second.",
-			Module: "xmpp_client", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
+			Name:        "xmpp-two-hosts-one-broken",
+			Description: "The first of two chat hosts has a new key but no new record. DANE clients connect to the second.",
+			Module:      "xmpp_client", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
 			build: func(b *builder) {
 				first := b.chat(5, "chat")
 				b.chat(10, "chat2")
-				b.serve(first, 5223, server.TLS{Config: server.Always(b.leaf("@").Chain())})
+				b.serve(first, 5223, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
 			},
 		},
 		{
-			Name:   "srv-target-alias",
-			Story:  "The host in the SRV record is an alias, and the TLSA record is at the name it leads to.",
-			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			Name:        "srv-target-alias",
+			Description: "The target of the SRV record is an alias, and the TLSA record is at the canonical name. DANE clients authenticate the host.",
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				certificate := b.leaf("real")
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
 				b.add("chat CNAME real")
-				b.serve(b.a("real"), 5223, server.TLS{Config: server.Always(certificate.Chain())})
-				b.tlsa("_5223._tcp.real", 2, 0, 1, &b.web.Certificate)
+				b.serve(b.a("real"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.tlsa("_5223._tcp.real", 2, 0, 1, &b.webCA.Certificate)
 			},
 		},
 		{
-			Name:   "srv-certificate-of-domain",
-			Story:  "Under a DANE-TA record, the certificate is for the service domain alone, and that will do.",
-			Module: "xmpp_client", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.chatOfAuthority(b.leaf("@")) },
+			Name:        "srv-certificate-of-domain",
+			Description: "Under a DANE-TA record, the certificate names only the service domain. DANE clients accept that.",
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.chatWithTA(b.leaf("@")) },
 		},
 		{
-			Name:   "srv-certificate-of-other",
-			Story:  "Under a DANE-TA record, the certificate is for neither the service domain nor the host.",
-			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"name_mismatch"},
-			build: func(b *builder) { b.chatOfAuthority(b.leaf("other")) },
+			Name:        "srv-certificate-of-other",
+			Description: "Under a DANE-TA record, the certificate names neither the service domain nor the host. DANE clients do not connect.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"name_mismatch"},
+			build: func(b *builder) { b.chatWithTA(b.leaf("other")) },
 		},
 		{
-			Name:   "srv-host-insecure",
-			Story:  "The SRV record is signed, and the host's addresses are not: clients do not look for TLSA records.",
-			Module: "xmpp_client", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
+			Name:        "srv-host-insecure",
+			Description: "The SRV record is signed, but the addresses of the host are not. DANE clients do not look up TLSA records.",
+			Module:      "xmpp_client", Outcome: "opportunistic", Reasons: []string{"address_insecure"},
 			build: func(b *builder) {
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat.plain")
 				at := b.address()
-				b.serve(at, 5223, server.TLS{Config: server.Always(b.leaf("chat.plain").Chain())})
+				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(b.leaf("chat.plain").Chain())})
 				b.zone(zone.Zone{Apex: "plain", Unsigned: true, Records: "chat A " + at.String()})
 			},
 		},
 		{
-			Name:   "xmpp-no-starttls",
-			Story:  "The chat server does not offer TLS to clients, though it has a TLSA record.",
-			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
-			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{NoStartTLS: true}, true) },
+			Name:        "xmpp-no-starttls",
+			Description: "The chat server has a TLSA record but does not offer STARTTLS. DANE clients do not connect.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
+			build: func(b *builder) { b.starttlsChat("client", server.XMPP{NoStartTLS: true}, true) },
 		},
 		{
-			Name:   "xmpp-starttls-rejected",
-			Story:  "The chat server offers TLS to clients, and answers with failure when they ask for it.",
-			Module: "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_rejected"},
-			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{Reject: true}, true) },
+			Name:        "xmpp-starttls-rejected",
+			Description: "The chat server offers STARTTLS but answers it with failure. DANE clients do not connect.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_rejected"},
+			build: func(b *builder) { b.starttlsChat("client", server.XMPP{Reject: true}, true) },
 		},
 		{
-			Name:   "xmpp-other-domain",
-			Story:  "The host that the SRV record names does not know the chat domain, and turns clients away.",
-			Module: "xmpp_client", Outcome: "unreachable", Reasons: []string{"client_rejected"},
-			build: func(b *builder) { b.chatInTheClear("client", server.XMPP{Domain: "elsewhere.example"}, true) },
+			Name:        "xmpp-other-domain",
+			Description: "The target of the SRV record does not serve the chat domain, and rejects clients.",
+			Module:      "xmpp_client", Outcome: "unreachable", Reasons: []string{"client_rejected"},
+			build: func(b *builder) { b.starttlsChat("client", server.XMPP{Domain: "elsewhere.example"}, true) },
 		},
 		{
-			Name:   "xn--plauderstbchen-osb",
-			Story:  "A chat domain with a name beyond ASCII: DNS and certificates have it in A-labels, and the chat server in U-labels.",
-			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			Name:        "xn--plauderstbchen-osb",
+			Description: "An internationalised chat domain: DNS and certificates have its A-labels, XMPP has its U-labels. DANE clients authenticate the server.",
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
-				b.chatInTheClear("client", server.XMPP{Domain: "plauderstübchen.lab.test"}, true)
+				b.starttlsChat("client", server.XMPP{Domain: "plauderstübchen.lab.test"}, true)
 			},
 		},
 		{
-			Name:   "xmpp-no-srv",
-			Story:  "A chat domain without SRV records: its clients go to the domain itself.",
-			Module: "xmpp_client", Outcome: "authenticated", Success: true,
+			Name:        "xmpp-no-srv",
+			Description: "The chat domain has no SRV records, so clients connect to the domain itself. DANE clients authenticate it.",
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				certificate := b.leaf("@")
-				b.serve(b.a("@"), 5222, server.XMPP{Domain: b.bare("@"), TLS: server.Always(certificate.Chain())})
+				b.serve(b.a("@"), 5222, server.XMPP{Domain: b.hostname("@"), TLS: server.TLSConfig(certificate.Chain())})
 				b.tlsa("_5222._tcp", 3, 1, 1, certificate)
 			},
 		},
 		{
-			Name:   "xmpp-one-srv-bogus",
-			Story:  "The SRV record for STARTTLS does not verify; the one for TLS from the first byte does, and its host is good.",
-			Module: "xmpp_client", Outcome: "authenticated", Reasons: []string{"dnssec_bogus"},
+			Name:        "xmpp-one-srv-bogus",
+			Description: "The SRV record for STARTTLS is bogus, the one for implicit TLS is valid. DANE clients use the latter, and authenticate its host.",
+			Module:      "xmpp_client", Outcome: "authenticated", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
 				b.chat(5, "chat")
-				b.chatInTheClear("client", server.XMPP{}, true)
-				b.broken(zone.Corrupt(zone.At("_xmpp-client._tcp."+b.domain, dns.TypeSRV)))
+				b.starttlsChat("client", server.XMPP{}, true)
+				b.inject(zone.Corrupt(zone.At("_xmpp-client._tcp."+b.domain, dns.TypeSRV)))
 			},
 		},
 		{
-			Name:   "xmpp-server-good",
-			Story:  "A chat domain as other chat servers see it: STARTTLS, and a record of the key.",
-			Module: "xmpp_server", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.chatInTheClear("server", server.XMPP{Peers: true}, true) },
+			Name:        "xmpp-server-good",
+			Description: "A chat domain for other chat servers, with STARTTLS and a record of the key. DANE clients authenticate the server.",
+			Module:      "xmpp_server", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.starttlsChat("server", server.XMPP{ServerToServer: true}, true) },
 		},
 		{
-			Name:   "xmpp-server-mismatch",
-			Story:  "The same, and the record is of the former key.",
-			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
-			build: func(b *builder) { b.chatInTheClear("server", server.XMPP{Peers: true}, false) },
+			Name:        "xmpp-server-mismatch",
+			Description: "The record of a chat server for other servers is of its former key. DANE clients do not connect.",
+			Module:      "xmpp_server", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) { b.starttlsChat("server", server.XMPP{ServerToServer: true}, false) },
 		},
 		{
-			Name:   "xmpp-server-no-starttls",
-			Story:  "The same, and TLS is not offered to other servers.",
-			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
+			Name:        "xmpp-server-no-starttls",
+			Description: "A chat server for other servers has a TLSA record but does not offer STARTTLS. DANE clients do not connect.",
+			Module:      "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
 			build: func(b *builder) {
-				b.chatInTheClear("server", server.XMPP{Peers: true, NoStartTLS: true}, true)
+				b.starttlsChat("server", server.XMPP{ServerToServer: true, NoStartTLS: true}, true)
 			},
 		},
 		{
-			Name:   "xmpp-server-starttls-rejected",
-			Story:  "The same, and TLS is offered to other servers, and then refused.",
-			Module: "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_rejected"},
+			Name:        "xmpp-server-starttls-rejected",
+			Description: "A chat server for other servers offers STARTTLS but answers it with failure. DANE clients do not connect.",
+			Module:      "xmpp_server", Outcome: "refused", Reasons: []string{"starttls_rejected"},
 			build: func(b *builder) {
-				b.chatInTheClear("server", server.XMPP{Peers: true, Reject: true}, true)
+				b.starttlsChat("server", server.XMPP{ServerToServer: true, Reject: true}, true)
 			},
 		},
 		{
-			Name:   "sip-good",
-			Story:  "A telephony domain whose SRV record names a host, with a record of its key.",
-			Module: "sip", Outcome: "authenticated", Success: true,
-			build: func(b *builder) { b.named("sips", 0, 5061, "sip") },
+			Name:        "sip-good",
+			Description: "The SRV record of a telephony domain names a host with a record of its key. DANE clients authenticate it.",
+			Module:      "sip", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.srvHost("sips", 0, 5061, "sip") },
 		},
 		{
-			Name:   "sip-mismatch",
-			Story:  "The same, and the host has a new key.",
-			Module: "sip", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			Name:        "sip-mismatch",
+			Description: "The SRV record of a telephony domain names a host with a new key but no new record. DANE clients do not connect.",
+			Module:      "sip", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
 			build: func(b *builder) {
-				at := b.named("sips", 0, 5061, "sip")
-				b.serve(at, 5061, server.TLS{Config: server.Always(b.leaf("sip").Chain())})
+				at := b.srvHost("sips", 0, 5061, "sip")
+				b.serve(at, 5061, server.TLS{Config: server.TLSConfig(b.leaf("sip").Chain())})
 			},
 		},
 		{
-			Name:   "sip-no-srv",
-			Story:  "A telephony domain without SRV records: its clients go to the domain itself.",
-			Module: "sip", Outcome: "authenticated", Success: true,
+			Name:        "sip-no-srv",
+			Description: "The telephony domain has no SRV records, so clients connect to the domain itself. DANE clients authenticate it.",
+			Module:      "sip", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				certificate := b.leaf("@")
-				b.serve(b.a("@"), 5061, server.TLS{Config: server.Always(certificate.Chain())})
+				b.serve(b.a("@"), 5061, server.TLS{Config: server.TLSConfig(certificate.Chain())})
 				b.tlsa("_5061._tcp", 3, 1, 1, certificate)
 			},
 		},
 	}
 }
 
-// chat makes host a good chat server of the domain, at that priority.
+// chat makes host a working XMPP server of the domain, with that SRV priority. It
+// returns the host's address.
 func (b *builder) chat(priority int, host string) netip.Addr {
-	return b.named("xmpps-client", priority, 5223, host)
+	return b.srvHost("xmpps-client", priority, 5223, host)
 }
 
-// named makes host a good server of a service that speaks TLS from the first
-// byte, with an SRV record that names it.
-func (b *builder) named(service string, priority int, port uint16, host string) netip.Addr {
+// srvHost makes host a working server of a service with implicit TLS, and adds its
+// SRV record. It returns the host's address.
+func (b *builder) srvHost(service string, priority int, port uint16, host string) netip.Addr {
 	certificate, at := b.leaf("@"), b.a(host)
 	b.add("_%s._tcp SRV %d 0 %d %s", service, priority, port, host)
-	b.serve(at, port, server.TLS{Config: server.Always(certificate.Chain())})
+	b.serve(at, port, server.TLS{Config: server.TLSConfig(certificate.Chain())})
 	b.tlsa(fmt.Sprintf("_%d._tcp.%s", port, host), 3, 1, 1, certificate)
 	return at
 }
 
-// chatInTheClear makes talk a chat server that begins in the clear, for clients
-// or for servers, with a record that is right or is not. It serves the domain,
-// unless it has its own.
-func (b *builder) chatInTheClear(side string, chat server.XMPP, right bool) {
+// starttlsChat makes the host talk an XMPP server with STARTTLS, for side "client" or
+// "server". Its record is of its key if matching is set. chat.Domain defaults to
+// the domain.
+func (b *builder) starttlsChat(side string, chat server.XMPP, matching bool) {
 	ports := map[string]uint16{"client": 5222, "server": 5269}
 	certificate := b.leaf("@")
-	chat.Domain, chat.TLS = cmp.Or(chat.Domain, b.bare("@")), server.Always(certificate.Chain())
+	chat.Domain, chat.TLS = cmp.Or(chat.Domain, b.hostname("@")), server.TLSConfig(certificate.Chain())
 	b.add("_xmpp-%s._tcp SRV 5 0 %d talk", side, ports[side])
 	b.serve(b.a("talk"), ports[side], chat)
-	if !right {
+	if !matching {
 		certificate = b.leaf("@")
 	}
 	b.tlsa(fmt.Sprintf("_%d._tcp.talk", ports[side]), 3, 1, 1, certificate)
 }
 
-// chatOfAuthority is a chat server whose record is of the CA above certificate.
-func (b *builder) chatOfAuthority(certificate *server.Certificate) {
+// chatWithTA adds an XMPP server with certificate and a DANE-TA record of the Web CA.
+func (b *builder) chatWithTA(certificate *server.Certificate) {
 	b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
-	b.serve(b.a("chat"), 5223, server.TLS{Config: server.Always(certificate.Chain())})
-	b.tlsa("_5223._tcp.chat", 2, 0, 1, &b.web.Certificate)
+	b.serve(b.a("chat"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.tlsa("_5223._tcp.chat", 2, 0, 1, &b.webCA.Certificate)
+}
+
+// mailSRVScenarios returns scenarios of servers that mail programs find by SRV
+// records (RFC 6186, RFC 8314 §5.1).
+func mailSRVScenarios() []Scenario {
+	return []Scenario{
+		{
+			Name:        "imap-no-srv",
+			Description: "The mail domain has no SRV records. Mail programs that use them find no server.",
+			Module:      "imap_srv", Outcome: "none", Reasons: []string{"no_srv"},
+			build: func(b *builder) { b.add(`@ TXT "no SRV records"`) },
+		},
+		{
+			Name:        "imap-srv-tls-alone",
+			Description: "The SRV records offer IMAP with implicit TLS, and declare that there is none with STARTTLS. DANE clients authenticate the server.",
+			Module:      "imap_srv", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.leaf("mail")
+				b.add("_imap._tcp SRV 0 0 0 .")
+				b.add("_imaps._tcp SRV 0 1 993 mail")
+				b.serve(b.a("mail"), 993, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.tlsa("_993._tcp.mail", 3, 1, 1, certificate)
+			},
+		},
+		{
+			Name:        "imap-srv-both",
+			Description: "The SRV records prefer IMAP with implicit TLS, and name STARTTLS on the same host as a fallback. DANE clients authenticate both.",
+			Module:      "imap_srv", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.leaf("mail")
+				b.add("_imaps._tcp SRV 0 1 993 mail")
+				b.add("_imap._tcp SRV 10 1 143 mail")
+				at := b.a("mail")
+				b.serve(at, 993, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serve(at, 143, server.IMAP{TLS: server.TLSConfig(certificate.Chain())})
+				b.tlsa("_993._tcp.mail", 3, 1, 1, certificate)
+				b.tlsa("_143._tcp.mail", 3, 1, 1, certificate)
+			},
+		},
+		{
+			Name:        "pop3-srv",
+			Description: "The SRV records name a POP3 server with STARTTLS only. DANE clients authenticate it.",
+			Module:      "pop3_srv", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.leaf("mail")
+				b.add("_pop3._tcp SRV 0 1 110 mail")
+				b.add("_pop3s._tcp SRV 0 0 0 .")
+				b.serve(b.a("mail"), 110, server.POP3{TLS: server.TLSConfig(certificate.Chain())})
+				b.tlsa("_110._tcp.mail", 3, 1, 1, certificate)
+			},
+		},
+		{
+			Name:        "submission-srv",
+			Description: "The SRV records prefer a submission server with implicit TLS to one with STARTTLS. DANE clients authenticate both.",
+			Module:      "submission_srv", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				b.srvHost("submissions", 0, 465, "first")
+				b.submission(10, "second")
+			},
+		},
+		{
+			Name:        "submission-srv-first-broken",
+			Description: "The preferred submission server has a new key but no new record. DANE clients that support STARTTLS use the second.",
+			Module:      "submission_srv", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
+			Series: []string{`dane_host_outcome{port="465",outcome="refused"} 1`, `dane_host_outcome{port="587",outcome="authenticated"} 1`},
+			build: func(b *builder) {
+				at := b.srvHost("submissions", 0, 465, "first")
+				b.serve(at, 465, server.TLS{Config: server.TLSConfig(b.leaf("first").Chain())})
+				b.submission(10, "second")
+			},
+		},
+		{
+			Name:        "submission-srv-first-unknown",
+			Description: "The lookup of the preferred submission server fails. DANE clients use the second.",
+			Module:      "submission_srv", Outcome: "authenticated", Reasons: []string{"dns_failure"},
+			Series: []string{`dane_host_outcome{port="587",outcome="authenticated"} 1`},
+			build: func(b *builder) {
+				b.submission(10, "second")
+				b.inject(zone.Rcode(zone.At("_submissions._tcp."+b.domain, dns.TypeSRV), dns.RcodeServerFailure))
+			},
+		},
+		{
+			Name:        "submission-srv-nothing-left",
+			Description: "The lookup of one SRV record fails, and the other one names no server. DANE clients must not guess one.",
+			Module:      "submission_srv", Outcome: "refused", Reasons: []string{"dns_failure"},
+			build: func(b *builder) {
+				b.add("_submission._tcp SRV 0 0 0 .")
+				b.inject(zone.Rcode(zone.At("_submissions._tcp."+b.domain, dns.TypeSRV), dns.RcodeServerFailure))
+			},
+		},
+	}
+}
+
+// submission makes host a working submission server with STARTTLS, and adds its SRV
+// record.
+func (b *builder) submission(priority int, host string) {
+	certificate := b.leaf(host)
+	b.add("_submission._tcp SRV %d 0 587 %s", priority, host)
+	b.serve(b.a(host), 587, server.SMTP{Name: b.hostname(host), TLS: server.TLSConfig(certificate.Chain())})
+	b.tlsa("_587._tcp."+host, 3, 1, 1, certificate)
 }

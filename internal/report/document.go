@@ -1,58 +1,104 @@
 package report
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
-// Schema is the version of Document. It changes when a field changes its
-// meaning or goes away; new fields may come at any time.
+	"dane_exporter/probe/dane"
+)
+
+// Schema is the version of the Document. It changes if a field is removed or
+// changes its meaning. New fields may be added at any time.
 const Schema = 1
 
-// Document is a Report for programs: what JSON writes, and what pages are made
-// from. It stands alone: nothing in it refers to the probe that it tells of.
+// Document is the result of a probe for output. Text, JSON and web pages are
+// rendered from it. It shares no memory with the probe.Report that it is made from.
 //
-// What was not measured is absent; it is never false or 0. Times are RFC 3339 in
-// UTC, durations are seconds. Names are A-labels without a trailing dot, but in
-// look-ups, chains and zone-file lines, where they are written as DNS has them.
-// Text of servers and zones is printable and bounded; where a list was cut, the
-// field beside it says how much is left out.
+// Values that were not measured are absent, and never false or 0. Times are RFC
+// 3339 in UTC, durations are seconds. Names are A-labels without the trailing dot,
+// except in lookups, chains and zone-file lines, which have the form of DNS. Text
+// from servers and zones is printable and of limited length. If a list is cut, a
+// field next to it has the number of omitted entries.
 type Document struct {
 	Schema    int       `json:"schema"`
 	Target    string    `json:"target"`
-	Asked     string    `json:"asked"`              // the target as it was written
-	Hostname  string    `json:"hostname,omitempty"` // present where the target is an address, to be judged as this name's
+	Asked     string    `json:"asked"`              // the target as the user wrote it
+	Hostname  string    `json:"hostname,omitempty"` // the name to judge by, if the target is an IP address
 	Module    Module    `json:"module"`
 	Start     time.Time `json:"start"`
 	Duration  float64   `json:"duration_seconds"`
-	Timeout   float64   `json:"timeout_seconds"`     // the time that the probe had
-	Complete  bool      `json:"complete"`            // false: the deadline cut something short
-	Truncated []string  `json:"truncated,omitempty"` // what there was too much of: "hosts", "addresses"
+	Timeout   float64   `json:"timeout_seconds"`     // time limit of the probe
+	Complete  bool      `json:"complete"`            // false if the deadline ended the probe early
+	Truncated []string  `json:"truncated,omitempty"` // what exceeded a limit: "hosts", "addresses"
 
-	At       time.Time `json:"at"`      // the moment that it is judged for
-	Outcome  string    `json:"outcome"` // of dane_outcome
-	Meaning  string    `json:"meaning"` // of the outcome, in words
+	At       time.Time `json:"at"`      // the time that the verdict is for
+	Outcome  string    `json:"outcome"` // as in dane_outcome
+	Meaning  string    `json:"meaning"` // of the outcome
 	Success  bool      `json:"success"` // probe_success
 	Findings []Finding `json:"findings"`
 	Advice   []Advice  `json:"advice"`
-	Later    *Later    `json:"later,omitempty"` // present where another moment was asked for
+	Later    *Later    `json:"later,omitempty"` // present if the verdict for another time was requested
 
 	Services []Service `json:"services"`
-	MTASTS   *MTASTS   `json:"mta_sts,omitempty"` // present where the module asks for it
+	MTASTS   *MTASTS   `json:"mta_sts,omitempty"` // present if the module has mta_sts
 	Lookups  []Lookup  `json:"lookups"`
-	Zones    []Zone    `json:"zones"` // the steps of the chains of trust, each once
+	Zones    []Zone    `json:"zones"` // the links of all chains of trust, without duplicates
 	Phases   []Phase   `json:"phases"`
 }
 
-// Module is what the probe was told to do.
+// MissingRecords returns the records to publish now, of all services.
+func (d *Document) MissingRecords() []Publish {
+	var missing []Publish
+	for i := range d.Services {
+		missing = append(missing, d.Services[i].MissingRecords()...)
+	}
+	return missing
+}
+
+// NeedsDNSSEC reports whether TLSA records have no effect yet, because a name that
+// leads to them is not secured by DNSSEC.
+func (d *Document) NeedsDNSSEC() bool {
+	return slices.ContainsFunc(d.Findings, func(f Finding) bool {
+		switch dane.Reason(f.Reason) {
+		case dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure:
+			return true
+		}
+		return false
+	})
+}
+
+// Links returns the zones of the chain of trust of a lookup, from the trust anchor to
+// the zone of the answer.
+func (d *Document) Links(l *Lookup) []Zone {
+	var zones []Zone
+	for _, i := range l.Chain {
+		if i >= 0 && i < len(d.Zones) {
+			zones = append(zones, d.Zones[i])
+		}
+	}
+	return zones
+}
+
+// Module is the module of the probe.
 type Module struct {
 	Name     string `json:"name"`
 	Discover string `json:"discover"`
 	Policy   string `json:"policy"`
 	Require  string `json:"require"`
+	// KeyTypes have a handshake each. Without them, a server with several types of
+	// keys shows one.
+	KeyTypes        []string `json:"key_types,omitempty"`
+	SourceAddresses []string `json:"source_addresses,omitempty"` // of connections
+	Proxy           string   `json:"proxy,omitempty"`            // URL without the password
 }
 
-// Finding is one thing that somebody should know.
+// Finding is a problem that the probe found.
 type Finding struct {
 	Reason  string `json:"reason"`
-	Effect  string `json:"effect"` // "refuses", "lowers", "warns" or "ours"
+	Effect  string `json:"effect"` // "error", "degraded", "warning" or "internal"
 	Host    string `json:"host,omitempty"`
 	Port    uint16 `json:"port,omitempty"`
 	Address string `json:"address,omitempty"`
@@ -62,7 +108,27 @@ type Finding struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Advice is something to do better, where nothing is wrong today.
+// Location returns what the finding is about, as "mx.example.org port 25, 192.0.2.1,
+// lookup A". It returns "" for a finding about the whole target.
+func (f Finding) Location() string {
+	var parts []string
+	if f.Host != "" {
+		host := f.Host
+		if f.Port != 0 {
+			host += " port " + strconv.Itoa(int(f.Port))
+		}
+		parts = append(parts, host)
+	}
+	if f.Address != "" {
+		parts = append(parts, f.Address)
+	}
+	if f.Lookup != "" {
+		parts = append(parts, "lookup "+strings.ToUpper(f.Lookup))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Advice is a possible improvement. It does not affect the outcome.
 type Advice struct {
 	Topic   string `json:"topic"`
 	Host    string `json:"host,omitempty"`
@@ -72,13 +138,24 @@ type Advice struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Later is the verdict on the same facts for another moment.
+// Location returns what the advice is about, as Finding.Location does.
+func (a Advice) Location() string { return Finding{Host: a.Host, Port: a.Port}.Location() }
+
+// Later is the verdict on the same facts for another time.
 type Later struct {
-	At       time.Time `json:"at"`
-	Outcome  string    `json:"outcome"`
-	Meaning  string    `json:"meaning"`
-	Success  bool      `json:"success"`
-	Findings []Finding `json:"findings"`
+	At       time.Time      `json:"at"`
+	Outcome  string         `json:"outcome"`
+	Meaning  string         `json:"meaning"`
+	Success  bool           `json:"success"`
+	Findings []Finding      `json:"findings"`
+	Services []LaterService `json:"services"` // in the order of Document.Services
+}
+
+// LaterService is the outcome of one service for another time.
+type LaterService struct {
+	Host    string `json:"host"`
+	Port    uint16 `json:"port"`
+	Outcome string `json:"outcome"`
 }
 
 // Service is one port of one host.
@@ -86,34 +163,64 @@ type Service struct {
 	Host       string  `json:"host"`
 	Port       uint16  `json:"port"`
 	Protocol   string  `json:"protocol"`
-	Policy     string  `json:"policy,omitempty"`     // where it is not the module's
-	Preference *uint16 `json:"preference,omitempty"` // present where MX or SRV records led to the host
-	Weight     *uint16 `json:"weight,omitempty"`     // present where SRV records did
+	Policy     string  `json:"policy,omitempty"`     // present if it differs from the module's
+	Preference *uint16 `json:"preference,omitempty"` // present if the host is from an MX or SRV record
+	Weight     *uint16 `json:"weight,omitempty"`     // present if the host is from an SRV record
 	Outcome    string  `json:"outcome"`
-	// Base is the TLSA base domain; empty where no secure TLSA records apply.
+	// Base is the TLSA base domain. It is empty if no secure TLSA records apply.
 	Base    string   `json:"tlsa_base_domain,omitempty"`
 	Names   []string `json:"reference_identifiers,omitempty"`
 	Records []Record `json:"tlsa_records"`
-	// Lookups are the positions in Document.Lookups of the TLSA look-ups, one
-	// for each candidate for the base domain, in order.
+	// Lookups are indexes into Document.Lookups of the TLSA lookups, one for each
+	// candidate for the base domain, in order.
 	Lookups   []int      `json:"tlsa_lookups,omitempty"`
 	Endpoints []Endpoint `json:"endpoints"`
-	// Until is when today's authentication ends if no certificate changes.
+	// Until is when DANE authentication fails if no certificate changes.
 	Until           *time.Time `json:"authenticated_until,omitempty"`
 	RolloverReady   *bool      `json:"rollover_ready,omitempty"`
 	SurvivesRenewal *bool      `json:"survives_renewal,omitempty"`
 	Publish         []Publish  `json:"publish,omitempty"`
-	// Nameservers are those of the zone that holds the records, where they were asked.
+	// Nameservers of the zone of the records, if they were queried.
 	Nameservers []Nameserver `json:"nameservers,omitempty"`
 }
 
-// Nameserver is one server of the zone that holds the TLSA records, at one
-// address, and what it said itself.
+// MissingRecords returns the records to publish now: those of Publish that are not published.
+// It returns none if the service is authenticated without them.
+func (s *Service) MissingRecords() []Publish {
+	if s.Outcome == string(dane.Authenticated) {
+		return nil
+	}
+	var missing []Publish
+	for _, p := range s.Publish {
+		if !p.Published {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// stale returns the usable records that match no certificate that was seen. They are
+// for the next key, for a key of another type, or forgotten.
+func (s *Service) stale() []Record {
+	if s.RolloverReady == nil {
+		return nil // no certificate was seen
+	}
+	var stale []Record
+	for _, r := range s.Records {
+		if r.Standing == "usable" && !r.Matches {
+			stale = append(stale, r)
+		}
+	}
+	return stale
+}
+
+// Nameserver is one address of a nameserver of the zone of the TLSA records, and
+// its own answer.
 type Nameserver struct {
 	Name       string     `json:"name"`
 	Address    string     `json:"address"`
-	Up         *bool      `json:"up,omitempty"`         // it answers for the zone
-	Consistent *bool      `json:"consistent,omitempty"` // its records are those that were judged
+	Up         *bool      `json:"up,omitempty"`         // whether it answers for the zone
+	Consistent *bool      `json:"consistent,omitempty"` // whether its TLSA records are those of the verdict
 	Serial     *uint32    `json:"serial,omitempty"`     // of the zone
 	Expiry     *time.Time `json:"signatures_expiry,omitempty"`
 	Why        string     `json:"why,omitempty"`
@@ -125,34 +232,45 @@ type Record struct {
 	Selector     uint8  `json:"selector"`
 	MatchingType uint8  `json:"matching_type"`
 	Data         Data   `json:"data"`
-	Standing     string `json:"standing"` // "usable", "unusable" or "superseded"
+	Size         int    `json:"size,omitempty"` // bytes of data, if Data is a digest of it
+	Standing     string `json:"standing"`       // "usable", "unusable" or "superseded"
 	Why          string `json:"why,omitempty"`
-	Matches      bool   `json:"matches"` // what some endpoint serves
+	Matches      bool   `json:"matches"` // a certificate of some endpoint
 }
 
-// Data is certificate association data (RFC 6698 §2.1.4): its hexadecimal form
-// or, where it is longer than any digest, "sha256:" and the digest of it.
+// String returns the record in zone-file format, with "TLSA" before it. If Data is a
+// digest, its size follows.
+func (r Record) String() string {
+	text := fmt.Sprintf("TLSA %d %d %d %s", r.Usage, r.Selector, r.MatchingType, r.Data)
+	if r.Size > 0 {
+		text += fmt.Sprintf(" (%d bytes)", r.Size)
+	}
+	return text
+}
+
+// Data is certificate association data (RFC 6698 §2.1.4) in hexadecimal. If it is
+// longer than a SHA-512 digest, it is "sha256:" and its SHA-256 digest.
 type Data string
 
-// Endpoint is one address of a service, and how far a handshake with it got.
+// Endpoint is one address of a service and the handshake with it.
 type Endpoint struct {
 	Address   string `json:"address"`
-	KeyType   string `json:"key_type,omitempty"` // that alone was offered; absent: all
+	KeyType   string `json:"key_type,omitempty"` // the only key type offered; absent if all were
 	Outcome   string `json:"outcome"`
-	Skipped   bool   `json:"skipped,omitempty"` // it does not count
-	Reason    string `json:"reason,omitempty"`  // why there was no handshake
+	Skipped   bool   `json:"skipped,omitempty"` // it was not tried, and does not affect the outcome
+	Reason    string `json:"reason,omitempty"`  // why the handshake failed
 	Error     string `json:"error,omitempty"`
 	Dialogue  []Line `json:"dialogue,omitempty"`
-	MoreLines int    `json:"more_lines,omitempty"` // left out of Dialogue
-	// AsOf is when all this was found, where another probe has found it.
+	MoreLines int    `json:"more_lines,omitempty"` // omitted from Dialogue
+	// AsOf is the time of the handshake, if it was made for another probe.
 	AsOf    *time.Time `json:"as_of,omitempty"`
-	TLS     *TLS       `json:"tls,omitempty"`     // present where the handshake was completed
+	TLS     *TLS       `json:"tls,omitempty"`     // present if the handshake was completed
 	Matches []Match    `json:"matches,omitempty"` // one for each of Service.Records
 	// Certificates as sent, leaf first.
 	Certificates     []Certificate `json:"certificates,omitempty"`
-	MoreCertificates int           `json:"more_certificates,omitempty"` // left out of Certificates
-	NameMatch        *bool         `json:"name_match,omitempty"`        // the leaf is for one of the reference identifiers
-	PKIX             *bool         `json:"pkix_valid,omitempty"`        // the Web PKI accepts it
+	MoreCertificates int           `json:"more_certificates,omitempty"` // omitted from Certificates
+	NameMatch        *bool         `json:"name_match,omitempty"`        // whether the leaf is for one of the reference identifiers
+	PKIX             *bool         `json:"pkix_valid,omitempty"`        // whether the chain is valid in the Web PKI
 	PKIXWhy          string        `json:"pkix_why,omitempty"`          // why not
 }
 
@@ -169,8 +287,8 @@ type TLS struct {
 	SNI     string `json:"sni"`
 }
 
-// Certificate is one certificate as sent. Where it cannot be parsed, only
-// Size and SHA256 are known.
+// Certificate is one certificate as sent. If it cannot be parsed, it has only Size
+// and SHA256.
 type Certificate struct {
 	Parsed    bool       `json:"parsed"`
 	Size      int        `json:"size"` // bytes
@@ -179,70 +297,75 @@ type Certificate struct {
 	Subject   string     `json:"subject,omitempty"`
 	Issuer    string     `json:"issuer,omitempty"`
 	Names     []string   `json:"names,omitempty"`
-	MoreNames int        `json:"more_names,omitempty"` // left out of Names
+	MoreNames int        `json:"more_names,omitempty"` // omitted from Names
 	Serial    string     `json:"serial,omitempty"`     // hexadecimal
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	NotAfter  *time.Time `json:"not_after,omitempty"`
 }
 
-// Match is what became of one TLSA record at one endpoint.
+// Match is the comparison of one TLSA record with the certificates of an endpoint.
 type Match struct {
 	Authenticates bool `json:"authenticates"`
-	Matches       bool `json:"matches"`         // a certificate has the data
-	Depth         *int `json:"depth,omitempty"` // of that certificate among those sent; 0 is the leaf
-	// Served is what the record would have to say of the certificate that it
-	// was compared with; absent where that is not one certificate.
+	Matches       bool `json:"matches"`         // the data of the record is that of a certificate
+	Depth         *int `json:"depth,omitempty"` // of that certificate in the chain as sent; 0 is the leaf
+	// Served is the data that the record would have for the certificate that it was
+	// compared with. It is absent if the record was compared with several.
 	Served Data   `json:"served,omitempty"`
 	Why    string `json:"why"`
 }
 
-// Publish is a TLSA record that would authenticate what is served now: 3 1 1 of
-// a leaf, or 3 1 2 beside such a one, for its owner to publish if the key is truly
-// theirs.
+// Publish is a TLSA record that would authenticate what is served now: 3 1 1 for
+// the leaf, or 3 1 2 if there is a 3 1 2 record already. Its owner should publish it
+// only if the key is theirs.
 type Publish struct {
-	Owner     string `json:"owner"`     // fully qualified; the end of the aliases, where the TLSA name is one
+	Owner     string `json:"owner"`     // fully qualified; the canonical name, if the TLSA name is an alias
 	Record    string `json:"record"`    // usage, selector, matching type and data
 	Zone      string `json:"zone_file"` // the whole line
-	Published bool   `json:"published"` // it is among the records already
+	Published bool   `json:"published"` // whether it is published already
 }
 
-// Lookup is one look-up in DNS, and its DNSSEC status.
+// Lookup is one DNS lookup and its DNSSEC status.
 type Lookup struct {
 	Kind         string     `json:"lookup"` // "mx", "srv", "a", "aaaa", "tlsa" or "txt"
 	Name         string     `json:"name"`
-	Host         string     `json:"host,omitempty"` // for which it was made
+	Host         string     `json:"host,omitempty"` // that it was made for
 	Status       string     `json:"status"`
 	Why          string     `json:"why,omitempty"`
 	Error        string     `json:"error,omitempty"`
-	Inconsistent string     `json:"inconsistent,omitempty"` // which resolver gave a worse answer before, and why
+	Inconsistent string     `json:"inconsistent,omitempty"` // resolver that gave a worse answer, and why
 	Rcode        int        `json:"rcode"`
-	Records      []string   `json:"records"`                // in zone-file form
-	MoreRecords  int        `json:"more_records,omitempty"` // left out of Records
+	Records      []string   `json:"records"`                // in zone-file format
+	MoreRecords  int        `json:"more_records,omitempty"` // omitted from Records
 	Canonical    string     `json:"canonical,omitempty"`
 	Aliases      []Alias    `json:"aliases,omitempty"`
-	Chain        []int      `json:"chain"` // positions in Document.Zones, from the trust anchor down
+	Chain        []int      `json:"chain"` // indexes into Document.Zones, from the trust anchor down
 	Inception    *time.Time `json:"signatures_inception,omitempty"`
-	Expiry       *time.Time `json:"signatures_expiry,omitempty"` // of the signature that ends first
+	Expiry       *time.Time `json:"signatures_expiry,omitempty"` // of the signature that expires first
 	TTL          float64    `json:"ttl_seconds"`
 	EDE          []string   `json:"extended_errors,omitempty"`
 	Server       string     `json:"server,omitempty"`
 	RTT          float64    `json:"rtt_seconds"`
 	Queries      int        `json:"queries"`
+	Signatures   int        `json:"signatures"` // signature checks
+	Hashes       int        `json:"hashes"`     // NSEC3 hashes computed
 }
 
-// Alias is one CNAME that a look-up followed.
+// Failed reports whether the lookup has no usable answer: it is bogus or indeterminate.
+func (l *Lookup) Failed() bool { return l.Status == "bogus" || l.Status == "indeterminate" }
+
+// Alias is one CNAME that a lookup followed.
 type Alias struct {
 	From   string `json:"from"`
 	To     string `json:"to"`
 	Status string `json:"status"`
 }
 
-// Zone is one step of a chain of trust.
+// Zone is one link of a chain of trust.
 type Zone struct {
 	Zone   string `json:"zone"`
 	Status string `json:"status"`
 	Why    string `json:"why,omitempty"`
-	DS     []DS   `json:"ds,omitempty"` // in the zone above, or the trust anchors of the root
+	DS     []DS   `json:"ds,omitempty"` // in the parent zone; of the root, the trust anchors
 	Keys   []Key  `json:"keys,omitempty"`
 }
 
@@ -251,10 +374,10 @@ type DS struct {
 	Tag        uint16 `json:"key_tag"`
 	Algorithm  uint8  `json:"algorithm"`
 	DigestType uint8  `json:"digest_type"`
-	Used       bool   `json:"used"` // it leads to a key that signs the zone's keys
+	Used       bool   `json:"used"` // it matches a key that signs the zone's DNSKEY records
 }
 
-// Key is one DNSKEY record, without the key.
+// Key is one DNSKEY record, without its public key.
 type Key struct {
 	Tag       uint16 `json:"key_tag"`
 	Algorithm uint8  `json:"algorithm"`
@@ -262,52 +385,57 @@ type Key struct {
 	Signing   bool   `json:"signing"`
 }
 
-// Phase is one kind of work, in seconds from the start of the probe.
+// Phase is one kind of work, in seconds since the start of the probe.
 type Phase struct {
 	Name  string  `json:"phase"`
 	Start float64 `json:"start_seconds"`
 	End   float64 `json:"end_seconds"`
 }
 
-// MTASTS is what the domain publishes for MTA-STS and TLSRPT, and what three
-// kinds of senders end up with.
+// MTASTS is what the domain publishes for MTA-STS and TLSRPT, and the outcome for
+// three kinds of senders.
 type MTASTS struct {
 	Standing string           `json:"policy_standing"` // "unknown", "none", "testing" or "enforced"
-	Senders  Senders          `json:"senders"`         // at the domain as a whole
+	Senders  Senders          `json:"senders"`         // of the domain
 	Services []ServiceSenders `json:"services"`
 	RecordID string           `json:"record_id,omitempty"`
 	Record   string           `json:"record_error,omitempty"`
 	Policy   *Policy          `json:"policy,omitempty"`
 	Why      string           `json:"policy_error,omitempty"`
+	Host     string           `json:"policy_host,omitempty"`
 	Fetches  []Fetch          `json:"fetches,omitempty"`
-	TLSRPT   []string         `json:"tlsrpt,omitempty"` // where reports go
+	TLSRPT   []string         `json:"tlsrpt,omitempty"` // where reports are sent
 	Report   string           `json:"tlsrpt_error,omitempty"`
 	Lookups  []Lookup         `json:"lookups"`
+	// RecordLookup and ReportLookup are indexes into Lookups of the lookups of the
+	// two records.
+	RecordLookup *int `json:"record_lookup,omitempty"`
+	ReportLookup *int `json:"tlsrpt_lookup,omitempty"`
 }
 
-// Senders are the outcomes of three kinds of senders.
+// Senders are the outcomes for senders that support DANE only, MTA-STS only, or both.
 type Senders struct {
 	DANE   string `json:"dane"`
 	MTASTS string `json:"mta_sts"`
 	Both   string `json:"both"`
 }
 
-// ServiceSenders are the senders at one service.
+// ServiceSenders are the outcomes for one service.
 type ServiceSenders struct {
 	Host    string  `json:"host"`
 	Port    uint16  `json:"port"`
-	Covered *bool   `json:"covered,omitempty"` // the policy names the host
+	Covered *bool   `json:"covered,omitempty"` // whether the policy lists the host
 	Senders Senders `json:"senders"`
 	// Endpoints in the order of Service.Endpoints.
 	Endpoints []EndpointSenders `json:"endpoints"`
 }
 
-// EndpointSenders are the senders at one endpoint.
+// EndpointSenders are the outcomes for one endpoint.
 type EndpointSenders struct {
 	Address string  `json:"address"`
 	KeyType string  `json:"key_type,omitempty"` // as in Endpoint
-	Skipped bool    `json:"skipped,omitempty"`  // it does not count
-	Passes  *bool   `json:"passes,omitempty"`   // it is as MTA-STS wants it, whatever the policy says
+	Skipped bool    `json:"skipped,omitempty"`  // it was not tried, and does not affect the outcome
+	Passes  *bool   `json:"passes,omitempty"`   // whether it meets the requirements of MTA-STS, apart from the policy
 	Why     string  `json:"why,omitempty"`      // why not
 	Senders Senders `json:"senders"`
 }
@@ -317,13 +445,13 @@ type Policy struct {
 	Mode   string   `json:"mode"`
 	MaxAge float64  `json:"max_age_seconds"`
 	MX     []string `json:"mx"`
-	MoreMX int      `json:"more_mx,omitempty"` // left out of MX
+	MoreMX int      `json:"more_mx,omitempty"` // omitted from MX
 }
 
 // Fetch is one attempt to fetch the policy.
 type Fetch struct {
 	Address string `json:"address"`
 	Error   string `json:"error,omitempty"`
-	// Certificate of the policy host, as it was shown, trusted or not.
+	// Certificate of the policy host, whether or not it is trusted.
 	Certificate *Certificate `json:"certificate,omitempty"`
 }

@@ -8,12 +8,10 @@ import (
 	"dane_exporter/probe"
 )
 
-// JSON writes the whole of a Report as one Document, indented for people. It
-// returns the error of writing.
+// JSON writes the Document of a probe as indented JSON. It returns the error of w.
 func JSON(w io.Writer, r *probe.Report) error { return NewDocument(r).Write(w) }
 
-// Write writes the Document as JSON, indented for people. It returns the error
-// of writing.
+// Write writes the Document as indented JSON. It returns the error of w.
 func (d *Document) Write(w io.Writer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
@@ -24,20 +22,20 @@ func (d *Document) Write(w io.Writer) error {
 func (d *Document) Marshal() []byte {
 	text, err := json.Marshal(d)
 	if err != nil {
-		panic(fmt.Errorf("write a report as JSON: %w", err)) // no Document holds what JSON cannot say
+		panic(fmt.Errorf("encode a report as JSON: %w", err)) // every field of a Document can be encoded
 	}
 	return text
 }
 
-// ReadJSON reads what Marshal or JSON wrote. It returns an error where text is
-// something else, or of another schema.
+// ReadJSON decodes a Document from the output of Marshal or Write. It returns an error
+// if text is not valid JSON or has another schema.
 func ReadJSON(text []byte) (*Document, error) {
 	d := new(Document)
 	if err := json.Unmarshal(text, d); err != nil {
-		return nil, fmt.Errorf("read a report: %w", err)
+		return nil, fmt.Errorf("decode a report: %w", err)
 	}
 	if d.Schema != Schema {
-		return nil, fmt.Errorf("read a report: its schema is %d, want %d", d.Schema, Schema)
+		return nil, fmt.Errorf("decode a report: schema %d, want %d", d.Schema, Schema)
 	}
 	return d, nil
 }

@@ -8,7 +8,9 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -16,21 +18,22 @@ import (
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew")
+var update = flag.Bool("update", false, "rewrite the golden file")
 
-// TestJSONGolden pins every field's name, and what stands in it, for a domain of
-// the lab whose record does not match.
+// TestJSONGolden pins the names and values of all fields, for a domain of the lab
+// whose TLSA record does not match.
 func TestJSONGolden(t *testing.T) {
 	d := NewDocument(labReport(t, "tlsa-mismatch.lab.test"))
-	steady(d)
+	makeReproducible(d)
 	var written bytes.Buffer
 	if err := d.Write(&written); err != nil {
 		t.Fatal(err)
 	}
-	// Which address a domain has follows from its place in the lab's table.
+	// The address of a domain depends on its position in the lab's table.
 	got := bytes.ReplaceAll(written.Bytes(), []byte(d.Services[0].Endpoints[0].Address), []byte("192.0.2.1"))
 	const file = "testdata/tlsa-mismatch.json"
 	if *update {
@@ -43,20 +46,23 @@ func TestJSONGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("it is no longer %s; if it should not be, go test ./internal/report -update\n%s", file, got)
+		t.Errorf("the JSON differs from %s; if that is intended, run go test ./internal/report -update\n%s", file, got)
 	}
 }
 
-// labReport probes in the lab, on New Year's Day.
+func labTime() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
+
+// sharedLab is the lab at labTime. It takes long to create, and tests only read it.
+var sharedLab = sync.OnceValues(func() (*lab.Lab, error) { return lab.New(labTime) })
+
+// labReport probes a domain in the lab.
 func labReport(t *testing.T, domain string) *probe.Report {
 	t.Helper()
-	now := func() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
-	l, err := lab.New(now)
+	l, err := sharedLab()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	prober := probe.New(probe.Environment{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+	prober := probe.New(probe.Environment{Now: labTime, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
 		probe.Settings{Access: probe.Access{Targets: []string{"*"}, AllowNetworks: lab.Networks()}})
 	module := probe.Module{Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Require: dane.RequireDANE,
 		Port: 25, Timeout: 20 * time.Second, IPProtocol: probe.IPAuto, SMTP: probe.SMTP{EHLO: "probe.lab.test"}}
@@ -67,12 +73,12 @@ func labReport(t *testing.T, domain string) *probe.Report {
 	return prober.Probe(context.Background(), target, module)
 }
 
-// steady replaces what is another at each run: times that were taken, and what
-// comes of the keys of certificates, which are made anew for each lab.
-func steady(d *Document) {
+// makeReproducible replaces what differs between runs: durations, counters, and data
+// of certificates, whose keys are created with the lab.
+func makeReproducible(d *Document) {
 	d.Start, d.Duration, d.Phases = d.At, 0.25, []Phase{{"lookup", 0.001, 0.1}, {"tls", 0.15, 0.25}}
 	for i := range d.Lookups {
-		d.Lookups[i].RTT, d.Lookups[i].Queries = 0.001, 1
+		d.Lookups[i].RTT, d.Lookups[i].Queries, d.Lookups[i].Signatures = 0.001, 1, 1
 		for j := range d.Lookups[i].Records {
 			d.Lookups[i].Records[j] = withoutData(d.Lookups[i].Records[j])
 		}
@@ -107,11 +113,12 @@ func withoutData(record string) string {
 	return record
 }
 
-// TestRoundTrip: what is written reads as it was, for a report with all its parts.
+// TestRoundTrip decodes what was encoded.
 func TestRoundTrip(t *testing.T) {
 	r := mismatch(t)
 	later := r.Verdict
 	r.Later = &later
+	r.Facts.MTASTS, r.Verdict.MTASTS = policyMismatch().Facts.MTASTS, policyMismatch().Verdict.MTASTS
 	d := NewDocument(r)
 	again, err := ReadJSON(d.Marshal())
 	if err != nil {
@@ -131,9 +138,9 @@ func TestRoundTrip(t *testing.T) {
 
 func TestReadJSON(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"schema": 2}`: "its schema is 2, want 1",
-		`{}`:            "its schema is 0, want 1",
-		`nonsense`:      "read a report: ",
+		`{"schema": 2}`: "schema 2, want 1",
+		`{}`:            "schema 0, want 1",
+		`nonsense`:      "decode a report: ",
 	} {
 		if d, err := ReadJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v, want %q", text, d, err, want)
@@ -141,7 +148,7 @@ func TestReadJSON(t *testing.T) {
 	}
 }
 
-// TestNotMeasured: what was not measured is absent.
+// TestNotMeasured checks that what was not measured is absent.
 func TestNotMeasured(t *testing.T) {
 	text := string(NewDocument(mismatch(t)).Marshal())
 	for field, want := range map[string]bool{
@@ -154,11 +161,12 @@ func TestNotMeasured(t *testing.T) {
 	}
 }
 
-// TestPolicyOfAService stands where it is not the module's.
-func TestPolicyOfAService(t *testing.T) {
+// TestServicePolicy checks that the policy is present only if it differs from the
+// module's.
+func TestServicePolicy(t *testing.T) {
 	r := mismatch(t)
 	if got := NewDocument(r).Services[0].Policy; got != "" {
-		t.Errorf("the module's, and got %q", got)
+		t.Errorf("with the module's policy: got %q", got)
 	}
 	r.Verdict.Services[0].Policy = dane.Client
 	if got := NewDocument(r).Services[0].Policy; got != "client" {
@@ -166,7 +174,29 @@ func TestPolicyOfAService(t *testing.T) {
 	}
 }
 
-// TestJSONHostile: whatever strangers say comes out printable, and bounded.
+// TestServicesOfOnePort checks that two protocols on one port keep their own facts.
+func TestServicesOfOnePort(t *testing.T) {
+	r := mismatch(t)
+	lookup := dane.TLSALookup{Answer: dnssec.Answer{Name: "_25._tcp.mx.example.org."}}
+	host := &r.Facts.Hosts[0]
+	host.Services = []dane.Service{
+		{Port: 25, Protocol: "xmpp-client", TLSA: []dane.TLSALookup{lookup}},
+		{Port: 25, Protocol: "tls", TLSA: []dane.TLSALookup{lookup}},
+	}
+	second := r.Verdict.Services[0]
+	r.Verdict.Services[0].Service, second.Service = &host.Services[0], &host.Services[1]
+	r.Verdict.Services = append(r.Verdict.Services, second)
+	services := NewDocument(r).Services
+	if services[0].Protocol != "xmpp-client" || services[1].Protocol != "tls" {
+		t.Errorf("protocols %q and %q", services[0].Protocol, services[1].Protocol)
+	}
+	if !slices.Equal(services[0].Lookups, []int{2}) || !slices.Equal(services[1].Lookups, []int{3}) {
+		t.Errorf("TLSA lookups %v and %v, want [2] and [3]", services[0].Lookups, services[1].Lookups)
+	}
+}
+
+// TestJSONHostile checks that text from servers and zones is printable and of limited
+// length.
 func TestJSONHostile(t *testing.T) {
 	for _, hostile := range []string{"\x1b[2J\u202e", "\xff\xfe\x00", strings.Repeat("x", 1<<20), strings.Repeat("\x07", 1<<20)} {
 		r := mismatch(t)
@@ -193,8 +223,8 @@ func TestJSONHostile(t *testing.T) {
 	}
 }
 
-// TestPublish: the record to publish is of the leaf that is served, at the end
-// of the aliases, and known where it is there already.
+// TestPublish checks that the record to publish is that of the served leaf, and whether
+// it is published already.
 func TestPublish(t *testing.T) {
 	bad, good := labReport(t, "tlsa-mismatch.lab.test"), labReport(t, "good.lab.test")
 	for _, test := range []struct {
@@ -214,35 +244,37 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// TestPublishStrongest: beside a record of SHA-512, one of SHA-256 would be passed over.
-func TestPublishStrongest(t *testing.T) {
+// TestPublishMatchingType checks that a record is SHA-512 if there is one with SHA-512
+// already. Clients would ignore SHA-256.
+func TestPublishMatchingType(t *testing.T) {
 	r := labReport(t, "tlsa-mismatch.lab.test")
 	v := &r.Verdict.Services[0]
 	v.Records[0].Record.MatchingType = tlsa.SHA512
-	wanted := NewDocument(r).Services[0].Wanted()
+	wanted := NewDocument(r).Services[0].MissingRecords()
 	if len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 2 ") || len(wanted[0].Record) != len("3 1 2 ")+128 {
-		t.Errorf("beside 3 1 2, to publish: %+v", wanted)
+		t.Errorf("with 3 1 2, to publish: %+v", wanted)
 	}
 	v.Records[0].Usability = tlsa.Unusable
-	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
-		t.Errorf("beside a malformed 3 1 2, to publish: %+v", wanted)
+	if wanted = NewDocument(r).Services[0].MissingRecords(); len(wanted) != 1 || !strings.HasPrefix(wanted[0].Record, "3 1 1 ") {
+		t.Errorf("with a malformed 3 1 2, to publish: %+v", wanted)
 	}
 	v.Outcome = dane.Authenticated
-	if wanted = NewDocument(r).Services[0].Wanted(); len(wanted) != 0 {
-		t.Errorf("of an authenticated service, to publish: %+v", wanted)
+	if wanted = NewDocument(r).Services[0].MissingRecords(); len(wanted) != 0 {
+		t.Errorf("for an authenticated service, to publish: %+v", wanted)
 	}
 }
 
-// TestTextPublish: check gives the records too, each on a line of its own, however long.
+// TestTextPublish checks that the text has each record to publish on one line, of any
+// length.
 func TestTextPublish(t *testing.T) {
 	r := labReport(t, "tlsa-mismatch.lab.test")
 	line := "\n  " + NewDocument(r).Services[0].Publish[0].Zone + "\n"
 	if got := textOf(t, r); !strings.Contains(got, "\nRecords to publish now, ") || !strings.Contains(got, line) {
 		t.Errorf("no line %q in\n%s", line, got)
 	}
-	const condition = "They count once DNSSEC protects"
+	const condition = "They take effect only when all names that lead to them are signed"
 	if got := textOf(t, r); strings.Contains(got, condition) {
-		t.Errorf("of a signed domain: %s in\n%s", condition, got)
+		t.Errorf("for a signed domain: %s in\n%s", condition, got)
 	}
 	for _, reason := range []dane.Reason{dane.MXInsecure, dane.SRVInsecure, dane.AddressInsecure, dane.TLSAInsecure} {
 		r.Verdict.Findings = []dane.Finding{{Reason: reason}}
@@ -251,11 +283,11 @@ func TestTextPublish(t *testing.T) {
 		}
 	}
 	if got := textOf(t, labReport(t, "good.lab.test")); strings.Contains(got, "Records to publish now") {
-		t.Errorf("there is something to publish in\n%s", got)
+		t.Errorf("unexpected records to publish in\n%s", got)
 	}
 }
 
-// TestJSONDocumented: every field stands in docs/json.md.
+// TestJSONDocumented checks that docs/json.md has every field.
 func TestJSONDocumented(t *testing.T) {
 	source, err := os.ReadFile("document.go")
 	if err != nil {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -19,21 +20,21 @@ import (
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/handshake"
+	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// mismatch is a domain whose one mail server serves another certificate than
-// its TLSA record is of.
+// mismatch returns the report of a domain whose mail server does not match its TLSA
+// record.
 func mismatch(t *testing.T) *probe.Report {
 	t.Helper()
 	record, err := dns.NewRR("example.org. 3600 IN MX 10 mx.example.org.")
 	if err != nil {
 		t.Fatal(err)
 	}
-	day := 24 * time.Hour
 	mx := &dnssec.Answer{
 		Name: "example.org.", Status: dnssec.Secure, Why: "example.org. MX is signed by example.org.",
 		Records: []dns.RR{record}, TTL: time.Hour, Server: "192.0.2.53:53", RTT: 3 * time.Millisecond,
@@ -59,16 +60,17 @@ func mismatch(t *testing.T) *probe.Report {
 		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
 	}
 	skipped := dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
+	host := dane.Host{Name: "mx.example.org", A: &a, Services: []dane.Service{{Port: 25, Protocol: "smtp", Preference: 10}}}
 	return &probe.Report{
 		Target: probe.Target{Asked: "example.org", Name: "example.org"},
 		Module: probe.Module{Name: "smtp_mx", Policy: dane.SMTPRelay, Require: dane.RequireDANE},
 		Start:  noon, Duration: 1234 * time.Millisecond, Deadline: 30 * time.Second,
-		Facts: dane.Facts{MX: mx, Complete: true, Hosts: []dane.Host{{Name: "mx.example.org", A: &a}},
+		Facts: dane.Facts{MX: mx, Complete: true, Hosts: []dane.Host{host},
 			Phases: []dane.Phase{{Name: "tls", Span: dane.Span{Start: noon.Add(time.Second), End: noon.Add(1200 * time.Millisecond)}}}},
 		Verdict: dane.Verdict{
 			At: noon, Outcome: dane.Refused,
 			Services: []dane.ServiceVerdict{{
-				Host: "mx.example.org", Port: 25, Policy: dane.SMTPRelay, Preference: 10, Outcome: dane.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
+				Host: "mx.example.org", Port: 25, Policy: dane.SMTPRelay, Service: &host.Services[0], Outcome: dane.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
 				Records: []dane.RecordVerdict{{Record: published, Usability: tlsa.Usable}},
 				Endpoints: []dane.EndpointVerdict{
 					{Address: facts.Address, Outcome: dane.Refused, Facts: &facts, NameMatch: dane.Yes, PKIX: dane.No, PKIXWhy: "the certificate has expired",
@@ -81,26 +83,29 @@ func mismatch(t *testing.T) *probe.Report {
 	}
 }
 
-const mismatchText = `example.org: refused: a DANE client does not go on
+const mismatchText = `example.org: refused: DANE-validating clients do not connect
 probe_success 0: module smtp_mx, policy smtp-relay, require dane
 probed 2026-03-01 12:00:00 UTC, took 1.234s of 30s
 
 Findings
-  tlsa_mismatch (refuses): mx.example.org port 25, 192.0.2.1
-    None of the TLSA records matches the certificates that the server sends. The usual cause is a
-      renewed certificate and a record that was not.
-    Seen: 3 1 1 abcd: the leaf's key is another
-    Remedy: Publish the record of the certificate that is served, or serve the certificate that the
-      record is of. For the next renewal, publish the new record first and keep the key.
+  tlsa_mismatch (error): mx.example.org port 25, 192.0.2.1
+    None of the TLSA records matches the certificates that the server sends. The usual cause: the
+      certificate was renewed and the record was not.
+    Detail: 3 1 1 abcd: the leaf's key is another
+    Remedy: Publish the record for the certificate that is served, or serve the certificate that the
+      record describes. For the next renewal, publish the new record first and keep the key.
+
+Records to publish now, if the served keys are yours
+  _25._tcp.mx.example.org. IN TLSA 3 1 1 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683
 
 mx.example.org port 25, preference 10: refused
   TLSA base domain mx.example.org
-  names expected in the certificate: mx.example.org, example.org
+  accepted certificate names: mx.example.org, example.org
   TLSA 3 1 1 abcd
     usable
-  ready for a roll-over, with a next key published: no
-  matches nothing that was seen: TLSA 3 1 1 abcd
-    a server with a second kind of key may serve it: set key_types
+    matches no certificate that was seen
+  certificates with other types of keys were not seen: set key_types to see them
+  ready for a rollover, with a record of the next key: no
 
   192.0.2.1: refused
     server: 220 ready
@@ -115,29 +120,29 @@ mx.example.org port 25, preference 10: refused
         SPKI SHA-256 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683
     TLSA 3 1 1 abcd
         does not authenticate: the leaf's key is another
-    the certificate is for one of the names expected: yes
-    the Web PKI accepts it: no: the certificate has expired
+    certificate has an accepted name: yes
+    certificate is valid in the Web PKI: no: the certificate has expired
 
   2001:db8::1: skipped: no way to IPv6 addresses from here
 
-Look-ups
+Lookups
   MX example.org.: secure
     example.org. MX is signed by example.org.
     example.org. 3600 IN MX 10 mx.example.org.
     chain . > example.org.
-    signatures valid until 2026-03-02 12:00:00 UTC
-    the resolver says: 22 (No Reachable Authority)
+    signatures expire at 2026-03-02 12:00:00 UTC
+    extended DNS error: 22 (No Reachable Authority)
     answered by 192.0.2.53:53 in 3ms
-    kept for 1h0m0s
-    cost: queries 4, signatures checked 3, hashes computed 0
+    TTL 1h
+    cost: queries 4, signature checks 3, NSEC3 hashes 0
   A mx.example.org.: secure
     example.org. MX is signed by example.org.
     mx.example.org. is an alias of host.example.org.: secure
     chain . > example.org.
-    signatures valid until 2026-03-02 12:00:00 UTC
+    signatures expire at 2026-03-02 12:00:00 UTC
     answered by 192.0.2.53:53 in 3ms
-    kept for 1h0m0s
-    cost: queries 4, signatures checked 3, hashes computed 0
+    TTL 1h
+    cost: queries 4, signature checks 3, NSEC3 hashes 0
 
 Chain of trust
   .: secure
@@ -146,108 +151,109 @@ Chain of trust
     key 2, algorithm 8
   example.org.: secure
     its keys are signed by key 3
-    DS 3, algorithm 13, digest type 2, leads to a key in use
+    DS 3, algorithm 13, digest type 2, matches a key in use
 
-Phases, from the start of the probe
+Phases (time since the start of the probe)
   tls             1s to 1.2s
 `
 
 func TestText(t *testing.T) {
-	if got := text(t, mismatch(t)); got != mismatchText {
+	if got := textOf(t, mismatch(t)); got != mismatchText {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestParts changes one thing and wants its line.
-func TestParts(t *testing.T) {
+// TestTextVariants changes one thing in the report and expects its text.
+func TestTextVariants(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*probe.Report)
 		want   string
 	}{
-		{"a target that is not allowed: nothing but a finding", func(r *probe.Report) {
+		{"target not allowed: only a finding", func(r *probe.Report) {
 			*r = probe.Report{Target: r.Target, Verdict: dane.Verdict{Outcome: dane.Unknown, Findings: []dane.Finding{{Reason: dane.TargetNotAllowed}}}}
-		}, "\n  target_not_allowed (on our side)\n"},
-		{"cut short", func(r *probe.Report) { r.Facts.Complete = false }, "\nnot complete: the deadline cut something short\n"},
-		{"a finding of DNS", func(r *probe.Report) {
+		}, "\n  target_not_allowed (internal)\n"},
+		{"incomplete", func(r *probe.Report) { r.Facts.Complete = false }, "\nincomplete: the deadline ended the probe early\n"},
+		{"finding of a lookup", func(r *probe.Report) {
 			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Host: "mx.example.org", Lookup: dane.LookupA}}
-		}, "\n  dnssec_bogus (refuses): mx.example.org, look-up A\n"},
+		}, "\n  dnssec_bogus (error): mx.example.org, lookup A\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
-		{"a service of another policy than the module's", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
+		{"service with another policy than the module", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
 			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},
-		{"a record that is no use", func(r *probe.Report) {
+		{"unusable record", func(r *probe.Report) {
 			r.Verdict.Services[0].Records[0].Usability, r.Verdict.Services[0].Records[0].Why = tlsa.Unusable, "usage 0 is not for mail"
 		}, "\n    unusable: usage 0 is not for mail\n"},
-		{"a whole certificate in DNS", func(r *probe.Report) {
+		{"full certificate in a TLSA record", func(r *probe.Report) {
 			r.Verdict.Services[0].Records[0].Record.Data = make([]byte, 1000)
-		}, "\n  TLSA 3 1 1 " + strings.Repeat("00", 32) + "… (1000 bytes)\n"},
-		{"an end in sight", func(r *probe.Report) { r.Verdict.Services[0].Until = noon }, "\n  authenticated until 2026-03-01 12:00:00 UTC, if no certificate changes\n"},
+		}, "\n  TLSA 3 1 1 sha256:541b3e9daa09b20bf85fa273e5cbd3e80185aa4ec298e765db87742b70138a53 (1000 bytes)\n"},
+		{"expiry of the authentication", func(r *probe.Report) { r.Verdict.Services[0].Until = noon }, "\n  DANE authentication expires at 2026-03-01 12:00:00 UTC if no certificate changes\n"},
 		{"no connection", func(r *probe.Report) {
 			*r.Verdict.Services[0].Endpoints[0].Facts = dane.Endpoint{Err: errors.New("connection refused")}
-		}, "\n    ended: connection refused\n"},
-		{"judged for another moment: what differs", func(r *probe.Report) {
+		}, "\n    error: connection refused\n"},
+		{"verdict for another time: the differences", func(r *probe.Report) {
 			later := r.Verdict
 			later.At, later.Outcome = noon.AddDate(0, 0, 14), dane.Unreachable
 			later.Services = []dane.ServiceVerdict{{Host: "mx.example.org", Port: 25, Outcome: dane.Unreachable}}
 			later.Findings = []dane.Finding{{Reason: dane.CertificateExpired, Host: "mx.example.org", Port: 25, Detail: "it ended"}}
 			r.Later = &later
 		}, `
-Judged for 2026-03-15 12:00:00 UTC: unreachable: no client gets through, with DANE or without
-  probe_success would be 0. Only the dates of certificates are judged for that moment: what was
-    served, DNS and its DNSSEC statuses are as of now.
+Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or without DANE
+  probe_success would be 0. Only the dates of certificates are judged for that time. The served
+    certificates, DNS records and DNSSEC statuses are the current ones.
   mx.example.org port 25: unreachable, now refused
-  new: certificate_expired (refuses): mx.example.org port 25
+  new: certificate_expired (error): mx.example.org port 25
     it ended
-  gone: tlsa_mismatch (refuses): mx.example.org port 25, 192.0.2.1
+  gone: tlsa_mismatch (error): mx.example.org port 25, 192.0.2.1
     3 1 1 abcd: the leaf's key is another
 `},
 		{"advice", func(r *probe.Report) {
 			r.Verdict.Advice = []dane.Advice{{Topic: dane.MicrosoftUnsigned, Host: "mx.example.org", Port: 25, Detail: "its name"}}
-		}, "\n\nAdvice, whatever the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
-		{"name servers", func(r *probe.Report) {
+		}, "\n\nAdvice, which does not affect the outcome\n  microsoft_unsigned_host: mx.example.org port 25\n"},
+		{"nameservers", func(r *probe.Report) {
 			r.Verdict.Services[0].Nameservers = []dane.NameserverVerdict{
 				{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes, Serial: 7, SerialKnown: true, Expiry: noon},
 				{Name: "ns2.example.org", Address: netip.MustParseAddr("192.0.2.54"), Up: dane.No, Why: "no reply in time"},
 			}
 		}, `
-  the name servers of the zone that holds the TLSA records:
-    ns1.example.org (192.0.2.53): up, the same TLSA records, serial 7, signed until 2026-03-01
+  nameservers of the zone of the TLSA records:
+    ns1.example.org (192.0.2.53): up, same TLSA records, serial 7, signatures expire at 2026-03-01
       12:00:00 UTC
     ns2.example.org (192.0.2.54): does not answer for the zone
       no reply in time
 `},
-		{"certificates beyond us", func(r *probe.Report) {
+		{"certificates that cannot be parsed", func(r *probe.Report) {
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}
 		}, "\n    certificate 0: not parsed, 4 bytes\n        SHA-256 9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b\n"},
-		{"connections by a way of their own", func(r *probe.Report) {
+		{"source address and proxy", func(r *probe.Report) {
 			r.Module.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 			r.Module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
-		}, "connections left by 192.0.2.7\nconnections went through socks5://me:<secret>@192.0.2.1:1080\n"},
-		{"a service of an SRV record", func(r *probe.Report) {
+		}, "source address of connections: 192.0.2.7\nconnections through proxy socks5://me:<secret>@192.0.2.1:1080\n"},
+		{"service from an SRV record", func(r *probe.Report) {
 			r.Facts.MX, r.Facts.SRV = nil, []dane.SRVLookup{{}}
-			r.Verdict.Services[0].Preference, r.Verdict.Services[0].Weight = 5, 7
+			r.Verdict.Services[0].Service.Preference, r.Verdict.Services[0].Service.Weight = 5, 7
 		}, "\nmx.example.org port 25, priority 5, weight 7: refused\n"},
-		{"a look-up that failed", func(r *probe.Report) { r.Facts.MX.Err = errors.New("SERVFAIL") }, "\n    failed: SERVFAIL\n"},
-		{"very many records", func(r *probe.Report) {
+		{"failed lookup", func(r *probe.Report) { r.Facts.MX.Err = errors.New("SERVFAIL") }, "\n    error: SERVFAIL\n"},
+		{"too many records", func(r *probe.Report) {
 			for range 200 {
 				r.Facts.MX.Records = append(r.Facts.MX.Records, r.Facts.MX.Records[0])
 			}
-		}, "\n    … and 101 more\n"},
+		}, "\n    … and 101 more records\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := mismatch(t)
 			test.change(r)
-			if got := text(t, r); !strings.Contains(got, test.want) {
+			if got := textOf(t, r); !strings.Contains(got, test.want) {
 				t.Errorf("no %q in\n%s", test.want, got)
 			}
 		})
 	}
 }
 
-// TestHostile: nothing that a server or zone says reaches a terminal as it is.
-func TestHostile(t *testing.T) {
+// TestTextHostile checks that text from servers and zones cannot control a terminal,
+// and that its length is limited.
+func TestTextHostile(t *testing.T) {
 	for _, hostile := range []string{"\x1b[2J", "a\nb\r\nc", "\xff\xfe\x00", "\u202egnp", strings.Repeat("x", 1<<20), strings.Repeat("\x07", 1<<20)} {
 		r := mismatch(t)
 		r.Target.Name, r.Facts.MX.Name, r.Facts.MX.Why, r.Facts.MX.EDE = hostile, hostile, hostile, []string{hostile}
@@ -255,9 +261,9 @@ func TestHostile(t *testing.T) {
 		e := r.Verdict.Services[0].Endpoints[0].Facts
 		e.Dialogue.Transcript[0].Text, e.SNI, e.Err = hostile, hostile, errors.New(hostile)
 		e.Chain.Certificates[0].Subject, e.Chain.Certificates[0].DNSNames = pkix.Name{CommonName: hostile}, []string{hostile}
-		got := text(t, r)
+		got := textOf(t, r)
 		if strings.ContainsAny(got, "\x1b\r\x00\x07\u202e") || !utf8.ValidString(got) {
-			t.Errorf("%.20q came through", hostile)
+			t.Errorf("%.20q was not escaped", hostile)
 		}
 		if len(got) > 200_000 {
 			t.Errorf("%.20q: %d bytes", hostile, len(got))
@@ -285,7 +291,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestBreakAt(t *testing.T) {
+func TestBreakLine(t *testing.T) {
 	tests := []struct {
 		text        string
 		room        int
@@ -300,18 +306,18 @@ func TestBreakAt(t *testing.T) {
 		{"a   b", 2, "a", "b"},
 	}
 	for _, test := range tests {
-		if first, rest := breakAt(test.text, test.room); first != test.first || rest != test.rest {
-			t.Errorf("breakAt(%q, %d) = %q, %q", test.text, test.room, first, rest)
+		if first, rest := breakLine(test.text, test.room); first != test.first || rest != test.rest {
+			t.Errorf("breakLine(%q, %d) = %q, %q", test.text, test.room, first, rest)
 		}
 	}
 }
 
-// TestLongLines: what is longer than a line goes on two columns further in, and no further.
+// TestLongLines checks that all continuation lines have the same indentation.
 func TestLongLines(t *testing.T) {
 	var b strings.Builder
-	p := newPage(&b)
-	p.line(4, "%s", strings.Repeat("nine char ", 24))
-	if err := p.close(); err != nil {
+	w := &textWriter{bufio.NewWriter(&b)}
+	w.line(4, "%s", strings.Repeat("nine char ", 24))
+	if err := w.w.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	var indents []int
@@ -323,8 +329,8 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestWriteFails: the caller hears of it.
-func TestWriteFails(t *testing.T) {
+// TestTextWriteError checks that the error of the writer is returned.
+func TestTextWriteError(t *testing.T) {
 	broken := errors.New("the pipe is broken")
 	if err := Text(writer(func([]byte) (int, error) { return 0, broken }), mismatch(t)); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
@@ -335,7 +341,52 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
-func text(t *testing.T, r *probe.Report) string {
+// TestTextHandshakeAge checks the age of a handshake that was made for another probe.
+func TestTextHandshakeAge(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		made time.Duration // after the probe began
+		want string
+	}{
+		{"before the probe", -12 * time.Second, "handshake of another probe, made 12s earlier"},
+		{"while it ran", time.Second, "handshake of another probe, made at the same time"},
+	} {
+		r := mismatch(t)
+		facts := r.Verdict.Services[0].Endpoints[0].Facts
+		facts.Reused, facts.TLS = true, dane.Span{Start: noon, End: noon.Add(test.made)}
+		if got := textOf(t, r); !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q is not in\n%s", test.name, test.want, got)
+		}
+	}
+}
+
+// policyMismatch returns the report of a domain whose mail server DANE authenticates,
+// and MTA-STS does not.
+func policyMismatch() *probe.Report {
+	txt := &dnssec.Answer{Name: "_mta-sts.example.org.", Status: dnssec.Insecure, Why: "example.org. is unsigned"}
+	tlsrptTXT := &dnssec.Answer{Name: "_smtp._tls.example.org.", Status: dnssec.Insecure, Why: "example.org. is unsigned"}
+	address := netip.MustParseAddr("192.0.2.1")
+	senders := dane.Senders{DANE: dane.Authenticated, MTASTS: dane.Refused, Both: dane.Authenticated}
+	return &probe.Report{
+		Target: probe.Target{Name: "example.org"},
+		Facts: dane.Facts{MTASTS: &dane.MTASTS{
+			TXT: txt, Record: mtasts.Record{ID: "20260301"}, TLSRPTTXT: tlsrptTXT, TLSRPT: mtasts.TLSRPT{RUA: []string{"mailto:a@example.org", "https://example.org/"}},
+			Host: dane.Host{Name: "mta-sts.example.org"},
+			Fetches: []dane.PolicyFetch{
+				{Address: netip.MustParseAddr("192.0.2.80"), Err: errors.New("connecting to 192.0.2.80:443: refused")},
+				{Address: netip.MustParseAddr("192.0.2.81"), Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotBefore: noon, NotAfter: noon.Add(time.Hour)}}},
+			},
+			Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 36 * time.Hour, MX: []string{"mx.example.org"}},
+		}},
+		Verdict: dane.Verdict{MTASTS: &dane.MTASTSVerdict{
+			Standing: dane.PolicyEnforced, Senders: senders,
+			Services: []dane.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: dane.Yes, Senders: senders,
+				Endpoints: []dane.EndpointSenders{{Address: address, Passes: dane.No, Why: "it ended\x1b[2J", Senders: senders}}}},
+		}},
+	}
+}
+
+func textOf(t *testing.T, r *probe.Report) string {
 	t.Helper()
 	var b strings.Builder
 	if err := Text(&b, r); err != nil {
@@ -344,21 +395,75 @@ func text(t *testing.T, r *probe.Report) string {
 	return b.String()
 }
 
-// Whoever reads a handshake that another probe made is told how old it is.
-func TestTextTellsTheAgeOfAHandshake(t *testing.T) {
-	for _, story := range []struct {
-		name string
-		made time.Duration // after the probe began
-		want string
+func TestTextMTASTS(t *testing.T) {
+	const want = `
+MTA-STS and DANE
+  outcome for senders with  only DANE      only MTA-STS   both
+  example.org               authenticated  refused        authenticated
+  mx.example.org port 25    authenticated  refused        authenticated
+  mx.example.org is listed in the policy: yes
+  mx.example.org port 25 at 192.0.2.1 satisfies MTA-STS: no: it ended\x1b[2J
+  policy: enforced: senders deliver only to servers that meet it
+    record with id 20260301
+    mta-sts.example.org at 192.0.2.80: connecting to 192.0.2.80:443: refused
+    mta-sts.example.org at 192.0.2.81: fetched
+      its certificate is valid from 2026-03-01 12:00:00 UTC to 2026-03-01 13:00:00 UTC
+    mode enforce, max_age 1.5 days
+    mx mx.example.org
+  TLSRPT: reports are sent to mailto:a@example.org, https://example.org/
+  TXT _mta-sts.example.org.: insecure
+`
+	if got := textOf(t, policyMismatch()); !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
+	}
+}
+
+// TestTextMTASTSFailures checks that the text ends at the first failure.
+func TestTextMTASTSFailures(t *testing.T) {
+	broken := &dnssec.Answer{Name: "_mta-sts.example.org.", Status: dnssec.Bogus, Why: "the signature has ended"}
+	for _, test := range []struct {
+		name   string
+		change func(*probe.Report)
+		want   []string
+		not    []string
 	}{
-		{"before the probe", -12 * time.Second, "another probe's handshake, as of 12 s ago"},
-		{"while it ran", time.Second, "another probe's handshake, made at the same time"},
+		{"not requested", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
+			nil, []string{"MTA-STS"}},
+		{"no record", func(r *probe.Report) {
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
+			r.Verdict.MTASTS.Standing = dane.PolicyNone
+		}, []string{"policy: none in effect", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so senders do not report failures"}, []string{"record with id", "mode"}},
+		{"invalid records", func(r *probe.Report) {
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
+		}, []string{"the record is not valid: it has no id", "TLSRPT: the record is not valid: it has no rua"}, []string{"record with id"}},
+		{"failed lookups", func(r *probe.Report) {
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT = broken, nil
+			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
+		}, []string{"policy: unknown, for a reason on the exporter's side", "TLSRPT: unknown", "TXT _mta-sts.example.org.: bogus"}, []string{"record with id"}},
+		{"invalid policy", func(r *probe.Report) {
+			r.Facts.MTASTS.Policy, r.Facts.MTASTS.PolicyErr = nil, &mtasts.SyntaxError{Line: 2, Text: "mode: report", Why: "the mode is wrong"}
+		}, []string{`the policy is not valid: line 2: "mode: report": the mode is wrong`}, []string{"mode enforce"}},
+		{"short max_age, and an address that was not measured", func(r *probe.Report) {
+			r.Facts.MTASTS.Policy.MaxAge = time.Hour
+			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = dane.NotMeasured
+		}, []string{"max_age 1h", "satisfies MTA-STS: not measured: it ended"}, nil},
+		{"too many patterns", func(r *probe.Report) { r.Facts.MTASTS.Policy.MX = make([]string, 1000) },
+			[]string{"… and 900 more mx patterns"}, nil},
 	} {
-		r := mismatch(t)
-		facts := r.Verdict.Services[0].Endpoints[0].Facts
-		facts.Reused, facts.TLS = true, dane.Span{Start: noon, End: noon.Add(story.made)}
-		if got := text(t, r); !strings.Contains(got, story.want) {
-			t.Errorf("%s: %q is not in\n%s", story.name, story.want, got)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			r := policyMismatch()
+			test.change(r)
+			got := textOf(t, r)
+			for _, part := range test.want {
+				if !strings.Contains(got, part) {
+					t.Errorf("%q is not in\n%s", part, got)
+				}
+			}
+			for _, part := range test.not {
+				if strings.Contains(got, part) {
+					t.Errorf("%q is in\n%s", part, got)
+				}
+			}
+		})
 	}
 }

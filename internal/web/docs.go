@@ -35,21 +35,13 @@ func (s *Server) docsPage(w http.ResponseWriter, r *http.Request) {
 	s.renderer.render(w, http.StatusOK, "document.html", documentPage{s.layout(titleOf(source), "", ""), renderMarkdown(source)})
 }
 
-// docsIndex lists the files of docs/.
+// docsIndex serves the index of docs/.
 func (s *Server) docsIndex(w http.ResponseWriter, _ *http.Request) {
-	list := []byte("# Documentation\n\n")
-	files, err := docs.Pages.ReadDir(".")
+	index, err := docs.Pages.ReadFile("README.md")
 	if err != nil {
-		panic(err) // the directory is embedded
+		panic(err) // the file is embedded
 	}
-	for _, file := range files {
-		source, err := docs.Pages.ReadFile(file.Name())
-		if err != nil {
-			panic(err)
-		}
-		list = fmt.Appendf(list, "- [%s](%s)\n", titleOf(source), file.Name())
-	}
-	s.renderer.render(w, http.StatusOK, "document.html", documentPage{s.layout("Documentation", "", ""), renderMarkdown(list)})
+	s.renderer.render(w, http.StatusOK, "document.html", documentPage{s.layout(titleOf(index), "", ""), renderMarkdown(index)})
 }
 
 // titleOf returns the heading on the first line of a document.

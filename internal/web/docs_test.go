@@ -27,7 +27,9 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", file, status, page)
 		}
 		pages[file] = page
-		f.wantPage("/docs/", 200, `<li><a href="`+file+`">`)
+		if file != "README.md" { // the index itself
+			f.wantPage("/docs/", 200, `<li><a href="`+file+`">`)
+		}
 	}
 	followed := 0
 	for file, page := range pages {

@@ -260,7 +260,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return func(make func(probe.Module) *probe.Report) *Server {
+	return func(newReport func(probe.Module) *probe.Report) *Server {
 		registry := prometheus.NewPedanticRegistry()
 		s := New(Options{
 			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
@@ -269,7 +269,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 			Logger:      slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,
 		})
-		s.Use(c, proberFunc(func(_ context.Context, _ probe.Target, module probe.Module) *probe.Report { return make(module) }))
+		s.Use(c, proberFunc(func(_ context.Context, _ probe.Target, module probe.Module) *probe.Report { return newReport(module) }))
 		return s
 	}
 }

@@ -114,19 +114,19 @@ func TestScenarios(t *testing.T) {
 			}
 			families := lint(t, body)
 			if got := label(families, "dane_outcome", "outcome"); !slices.Equal(got, []string{scenario.Outcome}) {
-				t.Errorf("%s\ngot outcome %v, want %s", scenario.Story, got, scenario.Outcome)
+				t.Errorf("%s\ngot outcome %v, want %s", scenario.Description, got, scenario.Outcome)
 			}
 			if got := families["probe_success"].Metric[0].Gauge.GetValue() == 1; got != scenario.Success {
-				t.Errorf("%s\ngot success %t, want %t", scenario.Story, got, scenario.Success)
+				t.Errorf("%s\ngot success %t, want %t", scenario.Description, got, scenario.Success)
 			}
 			want := slices.Sorted(slices.Values(scenario.Reasons))
 			if got := label(families, "dane_finding", "reason"); !slices.Equal(got, want) {
-				t.Errorf("%s\ngot reasons %v, want %v", scenario.Story, got, want)
+				t.Errorf("%s\ngot reasons %v, want %v", scenario.Description, got, want)
 			}
 
 			for _, series := range scenario.Series {
 				if !shows(t, families, series) {
-					t.Errorf("%s\nno series %s in\n%s", scenario.Story, series, body)
+					t.Errorf("%s\nno series %s in\n%s", scenario.Description, series, body)
 				}
 			}
 
@@ -367,4 +367,4 @@ func TestManyScrapes(t *testing.T) {
 	wait.Wait()
 }
 
-func noSelfCheck() *dnssec.Examination { return nil }
+func noSelfCheck() *dnssec.SelfCheckResult { return nil }

@@ -100,7 +100,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	}
 	if check := s.SelfCheck(); check != nil {
 		for _, c := range check.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{Server: c.Server, Problem: string(c.Trouble), Detail: c.Why})
+			page.Resolvers = append(page.Resolvers, resolverStatus{Server: c.Server, Problem: string(c.Problem), Detail: c.Why})
 		}
 	}
 	s.renderer.render(w, http.StatusOK, "front.html", page)

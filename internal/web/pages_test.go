@@ -220,12 +220,12 @@ func TestHistorySize(t *testing.T) {
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
 // configured resolvers.
 func TestResolvers(t *testing.T) {
-	var found *dnssec.Examination
+	var found *dnssec.SelfCheckResult
 	f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
-		o.SelfCheck = func() *dnssec.Examination { return found }
+		o.SelfCheck = func() *dnssec.SelfCheckResult { return found }
 	})
 	f.wantPage("/", 200, "Not checked yet: <code>system</code>.")
-	found = &dnssec.Examination{Resolvers: []dnssec.Condition{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Trouble: dnssec.NoTCP, Why: "<does not answer>"}}}
+	found = &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}
 	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span>`,
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }

@@ -38,15 +38,15 @@ type Options struct {
 	Exporter      *collector.Exporter
 	Gatherer      prometheus.Gatherer // for /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                 // level of the log line of each probe
-	SelfCheck     func() *dnssec.Examination // result of the last self-check of the resolvers; nil if there is none yet
-	Reload        func() error               // reloads the configuration file
-	ExternalURL   *url.URL                   // URL under which clients reach the server
-	RoutePrefix   string                     // prefix of all paths, such as "/" or "/dane"
-	TimeoutOffset time.Duration              // subtracted from the timeout of a scrape
-	HistoryLimit  int                        // number of stored reports
-	Profiling     bool                       // whether to serve /debug/pprof/
-	Version       string                     // for the footer of each page
+	ProbeLevel    slog.Level                     // level of the log line of each probe
+	SelfCheck     func() *dnssec.SelfCheckResult // result of the last self-check of the resolvers; nil if there is none yet
+	Reload        func() error                   // reloads the configuration file
+	ExternalURL   *url.URL                       // URL under which clients reach the server
+	RoutePrefix   string                         // prefix of all paths, such as "/" or "/dane"
+	TimeoutOffset time.Duration                  // subtracted from the timeout of a scrape
+	HistoryLimit  int                            // number of stored reports
+	Profiling     bool                           // whether to serve /debug/pprof/
+	Version       string                         // for the footer of each page
 }
 
 // Server answers all HTTP requests. It is safe for concurrent use.
@@ -155,9 +155,9 @@ func (s *Server) sameOrigin(handler http.HandlerFunc) http.HandlerFunc {
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			switch v := recover(); {
-			case v == nil:
-			case v == http.ErrAbortHandler:
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
 				panic(v) // net/http closes the connection
 			default:
 				s.Exporter.Panicked()

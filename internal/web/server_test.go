@@ -485,4 +485,4 @@ func TestBaseContext(t *testing.T) {
 	}
 }
 
-func noSelfCheck() *dnssec.Examination { return nil }
+func noSelfCheck() *dnssec.SelfCheckResult { return nil }

@@ -18,10 +18,10 @@ import (
 func viewFunctions() template.FuncMap {
 	return template.FuncMap{
 		// words and values
-		"tone": tone, "label": label, "effect": effect, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
-		"yesno": yesNo, "location": location, "truncate": truncate,
+		"tone": tone, "label": label, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
+		"yesno": yesNo, "truncate": truncate,
 		// parts of a report
-		"comparisons": comparisons, "bars": bars, "phases": phases, "chains": chains, "missingRecords": missingRecords, "needsDNSSEC": needsDNSSEC,
+		"comparisons": comparisons, "bars": bars, "phases": phases, "chains": chains,
 		// names of numbers
 		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}
@@ -46,22 +46,6 @@ func tone(word string) string {
 	}
 }
 
-// effect returns the word for the effect of a finding.
-func effect(word string) string {
-	switch dane.Effect(word) {
-	case dane.EffectError:
-		return "error"
-	case dane.EffectDegraded:
-		return "degraded"
-	case dane.EffectWarning:
-		return "warning"
-	case dane.EffectInternal:
-		return "internal"
-	default:
-		return word
-	}
-}
-
 // label returns the word of a reason or topic as a heading: "TLSA mismatch" for
 // tlsa_mismatch.
 func label(word string) string {
@@ -83,7 +67,7 @@ func label(word string) string {
 func timestamp(t any) string {
 	switch t := t.(type) {
 	case time.Time:
-		return t.UTC().Format("2006-01-02 15:04:05 UTC")
+		return report.FormatTime(t)
 	case *time.Time:
 		if t != nil {
 			return timestamp(*t)
@@ -120,25 +104,6 @@ func yesNo(m *bool) string {
 	}
 }
 
-// location returns what a finding or advice refers to, such as "mx.example.org
-// port 25".
-func location(host string, port uint16, address, lookup string) string {
-	var parts []string
-	if host != "" {
-		if port != 0 {
-			host += " port " + strconv.Itoa(int(port))
-		}
-		parts = append(parts, host)
-	}
-	if address != "" {
-		parts = append(parts, address)
-	}
-	if lookup != "" {
-		parts = append(parts, "lookup "+strings.ToUpper(lookup))
-	}
-	return strings.Join(parts, ", ")
-}
-
 // truncate cuts text to 80 characters.
 func truncate(text string) string {
 	const limit = 80
@@ -147,17 +112,6 @@ func truncate(text string) string {
 		return text
 	}
 	return string(runes[:limit]) + "…"
-}
-
-// missingRecords reports whether any service should publish further TLSA records.
-func missingRecords(services []report.Service) bool {
-	return slices.ContainsFunc(services, func(s report.Service) bool { return len(s.Wanted()) > 0 })
-}
-
-// needsDNSSEC reports whether TLSA records would have no effect yet, because a
-// name that leads to them is not secured by DNSSEC.
-func needsDNSSEC(findings []report.Finding) bool {
-	return slices.ContainsFunc(findings, func(f report.Finding) bool { return report.Unsigned(f.Reason) })
 }
 
 // chain is one lookup with its chain of trust.
@@ -175,21 +129,9 @@ func chains(d *report.Document) []chain {
 	}
 	var all []chain
 	for _, l := range lookups {
-		all = append(all, chain{l, links(d, l), l.Kind == "tlsa" || l.Status == "bogus" || l.Status == "indeterminate"})
+		all = append(all, chain{l, d.Links(&l), l.Kind == "tlsa" || l.Failed()})
 	}
 	return all
-}
-
-// links returns the zones of a chain of trust, from the trust anchor to the zone
-// of the answer.
-func links(d *report.Document, l report.Lookup) []report.Zone {
-	var zones []report.Zone
-	for _, position := range l.Chain {
-		if position >= 0 && position < len(d.Zones) {
-			zones = append(zones, d.Zones[position])
-		}
-	}
-	return zones
 }
 
 // comparison is one TLSA record and what an endpoint serves for it.

@@ -73,7 +73,7 @@ func TestLabel(t *testing.T) {
 	}
 }
 
-func TestEffect(t *testing.T) {
+func TestEffectTone(t *testing.T) {
 	tests := []struct {
 		effect     dane.Effect
 		word, tone string
@@ -85,8 +85,8 @@ func TestEffect(t *testing.T) {
 	}
 	for _, test := range tests {
 		word := string(test.effect)
-		if gotWord, gotTone := effect(word), tone(word); gotWord != test.word || gotTone != test.tone {
-			t.Errorf("%s: got %s in tone %s, want %s in tone %s", word, gotWord, gotTone, test.word, test.tone)
+		if gotTone := tone(word); word != test.word || gotTone != test.tone {
+			t.Errorf("%s: tone %s, want %s in tone %s", word, gotTone, test.word, test.tone)
 		}
 	}
 }

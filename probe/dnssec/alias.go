@@ -1,98 +1,101 @@
 package dnssec
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
 )
 
-// lookup follows a question through its aliases; each step is judged alone,
-// in its own zone, and the answer is as good as the worst.
-func (v *validation) lookup(q question) (Answer, error) {
-	a := &account{Answer: Answer{Name: q.name, Type: q.qtype, Status: Secure, Canonical: q.name}}
+// answer judges a question and follows its aliases. Each step is judged alone,
+// in its own zone. The answer has the status of the worst step. The error is
+// errMissing or nil.
+func (v *validation) answer(q question) (Answer, error) {
+	b := newAnswerBuilder(q)
 	seen := map[string]bool{q.name: true}
-	r, err := v.ask(q)
-	inherited := false
+	r, err := v.reply(q)
+	inherited := false // r is the reply to an earlier name of the alias chain
 	for {
+		current := question{b.answer.Canonical, q.qtype}
 		var s step
-		a.heard(r)
+		b.addReply(r)
 		if err == nil {
-			s, err = v.step(question{a.Canonical, q.qtype}, r)
+			s, err = v.step(current, r)
 		}
-		if inherited && isBogus(err) != nil {
-			// The reply to the alias need not hold all about its target.
+		if _, isBogus := asBogus(err); isBogus && inherited {
+			// The reply to an alias may be incomplete about the target.
 			inherited = false
-			r, err = v.ask(question{a.Canonical, q.qtype})
+			r, err = v.reply(current)
 			continue
 		}
-		if err == errMissing {
+		if errors.Is(err, errMissing) {
 			return Answer{}, err
 		}
 		if err != nil {
-			return a.failed(err), nil
+			return b.fail(err), nil
 		}
-		a.add(s)
+		b.addStep(s)
 		if s.target == "" {
-			return a.Answer, nil
+			return b.answer, nil
 		}
-		a.follow(s)
+		b.addAlias(s)
 		switch {
 		case seen[s.target]:
-			return a.failed(bogus("the aliases of %s lead in a circle, back to %s", q.name, s.target)), nil
-		case len(a.Aliases) >= v.ledger.limits.aliases:
-			return a.failed(exceeded(v.ledger.limits.aliases, "aliases")), nil
+			return b.fail(bogus("the aliases of %s form a loop, back to %s", q.name, s.target)), nil
+		case len(b.answer.Aliases) >= v.budget.limits.aliases:
+			return b.fail(exceeded(v.budget.limits.aliases, "aliases")), nil
 		}
 		seen[s.target] = true
-		if inherited = r.speaksOf(s.target); !inherited {
-			r, err = v.ask(question{s.target, q.qtype})
+		if inherited = r.mayAnswer(s.target); !inherited {
+			r, err = v.reply(question{s.target, q.qtype})
 		}
 	}
 }
 
-// cname judges an alias that is written in the zone.
+// cname judges a CNAME of the zone.
 func (v *validation) cname(set *rrset, r *reply) (step, error) {
 	s, err := v.positive(set, r)
 	if err != nil {
 		return step{}, err
 	}
-	if s.status == Secure && ambiguous(set) {
-		return step{}, at(bogus("%s has %d records, and only one is allowed (RFC 2181 §10.1)", set, len(set.records)), s.zone)
+	if s.status == Secure && isAmbiguous(set) {
+		return step{}, inZone(bogus("%s has %d records, and only one is allowed (RFC 2181 §10.1)", set, len(set.records)), s.zone)
 	}
-	if s.target, s.records = targetOf(set), nil; s.target == "" {
-		return step{}, at(bogus("%s cannot be read", set), s.zone)
+	if s.target, s.records = targetOf(set.records[0]), nil; s.target == "" {
+		return step{}, inZone(bogus("%s cannot be parsed", set), s.zone)
 	}
 	return s, nil
 }
 
-// dname judges an alias that is synthesized from a DNAME (RFC 6672 §5.3.1):
-// the DNAME is signed, and the substitution is done here; what the reply has
-// as CNAME must equal it.
+// dname judges an alias that is synthesized from a DNAME (RFC 6672 §5.3.1). The
+// DNAME is signed. The target is computed here, and a CNAME in the reply must
+// agree with it.
 func (v *validation) dname(q question, set, cname *rrset, r *reply) (step, error) {
 	s, err := v.positive(set, r)
 	if err != nil {
 		return step{}, err
 	}
-	if s.status == Secure && ambiguous(set) {
-		return step{}, at(bogus("%s has %d records, and only one is allowed (RFC 6672 §2.4)", set, len(set.records)), s.zone)
+	if s.status == Secure && isAmbiguous(set) {
+		return step{}, inZone(bogus("%s has %d records, and only one is allowed (RFC 6672 §2.4)", set, len(set.records)), s.zone)
 	}
 	s.records = nil
 	record, ok := set.records[0].(*dns.DNAME)
 	if !ok {
-		return step{}, bogus("%s cannot be read", set)
+		return step{}, bogus("%s cannot be parsed", set)
 	}
 	target, ok := substitute(q.name, set.name, fold(record.Target))
 	if !ok {
 		s.rcode = dns.RcodeYXDomain
-		s.why += "; the name that it gives is too long"
+		s.why += "; the resulting name is too long"
 		return s, nil
 	}
-	if cname != nil && targetOf(cname) != target {
-		if s.status == Secure || targetOf(cname) == "" {
-			return step{}, at(bogus("the CNAME of %s is not what %s gives: %s instead of %s", q.name, set, targetOf(cname), target), s.zone)
+	if cname != nil {
+		sent := targetOf(cname.records[0])
+		if sent != target && (s.status == Secure || sent == "") {
+			return step{}, inZone(bogus("the CNAME of %s does not follow from %s: its target is %s instead of %s", q.name, set, sent, target), s.zone)
 		}
-		target = targetOf(cname)
+		target = sent
 	}
 	if q.qtype == dns.TypeCNAME {
 		s.records = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: q.name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET,
@@ -103,7 +106,8 @@ func (v *validation) dname(q question, set, cname *rrset, r *reply) (step, error
 	return s, nil
 }
 
-// substitute replaces owner at the end of name by target (RFC 6672 §2.2).
+// substitute replaces owner at the end of name with target (RFC 6672 §2.2). It
+// returns false if the result is not a valid name.
 func substitute(name, owner, target string) (string, bool) {
 	result := strings.TrimSuffix(name, owner)
 	if owner == "." {
@@ -116,124 +120,20 @@ func substitute(name, owner, target string) (string, bool) {
 	return result, err == nil
 }
 
-// targetOf is where a CNAME leads; of several, which only an insecure zone may
-// have, the first counts, as for other resolvers.
-func targetOf(cname *rrset) string {
-	if record, ok := cname.records[0].(*dns.CNAME); ok {
+// targetOf returns the target of a CNAME or DNAME record, or the empty string.
+func targetOf(alias dns.RR) string {
+	switch record := alias.(type) {
+	case *dns.CNAME:
+		return fold(record.Target)
+	case *dns.DNAME:
 		return fold(record.Target)
 	}
 	return ""
 }
 
-// ambiguous reports whether the records of an alias differ. One record that
-// came twice is one (RFC 2181 §5).
-func ambiguous(alias *rrset) bool {
-	target := func(rr dns.RR) string {
-		switch record := rr.(type) {
-		case *dns.CNAME:
-			return fold(record.Target)
-		case *dns.DNAME:
-			return fold(record.Target)
-		}
-		return ""
-	}
-	return slices.ContainsFunc(alias.records, func(rr dns.RR) bool { return target(rr) != target(alias.records[0]) })
-}
-
-// account makes an Answer of steps.
-type account struct {
-	Answer
-	started bool
-}
-
-// heard notes what came with a reply.
-func (a *account) heard(r *reply) {
-	if r == nil {
-		return
-	}
-	a.Rcode = r.rcode
-	if a.Server == "" {
-		a.Server, a.RTT = r.server, r.rtt
-	}
-	a.EDE = appendNew(a.EDE, r.ede)
-}
-
-func (a *account) add(s step) {
-	if s.status < a.Status || a.Status == Secure {
-		a.Why = s.why
-	}
-	a.Status = Worst(a.Status, s.status)
-	if !a.started || s.ttl < a.TTL {
-		a.TTL = s.ttl
-	}
-	a.started = true
-	a.Rcode, a.Records = s.rcode, s.records
-	a.addChain(s.zone.links())
-	if s.zone.secure() {
-		a.Zone = a.Zone.And(s.valid).And(s.zone.own)
-		a.markSigning(s)
-	}
-	a.Parents = a.Parents.And(s.zone.parents)
-}
-
-func (a *account) follow(s step) {
-	a.Aliases = append(a.Aliases, Alias{From: a.Canonical, To: s.target, Status: s.status})
-	a.Canonical = s.target
-}
-
-// failed ends the account with an error; what was reached stays in it.
-func (a *account) failed(err error) Answer {
-	f, ok := err.(*fault)
-	if !ok {
-		f = &fault{status: Indeterminate, why: err.Error(), err: err}
-	}
-	a.Records = nil
-	if f.status <= a.Status {
-		a.Status, a.Why = f.status, f.why
-	}
-	a.Err = f.err
-	if f.err != nil {
-		a.Err = fmt.Errorf("look up %s %s: %w", a.Name, typeName(a.Type), f.err)
-	}
-	a.addChain(f.links())
-	return a.Answer
-}
-
-// addChain adds the links that are not there yet: chains of several steps
-// share their upper part. The list becomes the account's own.
-func (a *account) addChain(links []Link) {
-	if len(a.Chain) == 0 && len(links) > 0 {
-		a.Chain = links
-		return
-	}
-	for _, link := range links {
-		known := false
-		for _, have := range a.Chain {
-			known = known || have.Zone == link.Zone && have.Status == link.Status
-		}
-		if !known {
-			a.Chain = append(a.Chain, link)
-		}
-	}
-}
-
-// markSigning notes in the chain which key of the zone signed the answer. The
-// links are shared with other look-ups, so their keys are copied first.
-func (a *account) markSigning(s step) {
-	if s.signing == nil {
-		return
-	}
-	for i := range a.Chain {
-		if a.Chain[i].Zone != s.zone.name {
-			continue
-		}
-		keys := append([]Key(nil), a.Chain[i].Keys...)
-		for j := range keys {
-			if keys[j].Tag == s.signing.tag && keys[j].Algorithm == s.signing.Algorithm {
-				keys[j].Signing = true
-			}
-		}
-		signingFirst(keys)
-		a.Chain[i].Keys = keys
-	}
+// isAmbiguous reports whether the records of an alias have different targets.
+// Only an insecure zone may have such an alias; like other resolvers, this one
+// follows the first record. Duplicates of one record do not count (RFC 2181 §5).
+func isAmbiguous(alias *rrset) bool {
+	return slices.ContainsFunc(alias.records, func(rr dns.RR) bool { return targetOf(rr) != targetOf(alias.records[0]) })
 }

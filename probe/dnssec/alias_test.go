@@ -11,8 +11,10 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// TestAliases: each step is judged in its own zone, and the worst counts.
+// TestAliases checks that each step is judged in its own zone, and that the answer
+// has the status of the worst.
 func TestAliases(t *testing.T) {
+	t.Parallel()
 	records := `
 alias CNAME mx
 far CNAME www.hoster.net.
@@ -30,26 +32,26 @@ many0 CNAME many1
 	for i := range 20 {
 		records += fmt.Sprintf("many%d CNAME many%d\n", i+1, i+2)
 	}
-	zones := append(world(records),
+	zones := append(testZones(records),
 		zone.Zone{Apex: "net."},
 		zone.Zone{Apex: "hoster.net.", Records: "www A 192.0.2.20\nempty TXT x\nback CNAME mx.example.org.\n"},
 		zone.Zone{Apex: "plain.net.", Unsigned: true, Delegation: zone.Insecure, Records: "www A 192.0.2.21\n"})
 	aliases := func(want ...dnssec.Alias) func(*testing.T, dnssec.Answer) {
 		return func(t *testing.T, a dnssec.Answer) {
 			if fmt.Sprint(a.Aliases) != fmt.Sprint(want) {
-				t.Errorf("aliases %v, wanted %v", a.Aliases, want)
+				t.Errorf("aliases %v, want %v", a.Aliases, want)
 			}
 			if len(want) > 0 && a.Canonical != want[len(want)-1].To {
-				t.Errorf("canonical %s, wanted %s", a.Canonical, want[len(want)-1].To)
+				t.Errorf("canonical %s, want %s", a.Canonical, want[len(want)-1].To)
 			}
 		}
 	}
 	const far, www = "far.example.org.", "www.hoster.net."
-	// cut leaves of an answer only what its first alias says.
+	// cut removes all but the first alias from an answer.
 	cut := func(name string) zone.Fault {
 		return respond(zone.At(name), func(m *dns.Msg) { m.Answer, m.Ns = m.Answer[:2], nil })
 	}
-	// stepwise is a resolver that answers with one alias at a time.
+	// stepwise makes a resolver answer with one alias at a time.
 	plain, err := zone.New(clock, zones...)
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +82,11 @@ many0 CNAME many1
 		m.Answer = kept
 	})
 	long := strings.Repeat(strings.Repeat("a", 61)+".", 3) + strings.Repeat("b", 40)
-	tooLong := append(world("long DNAME "+strings.Repeat(strings.Repeat("c", 61)+".", 3)+"example.net.\n"), zone.Zone{Apex: "net."})
-	tell(t, []story{
+	tooLong := append(testZones("long DNAME "+strings.Repeat(strings.Repeat("c", 61)+".", 3)+"example.net.\n"), zone.Zone{Apex: "net."})
+	runCases(t, []lookupCase{
 		{name: "in the same zone", zones: zones, ask: "alias.example.org.", qtype: dns.TypeA, status: dnssec.Secure, records: 1,
 			check: aliases(dnssec.Alias{From: "alias.example.org.", To: "mx.example.org.", Status: dnssec.Secure})},
-		{name: "asked for as CNAME it is not followed", zones: zones, ask: "alias.example.org.", qtype: dns.TypeCNAME, status: dnssec.Secure, records: 1, check: aliases()},
+		{name: "queried as CNAME, it is not followed", zones: zones, ask: "alias.example.org.", qtype: dns.TypeCNAME, status: dnssec.Secure, records: 1, check: aliases()},
 		{name: "into another signed zone", zones: zones, ask: far, qtype: dns.TypeA, status: dnssec.Secure, records: 1,
 			check: func(t *testing.T, a dnssec.Answer) {
 				aliases(dnssec.Alias{From: far, To: www, Status: dnssec.Secure})(t, a)
@@ -113,14 +115,14 @@ many0 CNAME many1
 		{name: "to a name without such records", zones: zones, ask: "nodata.example.org.", qtype: dns.TypeA, status: dnssec.Secure},
 		{name: "to a name whose absence is not proven", zones: zones, faults: []zone.Fault{zone.Corrupt(zone.In("hoster.net.", dns.TypeNSEC))},
 			ask: "nowhere.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "does not verify"},
-		{name: "in a circle", zones: zones, faults: []zone.Fault{stepwise}, ask: "loop.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "in a circle"},
+		{name: "in a loop", zones: zones, faults: []zone.Fault{stepwise}, ask: "loop.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "form a loop"},
 		{name: "too many", zones: zones, faults: []zone.Fault{stepwise}, ask: "many0.example.org.", qtype: dns.TypeA, status: dnssec.Indeterminate, err: dnssec.ErrLimit, why: "more than 16 aliases"},
 		{name: "from a wildcard", zones: zones, ask: "x.any.example.org.", qtype: dns.TypeA, status: dnssec.Secure, records: 1},
 		{name: "by a DNAME", zones: zones, ask: "www.tree.example.org.", qtype: dns.TypeA, status: dnssec.Secure, records: 1,
 			check: aliases(dnssec.Alias{From: "www.tree.example.org.", To: www, Status: dnssec.Secure})},
-		{name: "by a DNAME, asked for as CNAME", zones: zones, ask: "www.tree.example.org.", qtype: dns.TypeCNAME, status: dnssec.Secure, records: 1, check: aliases()},
-		{name: "by a DNAME, with another CNAME than follows from it", zones: zones, faults: []zone.Fault{swapped},
-			ask: "www.tree.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "is not what tree.example.org. DNAME gives"},
+		{name: "by a DNAME, queried as CNAME", zones: zones, ask: "www.tree.example.org.", qtype: dns.TypeCNAME, status: dnssec.Secure, records: 1, check: aliases()},
+		{name: "by a DNAME, with a CNAME that does not follow from it", zones: zones, faults: []zone.Fault{swapped},
+			ask: "www.tree.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "does not follow from tree.example.org. DNAME"},
 		{name: "by a DNAME, without the CNAME", zones: zones, faults: []zone.Fault{dropCNAME}, ask: "www.tree.example.org.", qtype: dns.TypeA, status: dnssec.Secure, records: 1},
 		{name: "by a forged DNAME", zones: zones, faults: []zone.Fault{zone.Corrupt(zone.At("tree.example.org.", dns.TypeDNAME))},
 			ask: "www.tree.example.org.", qtype: dns.TypeA, status: dnssec.Bogus, why: "the signature over tree.example.org. DNAME"},
@@ -130,7 +132,7 @@ many0 CNAME many1
 				dnssec.Alias{From: "www.tree.example.org.", To: www, Status: dnssec.Secure})},
 		{name: "by a DNAME to a name that is too long (RFC 6672 §2.2)", zones: tooLong, ask: long + ".long.example.org.", qtype: dns.TypeA,
 			status: dnssec.Secure, rcode: dns.RcodeYXDomain, why: "too long"},
-		{name: "no cut where an alias stands: an unsigned answer is bogus", zones: zones, faults: []zone.Fault{zone.Strip(zone.At("alias.example.org.", dns.TypeCNAME))},
+		{name: "an alias is no zone cut, so an unsigned answer is bogus", zones: zones, faults: []zone.Fault{zone.Strip(zone.At("alias.example.org.", dns.TypeCNAME))},
 			ask: "alias.example.org.", qtype: dns.TypeCNAME, status: dnssec.Bogus},
 	})
 }

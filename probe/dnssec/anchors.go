@@ -11,8 +11,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// BuiltinAnchors returns the trust anchors of the root zone as IANA publishes
-// them in root-anchors.xml: the key-signing keys of 2017 and 2024.
+// Anchor is one trust anchor: a DS of a zone's key (RFC 4033 §2).
+type Anchor = dns.DS
+
+// BuiltinAnchors returns the trust anchors of the root zone that IANA publishes
+// in root-anchors.xml: the key-signing keys of 2017 and 2024.
 func BuiltinAnchors() []Anchor {
 	return []Anchor{
 		rootAnchor(20326, "e06d44b80b8f1d39a95c0b0d7c65d08458e880409bbc683457104237c7f8ec8d"),
@@ -25,11 +28,11 @@ func rootAnchor(tag uint16, digest string) Anchor {
 		KeyTag: tag, Algorithm: dns.RSASHA256, DigestType: dns.SHA256, Digest: digest}
 }
 
-// ParseAnchors reads trust anchors as zone files write them: one DS or DNSKEY
-// record in a line, with comments, or in several lines with parentheses; such
-// is Unbound's root.key. Of a DNSKEY it takes the SHA-256 digest; keys that are
-// not secure entry points or are revoked are passed over. The error names the
-// line, and it is an error to find no anchor at all.
+// ParseAnchors reads trust anchors in zone file format, as in Unbound's root.key:
+// DS and DNSKEY records with comments, one in a line, or in several lines with
+// parentheses. It converts a DNSKEY to a DS with a SHA-256 digest. It skips keys
+// that are revoked or not secure entry points. An error names the line. A file
+// without any anchor is an error.
 func ParseAnchors(r io.Reader) ([]Anchor, error) {
 	var anchors []Anchor
 	scanner := bufio.NewScanner(r)
@@ -58,10 +61,10 @@ func ParseAnchors(r io.Reader) ([]Anchor, error) {
 		return nil, fmt.Errorf("line %d: %w", line+1, err)
 	}
 	if strings.TrimSpace(text) != "" {
-		return nil, fmt.Errorf("line %d: a parenthesis is opened and not closed", first)
+		return nil, fmt.Errorf("line %d: unclosed parenthesis", first)
 	}
 	if len(anchors) == 0 {
-		return nil, errors.New("no trust anchor: a DS or DNSKEY record is wanted")
+		return nil, errors.New("no trust anchor: expected a DS or DNSKEY record")
 	}
 	return anchors, nil
 }
@@ -71,7 +74,8 @@ func withoutComment(line string) string {
 	return before
 }
 
-// parseAnchor reads one record; nil where there is none, or none of use.
+// parseAnchor parses one record. It returns nil for an empty line and for a key
+// that is skipped.
 func parseAnchor(text string) (*Anchor, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -98,5 +102,5 @@ func parseAnchor(text string) (*Anchor, error) {
 		return &Anchor{Hdr: dns.RR_Header{Name: record.Hdr.Name, Rrtype: dns.TypeDS, Class: dns.ClassINET},
 			KeyTag: k.tag, Algorithm: record.Algorithm, DigestType: dns.SHA256, Digest: hex.EncodeToString(digest)}, nil
 	}
-	return nil, fmt.Errorf("a DS or DNSKEY record is wanted, not %.100q", strings.TrimSpace(text))
+	return nil, fmt.Errorf("expected a DS or DNSKEY record, got %.100q", strings.TrimSpace(text))
 }

@@ -8,7 +8,7 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// rootKey is the key-signing key of 2017 as DNSKEY record, in several lines.
+// rootKey is the key-signing key of 2017 as a DNSKEY record, in several lines.
 const rootKey = `; autotrust trust anchor file
 ;;id: . 1
 .	172800	IN	DNSKEY	257 3 8 (
@@ -47,26 +47,26 @@ func TestParseAnchors(t *testing.T) {
 	}{
 		{"root.key of Unbound", rootKey, ksk2017},
 		{"DS records", "; two\n" + strings.Replace(ksk2017, ". ", ". IN DS ", 1) + "\n\n" + strings.Replace(ksk2024, ". ", ". 86400 IN DS ", 1) + " ; 2024\n", ksk2017 + "\n" + ksk2024},
-		{"a zone-signing key is passed over", rootKey + ". IN DNSKEY 256 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
-		{"a revoked key is passed over", rootKey + ". IN DNSKEY 385 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
-		{"an empty file", "; nothing\n\n", "no trust anchor: a DS or DNSKEY record is wanted"},
-		{"another record", "\n. IN NS a.root-servers.net.\n", "line 2: a DS or DNSKEY record is wanted, not"},
+		{"a zone-signing key is skipped", rootKey + ". IN DNSKEY 256 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
+		{"a revoked key is skipped", rootKey + ". IN DNSKEY 385 3 8 AwEAAaz/tAm8yTn4\n", ksk2017},
+		{"an empty file", "; nothing\n\n", "no trust anchor: expected a DS or DNSKEY record"},
+		{"another record", "\n. IN NS a.root-servers.net.\n", "line 2: expected a DS or DNSKEY record, got"},
 		{"no record", "hello\n", "line 1: not a record"},
 		{"half a record", ". IN DS 20326 8\n", "line 1: not a record"},
-		{"a digest that is none", ". IN DS 20326 8 2 xyz\n", "line 1: "},
-		{"an open parenthesis", "\n. IN DNSKEY 257 3 8 (\nAwEAAaz\n", "line 2: a parenthesis is opened and not closed"},
+		{"an invalid digest", ". IN DS 20326 8 2 xyz\n", "line 1: "},
+		{"an open parenthesis", "\n. IN DNSKEY 257 3 8 (\nAwEAAaz\n", "line 2: unclosed parenthesis"},
 		{"a line without end", strings.Repeat("a", 100000), "line 1: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			anchors, err := dnssec.ParseAnchors(strings.NewReader(c.file))
 			if err != nil {
 				if !strings.Contains(err.Error(), c.want) {
-					t.Errorf("error %v, wanted %s", err, c.want)
+					t.Errorf("error %v, want %s", err, c.want)
 				}
 				return
 			}
 			if got := text(anchors); got != c.want {
-				t.Errorf("got %s, wanted %s", got, c.want)
+				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}

@@ -12,8 +12,8 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// canned answers with the octets that an Internet gave once: what is measured
-// is the validator, with the unpacking of what it is sent.
+// canned answers with recorded responses, so that a benchmark measures the
+// validator and the unpacking of responses.
 type canned struct {
 	dnssec.Transport
 	mu    sync.Mutex
@@ -42,10 +42,10 @@ func (c *canned) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string
 
 var signing = []uint8{dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519}
 
-// bench is a world signed with one algorithm from the root down.
+// bench returns zones signed with one algorithm from the root down.
 func bench(tb testing.TB, algorithm uint8) (*canned, []dnssec.Anchor) {
 	tb.Helper()
-	zones := world("", func(z *zone.Zone) { z.Algorithms = []uint8{algorithm} })
+	zones := testZones("", func(z *zone.Zone) { z.Algorithms = []uint8{algorithm} })
 	zones[0].Algorithms = []uint8{algorithm}
 	inner, err := zone.New(clock, append(zones, zone.Zone{Apex: ".", Algorithms: []uint8{algorithm}})...)
 	if err != nil {
@@ -60,8 +60,8 @@ func mustLookup(tb testing.TB, r *dnssec.Resolver) {
 	}
 }
 
-// bare is what miekg/dns does to check the signature of the same look-up, and
-// nothing else.
+// bare returns a function that verifies the signature of the same lookup with
+// miekg/dns, and does nothing else.
 func bare(tb testing.TB, net *canned) func() {
 	tb.Helper()
 	ask := func(name string, qtype uint16) []dns.RR {
@@ -88,19 +88,19 @@ func bare(tb testing.TB, net *canned) func() {
 	return nil
 }
 
-// compare reports how often what b measures would go into what it is
-// compared with, in the same run on the same machine.
-func compare(b *testing.B, with func()) {
+// compare reports the time of b as a multiple of the time of another function, in
+// the same run on the same machine.
+func compare(b *testing.B, reference func()) {
 	const times = 50
 	start := time.Now()
 	for range times {
-		with()
+		reference()
 	}
 	one := time.Since(start) / times
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(one), "x-verify")
 }
 
-// BenchmarkVerify is the measure of the others.
+// BenchmarkVerify is the reference for the other benchmarks.
 func BenchmarkVerify(b *testing.B) {
 	for _, algorithm := range signing {
 		b.Run(dns.AlgorithmToString[algorithm], func(b *testing.B) {
@@ -114,14 +114,15 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkWarm looks TLSA records up in a zone that is known: one query, one
-// signature, without the memo of signatures.
+// BenchmarkWarm looks up TLSA records in a cached zone: one query, one signature,
+// without the cache of signatures.
 func BenchmarkWarm(b *testing.B) {
-	benchmarkWarm(b, func(r *dnssec.Resolver) { r.Forget() })
+	benchmarkWarm(b, func(r *dnssec.Resolver) { r.DisableSigCache() })
 }
 
-// BenchmarkMemo is the same with the memo, as it is for all probes but the first.
-func BenchmarkMemo(b *testing.B) { benchmarkWarm(b, func(*dnssec.Resolver) {}) }
+// BenchmarkCached is BenchmarkWarm with the cache of signatures, as in all probes
+// but the first.
+func BenchmarkCached(b *testing.B) { benchmarkWarm(b, func(*dnssec.Resolver) {}) }
 
 func benchmarkWarm(b *testing.B, set func(*dnssec.Resolver)) {
 	for _, algorithm := range signing {
@@ -139,8 +140,7 @@ func benchmarkWarm(b *testing.B, set func(*dnssec.Resolver)) {
 	}
 }
 
-// BenchmarkCold looks the same up with nothing known but the root's anchor:
-// six signatures.
+// BenchmarkCold looks up the same with empty caches: six signatures.
 func BenchmarkCold(b *testing.B) {
 	for _, algorithm := range signing {
 		b.Run(dns.AlgorithmToString[algorithm], func(b *testing.B) {
@@ -154,11 +154,12 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// TestAllocations: a warm look-up is made a thousand times a second.
+// TestAllocations limits the allocations of a warm lookup, which an exporter may do
+// a thousand times a second.
 func TestAllocations(t *testing.T) {
 	net, anchors := bench(t, dns.ECDSAP256SHA256)
 	r := dnssec.New(net, anchors, clock, dnssec.Options{})
-	r.Forget()
+	r.DisableSigCache()
 	if n := testing.AllocsPerRun(50, func() { mustLookup(t, r) }); n > 150 {
 		t.Errorf("%.0f allocations", n)
 	}

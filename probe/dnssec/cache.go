@@ -2,114 +2,116 @@ package dnssec
 
 import (
 	"container/list"
+	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 	"time"
 )
 
-// zoneCache keeps what was proven of names until TTL or signatures end: zones,
-// secure and insecure, and names that are no zone cut; no verdict rests on the
-// latter, they only spare useless queries. That a zone is bogus it remembers
-// for a few seconds. Of too many entries, or too many bytes, the one unused for
-// longest goes first.
+// zoneCache holds verdicts on names until their TTL or their signatures end:
+// zones, secure and insecure, and names that are no zone cut. The latter only
+// save queries; no verdict depends on them. The cache holds bogus zones for
+// bogusTTL. If it exceeds its limits, it evicts the least recently used entry.
 type zoneCache struct {
-	mu       sync.Mutex
-	most     int // entries
-	mostSize int // bytes, as sizeOf estimates
-	entries  map[string]*list.Element
-	order    *list.List // of *cacheEntry, the last used first
-	bytes    int
-	hits     uint64
-	misses   uint64
+	maxEntries int
+	maxBytes   int // as estimated by sizeOf
+
+	mu      sync.Mutex
+	entries map[string]*list.Element
+	order   *list.List // of *cacheEntry, most recently used first
+	bytes   int
+	hits    uint64
+	misses  uint64
 }
 
-// bogusMemory is how long a zone that failed to validate is not asked for
-// again (RFC 4035 §4.7, required by RFC 9520): long enough that a crowd of
-// look-ups is one failure, and so short that a repair is seen by the next probe.
-const bogusMemory = 5 * time.Second
+// bogusTTL is how long a bogus zone is cached (RFC 4035 §4.7, required by
+// RFC 9520). A crowd of lookups fails once, and the next probe sees a repair.
+// The outage of all resolvers is remembered for the same time.
+const bogusTTL = 5 * time.Second
 
-// clockSlack is how much earlier than an entry a look-up may have begun that
-// uses it. Where it is more, the clock was set back, and what was kept until a
-// moment of the other time would be kept for as long as the clock was wrong.
+// clockSlack is how much older than an entry a lookup that uses it may be. If it
+// is older still, the clock was set back, and the entry would outlive its TTL by
+// the error of the clock.
 const clockSlack = 5 * time.Minute
 
-// known is what the cache has of a name: a zone, or that it is bogus, and why;
-// neither: the name is no zone cut.
-type known struct {
+// cachedName is what the cache holds about a name: a zone, or the fault of a
+// bogus zone, or neither if the name is no zone cut.
+type cachedName struct {
 	zone  *zone
 	fault *fault
 }
 
 type cacheEntry struct {
-	known
-	name  string
-	made  time.Time
-	until time.Time
-	size  int
-	used  bool // by a look-up after the one that made it
+	name   string
+	value  cachedName
+	stored time.Time
+	until  time.Time
+	size   int
+	used   bool // by a lookup after the one that stored it
 }
 
-func newZoneCache(entries, bytes int) *zoneCache {
-	return &zoneCache{most: entries, mostSize: bytes, entries: make(map[string]*list.Element), order: list.New()}
+func newZoneCache(maxEntries, maxBytes int) *zoneCache {
+	return &zoneCache{maxEntries: maxEntries, maxBytes: maxBytes, entries: make(map[string]*list.Element), order: list.New()}
 }
 
-// get returns what is known of a name at a time.
-func (c *zoneCache) get(name string, at time.Time) (k known, ok bool) {
+// get returns what is cached about a name at a time.
+func (c *zoneCache) get(name string, at time.Time) (value cachedName, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element := c.entries[name]
 	if element == nil {
-		return known{}, false
+		return cachedName{}, false
 	}
 	entry := element.Value.(*cacheEntry)
-	early := at.Before(entry.made.Add(-clockSlack))
-	if early || at.After(entry.until) || entry.zone != nil && !entry.zone.holds(at) {
+	early := at.Before(entry.stored.Add(-clockSlack))
+	if early || at.After(entry.until) || entry.value.zone != nil && !entry.value.zone.validAt(at) {
 		c.remove(element)
-		return known{}, false
+		return cachedName{}, false
 	}
 	c.order.MoveToFront(element)
-	return entry.known, true
+	return entry.value, true
 }
 
-// use notes that a look-up rests on a zone, and says whether it is the one kept.
+// use marks the entry of a zone as used, and reports whether the cache holds
+// that zone.
 func (c *zoneCache) use(z *zone) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element := c.entries[z.name]
-	if element == nil || element.Value.(*cacheEntry).zone != z {
+	if element == nil || element.Value.(*cacheEntry).value.zone != z {
 		return false
 	}
 	element.Value.(*cacheEntry).used = true
 	return true
 }
 
-// tops lists the root and the top-level domains that are kept.
-func (c *zoneCache) tops() []cacheEntry {
+// topLevel returns the entries of the root and of top-level domains.
+func (c *zoneCache) topLevel() []cacheEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list []cacheEntry
 	for name, element := range c.entries {
-		if entry := element.Value.(*cacheEntry); entry.zone != nil && labels(name) <= 1 {
+		if entry := element.Value.(*cacheEntry); entry.value.zone != nil && labels(name) <= 1 {
 			list = append(list, *entry)
 		}
 	}
 	return list
 }
 
-// put keeps what is known of a name at a time. A zone is not displaced by lesser
-// knowledge.
-func (c *zoneCache) put(name string, k known, at, until time.Time) {
+// put caches a verdict on a name. A zone is replaced only by a zone.
+func (c *zoneCache) put(name string, value cachedName, at, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if element := c.entries[name]; element != nil {
-		if k.zone == nil && element.Value.(*cacheEntry).zone != nil {
+		if value.zone == nil && element.Value.(*cacheEntry).value.zone != nil {
 			return
 		}
 		c.remove(element)
 	}
-	entry := &cacheEntry{name: name, known: k, made: at, until: until, size: sizeOf(name, k)}
+	entry := &cacheEntry{name: name, value: value, stored: at, until: until, size: sizeOf(name, value)}
 	c.entries[name] = c.order.PushFront(entry)
 	c.bytes += entry.size
-	for c.order.Len() > c.most || c.bytes > c.mostSize {
+	for c.order.Len() > c.maxEntries || c.bytes > c.maxBytes {
 		c.remove(c.order.Back())
 	}
 }
@@ -120,7 +122,7 @@ func (c *zoneCache) remove(element *list.Element) {
 	c.bytes -= entry.size
 }
 
-// count notes how many zones of a look-up came from the cache.
+// count adds to the counters of hits and misses.
 func (c *zoneCache) count(hits, misses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,18 +136,85 @@ func (c *zoneCache) stats() Stats {
 	return Stats{CacheEntries: c.order.Len(), CacheBytes: c.bytes, CacheHits: c.hits, CacheMisses: c.misses}
 }
 
-// sizeOf estimates the memory of an entry: its text, and a flat sum for the rest.
-func sizeOf(name string, k known) int {
+// sizeOf estimates the size of an entry in bytes: its text, and a constant for
+// the rest.
+func sizeOf(name string, value cachedName) int {
 	size := 200 + 2*len(name)
-	if k.fault != nil {
-		size += 100 + len(k.fault.why)
+	if value.fault != nil {
+		size += 100 + len(value.fault.why)
 	}
-	if k.zone == nil {
+	if value.zone == nil {
 		return size
 	}
-	size += 400 + len(k.zone.link.Why) + 16*len(k.zone.link.Keys) + 8*len(k.zone.link.DS)
-	for _, key := range k.zone.keys {
-		size += 400 + 4*len(key.rdata) + len(key.Hdr.Name)
+	link := value.zone.link
+	size += 400 + len(link.Why) + 16*len(link.Keys) + 8*len(link.DS)
+	for _, key := range value.zone.keys {
+		size += 400 + 4*len(key.rdata) + len(key.record.Hdr.Name)
 	}
 	return size
+}
+
+// sigCache holds the digests of signatures that verified, so that their
+// arithmetic is not repeated for each probe. It proves only that a key made a
+// signature over some octets: dates, names and what the key may sign are checked
+// each time. The cache has two generations of equal size. When the current one
+// is full, it becomes the previous one, and the signatures that were not used
+// since are dropped.
+type sigCache struct {
+	size int // of one generation
+
+	mu                sync.Mutex
+	current, previous map[sigKey]struct{}
+}
+
+// sigKey is the digest of a key, the octets signed, and the signature.
+type sigKey [sha256.Size]byte
+
+// sigCacheEntries is the size of the cache. Each entry takes about 80 bytes.
+const sigCacheEntries = 65536
+
+func newSigCache(entries int) *sigCache {
+	return &sigCache{size: max(1, entries/2), current: make(map[sigKey]struct{})}
+}
+
+// newSigKey computes a sigKey. The length in front of each part makes it
+// unambiguous.
+func newSigKey(k *key, data, signature []byte) (id sigKey) {
+	hash := sha256.New()
+	var length [4]byte
+	for _, part := range [][]byte{k.rdata, data, signature} {
+		binary.BigEndian.PutUint32(length[:], uint32(len(part)))
+		hash.Write(length[:])
+		hash.Write(part)
+	}
+	hash.Sum(id[:0])
+	return id
+}
+
+// has reports whether a signature is cached.
+func (c *sigCache) has(id sigKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.current[id]; ok {
+		return true
+	}
+	_, ok := c.previous[id]
+	if ok {
+		c.addLocked(id)
+	}
+	return ok
+}
+
+// add caches a signature that verified.
+func (c *sigCache) add(id sigKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addLocked(id)
+}
+
+func (c *sigCache) addLocked(id sigKey) {
+	if len(c.current) >= c.size {
+		c.previous, c.current = c.current, make(map[sigKey]struct{})
+	}
+	c.current[id] = struct{}{}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// signedData is the octet string that an RRSIG signs: its own RDATA without
-// the signature, then the RRset in canonical form (RFC 4034 §3.1.8.1).
-// The RRset is not empty.
+// signedData returns the octets that an RRSIG signs: its own RDATA without the
+// signature, then the RRset in canonical form (RFC 4034 §3.1.8.1). The RRset must
+// not be empty.
 func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
 	owner, err := appendName(make([]byte, 0, maxName), signedOwner(set.name, int(sig.Labels)))
 	if err != nil {
@@ -48,7 +48,7 @@ func signedData(set *rrset, sig *dns.RRSIG) ([]byte, error) {
 	return data, nil
 }
 
-// signedOwner is the owner name that was signed: the wildcard, where the
+// signedOwner returns the owner name that was signed: the wildcard if the
 // signature has fewer labels than the name (RFC 4035 §5.3.2).
 func signedOwner(name string, sigLabels int) string {
 	if sigLabels >= ownerLabels(name) {
@@ -57,8 +57,8 @@ func signedOwner(name string, sigLabels int) string {
 	return wildcardAt(suffix(name, sigLabels))
 }
 
-// ownerLabels counts labels as the Labels field does: without the root and
-// without a leading asterisk (RFC 4034 §3.1.3).
+// ownerLabels counts the labels of a name as the Labels field does: without the
+// root and without a leading asterisk (RFC 4034 §3.1.3).
 func ownerLabels(name string) int {
 	n := labels(name)
 	if isWildcard(name) {
@@ -69,9 +69,9 @@ func ownerLabels(name string) int {
 
 func isWildcard(name string) bool { return len(name) >= 2 && name[:2] == "*." }
 
-// canonicalRDATA is the RDATA of each record without compression, with the
-// names in it in lower case where the type demands it, in order and each once
-// (RFC 4034 §6.2, §6.3). It writes to the headers of the records.
+// canonicalRDATA returns the RDATA of the records in canonical form and order,
+// without duplicates (RFC 4034 §6.2, §6.3): uncompressed, and with names in lower
+// case if the type requires it. It modifies the headers of the records.
 func canonicalRDATA(records []dns.RR) ([][]byte, error) {
 	size := 0
 	for _, rr := range records {
@@ -81,7 +81,7 @@ func canonicalRDATA(records []dns.RR) ([][]byte, error) {
 	list := make([][]byte, 0, len(records))
 	for _, rr := range records {
 		start := end
-		rr = lowered(rr)
+		rr = lowerNames(rr)
 		var err error
 		if end, err = dns.PackRR(rr, buffer, start, nil, false); err != nil {
 			buffer, start = make([]byte, dns.MaxMsgSize+512), 0
@@ -89,10 +89,10 @@ func canonicalRDATA(records []dns.RR) ([][]byte, error) {
 				return nil, err
 			}
 		}
-		for start < end && buffer[start] != 0 { // past the owner name
+		for start < end && buffer[start] != 0 { // skip the owner name
 			start += 1 + int(buffer[start])
 		}
-		start += 1 + 10 // and type, class, TTL and length
+		start += 1 + 10 // skip type, class, TTL and length
 		if start > end {
 			return nil, errors.New("no RDATA")
 		}
@@ -102,8 +102,8 @@ func canonicalRDATA(records []dns.RR) ([][]byte, error) {
 	return slices.CompactFunc(list, bytes.Equal), nil
 }
 
-// distinct drops records that are there twice: an RRset has each once, whatever
-// a server sends (RFC 2181 §5, RFC 4034 §6.3).
+// distinct removes duplicates: an RRset has each record once, even if a server
+// sends it twice (RFC 2181 §5, RFC 4034 §6.3).
 func distinct(records []dns.RR) []dns.RR {
 	seen := make(map[string]bool, len(records))
 	return slices.DeleteFunc(records, func(rr dns.RR) bool {
@@ -117,9 +117,9 @@ func distinct(records []dns.RR) []dns.RR {
 	})
 }
 
-// lowered returns rr with the names in its RDATA in lower case; a copy, if
-// there is anything to change.
-func lowered(rr dns.RR) dns.RR {
+// lowerNames returns rr with the names in its RDATA in lower case. It returns a
+// copy if it changes anything.
+func lowerNames(rr dns.RR) dns.RR {
 	if !slices.ContainsFunc(namesIn(rr), func(name *string) bool { return *name != fold(*name) }) {
 		return rr
 	}
@@ -130,8 +130,8 @@ func lowered(rr dns.RR) dns.RR {
 	return rr
 }
 
-// namesIn lists the names in the RDATA of the types that RFC 4034 §6.2 has in
-// lower case; RFC 6840 §5.1 takes NSEC off that list.
+// namesIn returns the names in the RDATA of a type that RFC 4034 §6.2 lists for
+// lower case. RFC 6840 §5.1 removes NSEC from that list.
 func namesIn(rr dns.RR) []*string {
 	switch r := rr.(type) {
 	case *dns.NS:

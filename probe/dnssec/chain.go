@@ -10,42 +10,37 @@ import (
 	"github.com/miekg/dns"
 )
 
-// zone is the verdict on one zone: secure, with the keys that sign its data,
-// or insecure, with the reason. A zone is never changed once it is made, so
-// that look-ups can share it.
+// zone is the verdict on one zone: secure, with the keys that sign its data, or
+// insecure, with the reason. It is immutable, so that lookups can share it.
 type zone struct {
 	name   string
 	status Status // Secure or Insecure
 	keys   []*key
-	parent *zone // nil for one with a trust anchor of its own
+	parent *zone // nil for a zone with a trust anchor
 	link   Link
 
 	own     Validity  // of the signature over its keys
 	parents Validity  // of everything above, its DS included
-	until   time.Time // the end of its TTL or its signatures, whichever comes first
-	since   time.Time // the latest inception above and in it
+	until   time.Time // the end of its TTL or of its signatures, whichever is first
+	since   time.Time // the latest inception in it and above
 }
 
 func (z *zone) secure() bool { return z.status == Secure }
 
-// holds reports whether the verdict on z can be used at a time.
-func (z *zone) holds(at time.Time) bool { return !at.Before(z.since) && !at.After(z.until) }
+// validAt reports whether the verdict on z can be used at a time.
+func (z *zone) validAt(at time.Time) bool { return !at.Before(z.since) && !at.After(z.until) }
 
-// links is the chain from the trust anchor down to z.
+// links returns the chain from the trust anchor down to z.
 func (z *zone) links() []Link {
-	depth := 0
-	for above := z; above != nil; above = above.parent {
-		depth++
-	}
-	list := make([]Link, depth)
+	var list []Link
 	for ; z != nil; z = z.parent {
-		depth--
-		list[depth] = z.link
+		list = append(list, z.link)
 	}
+	slices.Reverse(list)
 	return list
 }
 
-// anchor is the zone with the trust anchor that z hangs from.
+// anchor returns the zone with the trust anchor at the top of the chain of z.
 func (z *zone) anchor() *zone {
 	for z.parent != nil {
 		z = z.parent
@@ -53,102 +48,107 @@ func (z *zone) anchor() *zone {
 	return z
 }
 
-// zone judges the zone at name. Where the zone above is insecure, that is the
-// answer. Where the zone above proves that there is no zone cut at name, it
-// returns nil.
+// zone judges the zone at name. If the zone above is insecure, it returns that
+// zone. If the zone above proves that there is no zone cut at name, it returns
+// nil.
 func (v *validation) zone(name string) (*zone, error) {
-	if z := v.known(name); z != nil {
+	if z := v.knownZone(name); z != nil {
 		return z, nil
 	}
-	if _, ok := v.uncut[name]; ok {
+	if _, ok := v.noCuts[name]; ok {
 		return nil, nil
 	}
-	if f := cmp.Or(v.bogus[name], v.failed[name]); f != nil {
-		own := *f // others hold it too
+	if f := cmp.Or(v.evidence.bogus[name], v.bogus[name]); f != nil {
+		own := *f // the original is shared
 		return nil, &own
 	}
-	if set := v.anchors[name]; len(set) > 0 {
-		z, err := v.keyed(name, set, nil, proof{})
-		return v.keep(name, z, err)
+	if anchors := v.rules.anchors[name]; len(anchors) > 0 {
+		z, err := v.zoneFromDS(name, anchors, nil, proof{})
+		v.recordZone(name, z, err)
+		return z, err
 	}
-	if v.closest(name) == "" {
-		return v.unanchored(), nil
+	if v.closestKnown(name) == "" {
+		return v.unanchoredZone(), nil
 	}
-	if _, asked := v.replies[question{name, dns.TypeDS}]; slices.Contains(v.named, name) {
-		v.ledger.need(question{name, dns.TypeDNSKEY})
-		if !asked {
-			v.want(question{name, dns.TypeDNSKEY})
+	if slices.Contains(v.signers, name) {
+		keys := question{name, dns.TypeDNSKEY}
+		v.budget.addNeeded(keys)
+		if v.evidence.replies[question{name, dns.TypeDS}] == nil {
+			v.require(keys)
 		}
 	}
-	r, err := v.ask(question{name, dns.TypeDS})
+	r, err := v.reply(question{name, dns.TypeDS})
 	if err != nil {
 		return nil, err
 	}
-	parent, err := v.delegator(name, r)
+	parent, err := v.parentZone(name, r)
 	if err != nil || !parent.secure() {
 		return parent, err
 	}
 	z, err := v.delegation(name, r, parent)
-	return v.keep(name, z, err)
-}
-
-// keep notes the verdict on the zone at name.
-func (v *validation) keep(name string, z *zone, err error) (*zone, error) {
-	if z != nil && err == nil {
-		put(&v.judged, z.name, z)
-	}
-	if f := isBogus(err); f != nil {
-		own := *f.beneath(f.above, name)
-		put(&v.failed, name, &own)
-	}
+	v.recordZone(name, z, err)
 	return z, err
 }
 
-// signer judges a zone that a signature names: its keys are asked for together
+// recordZone records the verdict on the zone at name.
+func (v *validation) recordZone(name string, z *zone, err error) {
+	if z != nil && err == nil {
+		v.zones[z.name] = z
+	}
+	if f, isBogus := asBogus(err); isBogus {
+		_ = atCut(err, f.above, name)
+		own := *f
+		v.bogus[name] = &own
+	}
+}
+
+// signerZone judges a zone that a signature names. Its keys are queried together
 // with its DS.
-func (v *validation) signer(name string) (*zone, error) {
-	if !slices.Contains(v.named, name) {
-		v.named = append(v.named, name)
+func (v *validation) signerZone(name string) (*zone, error) {
+	if !slices.Contains(v.signers, name) {
+		v.signers = append(v.signers, name)
 	}
 	return v.zone(name)
 }
 
-// known is the zone at name where it has been judged, here or before; nil, if not.
-func (v *validation) known(name string) *zone {
-	if z := v.judged[name]; z != nil {
+// knownZone returns the zone at name if it was validated, in this run or before,
+// or nil.
+func (v *validation) knownZone(name string) *zone {
+	if z := v.zones[name]; z != nil {
 		return z
 	}
-	if z := v.zones[name]; z != nil && z.holds(v.at) {
+	if z := v.evidence.zones[name]; z != nil && z.validAt(v.rules.at) {
 		return z
 	}
 	return nil
 }
 
-// unanchored is the verdict on names under no trust anchor (RFC 4033 §5 calls
-// them indeterminate; for a client they are insecure, see Insecure).
-func (v *validation) unanchored() *zone {
-	return &zone{name: ".", status: Insecure, since: v.at, until: v.at,
+// unanchoredZone returns the verdict on names that no trust anchor covers.
+// RFC 4033 §5 calls them indeterminate; for a client they are insecure, see
+// Insecure.
+func (v *validation) unanchoredZone() *zone {
+	return &zone{name: ".", status: Insecure, since: v.rules.at, until: v.rules.at,
 		link: Link{Zone: ".", Status: Insecure, Why: "no trust anchor covers the name"}}
 }
 
-// closest is the deepest zone at or above name that is known or has an anchor;
-// empty where no anchor covers the name.
-func (v *validation) closest(name string) string {
+// closestKnown returns the deepest zone at or above name that is known or has an
+// anchor, or the empty string if no anchor covers the name.
+func (v *validation) closestKnown(name string) string {
 	for n := labels(name); n >= 0; n-- {
 		candidate := suffix(name, n)
-		if v.known(candidate) != nil || len(v.anchors[candidate]) > 0 {
+		if v.knownZone(candidate) != nil || len(v.rules.anchors[candidate]) > 0 {
 			return candidate
 		}
 	}
 	return ""
 }
 
-// apex is the deepest zone that holds name, found cut by cut from the deepest
-// one known; an insecure one ends the walk.
-func (v *validation) apex(name string) (*zone, error) {
-	start := v.closest(name)
+// enclosingZone returns the deepest zone that contains name. It finds it cut by
+// cut, from the deepest known zone down, and stops at an insecure zone.
+func (v *validation) enclosingZone(name string) (*zone, error) {
+	start := v.closestKnown(name)
 	if start == "" {
-		return v.unanchored(), nil
+		return v.unanchoredZone(), nil
 	}
 	z, err := v.zone(start)
 	if err != nil {
@@ -162,29 +162,30 @@ func (v *validation) apex(name string) (*zone, error) {
 		}
 		if next != nil {
 			z = next
-		} else if v.uncut[child].void {
-			break // nothing exists below a name that does not (RFC 8020 §2)
+		} else if v.noCuts[child].nxdomain {
+			break // nothing exists below a name that does not exist (RFC 8020 §2)
 		}
 	}
 	return z, nil
 }
 
-// delegator is the zone above a cut: the deepest that claims to have signed
-// what r says about the DS of name, or, where none does that is a zone and below
-// what is known already, the one that should have.
-func (v *validation) delegator(name string, r *reply) (*zone, error) {
+// parentZone returns the zone above a cut at name. It is the deepest zone that
+// claims to have signed what r contains about the DS of name. If no claim is
+// true, or only for a zone above the known ones, it is the zone that should have.
+func (v *validation) parentZone(name string, r *reply) (*zone, error) {
 	above := parentOf(name)
-	floor := v.closest(above)
-	if signers := v.signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && within(signers[0], floor) {
-		z, err := v.signer(signers[0])
+	known := v.closestKnown(above)
+	if signers := v.signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && within(signers[0], known) {
+		z, err := v.signerZone(signers[0])
 		if z != nil || err != nil {
 			return z, err
 		}
 	}
-	return v.apex(above)
+	return v.enclosingZone(above)
 }
 
-// delegationSigs gathers the signatures that say who answers for name.
+// delegationSigs returns the signatures that show which zone is authoritative
+// for the DS of name.
 func delegationSigs(r *reply, name string) []*dns.RRSIG {
 	var sigs []*dns.RRSIG
 	for _, set := range r.answer {
@@ -196,99 +197,104 @@ func delegationSigs(r *reply, name string) []*dns.RRSIG {
 	return append(sigs, denialSigs(r)...)
 }
 
-// delegation judges the cut at name by what its parent, a secure zone, says of
-// the DS (RFC 4035 §5.2). It returns nil where there is no cut.
+// delegation judges the cut at name by the reply about its DS, from the secure
+// zone parent (RFC 4035 §5.2). It returns nil if there is no cut.
 func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, error) {
 	if set := r.find(name, dns.TypeDS); set != nil {
-		p, f := v.authenticate(set, parent.keys, parent.name)
-		switch {
-		case f == nil && p.wildcard != "":
-			f = bogus("%s was expanded from the wildcard %s", set, p.wildcard)
-		case f != nil && len(set.sigs) == 0:
+		if len(set.sigs) == 0 {
 			return nil, v.unsigned(parent, set.String())
 		}
-		if f != nil {
-			return nil, f.beneath(parent, name)
+		p, err := v.authenticate(set, parent.keys, parent.name)
+		if err == nil && p.wildcard != "" {
+			err = bogus("%s was expanded from the wildcard %s", set, p.wildcard)
 		}
-		return v.keyed(name, records[*dns.DS](set.records), parent, p)
+		if err != nil {
+			return nil, atCut(err, parent, name)
+		}
+		return v.zoneFromDS(name, records[*dns.DS](set.records), parent, p)
 	}
 	if set := r.find(name, dns.TypeCNAME); set != nil && len(set.sigs) > 0 {
-		return v.aliasedCut(name, set, parent)
+		return nil, v.recordAlias(name, set, parent)
 	}
 	if set := r.dnameAbove(name); set != nil {
-		return v.aliasedCut(name, set, parent)
+		return nil, v.recordAlias(name, set, parent)
 	}
 	d, err := v.denial(r, parent)
 	if err != nil {
 		return nil, err
 	}
-	if d.empty() && !d.tried {
+	if d.empty() && !d.signed {
 		return nil, v.unsigned(parent, "the answer that "+name+" has no DS")
 	}
-	cut, why, limit := d.delegation(name)
-	switch {
-	case limit != nil:
-		return nil, limit
-	case cut == noCut || cut == nothingBelow:
-		put(&v.uncut, name, uncut{void: cut == nothingBelow, until: v.at.Add(d.proof.ttl)})
+	result, err := d.delegation(name)
+	if err != nil {
+		return nil, err
+	}
+	switch result.cut {
+	case noCut, nothingBelow:
+		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(d.proof.ttl)}
 		return nil, nil
-	case cut == insecureCut:
-		return v.insecure(name, parent, d.proof, nil, why), nil
+	case insecureCut:
+		return v.insecureZone(name, parent, d.proof, nil, result.why), nil
 	}
-	return nil, bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, why).beneath(parent, name)
+	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
 }
 
-// aliasedCut: a name that is an alias, or lies below a DNAME, is no zone cut.
-func (v *validation) aliasedCut(name string, set *rrset, parent *zone) (*zone, error) {
-	p, f := v.authenticate(set, parent.keys, parent.name)
-	if f != nil {
-		return nil, f.beneath(parent, name)
+// recordAlias records that name is no zone cut, because set, a CNAME at the name
+// or a DNAME above it, makes it an alias.
+func (v *validation) recordAlias(name string, set *rrset, parent *zone) error {
+	p, err := v.authenticate(set, parent.keys, parent.name)
+	if err != nil {
+		return atCut(err, parent, name)
 	}
-	put(&v.uncut, name, uncut{until: v.at.Add(p.ttl)})
-	return nil, nil
+	v.noCuts[name] = noZoneCut{until: v.rules.at.Add(p.ttl)}
+	return nil
 }
 
-// insecure makes the verdict on a zone that its parent, a secure zone, proves
-// to be insecure; p is the proof.
-func (v *validation) insecure(name string, parent *zone, p proof, ds []*dns.DS, why string) *zone {
-	z := &zone{name: name, status: Insecure, parent: parent, parents: parent.own.And(parent.parents).And(p.Validity)}
-	z.link = Link{Zone: name, Status: Insecure, DS: describeDS(ds, nil), Why: why, Validity: p.Validity}
-	z.since, z.until = lifetime(z, parent, v.at, p.ttl)
+// insecureZone returns the verdict on a zone that its parent, a secure zone,
+// proves to be insecure; p is the proof.
+func (v *validation) insecureZone(name string, parent *zone, p proof, ds []*dns.DS, why string) *zone {
+	z := &zone{name: name, status: Insecure, parent: parent, parents: parent.own.And(parent.parents).And(p.validity)}
+	z.link = Link{Zone: name, Status: Insecure, DS: describeDS(ds, nil), Why: why, Validity: p.validity}
+	z.setLifetime(v.rules.at, p.ttl)
 	return z
 }
 
-// maxTTL is the longest that a verdict is kept, whatever the TTL says: nobody
-// should have to wait for years after a mistake (RFC 8767 §4 has a similar cap).
+// maxTTL is the maximum time that a verdict is cached, whatever its TTL, so that
+// a mistake does not last for years (RFC 8767 §4 has a similar cap).
 const maxTTL = 24 * time.Hour
 
-// lifetime bounds the use of a verdict by TTL, signatures, and its parent's.
-func lifetime(z, parent *zone, at time.Time, ttl time.Duration) (since, until time.Time) {
+// setLifetime limits the use of a verdict to its TTL, its signatures, and the
+// lifetime of its parent.
+func (z *zone) setLifetime(at time.Time, ttl time.Duration) {
 	all := z.own.And(z.parents)
-	since, until = all.Inception, at.Add(min(ttl, maxTTL))
-	if !all.Expiry.IsZero() && all.Expiry.Before(until) {
-		until = all.Expiry
+	z.since, z.until = all.Inception, at.Add(min(ttl, maxTTL))
+	if !all.Expiry.IsZero() && all.Expiry.Before(z.until) {
+		z.until = all.Expiry
 	}
-	if parent != nil && parent.until.Before(until) {
-		until = parent.until
+	if z.parent != nil && z.parent.until.Before(z.until) {
+		z.until = z.parent.until
 	}
-	return since, until
 }
 
-// keyed judges a zone by its DS set, or its trust anchors, and its DNSKEY
-// RRset. p proves the DS set; an anchor needs no proof.
-func (v *validation) keyed(name string, set []*dns.DS, parent *zone, p proof) (*zone, error) {
-	usable := v.options.usableDS(set)
+// zoneFromDS judges a zone by its DS set, or its trust anchors if parent is nil,
+// and its DNSKEY RRset. p is the proof of the DS set; anchors need none.
+func (v *validation) zoneFromDS(name string, set []*dns.DS, parent *zone, p proof) (*zone, error) {
+	usable := v.rules.options.usableDS(set)
 	if len(usable) == 0 {
-		why := "no DS has both an algorithm and a digest type that are supported"
 		if parent == nil {
-			why = "no trust anchor has both an algorithm and a digest type that are supported"
-			z := &zone{name: name, status: Insecure, since: v.at, until: v.at.Add(time.Hour)}
+			why := "no trust anchor has both an algorithm and a digest type that are supported"
+			z := &zone{name: name, status: Insecure, since: v.rules.at, until: v.rules.at.Add(time.Hour)}
 			z.link = Link{Zone: name, Status: Insecure, DS: describeDS(set, nil), Why: why}
 			return z, nil
 		}
-		return v.insecure(name, parent, p, set, why+v.sha1Note(set)), nil
+		why := "no DS has both an algorithm and a digest type that are supported"
+		if v.rules.options.SHA1 != SHA1Accept && slices.ContainsFunc(set, usesSHA1) {
+			why += "; signatures made with SHA-1 are not accepted (RFC 9905)"
+		}
+		return v.insecureZone(name, parent, p, set, why), nil
 	}
-	r, err := v.ask(question{name, dns.TypeDNSKEY})
+	r, err := v.reply(question{name, dns.TypeDNSKEY})
 	if err != nil {
 		return nil, err
 	}
@@ -297,145 +303,129 @@ func (v *validation) keyed(name string, set []*dns.DS, parent *zone, p proof) (*
 	case (keys == nil || len(keys.sigs) == 0) && parent == nil:
 		return nil, stripped(r, name)
 	case keys == nil:
-		return nil, bogus("%s has a DS in %s but answers with no DNSKEY", name, parent.name).beneath(parent, name)
+		return nil, atCut(bogus("%s has a DS in %s but no DNSKEY", name, parent.name), parent, name)
 	case len(keys.sigs) == 0:
 		return nil, v.unsigned(parent, keys.String())
 	}
-	z, f := v.trusted(name, usable, keys, parent, p)
-	if f != nil {
-		return nil, f.beneath(parent, name)
+	z, err := v.secureZone(name, usable, keys, parent, p)
+	if err != nil {
+		return nil, atCut(err, parent, name)
 	}
 	z.link.DS = describeDS(set, z.link.Keys)
 	return z, nil
 }
 
-// trusted looks for a key that a DS names and that signs the zone's keys
-// (RFC 4035 §5.2); then every key of the RRset may sign the zone's data
-// (RFC 6840 §5.11: one path is enough).
-func (v *validation) trusted(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, *fault) {
+func usesSHA1(ds *dns.DS) bool {
+	return ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1
+}
+
+// secureZone finds a key that matches a DS and signs the DNSKEY RRset (RFC 4035
+// §5.2). Then every key of the RRset may sign the data of the zone (RFC 6840
+// §5.11: one path is enough). The error is a fault.
+func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, error) {
 	all := newKeys(keys.records)
-	named, f := v.ledger.named(usable, all, name)
-	if f != nil {
-		return nil, f
+	matched, err := v.budget.matchKeys(usable, all, name)
+	if err != nil {
+		return nil, err
 	}
-	var entry []*key
-	revoked := false
-	for _, k := range all {
-		if named[k] {
-			if mayVerify(k.DNSKEY) {
-				entry = append(entry, k)
-			}
-			revoked = revoked || k.Flags&dns.REVOKE != 0
-		}
-	}
+	entry := slices.DeleteFunc(slices.Clone(all), func(k *key) bool { return !matched[k] || !mayVerify(k.record) })
 	if len(entry) == 0 {
-		of := "the DS set names"
+		source := "the DS set"
 		if parent == nil {
-			of = "the trust anchors name"
+			source = "the trust anchors"
 		}
-		if revoked {
-			return nil, bogus("the key of %s that %s is revoked (RFC 5011)", name, of)
+		if slices.ContainsFunc(all, func(k *key) bool { return matched[k] && k.record.Flags&dns.REVOKE != 0 }) {
+			return nil, bogus("the DNSKEY of %s that matches %s is revoked (RFC 5011)", name, source)
 		}
-		return nil, bogus("no DNSKEY of %s matches what %s (%s)", name, of, tags(usable))
+		return nil, bogus("no DNSKEY of %s matches %s (%s)", name, source, describeTags(usable))
 	}
-	signed, f := v.authenticate(keys, entry, name)
-	if f != nil {
-		return nil, f
+	signed, err := v.authenticate(keys, entry, name)
+	if err != nil {
+		return nil, err
 	}
 	if signed.wildcard != "" {
 		return nil, bogus("the keys of %s were expanded from the wildcard %s", name, signed.wildcard)
 	}
-	z := &zone{name: name, status: Secure, parent: parent, own: signed.Validity, parents: p.Validity}
+	z := &zone{name: name, status: Secure, parent: parent, own: signed.validity, parents: p.validity}
+	z.link = Link{Zone: name, Status: Secure, Keys: describeKeys(all, signed.key), Validity: signed.validity.And(p.validity)}
+	z.link.Why = fmt.Sprintf("its keys are signed by %s, valid until %s", keyName(signed.tag, signed.algorithm), clock(signed.validity.Expiry))
 	ttl := signed.ttl
-	if parent != nil {
-		z.parents = parent.own.And(parent.parents).And(p.Validity)
+	if parent == nil {
+		z.link.Why += fmt.Sprintf("; key %d is a trust anchor", signed.tag)
+	} else {
+		z.link.Why += fmt.Sprintf("; DS in %s matches key %d", parent.name, signed.tag)
+		z.parents = parent.own.And(parent.parents).And(p.validity)
 		ttl = min(ttl, p.ttl)
 	}
 	for _, k := range all {
-		if mayVerify(k.DNSKEY) && v.options.supports(k.Algorithm) {
+		if mayVerify(k.record) && v.rules.options.supports(k.record.Algorithm) {
 			z.keys = append(z.keys, k)
 		}
 	}
-	z.since, z.until = lifetime(z, parent, v.at, ttl)
-	z.link = Link{Zone: name, Status: Secure, Keys: describeKeys(all, signed.key), Validity: signed.Validity.And(p.Validity)}
-	z.link.Why = fmt.Sprintf("its keys are signed by %s, valid until %s", keyName(signed.tag, signed.alg), clock(signed.Expiry))
-	if parent == nil {
-		z.link.Why += "; that key is a trust anchor"
-	} else {
-		z.link.Why += fmt.Sprintf("; %s vouches for that key", parent.name)
-	}
+	z.setLifetime(v.rules.at, ttl)
 	return z, nil
 }
 
-// named finds the keys of zone that a DS names (RFC 4035 §5.2). Nothing but the
-// tag says which key a DS may mean, and anybody can make many keys of one tag, or
-// many DS records: it gives up where there are too many (CVE-2023-50387).
-func (l *ledger) named(set []*dns.DS, keys []*key, zone string) (map[*key]bool, *fault) {
+// matchKeys returns the keys of zone that match a DS (RFC 4035 §5.2). A DS names
+// a key only by its tag and algorithm, and it is easy to make many keys with one
+// tag, or many DS records. If there are too many, matchKeys returns a fault
+// (CVE-2023-50387).
+func (b *workBudget) matchKeys(set []*dns.DS, keys []*key, zone string) (map[*key]bool, error) {
 	type label struct {
 		tag       uint16
 		algorithm uint8
 	}
-	labelled := make(map[label][]*key)
+	candidates := make(map[label][]*key)
 	for _, k := range keys {
-		labelled[label{k.tag, k.Algorithm}] = append(labelled[label{k.tag, k.Algorithm}], k)
+		name := label{k.tag, k.record.Algorithm}
+		candidates[name] = append(candidates[name], k)
 	}
-	named := make(map[*key]bool)
+	matched := make(map[*key]bool)
 	for _, ds := range set {
-		for i, k := range labelled[label{ds.KeyTag, ds.Algorithm}] {
-			if i == l.limits.collisions {
+		for i, k := range candidates[label{ds.KeyTag, ds.Algorithm}] {
+			if i == b.limits.keysPerTag {
 				return nil, exceeded(i, "keys of one tag for a DS of "+zone)
 			}
-			digest, limit := l.digest(k, zone, ds.DigestType)
-			if limit != nil {
-				return nil, limit
+			digest, err := b.digest(k, zone, ds.DigestType)
+			if err != nil {
+				return nil, err
 			}
 			if hasDigest(ds, digest) {
-				named[k] = true
+				matched[k] = true
 				break
 			}
 		}
 	}
-	return named, nil
+	return matched, nil
 }
 
-// sha1Note says what Options.SHA1 decided here.
-func (v *validation) sha1Note(set []*dns.DS) string {
-	if v.options.SHA1 == SHA1Accept {
-		return ""
-	}
-	for _, ds := range set {
-		if ds.Algorithm == dns.RSASHA1 || ds.Algorithm == dns.RSASHA1NSEC3SHA1 {
-			return "; signatures made with SHA-1 count for nothing (RFC 9905)"
-		}
-	}
-	return ""
-}
-
-// maxShown is how many keys, or DS records, of one zone are told to people.
+// maxShown is the maximum number of keys, or DS records, in a Link.
 const maxShown = 16
 
-// describeKeys names the keys of a zone; those that sign come first.
+// describeKeys lists the keys of a zone, signing keys first.
 func describeKeys(keys []*key, signing *key) []Key {
 	list := make([]Key, 0, len(keys))
 	for _, k := range keys {
-		list = append(list, Key{Tag: k.tag, Algorithm: k.Algorithm, SEP: k.Flags&dns.SEP != 0, Signing: k == signing})
+		list = append(list, Key{Tag: k.tag, Algorithm: k.record.Algorithm, SEP: k.record.Flags&dns.SEP != 0, Signing: k == signing})
 	}
-	signingFirst(list)
+	sortSigningFirst(list)
 	return list[:min(len(list), maxShown)]
 }
 
-func signingFirst(list []Key) {
-	rank := func(k Key) int {
-		if k.Signing {
+func sortSigningFirst(list []Key) {
+	slices.SortStableFunc(list, func(a, b Key) int {
+		switch {
+		case a.Signing == b.Signing:
 			return 0
+		case a.Signing:
+			return -1
 		}
 		return 1
-	}
-	slices.SortStableFunc(list, func(a, b Key) int { return rank(a) - rank(b) })
+	})
 }
 
-// describeDS names DS records; those that lead to a signing key are used, and
-// come first where there are too many to show.
+// describeDS lists DS records. Those that match a signing key are marked as
+// used, and come first if there are too many to show.
 func describeDS(set []*dns.DS, keys []Key) []DS {
 	list := make([]DS, 0, len(set))
 	for _, ds := range set {
@@ -452,16 +442,17 @@ func describeDS(set []*dns.DS, keys []Key) []DS {
 	return list[:min(len(list), maxShown)]
 }
 
-func tags(set []*dns.DS) string {
-	var words []string
+// describeTags lists the tags of DS records, each once.
+func describeTags(set []*dns.DS) string {
+	var tags []string
 	for i, ds := range set {
-		if len(words) == maxShown {
-			words = append(words, fmt.Sprintf("and %d records more", len(set)-i))
+		if len(tags) == maxShown {
+			tags = append(tags, fmt.Sprintf("and %d more records", len(set)-i))
 			break
 		}
-		if word := keyName(ds.KeyTag, ds.Algorithm); !slices.Contains(words, word) {
-			words = append(words, word)
+		if tag := keyName(ds.KeyTag, ds.Algorithm); !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
 		}
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(tags, "; ")
 }

@@ -3,43 +3,59 @@ package dnssec
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/miekg/dns"
 )
 
-// fault is why something is not proven: bogus, or indeterminate for want of
-// records. It keeps how far the chain of trust reached.
+// fault is the error of a validation that ended without proof: bogus, or
+// indeterminate because records are missing.
 type fault struct {
 	status Status
 	why    string
-	err    error // what Answer.Err becomes
-	above  *zone // the last zone proven, if any
-	failed string
+	err    error  // becomes Answer.Err
+	above  *zone  // the last zone of the chain that validated, if any
+	failed string // the zone below it that did not
 }
 
 func (f *fault) Error() string { return f.why }
 
-// errMissing says that the verdict needs replies which are not there yet; the
-// validation has noted which.
+// errMissing: the verdict needs replies that are not there yet. The validation
+// has noted which.
 var errMissing = errors.New("more replies are needed")
 
-// errUnsigned says that nobody who could have signed something did.
+// errUnsigned: none of the zones that can sign something did.
 var errUnsigned = errors.New("no signature")
 
 func bogus(format string, args ...any) *fault {
 	return &fault{status: Bogus, why: fmt.Sprintf(format, args...)}
 }
 
-// beneath notes where in the chain f happened: at zone, below above.
-func (f *fault) beneath(above *zone, zone string) *fault {
-	if f.failed == "" {
-		f.above, f.failed = above, zone
-	}
-	return f
+// asBogus returns err as a fault, and whether it is one with status Bogus.
+func asBogus(err error) (*fault, bool) {
+	f, ok := errors.AsType[*fault](err)
+	return f, ok && f.status == Bogus
 }
 
-// links is the chain as far as it reached, and the link that failed.
+// inZone records z as the last zone that validated, unless err has one. It
+// returns err.
+func inZone(err error, z *zone) error {
+	if f, ok := errors.AsType[*fault](err); ok && f.above == nil {
+		f.above = z
+	}
+	return err
+}
+
+// atCut records that the chain of trust failed at the zone failed, below above,
+// unless err has a failed zone. It returns err.
+func atCut(err error, above *zone, failed string) error {
+	if f, ok := errors.AsType[*fault](err); ok && f.failed == "" {
+		f.above, f.failed = above, failed
+	}
+	return err
+}
+
+// links returns the chain of trust as far as it validated, and the link that
+// failed.
 func (f *fault) links() []Link {
 	list := f.above.links()
 	if f.failed != "" {
@@ -48,70 +64,46 @@ func (f *fault) links() []Link {
 	return list
 }
 
-// isBogus returns err as a fault where it is one that says bogus.
-func isBogus(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) && f.status == Bogus {
-		return f
-	}
-	return nil
-}
-
-// unsigned is the fault of data without a signature in a secure zone. If the
-// zone with the trust anchor comes without signatures too, it is the resolver
-// that withholds them; otherwise the data is bogus.
+// unsigned returns the fault of data without a signature in the secure zone z.
+// If the zone with the trust anchor comes without signatures too, the resolver
+// strips them. Otherwise the data is bogus. The error may be errMissing.
 func (v *validation) unsigned(z *zone, what string) error {
-	top := z.anchor()
-	r, err := v.ask(question{top.name, dns.TypeDNSKEY})
+	top := z.anchor().name
+	r, err := v.reply(question{top, dns.TypeDNSKEY})
 	if err != nil {
 		return err
 	}
-	if set := r.find(top.name, dns.TypeDNSKEY); set == nil || len(set.sigs) == 0 {
-		return stripped(r, top.name)
+	if set := r.find(top, dns.TypeDNSKEY); set == nil || len(set.sigs) == 0 {
+		return stripped(r, top)
 	}
-	f := bogus("%s carries no signature, though the zone %s is signed", what, z.name)
-	f.above = z
-	return f
+	return inZone(bogus("%s carries no signature, though the zone %s is signed", what, z.name), z)
 }
 
-// stripped is the fault of a resolver that does not hand out DNSSEC records.
+// stripped returns the fault of a resolver that withholds DNSSEC records.
 func stripped(r *reply, anchor string) *fault {
 	what := "its answer to " + anchor + " DNSKEY has no keys"
 	if r.find(anchor, dns.TypeDNSKEY) != nil {
 		what = "its answer to " + anchor + " DNSKEY has keys but no signatures"
 	}
-	why := fmt.Sprintf("the resolver %sstrips DNSSEC records: %s; nothing can be validated through it, use one that passes them on", resolverName(r), what)
+	why := fmt.Sprintf("%s strips DNSSEC records: %s; use a resolver that returns them", resolverName(r), what)
 	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: %s", ErrStripped, what), failed: anchor}
 }
 
-func resolverName(r *reply) string {
-	if r.server == "" {
-		return ""
-	}
-	return r.server + " "
-}
-
-// failing is the fault of a reply that is no answer.
-func failing(q question, r *reply) *fault {
+// unusableReply returns the fault of a reply on which no verdict can be based.
+func unusableReply(q question, r *reply) *fault {
 	if r.err != nil {
 		return &fault{status: Indeterminate, why: fmt.Sprintf("no answer to %s: %v", q, r.err), err: r.err}
 	}
-	why := fmt.Sprintf("the resolver %sanswered %s to %s", resolverName(r), rcodeName(r.rcode), q)
+	why := fmt.Sprintf("%s answered %s to %s", resolverName(r), rcodeName(r.rcode), q)
 	for _, text := range r.ede {
-		why += "; it says: " + text
+		why += "; extended error " + text
 	}
 	return &fault{status: Indeterminate, why: why, err: fmt.Errorf("%w: %s to %s", ErrServer, rcodeName(r.rcode), q)}
 }
 
-func rcodeName(rcode int) string {
-	if name, ok := dns.RcodeToString[rcode]; ok {
-		return name
+func resolverName(r *reply) string {
+	if r.server == "" {
+		return "the resolver"
 	}
-	return fmt.Sprintf("RCODE %d", rcode)
-}
-
-// answers are the response codes that a verdict can be built on; YXDOMAIN is
-// what a DNAME gives where the new name would be too long (RFC 6672 §2.2).
-func answers(rcode int) bool {
-	return slices.Contains([]int{dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain}, rcode)
+	return "the resolver " + r.server
 }

@@ -16,11 +16,11 @@ import (
 	lab "dane_exporter/internal/lab/zone"
 )
 
-// recorder keeps every response that goes through it.
+// recorder records every response.
 type recorder struct {
 	Transport
 	mu   sync.Mutex
-	tape []byte // each with its length in two octets before it
+	tape []byte // responses, each after its length in two octets
 }
 
 func (r *recorder) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
@@ -38,7 +38,7 @@ func (r *recorder) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, stri
 	return response, server, nil
 }
 
-// play turns a tape into evidence; what cannot be read is left out.
+// play converts a tape into evidence. It leaves out what cannot be parsed.
 func play(tape []byte) evidence {
 	e := evidence{replies: make(map[question]*reply), zones: make(map[string]*zone)}
 	for len(tape) > 2 && len(e.replies) < 64 {
@@ -53,8 +53,8 @@ func play(tape []byte) evidence {
 	return e
 }
 
-// playground is a small Internet, recorded: what was asked, what came back for
-// each question, and what is true.
+// playground is a recording of a small Internet: the questions, the responses for
+// each question, and the right answers.
 type playground struct {
 	at      time.Time
 	anchors map[string][]*dns.DS
@@ -97,20 +97,20 @@ func newPlayground(t testing.TB) *playground {
 	return p
 }
 
-// judge validates evidence and complains of what must never be.
+// judge validates evidence and checks the invariants of verdicts.
 func (p *playground) judge(t *testing.T, n int, e evidence) {
 	t.Helper()
-	l := newLedger(defaultLimits(), nil)
-	v := validate(p.asked[n], e, rules{at: p.at, anchors: p.anchors, options: Options{}.withDefaults()}, l)
-	if l.work.Signatures > l.limits.signatures || l.work.Hashes > l.limits.hashes {
-		t.Errorf("work %+v", l.work)
+	budget := newWorkBudget(defaultLimits(), nil)
+	v := validate(p.asked[n], e, rules{at: p.at, anchors: p.anchors, options: Options{}.withDefaults()}, budget)
+	if budget.work.Signatures > budget.limits.signatures || budget.work.Hashes > budget.limits.hashes {
+		t.Errorf("work %+v", budget.work)
 	}
 	if len(v.missing) > 0 {
 		return
 	}
 	got, truth := v.answer, p.truth[n]
 	if got.Why == "" {
-		t.Errorf("no why: %+v", got)
+		t.Errorf("Why is empty: %+v", got)
 	}
 	if got.Status == Secure && (truth.Status != Secure || !slices.Equal(data(got), data(truth))) {
 		t.Errorf("%s is secure: %q %s\ntruth: %q %s", p.asked[n], data(got), got.Why, data(truth), truth.Why)
@@ -120,9 +120,9 @@ func (p *playground) judge(t *testing.T, n int, e evidence) {
 	}
 }
 
-// FuzzValidate changes the octets of recorded responses. Whatever they become,
-// the verdict comes without panic, nothing is secure but what the zones hold,
-// and nothing secure becomes insecure.
+// FuzzValidate changes the octets of recorded responses. Validation must not
+// panic, only data of the zones may be secure, and secure data must not become
+// insecure.
 func FuzzValidate(f *testing.F) {
 	p := newPlayground(f)
 	for i, tape := range p.tapes {
@@ -133,8 +133,8 @@ func FuzzValidate(f *testing.F) {
 	})
 }
 
-// FuzzReplay leaves every record as it was signed, and drops, moves, repeats
-// and exchanges them among all responses of the playground.
+// FuzzReplay drops, moves, repeats and exchanges signed records among all responses
+// of the playground.
 func FuzzReplay(f *testing.F) {
 	p := newPlayground(f)
 	for i := range p.asked {
@@ -149,6 +149,7 @@ func FuzzReplay(f *testing.F) {
 
 // TestReplay is FuzzReplay with moves from a fixed source.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	p := newPlayground(t)
 	source := rand.New(rand.NewPCG(1, 2))
 	for range 1500 {
@@ -163,8 +164,9 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// shuffle is the evidence for one question after a number of moves, of five
-// octets each: what, with which reply, section and record, and whose.
+// shuffle returns the evidence for one question after a number of moves. A move
+// has five octets: the kind, the reply, section and record that it changes, and
+// the tape and index of another record.
 func (p *playground) shuffle(n int, moves []byte) evidence {
 	e := play(p.tapes[n])
 	order := inOrder(e)
@@ -180,9 +182,9 @@ func (p *playground) shuffle(n int, moves []byte) evidence {
 			if at < len(*section) {
 				*section = slices.Delete(slices.Clone(*section), at, at+1)
 			}
-		case 1: // put another's in
+		case 1: // insert another record
 			*section = slices.Insert(slices.Clone(*section), at, other)
-		case 2: // exchange the code
+		case 2: // change the response code
 			r.rcode = []int{dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain}[int(moves[3])%3]
 		case 3: // strip the signatures
 			if at < len(*section) {
@@ -198,7 +200,7 @@ func (p *playground) shuffle(n int, moves []byte) evidence {
 				*section = slices.Clone(*section)
 				(*section)[at] = &renamed
 			}
-		case 5: // answer with what belongs to another question
+		case 5: // answer with the reply to another question
 			from := play(p.tapes[int(moves[3])%len(p.tapes)])
 			*r = *from.replies[p.asked[int(moves[3])%len(p.asked)]]
 		case 6: // deny with the proof of another question
@@ -210,14 +212,14 @@ func (p *playground) shuffle(n int, moves []byte) evidence {
 	return e
 }
 
-// inOrder lists the questions of evidence, in an order that never changes.
+// inOrder returns the questions of evidence in a fixed order.
 func inOrder(e evidence) []question {
 	return slices.SortedFunc(maps.Keys(e.replies), func(a, b question) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.qtype, b.qtype))
 	})
 }
 
-// record picks an RRset of the playground.
+// record returns an RRset of the playground.
 func (p *playground) record(tape, index byte) *rrset {
 	var all []*rrset
 	e := play(p.tapes[int(tape)%len(p.tapes)])
@@ -227,7 +229,7 @@ func (p *playground) record(tape, index byte) *rrset {
 	return all[int(index)%len(all)]
 }
 
-// data is what an answer says, without TTLs and order.
+// data returns the RDATA of an answer, without TTLs and order.
 func data(a Answer) []string {
 	var list []string
 	canonical, _ := canonicalRDATA(a.Records)

@@ -3,8 +3,10 @@ package dnssec_test
 import (
 	"context"
 	"errors"
-	"strings"
+	"reflect"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -13,110 +15,200 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// today is the moment at which every story is told.
-var today = time.Date(2026, 3, 15, 12, 0, 0, 0, time.UTC)
+// distant is a transport with a round-trip time of one second. Under a virtual
+// clock, the seconds of a lookup are the round trips that it waited for.
+type distant struct{ dnssec.Transport }
 
-func clock() time.Time { return today }
+const roundTrip = time.Second
 
-// story is one look-up: what the zones are, what is broken in them, what is
-// asked, and what the verdict must be.
-type story struct {
-	name    string
-	zones   []zone.Zone
-	faults  []zone.Fault
-	options dnssec.Options
-
-	ask   string
-	qtype uint16
-
-	status  dnssec.Status
-	why     string // a part of Answer.Why
-	err     error
-	rcode   int
-	records int
-	check   func(*testing.T, dnssec.Answer)
+func (d distant) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	select {
+	case <-time.After(roundTrip):
+		return d.Transport.Exchange(ctx, query)
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
 }
 
-const nothingFound = 0
-
-func tell(t *testing.T, stories []story) {
-	for _, s := range stories {
-		t.Run(s.name, func(t *testing.T) {
-			for _, guess := range []bool{true, false} {
-				net, err := zone.New(clock, s.zones...)
+// TestRoundTrips checks that a lookup takes one round trip, and one more if aliases
+// lead to zones that are not cached.
+func TestRoundTrips(t *testing.T) {
+	zones := append(testZones(`
+www CNAME mx
+far CNAME mx.hoster.net.
+alone CNAME mx.hoster.net.
+farther CNAME hop.example.com.
+tree DNAME tree.hoster.net.
+plain CNAME mx.plain.net.
+`),
+		zone.Zone{Apex: "deep.er.and.deeper.example.org.", Records: "_25._tcp.mx TLSA 3 1 1 00\n"},
+		zone.Zone{Apex: "net."}, zone.Zone{Apex: "com."},
+		zone.Zone{Apex: "hoster.net.", Records: "mx A 192.0.2.9\nmx.tree A 192.0.2.10\n"},
+		zone.Zone{Apex: "example.com.", Records: "hop CNAME mx.hoster.net.\n"},
+		zone.Zone{Apex: "plain.net.", Unsigned: true, Delegation: zone.Insecure, Records: "mx A 192.0.2.8\n_25._tcp.mx TLSA 3 1 1 00\n"},
+	)
+	for _, c := range []struct {
+		name       string
+		ask        string
+		qtype      uint16
+		status     dnssec.Status
+		cold, warm int
+	}{
+		{"TLSA records of a host", tlsa, dns.TypeTLSA, dnssec.Secure, 1, 1},
+		{"no TLSA records", "_443._tcp.mx.example.org.", dns.TypeTLSA, dnssec.Secure, 1, 1},
+		{"no such name", "nothing.example.org.", dns.TypeA, dnssec.Secure, 1, 1},
+		{"a deep zone", "_25._tcp.mx.deep.er.and.deeper.example.org.", dns.TypeTLSA, dnssec.Secure, 1, 1},
+		{"an alias within the zone", "www.example.org.", dns.TypeA, dnssec.Secure, 1, 1},
+		{"an alias into another zone", "far.example.org.", dns.TypeA, dnssec.Secure, 2, 1},
+		{"a DNAME into another zone", "mx.tree.example.org.", dns.TypeA, dnssec.Secure, 2, 1},
+		{"two aliases, each into another zone", "farther.example.org.", dns.TypeA, dnssec.Secure, 2, 1},
+		{"an alias into an unsigned zone", "plain.example.org.", dns.TypeA, dnssec.Insecure, 2, 1},
+		{"an alias into another zone, sent alone", "alone.example.org.", dns.TypeA, dnssec.Secure, 2, 2},
+		{"an unsigned zone", "_25._tcp.mx.plain.net.", dns.TypeTLSA, dnssec.Insecure, 1, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner, err := zone.New(clock, zones...)
 				if err != nil {
 					t.Fatal(err)
 				}
-				net.Break(s.faults...)
-				r := dnssec.New(net, net.Anchors(), clock, s.options)
-				r.Guess(guess)
-				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-				defer cancel()
-				s.judge(t, guess, r.Lookup(ctx, s.ask, s.qtype))
-				if again := r.Lookup(ctx, s.ask, s.qtype); again.Status != s.status || again.Why == "" {
-					t.Errorf("asked again: %s (%s), and %s before", again.Status, again.Why, s.status)
+				inner.Break(respond(zone.At("alone.example.org.", dns.TypeA), func(m *dns.Msg) { m.Answer = m.Answer[:2] }))
+				r := dnssec.New(distant{inner}, inner.Anchors(), clock, dnssec.Options{})
+				for _, want := range []int{c.cold, c.warm} {
+					start := time.Now()
+					a := r.Lookup(t.Context(), c.ask, c.qtype)
+					if a.Status != c.status {
+						t.Fatalf("%s: %s", a.Status, a.Why)
+					}
+					if took := int(time.Since(start) / roundTrip); took != want {
+						t.Errorf("%d round trips, want %d (%+v)", took, want, a.Work)
+					}
 				}
+			})
+		})
+	}
+}
+
+func TestEqualLookupsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+		w.hold = make(chan struct{})
+		answers := make([]dnssec.Answer, 20)
+		var group sync.WaitGroup
+		for i := range answers {
+			group.Go(func() { answers[i] = r.Lookup(t.Context(), tlsa, dns.TypeTLSA) })
+		}
+		synctest.Wait() // all lookups are waiting
+		close(w.hold)
+		group.Wait()
+		for _, a := range answers {
+			if a.Status != dnssec.Secure || !reflect.DeepEqual(a, answers[0]) {
+				t.Fatalf("%s: %s", a.Status, a.Why)
 			}
+		}
+		if n := w.count(tlsa + " TLSA"); n != 1 {
+			t.Errorf("the answer was queried %d times", n)
+		}
+	})
+}
+
+func TestDifferentLookupsShareTheChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+		w.hold = make(chan struct{})
+		var group sync.WaitGroup
+		for _, qtype := range []uint16{dns.TypeTLSA, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeCAA} {
+			group.Go(func() {
+				if a := r.Lookup(t.Context(), tlsa, qtype); a.Status != dnssec.Secure {
+					t.Errorf("%s: %s", a.Status, a.Why)
+				}
+			})
+		}
+		synctest.Wait()
+		close(w.hold)
+		group.Wait()
+		for _, q := range []string{". DNSKEY", "example.org. DS", "example.org. DNSKEY"} {
+			if n := w.count(q); n != 1 {
+				t.Errorf("%s was queried %d times", q, n)
+			}
+		}
+	})
+}
+
+// TestCallerDeadline checks that the deadline of one caller does not end a lookup
+// for the others.
+func TestCallerDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+		w.hold = make(chan struct{})
+		short, cancel := context.WithCancel(t.Context())
+		first, second := make(chan dnssec.Answer, 1), make(chan dnssec.Answer, 1)
+		go func() { first <- r.Lookup(short, tlsa, dns.TypeTLSA) }()
+		go func() { second <- r.Lookup(t.Context(), tlsa, dns.TypeTLSA) }()
+		synctest.Wait() // all lookups are waiting
+		cancel()
+		if a := <-first; a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || !errors.Is(a.Err, context.Canceled) {
+			t.Errorf("canceled: %s %v", a.Status, a.Err)
+		}
+		close(w.hold)
+		if a := <-second; a.Status != dnssec.Secure {
+			t.Errorf("not canceled: %s: %s", a.Status, a.Why)
+		}
+	})
+}
+
+// TestLastCallerLeaves checks that a lookup ends when its last caller leaves.
+func TestLastCallerLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+		w.hold = make(chan struct{})
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		a := r.Lookup(ctx, tlsa, dns.TypeTLSA)
+		if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrDeadline) || a.Name != tlsa || a.Why == "" {
+			t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan dnssec.Answer, 1)
+		go func() { done <- r.Lookup(ctx, "mx.example.org.", dns.TypeA) }()
+		synctest.Wait()
+		leave()
+		<-done
+		if err := <-w.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the query ended with %v", err)
+		}
+	})
+}
+
+func TestNoAnswer(t *testing.T) {
+	for name, fault := range map[string]zone.Fault{
+		"the answer": zone.Silence(zone.At(tlsa, dns.TypeTLSA)),
+		"a DNSKEY":   zone.Silence(zone.At("example.org.", dns.TypeDNSKEY)),
+		"anything":   zone.Silence(func(zone.Place) bool { return true }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _, _ := setup(t, dnssec.Options{QueryTimeout: 3 * time.Second}, testZones(""), fault)
+				start := time.Now()
+				a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+				if a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrUnreachable) || !errors.Is(a.Err, context.DeadlineExceeded) || a.Why == "" {
+					t.Errorf("%s %v: %s", a.Status, a.Err, a.Why)
+				}
+				if took := time.Since(start); took > 7*time.Second {
+					t.Errorf("the lookup took %s", took)
+				}
+			})
 		})
 	}
 }
 
-func (s story) judge(t *testing.T, guess bool, a dnssec.Answer) {
-	t.Helper()
-	if a.Status != s.status || !errors.Is(a.Err, s.err) || (a.Err == nil) != (s.err == nil) || !strings.Contains(a.Why, s.why) {
-		t.Errorf("guessing %v: %s %v: %s\nwanted %s %v: … %s …", guess, a.Status, a.Err, a.Why, s.status, s.err, s.why)
-	}
-	if !a.Status.Failed() && a.Rcode != s.rcode {
-		t.Errorf("guessing %v: rcode %s, wanted %s", guess, dns.RcodeToString[a.Rcode], dns.RcodeToString[s.rcode])
-	}
-	if len(a.Records) != s.records {
-		t.Errorf("guessing %v: %d records, wanted %d", guess, len(a.Records), s.records)
-	}
-	if a.Why == "" {
-		t.Error("no why")
-	}
-	if s.check != nil {
-		s.check(t, a)
-	}
-}
-
-// world is a root, a top-level domain, and one zone with a mail server.
-func world(records string, change ...func(*zone.Zone)) []zone.Zone {
-	example := zone.Zone{Apex: "example.org.", Records: `
-@ MX 10 mx
-mx A 192.0.2.1
-_25._tcp.mx TLSA 3 1 1 0000000000000000000000000000000000000000000000000000000000000001
-` + records}
-	for _, f := range change {
-		f(&example)
-	}
-	return []zone.Zone{{Apex: "org."}, example}
-}
-
-func nsec3(optOut bool, iterations uint16) func(*zone.Zone) {
-	return func(z *zone.Zone) { z.NSEC3 = &zone.NSEC3{Iterations: iterations, Salt: "ab12", OptOut: optOut} }
-}
-
-const tlsa = "_25._tcp.mx.example.org."
-
-func TestSecureAnswers(t *testing.T) {
-	var stories []story
-	for algorithm, name := range map[uint8]string{5: "RSASHA1", 7: "RSASHA1-NSEC3-SHA1", 8: "RSASHA256", 10: "RSASHA512",
-		13: "ECDSAP256SHA256", 14: "ECDSAP384SHA384", 15: "ED25519"} {
-		stories = append(stories, story{
-			name:    "signed with " + name,
-			zones:   world("", func(z *zone.Zone) { z.Algorithms = []uint8{algorithm} }),
-			options: dnssec.Options{SHA1: dnssec.SHA1Accept},
-			ask:     tlsa, qtype: dns.TypeTLSA, status: dnssec.Secure, why: name, records: 1,
-			check: func(t *testing.T, a dnssec.Answer) {
-				if len(a.Chain) != 3 || a.Chain[0].Zone != "." || a.Chain[2].Zone != "example.org." || !a.Chain[2].Keys[0].Signing {
-					t.Errorf("chain: %+v", a.Chain)
-				}
-				if a.Zone.Expiry.Before(today) || a.Parents.Expiry.Before(today) || a.TTL <= 0 || a.Server == "" || a.Work.Signatures == 0 {
-					t.Errorf("answer: %+v", a)
-				}
-			},
-		})
-	}
-	tell(t, stories)
+// TestUselessSpeculation checks that a lookup does not wait for a speculative query
+// that it does not need.
+func TestUselessSpeculation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _, _ := setup(t, dnssec.Options{QueryTimeout: time.Hour}, testZones(""), zone.Silence(zone.At("mx.example.org.", dns.TypeDS, dns.TypeDNSKEY)))
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+			t.Errorf("%s: %s", a.Status, a.Why)
+		}
+	})
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Inside this package a name is in presentation form, fully qualified and in
-// lower case, as fold makes it; names are compared label by label.
+// A name in this package is in presentation form, fully qualified and in lower
+// case, as fold returns it. Names are compared label by label.
 
-// question is what is asked of a resolver; the class is always IN.
+// question is a name and a type to look up. The class is always IN.
 type question struct {
 	name  string
 	qtype uint16
@@ -20,11 +20,12 @@ type question struct {
 
 func (q question) String() string { return q.name + " " + typeName(q.qtype) }
 
-// ofChain reports whether the answer belongs to the chain of trust, and so to
-// many look-ups.
+// ofChain reports whether the answer belongs to the chain of trust, which many
+// lookups share.
 func (q question) ofChain() bool { return q.qtype == dns.TypeDS || q.qtype == dns.TypeDNSKEY }
 
-// newQuestion checks a name from outside and brings it into the form used here.
+// newQuestion converts a name from a caller. It fails if the name is not a
+// domain name.
 func newQuestion(name string, qtype uint16) (question, error) {
 	wire, err := wireName(name)
 	if err != nil {
@@ -39,9 +40,10 @@ func newQuestion(name string, qtype uint16) (question, error) {
 
 func typeName(t uint16) string { return dns.Type(t).String() }
 
+// fold returns a name fully qualified and in lower case.
 func fold(name string) string { return dns.CanonicalName(name) }
 
-// within reports whether name is zone or lies below it.
+// within reports whether name is zone or is below it.
 func within(name, zone string) bool {
 	if zone == "." || name == zone {
 		return true
@@ -50,8 +52,8 @@ func within(name, zone string) bool {
 	return dot >= 0 && strings.HasSuffix(name, zone) && isBoundary(name, dot)
 }
 
-// isBoundary reports whether a label ends at i: with a dot that is not written
-// as part of the label, behind a backslash.
+// isBoundary reports whether a label ends at i, with a dot that no backslash
+// escapes.
 func isBoundary(name string, i int) bool {
 	if name[i] != '.' {
 		return false
@@ -63,7 +65,7 @@ func isBoundary(name string, i int) bool {
 	return backslashes%2 == 0
 }
 
-// below reports whether name lies strictly below zone.
+// below reports whether name is strictly below zone.
 func below(name, zone string) bool { return name != zone && within(name, zone) }
 
 func labels(name string) int { return dns.CountLabel(name) }
@@ -85,10 +87,11 @@ func suffix(name string, n int) string {
 
 func parentOf(name string) string { return suffix(name, labels(name)-1) }
 
-// shared returns how many labels two names have in common, from the root.
-func shared(a, b string) int { return dns.CompareDomainName(a, b) }
+// commonLabels returns the number of labels that two names have in common, from
+// the root.
+func commonLabels(a, b string) int { return dns.CompareDomainName(a, b) }
 
-// wildcardAt is the wildcard that stands directly below name.
+// wildcardAt returns the wildcard directly below name.
 func wildcardAt(name string) string {
 	if name == "." {
 		return "*."
@@ -96,18 +99,19 @@ func wildcardAt(name string) string {
 	return "*." + name
 }
 
-// wireName is the canonical wire form of a name: uncompressed and in lower
+// wireName returns the canonical wire form of a name: uncompressed and in lower
 // case (RFC 4034 §6.2).
 func wireName(name string) ([]byte, error) { return appendName(nil, name) }
 
-// maxName is how long the wire form of a name may be (RFC 1035 §2.3.4).
+// maxName is the maximum length of a name in wire form, in octets (RFC 1035
+// §2.3.4).
 const maxName = 255
 
-// appendName appends the wire form of a name.
+// appendName appends the canonical wire form of a name.
 func appendName(to []byte, name string) ([]byte, error) {
 	name = dns.Fqdn(name)
 	to = slices.Grow(to, min(len(name)+1, maxName))
-	room := to[:min(cap(to), len(to)+maxName)] // which bounds what is packed
+	room := to[:min(cap(to), len(to)+maxName)] // limits the packed length
 	end, err := dns.PackDomainName(name, room, len(to), nil, false)
 	if err != nil {
 		return nil, err
@@ -124,7 +128,7 @@ func lowerASCII(b []byte) {
 	}
 }
 
-// compareNames is the canonical order of names (RFC 4034 §6.1).
+// compareNames compares two names in canonical order (RFC 4034 §6.1).
 func compareNames(a, b string) int {
 	x, y := wireLabels(a), wireLabels(b)
 	for i, j := len(x)-1, len(y)-1; i >= 0 && j >= 0; i, j = i-1, j-1 {
@@ -135,6 +139,8 @@ func compareNames(a, b string) int {
 	return len(x) - len(y)
 }
 
+// wireLabels returns the labels of a name in wire form, or nil if the name is
+// invalid.
 func wireLabels(name string) [][]byte {
 	wire, err := wireName(name)
 	if err != nil {

@@ -7,50 +7,47 @@ import (
 	"github.com/miekg/dns"
 )
 
-// types is the type bitmap of an NSEC or NSEC3 record.
-type types []uint16
+// typeBitmap is the type bitmap of an NSEC or NSEC3 record.
+type typeBitmap []uint16
 
-func (t types) has(rrtype uint16) bool { return slices.Contains(t, rrtype) }
+func (t typeBitmap) has(rrtype uint16) bool { return slices.Contains(t, rrtype) }
 
-// delegates reports whether the record stands on the parent's side of a zone
-// cut, an "ancestor delegation" record: it speaks for its owner's DS alone
+// isDelegation reports whether the record is from the parent's side of a zone
+// cut, an "ancestor delegation" record. It denies only the DS of its owner
 // (RFC 6840 §4.1).
-func (t types) delegates() bool { return t.has(dns.TypeNS) && !t.has(dns.TypeSOA) }
+func (t typeBitmap) isDelegation() bool { return t.has(dns.TypeNS) && !t.has(dns.TypeSOA) }
 
-// lacks reports whether the bitmap, which belongs to name itself, proves that
-// there are no records of qtype, and says otherwise why not.
-func (t types) lacks(name string, qtype uint16) (bool, string) {
+// isAlias reports whether the owner is an alias and therefore no delegation.
+func (t typeBitmap) isAlias() bool { return t.has(dns.TypeCNAME) && !t.has(dns.TypeNS) }
+
+// deny returns nil if the bitmap, whose owner is name, proves that there are no
+// records of qtype.
+func (t typeBitmap) deny(name string, qtype uint16) error {
 	switch {
 	case t.has(qtype):
-		return false, fmt.Sprintf("it lists %s among the types of %s", typeName(qtype), name)
+		return fmt.Errorf("it lists %s among the types of %s", typeName(qtype), name)
 	case t.has(dns.TypeCNAME):
-		return false, fmt.Sprintf("it lists a CNAME at %s (RFC 6840 §4.3)", name)
+		return fmt.Errorf("it lists a CNAME at %s (RFC 6840 §4.3)", name)
 	case qtype == dns.TypeDS && t.has(dns.TypeSOA) && name != ".":
-		return false, fmt.Sprintf("it comes from the zone %s itself, not from its parent (RFC 6840 §4.4)", name)
-	case qtype != dns.TypeDS && t.delegates():
-		return false, fmt.Sprintf("it comes from the parent's side of the zone cut at %s (RFC 6840 §4.1)", name)
+		return fmt.Errorf("it comes from the zone %s itself, not from its parent (RFC 6840 §4.4)", name)
+	case qtype != dns.TypeDS && t.isDelegation():
+		return fmt.Errorf("it comes from the parent's side of the zone cut at %s (RFC 6840 §4.1)", name)
 	}
-	return true, ""
+	return nil
 }
 
 // nsecRecord is one NSEC record of a zone (RFC 4034 §4).
 type nsecRecord struct {
 	zone, owner, next string
-	types             types
+	types             typeBitmap
 }
 
-func (d *denial) addNSEC(set *rrset) {
-	for _, rr := range records[*dns.NSEC](set.records) {
-		d.nsec = append(d.nsec, &nsecRecord{zone: d.zone, owner: set.name, next: fold(rr.NextDomain), types: rr.TypeBitMap})
-	}
-}
-
-// covers reports whether n proves that name does not exist as a name of its
-// own, and may say so: not from above a delegation or a DNAME (RFC 6840 §4.1,
-// RFC 6672 §5.3.4.1). The last record of a zone points back at the apex, and no
-// other points backwards or out of the zone (RFC 4034 §4.1.1).
+// covers reports whether n proves that name does not exist as a name of its own.
+// A record at a delegation or a DNAME proves nothing about names below it
+// (RFC 6840 §4.1, RFC 6672 §5.3.4.1). The next name of the last record is the
+// apex. No other record points backwards or out of the zone (RFC 4034 §4.1.1).
 func (n *nsecRecord) covers(name string) bool {
-	if below(name, n.owner) && (n.types.delegates() || n.types.has(dns.TypeDNAME)) {
+	if below(name, n.owner) && (n.types.isDelegation() || n.types.has(dns.TypeDNAME)) {
 		return false
 	}
 	if !within(name, n.zone) || compareNames(n.owner, name) >= 0 {
@@ -60,18 +57,28 @@ func (n *nsecRecord) covers(name string) bool {
 	return last || within(n.next, n.zone) && compareNames(name, n.next) < 0
 }
 
-// emptyNonTerminal reports whether a record that covers name shows all the same
-// that something exists below it (RFC 4592 §2.2.2).
+// emptyNonTerminal reports whether something exists below name, which n covers
+// (RFC 4592 §2.2.2).
 func (n *nsecRecord) emptyNonTerminal(name string) bool { return below(n.next, name) }
 
-// encloser is the closest name above name that exists, as a record that covers
-// name shows: what name shares with one of its two ends.
+// encloser returns the closest encloser of name, which n covers: the labels that
+// name shares with the owner or the next name of n, whichever are more.
 func (n *nsecRecord) encloser(name string) string {
-	return suffix(name, max(shared(name, n.owner), shared(name, n.next)))
+	return suffix(name, max(commonLabels(name, n.owner), commonLabels(name, n.next)))
 }
 
-func nsecMatching(list []*nsecRecord, name string) *nsecRecord {
-	for _, n := range list {
+// nsecSet is the NSEC records of a denial.
+type nsecSet []*nsecRecord
+
+func (d *denial) addNSEC(set *rrset) {
+	for _, rr := range records[*dns.NSEC](set.records) {
+		d.nsec = append(d.nsec, &nsecRecord{zone: d.zone, owner: set.name, next: fold(rr.NextDomain), types: rr.TypeBitMap})
+	}
+}
+
+// matching returns the record whose owner is name, or nil.
+func (s nsecSet) matching(name string) *nsecRecord {
+	for _, n := range s {
 		if n.owner == name {
 			return n
 		}
@@ -79,8 +86,9 @@ func nsecMatching(list []*nsecRecord, name string) *nsecRecord {
 	return nil
 }
 
-func nsecCovering(list []*nsecRecord, name string) *nsecRecord {
-	for _, n := range list {
+// covering returns a record that covers name, or nil.
+func (s nsecSet) covering(name string) *nsecRecord {
+	for _, n := range s {
 		if n.covers(name) {
 			return n
 		}
@@ -88,75 +96,75 @@ func nsecCovering(list []*nsecRecord, name string) *nsecRecord {
 	return nil
 }
 
-func nsecNodata(list []*nsecRecord, name string, qtype uint16) (absence, string) {
-	if n := nsecMatching(list, name); n != nil {
-		if ok, why := n.types.lacks(name, qtype); !ok {
-			return unproven, "the NSEC record of " + name + " proves nothing: " + why
+func (s nsecSet) nodata(name string, qtype uint16) denialResult {
+	if n := s.matching(name); n != nil {
+		if err := n.types.deny(name, qtype); err != nil {
+			return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}
 		}
-		return denied, ""
+		return denialResult{absence: denied}
 	}
-	n := nsecCovering(list, name)
+	n := s.covering(name)
 	if n == nil {
-		return unproven, "no NSEC record matches or covers " + name
+		return denialResult{unproven, "no NSEC record matches or covers " + name}
 	}
 	if n.emptyNonTerminal(name) {
-		return denied, ""
+		return denialResult{absence: denied}
 	}
 	wildcard := wildcardAt(n.encloser(name))
-	w := nsecMatching(list, wildcard)
+	w := s.matching(wildcard)
 	if w == nil {
-		return unproven, fmt.Sprintf("no NSEC record matches %s or %s", name, wildcard)
+		return denialResult{unproven, fmt.Sprintf("no NSEC record matches %s or %s", name, wildcard)}
 	}
-	if ok, why := w.types.lacks(wildcard, qtype); !ok {
-		return unproven, "the NSEC record of " + wildcard + " proves nothing: " + why
+	if err := w.types.deny(wildcard, qtype); err != nil {
+		return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", wildcard, err)}
 	}
-	return denied, ""
+	return denialResult{absence: denied}
 }
 
-func nsecNameError(list []*nsecRecord, name string) (absence, string) {
-	n := nsecCovering(list, name)
+func (s nsecSet) nameError(name string) denialResult {
+	n := s.covering(name)
 	if n == nil {
-		return unproven, "no NSEC record covers " + name
+		return denialResult{unproven, "no NSEC record covers " + name}
 	}
 	if n.emptyNonTerminal(name) {
-		return unproven, "an NSEC record shows that names exist below " + name
+		return denialResult{unproven, "an NSEC record shows that names exist below " + name}
 	}
 	wildcard := wildcardAt(n.encloser(name))
-	w := nsecCovering(list, wildcard)
+	w := s.covering(wildcard)
 	if w == nil || w.emptyNonTerminal(wildcard) {
-		return unproven, "no NSEC record covers the wildcard " + wildcard
+		return denialResult{unproven, "no NSEC record covers the wildcard " + wildcard}
 	}
-	return denied, ""
+	return denialResult{absence: denied}
 }
 
-func nsecNoCloser(list []*nsecRecord, name, wildcard string) (absence, string) {
-	for _, n := range list {
+func (s nsecSet) noCloserMatch(name, wildcard string) denialResult {
+	for _, n := range s {
 		if n.covers(name) && !n.emptyNonTerminal(name) && wildcardAt(n.encloser(name)) == wildcard {
-			return denied, ""
+			return denialResult{absence: denied}
 		}
 	}
-	return unproven, fmt.Sprintf("no NSEC record proves that nothing closer to %s exists than %s", name, wildcard)
+	return denialResult{unproven, fmt.Sprintf("no NSEC record proves that %s has no closer match than %s", name, wildcard)}
 }
 
-func nsecDelegation(list []*nsecRecord, name string) (cut, string) {
-	if n := nsecMatching(list, name); n != nil {
-		ok, why := n.types.lacks(name, dns.TypeDS)
-		switch {
-		case n.types.has(dns.TypeCNAME) && !n.types.has(dns.TypeNS):
-			return noCut, "" // an alias is no delegation
-		case !ok:
-			return unprovenCut, "the NSEC record of " + name + " proves nothing: " + why
-		case n.types.has(dns.TypeNS):
-			return insecureCut, fmt.Sprintf("the NSEC record of %s in %s proves a delegation without DS", name, n.zone)
+func (s nsecSet) delegation(name string) cutResult {
+	if n := s.matching(name); n != nil {
+		if n.types.isAlias() {
+			return cutResult{cut: noCut}
 		}
-		return noCut, ""
+		if err := n.types.deny(name, dns.TypeDS); err != nil {
+			return cutResult{unprovenCut, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}
+		}
+		if n.types.has(dns.TypeNS) {
+			return cutResult{insecureCut, fmt.Sprintf("the NSEC record of %s in %s proves a delegation without DS", name, n.zone)}
+		}
+		return cutResult{cut: noCut}
 	}
-	if a, _ := nsecNameError(list, name); a == denied {
-		return nothingBelow, ""
+	if s.nameError(name).absence == denied {
+		return cutResult{cut: nothingBelow}
 	}
-	a, why := nsecNodata(list, name, dns.TypeDS)
-	if a == denied {
-		return noCut, ""
+	result := s.nodata(name, dns.TypeDS)
+	if result.absence == denied {
+		return cutResult{cut: noCut}
 	}
-	return unprovenCut, why
+	return cutResult{unprovenCut, result.why}
 }

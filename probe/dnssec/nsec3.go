@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -18,33 +19,33 @@ type nsec3Set struct {
 	salt       []byte
 	iterations uint16
 	records    []nsec3Record
-	weak       string // why the set proves nothing but that it cannot be relied upon
-	ledger     *ledger
+	weak       string // why the records prove nothing, if they have too many iterations
+	budget     *workBudget
 }
 
 type nsec3Record struct {
 	owner, next []byte // hashes
 	optOut      bool
-	types       types
+	types       typeBitmap
 }
 
-// addNSEC3 takes in records with the one known hash, SHA-1, and known flags;
-// others are ignored (RFC 5155 §8.1, §8.2). So are records of another chain
-// than the first.
+// addNSEC3 adds records with the only defined hash, SHA-1, and known flags. It
+// ignores others (RFC 5155 §8.1, §8.2), and records of another chain than the
+// first.
 func (d *denial) addNSEC3(set *rrset, v *validation) {
 	owner := hashLabel(set.name, d.zone)
 	for _, rr := range records[*dns.NSEC3](set.records) {
-		next, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(upper(rr.NextDomain))
-		salt, saltErr := hex.DecodeString(saltText(rr.Salt))
+		next, err := decodeHash(rr.NextDomain)
+		salt, saltErr := decodeSalt(rr.Salt)
 		if rr.Hash != dns.SHA1 || rr.Flags&^1 != 0 || owner == nil || err != nil || saltErr != nil || len(next) != sha1.Size {
-			d.why = fmt.Sprintf("%s is no NSEC3 record that can be used (RFC 5155 §8.1, §8.2)", set)
+			d.why = fmt.Sprintf("%s is not a usable NSEC3 record (RFC 5155 §8.1, §8.2)", set)
 			continue
 		}
 		if d.nsec3 == nil {
-			d.nsec3 = &nsec3Set{zone: d.zone, salt: salt, iterations: rr.Iterations, ledger: v.ledger}
-			put(&v.iterations, d.zone, rr.Iterations)
-			if most := v.options.NSEC3MaxIterations; rr.Iterations > most {
-				d.nsec3.weak = fmt.Sprintf("the NSEC3 records of %s have %d iterations, and above %d they prove nothing (RFC 9276 §3.2)", d.zone, rr.Iterations, most)
+			d.nsec3 = &nsec3Set{zone: d.zone, salt: salt, iterations: rr.Iterations, budget: v.budget}
+			v.iterations[d.zone] = rr.Iterations
+			if limit := v.rules.options.NSEC3MaxIterations; rr.Iterations > limit {
+				d.nsec3.weak = fmt.Sprintf("the NSEC3 records of %s have %d iterations, and above %d they prove nothing (RFC 9276 §3.2)", d.zone, rr.Iterations, limit)
 			}
 		}
 		if rr.Iterations != d.nsec3.iterations || !bytes.Equal(salt, d.nsec3.salt) {
@@ -54,8 +55,8 @@ func (d *denial) addNSEC3(set *rrset, v *validation) {
 	}
 }
 
-// hashLabel decodes the owner of an NSEC3 record, a hash directly below the
-// apex (RFC 5155 §3.3); nil where it is not one.
+// hashLabel decodes the owner of an NSEC3 record, a hash directly below the apex
+// (RFC 5155 §3.3). It returns nil for any other name.
 func hashLabel(owner, zone string) []byte {
 	if labels(owner) != labels(zone)+1 || !within(owner, zone) {
 		return nil
@@ -64,24 +65,28 @@ func hashLabel(owner, zone string) []byte {
 	if len(list) == 0 {
 		return nil
 	}
-	hash, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(upper(string(list[0])))
+	hash, err := decodeHash(string(list[0]))
 	if err != nil || len(hash) != sha1.Size {
 		return nil
 	}
 	return hash
 }
 
-func upper(s string) string { return string(bytes.ToUpper([]byte(s))) }
-
-// saltText is the salt in hexadecimal; a zone file writes none as "-".
-func saltText(s string) string {
-	if s == "-" {
-		return ""
-	}
-	return s
+func decodeHash(s string) ([]byte, error) {
+	return base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(s))
 }
 
-// nsec3Hash is RFC 5155 §5.
+// decodeSalt decodes a salt in hexadecimal. Zone files write an empty salt as
+// "-".
+func decodeSalt(s string) ([]byte, error) {
+	if s == "-" {
+		s = ""
+	}
+	return hex.DecodeString(s)
+}
+
+// nsec3Hash computes the hash of a name (RFC 5155 §5), or nil if the name is
+// invalid.
 func nsec3Hash(name string, salt []byte, iterations uint16) []byte {
 	wire, err := wireName(name)
 	if err != nil {
@@ -94,34 +99,32 @@ func nsec3Hash(name string, salt []byte, iterations uint16) []byte {
 	return h
 }
 
-func (s *nsec3Set) matching(name string) (*nsec3Record, *fault) {
-	h, limit := s.ledger.hash(name, s.salt, s.iterations)
-	if limit != nil {
-		return nil, limit
+// matching returns the record whose owner is the hash of name, or nil. It fails
+// if a limit is exceeded, as do the methods below.
+func (s *nsec3Set) matching(name string) (*nsec3Record, error) {
+	return s.find(name, func(r *nsec3Record, hash []byte) bool { return bytes.Equal(r.owner, hash) })
+}
+
+// covering returns a record that covers the hash of name, or nil.
+func (s *nsec3Set) covering(name string) (*nsec3Record, error) {
+	return s.find(name, (*nsec3Record).covers)
+}
+
+func (s *nsec3Set) find(name string, fits func(r *nsec3Record, hash []byte) bool) (*nsec3Record, error) {
+	h, err := s.budget.hash(name, s.salt, s.iterations)
+	if err != nil {
+		return nil, err
 	}
 	for i := range s.records {
-		if bytes.Equal(s.records[i].owner, h) {
+		if fits(&s.records[i], h) {
 			return &s.records[i], nil
 		}
 	}
 	return nil, nil
 }
 
-func (s *nsec3Set) covering(name string) (*nsec3Record, *fault) {
-	h, limit := s.ledger.hash(name, s.salt, s.iterations)
-	if limit != nil {
-		return nil, limit
-	}
-	for i := range s.records {
-		if s.records[i].covers(h) {
-			return &s.records[i], nil
-		}
-	}
-	return nil, nil
-}
-
-// covers: h lies strictly between owner and next; the last record of the chain
-// points back at the first (RFC 5155 §3.1.7).
+// covers reports whether h is strictly between owner and next. The next hash of
+// the last record of the chain is the first (RFC 5155 §3.1.7).
 func (r *nsec3Record) covers(h []byte) bool {
 	after, before := bytes.Compare(r.owner, h) < 0, bytes.Compare(h, r.next) < 0
 	if bytes.Compare(r.owner, r.next) < 0 {
@@ -130,145 +133,148 @@ func (r *nsec3Record) covers(h []byte) bool {
 	return !bytes.Equal(h, r.owner) && (after || before)
 }
 
-// encloser is the closest encloser proof (RFC 5155 §8.3): the longest name
-// above name that exists, and the record that covers the next closer name.
-type encloser struct {
+// closestEncloser is a closest encloser proof (RFC 5155 §8.3): the longest
+// ancestor that exists, and the record that covers the next closer name.
+type closestEncloser struct {
 	name  string
 	cover *nsec3Record
 }
 
-func (s *nsec3Set) encloser(name string) (*encloser, string, *fault) {
+// encloser finds the closest encloser of name. If there is no proof, it returns
+// nil and the reason as an unproven result.
+func (s *nsec3Set) encloser(name string) (*closestEncloser, denialResult, error) {
 	for n := labels(name) - 1; n >= labels(s.zone); n-- {
 		candidate := suffix(name, n)
-		r, limit := s.matching(candidate)
-		if limit != nil {
-			return nil, "", limit
+		r, err := s.matching(candidate)
+		if err != nil {
+			return nil, denialResult{}, err
 		}
 		if r == nil {
 			continue
 		}
-		if r.types.has(dns.TypeDNAME) || r.types.delegates() {
-			return nil, fmt.Sprintf("the NSEC3 record of %s stands above a delegation or DNAME and says nothing of names below", candidate), nil
+		if r.types.has(dns.TypeDNAME) || r.types.isDelegation() {
+			return nil, denialResult{unproven, fmt.Sprintf("the NSEC3 record of %s is for a delegation or DNAME and proves nothing about names below it", candidate)}, nil
 		}
 		next := suffix(name, n+1)
-		cover, limit := s.covering(next)
-		if limit != nil {
-			return nil, "", limit
+		cover, err := s.covering(next)
+		if err != nil {
+			return nil, denialResult{}, err
 		}
 		if cover == nil {
-			return nil, "no NSEC3 record covers the next closer name " + next, nil
+			return nil, denialResult{unproven, "no NSEC3 record covers the next closer name " + next}, nil
 		}
-		return &encloser{candidate, cover}, "", nil
+		return &closestEncloser{candidate, cover}, denialResult{}, nil
 	}
-	return nil, "no NSEC3 record shows which name above " + name + " exists", nil
+	return nil, denialResult{unproven, "no NSEC3 record matches a name above " + name}, nil
 }
 
-func (s *nsec3Set) nodata(name string, qtype uint16) (absence, string, *fault) {
+func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
 	if s.weak != "" {
-		return optedOut, s.weak, nil
+		return denialResult{optedOut, s.weak}, nil
 	}
-	r, limit := s.matching(name)
-	if limit != nil {
-		return unproven, "", limit
+	r, err := s.matching(name)
+	if err != nil {
+		return denialResult{}, err
 	}
 	if r != nil {
-		if ok, why := r.types.lacks(name, qtype); !ok {
-			return unproven, "the NSEC3 record of " + name + " proves nothing: " + why, nil
+		if err := r.types.deny(name, qtype); err != nil {
+			return denialResult{unproven, fmt.Sprintf("the NSEC3 record of %s proves nothing: %v", name, err)}, nil
 		}
-		return denied, "", nil
+		return denialResult{absence: denied}, nil
 	}
-	e, why, limit := s.encloser(name)
+	e, unproved, err := s.encloser(name)
 	if e == nil {
-		return unproven, why, limit
+		return unproved, err
 	}
 	wildcard := wildcardAt(e.name)
-	w, limit := s.matching(wildcard)
-	if limit != nil {
-		return unproven, "", limit
+	w, err := s.matching(wildcard)
+	if err != nil {
+		return denialResult{}, err
 	}
 	if w != nil { // RFC 5155 §8.7
-		if ok, why := w.types.lacks(wildcard, qtype); !ok {
-			return unproven, "the NSEC3 record of " + wildcard + " proves nothing: " + why, nil
+		if err := w.types.deny(wildcard, qtype); err != nil {
+			return denialResult{unproven, fmt.Sprintf("the NSEC3 record of %s proves nothing: %v", wildcard, err)}, nil
 		}
-		return s.grade(e, name)
+		return s.optOutResult(e.cover, name), nil
 	}
 	if e.cover.optOut { // RFC 5155 §8.6
-		return s.grade(e, name)
+		return s.optOutResult(e.cover, name), nil
 	}
-	return unproven, fmt.Sprintf("no NSEC3 record matches %s or %s", name, wildcard), nil
+	return denialResult{unproven, fmt.Sprintf("no NSEC3 record matches %s or %s", name, wildcard)}, nil
 }
 
-// grade: where the next closer name falls into an opt-out span, an unsigned
-// delegation may hide there (RFC 5155 §6, §9.2).
-func (s *nsec3Set) grade(e *encloser, name string) (absence, string, *fault) {
-	if e.cover.optOut {
-		return optedOut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where unsigned delegations are not listed", name, s.zone), nil
+// optOutResult returns denied, or optedOut if cover, which covers the next closer
+// name, has the opt-out flag: an unsigned delegation may exist in its span
+// (RFC 5155 §6, §9.2).
+func (s *nsec3Set) optOutResult(cover *nsec3Record, name string) denialResult {
+	if cover.optOut {
+		return denialResult{optedOut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where unsigned delegations are not listed", name, s.zone)}
 	}
-	return denied, "", nil
+	return denialResult{absence: denied}
 }
 
-func (s *nsec3Set) nameError(name string) (absence, string, *fault) {
+func (s *nsec3Set) nameError(name string) (denialResult, error) {
 	if s.weak != "" {
-		return optedOut, s.weak, nil
+		return denialResult{optedOut, s.weak}, nil
 	}
-	e, why, limit := s.encloser(name)
+	e, unproved, err := s.encloser(name)
 	if e == nil {
-		return unproven, why, limit
+		return unproved, err
 	}
 	wildcard := wildcardAt(e.name)
-	w, limit := s.covering(wildcard)
-	if limit != nil {
-		return unproven, "", limit
+	w, err := s.covering(wildcard)
+	if err != nil {
+		return denialResult{}, err
 	}
 	if w == nil {
-		return unproven, "no NSEC3 record covers the wildcard " + wildcard, nil
+		return denialResult{unproven, "no NSEC3 record covers the wildcard " + wildcard}, nil
 	}
-	return s.grade(e, name)
+	return s.optOutResult(e.cover, name), nil
 }
 
-// noCloser: the wildcard itself proves its parent, so that only the next
-// closer name needs to be covered (RFC 5155 §8.8).
-func (s *nsec3Set) noCloser(name, wildcard string) (absence, string, *fault) {
+// noCloserMatch needs a cover for the next closer name only, because the wildcard
+// itself proves its parent (RFC 5155 §8.8).
+func (s *nsec3Set) noCloserMatch(name, wildcard string) (denialResult, error) {
 	if s.weak != "" {
-		return optedOut, s.weak, nil
+		return denialResult{optedOut, s.weak}, nil
 	}
 	next := suffix(name, labels(wildcard)) // the asterisk stands for one label more
-	cover, limit := s.covering(next)
-	if limit != nil {
-		return unproven, "", limit
+	cover, err := s.covering(next)
+	if err != nil {
+		return denialResult{}, err
 	}
 	if cover == nil {
-		return unproven, "no NSEC3 record covers the next closer name " + next, nil
+		return denialResult{unproven, "no NSEC3 record covers the next closer name " + next}, nil
 	}
-	return s.grade(&encloser{suffix(name, labels(wildcard)-1), cover}, name)
+	return s.optOutResult(cover, name), nil
 }
 
-func (s *nsec3Set) delegation(name string) (cut, string, *fault) {
+func (s *nsec3Set) delegation(name string) (cutResult, error) {
 	if s.weak != "" {
-		return insecureCut, s.weak, nil
+		return cutResult{insecureCut, s.weak}, nil
 	}
-	r, limit := s.matching(name)
-	if limit != nil {
-		return unprovenCut, "", limit
+	r, err := s.matching(name)
+	if err != nil {
+		return cutResult{}, err
 	}
 	if r != nil {
-		ok, why := r.types.lacks(name, dns.TypeDS)
-		switch {
-		case r.types.has(dns.TypeCNAME) && !r.types.has(dns.TypeNS):
-			return noCut, "", nil // an alias is no delegation
-		case !ok:
-			return unprovenCut, "the NSEC3 record of " + name + " proves nothing: " + why, nil
-		case r.types.has(dns.TypeNS):
-			return insecureCut, fmt.Sprintf("an NSEC3 record of %s proves that %s is a delegation without DS", s.zone, name), nil
+		if r.types.isAlias() {
+			return cutResult{cut: noCut}, nil
 		}
-		return noCut, "", nil
+		if err := r.types.deny(name, dns.TypeDS); err != nil {
+			return cutResult{unprovenCut, fmt.Sprintf("the NSEC3 record of %s proves nothing: %v", name, err)}, nil
+		}
+		if r.types.has(dns.TypeNS) {
+			return cutResult{insecureCut, fmt.Sprintf("an NSEC3 record of %s proves that %s is a delegation without DS", s.zone, name)}, nil
+		}
+		return cutResult{cut: noCut}, nil
 	}
-	e, why, limit := s.encloser(name)
+	e, unproved, err := s.encloser(name)
 	if e == nil {
-		return unprovenCut, why, limit
+		return cutResult{unprovenCut, unproved.why}, err
 	}
 	if e.cover.optOut {
-		return insecureCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone), nil
+		return cutResult{insecureCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
 	}
-	return nothingBelow, "", nil
+	return cutResult{cut: nothingBelow}, nil
 }

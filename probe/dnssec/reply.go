@@ -2,6 +2,8 @@ package dnssec
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -10,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// reply is what came back for one question, sorted into RRsets. The
-// additional section is left out: nothing in it is ever believed.
+// reply is the response to one question, sorted into RRsets. It leaves out the
+// additional section, which is never used.
 type reply struct {
 	err       error // no response; wraps one of the Err… variables
 	rcode     int
@@ -30,32 +32,22 @@ type rrset struct {
 	records []dns.RR
 	sigs    []*dns.RRSIG
 
-	canonical  [][]byte // the records' RDATA as it is signed
-	unreadable error    // why there is none
-
-	room [1]*dns.RRSIG // for the usual: one signature
-}
-
-// newRRset has room for a signature, and none for a record: whoever keeps the
-// records should not keep all that came with them.
-func newRRset(name string, rrtype uint16) *rrset {
-	s := &rrset{name: name, rrtype: rrtype}
-	s.sigs = s.room[:0]
-	return s
+	canonical  [][]byte // the RDATA of the records in canonical form and order
+	unreadable error    // why canonical is missing
 }
 
 func (s *rrset) String() string { return s.name + " " + typeName(s.rrtype) }
 
-// ttl is the least TTL of the records.
+// ttl returns the lowest TTL of the records.
 func (s *rrset) ttl() time.Duration {
-	least := s.records[0].Header().Ttl
+	lowest := s.records[0].Header().Ttl
 	for _, rr := range s.records[1:] {
-		least = min(least, rr.Header().Ttl)
+		lowest = min(lowest, rr.Header().Ttl)
 	}
-	return seconds(least)
+	return seconds(lowest)
 }
 
-// seconds reads a TTL; one with the top bit set counts as zero (RFC 2181 §8).
+// seconds converts a TTL. A TTL with the top bit set counts as zero (RFC 2181 §8).
 func seconds(ttl uint32) time.Duration {
 	if ttl > 1<<31-1 {
 		return 0
@@ -63,10 +55,11 @@ func seconds(ttl uint32) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-// maxEDE bounds the extended errors that are kept.
+// maxEDE is the maximum number of extended errors kept of an answer.
 const maxEDE = 8
 
-// newReply sorts a response, which becomes its own: it writes to the records.
+// newReply sorts a response. It takes ownership of the response and modifies
+// its records.
 func newReply(msg *dns.Msg) *reply {
 	r := &reply{rcode: msg.Rcode, answer: rrsets(msg.Answer), authority: rrsets(msg.Ns)}
 	if opt := msg.IsEdns0(); opt != nil {
@@ -79,29 +72,19 @@ func newReply(msg *dns.Msg) *reply {
 	return r
 }
 
-// few RRsets are looked through faster than they are looked up.
-const few = 8
-
-// rrsets groups the records of a section; an RRset without records, whose
-// signatures alone were sent, is left out.
+// rrsets groups the records of a section. It leaves out RRsets of which only
+// the signatures were sent. Each RRset has its own slices, so that a caller who
+// keeps the records does not keep the rest of the response in memory.
 func rrsets(section []dns.RR) []*rrset {
 	var list []*rrset
-	index := make(map[question]*rrset) // where there are more than a few
-	at := func(name string, rrtype uint16) *rrset {
-		for _, set := range list[:min(len(list), few)] {
-			if set.rrtype == rrtype && set.name == name {
-				return set
-			}
-		}
+	index := make(map[question]*rrset)
+	setOf := func(name string, rrtype uint16) *rrset {
 		key := question{name, rrtype}
-		set := index[key]
-		if set == nil {
-			set = newRRset(name, rrtype)
-			if list = append(list, set); len(list) > few {
-				index[key] = set
-			}
+		if index[key] == nil {
+			index[key] = &rrset{name: name, rrtype: rrtype}
+			list = append(list, index[key])
 		}
-		return set
+		return index[key]
 	}
 	for _, rr := range section {
 		if rr == nil || rr.Header().Class != dns.ClassINET {
@@ -109,27 +92,40 @@ func rrsets(section []dns.RR) []*rrset {
 		}
 		name := fold(rr.Header().Name)
 		if sig, ok := rr.(*dns.RRSIG); ok {
-			set := at(name, sig.TypeCovered)
+			set := setOf(name, sig.TypeCovered)
 			set.sigs = append(set.sigs, sig)
 			continue
 		}
-		set := at(name, rr.Header().Rrtype)
+		set := setOf(name, rr.Header().Rrtype)
 		set.records = append(set.records, rr)
 	}
-	kept := list[:0]
+	list = slices.DeleteFunc(list, func(set *rrset) bool { return len(set.records) == 0 })
 	for _, set := range list {
-		if len(set.records) > 0 {
-			set.canonical, set.unreadable = canonicalRDATA(set.records)
-			if set.unreadable == nil && len(set.canonical) < len(set.records) {
-				set.records = distinct(set.records)
-			}
-			kept = append(kept, set)
+		set.canonical, set.unreadable = canonicalRDATA(set.records)
+		if set.unreadable == nil && len(set.canonical) < len(set.records) {
+			set.records = distinct(set.records)
 		}
 	}
-	return kept
+	return list
 }
 
-// find returns the RRset of the answer section, or nil.
+// sets iterates over the RRsets of the answer and authority sections.
+func (r *reply) sets() iter.Seq[*rrset] {
+	return func(yield func(*rrset) bool) {
+		for _, section := range [][]*rrset{r.answer, r.authority} {
+			for _, set := range section {
+				if !yield(set) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// usable reports whether a verdict can be based on the reply.
+func (r *reply) usable() bool { return r.err == nil && isUsableRcode(r.rcode) }
+
+// find returns an RRset of the answer section, or nil.
 func (r *reply) find(name string, rrtype uint16) *rrset {
 	for _, set := range r.answer {
 		if set.rrtype == rrtype && set.name == name {
@@ -139,8 +135,8 @@ func (r *reply) find(name string, rrtype uint16) *rrset {
 	return nil
 }
 
-// dnameAbove returns the DNAME of the answer section that rewrites name, the
-// one closest to it, or nil.
+// dnameAbove returns the DNAME of the answer section that applies to name, the
+// deepest one of several, or nil.
 func (r *reply) dnameAbove(name string) *rrset {
 	var closest *rrset
 	for _, set := range r.answer {
@@ -151,9 +147,9 @@ func (r *reply) dnameAbove(name string) *rrset {
 	return closest
 }
 
-// speaksOf reports whether the reply may hold the answer for name too: its
+// mayAnswer reports whether the reply may contain the answer for name too: its
 // records, or the SOA of a denial in a zone above it.
-func (r *reply) speaksOf(name string) bool {
+func (r *reply) mayAnswer(name string) bool {
 	for _, set := range r.answer {
 		if set.name == name || set.rrtype == dns.TypeDNAME && below(name, set.name) {
 			return true
@@ -167,8 +163,22 @@ func (r *reply) speaksOf(name string) bool {
 	return false
 }
 
-// edeText writes an extended DNS error (RFC 8914 §2) for people; its text
-// comes from the resolver and is bounded and cleaned.
+// isUsableRcode reports whether a verdict can be based on a response with this
+// code. YXDOMAIN is the response to a DNAME whose new name is too long
+// (RFC 6672 §2.2).
+func isUsableRcode(rcode int) bool {
+	return rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError || rcode == dns.RcodeYXDomain
+}
+
+func rcodeName(rcode int) string {
+	if name, ok := dns.RcodeToString[rcode]; ok {
+		return name
+	}
+	return fmt.Sprintf("RCODE %d", rcode)
+}
+
+// edeText formats an extended DNS error (RFC 8914 §2). Its text comes from the
+// resolver, so edeText bounds it and removes unprintable characters.
 func edeText(ede *dns.EDNS0_EDE) string {
 	text := fmt.Sprint(ede.InfoCode)
 	if word, ok := dns.ExtendedErrorCodeToString[ede.InfoCode]; ok {
@@ -180,7 +190,7 @@ func edeText(ede *dns.EDNS0_EDE) string {
 	return text
 }
 
-// printable keeps valid, printable text of at most limit bytes.
+// printable returns the valid, printable characters of s, at most limit bytes.
 func printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == utf8.RuneError {
@@ -195,4 +205,14 @@ func printable(s string, limit int) string {
 		}
 	}
 	return s
+}
+
+// appendNew appends the texts that list does not have, up to maxEDE in all.
+func appendNew(list, more []string) []string {
+	for _, text := range more {
+		if len(list) < maxEDE && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
 }

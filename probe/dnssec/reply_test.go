@@ -8,9 +8,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestRecordsAlone: whoever keeps the records of an answer does not keep what
-// came with them, of which a zone may send as much as it likes.
-func TestRecordsAlone(t *testing.T) {
+// TestRecordsDoNotRetainResponse checks that a reference to the records of an
+// answer does not keep the rest of the response in memory, which a zone can make
+// as large as it likes.
+func TestRecordsDoNotRetainResponse(t *testing.T) {
 	response := new(dns.Msg)
 	record, err := dns.NewRR("mx.example.org. 300 IN A 192.0.2.1")
 	if err != nil {
@@ -27,13 +28,13 @@ func TestRecordsAlone(t *testing.T) {
 	response = nil
 	kept := r.find("mx.example.org.", dns.TypeA).records
 	if n := len(r.answer[0].sigs); n != len(signatures) {
-		t.Fatalf("%d signatures were read", n)
+		t.Fatalf("%d signatures were parsed", n)
 	}
 	r = nil
 	runtime.GC()
 	for i, signature := range signatures {
 		if signature.Value() != nil {
-			t.Errorf("signature %d is kept", i)
+			t.Errorf("signature %d is still in memory", i)
 		}
 	}
 	runtime.KeepAlive(kept)

@@ -1,25 +1,3 @@
-// Package dnssec is a validating stub resolver (RFC 4033 §2, "validating
-// security-aware stub resolver"): it asks recursive resolvers, which need not
-// validate, and proves what they say for itself, from the trust anchors down.
-//
-// A look-up alternates two things. gather.go asks: for the records wanted, and
-// for the DS and DNSKEY records of the zones above them. validate.go judges:
-// a pure function over the replies that came, which gives the verdict, or
-// names the replies that it still needs.
-//
-// The verdict on an RRset follows RFC 4035 §5. Its signature names the zone
-// that made it. The keys of that zone are believed where a DS in the zone above
-// names one of them that signs them all, and the DS where it is signed in turn,
-// up to a trust anchor (chain.go). A signature is checked over the canonical
-// form of the RRset (authenticate.go, canonical.go, signature.go). That something
-// does not exist is proven by NSEC or NSEC3 records (denial.go, nsec.go,
-// nsec3.go), never assumed. Aliases are followed here, each judged as a step of
-// its own (alias.go).
-//
-// Data without a valid signature is insecure only below a delegation that a
-// secure zone proves to have no DS which can be followed. Everywhere else it is
-// bogus. To tell the two apart, the names from the deepest zone known down to
-// the data are asked for their DS one by one.
 package dnssec
 
 import (
@@ -29,38 +7,85 @@ import (
 	"sync/atomic"
 	"time"
 
-	"dane_exporter/internal/flight"
-
 	"github.com/miekg/dns"
+
+	"dane_exporter/internal/flight"
 )
 
-// Resolver looks names up through a Transport and validates what comes back,
-// from its trust anchors down. It is safe for concurrent use.
+// SHA1 is the policy for signatures made with SHA-1 (algorithms 5 and 7).
+type SHA1 string
+
+// The values of Options.SHA1.
+const (
+	SHA1Insecure SHA1 = "insecure" // not supported: the zone counts as unsigned (RFC 9905)
+	SHA1Accept   SHA1 = "accept"   // supported like any other algorithm
+)
+
+// Options are the settings of a Resolver. A zero field takes its default.
+type Options struct {
+	SHA1               SHA1          // default SHA1Insecure
+	NSEC3MaxIterations uint16        // NSEC3 records with more iterations prove nothing (RFC 9276 §3.2); default 50
+	CacheEntries       int           // maximum number of cached zones and names without a zone cut; default 50000
+	CacheBytes         int           // maximum estimated size of the cache in bytes; default 32 MiB
+	QueryTimeout       time.Duration // for one query with its retries; default 5 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.SHA1 == "" {
+		o.SHA1 = SHA1Insecure
+	}
+	if o.NSEC3MaxIterations == 0 {
+		o.NSEC3MaxIterations = 50
+	}
+	if o.CacheEntries <= 0 {
+		o.CacheEntries = 50000
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 32 << 20
+	}
+	if o.QueryTimeout <= 0 {
+		o.QueryTimeout = 5 * time.Second
+	}
+	return o
+}
+
+// Resolver looks up names through a Transport and validates the answers from
+// its trust anchors down. It is safe for concurrent use.
 type Resolver struct {
 	transport Transport
-	anchors   map[string][]*dns.DS
+	anchors   map[string][]*dns.DS // by zone
 	now       func() time.Time
 	options   Options
 	limits    limits
-	speculate bool // ask for the chain before a signature names it
+	speculate bool // query for the chain before a signature names its zones
 	cache     *zoneCache
-	memo      *memo
-	lookups   flight.Group[question, *Answer]
-	queries   flight.Group[inquiry, *reply]
-	priming   flight.Group[string, Answer]
-	limited   atomic.Uint64 // look-ups given up at a limit
-	broken    breakdown
+	sigs      *sigCache // nil: no signatures are cached
+	outage    outage
+
+	lookups    flight.Group[question, *Answer]
+	queries    flight.Group[query, *reply]
+	prefetches flight.Group[string, Answer]
+
+	limited atomic.Uint64 // lookups that exceeded a limit
 }
 
-// lookupTimeout bounds a look-up, however long those who wait for it would.
+// lookupTimeout bounds a lookup, even if its callers would wait longer.
 const lookupTimeout = time.Minute
 
-// New returns a Resolver. now decides which signatures and cached zones are
-// valid, nothing else. Options left at zero take their defaults.
+// New returns a Resolver. The time that now returns decides which signatures
+// and cached zones are valid, and nothing else.
 func New(transport Transport, anchors []Anchor, now func() time.Time, options Options) *Resolver {
 	options = options.withDefaults()
-	r := &Resolver{transport: transport, now: now, options: options, limits: defaultLimits(), speculate: true,
-		anchors: make(map[string][]*dns.DS), cache: newZoneCache(options.CacheEntries, options.CacheBytes), memo: newMemo(memoEntries)}
+	r := &Resolver{
+		transport: transport,
+		anchors:   make(map[string][]*dns.DS),
+		now:       now,
+		options:   options,
+		limits:    defaultLimits(),
+		speculate: true,
+		cache:     newZoneCache(options.CacheEntries, options.CacheBytes),
+		sigs:      newSigCache(sigCacheEntries),
+	}
 	for i := range anchors {
 		zone := fold(anchors[i].Hdr.Name)
 		r.anchors[zone] = append(r.anchors[zone], &anchors[i])
@@ -68,41 +93,77 @@ func New(transport Transport, anchors []Anchor, now func() time.Time, options Op
 	return r
 }
 
-// Lookup asks for the records of one type at name and validates the answer.
-// It never fails: a failure is an Answer with Err set. Equal look-ups that are
-// under way at the same time share one Answer: nobody may change its records.
+// Lookup looks up the records of one type at name and validates the answer. A
+// failure is an Answer with Err set. Equal lookups in flight share one Answer,
+// so callers must not modify its records.
 func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer {
 	q, err := newQuestion(name, qtype)
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
 	found, _, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context, _ func(*Answer)) *Answer {
-		answer := r.gather(ctx, q)
+		answer := r.resolve(ctx, q)
 		return &answer
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		return *found
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
+		return timeoutAnswer(q, err)
 	}
-	answer := Answer{Name: q.name, Type: qtype, Canonical: q.name}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		answer.Why = "the time for the look-up ran out before its verdict"
-		answer.Err = fmt.Errorf("%w: look up %s: %w", ErrDeadline, q, err)
-		return answer
-	}
-	answer.Why, answer.Err = err.Error(), fmt.Errorf("look up %s: %w", q, err)
-	return answer
+	return Answer{Name: q.name, Type: qtype, Canonical: q.name, Why: err.Error(), Err: fmt.Errorf("look up %s: %w", q, err)}
 }
 
-// Stats are the Resolver's counters, for metrics.
+// timeoutAnswer is the Answer of a lookup that was cut short by err.
+func timeoutAnswer(q question, err error) Answer {
+	return Answer{Name: q.name, Type: q.qtype, Canonical: q.name, Why: "the lookup timed out before there was a verdict",
+		Err: fmt.Errorf("%w: look up %s: %w", ErrDeadline, q, err)}
+}
+
+// Check validates a response that some server returned for one question, as
+// Lookup validates the response of a resolver. The zones above and their keys
+// come from the resolvers and the cache. Check does not retry for a better
+// answer, and it does not change the response.
+func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, response *dns.Msg) Answer {
+	q, err := newQuestion(name, qtype)
+	if err != nil {
+		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	l := r.newLookup(q, upstream{}, r.limits)
+	l.evidence.replies[q], l.asked[q] = newReply(response.Copy()), true
+	return l.run(ctx)
+}
+
+// SignatureExpiry returns the time at which the first RRset of a response loses
+// its last signature, according to the unverified signatures. It returns the
+// zero time if there are none. Check verifies signatures.
+func SignatureExpiry(response *dns.Msg, at time.Time) time.Time {
+	r := newReply(response.Copy())
+	var first Validity
+	for set := range r.sets() {
+		var last time.Time
+		for _, sig := range set.sigs {
+			if expiry := signatureTimes(sig, at).Expiry; expiry.After(last) {
+				last = expiry
+			}
+		}
+		first = first.And(Validity{Expiry: last})
+	}
+	return first.Expiry
+}
+
+// Stats are the counters of a Resolver, for metrics.
 type Stats struct {
-	CacheEntries int    // zones and names held now
-	CacheBytes   int    // what they take, estimated
-	CacheHits    uint64 // zones that a look-up needed and the cache had
-	CacheMisses  uint64 // zones that a look-up needed and had to judge
-	Limited      uint64 // look-ups given up because they would have cost too much
+	CacheEntries int    // zones and names in the cache now
+	CacheBytes   int    // their estimated size in bytes
+	CacheHits    uint64 // zones that a lookup needed and found in the cache
+	CacheMisses  uint64 // zones that a lookup needed and had to validate
+	Limited      uint64 // lookups that exceeded a limit
 }
 
-// Stats returns the counters as they are now.
+// Stats returns the current counters.
 func (r *Resolver) Stats() Stats {
 	stats := r.cache.stats()
 	stats.Limited = r.limited.Load()

@@ -13,14 +13,14 @@ import (
 
 	"github.com/miekg/dns"
 
-	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dnssec"
 )
 
-// TestScenario tells every scenario of testdata/*.txt (its README explains how
-// they are written), each with queries on a guess and without, and each
-// question twice: guesses and caches may change no verdict.
+// TestScenario runs every scenario of testdata/*.txt (the README there describes
+// the format), with and without speculative queries, and each question twice:
+// neither speculation nor caches may change a verdict.
 func TestScenario(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
@@ -34,57 +34,53 @@ func TestScenario(t *testing.T) {
 			}
 			for _, s := range scenarios {
 				t.Run(s.name, func(t *testing.T) {
-					// Time in here is not the world's: who is silent costs none of it.
-					synctest.Test(t, s.tell)
+					// A virtual clock, so that a server that does not answer costs no time.
+					synctest.Test(t, s.run)
 				})
 			}
 		})
 	}
 }
 
-func (s *scenario) tell(t *testing.T) {
-	net, anchors, err := s.build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	guessing, asking := s.play(t, net, anchors, true), s.play(t, net, anchors, false)
-	for i := range guessing {
-		if !reflect.DeepEqual(guessing[i], asking[i]) {
-			t.Errorf("%s: the verdict depends on guesses:\nwith    %+v\nwithout %+v", s.asks[i].at, guessing[i], asking[i])
+func (s *scenario) run(t *testing.T) {
+	with, without := s.play(t, true), s.play(t, false)
+	for i := range with {
+		if !reflect.DeepEqual(with[i], without[i]) {
+			t.Errorf("%s: the verdict depends on speculation:\nwith    %+v\nwithout %+v", s.asks[i].at, with[i], without[i])
 		}
 	}
 }
 
-// play asks the scenario's questions of a new resolver.
-func (s *scenario) play(t *testing.T, net *zone.Internet, anchors []dnssec.Anchor, guess bool) []essence {
+// play looks up the questions of the scenario with a new resolver.
+func (s *scenario) play(t *testing.T, speculate bool) []summary {
 	now := today
-	w := newWire(net)
-	r := dnssec.New(w, anchors, func() time.Time { return now }, s.options)
-	r.Guess(guess)
+	transport := newCountingTransport(s.net)
+	r := dnssec.New(transport, s.trustAnchors, func() time.Time { return now }, s.options)
+	r.Speculate(speculate)
 	s.limits.apply(r)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var verdicts []essence
+	var verdicts []summary
 	for _, ask := range s.asks {
 		now = today.Add(ask.later)
 		a := r.Lookup(ctx, ask.name, ask.qtype)
-		for _, problem := range ask.want.judge(a, w.count) {
-			t.Errorf("%s: %s\nguessing %v: %s: %s", ask.at, problem, guess, a.Status, a.Why)
+		for _, problem := range ask.want.compare(a, transport.count) {
+			t.Errorf("%s: %s\nspeculate %v: %s: %s", ask.at, problem, speculate, a.Status, a.Why)
 		}
-		verdict := essenceOf(a)
-		again := essenceOf(r.Lookup(ctx, ask.name, ask.qtype))
-		// What is cached is not asked for again, and costs less.
+		verdict := summarize(a)
+		again := summarize(r.Lookup(ctx, ask.name, ask.qtype))
+		// The retries that found a difference may not be needed again.
 		again.Differ = verdict.Differ
 		if verdict.Error != "limit" && !reflect.DeepEqual(again, verdict) {
-			t.Errorf("%s: guessing %v: asked again it is\n%+v, and before\n%+v", ask.at, guess, again, verdict)
+			t.Errorf("%s: speculate %v: the second lookup is\n%+v, the first\n%+v", ask.at, speculate, again, verdict)
 		}
 		verdicts = append(verdicts, verdict)
 	}
 	return verdicts
 }
 
-// essence is what of an Answer may not depend on how it was come by.
-type essence struct {
+// summary is the part of an Answer that must not depend on speculation or caches.
+type summary struct {
 	Status    dnssec.Status
 	Error     string
 	Rcode     int
@@ -94,8 +90,8 @@ type essence struct {
 	Differ    bool
 }
 
-func essenceOf(a dnssec.Answer) essence {
-	e := essence{Status: a.Status, Error: errorWord(a.Err), Canonical: a.Canonical, Aliases: a.Aliases, Differ: a.Inconsistent != ""}
+func summarize(a dnssec.Answer) summary {
+	e := summary{Status: a.Status, Error: errorWord(a.Err), Canonical: a.Canonical, Aliases: a.Aliases, Differ: a.Inconsistent != ""}
 	if !a.Status.Failed() {
 		e.Rcode = a.Rcode
 	}
@@ -105,7 +101,7 @@ func essenceOf(a dnssec.Answer) essence {
 	return e
 }
 
-// errorWords are the errors of look-ups, as scenarios name them.
+// errorWords are the errors of lookups, as scenarios name them.
 var errorWords = map[string]error{
 	"unreachable": dnssec.ErrUnreachable,
 	"stripped":    dnssec.ErrStripped,
@@ -126,44 +122,44 @@ func errorWord(err error) string {
 	return ""
 }
 
-// judge lists what is not as it was expected. asked counts how often a question
-// was put to the resolvers.
-func (w expectation) judge(a dnssec.Answer, asked func(string) int) []string {
+// compare returns the differences between an answer and the expectation. asked
+// returns the number of queries for a question.
+func (w expectation) compare(a dnssec.Answer, asked func(string) int) []string {
 	var problems []string
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if a.Status != w.status {
-		wrong("%s, and %s expected", a.Status, w.status)
+		wrong("%s, want %s", a.Status, w.status)
 	}
 	if got := errorWord(a.Err); got != w.err {
-		wrong("error %q, and %q expected", got, w.err)
+		wrong("error %q, want %q", got, w.err)
 	}
 	if !w.status.Failed() && a.Rcode != w.rcode {
-		wrong("%s, and %s expected", dns.RcodeToString[a.Rcode], dns.RcodeToString[w.rcode])
+		wrong("%s, want %s", dns.RcodeToString[a.Rcode], dns.RcodeToString[w.rcode])
 	}
 	if len(a.Records) != w.records {
-		wrong("%d records, and %d expected", len(a.Records), w.records)
+		wrong("%d records, want %d", len(a.Records), w.records)
 	}
 	if w.canonical != "" && a.Canonical != w.canonical {
-		wrong("canonical name %s, and %s expected", a.Canonical, w.canonical)
+		wrong("canonical name %s, want %s", a.Canonical, w.canonical)
 	}
 	if w.ttl >= 0 && a.TTL != w.ttl {
-		wrong("TTL %s, and %s expected", a.TTL, w.ttl)
+		wrong("TTL %s, want %s", a.TTL, w.ttl)
 	}
 	if w.ede != "" && !strings.Contains(strings.Join(a.EDE, "\n"), w.ede) {
-		wrong("extended errors %q, and %q expected", a.EDE, w.ede)
+		wrong("extended errors %q, want %q", a.EDE, w.ede)
 	}
 	if (a.Inconsistent != "") != w.differ {
 		wrong("inconsistent: %q", a.Inconsistent)
 	}
 	for _, why := range w.why {
 		if !strings.Contains(a.Why, why) {
-			wrong("the why lacks %q", why)
+			wrong("Why does not contain %q", why)
 		}
 	}
 	spent := map[string]int{"queries": a.Work.Queries, "signatures": a.Work.Signatures, "hashes": a.Work.Hashes}
 	for what, most := range w.atMost {
 		if spent[what] > most {
-			wrong("%d %s, and at most %d expected", spent[what], what, most)
+			wrong("%d %s, want at most %d", spent[what], what, most)
 		}
 	}
 	for question, want := range w.asked {
@@ -174,7 +170,7 @@ func (w expectation) judge(a dnssec.Answer, asked func(string) int) []string {
 	return problems
 }
 
-func (l lowered) apply(r *dnssec.Resolver) {
+func (l testLimits) apply(r *dnssec.Resolver) {
 	for what, n := range l {
 		switch what {
 		case "signatures":

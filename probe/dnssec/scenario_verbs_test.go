@@ -15,17 +15,14 @@ import (
 	"dane_exporter/internal/lab/zone"
 )
 
-// breaking is a world about to be broken by a verb.
-type breaking struct {
-	*scenario
-	net *zone.Internet
-}
+// faultBuilder builds the faults of a scenario.
+type faultBuilder struct{ scenario *scenario }
 
-// verb makes of the words that follow it what is broken.
-type verb func(b *breaking, args []string) (zone.Fault, error)
+// verb builds a fault from the words after it.
+type verb func(b *faultBuilder, args []string) (zone.Fault, error)
 
-// verbs are what may be broken. Those of the first group concern RRsets,
-// wherever they are seen; those of the second the response to one question.
+// verbs are the kinds of faults. Those of the first group concern RRsets, wherever
+// they occur; those of the second the response to one question.
 var verbs = map[string]verb{
 	"sign-with": signWith,
 	"sign-at":   signAt,
@@ -48,15 +45,15 @@ var verbs = map[string]verb{
 	"ede":       ede,
 }
 
-// makeFault makes the fault of one line. "server 1" in front of a verb of the
-// second group breaks what the first resolver says alone.
-func (b *breaking) makeFault(line verbLine) (zone.Fault, error) {
+// fault builds the fault of one line. "server 1" before a verb of the second group
+// limits the fault to the first resolver.
+func (b *faultBuilder) fault(line faultLine) (zone.Fault, error) {
 	if line.verb != "server" {
 		return verbs[line.verb](b, line.args)
 	}
-	servers := b.net.Servers()
+	servers := b.scenario.net.Servers()
 	if len(line.args) < 2 || verbs[line.args[1]] == nil {
-		return zone.Fault{}, errors.New("wants a number and a verb")
+		return zone.Fault{}, errors.New("expected a number and a verb")
 	}
 	i, err := strconv.Atoi(line.args[0])
 	if err != nil || i < 1 || i > len(servers) {
@@ -64,14 +61,14 @@ func (b *breaking) makeFault(line verbLine) (zone.Fault, error) {
 	}
 	fault, err := verbs[line.args[1]](b, line.args[2:])
 	if err == nil && fault.Answer == nil {
-		return zone.Fault{}, fmt.Errorf("%s: breaks what all servers say", line.args[1])
+		return zone.Fault{}, fmt.Errorf("%s: applies to all servers", line.args[1])
 	}
 	fault.Server = servers[i-1]
 	return fault, err
 }
 
-// where reads the place that a verb concerns: a name, or "in" a zone, or
-// "under" a name, then types; none means all. It returns the words that follow.
+// where parses the place that a verb concerns: a name, or "in" a zone, or "under" a
+// name, then types; none means all. It returns the words that follow.
 func where(args []string) (zone.Where, string, []string, error) {
 	choose := zone.At
 	if len(args) > 0 && (args[0] == "in" || args[0] == "under") {
@@ -82,14 +79,14 @@ func where(args []string) (zone.Where, string, []string, error) {
 		args = args[1:]
 	}
 	if len(args) == 0 || !strings.HasSuffix(args[0], ".") {
-		return nil, "", nil, errors.New("wants a name with a dot at its end")
+		return nil, "", nil, errors.New("expected a name with a dot at its end")
 	}
 	name, rest := dns.CanonicalName(args[0]), args[1:]
-	types, rest := typesAtFront(rest)
+	types, rest := leadingTypes(rest)
 	return choose(name, types...), name, rest, nil
 }
 
-func typesAtFront(args []string) (types []uint16, rest []string) {
+func leadingTypes(args []string) (types []uint16, rest []string) {
 	for len(args) > 0 {
 		t, ok := dns.StringToType[args[0]]
 		if !ok {
@@ -100,15 +97,15 @@ func typesAtFront(args []string) (types []uint16, rest []string) {
 	return types, args
 }
 
-func nothingMore(rest []string) error {
+func noMoreWords(rest []string) error {
 	if len(rest) > 0 {
-		return fmt.Errorf("%q is too much", strings.Join(rest, " "))
+		return fmt.Errorf("unexpected %q", strings.Join(rest, " "))
 	}
 	return nil
 }
 
 // signWith: WHERE KEY... [as SIGNER].
-func signWith(b *breaking, args []string) (zone.Fault, error) {
+func signWith(b *faultBuilder, args []string) (zone.Fault, error) {
 	at, name, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
@@ -118,18 +115,18 @@ func signWith(b *breaking, args []string) (zone.Fault, error) {
 		signer, rest = dns.CanonicalName(rest[n-1]), rest[:n-2]
 	}
 	if len(rest) == 0 {
-		return zone.Fault{}, errors.New("wants a key")
+		return zone.Fault{}, errors.New("expected a key")
 	}
-	apex := b.zoneOf(name).Apex
+	apex := b.scenario.zoneOf(name).Apex
 	if slices.Contains(args, "DS") {
-		apex = b.zoneAbove(name).Apex
+		apex = b.scenario.zoneAbove(name).Apex
 	}
 	if apex == "" {
 		apex = "."
 	}
 	var keys []zone.Key
 	for _, word := range rest {
-		key, err := b.key(apex, word)
+		key, err := b.scenario.key(apex, word)
 		if err != nil {
 			return zone.Fault{}, err
 		}
@@ -144,13 +141,13 @@ func signWith(b *breaking, args []string) (zone.Fault, error) {
 }
 
 // signAt: WHERE FROM TO, times from now.
-func signAt(_ *breaking, args []string) (zone.Fault, error) {
+func signAt(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) != 2 {
-		return zone.Fault{}, errors.New("wants two times from now, as -1h +1h")
+		return zone.Fault{}, errors.New("expected two times from now, as -1h +1h")
 	}
 	from, err1 := duration(rest[0])
 	to, err2 := duration(rest[1])
@@ -163,33 +160,33 @@ func signAt(_ *breaking, args []string) (zone.Fault, error) {
 }
 
 // strip: WHERE.
-func strip(_ *breaking, args []string) (zone.Fault, error) {
+func strip(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
-	return zone.Strip(at), errors.Join(err, nothingMore(rest))
+	return zone.Strip(at), errors.Join(err, noMoreWords(rest))
 }
 
 // corrupt: WHERE.
-func corrupt(_ *breaking, args []string) (zone.Fault, error) {
+func corrupt(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
-	return zone.Corrupt(at), errors.Join(err, nothingMore(rest))
+	return zone.Corrupt(at), errors.Join(err, noMoreWords(rest))
 }
 
-// alter: WHERE FIELD=VALUE..., fields of signatures after they were made.
-func alter(_ *breaking, args []string) (zone.Fault, error) {
+// alter: WHERE FIELD=VALUE..., fields of signatures after signing.
+func alter(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	var changes []func(*dns.RRSIG)
 	for _, word := range rest {
-		change, err := alteration(word)
+		change, err := alterField(word)
 		if err != nil {
 			return zone.Fault{}, fmt.Errorf("%s: %w", word, err)
 		}
 		changes = append(changes, change)
 	}
 	if len(changes) == 0 {
-		return zone.Fault{}, errors.New("wants a field to change")
+		return zone.Fault{}, errors.New("expected a field to change")
 	}
 	return zone.Fault{Where: at, Signed: func(sig *dns.RRSIG) {
 		for _, change := range changes {
@@ -198,7 +195,7 @@ func alter(_ *breaking, args []string) (zone.Fault, error) {
 	}}, nil
 }
 
-func alteration(word string) (func(*dns.RRSIG), error) {
+func alterField(word string) (func(*dns.RRSIG), error) {
 	field, value, _ := strings.Cut(word, "=")
 	switch field {
 	case "signer":
@@ -210,7 +207,7 @@ func alteration(word string) (func(*dns.RRSIG), error) {
 		}
 		return func(sig *dns.RRSIG) { sig.TypeCovered = t }, nil
 	case "signature":
-		return reshape(value)
+		return reshapeSignature(value)
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil {
@@ -236,9 +233,8 @@ func alteration(word string) (func(*dns.RRSIG), error) {
 	return nil, errors.New("not a field of signatures that can be changed")
 }
 
-// reshape changes the octets of a signature, and keeps what they mean where
-// they are only padded.
-func reshape(how string) (func(*dns.RRSIG), error) {
+// reshapeSignature changes the octets of a signature. Padding keeps their value.
+func reshapeSignature(how string) (func(*dns.RRSIG), error) {
 	shapes := map[string]func([]byte) []byte{
 		"empty":       func([]byte) []byte { return nil },
 		"octet-more":  func(b []byte) []byte { return append(b, 0) },
@@ -262,23 +258,23 @@ func reshape(how string) (func(*dns.RRSIG), error) {
 	}, nil
 }
 
-// edit: WHERE FIELD=VALUE..., fields of NSEC and NSEC3 records before they are
-// signed: next, hash, flags, iterations, and types with + and −.
-func edit(_ *breaking, args []string) (zone.Fault, error) {
+// edit: WHERE FIELD=VALUE..., fields of NSEC and NSEC3 records before
+// signing: next, hash, flags, iterations, and types with + and −.
+func edit(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	var changes []func(dns.RR)
 	for _, word := range rest {
-		change, err := edition(word)
+		change, err := editField(word)
 		if err != nil {
 			return zone.Fault{}, fmt.Errorf("%s: %w", word, err)
 		}
 		changes = append(changes, change)
 	}
 	if len(changes) == 0 {
-		return zone.Fault{}, errors.New("wants a field to change")
+		return zone.Fault{}, errors.New("expected a field to change")
 	}
 	return zone.Fault{Where: at, Edit: func(rr dns.RR) {
 		for _, change := range changes {
@@ -287,7 +283,7 @@ func edit(_ *breaking, args []string) (zone.Fault, error) {
 	}}, nil
 }
 
-func edition(word string) (func(dns.RR), error) {
+func editField(word string) (func(dns.RR), error) {
 	field, value, _ := strings.Cut(word, "=")
 	switch field {
 	case "next":
@@ -299,7 +295,7 @@ func edition(word string) (func(dns.RR), error) {
 	case "types":
 		t, ok := dns.StringToType[strings.TrimLeft(value, "+-")]
 		if !ok || value[0] != '+' && value[0] != '-' {
-			return nil, errors.New("wants + or - and a type")
+			return nil, errors.New("expected + or - and a type")
 		}
 		return func(rr dns.RR) {
 			switch rr := rr.(type) {
@@ -340,24 +336,24 @@ func withType(types []uint16, t uint16, there bool) []uint16 {
 }
 
 // drop: NAME TYPE..., from every response.
-func drop(_ *breaking, args []string) (zone.Fault, error) {
+func drop(_ *faultBuilder, args []string) (zone.Fault, error) {
 	_, name, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
-	types, _ := typesAtFront(args[1:])
-	return zone.Drop(name, types...), nothingMore(rest)
+	types, _ := leadingTypes(args[1:])
+	return zone.Drop(name, types...), noMoreWords(rest)
 }
 
-// denyWith: QUESTION RCODE, then "chain" ZONE, or the questions whose denials
-// are replayed.
-func denyWith(b *breaking, args []string) (zone.Fault, error) {
+// denyWith: QUESTION RCODE, then "chain" ZONE, or the questions whose denials are
+// replayed.
+func denyWith(b *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) < 3 {
-		return zone.Fault{}, errors.New("wants a response code, and whose denial to use")
+		return zone.Fault{}, errors.New("expected a response code and a question")
 	}
 	code, ok := dns.StringToRcode[rest[0]]
 	if !ok {
@@ -366,7 +362,7 @@ func denyWith(b *breaking, args []string) (zone.Fault, error) {
 	var proof []dns.RR
 	for rest = rest[1:]; len(rest) > 0; rest = rest[2:] {
 		if len(rest) < 2 {
-			return zone.Fault{}, fmt.Errorf("%s: wants a type or a zone", rest[0])
+			return zone.Fault{}, fmt.Errorf("%s: expected a type or a zone", rest[0])
 		}
 		more, err := b.denial(rest[0], rest[1])
 		if err != nil {
@@ -380,9 +376,9 @@ func denyWith(b *breaking, args []string) (zone.Fault, error) {
 	}}, nil
 }
 
-func (b *breaking) denial(name, qtype string) ([]dns.RR, error) {
+func (b *faultBuilder) denial(name, qtype string) ([]dns.RR, error) {
 	if name == "chain" {
-		return b.net.Denial(qtype)
+		return b.scenario.net.Denial(qtype)
 	}
 	other, err := b.ask(name, qtype)
 	if err != nil {
@@ -391,8 +387,8 @@ func (b *breaking) denial(name, qtype string) ([]dns.RR, error) {
 	return other.Ns, nil
 }
 
-// ask asks the world as it is broken so far.
-func (b *breaking) ask(name, qtype string) (*dns.Msg, error) {
+// ask queries the Internet with its faults so far.
+func (b *faultBuilder) ask(name, qtype string) (*dns.Msg, error) {
 	t, ok := dns.StringToType[qtype]
 	if !ok {
 		return nil, fmt.Errorf("%s: not a type", qtype)
@@ -402,7 +398,7 @@ func (b *breaking) ask(name, qtype string) (*dns.Msg, error) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return b.net.ExchangeWith(ctx, b.net.Servers()[0], query)
+	return b.scenario.net.ExchangeWith(ctx, b.scenario.net.Servers()[0], query)
 }
 
 func copies(records []dns.RR) []dns.RR {
@@ -414,13 +410,13 @@ func copies(records []dns.RR) []dns.RR {
 }
 
 // replay: QUESTION with NAME TYPE, the whole response to another question.
-func replay(b *breaking, args []string) (zone.Fault, error) {
+func replay(b *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) != 3 || rest[0] != "with" {
-		return zone.Fault{}, errors.New(`wants "with" and another question`)
+		return zone.Fault{}, errors.New(`expected "with" and another question`)
 	}
 	other, err := b.ask(rest[1], rest[2])
 	if err != nil {
@@ -433,13 +429,13 @@ func replay(b *breaking, args []string) (zone.Fault, error) {
 }
 
 // unprove: QUESTION, whose response loses its NSEC and NSEC3 records.
-func unprove(_ *breaking, args []string) (zone.Fault, error) {
+func unprove(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
-	return zone.DropProof(at), errors.Join(err, nothingMore(rest))
+	return zone.DropProof(at), errors.Join(err, noMoreWords(rest))
 }
 
-// inserted reads QUESTION [authority] RECORD [; RECORD...].
-func inserted(args []string) (at zone.Where, authority bool, records []dns.RR, err error) {
+// parseInsert parses QUESTION [authority] RECORD [; RECORD...].
+func parseInsert(args []string) (at zone.Where, authority bool, records []dns.RR, err error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return nil, false, nil, err
@@ -466,8 +462,8 @@ func insert(response *dns.Msg, authority bool, records []dns.RR) {
 }
 
 // add: QUESTION [authority] RECORD [; RECORD...].
-func add(_ *breaking, args []string) (zone.Fault, error) {
-	at, authority, records, err := inserted(args)
+func add(_ *faultBuilder, args []string) (zone.Fault, error) {
+	at, authority, records, err := parseInsert(args)
 	return zone.Fault{Where: at, Answer: func(_, response *dns.Msg) error {
 		insert(response, authority, records)
 		return nil
@@ -476,8 +472,8 @@ func add(_ *breaking, args []string) (zone.Fault, error) {
 
 // replace: QUESTION [authority] RECORD [; RECORD...], in place of the records
 // of that name and type; their signatures stay.
-func replace(_ *breaking, args []string) (zone.Fault, error) {
-	at, authority, records, err := inserted(args)
+func replace(_ *faultBuilder, args []string) (zone.Fault, error) {
+	at, authority, records, err := parseInsert(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
@@ -493,13 +489,13 @@ func replace(_ *breaking, args []string) (zone.Fault, error) {
 }
 
 // rename: QUESTION OLD NEW, the owner of records and signatures.
-func rename(_ *breaking, args []string) (zone.Fault, error) {
+func rename(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) != 2 {
-		return zone.Fault{}, errors.New("wants two names")
+		return zone.Fault{}, errors.New("expected two names")
 	}
 	return zone.Fault{Where: at, Answer: func(_, response *dns.Msg) error {
 		for _, rr := range slices.Concat(response.Answer, response.Ns) {
@@ -511,15 +507,14 @@ func rename(_ *breaking, args []string) (zone.Fault, error) {
 	}}, nil
 }
 
-// flood: QUESTION N, so many signatures, each broken in its own way, in front
-// of each that is good.
-func flood(_ *breaking, args []string) (zone.Fault, error) {
+// flood: QUESTION N, adds N different broken signatures before each valid one.
+func flood(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) != 1 {
-		return zone.Fault{}, errors.New("wants a number")
+		return zone.Fault{}, errors.New("expected a number")
 	}
 	n, err := strconv.Atoi(rest[0])
 	return zone.Fault{Where: at, Answer: func(_, response *dns.Msg) error {
@@ -539,7 +534,7 @@ func floodSection(section []dns.RR, n int) []dns.RR {
 			for i := range n {
 				bad := dns.Copy(sig).(*dns.RRSIG)
 				octets := slices.Clone(raw)
-				octets[i%len(octets)] ^= byte(2 + i/len(octets)) // not the bit that corrupt flips
+				octets[i%len(octets)] ^= byte(2 + i/len(octets)) // another bit than that of corrupt
 				bad.Signature = base64.StdEncoding.EncodeToString(octets)
 				flooded = append(flooded, bad)
 			}
@@ -550,13 +545,13 @@ func floodSection(section []dns.RR, n int) []dns.RR {
 }
 
 // ttl: QUESTION N, of all records and signatures.
-func ttl(_ *breaking, args []string) (zone.Fault, error) {
+func ttl(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) != 1 {
-		return zone.Fault{}, errors.New("wants a number of seconds")
+		return zone.Fault{}, errors.New("expected a number of seconds")
 	}
 	n, err := strconv.ParseUint(rest[0], 10, 32)
 	return zone.Fault{Where: at, Answer: func(_, response *dns.Msg) error {
@@ -567,15 +562,16 @@ func ttl(_ *breaking, args []string) (zone.Fault, error) {
 	}}, err
 }
 
-// rcode: QUESTION RCODE [keep], the bare code, or the code with what it came with.
-func rcode(_ *breaking, args []string) (zone.Fault, error) {
+// rcode: QUESTION RCODE [keep], the code alone, or with the records of the
+// response.
+func rcode(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	keep := len(rest) == 2 && rest[1] == "keep"
 	if len(rest) != 1 && !keep {
-		return zone.Fault{}, errors.New(`wants a response code, and nothing more but "keep"`)
+		return zone.Fault{}, errors.New(`expected a response code, and optionally "keep"`)
 	}
 	code, ok := dns.StringToRcode[rest[0]]
 	if !ok {
@@ -588,19 +584,19 @@ func rcode(_ *breaking, args []string) (zone.Fault, error) {
 }
 
 // silence: QUESTION.
-func silence(_ *breaking, args []string) (zone.Fault, error) {
+func silence(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
-	return zone.Silence(at), errors.Join(err, nothingMore(rest))
+	return zone.Silence(at), errors.Join(err, noMoreWords(rest))
 }
 
-// ede: QUESTION CODE TEXT, an extended error (RFC 8914) beside what is there.
-func ede(_ *breaking, args []string) (zone.Fault, error) {
+// ede: QUESTION CODE TEXT, adds an extended error (RFC 8914).
+func ede(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	if err != nil {
 		return zone.Fault{}, err
 	}
 	if len(rest) < 2 {
-		return zone.Fault{}, errors.New("wants a code and a text")
+		return zone.Fault{}, errors.New("expected a code and a text")
 	}
 	code, err := strconv.ParseUint(rest[0], 10, 16)
 	return zone.Fault{Where: at, Answer: func(_, response *dns.Msg) error {

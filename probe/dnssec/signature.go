@@ -1,154 +1,161 @@
 package dnssec
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	_ "crypto/sha1" // algorithms 5 and 7
-	_ "crypto/sha256"
-	_ "crypto/sha512"
 	"errors"
 	"fmt"
-	"math/big"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// maxModulusBits bounds RSA keys: RFC 3110 §2 allows 4096.
-const maxModulusBits = 4096
-
-// verifier checks that a key made a signature over data. It judges the
-// arithmetic and nothing else.
-type verifier func(data, signature []byte) error
-
-// newVerifier reads the public key field of a DNSKEY. A key that cannot be
-// read verifies nothing, and says why.
-func newVerifier(algorithm uint8, public []byte) verifier {
-	var check verifier
-	var err error
-	switch algorithm {
-	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
-		check, err = rsaVerifier(crypto.SHA1, public)
-	case dns.RSASHA256:
-		check, err = rsaVerifier(crypto.SHA256, public)
-	case dns.RSASHA512:
-		check, err = rsaVerifier(crypto.SHA512, public)
-	case dns.ECDSAP256SHA256:
-		check, err = ecdsaVerifier(elliptic.P256(), crypto.SHA256, public)
-	case dns.ECDSAP384SHA384:
-		check, err = ecdsaVerifier(elliptic.P384(), crypto.SHA384, public)
-	case dns.ED25519:
-		check, err = ed25519Verifier(public)
-	default:
-		err = fmt.Errorf("algorithm %s is not supported", algorithmName(algorithm))
-	}
-	if err != nil {
-		return func(_, _ []byte) error { return err }
-	}
-	return check
+// proof is the result of one signature that verifies.
+type proof struct {
+	validity  Validity
+	ttl       time.Duration // how long the RRset may be cached (RFC 4035 §5.3.3)
+	tag       uint16
+	algorithm uint8
+	key       *key
+	wildcard  string // the wildcard that the RRset was expanded from, if any
 }
 
-func digest(hash crypto.Hash, data []byte) []byte {
-	h := hash.New()
-	h.Write(data)
-	return h.Sum(nil)
+// signatureError is the reason why one signature is invalid. Of several, the one
+// with the highest rank is reported.
+type signatureError struct {
+	why  string
+	rank int
 }
 
-func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
-	key, err := rsaKey(public)
-	if err != nil {
-		return nil, err
-	}
-	return func(data, signature []byte) error {
-		if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
-			return fmt.Errorf("it does not verify (%w)", err)
+func (e *signatureError) Error() string { return e.why }
+
+// authenticate finds a signature over set by one of keys, the keys of zone, that
+// is valid now (RFC 4035 §5.3). Of several, the one that expires last counts,
+// because the RRset is valid until then. The error is a fault.
+func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, error) {
+	sigs := slices.Clone(set.sigs)
+	slices.SortStableFunc(sigs, func(a, b *dns.RRSIG) int {
+		return signatureTimes(b, v.rules.at).Expiry.Compare(signatureTimes(a, v.rules.at).Expiry)
+	})
+	var worst *signatureError
+	for _, sig := range sigs {
+		if fold(sig.SignerName) != zone {
+			continue
 		}
-		return nil
-	}, nil
+		p, err := v.checkSignature(set, sig, keys)
+		if err == nil {
+			return p, nil
+		}
+		invalid, ok := errors.AsType[*signatureError](err)
+		if !ok {
+			return proof{}, err
+		}
+		if worst == nil || invalid.rank > worst.rank {
+			worst = invalid
+		}
+	}
+	if worst == nil {
+		return proof{}, bogus("%s carries no signature by %s", set, zone)
+	}
+	return proof{}, bogus("%s", worst.why)
 }
 
-// rsaKey reads the public key field of RFC 3110 §2: the length of the exponent
-// in one octet, or zero and two octets, then exponent and modulus.
-func rsaKey(public []byte) (*rsa.PublicKey, error) {
-	if len(public) < 1 {
-		return nil, errors.New("the RSA key is empty")
+// checkSignature verifies one signature (RFC 4035 §5.3.1 to 5.3.3). The error is
+// a signatureError, or a fault if a limit is exceeded.
+func (v *validation) checkSignature(set *rrset, sig *dns.RRSIG, keys []*key) (proof, error) {
+	invalid := func(rank int, format string, args ...any) error {
+		subject := fmt.Sprintf("the signature over %s by %s (%s) ", set, fold(sig.SignerName), keyName(sig.KeyTag, sig.Algorithm))
+		return &signatureError{subject + fmt.Sprintf(format, args...), rank}
 	}
-	n, rest := int(public[0]), public[1:]
-	if n == 0 {
-		if len(rest) < 2 {
-			return nil, errors.New("the RSA key is cut short")
+	times := signatureTimes(sig, v.rules.at)
+	switch {
+	case sig.TypeCovered != set.rrtype:
+		return proof{}, invalid(0, "covers another type, %s", typeName(sig.TypeCovered))
+	case !v.rules.options.supports(sig.Algorithm):
+		return proof{}, invalid(1, "uses an algorithm that is not supported")
+	case int(sig.Labels) > ownerLabels(set.name):
+		return proof{}, invalid(2, "has a label count of %d, more than the name has", sig.Labels)
+	case v.rules.at.Truncate(time.Second).After(times.Expiry):
+		return proof{}, invalid(5, "expired on %s", clock(times.Expiry))
+	case v.rules.at.Before(times.Inception):
+		return proof{}, invalid(5, "is not valid before %s", clock(times.Inception))
+	}
+	tried, why := 0, ""
+	for _, k := range keys {
+		if k.record.Algorithm != sig.Algorithm || !mayVerify(k.record) || k.tag != sig.KeyTag {
+			continue
 		}
-		n, rest = int(rest[0])<<8|int(rest[1]), rest[2:]
+		if tried == v.budget.limits.keysPerTag {
+			return proof{}, exceeded(tried, fmt.Sprintf("keys of one tag for %s", set))
+		}
+		tried++
+		err := v.budget.verify(set, sig, k)
+		if err == nil {
+			return newProof(set, sig, k, times, v.rules.at), nil
+		}
+		if _, limit := errors.AsType[*fault](err); limit {
+			return proof{}, err
+		}
+		why = err.Error()
 	}
-	if n == 0 || n >= len(rest) {
-		return nil, errors.New("the RSA key is cut short")
+	if tried == 0 {
+		return proof{}, invalid(3, "names a key that the zone does not publish")
 	}
-	exponent, modulus := new(big.Int), new(big.Int)
-	exponent.SetBytes(rest[:n])
-	if exponent.BitLen() > 31 {
-		return nil, fmt.Errorf("the RSA key's exponent has %d bits, and at most 31 are supported", exponent.BitLen())
-	}
-	if bits := (len(rest) - n) * 8; bits > maxModulusBits {
-		return nil, fmt.Errorf("the RSA key has %d bits, and at most %d are allowed (RFC 3110)", bits, maxModulusBits)
-	}
-	modulus.SetBytes(rest[n:])
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+	return proof{}, invalid(4, "is wrong: %s", why)
 }
 
-// ecdsaVerifier takes signature and key as RFC 6605 §4 has them: two numbers
-// each, of the curve's own length, no more and no less.
-func ecdsaVerifier(curve elliptic.Curve, hash crypto.Hash, public []byte) (verifier, error) {
-	size := curve.Params().BitSize / 8
-	if len(public) != 2*size {
-		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), 2*size)
+func newProof(set *rrset, sig *dns.RRSIG, k *key, times Validity, at time.Time) proof {
+	p := proof{validity: times, tag: sig.KeyTag, algorithm: sig.Algorithm, key: k}
+	p.ttl = min(set.ttl(), seconds(sig.OrigTtl), seconds(sig.Header().Ttl), max(0, times.Expiry.Sub(at)))
+	if int(sig.Labels) < ownerLabels(set.name) {
+		p.wildcard = signedOwner(set.name, int(sig.Labels))
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(curve, append([]byte{4}, public...))
-	if err != nil {
-		return nil, errors.New("the key is not a point of the curve")
-	}
-	return func(data, signature []byte) error {
-		if len(signature) != 2*size {
-			return fmt.Errorf("it has %d octets instead of %d", len(signature), 2*size)
-		}
-		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-		if !ecdsa.Verify(key, digest(hash, data), r, s) {
-			return errors.New("it does not verify")
-		}
-		return nil
-	}, nil
+	return p
 }
 
-// ed25519Verifier takes signature and key as RFC 8080 §3 and §4 have them.
-func ed25519Verifier(public []byte) (verifier, error) {
-	if len(public) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
-	}
-	return func(data, signature []byte) error {
-		if len(signature) != ed25519.SignatureSize {
-			return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
-		}
-		if !ed25519.Verify(public, data, signature) {
-			return errors.New("it does not verify")
-		}
-		return nil
-	}, nil
-}
-
-func algorithmName(algorithm uint8) string {
-	if name, ok := dns.AlgorithmToString[algorithm]; ok {
-		return name
-	}
-	return fmt.Sprint(algorithm)
-}
-
-// signatureTimes places the 32-bit times of a signature next to now, by serial
-// number arithmetic (RFC 4034 §3.1.5, RFC 1982).
+// signatureTimes returns the validity of a signature. It converts the 32-bit
+// times to the ones nearest to now, by serial number arithmetic (RFC 4034
+// §3.1.5, RFC 1982).
 func signatureTimes(sig *dns.RRSIG, now time.Time) Validity {
 	at := func(serial uint32) time.Time {
 		return time.Unix(now.Unix()+int64(int32(serial-uint32(now.Unix()))), 0).UTC()
 	}
 	return Validity{Inception: at(sig.Inception), Expiry: at(sig.Expiration), Since: at(sig.Inception)}
+}
+
+// clock formats a time for Answer.Why.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// signersOf returns the zones that claim to have signed an RRset or a denial of
+// name, deepest first, without those that cannot have. A signer is the name
+// itself or a zone above it (RFC 4035 §5.3.1). The parent signs a DS, so the
+// signer of a DS is strictly above it, except for the root, which has no parent.
+// Zones above the trust anchor that covers name do not count.
+func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {
+	anchor := v.anchorOver(name, rrtype)
+	var list []string
+	for _, sig := range sigs {
+		signer := fold(sig.SignerName)
+		ownDS := rrtype == dns.TypeDS && signer == name && name != "."
+		if !within(name, signer) || ownDS || anchor == "" || !within(signer, anchor) || slices.Contains(list, signer) {
+			continue
+		}
+		list = append(list, signer)
+	}
+	slices.SortStableFunc(list, func(a, b string) int { return labels(b) - labels(a) })
+	return list
+}
+
+// anchorOver returns the deepest zone with a trust anchor at or above name, for
+// a DS strictly above it. It returns the empty string if there is none.
+func (v *validation) anchorOver(name string, rrtype uint16) string {
+	n := labels(name)
+	if rrtype == dns.TypeDS && name != "." {
+		n--
+	}
+	for ; n >= 0; n-- {
+		if zone := suffix(name, n); len(v.rules.anchors[zone]) > 0 {
+			return zone
+		}
+	}
+	return ""
 }

@@ -70,7 +70,7 @@ func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort) (net.
 	}
 	conn, err := c.dial(ctx, route.Source, proxy.Address)
 	if err != nil {
-		return nil, dane.WithCause(dane.CauseProxy, fmt.Errorf("%w: connecting to %s: %v", errProxy, proxy, err))
+		return nil, dane.WithCause(dane.CauseProxy, fmt.Errorf("%w: connecting to %s: %v", errProxy, proxy, err)) //nolint:errorlint // must not be classified as an error of the server
 	}
 	from, err := socks.Connect(ctx, conn, to, proxy.User, proxy.Password)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort) (net.
 func classifyProxyError(err error, to netip.AddrPort) error {
 	reply, ok := errors.AsType[*socks.ReplyError](err)
 	if !ok {
-		return dane.WithCause(dane.CauseProxy, fmt.Errorf("%w: %v", errProxy, err))
+		return dane.WithCause(dane.CauseProxy, fmt.Errorf("%w: %v", errProxy, err)) //nolint:errorlint // must not be classified as an error of the server
 	}
 	switch code := reply.Code; {
 	case to.Addr().Is6() && (code == socks.NetworkUnreachable || code == socks.AddressTypeUnsupported):

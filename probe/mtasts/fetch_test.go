@@ -71,7 +71,7 @@ func (c ca) serverConfig(t *testing.T, leaf server.Leaf) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server.Always(certificate.Chain())
+	return server.TLSConfig(certificate.Chain())
 }
 
 // fetch starts a server and fetches the policy of example.org from it.

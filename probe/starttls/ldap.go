@@ -69,7 +69,7 @@ func (ldap) startTLS(s *session) error {
 
 // goodbye sends an unbind request, which has no response (RFC 4511 §4.3).
 func (ldap) goodbye(s *session) {
-	s.write(encodeBER(tagSequence, encodeBER(tagInteger, "\x02")+encodeBER(tagUnbind, "")), "unbind")
+	_ = s.write(encodeBER(tagSequence, encodeBER(tagInteger, "\x02")+encodeBER(tagUnbind, "")), "unbind")
 }
 
 // extendedResponse holds the parts of an ExtendedResponse that are used here

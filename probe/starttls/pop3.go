@@ -52,7 +52,7 @@ func (pop3) startTLS(s *session) error {
 // goodbye sends QUIT and waits for the reply (RFC 1939 §4).
 func (pop3) goodbye(s *session) {
 	if s.send("QUIT") == nil {
-		s.pop3Status("QUIT", "the reply to QUIT")
+		_ = s.pop3Status("QUIT", "the reply to QUIT")
 	}
 }
 

@@ -41,7 +41,7 @@ func (sieve) goodbye(s *session) {
 		}
 	}
 	if s.send("LOGOUT") == nil {
-		s.sieveReply("LOGOUT", "the reply to LOGOUT")
+		_, _ = s.sieveReply("LOGOUT", "the reply to LOGOUT")
 	}
 }
 

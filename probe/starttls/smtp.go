@@ -40,7 +40,7 @@ func (p smtp) startTLS(s *session) error {
 // goodbye sends QUIT and waits for the reply (RFC 5321 §4.1.1.10).
 func (smtp) goodbye(s *session) {
 	if s.send("QUIT") == nil {
-		s.reply("the reply to QUIT")
+		_, _ = s.reply("the reply to QUIT")
 	}
 }
 

@@ -6,24 +6,26 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	_ "embed"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"time"
 )
 
-// Certificate is a certificate with its private key, and who issued it.
+// Certificate is a certificate with its private key and its issuer.
 type Certificate struct {
 	DER       []byte // the certificate
 	PublicKey []byte // its SubjectPublicKeyInfo, DER
 	key       crypto.Signer
-	issuer    *Authority // nil: itself
+	issuer    *Authority // nil: self-signed
 }
 
-// Sent is what a server shows that sends the certificate and then others.
-func (c *Certificate) Sent(others ...*Certificate) tls.Certificate {
+// ChainWith returns the certificate followed by others, for a server to send.
+func (c *Certificate) ChainWith(others ...*Certificate) tls.Certificate {
 	chain := [][]byte{c.DER}
 	for _, other := range others {
 		chain = append(chain, other.DER)
@@ -31,14 +33,14 @@ func (c *Certificate) Sent(others ...*Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: chain, PrivateKey: c.key}
 }
 
-// Chain is what a server shows that is set up well: the certificate and the
-// intermediates above it, without the root (RFC 8446 §4.4.2).
+// Chain returns the certificate and the intermediates above it, without the root,
+// as a well configured server sends them (RFC 8446 §4.4.2).
 func (c *Certificate) Chain() tls.Certificate {
 	var above []*Certificate
 	for issuer := c.issuer; issuer != nil && issuer.issuer != nil; issuer = issuer.issuer {
 		above = append(above, &issuer.Certificate)
 	}
-	return c.Sent(above...)
+	return c.ChainWith(above...)
 }
 
 // Authority is a certificate authority.
@@ -48,24 +50,25 @@ type Authority struct {
 	now    time.Time
 }
 
-// Validity of what is issued, around the time at which the root was made.
+// Validity of certificates, relative to the time given to NewRoot.
 const (
 	backdate     = 24 * time.Hour
 	leafLifetime = 365 * 24 * time.Hour
 	caLifetime   = 10 * leafLifetime
 )
 
-// NewRoot makes a self-signed authority, at the time now.
+// NewRoot returns a new self-signed authority. Validity periods of all certificates
+// below it are relative to now.
 func NewRoot(name string, now time.Time) (*Authority, error) {
 	return newAuthority(name, nil, now)
 }
 
-// Intermediate makes an authority below a.
+// Intermediate returns a new authority whose certificate a issues.
 func (a *Authority) Intermediate(name string) (*Authority, error) {
 	return newAuthority(name, a, a.now)
 }
 
-// X509 returns the authority's certificate, parsed.
+// X509 returns the parsed certificate of the authority.
 func (a *Authority) X509() *x509.Certificate { return a.parsed }
 
 func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, error) {
@@ -86,31 +89,31 @@ func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, er
 	}
 	parsed, err := x509.ParseCertificate(certificate.DER)
 	if err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", name, err)
+		return nil, fmt.Errorf("parse certificate of %s: %w", name, err)
 	}
 	return &Authority{Certificate: *certificate, parsed: parsed, now: now}, nil
 }
 
-// Leaf says what an end-entity certificate is for.
+// Leaf describes an end-entity certificate.
 type Leaf struct {
 	Names      []string      // dNSNames
 	CommonName string        // default: the first of Names
-	RawSubject []byte        // DER of a subject, in place of CommonName
-	NotAfter   time.Time     // default: a year after the authority was made
+	RawSubject []byte        // DER of the subject, instead of CommonName
+	NotAfter   time.Time     // default: a year after the time given to NewRoot
 	Lifetime   time.Duration // default: a year
 	Key        KeyType
 }
 
-// KeyType is the kind of a certificate's key.
+// KeyType is the type of a certificate's key.
 type KeyType uint8
 
 const (
-	ECDSA KeyType = iota // on P-256
-	RSA                  // of 2048 bits
+	ECDSA KeyType = iota // P-256
+	RSA                  // 2048 bits, always the same key
 	Ed25519
 )
 
-// Issue makes an end-entity certificate. The error is that of crypto/x509.
+// Issue issues an end-entity certificate. The errors are those of crypto/x509.
 func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	if leaf.CommonName == "" && len(leaf.Names) > 0 {
 		leaf.CommonName = leaf.Names[0]
@@ -140,7 +143,7 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 func newKey(kind KeyType) (crypto.Signer, error) {
 	switch kind {
 	case RSA:
-		return rsa.GenerateKey(rand.Reader, 2048)
+		return parseRSAKey()
 	case Ed25519:
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
@@ -149,7 +152,21 @@ func newKey(kind KeyType) (crypto.Signer, error) {
 	}
 }
 
-// issue makes a certificate of key, signed by itself or by its issuer.
+// rsaKeyPEM is the key of all RSA certificates. Generating one of 2048 bits takes
+// about 100 ms, longer than all else that the lab does at its start.
+//
+//go:embed rsa-2048.pem
+var rsaKeyPEM []byte
+
+func parseRSAKey() (crypto.Signer, error) {
+	block, _ := pem.Decode(rsaKeyPEM)
+	if block == nil {
+		return nil, errors.New("parse rsa-2048.pem: no PEM block")
+	}
+	return x509.ParsePKCS1PrivateKey(block.Bytes)
+}
+
+// issue returns a certificate for key, self-signed if issuer is nil.
 func issue(key crypto.Signer, template *x509.Certificate, issuer *Authority) (*Certificate, error) {
 	parent, signer := template, key
 	if issuer != nil {
@@ -157,11 +174,11 @@ func issue(key crypto.Signer, template *x509.Certificate, issuer *Authority) (*C
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", template.Subject, err)
+		return nil, fmt.Errorf("create certificate of %s: %w", template.Subject, err)
 	}
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
-		return nil, fmt.Errorf("public key of %s: %w", template.Subject, err)
+		return nil, fmt.Errorf("marshal public key of %s: %w", template.Subject, err)
 	}
 	return &Certificate{DER: der, PublicKey: public, key: key, issuer: issuer}, nil
 }

@@ -8,24 +8,25 @@ import (
 	"strings"
 )
 
-// dialogue is lines to and fro.
+// dialogue reads and writes lines on a connection.
 type dialogue struct {
 	conn  net.Conn
 	lines *bufio.Scanner
 }
 
-// newDialogue reads lines of at most a few KiB.
+// newDialogue returns a dialogue that reads lines of at most 4 KiB.
 func newDialogue(conn net.Conn) *dialogue {
 	lines := bufio.NewScanner(conn)
 	lines.Buffer(nil, 4096)
 	return &dialogue{conn, lines}
 }
 
+// reply writes lines, each with CRLF.
 func (d *dialogue) reply(lines ...string) {
-	fmt.Fprint(d.conn, strings.Join(lines, "\r\n")+"\r\n") // an error shows at the next read
+	fmt.Fprint(d.conn, strings.Join(lines, "\r\n")+"\r\n") // the next read reports any error
 }
 
-// words returns the next line, taken apart; false at the end.
+// words returns the words of the next line, or false at the end of the input.
 func (d *dialogue) words() ([]string, bool) {
 	if !d.lines.Scan() {
 		return nil, false
@@ -33,7 +34,8 @@ func (d *dialogue) words() ([]string, bool) {
 	return strings.Fields(d.lines.Text()), true
 }
 
-// command returns the first word of the next line, in upper case.
+// command returns the first word of the next line in upper case, or false at the
+// end of the input.
 func (d *dialogue) command() (string, bool) {
 	words, ok := d.words()
 	if len(words) == 0 {
@@ -42,8 +44,9 @@ func (d *dialogue) command() (string, bool) {
 	return strings.ToUpper(words[0]), ok
 }
 
-// secure goes on inside TLS. It returns nil where the handshake fails.
-func (d *dialogue) secure(config *tls.Config) *dialogue {
+// startTLS makes a TLS handshake and returns the dialogue inside TLS, or nil if the
+// handshake fails.
+func (d *dialogue) startTLS(config *tls.Config) *dialogue {
 	secured := tls.Server(d.conn, config)
 	if secured.Handshake() != nil {
 		return nil

@@ -1,8 +1,7 @@
-// Package server runs mail and TLS servers on loopback addresses, each good or
-// bad in its own way, and makes the certificates that they show.
+// Package server runs mail and TLS servers on loopback addresses, working or
+// broken as configured, and makes their certificates.
 //
-// A [Handler] is what a server does with a connection. There is one for each
-// protocol, as [SMTP], [IMAP] or [TLS], and some for none, as [Garbage]. An
-// [Authority] issues certificates; what a server sends of them is chosen for
-// each server.
+// A [Handler] serves one connection. There is one for each protocol, such as
+// [SMTP], [IMAP] or [TLS], and some for servers that misbehave, such as [Garbage].
+// An [Authority] issues certificates; a [Certificate] makes the chain to send.
 package server

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// HTTPS is a web server that has one page. It answers one request on a
-// connection (RFC 9112), and any that is not for the page with 404.
+// HTTPS is a web server with one page. It answers one request per connection
+// (RFC 9112), with status 404 unless the request is for the page.
 type HTTPS struct {
 	Config    *tls.Config
 	Host      string // of the URL
 	Path      string
 	MediaType string // default text/plain
 	Body      string
-	Redirect  string // where to, instead of the page
+	Redirect  string // redirect to this URL instead of sending the page
 }
 
 // Serve implements Handler.
@@ -32,7 +32,7 @@ func (h HTTPS) Serve(_ context.Context, conn net.Conn) {
 	if err != nil {
 		return
 	}
-	h.answer(request).Write(secured) // an error is the client's, who has gone
+	h.answer(request).Write(secured) // an error means that the client has gone
 }
 
 func (h HTTPS) answer(request *http.Request) *http.Response {

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// The standard library's client is the judge here too.
+// TestHTTPS uses the client of the standard library.
 func TestHTTPS(t *testing.T) {
 	root, _, leaf := pki(t)
-	page := HTTPS{Config: Always(leaf.Chain()), Host: "mx.example", Path: "/page.txt", Body: "hello\n"}
+	page := HTTPS{Config: TLSConfig(leaf.Chain()), Host: "mx.example", Path: "/page.txt", Body: "hello\n"}
 	typed, redirecting := page, page
 	typed.MediaType = "text/html"
 	redirecting.Redirect = "https://mx.example/other.txt"
 	for _, test := range []struct {
-		story    string
+		name     string
 		server   HTTPS
 		url      string
 		status   int
@@ -24,15 +24,15 @@ func TestHTTPS(t *testing.T) {
 		value    string
 		contents string
 	}{
-		{"the page", page, "https://mx.example/page.txt", 200, "Content-Type", "text/plain", "hello\n"},
+		{"page", page, "https://mx.example/page.txt", 200, "Content-Type", "text/plain", "hello\n"},
 		{"another page", page, "https://mx.example/", 404, "Content-Type", "text/plain", "not here\n"},
 		{"another type", typed, "https://mx.example/page.txt", 200, "Content-Type", "text/html", "hello\n"},
-		{"elsewhere", redirecting, "https://mx.example/page.txt", 301, "Location", "https://mx.example/other.txt", "over there\n"},
+		{"redirect", redirecting, "https://mx.example/page.txt", 301, "Location", "https://mx.example/other.txt", "over there\n"},
 	} {
-		t.Run(test.story, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			addr := start(t, test.server)
 			transport := &http.Transport{
-				TLSClientConfig: trusting(root, "mx.example"),
+				TLSClientConfig: clientConfig(root, "mx.example"),
 				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 					return new(net.Dialer).DialContext(ctx, "tcp", addr)
 				},

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// IMAP is a mail store that nobody can log in to (RFC 9051).
+// IMAP is an IMAP server without accounts (RFC 9051).
 type IMAP struct {
 	TLS        *tls.Config // for STARTTLS
-	NoStartTLS bool        // it is no capability, and the command is unknown
+	NoStartTLS bool        // STARTTLS is neither a capability nor a known command
 	Reject     bool        // STARTTLS is answered with NO
 }
 
@@ -18,18 +18,19 @@ type IMAP struct {
 func (i IMAP) Serve(_ context.Context, conn net.Conn) {
 	d := newDialogue(conn)
 	d.reply("* OK ready")
-	i.talk(d, false)
+	i.serveCommands(d, false)
 }
 
-// talk serves commands (RFC 9051 §6.1 and §6.2) until LOGOUT or the end of the connection.
-func (i IMAP) talk(d *dialogue, encrypted bool) {
+// serveCommands serves commands (RFC 9051 §6.1, §6.2) until LOGOUT or the end of the
+// connection.
+func (i IMAP) serveCommands(d *dialogue, encrypted bool) {
 	for {
 		words, ok := d.words()
 		if !ok {
 			return
 		}
 		if len(words) < 2 {
-			d.reply("* BAD wanted a tag and a command")
+			d.reply("* BAD expected a tag and a command")
 			continue
 		}
 		switch tag, command := words[0], strings.ToUpper(words[1]); {
@@ -42,8 +43,8 @@ func (i IMAP) talk(d *dialogue, encrypted bool) {
 			d.reply(tag + " NO not now")
 		case command == "STARTTLS" && !encrypted && !i.NoStartTLS:
 			d.reply(tag + " OK go ahead")
-			if secured := d.secure(i.TLS); secured != nil {
-				i.talk(secured, true)
+			if secured := d.startTLS(i.TLS); secured != nil {
+				i.serveCommands(secured, true)
 			}
 			return
 		default:

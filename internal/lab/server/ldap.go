@@ -8,22 +8,22 @@ import (
 	"net"
 )
 
-// LDAP is a directory with nothing in it, which knows StartTLS (RFC 4511
-// §4.14) and to any other request hangs up.
+// LDAP is an LDAP server that supports StartTLS (RFC 4511 §4.14). It closes the
+// connection on any other request.
 type LDAP struct {
 	TLS        *tls.Config // for StartTLS
-	NoStartTLS bool        // the request is unknown, and answered with protocolError (RFC 4511 §4.12)
-	Reject     bool        // it is answered with unavailable
+	NoStartTLS bool        // StartTLS is unknown: the result is protocolError (RFC 4511 §4.12)
+	Reject     bool        // the result of StartTLS is unavailable
 }
 
-// Results of RFC 4511 §4.1.9.
+// Result codes (RFC 4511 §4.1.9).
 const (
 	ldapSuccess       = 0
 	ldapProtocolError = 2
 	ldapUnavailable   = 52
 )
 
-// oidStartTLS names the operation, in request and response.
+// oidStartTLS is the name of the StartTLS request and its response.
 const oidStartTLS = "1.3.6.1.4.1.1466.20037"
 
 // ldapRequest is an LDAPMessage with an ExtendedRequest.
@@ -34,7 +34,7 @@ type ldapRequest struct {
 	} `asn1:"application,tag:23"`
 }
 
-// ldapResponse is one with an ExtendedResponse.
+// ldapResponse is an LDAPMessage with an ExtendedResponse.
 type ldapResponse struct {
 	ID       int
 	Extended extendedResponse `asn1:"application,tag:24"`
@@ -44,7 +44,7 @@ type extendedResponse struct {
 	Result     asn1.Enumerated
 	MatchedDN  []byte
 	Diagnostic []byte
-	Name       []byte `asn1:"tag:10,optional"` // not where the request is unknown
+	Name       []byte `asn1:"tag:10,optional"` // absent if the request is unknown
 }
 
 // Serve implements Handler.
@@ -64,7 +64,7 @@ func (l LDAP) Serve(_ context.Context, conn net.Conn) {
 	if err != nil {
 		return
 	}
-	conn.Write(response) // an error shows at the next read
+	conn.Write(response) // the next read reports any error
 	if answer.Result == ldapSuccess {
 		secured := tls.Server(conn, l.TLS)
 		if secured.Handshake() != nil {
@@ -73,10 +73,11 @@ func (l LDAP) Serve(_ context.Context, conn net.Conn) {
 		defer secured.Close()
 		conn = secured
 	}
-	io.CopyN(io.Discard, conn, 1) // an unbind has no response
+	io.CopyN(io.Discard, conn, 1) // unbind has no response
 }
 
-// readLDAP reads one message, of less than 128 bytes, as its second byte says.
+// readLDAP reads one message, or returns false. The message must be shorter than
+// 128 bytes, so that its second byte is its length.
 func readLDAP(conn net.Conn) (request ldapRequest, ok bool) {
 	message := make([]byte, 2, 2+127)
 	if _, err := io.ReadFull(conn, message); err != nil || message[1] > 127 {

@@ -6,10 +6,10 @@ import (
 	"net"
 )
 
-// POP3 is a mailbox that nobody can log in to (RFC 1939).
+// POP3 is a POP3 server without accounts (RFC 1939).
 type POP3 struct {
 	TLS        *tls.Config // for STLS
-	NoStartTLS bool        // STLS is no capability, and the command is unknown
+	NoStartTLS bool        // STLS is neither a capability nor a known command
 	Reject     bool        // STLS is answered with -ERR
 }
 
@@ -17,11 +17,11 @@ type POP3 struct {
 func (p POP3) Serve(_ context.Context, conn net.Conn) {
 	d := newDialogue(conn)
 	d.reply("+OK ready")
-	p.talk(d, false)
+	p.serveCommands(d, false)
 }
 
-// talk serves commands until QUIT or the end of the connection (RFC 2595 §4).
-func (p POP3) talk(d *dialogue, encrypted bool) {
+// serveCommands serves commands until QUIT or the end of the connection (RFC 2595 §4).
+func (p POP3) serveCommands(d *dialogue, encrypted bool) {
 	for {
 		command, ok := d.command()
 		switch {
@@ -38,8 +38,8 @@ func (p POP3) talk(d *dialogue, encrypted bool) {
 			d.reply("-ERR not now")
 		case command == "STLS" && !encrypted && !p.NoStartTLS:
 			d.reply("+OK go ahead")
-			if secured := d.secure(p.TLS); secured != nil {
-				p.talk(secured, true)
+			if secured := d.startTLS(p.TLS); secured != nil {
+				p.serveCommands(secured, true)
 			}
 			return
 		default:

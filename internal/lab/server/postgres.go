@@ -7,16 +7,16 @@ import (
 	"net"
 )
 
-// Postgres is a PostgreSQL server as far as its TLS: it answers SSLRequest
-// with one letter, and to whatever follows hangs up.
+// Postgres is a PostgreSQL server up to the TLS handshake: it answers SSLRequest
+// with one letter, and closes the connection on anything that follows.
 type Postgres struct {
 	TLS        *tls.Config
 	NoStartTLS bool // the answer is N
-	Garbage    bool // the answer is none
+	Garbage    bool // the answer is an undefined letter
 }
 
-// sslRequest is the client's first message: its length, and a code that is no
-// version of the protocol.
+// sslRequest is the client's first message: its length, and a code in place of the
+// protocol version.
 const sslRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 // Serve implements Handler.
@@ -35,5 +35,5 @@ func (p Postgres) Serve(ctx context.Context, conn net.Conn) {
 		TLS{p.TLS}.Serve(ctx, conn)
 		return
 	}
-	io.CopyN(io.Discard, conn, 1) // until the client goes
+	io.CopyN(io.Discard, conn, 1) // until the client closes
 }

@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// patience is how long a connection may last: nobody's forgotten client holds
-// a server for ever.
-const patience = 2 * time.Minute
+// connectionTimeout is the maximum duration of a connection, so that a client that
+// does not close its connection cannot keep a server busy forever.
+const connectionTimeout = 2 * time.Minute
 
-// Handler serves one connection, which is closed when Serve returns. When the
-// server closes, ctx ends and the connection is closed.
+// Handler implements the server side of a protocol.
 type Handler interface {
+	// Serve serves one connection, which is closed when it returns. When the server
+	// is closed, ctx ends and the connection is closed.
 	Serve(ctx context.Context, conn net.Conn)
 }
 
-// Server listens on a free port of 127.0.0.1 until it is closed.
+// Server listens on a port of 127.0.0.1 that the kernel chooses, until it is closed.
 type Server struct {
 	listener net.Listener
 	handler  atomic.Pointer[Handler]
@@ -29,7 +30,7 @@ type Server struct {
 	running  sync.WaitGroup
 }
 
-// Start starts a server. It returns the error of listening.
+// Start starts a server. It fails if it cannot listen.
 func Start(handler Handler) (*Server, error) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -42,15 +43,15 @@ func Start(handler Handler) (*Server, error) {
 	return s, nil
 }
 
-// Use lets another handler serve the connections that come from now on.
+// Use replaces the handler for new connections.
 func (s *Server) Use(handler Handler) { s.handler.Store(&handler) }
 
-// Addr is where the server listens.
+// Addr returns the address at which the server listens.
 func (s *Server) Addr() netip.AddrPort {
 	return s.listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// Close ends the server and its connections, and waits for them.
+// Close stops the server, closes its connections and waits for them to end.
 func (s *Server) Close() {
 	s.cancel()
 	s.listener.Close()
@@ -71,7 +72,7 @@ func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
 	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
 	defer stop()
-	if conn.SetDeadline(time.Now().Add(patience)) != nil {
+	if conn.SetDeadline(time.Now().Add(connectionTimeout)) != nil {
 		return
 	}
 	(*s.handler.Load()).Serve(s.ctx, conn)

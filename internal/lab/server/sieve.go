@@ -6,19 +6,19 @@ import (
 	"net"
 )
 
-// Sieve keeps the filters of nobody's mail: ManageSieve (RFC 5804).
+// Sieve is a ManageSieve server without accounts (RFC 5804).
 type Sieve struct {
 	TLS        *tls.Config // for STARTTLS
-	NoStartTLS bool        // it is no capability, and the command is unknown
+	NoStartTLS bool        // STARTTLS is neither a capability nor a known command
 	Reject     bool        // STARTTLS is answered with NO
 }
 
 // Serve implements Handler.
-func (s Sieve) Serve(_ context.Context, conn net.Conn) { s.talk(newDialogue(conn), false) }
+func (s Sieve) Serve(_ context.Context, conn net.Conn) { s.serveCommands(newDialogue(conn), false) }
 
-// talk greets with the capabilities, as a server does again inside TLS (RFC
-// 5804 §2.2), and serves commands until LOGOUT or the end of the connection.
-func (s Sieve) talk(d *dialogue, encrypted bool) {
+// serveCommands sends the capabilities, as servers must also do inside TLS (RFC 5804
+// §2.2), and serves commands until LOGOUT or the end of the connection.
+func (s Sieve) serveCommands(d *dialogue, encrypted bool) {
 	s.capabilities(d, encrypted)
 	for {
 		command, ok := d.command()
@@ -34,8 +34,8 @@ func (s Sieve) talk(d *dialogue, encrypted bool) {
 			d.reply(`NO "not now"`)
 		case command == "STARTTLS" && !encrypted && !s.NoStartTLS:
 			d.reply(`OK "go ahead"`)
-			if secured := d.secure(s.TLS); secured != nil {
-				s.talk(secured, true)
+			if secured := d.startTLS(s.TLS); secured != nil {
+				s.serveCommands(secured, true)
 			}
 			return
 		default:

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// SMTP is a mail server that talks, may start TLS, and takes no mail. Its zero
-// value but for Name and TLS is a good one.
+// SMTP is a mail server that supports STARTTLS and accepts no mail. With only Name
+// and TLS set, it works correctly; the other fields break it.
 type SMTP struct {
-	Name string      // as it calls itself
+	Name string      // its hostname
 	TLS  *tls.Config // for STARTTLS
 
-	Greeting   string // instead of a 220; anything but 2xx and only QUIT is served
-	NoStartTLS bool   // EHLO does not offer it, and the command is unknown
-	Reject     string // the reply to STARTTLS, instead of a 220
-	BreakTLS   bool   // answers the ClientHello with more SMTP
-	Inject     string // comes in the clear right behind the 220 to STARTTLS
+	Greeting   string // instead of 220; unless it begins with 2, only QUIT is served
+	NoStartTLS bool   // STARTTLS is neither an extension nor a known command
+	Reject     string // reply to STARTTLS, instead of 220
+	BreakTLS   bool   // answer the ClientHello with an SMTP reply
+	Inject     string // plain text sent together with the reply to STARTTLS
 
-	hello string // the command; default EHLO
+	hello string // the hello command; default EHLO
 }
 
 // Serve implements Handler.
@@ -29,11 +29,11 @@ func (s SMTP) Serve(_ context.Context, conn net.Conn) {
 	s.hello = cmp.Or(s.hello, "EHLO")
 	d := newDialogue(conn)
 	d.reply(greeting)
-	s.talk(d, strings.HasPrefix(greeting, "2"), false)
+	s.serveCommands(d, strings.HasPrefix(greeting, "2"), false)
 }
 
-// talk serves commands (RFC 5321 §4.1) until QUIT or the end of the connection.
-func (s SMTP) talk(d *dialogue, welcome, encrypted bool) {
+// serveCommands serves commands (RFC 5321 §4.1) until QUIT or the end of the connection.
+func (s SMTP) serveCommands(d *dialogue, accepted, encrypted bool) {
 	for {
 		command, ok := d.command()
 		switch {
@@ -42,7 +42,7 @@ func (s SMTP) talk(d *dialogue, welcome, encrypted bool) {
 		case command == "QUIT":
 			d.reply("221 " + s.Name + " closing")
 			return
-		case !welcome:
+		case !accepted:
 			d.reply("503 not here")
 		case command == s.hello:
 			d.reply(s.extensions(encrypted)...)
@@ -66,8 +66,8 @@ func (s SMTP) extensions(encrypted bool) []string {
 	return append(lines, "250 8BITMIME")
 }
 
-// startTLS answers STARTTLS (RFC 3207 §4) and reports whether the plain
-// dialogue is over.
+// startTLS answers STARTTLS (RFC 3207 §4). It reports whether the plain dialogue has
+// ended.
 func (s SMTP) startTLS(d *dialogue) bool {
 	if s.Reject != "" {
 		d.reply(s.Reject)
@@ -75,12 +75,22 @@ func (s SMTP) startTLS(d *dialogue) bool {
 	}
 	d.reply("220 go ahead" + s.Inject)
 	if s.BreakTLS {
-		d.conn.Read(make([]byte, 1)) // whatever it is, or the end
+		d.conn.Read(make([]byte, 1)) // any byte, or the end
 		d.reply("421 " + s.Name + " lost its TLS")
 		return true
 	}
-	if secured := d.secure(s.TLS); secured != nil {
-		s.talk(secured, true, true)
+	if secured := d.startTLS(s.TLS); secured != nil {
+		s.serveCommands(secured, true, true)
 	}
 	return true
+}
+
+// LMTP is an LMTP server: like SMTP, but with LHLO instead of EHLO and HELO, which
+// are unknown commands (RFC 2033 §4.1).
+type LMTP SMTP
+
+// Serve implements Handler.
+func (l LMTP) Serve(ctx context.Context, conn net.Conn) {
+	l.hello = "LHLO"
+	SMTP(l).Serve(ctx, conn)
 }

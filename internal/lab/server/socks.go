@@ -8,13 +8,13 @@ import (
 	"net/netip"
 )
 
-// SOCKS is a SOCKS5 proxy (RFC 1928) that asks for no password, and has no way
-// to IPv6 addresses.
+// SOCKS is a SOCKS5 proxy (RFC 1928) without authentication that cannot reach IPv6
+// addresses.
 type SOCKS struct {
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 }
 
-// What a reply says of the connection (RFC 1928 §6).
+// Reply codes (RFC 1928 §6).
 const (
 	socksSucceeded          = 0
 	socksNetworkUnreachable = 3
@@ -27,7 +27,7 @@ func (s SOCKS) Serve(ctx context.Context, conn net.Conn) {
 	if !ok {
 		return
 	}
-	reply := func(code byte) { // the address that it connects from, it keeps to itself
+	reply := func(code byte) { // the bound address is not reported
 		conn.Write([]byte{5, code, 0, 1, 0, 0, 0, 0, 0, 0})
 	}
 	if to.Addr().Is6() {
@@ -40,16 +40,16 @@ func (s SOCKS) Serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	reply(socksSucceeded)
-	between(ctx, conn, server)
+	relay(ctx, conn, server)
 }
 
-// socksRequest reads the greeting (RFC 1928 §3), in which the client has to
-// offer to go without a password, and the request to connect (§4).
+// socksRequest reads the greeting (RFC 1928 §3), in which "no authentication" must be
+// the only method, and the request to connect (§4).
 func socksRequest(conn net.Conn) (to netip.AddrPort, ok bool) {
 	read := func(n int) []byte {
 		bytes := make([]byte, n)
 		if _, err := io.ReadFull(conn, bytes); err != nil {
-			return make([]byte, n) // of no version
+			return make([]byte, n) // with a version that fails the check below
 		}
 		return bytes
 	}
@@ -69,8 +69,8 @@ func socksRequest(conn net.Conn) (to netip.AddrPort, ok bool) {
 	return netip.AddrPortFrom(address, binary.BigEndian.Uint16(rest[size:])), ok
 }
 
-// between carries bytes both ways until one side ends, and ends the other.
-func between(ctx context.Context, client, server net.Conn) {
+// relay copies bytes both ways until one side closes, then closes the other.
+func relay(ctx context.Context, client, server net.Conn) {
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	done := make(chan struct{})

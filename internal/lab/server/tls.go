@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// TLS is a server that speaks TLS from the first byte, and nothing inside it.
+// TLS is a server with implicit TLS that sends nothing inside it.
 type TLS struct{ Config *tls.Config }
 
 // Serve implements Handler.
@@ -17,24 +17,24 @@ func (t TLS) Serve(_ context.Context, conn net.Conn) {
 	if secured.Handshake() != nil {
 		return
 	}
-	io.Copy(io.Discard, secured) // until the client goes
+	io.Copy(io.Discard, secured) // until the client closes
 	secured.Close()
 }
 
-// Always shows one certificate chain, whatever name is asked for.
-func Always(certificate tls.Certificate) *tls.Config {
-	return BySNI(certificate, nil)
+// TLSConfig returns a configuration with one certificate chain, whatever the SNI.
+func TLSConfig(certificate tls.Certificate) *tls.Config {
+	return TLSConfigBySNI(certificate, nil)
 }
 
-// Both has two certificates, and shows the first of a key type that the client
-// offers.
-func Both(first, second tls.Certificate) *tls.Config {
+// TLSConfigDual returns a configuration with two certificates. The server uses the
+// first one whose key type the client supports.
+func TLSConfigDual(first, second tls.Certificate) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{first, second}}
 }
 
-// BySNI shows the chain of the name that the client asks for (RFC 6066 §3),
-// in lower case without a trailing dot, and fallback where there is none.
-func BySNI(fallback tls.Certificate, byName map[string]tls.Certificate) *tls.Config {
+// TLSConfigBySNI returns a configuration that selects the chain by SNI (RFC 6066 §3).
+// Names are lower case without the final dot. fallback is for all other names.
+func TLSConfigBySNI(fallback tls.Certificate, byName map[string]tls.Certificate) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -9,20 +9,20 @@ import (
 	"net"
 )
 
-// XMPP is a chat server that offers STARTTLS to those who ask for its Domain
-// (RFC 6120 §5), and whatever they say next, takes its leave.
+// XMPP is an XMPP server that offers STARTTLS for its Domain (RFC 6120 §5). It closes
+// the stream inside TLS as soon as the client sends something.
 type XMPP struct {
 	Domain string
 	TLS    *tls.Config
 
-	Peers      bool // it speaks to other servers, not to clients
-	NoStartTLS bool // it is no feature
-	Reject     bool // starttls is answered with failure
+	ServerToServer bool // for other servers instead of clients
+	NoStartTLS     bool // starttls is not a stream feature
+	Reject         bool // the answer to starttls is failure
 }
 
 // Serve implements Handler.
 func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
-	if !x.agree(conn) {
+	if !x.negotiate(conn) {
 		fmt.Fprint(conn, "</stream:stream>")
 		return
 	}
@@ -35,14 +35,14 @@ func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
 	secured.Close()
 }
 
-// agree leads the dialogue to TLS, if it does.
-func (x XMPP) agree(conn net.Conn) bool {
-	// What is read ahead is lost: a client has nothing to say between its
-	// request for TLS and the server's word to proceed.
+// negotiate serves the stream up to proceed. It reports whether TLS follows.
+func (x XMPP) negotiate(conn net.Conn) bool {
+	// Bytes that the decoder reads ahead are lost. There are none: a client sends
+	// nothing between starttls and proceed.
 	elements := xml.NewDecoder(io.LimitReader(conn, 4096))
 	stream, ok := next(elements, "stream")
 	content := "jabber:client"
-	if x.Peers {
+	if x.ServerToServer {
 		content = "jabber:server"
 	}
 	fmt.Fprintf(conn, "<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='%s' version='1.0'>", content, x.Domain)
@@ -69,7 +69,7 @@ func (x XMPP) agree(conn net.Conn) bool {
 	return true
 }
 
-// next skips to the start of an element of that name.
+// next skips to the next start of an element of that name.
 func next(elements *xml.Decoder, name string) (xml.StartElement, bool) {
 	for {
 		token, err := elements.Token()
@@ -82,6 +82,7 @@ func next(elements *xml.Decoder, name string) (xml.StartElement, bool) {
 	}
 }
 
+// attribute returns the value of an attribute, or "".
 func attribute(element xml.StartElement, name string) string {
 	for _, a := range element.Attr {
 		if a.Name.Local == name {

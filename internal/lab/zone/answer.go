@@ -9,24 +9,25 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxAliases bounds a chain of aliases, as resolvers do.
+// maxAliases is the maximum length of an alias chain, as in resolvers.
 const maxAliases = 16
 
-// reply is a response in the making.
-type reply struct {
+// responder builds one response.
+type responder struct {
 	internet *Internet
 	state    state
 	now      time.Time
-	dnssec   bool // the DO bit: signatures and proofs are wanted
+	dnssec   bool // DO bit: add signatures and proofs
 	msg      *dns.Msg
-	err      error // the first failure to sign
+	err      error // the first error of signing
 }
 
-// resolve follows the question through the zones to its end.
-func (r *reply) resolve(name string, qtype uint16) {
+// followAliases answers the question, following aliases from zone to zone. A chain
+// that is too long is answered with SERVFAIL.
+func (r *responder) followAliases(name string, qtype uint16) {
 	for range maxAliases {
 		zone := r.internet.zoneOf(name, qtype)
-		next := r.ask(zone, name, qtype)
+		next := r.answerFrom(zone, name, qtype)
 		if next == "" {
 			return
 		}
@@ -35,14 +36,13 @@ func (r *reply) resolve(name string, qtype uint16) {
 	r.msg.Rcode = dns.RcodeServerFailure
 }
 
-// ask adds what one zone has to say of name. If that is an alias, it returns
-// the name to go on with.
-func (r *reply) ask(zone *loaded, name string, qtype uint16) (next string) {
+// answerFrom adds the answer of one zone. If that is an alias, it returns the target.
+func (r *responder) answerFrom(zone *zoneData, name string, qtype uint16) (next string) {
 	for _, above := range ancestors(name, zone.apex) {
 		if set := zone.nodes[above][dns.TypeDNAME]; set != nil {
-			return r.redirect(zone, set, name, qtype)
+			return r.answerDNAME(zone, set, name, qtype)
 		}
-		if zone.isCut(above) { // to a zone that is not there, or it would have been asked
+		if zone.isCut(above) { // to a zone outside this Internet
 			r.msg.Rcode = dns.RcodeServerFailure
 			return ""
 		}
@@ -52,22 +52,22 @@ func (r *reply) ask(zone *loaded, name string, qtype uint16) (next string) {
 		return ""
 	}
 	if n, ok := zone.nodes[name]; ok {
-		return r.exact(zone, n, name, qtype)
+		return r.answerExisting(zone, n, name, qtype)
 	}
-	return r.missing(zone, name, qtype)
+	return r.answerMissing(zone, name, qtype)
 }
 
-// exact answers for a name that exists.
-func (r *reply) exact(zone *loaded, n node, name string, qtype uint16) (next string) {
-	found, next := r.fromNode(zone, n, name, qtype)
+// answerExisting answers for a name that exists.
+func (r *responder) answerExisting(zone *zoneData, n node, name string, qtype uint16) (next string) {
+	found, next := r.answerFromNode(zone, n, name, qtype)
 	if !found {
 		r.negative(zone, zone.denial.noData(name))
 	}
 	return next
 }
 
-// missing answers for a name that does not exist: by a wildcard, if there is one.
-func (r *reply) missing(zone *loaded, name string, qtype uint16) (next string) {
+// answerMissing answers for a name that does not exist, from a wildcard if there is one.
+func (r *responder) answerMissing(zone *zoneData, name string, qtype uint16) (next string) {
 	encloser := zone.apex
 	for _, above := range ancestors(name, zone.apex) {
 		if _, ok := zone.nodes[above]; ok {
@@ -78,20 +78,21 @@ func (r *reply) missing(zone *loaded, name string, qtype uint16) (next string) {
 	n, ok := zone.nodes[wildcardOf(encloser)]
 	if !ok {
 		r.msg.Rcode = dns.RcodeNameError
-		r.negative(zone, zone.denial.noName(name, encloser))
+		r.negative(zone, zone.denial.nxdomain(name, encloser))
 		return ""
 	}
-	found, next := r.fromNode(zone, n, name, qtype)
+	found, next := r.answerFromNode(zone, n, name, qtype)
 	if !found {
-		r.negative(zone, zone.denial.expandedNoData(name, encloser))
+		r.negative(zone, zone.denial.wildcardNoData(name, encloser))
 		return ""
 	}
-	r.prove(zone, zone.denial.expanded(name, encloser))
+	r.prove(zone, zone.denial.wildcardAnswer(name, encloser))
 	return next
 }
 
-// fromNode adds the RRset asked for, or the alias at its place, owned by name.
-func (r *reply) fromNode(zone *loaded, n node, name string, qtype uint16) (found bool, next string) {
+// answerFromNode adds the RRset of the type asked for, or the CNAME in its place, with
+// the owner name name.
+func (r *responder) answerFromNode(zone *zoneData, n node, name string, qtype uint16) (found bool, next string) {
 	if qtype == dns.TypeANY {
 		for _, rrtype := range slices.Sorted(maps.Keys(n)) {
 			r.msg.Answer = append(r.msg.Answer, r.signed(zone, n[rrtype], name)...)
@@ -109,8 +110,8 @@ func (r *reply) fromNode(zone *loaded, n node, name string, qtype uint16) (found
 	return false, ""
 }
 
-// redirect adds a DNAME and the CNAME that follows from it (RFC 6672 §3.1).
-func (r *reply) redirect(zone *loaded, set []dns.RR, name string, qtype uint16) (next string) {
+// answerDNAME adds a DNAME and the CNAME synthesised from it (RFC 6672 §3.1).
+func (r *responder) answerDNAME(zone *zoneData, set []dns.RR, name string, qtype uint16) (next string) {
 	dname := set[0].(*dns.DNAME)
 	r.msg.Answer = append(r.msg.Answer, r.signed(zone, set, dname.Hdr.Name)...)
 	target := strings.TrimSuffix(name, dname.Hdr.Name) + strings.TrimPrefix(dns.CanonicalName(dname.Target), ".")
@@ -128,8 +129,8 @@ func (r *reply) redirect(zone *loaded, set []dns.RR, name string, qtype uint16) 
 	return target
 }
 
-// negative adds the SOA and a proof.
-func (r *reply) negative(zone *loaded, proof []dns.RR) {
+// negative adds the SOA and a proof to the authority section.
+func (r *responder) negative(zone *zoneData, proof []dns.RR) {
 	soa := zone.soa()
 	at := len(r.msg.Ns)
 	r.msg.Ns = append(r.msg.Ns, r.signed(zone, soa, zone.apex)...)
@@ -139,8 +140,8 @@ func (r *reply) negative(zone *loaded, proof []dns.RR) {
 	r.prove(zone, proof)
 }
 
-// prove adds records of denial, for who asked for them.
-func (r *reply) prove(zone *loaded, proof []dns.RR) {
+// prove adds NSEC or NSEC3 records to the authority section, if DO is set.
+func (r *responder) prove(zone *zoneData, proof []dns.RR) {
 	if !r.dnssec {
 		return
 	}
@@ -149,10 +150,10 @@ func (r *reply) prove(zone *loaded, proof []dns.RR) {
 	}
 }
 
-// signed copies set and its signatures, all owned by owner: the set's own name,
-// or one that a wildcard stands for.
-func (r *reply) signed(zone *loaded, set []dns.RR, owner string) []dns.RR {
-	set = r.state.edited(zone, set)
+// signed returns copies of set and its signatures with that owner name: the set's own
+// name, or one that a wildcard matches.
+func (r *responder) signed(zone *zoneData, set []dns.RR, owner string) []dns.RR {
+	set = r.state.applyEdits(zone, set)
 	var copies []dns.RR
 	for _, rr := range set {
 		copies = append(copies, dns.Copy(rr))

@@ -9,35 +9,35 @@ import (
 	"github.com/miekg/dns"
 )
 
-// denial proves what a zone does not hold. Each method returns the NSEC or
-// NSEC3 records that a response of its kind carries, each once.
-// encloser is always the closest encloser of name (RFC 4592 §3.3.1).
+// denial makes proofs of non-existence. Each method returns the NSEC or NSEC3
+// records of one kind of response, without duplicates. encloser is the closest
+// encloser of name (RFC 4592 §3.3.1).
 type denial interface {
-	// noData: name exists without the type asked (RFC 4035 §3.1.3.1, RFC 5155 §7.2.3, §7.2.4).
+	// noData is for a name that exists without the type (RFC 4035 §3.1.3.1, RFC 5155 §7.2.3, §7.2.4).
 	noData(name string) []dns.RR
-	// noName: neither name nor a wildcard for it exists (RFC 4035 §3.1.3.2, RFC 5155 §7.2.2).
-	noName(name, encloser string) []dns.RR
-	// expanded: the answer came from the wildcard under encloser (RFC 4035 §3.1.3.3, RFC 5155 §7.2.6).
-	expanded(name, encloser string) []dns.RR
-	// expandedNoData: so it would, without the type asked (RFC 4035 §3.1.3.4, RFC 5155 §7.2.5).
-	expandedNoData(name, encloser string) []dns.RR
-	// all is the whole chain, in its order.
+	// nxdomain is for a name that does not exist and matches no wildcard (RFC 4035 §3.1.3.2, RFC 5155 §7.2.2).
+	nxdomain(name, encloser string) []dns.RR
+	// wildcardAnswer is for an answer from the wildcard below encloser (RFC 4035 §3.1.3.3, RFC 5155 §7.2.6).
+	wildcardAnswer(name, encloser string) []dns.RR
+	// wildcardNoData is for a name that matches a wildcard without the type (RFC 4035 §3.1.3.4, RFC 5155 §7.2.5).
+	wildcardNoData(name, encloser string) []dns.RR
+	// all returns the whole chain in order.
 	all() []dns.RR
 }
 
-// unproven is the denial of an unsigned zone: its word.
-type unproven struct{}
+// noDenial is the denial of an unsigned zone, which proves nothing.
+type noDenial struct{}
 
-func (unproven) noData(string) []dns.RR                 { return nil }
-func (unproven) noName(string, string) []dns.RR         { return nil }
-func (unproven) expanded(string, string) []dns.RR       { return nil }
-func (unproven) expandedNoData(string, string) []dns.RR { return nil }
-func (unproven) all() []dns.RR                          { return nil }
+func (noDenial) noData(string) []dns.RR                 { return nil }
+func (noDenial) nxdomain(string, string) []dns.RR       { return nil }
+func (noDenial) wildcardAnswer(string, string) []dns.RR { return nil }
+func (noDenial) wildcardNoData(string, string) []dns.RR { return nil }
+func (noDenial) all() []dns.RR                          { return nil }
 
-// nsecChain holds a zone's NSEC records in canonical order (RFC 4034 §4).
+// nsecChain contains a zone's NSEC records in canonical order (RFC 4034 §4).
 type nsecChain []*dns.NSEC
 
-func newNSECChain(l *loaded) nsecChain {
+func newNSECChain(l *zoneData) nsecChain {
 	var owners []string
 	for _, name := range l.names() {
 		if len(l.nodes[name]) > 0 {
@@ -55,9 +55,9 @@ func newNSECChain(l *loaded) nsecChain {
 	return chain
 }
 
-// at returns the record that matches name, or else covers it: the last whose
-// owner is not after name. The apex comes before every other name.
-func (c nsecChain) at(name string) dns.RR {
+// matchingOrCovering returns the record that matches name, or else the one that covers
+// it: the last whose owner does not sort after name. The apex sorts first.
+func (c nsecChain) matchingOrCovering(name string) dns.RR {
 	i, found := slices.BinarySearchFunc(c, name, func(record *dns.NSEC, name string) int {
 		return compareNames(record.Hdr.Name, name)
 	})
@@ -67,16 +67,18 @@ func (c nsecChain) at(name string) dns.RR {
 	return c[i]
 }
 
-func (c nsecChain) noData(name string) []dns.RR { return []dns.RR{c.at(name)} }
+func (c nsecChain) noData(name string) []dns.RR { return []dns.RR{c.matchingOrCovering(name)} }
 
-func (c nsecChain) noName(name, encloser string) []dns.RR {
-	return once(c.at(name), c.at(wildcardOf(encloser)))
+func (c nsecChain) nxdomain(name, encloser string) []dns.RR {
+	return distinct(c.matchingOrCovering(name), c.matchingOrCovering(wildcardOf(encloser)))
 }
 
-func (c nsecChain) expanded(name, _ string) []dns.RR { return []dns.RR{c.at(name)} }
+func (c nsecChain) wildcardAnswer(name, _ string) []dns.RR {
+	return []dns.RR{c.matchingOrCovering(name)}
+}
 
-func (c nsecChain) expandedNoData(name, encloser string) []dns.RR {
-	return once(c.at(name), c.at(wildcardOf(encloser)))
+func (c nsecChain) wildcardNoData(name, encloser string) []dns.RR {
+	return distinct(c.matchingOrCovering(name), c.matchingOrCovering(wildcardOf(encloser)))
 }
 
 func (c nsecChain) all() []dns.RR {
@@ -87,11 +89,11 @@ func (c nsecChain) all() []dns.RR {
 	return list
 }
 
-// nsec3Chain holds a zone's NSEC3 records in the order of their hashes.
+// nsec3Chain contains a zone's NSEC3 records in the order of their hashes.
 type nsec3Chain struct {
 	NSEC3
 	apex    string
-	names   map[string]bool // that have a record of their own
+	names   map[string]bool // that have an NSEC3 record
 	records []hashed
 }
 
@@ -100,7 +102,7 @@ type hashed struct {
 	record *dns.NSEC3
 }
 
-func newNSEC3Chain(l *loaded) *nsec3Chain {
+func newNSEC3Chain(l *zoneData) *nsec3Chain {
 	c := &nsec3Chain{NSEC3: *l.NSEC3, apex: l.apex, names: map[string]bool{}}
 	c.chooseNames(l)
 	for name := range c.names {
@@ -113,9 +115,10 @@ func newNSEC3Chain(l *loaded) *nsec3Chain {
 	return c
 }
 
-// chooseNames takes every name, or with opt-out those alone that are more than
-// an insecure delegation or the way to one (RFC 5155 §7.1).
-func (c *nsec3Chain) chooseNames(l *loaded) {
+// chooseNames selects the names with an NSEC3 record: all, or with opt-out all but
+// insecure delegations and the empty non-terminals that lead only to them (RFC 5155
+// §7.1).
+func (c *nsec3Chain) chooseNames(l *zoneData) {
 	for name, n := range l.nodes {
 		insecure := l.isCut(name) && n[dns.TypeDS] == nil
 		if len(n) == 0 || c.OptOut && insecure {
@@ -132,7 +135,7 @@ func (c *nsec3Chain) hash(name string) string {
 	return dns.HashName(name, dns.SHA1, c.Iterations, c.Salt)
 }
 
-func (c *nsec3Chain) record(name string, l *loaded) *dns.NSEC3 {
+func (c *nsec3Chain) record(name string, l *zoneData) *dns.NSEC3 {
 	types := slices.Sorted(maps.Keys(l.nodes[name]))
 	if len(types) > 0 && (!l.isCut(name) || l.nodes[name][dns.TypeDS] != nil) {
 		types = slices.Sorted(slices.Values(append(types, dns.TypeRRSIG)))
@@ -151,7 +154,7 @@ func (c *nsec3Chain) record(name string, l *loaded) *dns.NSEC3 {
 	return record
 }
 
-// param makes the NSEC3PARAM of the apex (RFC 5155 §4).
+// param returns the NSEC3PARAM record of the apex (RFC 5155 §4).
 func (p *NSEC3) param(apex string) dns.RR {
 	return &dns.NSEC3PARAM{
 		Hdr:  dns.RR_Header{Name: apex, Rrtype: dns.TypeNSEC3PARAM, Class: dns.ClassINET},
@@ -159,8 +162,9 @@ func (p *NSEC3) param(apex string) dns.RR {
 	}
 }
 
-// at returns the record that matches name, or else covers it; the chain is a ring.
-func (c *nsec3Chain) at(name string) dns.RR {
+// matchingOrCovering returns the record that matches name, or else the one that covers
+// it. The last record covers the hashes before the first.
+func (c *nsec3Chain) matchingOrCovering(name string) dns.RR {
 	i, found := slices.BinarySearchFunc(c.records, c.hash(name), func(h hashed, hash string) int {
 		return cmp.Compare(h.hash, hash)
 	})
@@ -170,9 +174,9 @@ func (c *nsec3Chain) at(name string) dns.RR {
 	return c.records[i].record
 }
 
-// provable is the nearest ancestor of name that has a record of its own: the
-// closest provable encloser of RFC 5155 §1.3.
-func (c *nsec3Chain) provable(name string) string {
+// closestProvableEncloser returns the nearest ancestor of name with an NSEC3 record (RFC
+// 5155 §1.3).
+func (c *nsec3Chain) closestProvableEncloser(name string) string {
 	for _, above := range ancestors(name, c.apex) {
 		if c.names[above] {
 			return above
@@ -183,23 +187,23 @@ func (c *nsec3Chain) provable(name string) string {
 
 func (c *nsec3Chain) noData(name string) []dns.RR {
 	if c.names[name] {
-		return []dns.RR{c.at(name)}
+		return []dns.RR{c.matchingOrCovering(name)}
 	}
-	encloser := c.provable(name) // an insecure delegation that opt-out left out
-	return once(c.at(encloser), c.at(nextCloser(name, encloser)))
+	encloser := c.closestProvableEncloser(name) // name is an insecure delegation that opt-out omits
+	return distinct(c.matchingOrCovering(encloser), c.matchingOrCovering(nextCloser(name, encloser)))
 }
 
-func (c *nsec3Chain) noName(name, _ string) []dns.RR {
-	encloser := c.provable(name)
-	return once(c.at(encloser), c.at(nextCloser(name, encloser)), c.at(wildcardOf(encloser)))
+func (c *nsec3Chain) nxdomain(name, _ string) []dns.RR {
+	encloser := c.closestProvableEncloser(name)
+	return distinct(c.matchingOrCovering(encloser), c.matchingOrCovering(nextCloser(name, encloser)), c.matchingOrCovering(wildcardOf(encloser)))
 }
 
-func (c *nsec3Chain) expanded(name, encloser string) []dns.RR {
-	return []dns.RR{c.at(nextCloser(name, encloser))}
+func (c *nsec3Chain) wildcardAnswer(name, encloser string) []dns.RR {
+	return []dns.RR{c.matchingOrCovering(nextCloser(name, encloser))}
 }
 
-func (c *nsec3Chain) expandedNoData(name, encloser string) []dns.RR {
-	return once(c.at(encloser), c.at(nextCloser(name, encloser)), c.at(wildcardOf(encloser)))
+func (c *nsec3Chain) wildcardNoData(name, encloser string) []dns.RR {
+	return distinct(c.matchingOrCovering(encloser), c.matchingOrCovering(nextCloser(name, encloser)), c.matchingOrCovering(wildcardOf(encloser)))
 }
 
 func (c *nsec3Chain) all() []dns.RR {
@@ -210,13 +214,13 @@ func (c *nsec3Chain) all() []dns.RR {
 	return list
 }
 
-// once drops repetitions of the same record.
-func once(records ...dns.RR) []dns.RR {
-	var distinct []dns.RR
+// distinct returns the records without duplicates.
+func distinct(records ...dns.RR) []dns.RR {
+	var all []dns.RR
 	for _, rr := range records {
-		if !slices.Contains(distinct, rr) {
-			distinct = append(distinct, rr)
+		if !slices.Contains(all, rr) {
+			all = append(all, rr)
 		}
 	}
-	return distinct
+	return all
 }

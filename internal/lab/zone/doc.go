@@ -1,17 +1,18 @@
-// Package zone is a signed Internet in memory: zones written as text, signed
-// with fixed keys, and answered for as a recursive resolver would that knows
-// DNSSEC and does not validate.
+// Package zone is a signed DNS in memory: zones in zone-file form, signed with
+// fixed keys, and recursive resolvers that return DNSSEC records but do not
+// validate.
 //
-// A [Zone] says what a zone holds and how it is signed; [New] joins zones from
-// the root down, and makes delegations, DS records and chains of NSEC or NSEC3.
-// [Internet.Exchange] answers a query with everything a validator may ask for:
-// signatures, alias chains across zones, and the proofs that RFC 4035 §3.1 and
-// RFC 5155 §7.2 want with each negative or wildcard answer.
+// A [Zone] describes the records of a zone and how it is signed. [New] connects
+// zones from the root down: it adds delegations, DS records and NSEC or NSEC3
+// chains. [Internet.Exchange] answers queries with all that a validator needs:
+// signatures, alias chains across zones, and the proofs of RFC 4035 §3.1 and RFC
+// 5155 §7.2 for negative and wildcard answers.
 //
-// Everything is a function of the description and the clock. Keys are derived
-// from names, signatures are those of RFC 6979 (or of algorithms that need no
-// chance), and a signature is made when it is first asked for, for a window
-// around now, so that an Internet that runs for months stays valid.
+// All data depends on the description and the clock only. Keys are derived from
+// names, and signing is deterministic (RFC 6979 for ECDSA). A signature is made when
+// it is first needed, for a period around the current time, so that an Internet
+// stays valid however long it runs.
 //
-// A [Fault] breaks one thing: a signature, a proof, a response. Faults compose.
+// A [Fault] breaks one thing: a signature, a proof, a response. Faults can be
+// combined.
 package zone

@@ -8,48 +8,48 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Fault is one thing broken: any of its functions may be nil. They are called
+// Fault breaks one thing. Any of its functions may be nil. They are called
 // concurrently.
 type Fault struct {
 	Where  Where
-	Server string // Answer only: breaks what this server says; empty: what each says
+	Server string // restricts Answer to the responses of this server; empty: all servers
 
-	// Edit changes each record of an RRset that Where accepts before it is signed:
-	// what the zone says is wrong, and its signature right. It leaves owner and
-	// type alone. Sign changes how the RRset is signed; Signed changes the
-	// signature made. All three act wherever the RRset is seen.
+	// Edit changes each record of the RRsets that Where accepts before they are
+	// signed, so that wrong data has a valid signature. It must not change owner and
+	// type. Sign changes how such an RRset is signed, and Signed changes each
+	// signature. All three affect every response with the RRset.
 	Edit   func(dns.RR)
 	Sign   func(*Signing)
 	Signed func(*dns.RRSIG)
-	// Answer changes the response to a question that Where accepts. An error is
-	// what the transport reports instead of a response: see ErrSilent.
+	// Answer changes the response to the questions that Where accepts. If it returns
+	// an error, the transport returns that error instead of a response: see ErrSilent.
 	Answer func(query, response *dns.Msg) error
 }
 
-// Where says which RRsets or questions a fault concerns.
+// Where selects the RRsets or questions that a fault affects.
 type Where func(Place) bool
 
-// Place is one RRset, or one question. The name is absolute and lower case.
+// Place identifies an RRset or a question. The name is absolute and lower case.
 type Place struct {
-	Zone string // the zone that signs the RRset, or that is asked first
+	Zone string // that signs the RRset, or that the name of the question belongs to
 	Name string
 	Type uint16
 }
 
-// At accepts one name: with every type, or with those named.
+// At selects one name, with all types or with those given.
 func At(name string, types ...uint16) Where {
 	name = dns.CanonicalName(name)
 	return func(p Place) bool { return p.Name == name && accepts(types, p.Type) }
 }
 
-// Under accepts a name and all below it, whatever the zone: so the DS at a
-// zone's apex is among what is under it.
+// Under selects a name and all names below it, in any zone. So it includes the DS
+// records at a zone's apex.
 func Under(name string, types ...uint16) Where {
 	name = dns.CanonicalName(name)
 	return func(p Place) bool { return dns.IsSubDomain(name, p.Name) && accepts(types, p.Type) }
 }
 
-// In accepts what one zone says.
+// In selects all RRsets and questions of one zone.
 func In(apex string, types ...uint16) Where {
 	apex = dns.CanonicalName(apex)
 	return func(p Place) bool { return p.Zone == apex && accepts(types, p.Type) }
@@ -59,10 +59,11 @@ func accepts(types []uint16, t uint16) bool { return len(types) == 0 || slices.C
 
 // Corrupt flips one bit in each signature.
 func Corrupt(where Where) Fault {
-	return Fault{Where: where, Signed: garble}
+	return Fault{Where: where, Signed: flipBit}
 }
 
-func garble(signature *dns.RRSIG) {
+// flipBit flips one bit in a signature.
+func flipBit(signature *dns.RRSIG) {
 	octets, err := base64.StdEncoding.DecodeString(signature.Signature)
 	if err != nil || len(octets) == 0 {
 		return
@@ -71,67 +72,66 @@ func garble(signature *dns.RRSIG) {
 	signature.Signature = base64.StdEncoding.EncodeToString(octets)
 }
 
-// Garble flips one bit in each signature of the answer section, on its way to
-// who asked a question: unlike Corrupt, it can be the doing of one server.
+// Garble flips one bit in each signature of the answer section of responses. Unlike
+// Corrupt, it can be restricted to one server.
 func Garble(where Where) Fault {
 	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
 		for _, rr := range response.Answer {
 			if signature, ok := rr.(*dns.RRSIG); ok {
-				garble(signature)
+				flipBit(signature)
 			}
 		}
 		return nil
 	}}
 }
 
-// From makes a fault in answers that of one server.
+// From restricts the Answer of a fault to one server.
 func From(server string, fault Fault) Fault {
 	fault.Server = server
 	return fault
 }
 
-// Shift moves the validity of signatures by d.
+// Shift moves the validity periods of signatures by d.
 func Shift(where Where, d time.Duration) Fault {
 	return Fault{Where: where, Sign: func(s *Signing) {
 		s.Inception, s.Expiry = s.Inception.Add(d), s.Expiry.Add(d)
 	}}
 }
 
-// Expire lets signatures end about a day ago.
+// Expire makes signatures expire about a day ago.
 func Expire(where Where) Fault { return Shift(where, -lifetime-24*time.Hour) }
 
-// SignWith lets other keys sign.
+// SignWith signs with other keys.
 func SignWith(where Where, keys ...Key) Fault {
 	return Fault{Where: where, Sign: func(s *Signing) { s.Keys = keys }}
 }
 
-// Strip takes the signatures away.
+// Strip removes the signatures.
 func Strip(where Where) Fault { return SignWith(where) }
 
-// Drop takes RRsets of one name, and their signatures, out of every response.
+// Drop removes RRsets of one name, and their signatures, from all responses.
 func Drop(name string, types ...uint16) Fault {
 	name = dns.CanonicalName(name)
 	return Fault{Where: anywhere, Answer: func(_, response *dns.Msg) error {
 		filter(response, func(rr dns.RR) bool {
-			return dns.CanonicalName(rr.Header().Name) != name || !accepts(types, covered(rr))
+			return dns.CanonicalName(rr.Header().Name) != name || !accepts(types, typeCovered(rr))
 		})
 		return nil
 	}}
 }
 
-// DropProof takes NSEC and NSEC3 records, and their signatures, out of the
-// response to a question.
+// DropProof removes NSEC and NSEC3 records, and their signatures, from responses.
 func DropProof(where Where) Fault {
 	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
 		filter(response, func(rr dns.RR) bool {
-			t := covered(rr)
+			t := typeCovered(rr)
 			return t != dns.TypeNSEC && t != dns.TypeNSEC3
 		})
 		return nil
 	}}
 }
 
-// Rcode answers a question with nothing but a response code.
+// Rcode answers with a response code and no records.
 func Rcode(where Where, rcode int) Fault {
 	return Fault{Where: where, Answer: func(_, response *dns.Msg) error {
 		response.Rcode = rcode
@@ -140,22 +140,22 @@ func Rcode(where Where, rcode int) Fault {
 	}}
 }
 
-// Silence leaves a question without an answer.
+// Silence does not answer: see ErrSilent.
 func Silence(where Where) Fault {
 	return Fault{Where: where, Answer: func(_, _ *dns.Msg) error { return ErrSilent }}
 }
 
 func anywhere(Place) bool { return true }
 
-// covered is the type of rr, or the type that it signs.
-func covered(rr dns.RR) uint16 {
+// typeCovered returns the type of rr, or of the RRset that it signs.
+func typeCovered(rr dns.RR) uint16 {
 	if signature, ok := rr.(*dns.RRSIG); ok {
 		return signature.TypeCovered
 	}
 	return rr.Header().Rrtype
 }
 
-// filter leaves in every section what keep accepts.
+// filter removes the records that keep does not accept from all sections.
 func filter(m *dns.Msg, keep func(dns.RR) bool) {
 	drop := func(rr dns.RR) bool { return !keep(rr) }
 	m.Answer = slices.DeleteFunc(m.Answer, drop)

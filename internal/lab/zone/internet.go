@@ -12,42 +12,42 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ErrSilent, returned by a Fault's Answer, lets an exchange wait until its
-// context ends, as it would for a server that says nothing.
+// ErrSilent makes a query time out: if the Answer of a Fault returns it, the exchange
+// waits until its context ends.
 var ErrSilent = errors.New("no response")
 
-// The two resolvers, in the order in which they are asked.
+// Addresses of the two resolvers, in the order in which Exchange queries them.
 const (
 	FirstServer  = "198.51.100.53:53"
 	SecondServer = "198.51.100.54:53"
 )
 
-// Internet is a tree of zones and the resolvers that answer for it.
+// Internet is a tree of zones with two resolvers and the authoritative nameservers.
 // It is safe for concurrent use.
 type Internet struct {
 	now     func() time.Time
 	servers []string
-	zones   map[string]*loaded
-	copies  map[netip.Addr][]*copied // of servers that have not what the others have
+	zones   map[string]*zoneData
+	copies  map[netip.Addr][]*copied // zones as single nameservers have them, by nameserver
 
 	mu    sync.RWMutex
 	state state
 }
 
-// state is what is broken, and what was signed since it is.
+// state contains the faults, and the signatures made under them.
 type state struct {
-	faults []Fault
-	memo   *memo
+	faults   []Fault
+	sigCache *sigCache
 }
 
-// New joins zones to an Internet. The parent of a zone is the nearest zone
-// above it; a signed root is added where none is given. Two resolvers answer,
-// alike unless a fault says otherwise.
+// New returns an Internet of those zones. The parent of a zone is the nearest zone
+// above it. A signed root is added if none is given. Both resolvers give the same
+// answers unless a fault applies to one.
 //
-// Records that do not parse, two zones of one name and keys that cannot be
-// made are errors.
+// It fails if records cannot be parsed, if two zones have the same name, and if keys
+// cannot be made.
 func New(now func() time.Time, zones ...Zone) (*Internet, error) {
-	n := &Internet{now: now, servers: []string{FirstServer, SecondServer}, zones: map[string]*loaded{}, state: state{memo: new(memo)}}
+	n := &Internet{now: now, servers: []string{FirstServer, SecondServer}, zones: map[string]*zoneData{}, state: state{sigCache: new(sigCache)}}
 	if !slices.ContainsFunc(zones, func(z Zone) bool { return z.Apex == "." }) {
 		zones = append([]Zone{{Apex: "."}}, zones...)
 	}
@@ -61,11 +61,11 @@ func New(now func() time.Time, zones ...Zone) (*Internet, error) {
 		}
 		n.zones[l.apex] = l
 	}
-	return n, n.join()
+	return n, n.connectZones()
 }
 
-// join delegates each zone from its parent, and finishes all.
-func (n *Internet) join() error {
+// connectZones adds the delegation of each zone to its parent, and finishes all zones.
+func (n *Internet) connectZones() error {
 	for _, l := range n.zones {
 		if l.apex == "." {
 			continue
@@ -82,9 +82,9 @@ func (n *Internet) join() error {
 	return nil
 }
 
-// zoneOf finds the zone that answers for name: the nearest above or at it, and
-// for DS the parent's side of a cut (RFC 4035 §3.1.4.1).
-func (n *Internet) zoneOf(name string, qtype uint16) *loaded {
+// zoneOf returns the zone that answers for name: the nearest at or above it, and for
+// DS at a zone cut the parent (RFC 4035 §3.1.4.1).
+func (n *Internet) zoneOf(name string, qtype uint16) *zoneData {
 	if qtype == dns.TypeDS && name != "." {
 		name = parentOf(name)
 	}
@@ -94,8 +94,8 @@ func (n *Internet) zoneOf(name string, qtype uint16) *loaded {
 	return n.zones[name]
 }
 
-// Anchors returns the DS records of the root's key-signing keys: none if the
-// root is unsigned.
+// Anchors returns the DS records of the root's key-signing keys, or none if the root
+// is unsigned.
 func (n *Internet) Anchors() []dns.DS {
 	records, err := n.zones["."].ds()
 	if err != nil {
@@ -108,32 +108,31 @@ func (n *Internet) Anchors() []dns.DS {
 	return anchors
 }
 
-// Break adds faults. They act from now on.
+// Break adds faults.
 func (n *Internet) Break(faults ...Fault) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.state = state{faults: slices.Concat(n.state.faults, faults), memo: new(memo)}
+	n.state = state{faults: slices.Concat(n.state.faults, faults), sigCache: new(sigCache)}
 }
 
-// BreakOnly makes faults all that is broken. They act from now on, and those
-// before no longer.
+// BreakOnly replaces all faults.
 func (n *Internet) BreakOnly(faults ...Fault) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.state = state{faults: slices.Clone(faults), memo: new(memo)}
+	n.state = state{faults: slices.Clone(faults), sigCache: new(sigCache)}
 }
 
-func (n *Internet) present() state {
+func (n *Internet) currentState() state {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.state
 }
 
-// Servers names the resolvers.
+// Servers returns the addresses of the resolvers.
 func (n *Internet) Servers() []string { return slices.Clone(n.servers) }
 
-// Exchange asks the first resolver that answers. The errors are those of
-// ExchangeWith, and of a Fault.
+// Exchange queries the resolvers in order until one responds, and returns its address
+// too. If none responds, it returns the errors of all; they are those of ExchangeWith.
 func (n *Internet) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
 	var failures []error
 	for _, server := range n.servers {
@@ -149,23 +148,23 @@ func (n *Internet) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, stri
 	return nil, "", errors.Join(failures...)
 }
 
-// ExchangeWith asks one resolver. The response has been through its wire form,
-// and nothing else holds it. A server that Servers does not name, and a query
-// that is not one question, are errors; so is the end of ctx.
+// ExchangeWith queries one resolver. The caller owns the response, which has been
+// packed and unpacked. It fails if server is not one of Servers, if the query does not
+// have exactly one question, if ctx ends, and with the error of a Fault.
 func (n *Internet) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(n.servers, server) {
-		return nil, fmt.Errorf("no resolver %q", server)
+		return nil, fmt.Errorf("no resolver at %q", server)
 	}
 	if len(query.Question) != 1 {
-		return nil, fmt.Errorf("%d questions in one query", len(query.Question))
+		return nil, fmt.Errorf("query has %d questions, want 1", len(query.Question))
 	}
-	state := n.present()
+	state := n.currentState()
 	response, err := n.answer(state, query)
 	if err == nil {
-		err = n.breakAnswer(state.faults, server, query, response)
+		err = n.applyAnswerFaults(state.faults, server, query, response)
 	}
 	if errors.Is(err, ErrSilent) {
 		<-ctx.Done()
@@ -177,22 +176,22 @@ func (n *Internet) ExchangeWith(ctx context.Context, server string, query *dns.M
 	return throughWire(response)
 }
 
-// Denial returns all that a zone has to prove absence with: its SOA and its
-// whole chain of NSEC or NSEC3 records, signed. Whoever walks the zone has the
-// same, and may answer any question with any of it.
+// Denial returns all records with which a zone proves non-existence: its SOA and its
+// whole NSEC or NSEC3 chain, signed. An attacker can collect them by zone walking, and
+// answer any question with any of them.
 func (n *Internet) Denial(apex string) ([]dns.RR, error) {
 	zone := n.zones[dns.CanonicalName(apex)]
 	if zone == nil {
 		return nil, fmt.Errorf("no zone %s", apex)
 	}
-	r := &reply{internet: n, state: n.present(), now: n.now(), dnssec: true, msg: new(dns.Msg)}
+	r := &responder{internet: n, state: n.currentState(), now: n.now(), dnssec: true, msg: new(dns.Msg)}
 	r.negative(zone, zone.denial.all())
 	return r.msg.Ns, r.err
 }
 
-// answer makes the response of a resolver that nothing is wrong with.
+// answer returns the response of a resolver without Answer faults.
 func (n *Internet) answer(state state, query *dns.Msg) (*dns.Msg, error) {
-	r := &reply{internet: n, state: state, now: n.now(), msg: new(dns.Msg).SetReply(query)}
+	r := &responder{internet: n, state: state, now: n.now(), msg: new(dns.Msg).SetReply(query)}
 	r.msg.RecursionAvailable = true
 	r.msg.CheckingDisabled = query.CheckingDisabled
 	if opt := query.IsEdns0(); opt != nil {
@@ -204,11 +203,12 @@ func (n *Internet) answer(state state, query *dns.Msg) (*dns.Msg, error) {
 		r.msg.Rcode = dns.RcodeRefused
 		return r.msg, nil
 	}
-	r.resolve(dns.CanonicalName(question.Name), question.Qtype)
+	r.followAliases(dns.CanonicalName(question.Name), question.Qtype)
 	return r.msg, r.err
 }
 
-func (n *Internet) breakAnswer(faults []Fault, server string, query, response *dns.Msg) error {
+// applyAnswerFaults applies the Answer of each fault to a response.
+func (n *Internet) applyAnswerFaults(faults []Fault, server string, query, response *dns.Msg) error {
 	place := Place{Name: dns.CanonicalName(query.Question[0].Name), Type: query.Question[0].Qtype}
 	place.Zone = n.zoneOf(place.Name, place.Type).apex
 	for _, fault := range faults {
@@ -222,8 +222,8 @@ func (n *Internet) breakAnswer(faults []Fault, server string, query, response *d
 	return nil
 }
 
-// edited is an RRset of a zone as its faults make it.
-func (s state) edited(zone *loaded, set []dns.RR) []dns.RR {
+// applyEdits returns an RRset as edited by the faults.
+func (s state) applyEdits(zone *zoneData, set []dns.RR) []dns.RR {
 	header := set[0].Header()
 	place := Place{zone.apex, header.Name, header.Rrtype}
 	for _, fault := range s.faults {
@@ -240,18 +240,18 @@ func (s state) edited(zone *loaded, set []dns.RR) []dns.RR {
 	return set
 }
 
-// signatures signs an RRset of a zone, or remembers that it did.
-func (s state) signatures(zone *loaded, set []dns.RR, now time.Time) ([]*dns.RRSIG, error) {
+// signatures returns the signatures of an RRset, from the cache if possible.
+func (s state) signatures(zone *zoneData, set []dns.RR, now time.Time) ([]*dns.RRSIG, error) {
 	header := set[0].Header()
 	place := Place{zone.apex, header.Name, header.Rrtype}
 	signing := zone.signing(set, now)
 	inception := signing.Inception
-	if made, ok := s.memo.get(place, inception); ok {
+	if made, ok := s.sigCache.get(place, inception); ok {
 		return made, nil
 	}
 	made, err := s.sign(place, signing)
 	if err == nil {
-		s.memo.put(place, inception, made)
+		s.sigCache.put(place, inception, made)
 	}
 	return made, err
 }
@@ -263,7 +263,7 @@ func (s state) sign(place Place, signing Signing) ([]*dns.RRSIG, error) {
 			fault.Sign(&signing)
 		}
 	}
-	made, err := signing.make()
+	made, err := signing.sign()
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (s state) sign(place Place, signing Signing) ([]*dns.RRSIG, error) {
 	return made, nil
 }
 
-// throughWire packs and unpacks m: what comes out is what a client would see.
+// throughWire packs and unpacks m, so that it is what a client receives.
 func throughWire(m *dns.Msg) (*dns.Msg, error) {
 	m.Compress = true
 	wire, err := m.Pack()

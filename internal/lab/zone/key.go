@@ -21,25 +21,26 @@ import (
 // keyTTL is the TTL of DNSKEY records.
 const keyTTL = 3600
 
-// Key is a key of a zone: what it publishes, and what it signs with.
+// Key is a key of a zone. Without a private key, it is published but signs nothing.
 type Key struct {
 	Public *dns.DNSKEY
-	signer crypto.Signer // nil: it signs nothing
+	signer crypto.Signer // nil: none
 }
 
-// Idle is the key as it stands in a zone that does not sign with it: published
-// ahead of its time, or still published after it.
+// Idle returns the key without its private key, like a key that is published before
+// or after it is used for signing.
 func (k Key) Idle() Key { return Key{Public: k.Public} }
 
-// Twin makes up a key with the tag of k that nobody can sign with: the tag is a
-// sum of 16-bit words (RFC 4034 appendix B), and two of them change places.
-// Different n, from 1 on, give different twins; there are at least ten.
+// Twin returns another key with the key tag of k, without a private key. The tag is a
+// sum of 16-bit words (RFC 4034 appendix B), so swapping two words keeps it.
+// Different n, from 1, give different keys; there are at least ten. A larger n
+// than the key allows is an error.
 func (k Key) Twin(n int) (Key, error) {
 	octets, err := base64.StdEncoding.DecodeString(k.Public.PublicKey)
 	if err != nil || n < 1 || 2*n+3 > len(octets) {
 		return Key{}, fmt.Errorf("key %d of %s has no twin %d", k.Public.KeyTag(), k.Public.Hdr.Name, n)
 	}
-	other := 2 * n // not the last octet, which may stand alone
+	other := 2 * n // not the last octet, which may be half a word
 	octets[0], octets[1], octets[other], octets[other+1] = octets[other], octets[other+1], octets[0], octets[1]
 	public := dns.Copy(k.Public).(*dns.DNSKEY)
 	public.PublicKey = base64.StdEncoding.EncodeToString(octets)
@@ -49,15 +50,15 @@ func (k Key) Twin(n int) (Key, error) {
 // SEP reports whether the key is a secure entry point (RFC 4034 §2.1.1).
 func (k Key) SEP() bool { return k.Public.Flags&dns.SEP != 0 }
 
-// NewKey derives the key that plays a role in a zone: the same arguments give
-// the same key, always. Roles are free words: "ksk", "zsk", "former". flags are
-// those of the DNSKEY record, as dns.ZONE|dns.SEP.
+// NewKey derives the key for a role in a zone. Equal arguments give equal keys.
+// role is any string, such as "ksk" or "former". flags are those of the DNSKEY record,
+// such as dns.ZONE|dns.SEP.
 //
-// RSA keys are not derived but taken from four that never change (zones share
-// them): 2048 bits where flags have SEP, else 1024; the one or the other of
-// each size as the role's hash has it.
+// RSA keys are not derived but selected from four fixed keys that zones share, by a
+// hash of apex, role and algorithm: two of 2048 bits for flags with SEP, and two of
+// 1024 bits otherwise.
 //
-// An algorithm that cannot be signed with is an error.
+// An algorithm that is unknown or cannot sign is an error.
 func NewKey(apex, role string, algorithm uint8, flags uint16) (Key, error) {
 	apex = dns.CanonicalName(apex)
 	seed := sha512.Sum512(fmt.Appendf(nil, "%s %s %d", apex, role, algorithm))
@@ -89,12 +90,12 @@ func derive(seed [64]byte, algorithm uint8, strong bool) (public []byte, signer 
 		key := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
 		return key.Public().(ed25519.PublicKey), key, nil
 	default:
-		return nil, nil, fmt.Errorf("algorithm %d cannot be signed with", algorithm)
+		return nil, nil, fmt.Errorf("algorithm %d cannot sign", algorithm)
 	}
 }
 
-// ecdsaKey takes seed modulo n−1, plus one, as the private scalar. The public
-// key is X | Y (RFC 6605 §4).
+// ecdsaKey uses seed modulo n−1, plus one, as the private scalar. The public key is
+// X | Y (RFC 6605 §4).
 func ecdsaKey(seed [64]byte, curve elliptic.Curve) ([]byte, crypto.Signer, error) {
 	size := (curve.Params().BitSize + 7) / 8
 	one := big.NewInt(1)
@@ -108,13 +109,13 @@ func ecdsaKey(seed [64]byte, curve elliptic.Curve) ([]byte, crypto.Signer, error
 	if err != nil {
 		return nil, nil, err
 	}
-	return point[1:], key, nil // without the octet that says "uncompressed"
+	return point[1:], key, nil // without the octet for "uncompressed"
 }
 
 //go:embed keys/*.pem
 var rsaFiles embed.FS
 
-// rsaKey picks a key of fixed size and writes it as RFC 3110 §2 does.
+// rsaKey selects a fixed key. The public key is in the form of RFC 3110 §2.
 func rsaKey(seed [64]byte, strong bool) ([]byte, crypto.Signer, error) {
 	bits := 1024
 	if strong {
@@ -127,7 +128,7 @@ func rsaKey(seed [64]byte, strong bool) ([]byte, crypto.Signer, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, nil, fmt.Errorf("%s holds no PEM block", file)
+		return nil, nil, fmt.Errorf("%s: no PEM block", file)
 	}
 	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 	if err != nil {
@@ -142,8 +143,8 @@ func rsaPublic(key *rsa.PublicKey) []byte {
 	return append(public, key.N.Bytes()...)
 }
 
-// deterministic signs without chance: ECDSA as RFC 6979 has it, the others
-// need none anyway.
+// deterministic makes deterministic signatures: ECDSA by RFC 6979. The other
+// algorithms are deterministic anyway.
 type deterministic struct{ crypto.Signer }
 
 func (d deterministic) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {

@@ -10,7 +10,7 @@ import (
 
 // Names in this package are absolute and lower case.
 
-// parentOf returns the name without its first label; the root is its own parent.
+// parentOf returns name without its first label. The parent of the root is the root.
 func parentOf(name string) string {
 	if i, end := dns.NextLabel(name, 0); !end {
 		return name[i:]
@@ -18,12 +18,12 @@ func parentOf(name string) string {
 	return "."
 }
 
-// below reports whether name is a strict descendant of ancestor.
+// below reports whether name is a proper subdomain of ancestor.
 func below(name, ancestor string) bool {
 	return name != ancestor && dns.IsSubDomain(ancestor, name)
 }
 
-// ancestors lists the names above name up to and with apex, the nearest first.
+// ancestors returns the names above name up to and including apex, the nearest first.
 func ancestors(name, apex string) []string {
 	var all []string
 	for name != apex && name != "." {
@@ -33,8 +33,8 @@ func ancestors(name, apex string) []string {
 	return all
 }
 
-// nextCloser is the name one label longer than encloser on the way to name
-// (RFC 5155 §1.3).
+// nextCloser returns the next closer name: the ancestor of name, or name, that is one
+// label longer than encloser (RFC 5155 §1.3).
 func nextCloser(name, encloser string) string {
 	for parentOf(name) != encloser {
 		name = parentOf(name)
@@ -42,7 +42,7 @@ func nextCloser(name, encloser string) string {
 	return name
 }
 
-// wildcardOf is the name of the wildcard directly under encloser.
+// wildcardOf returns the wildcard name directly below encloser.
 func wildcardOf(encloser string) string {
 	if encloser == "." {
 		return "*."
@@ -50,13 +50,13 @@ func wildcardOf(encloser string) string {
 	return "*." + encloser
 }
 
-// compareNames orders names as RFC 4034 §6.1 does: label by label from the
-// right, each as octets in lower case.
+// compareNames compares names in canonical order (RFC 4034 §6.1): label by label from
+// the right, each as octets in lower case.
 func compareNames(a, b string) int {
 	return slices.CompareFunc(labels(a), labels(b), bytes.Compare)
 }
 
-// labels returns the labels of name in wire form, the rightmost first.
+// labels returns the labels of name without escapes, the rightmost first.
 func labels(name string) [][]byte {
 	wire := make([]byte, 256)
 	end, err := dns.PackDomainName(strings.ToLower(name), wire, 0, nil, false)

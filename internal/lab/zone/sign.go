@@ -8,31 +8,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Signatures hold from an hour or two ago for two weeks.
+// A signature is valid for two weeks, from one to two hours before it is made.
 const (
 	backdate = time.Hour
 	lifetime = 14 * 24 * time.Hour
 )
 
-// Signing is one RRset about to be signed. A Fault may change all of it.
+// Signing is an RRset before it is signed. A Fault may change any field.
 type Signing struct {
 	Set       []dns.RR
-	Keys      []Key  // each makes one signature; none: the RRset goes out unsigned
+	Keys      []Key  // each makes one signature; none: the RRset stays unsigned
 	Signer    string // the signer's name: the zone's apex
 	Inception time.Time
 	Expiry    time.Time
 }
 
-// window is the validity of signatures made at now. It moves once an hour, so
-// that equal times give equal signatures and few need making.
+// window returns the validity period of signatures made at now. It changes once an
+// hour, so that signatures can be cached and equal times give equal signatures.
 func window(now time.Time) (inception, expiry time.Time) {
 	inception = now.Add(-backdate).UTC().Truncate(time.Hour)
 	return inception, inception.Add(lifetime)
 }
 
-// signing says how the zone signs set (RFC 4035 §2.2). What is delegated away
-// is not the zone's to sign, but for the DS.
-func (l *loaded) signing(set []dns.RR, now time.Time) Signing {
+// signing returns how the zone signs set (RFC 4035 §2.2). Of the RRsets at a zone
+// cut, the parent signs DS but not NS.
+func (l *zoneData) signing(set []dns.RR, now time.Time) Signing {
 	s := Signing{Set: set, Signer: l.apex}
 	s.Inception, s.Expiry = window(now)
 	header := set[0].Header()
@@ -47,9 +47,10 @@ func (l *loaded) signing(set []dns.RR, now time.Time) Signing {
 	return s
 }
 
-// signs reports whether key signs RRsets of that type: secure entry points
-// sign the keys, the others everything else; who has no other, does both.
-func (l *loaded) signs(key Key, rrtype uint16) bool {
+// signs reports whether key signs RRsets of that type. Secure entry points sign
+// DNSKEY, other keys sign the rest. A key that is the only one of its algorithm signs
+// both.
+func (l *zoneData) signs(key Key, rrtype uint16) bool {
 	if key.signer == nil {
 		return false
 	}
@@ -65,12 +66,12 @@ func (l *loaded) signs(key Key, rrtype uint16) bool {
 	return true
 }
 
-// make signs: one signature for each key.
-func (s Signing) make() ([]*dns.RRSIG, error) {
+// sign returns a signature by each key.
+func (s Signing) sign() ([]*dns.RRSIG, error) {
 	var signatures []*dns.RRSIG
 	for _, key := range s.Keys {
 		if key.signer == nil {
-			return nil, fmt.Errorf("sign %s with key %d: nobody can sign with it", s.Set[0].Header().Name, key.Public.KeyTag())
+			return nil, fmt.Errorf("sign %s with key %d: it has no private key", s.Set[0].Header().Name, key.Public.KeyTag())
 		}
 		signature := &dns.RRSIG{
 			Hdr:        dns.RR_Header{Ttl: s.Set[0].Header().Ttl},
@@ -89,28 +90,28 @@ func (s Signing) make() ([]*dns.RRSIG, error) {
 	return signatures, nil
 }
 
-// memo keeps the signatures made for the window of one hour. The zone belongs
-// to the key: at a cut, parent and child have RRsets of the same name and type.
-type memo struct {
-	mu        sync.Mutex
-	inception time.Time
-	made      map[Place][]*dns.RRSIG
+// sigCache contains the signatures with the current validity period. The zone is part
+// of the key: at a zone cut, parent and child have RRsets of the same name and type.
+type sigCache struct {
+	mu         sync.Mutex
+	inception  time.Time
+	signatures map[Place][]*dns.RRSIG
 }
 
-func (m *memo) get(place Place, inception time.Time) ([]*dns.RRSIG, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.inception.Equal(inception) {
-		m.inception, m.made = inception, map[Place][]*dns.RRSIG{}
+func (c *sigCache) get(place Place, inception time.Time) ([]*dns.RRSIG, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.inception.Equal(inception) {
+		c.inception, c.signatures = inception, map[Place][]*dns.RRSIG{}
 	}
-	signatures, ok := m.made[place]
+	signatures, ok := c.signatures[place]
 	return signatures, ok
 }
 
-func (m *memo) put(place Place, inception time.Time, signatures []*dns.RRSIG) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.inception.Equal(inception) {
-		m.made[place] = signatures
+func (c *sigCache) put(place Place, inception time.Time, signatures []*dns.RRSIG) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inception.Equal(inception) {
+		c.signatures[place] = signatures
 	}
 }

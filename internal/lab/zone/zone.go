@@ -9,49 +9,48 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Zone describes one zone. Its zero value but for Apex is a zone that holds
-// nothing of its own, signed with P-256 and NSEC, and securely delegated.
+// Zone describes a zone. By default it has no records but those of its apex, is
+// signed with ECDSA P-256 and NSEC, and has a secure delegation.
 type Zone struct {
 	Apex string
 
-	// Records are in zone-file form, relative to Apex; the TTL is an hour unless
-	// they say otherwise. SOA and NS of the apex are added where they are missing.
-	// The name servers need not exist: only Ask asks those that have addresses. A delegation to a
-	// zone of the same Internet need not be written: its NS and DS are added.
-	// DS records that are written take the place of those.
+	// Records are in zone-file form, relative to Apex, with a default TTL of one
+	// hour. SOA and NS records of the apex are added if missing, as are the NS and DS
+	// records of delegations to other zones of the Internet. DS records given here
+	// replace the latter. Nameservers need no address; Ask reaches those that have one.
 	Records string
 
 	Unsigned   bool
-	Algorithms []uint8 // signs with each; default ECDSAP256SHA256
-	CSK        bool    // one key for each algorithm instead of KSK and ZSK
-	Keys       []Key   // in place of those that Algorithms and CSK would give
+	Algorithms []uint8 // each signs the zone; default ECDSAP256SHA256
+	CSK        bool    // one combined signing key per algorithm instead of KSK and ZSK
+	Keys       []Key   // instead of those that follow from Algorithms and CSK
 	NSEC3      *NSEC3  // nil: NSEC
 
-	Delegation Delegation // what the parent says of this zone
+	Delegation Delegation // DS records in the parent zone
 	Digests    []uint8    // digest types of the DS records; default SHA256
 }
 
-// NSEC3 are the parameters of a zone's hashed denial (RFC 5155 §3.1).
+// NSEC3 contains the NSEC3 parameters of a zone (RFC 5155 §3.1).
 type NSEC3 struct {
 	Iterations uint16
 	Salt       string // hexadecimal
-	OptOut     bool   // leaves insecure delegations out of the chain
+	OptOut     bool   // the chain omits insecure delegations
 }
 
-// Delegation says which DS records the parent holds.
+// Delegation selects the DS records in the parent zone.
 type Delegation int
 
 const (
-	Secure   Delegation = iota // the DS of each key-signing key, if the zone is signed
+	Secure   Delegation = iota // of each key-signing key, if the zone is signed
 	Insecure                   // none
-	Former                     // the DS of a key that the zone no longer has
+	Former                     // of a key that the zone no longer has
 )
 
-// node is one name of a zone and its RRsets. An empty non-terminal has none.
+// node contains the RRsets of one name, by type. An empty non-terminal has none.
 type node map[uint16][]dns.RR
 
-// loaded is a zone ready to answer.
-type loaded struct {
+// zoneData is a zone with its keys, all records and denial of existence.
+type zoneData struct {
 	Zone
 	apex   string
 	keys   []Key
@@ -59,11 +58,12 @@ type loaded struct {
 	denial denial
 }
 
-// load reads the zone's own records. Delegations come from outside, then finish.
-func load(z Zone) (*loaded, error) {
-	l := &loaded{Zone: z, apex: dns.CanonicalName(z.Apex), nodes: map[string]node{}}
+// load parses the zone's own records. Afterwards delegations must be added, and
+// finish called.
+func load(z Zone) (*zoneData, error) {
+	l := &zoneData{Zone: z, apex: dns.CanonicalName(z.Apex), nodes: map[string]node{}}
 	if _, ok := dns.IsDomainName(l.apex); !ok {
-		return nil, fmt.Errorf("zone %q: no domain name", z.Apex)
+		return nil, fmt.Errorf("zone %q: not a domain name", z.Apex)
 	}
 	if err := l.makeKeys(); err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func load(z Zone) (*loaded, error) {
 	return l, nil
 }
 
-func (l *loaded) makeKeys() error {
+func (l *zoneData) makeKeys() error {
 	if l.Unsigned {
 		return nil
 	}
@@ -108,13 +108,13 @@ func (l *loaded) makeKeys() error {
 	return nil
 }
 
-// apexRecords are what every apex has and the text need not say.
+// apexRecords are the default records of the apex.
 const apexRecords = "@ SOA ns hostmaster 1 7200 3600 1209600 300\n@ NS ns\n"
 
-// parse adds the records of text; an SOA or NS RRset of the apex that is there
-// already stays as it is.
-func (l *loaded) parse(text string) error {
-	there := maps.Clone(l.nodes[l.apex])
+// parse adds the records of text, but no SOA and NS records of the apex if there are
+// any already.
+func (l *zoneData) parse(text string) error {
+	existing := maps.Clone(l.nodes[l.apex])
 	parser := dns.NewZoneParser(strings.NewReader(text), l.apex, "")
 	parser.SetDefaultTTL(3600)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
@@ -125,9 +125,9 @@ func (l *loaded) parse(text string) error {
 		header := rr.Header()
 		header.Name = dns.CanonicalName(header.Name)
 		if !dns.IsSubDomain(l.apex, header.Name) {
-			return fmt.Errorf("%s lies outside", header.Name)
+			return fmt.Errorf("%s is outside the zone", header.Name)
 		}
-		if header.Name == l.apex && there[header.Rrtype] != nil {
+		if header.Name == l.apex && existing[header.Rrtype] != nil {
 			continue
 		}
 		l.add(rr)
@@ -135,8 +135,8 @@ func (l *loaded) parse(text string) error {
 	return parser.Err()
 }
 
-// asReceived writes a record as it comes off the wire: a zone file may write the
-// same octet of a name in several ways, and names are compared as text here.
+// asReceived packs and unpacks a record. Zone files can write the same octet of a
+// name in several ways, and this package compares names as text.
 func asReceived(rr dns.RR) (dns.RR, error) {
 	wire := make([]byte, dns.Len(rr)+1)
 	end, err := dns.PackRR(rr, wire, 0, nil, false)
@@ -150,7 +150,7 @@ func asReceived(rr dns.RR) (dns.RR, error) {
 	return received, nil
 }
 
-func (l *loaded) add(rr dns.RR) {
+func (l *zoneData) add(rr dns.RR) {
 	name, rrtype := rr.Header().Name, rr.Header().Rrtype
 	if l.nodes[name] == nil {
 		l.nodes[name] = node{}
@@ -158,8 +158,8 @@ func (l *loaded) add(rr dns.RR) {
 	l.nodes[name][rrtype] = append(l.nodes[name][rrtype], rr)
 }
 
-// delegate adds the delegation of child. Only a signed zone has use for DS.
-func (l *loaded) delegate(child *loaded) error {
+// delegate adds the NS records of child and, in a signed zone, its DS records.
+func (l *zoneData) delegate(child *zoneData) error {
 	at := l.nodes[child.apex]
 	if at[dns.TypeNS] == nil {
 		for _, ns := range child.nodes[child.apex][dns.TypeNS] {
@@ -179,8 +179,8 @@ func (l *loaded) delegate(child *loaded) error {
 	return nil
 }
 
-// ds makes the DS records that belong to the zone in its parent.
-func (l *loaded) ds() ([]dns.RR, error) {
+// ds returns the DS records of the zone for its parent.
+func (l *zoneData) ds() ([]dns.RR, error) {
 	if l.Unsigned || l.Delegation == Insecure {
 		return nil, nil
 	}
@@ -195,14 +195,14 @@ func (l *loaded) ds() ([]dns.RR, error) {
 		}
 		if l.Delegation == Former {
 			var err error
-			if key, err = l.former(key); err != nil {
+			if key, err = l.formerKey(key); err != nil {
 				return nil, err
 			}
 		}
 		for _, digest := range digests {
 			ds := key.Public.ToDS(digest)
 			if ds == nil {
-				return nil, fmt.Errorf("zone %s: no DS with digest type %d", l.apex, digest)
+				return nil, fmt.Errorf("zone %s: make DS: unknown digest type %d", l.apex, digest)
 			}
 			records = append(records, ds)
 		}
@@ -210,9 +210,9 @@ func (l *loaded) ds() ([]dns.RR, error) {
 	return records, nil
 }
 
-// former makes a key that might have stood where key stands. RSA keys are few,
-// so the first that is made may be key itself.
-func (l *loaded) former(key Key) (Key, error) {
+// formerKey returns another key than key with the same algorithm and flags. There
+// are few RSA keys, so a new key may equal key; then it tries the next.
+func (l *zoneData) formerKey(key Key) (Key, error) {
 	for i := 1; ; i++ {
 		other, err := NewKey(l.apex, fmt.Sprintf("former %d", i), key.Public.Algorithm, key.Public.Flags)
 		if err != nil || other.Public.PublicKey != key.Public.PublicKey {
@@ -221,20 +221,20 @@ func (l *loaded) former(key Key) (Key, error) {
 	}
 }
 
-// finish makes of the records a zone: without what a delegation or a DNAME
-// hides, with empty non-terminals, keys and a chain of denial.
-func (l *loaded) finish() error {
+// finish removes the names that delegations and DNAMEs hide, and adds empty
+// non-terminals, keys and the denial of existence.
+func (l *zoneData) finish() error {
 	if len(l.nodes[l.apex][dns.TypeSOA]) != 1 {
-		return fmt.Errorf("zone %s: %d SOA records", l.apex, len(l.nodes[l.apex][dns.TypeSOA]))
+		return fmt.Errorf("zone %s: %d SOA records, want 1", l.apex, len(l.nodes[l.apex][dns.TypeSOA]))
 	}
 	l.occlude()
-	l.nameEmpty()
+	l.addEmptyNonTerminals()
 	for _, key := range l.keys {
 		l.add(key.Public)
 	}
 	switch {
 	case l.Unsigned:
-		l.denial = unproven{}
+		l.denial = noDenial{}
 	case l.NSEC3 != nil:
 		l.add(l.NSEC3.param(l.apex))
 		l.denial = newNSEC3Chain(l)
@@ -244,8 +244,8 @@ func (l *loaded) finish() error {
 	return nil
 }
 
-// occlude drops names below cuts and DNAMEs, and glue at cuts.
-func (l *loaded) occlude() {
+// occlude removes names below zone cuts and DNAMEs, and glue at zone cuts.
+func (l *zoneData) occlude() {
 	for _, name := range slices.Collect(maps.Keys(l.nodes)) {
 		for _, above := range ancestors(name, l.apex) {
 			if l.isCut(above) || l.nodes[above][dns.TypeDNAME] != nil {
@@ -260,8 +260,8 @@ func (l *loaded) occlude() {
 	}
 }
 
-// nameEmpty adds the empty non-terminals.
-func (l *loaded) nameEmpty() {
+// addEmptyNonTerminals adds a node for each empty non-terminal.
+func (l *zoneData) addEmptyNonTerminals() {
 	for _, name := range slices.Collect(maps.Keys(l.nodes)) {
 		for _, above := range ancestors(name, l.apex) {
 			if l.nodes[above] == nil {
@@ -271,20 +271,20 @@ func (l *loaded) nameEmpty() {
 	}
 }
 
-// isCut reports whether name is delegated away.
-func (l *loaded) isCut(name string) bool {
+// isCut reports whether name is a zone cut to a child zone.
+func (l *zoneData) isCut(name string) bool {
 	return name != l.apex && l.nodes[name][dns.TypeNS] != nil
 }
 
-func (l *loaded) soa() []dns.RR { return l.nodes[l.apex][dns.TypeSOA] }
+func (l *zoneData) soa() []dns.RR { return l.nodes[l.apex][dns.TypeSOA] }
 
-// negativeTTL is the TTL of denial (RFC 9077 §3).
-func (l *loaded) negativeTTL() uint32 {
+// negativeTTL returns the TTL of NSEC and NSEC3 records (RFC 9077 §3).
+func (l *zoneData) negativeTTL() uint32 {
 	soa := l.soa()[0].(*dns.SOA)
 	return min(soa.Minttl, soa.Hdr.Ttl)
 }
 
 // names returns the zone's names in canonical order.
-func (l *loaded) names() []string {
+func (l *zoneData) names() []string {
 	return slices.SortedFunc(maps.Keys(l.nodes), compareNames)
 }

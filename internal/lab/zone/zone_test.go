@@ -16,9 +16,9 @@ var noon = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 
-// world is a little Internet with one of everything, once with NSEC and once
-// with NSEC3 in every zone.
-func world(t *testing.T, now time.Time, hashed *NSEC3) *Internet {
+// newInternet returns a small Internet with one record of each kind, with NSEC in
+// all zones, or with NSEC3 if nsec3 is not nil.
+func newInternet(t *testing.T, now time.Time, hashed *NSEC3) *Internet {
 	t.Helper()
 	zones := []Zone{
 		{Apex: ".", Algorithms: []uint8{dns.RSASHA256}},
@@ -63,7 +63,7 @@ func ask(t *testing.T, internet *Internet, name string, qtype uint16) *dns.Msg {
 	return response
 }
 
-// kinds are how zones deny: each story is told of each.
+// kinds returns the kinds of denial. TestAnswers runs each case with each kind.
 func kinds() map[string]*NSEC3 {
 	return map[string]*NSEC3{
 		"NSEC":             nil,
@@ -76,49 +76,49 @@ func kinds() map[string]*NSEC3 {
 
 func TestAnswers(t *testing.T) {
 	tests := []struct {
-		story  string
-		name   string
-		qtype  uint16
-		rcode  int
-		answer []string // owner and type of each record but signatures
-		soa    string   // owner of the SOA: the zone that denies
-		denied []string // names whose absence the proof must cover
-		proven []string // names whose types the proof must show, without the type asked
+		description string
+		name        string
+		qtype       uint16
+		rcode       int
+		answer      []string // owner and type of each record but signatures
+		soa         string   // owner of the SOA: the zone that denies
+		denied      []string // names whose absence the proof must cover
+		proven      []string // names whose types the proof must show, without the type asked
 	}{
-		{story: "a record that is there", name: "mx.home.test.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
-		{story: "underscore names", name: "_25._tcp.mx.home.test.", qtype: dns.TypeTLSA, answer: []string{"_25._tcp.mx.home.test. TLSA"}},
-		{story: "the keys of the root", name: ".", qtype: dns.TypeDNSKEY, answer: []string{". DNSKEY", ". DNSKEY"}},
-		{story: "a single key does both", name: "far.test.", qtype: dns.TypeDNSKEY, answer: []string{"far.test. DNSKEY"}},
-		{story: "the parent has the DS", name: "home.test.", qtype: dns.TypeDS, answer: []string{"home.test. DS"}},
-		{story: "an alias in the zone", name: "alias.home.test.", qtype: dns.TypeA, answer: []string{"alias.home.test. CNAME", "mx.home.test. A"}},
-		{story: "the alias itself", name: "alias.home.test.", qtype: dns.TypeCNAME, answer: []string{"alias.home.test. CNAME"}},
-		{story: "an alias into another zone", name: "away.home.test.", qtype: dns.TypeA, answer: []string{"away.home.test. CNAME", "www.far.test. A"}},
-		{story: "an alias to a name that a wildcard makes, of another type", name: "deep.home.test.", qtype: dns.TypeA,
+		{description: "record", name: "mx.home.test.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
+		{description: "name with underscores", name: "_25._tcp.mx.home.test.", qtype: dns.TypeTLSA, answer: []string{"_25._tcp.mx.home.test. TLSA"}},
+		{description: "keys of the root", name: ".", qtype: dns.TypeDNSKEY, answer: []string{". DNSKEY", ". DNSKEY"}},
+		{description: "combined signing key", name: "far.test.", qtype: dns.TypeDNSKEY, answer: []string{"far.test. DNSKEY"}},
+		{description: "DS from the parent", name: "home.test.", qtype: dns.TypeDS, answer: []string{"home.test. DS"}},
+		{description: "alias in the zone", name: "alias.home.test.", qtype: dns.TypeA, answer: []string{"alias.home.test. CNAME", "mx.home.test. A"}},
+		{description: "alias itself", name: "alias.home.test.", qtype: dns.TypeCNAME, answer: []string{"alias.home.test. CNAME"}},
+		{description: "alias into another zone", name: "away.home.test.", qtype: dns.TypeA, answer: []string{"away.home.test. CNAME", "www.far.test. A"}},
+		{description: "alias for a name that matches a wildcard of another type", name: "deep.home.test.", qtype: dns.TypeA,
 			answer: []string{"deep.home.test. CNAME"}, soa: "far.test.", denied: []string{"gone.far.test."}, proven: []string{"*.far.test."}},
-		{story: "a DNAME", name: "host.old.home.test.", qtype: dns.TypeA,
+		{description: "DNAME", name: "host.old.home.test.", qtype: dns.TypeA,
 			answer: []string{"old.home.test. DNAME", "host.old.home.test. CNAME", "host.new.home.test. A"}},
-		{story: "a type that is not there", name: "mx.home.test.", qtype: dns.TypeAAAA, soa: "home.test.", proven: []string{"mx.home.test."}},
-		{story: "a name that is not there", name: "no.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
+		{description: "no such type", name: "mx.home.test.", qtype: dns.TypeAAAA, soa: "home.test.", proven: []string{"mx.home.test."}},
+		{description: "no such name", name: "no.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
 			denied: []string{"no.home.test.", "*.home.test."}},
-		{story: "a name far below any other", name: "x.y.z.mx.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
+		{description: "no such name, three labels below the closest encloser", name: "x.y.z.mx.home.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "home.test.",
 			denied: []string{"z.mx.home.test.", "*.mx.home.test."}},
-		{story: "a wildcard answers", name: "x.y.wild.home.test.", qtype: dns.TypeTXT, answer: []string{"x.y.wild.home.test. TXT"},
+		{description: "wildcard", name: "x.y.wild.home.test.", qtype: dns.TypeTXT, answer: []string{"x.y.wild.home.test. TXT"},
 			denied: []string{"y.wild.home.test."}},
-		{story: "a wildcard answers with an alias", name: "x.walias.home.test.", qtype: dns.TypeA,
+		{description: "wildcard alias", name: "x.walias.home.test.", qtype: dns.TypeA,
 			answer: []string{"x.walias.home.test. CNAME", "www.far.test. A"}, denied: []string{"x.walias.home.test."}},
-		{story: "a wildcard without the type", name: "x.wild.home.test.", qtype: dns.TypeA, soa: "home.test.",
+		{description: "wildcard without the type", name: "x.wild.home.test.", qtype: dns.TypeA, soa: "home.test.",
 			denied: []string{"x.wild.home.test."}, proven: []string{"*.wild.home.test."}},
-		{story: "a name that exists for those below it", name: "b.c.home.test.", qtype: dns.TypeTXT, soa: "home.test.", proven: []string{"b.c.home.test."}},
-		{story: "no DS at an insecure delegation", name: "open.test.", qtype: dns.TypeDS, soa: "test.", proven: []string{"open.test."}},
-		{story: "an unsigned answer", name: "www.open.test.", qtype: dns.TypeA, answer: []string{"www.open.test. A"}},
-		{story: "an unsigned denial", name: "no.open.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "open.test."},
-		{story: "a delegation to servers that are not there", name: "www.lame.home.test.", qtype: dns.TypeA, rcode: dns.RcodeServerFailure},
-		{story: "mixed case", name: "MX.Home.TEST.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
+		{description: "empty non-terminal", name: "b.c.home.test.", qtype: dns.TypeTXT, soa: "home.test.", proven: []string{"b.c.home.test."}},
+		{description: "no DS at an insecure delegation", name: "open.test.", qtype: dns.TypeDS, soa: "test.", proven: []string{"open.test."}},
+		{description: "unsigned answer", name: "www.open.test.", qtype: dns.TypeA, answer: []string{"www.open.test. A"}},
+		{description: "unsigned denial", name: "no.open.test.", qtype: dns.TypeA, rcode: dns.RcodeNameError, soa: "open.test."},
+		{description: "delegation to unreachable nameservers", name: "www.lame.home.test.", qtype: dns.TypeA, rcode: dns.RcodeServerFailure},
+		{description: "mixed case", name: "MX.Home.TEST.", qtype: dns.TypeA, answer: []string{"mx.home.test. A"}},
 	}
 	for kind, hashed := range kinds() {
-		internet := world(t, noon, hashed)
+		internet := newInternet(t, noon, hashed)
 		for _, test := range tests {
-			t.Run(kind+"/"+test.story, func(t *testing.T) {
+			t.Run(kind+"/"+test.description, func(t *testing.T) {
 				m := ask(t, internet, test.name, test.qtype)
 				if m.Rcode != test.rcode {
 					t.Errorf("rcode %s, want %s", dns.RcodeToString[m.Rcode], dns.RcodeToString[test.rcode])
@@ -131,12 +131,12 @@ func TestAnswers(t *testing.T) {
 				}
 				verify(t, internet, m)
 				for _, name := range test.denied {
-					if !denies(m, name, hashed) {
+					if !covers(m, name, hashed) {
 						t.Errorf("nothing covers %s in\n%v", name, m)
 					}
 				}
 				for _, name := range test.proven {
-					if !shown(m, name, test.qtype, hashed) {
+					if !provesNoData(m, name, test.qtype, hashed) {
 						t.Errorf("nothing shows that %s has no %s in\n%v", name, dns.TypeToString[test.qtype], m)
 					}
 				}
@@ -164,9 +164,8 @@ func soaOwner(m *dns.Msg) string {
 	return ""
 }
 
-// verify checks every RRset of a response but those of open.test. and the
-// CNAMEs that a DNAME makes: there is a signature by every algorithm of the
-// zone, and all verify and are in date.
+// verify checks all RRsets of a response but those of open.test. and the CNAMEs
+// synthesised from a DNAME: each has signatures, and all are valid now.
 func verify(t *testing.T, internet *Internet, m *dns.Msg) {
 	t.Helper()
 	type set struct {
@@ -219,8 +218,8 @@ func verifyOne(internet *Internet, signature *dns.RRSIG, records []dns.RR) error
 	return fmt.Errorf("no key %d in %s", signature.KeyTag, zone.apex)
 }
 
-// denies reports whether a record of m covers name.
-func denies(m *dns.Msg, name string, hashed *NSEC3) bool {
+// covers reports whether a record of m covers name.
+func covers(m *dns.Msg, name string, hashed *NSEC3) bool {
 	return slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
 		switch record := rr.(type) {
 		case *dns.NSEC3:
@@ -234,10 +233,9 @@ func denies(m *dns.Msg, name string, hashed *NSEC3) bool {
 	})
 }
 
-// shown looks for the proof that name exists and has no qtype: a record that
-// matches it, an NSEC whose next name lies below it, or for DS an NSEC3 with
-// opt-out that covers it.
-func shown(m *dns.Msg, name string, qtype uint16, hashed *NSEC3) bool {
+// provesNoData looks for the proof that name exists without qtype: a record that matches name,
+// an NSEC whose next name is below it, or for DS an opt-out NSEC3 that covers it.
+func provesNoData(m *dns.Msg, name string, qtype uint16, hashed *NSEC3) bool {
 	return slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
 		switch record := rr.(type) {
 		case *dns.NSEC3:
@@ -288,13 +286,13 @@ func TestTwoAlgorithmsSignTwice(t *testing.T) {
 	}
 }
 
-func TestSameDescriptionAndTimeGiveSameOctets(t *testing.T) {
-	one, two := world(t, noon, &NSEC3{}), world(t, noon.Add(10*time.Minute), &NSEC3{})
+func TestAnswersAreDeterministic(t *testing.T) {
+	one, two := newInternet(t, noon, &NSEC3{}), newInternet(t, noon.Add(10*time.Minute), &NSEC3{})
 	for _, name := range []string{"mx.home.test.", "no.home.test.", "www.far.test.", "."} {
 		a, b := ask(t, one, name, dns.TypeA), ask(t, two, name, dns.TypeA)
 		a.Id, b.Id = 0, 0
 		if a.String() != b.String() {
-			t.Errorf("%s: two worlds, two answers:\n%v\n%v", name, a, b)
+			t.Errorf("%s: got different answers:\n%v\n%v", name, a, b)
 		}
 	}
 }
@@ -311,18 +309,18 @@ func TestSignaturesAreRenewed(t *testing.T) {
 	}
 }
 
-func TestAnchorLeadsToTheRoot(t *testing.T) {
-	internet := world(t, noon, nil)
+func TestAnchorMatchesRootKey(t *testing.T) {
+	internet := newInternet(t, noon, nil)
 	anchors := internet.Anchors()
 	if len(anchors) != 1 {
 		t.Fatalf("%d anchors, want 1", len(anchors))
 	}
-	leads := slices.ContainsFunc(ask(t, internet, ".", dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
+	matches := slices.ContainsFunc(ask(t, internet, ".", dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
 		key, ok := rr.(*dns.DNSKEY)
 		return ok && key.ToDS(anchors[0].DigestType).Digest == anchors[0].Digest
 	})
-	if !leads {
-		t.Error("no key of the root has the anchor's digest")
+	if !matches {
+		t.Error("no key of the root matches the anchor")
 	}
 }
 
@@ -335,7 +333,7 @@ func TestDelegations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for apex, want := range map[string]struct{ ds, leads bool }{"right.": {true, true}, "former.": {true, false}, "island.": {false, false}} {
+		for apex, want := range map[string]struct{ ds, matches bool }{"right.": {true, true}, "former.": {true, false}, "island.": {false, false}} {
 			var digests []string
 			for _, rr := range ask(t, internet, apex, dns.TypeDS).Answer {
 				if ds, ok := rr.(*dns.DS); ok {
@@ -345,12 +343,12 @@ func TestDelegations(t *testing.T) {
 			if got := len(digests) > 0; got != want.ds {
 				t.Errorf("%s has DS: %v, want %v", apex, got, want.ds)
 			}
-			leads := slices.ContainsFunc(ask(t, internet, apex, dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
+			matches := slices.ContainsFunc(ask(t, internet, apex, dns.TypeDNSKEY).Answer, func(rr dns.RR) bool {
 				key, ok := rr.(*dns.DNSKEY)
 				return ok && slices.Contains(digests, key.ToDS(dns.SHA256).Digest)
 			})
-			if leads != want.leads {
-				t.Errorf("DS of %s leads to a key: %v, want %v", apex, leads, want.leads)
+			if matches != want.matches {
+				t.Errorf("DS of %s matches a key: %v, want %v", apex, matches, want.matches)
 			}
 		}
 	}
@@ -366,69 +364,69 @@ func TestFaults(t *testing.T) {
 		}
 		return nil
 	}
-	stranger, err := NewKey("home.test.", "stranger", dns.ECDSAP256SHA256, dns.ZONE)
+	foreign, err := NewKey("home.test.", "foreign", dns.ECDSAP256SHA256, dns.ZONE)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
-		story  string
-		fault  Fault
-		qtype  uint16
-		broken func(*Internet, *dns.Msg) bool
+		description string
+		fault       Fault
+		qtype       uint16
+		broken      func(*Internet, *dns.Msg) bool
 	}{
-		{"a bit flips", Corrupt(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Corrupt", Corrupt(At(host, dns.TypeA)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return verifyOne(n, signature(m), m.Answer[:1]) != nil
 		}},
-		{"signatures end", Expire(In("home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Expire", Expire(In("home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return !signature(m).ValidityPeriod(noon) && signature(m).ValidityPeriod(noon.Add(-3*24*time.Hour))
 		}},
-		{"signatures begin tomorrow", Shift(Under("home.test."), 24*time.Hour), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Shift", Shift(Under("home.test."), 24*time.Hour), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return !signature(m).ValidityPeriod(noon) && signature(m).ValidityPeriod(noon.Add(24*time.Hour))
 		}},
-		{"a stranger signs", SignWith(At(host), stranger), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
-			return signature(m).KeyTag == stranger.Public.KeyTag() && signature(m).Verify(stranger.Public, m.Answer[:1]) == nil
+		{"SignWith", SignWith(At(host), foreign), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+			return signature(m).KeyTag == foreign.Public.KeyTag() && signature(m).Verify(foreign.Public, m.Answer[:1]) == nil
 		}},
-		{"nobody signs", Strip(At(host)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Strip", Strip(At(host)), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return signature(m) == nil && len(m.Answer) == 1
 		}},
-		{"records vanish", Drop(host, dns.TypeA), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Drop", Drop(host, dns.TypeA), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return len(m.Answer) == 0 && m.Rcode == dns.RcodeSuccess
 		}},
-		{"a proof vanishes", DropProof(At(host)), dns.TypeAAAA, func(n *Internet, m *dns.Msg) bool {
+		{"DropProof", DropProof(At(host)), dns.TypeAAAA, func(n *Internet, m *dns.Msg) bool {
 			return soaOwner(m) != "" && len(owners(m.Ns)) == 1
 		}},
-		{"the server fails", Rcode(At(host), dns.RcodeServerFailure), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Rcode", Rcode(At(host), dns.RcodeServerFailure), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return m.Rcode == dns.RcodeServerFailure && len(m.Answer) == 0
 		}},
-		{"elsewhere", Corrupt(At("alias.home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
+		{"Corrupt elsewhere", Corrupt(At("alias.home.test.")), dns.TypeA, func(n *Internet, m *dns.Msg) bool {
 			return verifyOne(n, signature(m), m.Answer[:1]) == nil
 		}},
 	}
 	for _, test := range tests {
-		t.Run(test.story, func(t *testing.T) {
-			internet := world(t, noon, nil)
-			ask(t, internet, host, test.qtype) // what was signed before must not stay
+		t.Run(test.description, func(t *testing.T) {
+			internet := newInternet(t, noon, nil)
+			ask(t, internet, host, test.qtype) // its signature must not stay in the cache
 			internet.Break(test.fault)
 			if m := ask(t, internet, host, test.qtype); !test.broken(internet, m) {
-				t.Errorf("not broken as it should be:\n%v", m)
+				t.Errorf("the fault has no effect:\n%v", m)
 			}
 		})
 	}
 }
 
 func TestSilenceLastsUntilTheContextEnds(t *testing.T) {
-	internet := world(t, noon, nil)
+	internet := newInternet(t, noon, nil)
 	internet.Break(Silence(At("mx.home.test.")))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	query := new(dns.Msg).SetQuestion("mx.home.test.", dns.TypeA)
 	if _, _, err := internet.Exchange(ctx, query); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want the context's end", err)
+		t.Errorf("got %v, want the error of the context", err)
 	}
 }
 
-func TestAFaultOfOneServer(t *testing.T) {
-	internet := world(t, noon, nil)
+func TestFaultOfOneServer(t *testing.T) {
+	internet := newInternet(t, noon, nil)
 	bad := Rcode(At("mx.home.test."), dns.RcodeServerFailure)
 	bad.Server = internet.Servers()[0]
 	internet.Break(bad)
@@ -441,7 +439,7 @@ func TestAFaultOfOneServer(t *testing.T) {
 }
 
 func TestWithoutDO(t *testing.T) {
-	internet := world(t, noon, nil)
+	internet := newInternet(t, noon, nil)
 	for _, name := range []string{"mx.home.test.", "no.home.test."} {
 		m, _, err := internet.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, dns.TypeA))
 		if err != nil {
@@ -449,30 +447,30 @@ func TestWithoutDO(t *testing.T) {
 		}
 		for _, rr := range slices.Concat(m.Answer, m.Ns) {
 			if rrtype := rr.Header().Rrtype; rrtype != dns.TypeA && rrtype != dns.TypeSOA {
-				t.Errorf("unasked: %v", rr)
+				t.Errorf("unexpected without DO: %v", rr)
 			}
 		}
 	}
 }
 
-func TestWrongDescriptions(t *testing.T) {
-	for story, zones := range map[string][]Zone{
+func TestInvalidZones(t *testing.T) {
+	for description, zones := range map[string][]Zone{
 		"records that do not parse": {{Apex: "example.", Records: "@ A not-an-address"}},
 		"records outside the zone":  {{Apex: "example.", Records: "www.elsewhere. A 192.0.2.1"}},
 		"two zones of one name":     {{Apex: "example."}, {Apex: "EXAMPLE"}},
-		"an algorithm nobody has":   {{Apex: "example.", Algorithms: []uint8{200}}},
+		"unknown algorithm":         {{Apex: "example.", Algorithms: []uint8{200}}},
 		"two SOA records":           {{Apex: "example.", Records: "@ SOA a b 1 1 1 1 1\n@ SOA a c 1 1 1 1 1"}},
 	} {
 		if _, err := New(at(noon), zones...); err == nil {
-			t.Errorf("%s: no error", story)
+			t.Errorf("%s: no error", description)
 		}
 	}
 }
 
-// TestEdit: what a zone says is wrong, and rightly signed.
+// TestEdit checks that edited records are signed correctly.
 func TestEdit(t *testing.T) {
 	for _, hashed := range []*NSEC3{nil, {}} {
-		internet := world(t, noon, hashed)
+		internet := newInternet(t, noon, hashed)
 		internet.Break(Fault{Where: In("home.test.", dns.TypeNSEC, dns.TypeNSEC3), Edit: func(rr dns.RR) {
 			switch rr := rr.(type) {
 			case *dns.NSEC:
@@ -489,7 +487,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-func TestKeysThatSignNothing(t *testing.T) {
+func TestKeysWithoutPrivateKey(t *testing.T) {
 	key := func(role string, flags uint16) Key {
 		made, err := NewKey("example.", role, dns.ECDSAP256SHA256, flags)
 		if err != nil {
@@ -505,7 +503,7 @@ func TestKeysThatSignNothing(t *testing.T) {
 			t.Fatalf("twin %d: %v, %v", n, twin.Public, err)
 		}
 		if slices.ContainsFunc(keys, func(k Key) bool { return k.Public.PublicKey == twin.Public.PublicKey }) {
-			t.Errorf("twin %d is there already", n)
+			t.Errorf("twin %d equals another key", n)
 		}
 		keys = append(keys, twin)
 	}
@@ -524,17 +522,17 @@ func TestKeysThatSignNothing(t *testing.T) {
 	query := new(dns.Msg).SetQuestion("example.", dns.TypeTXT)
 	query.SetEdns0(1232, true)
 	if _, _, err := internet.Exchange(t.Context(), query); err == nil {
-		t.Error("signed with a key that nobody can sign with")
+		t.Error("signed with a key that has no private key")
 	}
 	if _, err := zsk.Twin(100); err == nil {
-		t.Error("a hundredth twin")
+		t.Error("no error for twin 100")
 	}
 }
 
-// TestDenial: whoever walks a zone has the record for each of its names.
+// TestDenial checks that the whole chain has a record for each name.
 func TestDenial(t *testing.T) {
 	for kind, hashed := range kinds() {
-		internet := world(t, noon, hashed)
+		internet := newInternet(t, noon, hashed)
 		all, err := internet.Denial("home.test.")
 		if err != nil {
 			t.Fatal(err)
@@ -542,12 +540,12 @@ func TestDenial(t *testing.T) {
 		m := &dns.Msg{Ns: all}
 		verify(t, internet, m)
 		for _, name := range []string{"home.test.", "mx.home.test.", "a.b.c.home.test.", "*.wild.home.test."} {
-			if !shown(m, name, dns.TypeSPF, hashed) {
+			if !provesNoData(m, name, dns.TypeSPF, hashed) {
 				t.Errorf("%s: no record of %s", kind, name)
 			}
 		}
 	}
-	if _, err := world(t, noon, nil).Denial("no.test."); err == nil {
-		t.Error("the denial of no zone")
+	if _, err := newInternet(t, noon, nil).Denial("no.test."); err == nil {
+		t.Error("no error for a name that is not a zone")
 	}
 }

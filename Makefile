@@ -1,0 +1,31 @@
+# Thin callers of the commands that CI and the documents use.
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null)
+tool = go tool -modfile=tools/$(1)/go.mod $(1)
+
+.PHONY: build test lint integration bench lab docs ci
+
+build: ## the program, with its version
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/prometheus/common/version.Version=$(version)" .
+
+test: ## unit tests: need nothing but Go
+	go test ./...
+
+lint: ## golangci-lint and actionlint
+	$(call tool,golangci-lint) run ./...
+	$(call tool,actionlint)
+
+integration: ## against other software: needs root and the Debian packages of .ci/install
+	go test -tags integration -count=1 -timeout 10m ./internal/integration/...
+
+bench: ## cost of a probe, compared with the bare handshake and blackbox_exporter
+	go run ./internal/bench
+
+lab: ## serve metrics of the lab's domains on port 10125
+	go run . lab
+
+docs: ## write the generated parts of README.md and docs/
+	go test ./internal/repocheck -run TestGenerated -update
+
+ci: ## every check that a change must pass: needs root on Debian
+	.ci/run

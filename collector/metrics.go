@@ -1,0 +1,300 @@
+package collector
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+)
+
+// Metric describes one metric. Its name and labels are public: they never change.
+type Metric struct {
+	Name string
+	Type model.MetricType
+	// Labels are the label names in the order of their values. A metric of an
+	// endpoint also has address and key_type, after host and port, if the module
+	// sets per_address and key_types.
+	Labels []string
+	Help   string
+	// Endpoint reports whether the metric is measured at each address of a host and
+	// for each of key_types. Without per_address, the worst address is exported.
+	Endpoint bool
+
+	// keepGreatest selects the greatest of several values of one label set.
+	// The default is the least, which is the worst of a boolean or an expiry.
+	keepGreatest bool
+}
+
+// endpointMetric is a Metric of an endpoint. The type has no methods: it makes the
+// compiler reject an endpoint metric that is set without its endpoint.
+type endpointMetric struct{ Metric }
+
+// The metrics of a probe, in the order of the documentation.
+var (
+	probeSuccess = gauge("probe_success",
+		"Whether all endpoints that count fulfil the requirement of the module.")
+	probeDuration = gauge("probe_duration_seconds",
+		"Duration of the probe in seconds.")
+	probeTimeout = gauge("probe_timeout_seconds",
+		"Time that the probe was allowed to take, in seconds.")
+	probeComplete = gauge("dane_probe_complete",
+		"Whether everything was measured; 0 if the deadline cut the probe short.")
+	phaseDuration = gauge("dane_probe_phase_duration_seconds",
+		"Time from the first start to the last end of one phase of the probe, in seconds.",
+		"phase")
+
+	outcome = gauge("dane_outcome",
+		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1.",
+		"outcome")
+	hostOutcome = gauge("dane_host_outcome",
+		"Outcome for a DANE client connecting to the service. Exactly one outcome is 1.",
+		"host", "port", "outcome")
+	endpoints = gauge("dane_endpoints",
+		"Number of addresses of the service, by outcome. An address counts once, with the worst outcome of its key types.",
+		"host", "port", "outcome")
+	endpointsSkipped = gauge("dane_endpoints_skipped",
+		"Number of addresses of the service that were not tried because the exporter has no IPv6. No other metric includes them.",
+		"host", "port")
+	finding = gauge("dane_finding",
+		"A finding that holds. The value is always 1. Labels that do not apply are empty.",
+		"reason", "host", "port", "address")
+	findings = gauge("dane_findings",
+		"Number of findings, which is the number of series of dane_finding.")
+	authenticatedUntil = gauge("dane_authenticated_until_timestamp_seconds",
+		"Time at which DANE authentication will fail if nothing changes, in Unix seconds. Only dates that DANE checks count.",
+		"host", "port")
+
+	dnssecValid = gauge("dane_dnssec_valid",
+		"Whether the answer to the lookup is secure.",
+		"lookup", "name", "host")
+	dnssecStatus = gauge("dane_dnssec_status",
+		"DNSSEC status of the lookup. Exactly one status is 1.",
+		"lookup", "name", "host", "status")
+	signatureExpiry = gauge("dane_dnssec_signature_expiry_timestamp_seconds",
+		"Time at which the first signature expires, in Unix seconds. The scope zone covers the answer and the keys of its zone, the scope parents all zones above.",
+		"lookup", "name", "host", "scope")
+	signatureInception = gauge("dane_dnssec_signature_inception_timestamp_seconds",
+		"Time at which the signature that expires first became valid, in Unix seconds. The scope zone covers the answer and the keys of its zone, the scope parents all zones above.",
+		"lookup", "name", "host", "scope")
+
+	tlsaRecords = gauge("dane_tlsa_records",
+		"Number of TLSA records that a client of this policy can use (yes), cannot use (no), or ignores in favour of a stronger digest (superseded).",
+		"host", "port", "usable")
+	tlsaTTL = gauge("dane_tlsa_ttl_seconds",
+		"TTL of the TLSA records in seconds: how long resolvers may cache them.",
+		"host", "port")
+	tlsaMatch = endpointGauge("dane_tlsa_match",
+		"Whether the TLSA records authenticate the certificates that the server sends.",
+		"host", "port")
+	tlsaRecordMatch = maxGauge("dane_tlsa_record_match",
+		"Whether the TLSA record matches the certificates of at least one endpoint.",
+		"host", "port", "usage", "selector", "matching_type", "data")
+	rolloverReady = gauge("dane_tlsa_rollover_ready",
+		"Whether a next key is published: one record matches and another matches nothing seen, or there are records of the leaf and of an issuer. A server with a second type of key may serve the unmatched record: set key_types.",
+		"host", "port")
+	survivesRenewal = gauge("dane_tlsa_survives_renewal",
+		"Whether a renewed certificate with the same key and issuer would still be authenticated.",
+		"host", "port")
+	staleRecords = gauge("dane_tlsa_stale_records",
+		"Number of usable TLSA records that match nothing seen at any endpoint, including the record of a next key. A server with a second type of key may serve such a record: set key_types.",
+		"host", "port")
+
+	certificateNotAfter = endpointGauge("dane_certificate_not_after_timestamp_seconds",
+		"Expiry of the server's own certificate, in Unix seconds.",
+		"host", "port")
+	certificateChainNotAfter = endpointGauge("dane_certificate_chain_not_after_timestamp_seconds",
+		"Earliest expiry of all certificates that the server sends, in Unix seconds.",
+		"host", "port")
+	certificateInfo = endpointGauge("dane_certificate_info",
+		"Subject, issuer and digests of the server's own certificate. The value is always 1.",
+		"host", "port", "subject", "issuer", "serial", "fingerprint_sha256", "spki_sha256")
+	certificateNameMatch = endpointGauge("dane_certificate_name_match",
+		"Whether the server's certificate is valid for one of the expected names, independent of DANE.",
+		"host", "port")
+	pkixValid = endpointGauge("dane_pkix_valid",
+		"Whether the Web PKI accepts the server's certificates, independent of DANE.",
+		"host", "port")
+	endpointUp = endpointGauge("dane_endpoint_up",
+		"Whether a TCP connection to the endpoint succeeded.",
+		"host", "port")
+	startTLSOffered = endpointGauge("dane_starttls_offered",
+		"Whether the server offers STARTTLS.",
+		"host", "port")
+	tlsInfo = endpointGauge("dane_tls_info",
+		"TLS version and cipher suite of the handshake. The value is always 1.",
+		"host", "port", "version", "cipher")
+	handshakeTime = endpointGauge("dane_handshake_timestamp_seconds",
+		"Time at which the TLS handshake completed, in Unix seconds. It is before the probe, by limits.handshake_reuse at most, if the probe reused a handshake.",
+		"host", "port")
+
+	nameserverUp = gauge("dane_nameserver_up",
+		"Whether the nameserver answers authoritatively for the zone that holds the TLSA records.",
+		"host", "port", "nameserver", "address")
+	nameserverConsistent = gauge("dane_nameserver_tlsa_consistent",
+		"Whether the nameserver returns the TLSA records that the resolver returned, with valid signatures.",
+		"host", "port", "nameserver", "address")
+	nameserverSerial = gauge("dane_nameserver_soa_serial",
+		"SOA serial number of the zone at the nameserver.",
+		"host", "port", "nameserver", "address")
+	nameserverExpiry = gauge("dane_nameserver_signature_expiry_timestamp_seconds",
+		"Time at which the first signature in the nameserver's answers expires, in Unix seconds.",
+		"host", "port", "nameserver", "address")
+
+	mxPreference = gauge("dane_mx_preference",
+		"Preference of the MX host. Senders try the lowest first.",
+		"host")
+	mtaSTSRecordPresent = gauge("dane_mta_sts_record_present",
+		"Whether the domain has an MTA-STS record. This and all other metrics of MTA-STS and TLSRPT need mta_sts in the module.")
+	mtaSTSRecordValid = gauge("dane_mta_sts_record_valid",
+		"Whether the MTA-STS record is valid: it is well-formed and the only one.")
+	mtaSTSPolicyFetched = gauge("dane_mta_sts_policy_fetched",
+		"Whether the policy that the MTA-STS record announces was fetched and is valid.")
+	mtaSTSMode = gauge("dane_mta_sts_mode",
+		"Mode of the MTA-STS policy. Exactly one mode is 1.",
+		"mode")
+	mtaSTSMaxAge = gauge("dane_mta_sts_max_age_seconds",
+		"Time that senders may cache the MTA-STS policy, in seconds.")
+	mtaSTSHostCovered = gauge("dane_mta_sts_host_covered",
+		"Whether the MTA-STS policy lists the MX host.",
+		"host")
+	mtaSTSHostPasses = endpointGauge("dane_mta_sts_host_passes",
+		"Whether the MX host fulfils MTA-STS: STARTTLS and a Web PKI certificate for its name. The policy is not considered.",
+		"host", "port")
+	mtaSTSSenderOutcome = gauge("dane_mta_sts_sender_outcome",
+		"Outcome for a sender that implements only DANE (dane), only MTA-STS (mta_sts), or both (both). Exactly one outcome of each sender is 1.",
+		"sender", "outcome")
+	mtaSTSCertificate = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
+		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
+	tlsrptRecordPresent = gauge("dane_tlsrpt_record_present",
+		"Whether the domain has a TLSRPT record.")
+	tlsrptRecordValid = gauge("dane_tlsrpt_record_valid",
+		"Whether the TLSRPT record is valid: it is well-formed and the only one.")
+
+	truncated = gauge("dane_truncated",
+		"Whether the target has more than is exported: TLSA records of a service, hosts, addresses of a host, or nameservers.",
+		"what")
+)
+
+// ProbeMetrics returns the description of every metric that a probe may return, in
+// the order of the documentation.
+func ProbeMetrics() []Metric {
+	return []Metric{
+		*probeSuccess, *probeDuration, *probeTimeout, *probeComplete, *phaseDuration,
+		*outcome, *hostOutcome, *endpoints, *endpointsSkipped, *finding, *findings, *authenticatedUntil,
+		*dnssecValid, *dnssecStatus, *signatureExpiry, *signatureInception,
+		*tlsaRecords, *tlsaTTL, tlsaMatch.Metric, *tlsaRecordMatch, *rolloverReady, *survivesRenewal, *staleRecords,
+		certificateNotAfter.Metric, certificateChainNotAfter.Metric, certificateInfo.Metric, certificateNameMatch.Metric, pkixValid.Metric,
+		endpointUp.Metric, startTLSOffered.Metric, tlsInfo.Metric, handshakeTime.Metric,
+		*nameserverUp, *nameserverConsistent, *nameserverSerial, *nameserverExpiry,
+		*mxPreference,
+		*mtaSTSRecordPresent, *mtaSTSRecordValid, *mtaSTSPolicyFetched, *mtaSTSMode, *mtaSTSMaxAge,
+		*mtaSTSHostCovered, mtaSTSHostPasses.Metric, *mtaSTSSenderOutcome, *mtaSTSCertificate,
+		*tlsrptRecordPresent, *tlsrptRecordValid,
+		*truncated,
+	}
+}
+
+// The metrics of the exporter itself.
+var (
+	exporterProbes = counter("dane_exporter_probes_total",
+		"Probes completed, by module and outcome.", "module", "outcome")
+	exporterInFlight = gauge("dane_exporter_probes_in_flight",
+		"Probes currently in progress.")
+	exporterRejected = counter("dane_exporter_probes_rejected_total",
+		"Probes rejected because too many were in progress.", "reason")
+	exporterDuration = &Metric{Name: "dane_exporter_probe_duration_seconds", Type: model.MetricTypeHistogram,
+		Help: "Duration of probes in seconds.", Labels: []string{"module"}}
+	exporterConnects = counter("dane_exporter_connects_total",
+		"TCP connections attempted to the probed servers, by port and result.", "port", "result")
+	exporterHandshakesReused = counter("dane_exporter_handshakes_reused_total",
+		"Handshakes that a probe reused from another probe, made at the same time or recently.")
+	exporterPanics = counter("dane_exporter_panics_total",
+		"Panics recovered during probes and HTTP requests.")
+	exporterDNSQueries = counter("dane_exporter_dns_queries_total",
+		"Queries sent to resolvers.", "server", "transport")
+	exporterDNSErrors = counter("dane_exporter_dns_errors_total",
+		"Queries to resolvers that got no answer.", "server", "error")
+	exporterDNSLimited = counter("dane_exporter_dns_limit_exceeded_total",
+		"Lookups abandoned because they exceeded the limits on work.")
+	exporterCacheEntries = gauge("dane_exporter_dns_cache_entries",
+		"Names in the cache of zones and their validated keys, including names that are known not to be zones.")
+	exporterCacheBytes = gauge("dane_exporter_dns_cache_bytes",
+		"Estimated memory that the cache of validated zones uses, in bytes.")
+	exporterCacheRequests = counter("dane_exporter_dns_cache_requests_total",
+		"Zones that lookups needed, by whether the cache contained them.", "result")
+	exporterReloadSuccessful = gauge("dane_exporter_config_last_reload_successful",
+		"Whether the last load of the configuration file succeeded.")
+	exporterReloadTime = gauge("dane_exporter_config_last_reload_success_timestamp_seconds",
+		"Time of the last successful load of the configuration file, in Unix seconds.")
+	exporterUnknownModules = counter("dane_exporter_module_unknown_total",
+		"Requests for modules that the configuration does not define.")
+	exporterResolverOK = gauge("dane_exporter_resolver_ok",
+		"Whether the self-check found the resolver suitable for validation.", "server")
+	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
+		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
+	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it
+		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which dane_exporter was built, and the goos and goarch for the build.")
+)
+
+// ExporterMetrics returns the description of every metric of the exporter itself,
+// sorted by name. The metrics of the Go runtime and the process are not included.
+func ExporterMetrics() []Metric {
+	all := []Metric{
+		*exporterProbes, *exporterInFlight, *exporterRejected, *exporterDuration, *exporterConnects, *exporterHandshakesReused, *exporterPanics,
+		*exporterDNSQueries, *exporterDNSErrors, *exporterDNSLimited, *exporterCacheEntries, *exporterCacheBytes, *exporterCacheRequests,
+		*exporterReloadSuccessful, *exporterReloadTime, *exporterUnknownModules,
+		*exporterResolverOK, *exporterTrustAnchorOK, *exporterBuildInfo,
+	}
+	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func gauge(name, help string, labels ...string) *Metric {
+	return &Metric{Name: name, Type: model.MetricTypeGauge, Help: help, Labels: labels}
+}
+
+// maxGauge returns a gauge that keeps the greatest value of each label set.
+func maxGauge(name, help string, labels ...string) *Metric {
+	m := gauge(name, help, labels...)
+	m.keepGreatest = true
+	return m
+}
+
+func endpointGauge(name, help string, labels ...string) *endpointMetric {
+	m := gauge(name, help, labels...)
+	m.Endpoint = true
+	return &endpointMetric{*m}
+}
+
+func counter(name, help string, labels ...string) *Metric {
+	return &Metric{Name: name, Type: model.MetricTypeCounter, Help: help, Labels: labels}
+}
+
+// merge returns the value that represents two values of one label set.
+func (m *Metric) merge(a, b float64) float64 {
+	if m.keepGreatest {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+func (m *Metric) desc() *prometheus.Desc {
+	return prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
+}
+
+func (m *Metric) newCounter() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: m.Name, Help: m.Help})
+}
+
+func (m *Metric) newCounterVec() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
+}
+
+func (m *Metric) newGauge() prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: m.Name, Help: m.Help})
+}
+
+func (m *Metric) newHistogramVec(buckets ...float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: buckets}, m.Labels)
+}

@@ -1,0 +1,190 @@
+package collector
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
+)
+
+// metricSet collects the samples of one probe and converts them to metric families
+// without duplicate label sets.
+type metricSet struct {
+	perAddress bool // endpoint metrics have the label address
+	perKeyType bool // endpoint metrics have the label key_type
+	samples    []sample
+}
+
+// sample is one value of a metric, with the values of its labels.
+type sample struct {
+	metric *Metric
+	labels []string
+	value  float64
+}
+
+func newMetricSet(module probe.Module) *metricSet {
+	return &metricSet{perAddress: module.PerAddress, perKeyType: len(module.KeyTypes) > 0}
+}
+
+// set adds a sample of a metric; labels has one value for each of m.Labels. If the
+// label set occurs again, m.merge selects the value.
+func (s *metricSet) set(m *Metric, value float64, labels ...string) {
+	s.add(m, value, labels, nil)
+}
+
+// setTime adds a time in Unix seconds, unless it is the zero time.
+func (s *metricSet) setTime(m *Metric, at time.Time, labels ...string) {
+	if !at.IsZero() {
+		s.set(m, float64(at.Unix()), labels...)
+	}
+}
+
+// setMeasure adds a boolean, unless it was not measured.
+func (s *metricSet) setMeasure(m *Metric, measure dane.Measure, labels ...string) {
+	if measure != dane.NotMeasured {
+		s.set(m, boolValue(measure == dane.Yes), labels...)
+	}
+}
+
+// setForEndpoint adds a sample that was measured at one address with one key type.
+// The labels start with the host and port of the service.
+func (s *metricSet) setForEndpoint(m *endpointMetric, address netip.Addr, key dane.KeyType, value float64, labels ...string) {
+	var endpoint []string
+	if s.perAddress {
+		endpoint = append(endpoint, address.String())
+	}
+	if s.perKeyType {
+		endpoint = append(endpoint, string(key))
+	}
+	s.add(&m.Metric, value, labels, endpoint)
+}
+
+// afterPort is the index at which endpoint metrics, whose labels start with host
+// and port, have their address and key type.
+const afterPort = 2
+
+func (s *metricSet) add(m *Metric, value float64, labels, endpoint []string) {
+	if len(labels) != len(m.Labels) {
+		panic(fmt.Sprintf("collector: %d label values for %s, which has %d labels", len(labels), m.Name, len(m.Labels)))
+	}
+	values := make([]string, 0, len(labels)+len(endpoint))
+	for _, text := range labels {
+		values = append(values, label(text))
+	}
+	if len(endpoint) > 0 {
+		values = slices.Insert(values, afterPort, endpoint...)
+	}
+	s.samples = append(s.samples, sample{m, values, value})
+}
+
+// families returns the metric families, sorted by name, with their metrics sorted
+// by label values.
+func (s *metricSet) families() []*dto.MetricFamily {
+	var families []*dto.MetricFamily
+	for rest := merged(s.samples); len(rest) > 0; {
+		m, n := rest[0].metric, 1
+		for n < len(rest) && rest[n].metric == m {
+			n++
+		}
+		families = append(families, family(m, s.labelNames(m), rest[:n]))
+		rest = rest[n:]
+	}
+	return families
+}
+
+// merged sorts samples by metric and labels, and merges those that have both in common.
+func merged(samples []sample) []sample {
+	slices.SortFunc(samples, func(a, b sample) int {
+		if a.metric != b.metric {
+			return cmp.Compare(a.metric.Name, b.metric.Name)
+		}
+		return slices.Compare(a.labels, b.labels)
+	})
+	kept := samples[:0]
+	for _, s := range samples {
+		if n := len(kept); n > 0 && kept[n-1].metric == s.metric && slices.Equal(kept[n-1].labels, s.labels) {
+			kept[n-1].value = s.metric.merge(kept[n-1].value, s.value)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	return kept
+}
+
+// labelNames returns the label names of a metric in the order in which add stores
+// the values.
+func (s *metricSet) labelNames(m *Metric) []string {
+	names := m.Labels
+	if m.Endpoint && s.perKeyType {
+		names = slices.Insert(slices.Clone(names), afterPort, "key_type")
+	}
+	if m.Endpoint && s.perAddress {
+		names = slices.Insert(slices.Clone(names), afterPort, "address")
+	}
+	return names
+}
+
+func family(m *Metric, names []string, samples []sample) *dto.MetricFamily {
+	metrics := make([]*dto.Metric, len(samples))
+	for i := range samples {
+		s := &samples[i]
+		metrics[i] = &dto.Metric{Label: labelPairs(names, s.labels), Gauge: &dto.Gauge{Value: &s.value}}
+	}
+	return &dto.MetricFamily{Name: &m.Name, Help: &m.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: metrics}
+}
+
+func labelPairs(names, values []string) []*dto.LabelPair {
+	pairs := make([]dto.LabelPair, len(names))
+	pointers := make([]*dto.LabelPair, len(names))
+	for i := range pairs {
+		pairs[i].Name, pairs[i].Value = &names[i], &values[i]
+		pointers[i] = &pairs[i]
+	}
+	return pointers
+}
+
+// boolValue returns 1 for true and 0 for false.
+func boolValue(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// maxLabel is the maximum length of a label value in bytes.
+const maxLabel = 256
+
+// label converts text from any source to a label value: lower case, without a
+// trailing dot, valid UTF-8 without control characters, at most maxLabel bytes long.
+// Domain names are A-labels already.
+func label(text string) string {
+	text = cut(text, 4*maxLabel) // bounds the work below
+	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar))
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return unicode.ToLower(r)
+	}, text)
+	return strings.TrimSuffix(cut(text, maxLabel), ".")
+}
+
+// cut shortens text to at most n bytes without splitting a character.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}

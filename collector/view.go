@@ -1,0 +1,197 @@
+package collector
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+)
+
+// Limits on what is exported for one target. Zones and servers choose how much
+// they publish, and every item costs series in Prometheus.
+const (
+	maxRecords   = 64 // per service
+	maxHosts     = 50
+	maxAddresses = 16 // per service
+)
+
+// view is the part of a report that is exported: each service and lookup once,
+// within the limits.
+type view struct {
+	services     []*service
+	lookups      []*lookup
+	findings     []dane.Finding
+	maxEndpoints int             // per service
+	truncated    map[string]bool // whether there was more of it than is exported
+}
+
+// service is one port of one host. It merges all services of the report that have
+// the same host and port.
+type service struct {
+	dane.ServiceVerdict
+	port       string
+	preference uint16
+}
+
+// lookup is one lookup for one host. It merges all lookups of the same kind and
+// name, with the worst status.
+type lookup struct {
+	kind       dane.LookupKind
+	name, host string
+	status     dnssec.Status
+	measured   bool // the status is about the zone, not about a failure of our own
+	zone       dnssec.Validity
+	parents    dnssec.Validity
+}
+
+func newView(report *probe.Report) *view {
+	v := &view{
+		maxEndpoints: maxAddresses * max(1, len(report.Module.KeyTypes)),
+		truncated:    map[string]bool{"tlsa_records": false, "hosts": false, "addresses": false},
+	}
+	for _, what := range report.Facts.Truncated {
+		v.truncated[what] = true
+	}
+	hosts := v.hosts(report)
+	for i := range report.Verdict.Services {
+		if verdict := &report.Verdict.Services[i]; slices.Contains(hosts, verdict.Host) {
+			v.addService(verdict)
+		}
+	}
+	for _, l := range report.Facts.Lookups() {
+		if l.Host == "" || slices.Contains(hosts, l.Host) {
+			v.addLookup(l)
+		}
+	}
+	for _, f := range report.Verdict.Findings {
+		if v.includes(f, hosts) {
+			v.findings = append(v.findings, f)
+		}
+	}
+	return v
+}
+
+// hosts returns the names of the hosts that are exported: the first maxHosts, which
+// clients try first.
+func (v *view) hosts(report *probe.Report) []string {
+	var names []string
+	for i := range report.Facts.Hosts {
+		name := report.Facts.Hosts[i].Name
+		if slices.Contains(names, name) {
+			continue
+		}
+		if len(names) == maxHosts {
+			v.truncated["hosts"] = true
+			break
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// addService adds a service. If it is present already, because two MX records name
+// its host or two protocols share its port, the worse outcome, the lower preference
+// and the additional addresses are merged into it.
+func (v *view) addService(verdict *dane.ServiceVerdict) {
+	s := v.service(verdict.Host, verdict.Port)
+	if s == nil {
+		s = &service{ServiceVerdict: *verdict, port: strconv.Itoa(int(verdict.Port)), preference: verdict.Service.Preference}
+		s.Endpoints = nil
+		v.services = append(v.services, s)
+	}
+	s.Outcome = worse(s.Outcome, verdict.Outcome)
+	s.preference = min(s.preference, verdict.Service.Preference)
+	for _, endpoint := range verdict.Endpoints {
+		switch {
+		case s.endpoint(endpoint.Address, keyTypeOf(endpoint)) != nil:
+		case len(s.Endpoints) == v.maxEndpoints:
+			v.truncated["addresses"] = true
+		default:
+			s.Endpoints = append(s.Endpoints, endpoint)
+		}
+	}
+	if nameservers := verdict.Service.Nameservers; nameservers != nil {
+		v.truncated["nameservers"] = v.truncated["nameservers"] || nameservers.Truncated
+	}
+	if len(s.Records) > maxRecords {
+		v.truncated["tlsa_records"] = true
+		s.Records = s.Records[:maxRecords]
+	}
+}
+
+// service returns the service that is exported for a host and port, or nil.
+func (v *view) service(host string, port uint16) *service {
+	for _, s := range v.services {
+		if s.Host == host && s.Port == port {
+			return s
+		}
+	}
+	return nil
+}
+
+// keyTypeOf returns the key type that the handshake was restricted to, or "".
+func keyTypeOf(endpoint dane.EndpointVerdict) dane.KeyType {
+	if endpoint.Facts == nil {
+		return ""
+	}
+	return endpoint.Facts.KeyType
+}
+
+// hasAddress reports whether an endpoint with that address is exported.
+func (s *service) hasAddress(address netip.Addr) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e dane.EndpointVerdict) bool { return e.Address == address })
+}
+
+// endpoint returns the endpoint that is exported for an address and key type, or nil.
+func (s *service) endpoint(address netip.Addr, key dane.KeyType) *dane.EndpointVerdict {
+	for i := range s.Endpoints {
+		if s.Endpoints[i].Address == address && keyTypeOf(s.Endpoints[i]) == key {
+			return &s.Endpoints[i]
+		}
+	}
+	return nil
+}
+
+// worse returns the worse of two outcomes.
+func worse(a, b dane.Outcome) dane.Outcome {
+	order := dane.Outcomes()
+	if slices.Index(order, a) < slices.Index(order, b) {
+		return b
+	}
+	return a
+}
+
+// addLookup adds a lookup, or merges it with one of the same kind, name and host.
+func (v *view) addLookup(l dane.Lookup) {
+	answer := l.Answer
+	added := &lookup{
+		kind: l.Kind, name: label(answer.Name), host: l.Host,
+		status: answer.Status, measured: !isLocalFailure(answer.Err),
+		zone: answer.Zone, parents: answer.Parents,
+	}
+	for _, known := range v.lookups {
+		if known.kind == added.kind && known.name == added.name && known.host == added.host {
+			known.status = dnssec.Worst(known.status, added.status)
+			known.measured = known.measured && added.measured
+			known.zone = known.zone.And(added.zone)
+			known.parents = known.parents.And(added.parents)
+			return
+		}
+	}
+	v.lookups = append(v.lookups, added)
+}
+
+// includes reports whether a finding is about something that is exported.
+func (v *view) includes(f dane.Finding, hosts []string) bool {
+	if f.Host == "" {
+		return true
+	}
+	if !slices.Contains(hosts, f.Host) {
+		return false
+	}
+	s := v.service(f.Host, f.Port)
+	return s == nil || !f.Address.IsValid() || s.hasAddress(f.Address)
+}

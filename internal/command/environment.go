@@ -1,0 +1,152 @@
+package command
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"dane_exporter/internal/config"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/dnssec/transport"
+)
+
+// environment is what probes run in: the Internet or the lab.
+type environment interface {
+	// adjust returns the configuration with the changes that the environment needs.
+	adjust(*config.Config) *config.Config
+	// build returns the environment of a prober. observe is called after each DNS query.
+	build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
+}
+
+// newProber returns a prober with the settings of c. It fails if a resolver
+// address is invalid, or if the trust anchors cannot be read.
+func newProber(c *config.Config, env environment, observe func(transport.Event)) (*probe.Prober, error) {
+	built, err := env.build(c.Resolver, observe)
+	if err != nil {
+		return nil, err
+	}
+	return newProberIn(built, c), nil
+}
+
+func newProberIn(env probe.Environment, c *config.Config) *probe.Prober {
+	attempts := time.Duration(c.Resolver.Attempts * len(env.DNS.Servers()))
+	return probe.New(env, probe.Settings{
+		DNS: dnssec.Options{
+			SHA1:               c.Resolver.SHA1,
+			NSEC3MaxIterations: c.Resolver.NSEC3MaxIterations,
+			QueryTimeout:       c.Resolver.Timeout * attempts,
+		},
+		Access:         c.Access,
+		HandshakeReuse: c.Limits.HandshakeReuse,
+	})
+}
+
+// internet is the environment of all commands outside of the lab.
+type internet struct{}
+
+func (internet) adjust(c *config.Config) *config.Config { return c }
+
+func (internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
+	servers, err := transport.New(settings.Servers, transport.Options{
+		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
+	})
+	if err != nil {
+		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
+	}
+	anchors, err := loadAnchors(settings.TrustAnchors)
+	if err != nil {
+		return probe.Environment{}, err
+	}
+	return probe.Environment{
+		Now:      time.Now,
+		Dial:     dial,
+		DNS:      servers,
+		Query:    withNoIPv6Error(transport.QueryServer),
+		Anchors:  anchors,
+		Roots:    systemRoots(),
+		Hostname: hostname(),
+	}, nil
+}
+
+// dial connects to an address by TCP. from is the source address, or the zero
+// Addr for any. The error wraps probe.ErrNoIPv6 if this machine has no route to an
+// IPv6 address.
+func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	dialer := net.Dialer{KeepAlive: -1} // a probe ends before the first keep-alive would be sent
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", to.String())
+	if err != nil && to.Addr().Is6() && !hasRoute(to) {
+		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
+	}
+	return conn, err
+}
+
+// withNoIPv6Error returns ask, with errors that wrap probe.ErrNoIPv6 if this
+// machine has no route to an IPv6 server.
+func withNoIPv6Error[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
+	return func(ctx context.Context, server netip.AddrPort, query Query) (Response, error) {
+		response, err := ask(ctx, server, query)
+		if err != nil && server.Addr().Is6() && !hasRoute(server) {
+			err = fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
+		}
+		return response, err
+	}
+}
+
+// hasRoute reports whether this machine has a route and a source address for an
+// address. Connecting a UDP socket involves the local kernel only. A TCP
+// connection can fail with the same error if a distant router has no route.
+func hasRoute(to netip.AddrPort) bool {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// loadAnchors returns the trust anchors of the setting resolver.trust_anchors: the
+// built-in ones, or those of a file.
+func loadAnchors(setting string) ([]dnssec.Anchor, error) {
+	if setting == config.BuiltinAnchors {
+		return dnssec.BuiltinAnchors(), nil
+	}
+	file, err := os.Open(setting)
+	if err != nil {
+		return nil, fmt.Errorf("read resolver.trust_anchors: %w", err)
+	}
+	defer file.Close()
+	anchors, err := dnssec.ParseAnchors(file)
+	if err != nil {
+		return nil, fmt.Errorf("read resolver.trust_anchors: %s: %w", setting, err)
+	}
+	return anchors, nil
+}
+
+// systemRoots returns the certificate authorities that this machine trusts. It
+// returns nil if there are none, as in a container built from scratch. Results that
+// need them are then not measured.
+func systemRoots() *x509.CertPool {
+	roots, err := x509.SystemCertPool()
+	if err != nil || roots.Equal(x509.NewCertPool()) {
+		return nil
+	}
+	return roots
+}
+
+// hostname returns the name of this machine for EHLO, or "" if it is not fully qualified.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || !strings.Contains(name, ".") {
+		return ""
+	}
+	return name
+}

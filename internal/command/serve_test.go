@@ -1,0 +1,444 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dane_exporter/internal/lab/server"
+	"dane_exporter/probe/dnssec"
+)
+
+// TestServe reloads valid and invalid configurations.
+func TestServe(t *testing.T) {
+	path := writeFile(t, "dane.yml", "modules: {mine: {require: if_published}}\n")
+	change := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const reloaded = "dane_exporter_config_last_reload_successful"
+	p := startProgram(t, "--config.file="+path, "--log.prober=info")
+
+	if status, body := p.request("GET", "/probe?target=good.lab.test"); status != 200 || !strings.Contains(body, "\nprobe_success 1\n") {
+		t.Errorf("%d\n%s", status, body)
+	}
+	if got := p.metric("dane_exporter_dns_cache_entries"); got == "" || got == "0" {
+		t.Errorf("%q cache entries after a probe", got)
+	}
+	if got := p.metric(reloaded); got != "1" {
+		t.Errorf("%s %s", reloaded, got)
+	}
+	p.waitForMetric("dane_exporter_trust_anchor_ok", "1")
+	if got := p.metric(`dane_exporter_resolver_ok{server="198.51.100.54:53"}`); got != "1" {
+		t.Errorf("self-check of a working resolver: %q", got)
+	}
+
+	change("modules: {mine: {port: none}}\n")
+	if status, body := p.request("POST", "/-/reload"); status != 500 || !strings.Contains(body, path+":1: modules.mine.port") {
+		t.Errorf("reload of an invalid file: %d %q", status, body)
+	}
+	if got := p.metric(reloaded); got != "0" {
+		t.Errorf("%s %s", reloaded, got)
+	}
+	if status, _ := p.request("GET", "/probe?target=no-tlsa.lab.test&module=mine"); status != 200 {
+		t.Errorf("probe with the previous configuration: %d", status)
+	}
+
+	change("access: {targets: [\"*.example\"]}\n")
+	if status, body := p.request("POST", "/-/reload"); status != 200 {
+		t.Errorf("reload of a valid file: %d %q", status, body)
+	}
+	if _, body := p.request("GET", "/probe?target=good.lab.test"); !strings.Contains(body, `dane_finding{reason="target_not_allowed"`) {
+		t.Errorf("the new configuration is not active:\n%s", body)
+	}
+	p.stop()
+}
+
+// TestReloadOnSignal checks that SIGHUP reloads the configuration, and that the
+// cache is kept if the settings of the prober are unchanged.
+func TestReloadOnSignal(t *testing.T) {
+	path := writeFile(t, "dane.yml", "")
+	p := startProgram(t, "--config.file="+path)
+	defer p.stop()
+	p.request("GET", "/probe?target=good.lab.test")
+	if err := os.WriteFile(path, []byte("modules: {mine: {}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if status, _ := p.request("GET", "/probe?target=null-mx.lab.test&module=mine"); status == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("SIGHUP did not reload the configuration")
+		}
+	}
+	if got := p.metric(`dane_exporter_dns_cache_requests_total{result="hit"}`); got == "" || got == "0" {
+		t.Errorf("%q cache hits after the reload", got)
+	}
+}
+
+// TestGCPercent checks that serve raises GOGC unless the operator has set it, that
+// it leaves GOMEMLIMIT alone, and that it restores GOGC.
+func TestGCPercent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		gogc   string // environment variable
+		before int
+		want   int
+	}{
+		{"default", "", 100, gcPercent},
+		{"set by the operator", "50", 50, 50},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			defer debug.SetGCPercent(debug.SetGCPercent(test.before))
+			defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
+			t.Setenv("GOGC", test.gogc)
+			p := startProgram(t)
+			during, limit := debug.SetGCPercent(test.want), debug.SetMemoryLimit(math.MaxInt64)
+			p.stop()
+			after := debug.SetGCPercent(test.before)
+			if during != test.want || after != test.before || limit != 1<<40 {
+				t.Errorf("GOGC %d while serving, %d after, memory limit %d; want %d, %d, %d", during, after, limit, test.want, test.before, 1<<40)
+			}
+		})
+	}
+}
+
+// TestShutdown checks that a probe in flight is answered.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t)
+	answered := make(chan error, 1)
+	go func() {
+		request, err := http.NewRequest("GET", p.baseURL+"/probe?target=tarpit.lab.test", nil)
+		if err == nil {
+			request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", "2")
+			var response *http.Response
+			if response, err = newClient().Do(request); err == nil {
+				defer response.Body.Close()
+				if response.StatusCode != 200 {
+					err = fmt.Errorf("%s", response.Status)
+				}
+			}
+		}
+		answered <- err
+	}()
+	for p.metric("dane_exporter_probes_in_flight") != "1" {
+		if t.Context().Err() != nil {
+			t.Fatal("no probe is in flight")
+		}
+	}
+	p.stop()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// terminatedVariable makes the test binary the exporter of TestTerminated.
+const terminatedVariable = "DANE_EXPORTER_TEST_TERMINATED"
+
+// TestTerminated sends SIGTERM while a server delays a probe. New connections are
+// refused. After the grace period, the probe returns with an unknown outcome, and
+// the exporter exits with 0.
+func TestTerminated(t *testing.T) {
+	if os.Getenv(terminatedVariable) != "" {
+		os.Exit(Run([]string{"lab", "--web.listen-address=127.0.0.1:0"}, defaultConfig(t), io.Discard, os.Stderr))
+	}
+	if testing.Short() {
+		t.Skip("the grace period is five seconds")
+	}
+	t.Parallel()
+	exporter := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTerminated$")
+	exporter.Env = append(os.Environ(), terminatedVariable+"=1")
+	log, err := exporter.StderrPipe()
+	if err == nil {
+		err = exporter.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listenAddress(log)
+	p := &program{t: t, baseURL: "http://" + address, client: newClient()}
+	type response struct {
+		status int
+		body   string
+	}
+	responses := make(chan response, 1)
+	go func() {
+		status, body := p.request("GET", "/probe?target=tarpit.lab.test")
+		responses <- response{status, body}
+	}()
+	p.waitForMetric("dane_exporter_probes_in_flight", "1")
+	p.client.CloseIdleConnections()
+
+	if err := exporter.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	// The connection of the probe keeps the port, so no other process can listen on it.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		conn, err := net.Dial("tcp", address)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+		if err == nil {
+			conn.Close()
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("connections are still accepted")
+		}
+	}
+	got := <-responses
+	for _, line := range []string{"\nprobe_success 0\n", "\ndane_probe_complete 0\n", "\ndane_outcome{outcome=\"unknown\"} 1\n", "\ndane_finding{reason=\"probe_deadline\","} {
+		if got.status != http.StatusOK || !strings.Contains(got.body, line) {
+			t.Errorf("%d, no %q in\n%s", got.status, line, got.body)
+		}
+	}
+	if err := exporter.Wait(); err != nil {
+		t.Errorf("the exporter failed: %v", err)
+	}
+}
+
+// exhaustedVariable makes the test binary the process of TestDescriptorsExhausted.
+const exhaustedVariable = "DANE_EXPORTER_TEST_EXHAUSTED"
+
+// TestDescriptorsExhausted checks that the outcome is unknown while the process has
+// no file descriptors left, and correct afterwards. It runs in a separate process,
+// because other tests need descriptors.
+func TestDescriptorsExhausted(t *testing.T) {
+	if os.Getenv(exhaustedVariable) != "" {
+		testDescriptorsExhausted(t)
+		return
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDescriptorsExhausted$", "-test.v")
+	child.Env = append(os.Environ(), exhaustedVariable+"=1")
+	out, err := child.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func testDescriptorsExhausted(t *testing.T) {
+	p := startProgram(t)
+	defer p.stop()
+	probe := func(when, target string, lines ...string) {
+		t.Helper()
+		status, body := p.request("GET", "/probe?target="+target)
+		for _, line := range lines {
+			if status != http.StatusOK || !strings.Contains(body, line) {
+				t.Errorf("%s: %d, no %s in\n%s", when, status, line, body)
+			}
+		}
+	}
+	authenticated := `dane_outcome{outcome="authenticated"} 1`
+	probe("before", "good.lab.test", authenticated)
+
+	release := exhaustDescriptors(t) // the test's connection to the exporter stays open
+	probe("without descriptors", "good.lab.test",
+		`dane_outcome{outcome="unknown"} 1`, `dane_finding{reason="internal_error",host="mx.good.lab.test",port="25"`, "probe_success 0")
+	probe("without descriptors, and nothing to connect to", "null-mx.lab.test", `dane_outcome{outcome="none"} 1`)
+
+	release()
+	probe("afterwards", "good.lab.test", authenticated)
+	if got := p.metric("dane_exporter_panics_total"); got != "0" {
+		t.Errorf("%s panics", got)
+	}
+}
+
+// exhaustDescriptors lowers the limit of file descriptors and opens files until it
+// is reached. release closes them.
+func exhaustDescriptors(t *testing.T) (release func()) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = min(limit.Cur, 1024)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	var files []*os.File
+	for {
+		file, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		files = append(files, file)
+	}
+	if len(files) == 0 {
+		t.Fatal("no descriptor could be opened: the limit is below the number of open ones")
+	}
+	return func() {
+		for _, file := range files {
+			file.Close()
+		}
+	}
+}
+
+// TestWebConfig checks that authentication and rate limits of --web.config.file
+// apply to every path.
+func TestWebConfig(t *testing.T) {
+	get := func(p *program, path, password string) int {
+		t.Helper()
+		request, err := http.NewRequest("GET", p.baseURL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if password != "" {
+			request.SetBasicAuth("prometheus", password)
+		}
+		response, err := p.client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	const users = "basic_auth_users: {prometheus: \"$2a$04$sDMK81pClxS6VOqwQ2OluOOCDsRpXGdggDN2H3KrNzoskF0a/8ula\"}\n"
+
+	authenticating := startProgram(t, "--web.config.file="+writeFile(t, "users.yml", users), "--web.enable-pprof")
+	defer authenticating.stop()
+	for _, path := range []string{"/", "/probe?target=good.lab.test", "/metrics", "/config", "/report?number=1", "/-/healthy", "/debug/pprof/"} {
+		if got := get(authenticating, path, ""); got != http.StatusUnauthorized {
+			t.Errorf("%s without a password: %d", path, got)
+		}
+		if got := get(authenticating, path, "another"); got != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong password: %d", path, got)
+		}
+		if got := get(authenticating, path, "open sesame"); got != http.StatusOK && path != "/report?number=1" {
+			t.Errorf("%s with the right password: %d", path, got)
+		}
+	}
+
+	const burst = 3
+	limited := startProgram(t, "--web.config.file="+writeFile(t, "rate.yml", "rate_limit: {burst: 3, interval: 1h}\n"))
+	defer limited.stop()
+	for i := range burst + 3 {
+		want := http.StatusOK
+		if i >= burst {
+			want = http.StatusTooManyRequests
+		}
+		if got := get(limited, "/probe?target=null-mx.lab.test", ""); got != want {
+			t.Errorf("request %d: %d, want %d", i+1, got, want)
+		}
+	}
+}
+
+// TestWebConfigTLS checks that TLS and client certificates are required if
+// --web.config.file says so.
+func TestWebConfigTLS(t *testing.T) {
+	authority, err := server.NewRoot("Operator", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := authority.Issue(server.Leaf{Names: []string{"localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(leaf.Chain().PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(blockType string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der}))
+	}
+	p := startProgram(t, "--web.config.file="+writeFile(t, "tls.yml", "tls_server_config: {cert_file: "+writeFile(t, "cert.pem", encode("CERTIFICATE", leaf.DER))+
+		", key_file: "+writeFile(t, "key.pem", encode("PRIVATE KEY", key))+
+		", client_auth_type: RequireAnyClientCert}\n"))
+	defer p.stop()
+
+	roots := x509.NewCertPool()
+	roots.AddCert(authority.X509())
+	for _, test := range []struct {
+		name, scheme string
+		certificates []tls.Certificate
+		want         int // 0: no response
+	}{
+		{"plain HTTP", "http", nil, http.StatusBadRequest},
+		{"without a client certificate", "https", nil, 0},
+		{"with a client certificate", "https", []tls.Certificate{leaf.Chain()}, http.StatusOK},
+	} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: test.certificates}}}
+		response, err := client.Get(test.scheme + strings.TrimPrefix(p.baseURL, "http") + "/metrics")
+		got := 0
+		if err == nil {
+			got = response.StatusCode
+			response.Body.Close()
+		}
+		if got != test.want {
+			t.Errorf("%s: %d, want %d (%v)", test.name, got, test.want, err)
+		}
+		client.CloseIdleConnections()
+	}
+}
+
+// TestRunSelfChecks checks the intervals while there are problems and afterwards,
+// and that each changed result is logged once.
+func TestRunSelfChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"}}}
+		good := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}}}
+		start := time.Now()
+		var checks []time.Duration
+		check := func(context.Context) dnssec.SelfCheckResult {
+			elapsed := time.Since(start)
+			checks = append(checks, elapsed)
+			if elapsed < time.Minute {
+				return bad
+			}
+			return good
+		}
+		var log bytes.Buffer
+		i := &instance{logger: slog.New(slog.NewTextHandler(&log, nil))}
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { i.runSelfChecks(ctx, check) })
+		synctest.Wait()
+		if result := i.selfCheck.Load(); result == nil || result.Healthy() {
+			t.Errorf("first result: %v", result)
+		}
+		time.Sleep(3 * time.Hour)
+		cancel()
+		group.Wait()
+
+		want := []time.Duration{0, 10 * time.Second, 30 * time.Second, 70 * time.Second, 70*time.Second + time.Hour, 70*time.Second + 2*time.Hour}
+		if len(checks) != len(want) {
+			t.Fatalf("checks at %v, want %v", checks, want)
+		}
+		for i := range want {
+			if checks[i] != want[i] {
+				t.Errorf("checks at %v, want %v", checks, want)
+			}
+		}
+		if result := i.selfCheck.Load(); !result.Healthy() {
+			t.Errorf("last result: %s", result)
+		}
+		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||
+			!strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[0], "192.0.2.53:53 does not answer") ||
+			!strings.Contains(lines[1], "level=INFO") || !strings.Contains(lines[1], "192.0.2.53:53 is good") {
+			t.Errorf("log:\n%s", log.String())
+		}
+	})
+}

@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Scenario is one domain of the lab, with the expected result of a probe.
+type Scenario struct {
+	Name        string   // the first label of its target
+	Description string   // what is set up, and what a DANE client does
+	Module      string   // to probe it with: built in, or one of Modules
+	Outcome     string   // of the target
+	Success     bool     // probe_success
+	Reasons     []string // of the findings, sorted, without duplicates
+	Advice      []string // topics of the advice, sorted, without duplicates
+	Later       string   // outcome in 14 days if nothing changes; empty: Outcome
+
+	// Series are further expected series, as "name{label="value"} 1". Labels that
+	// are not listed may have any value.
+	Series []string
+
+	build func(*builder)
+}
+
+// Target returns the target to probe.
+func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(origin, ".") }
+
+// Scenarios returns all scenarios, grouped by subject.
+func Scenarios() []Scenario {
+	return slices.Concat(
+		goodScenarios(),
+		discoveryScenarios(),
+		dnssecScenarios(),
+		aliasScenarios(),
+		daneEEScenarios(),
+		adviceScenarios(),
+		nameserverScenarios(),
+		daneTAScenarios(),
+		serverScenarios(),
+		hostileScenarios(),
+		clientScenarios(),
+		protocolScenarios(),
+		routeScenarios(),
+		srvScenarios(),
+		mailSRVScenarios(),
+		servicesScenarios(),
+		mtaSTSScenarios(),
+	)
+}
+
+// proxyAddress is the address of the lab's SOCKS5 proxy. The proxy connects from
+// the same IP address.
+func proxyAddress() netip.AddrPort { return netip.MustParseAddrPort("198.51.100.20:1080") }
+
+// sourceAddress is the only address that the server of source-address accepts
+// connections from.
+func sourceAddress() netip.Addr { return netip.MustParseAddr("198.51.100.7") }
+
+// Modules is a configuration file with the modules that scenarios need in addition
+// to the built-in ones. There is no proxy at the address in lab_proxy_dead.
+const Modules = `modules:
+  lab_proxy: {proxy: "socks5://198.51.100.20:1080"}
+  lab_proxy_ip6: {proxy: "socks5://198.51.100.20:1080", ip_protocol: ip6}
+  lab_proxy_dead: {proxy: "socks5://198.51.100.21:1080"}
+  lab_source: {source_addresses: [198.51.100.7]}
+  lab_ip4: {ip_protocol: ip4}
+  lab_ip6: {ip_protocol: ip6}
+`

@@ -1,0 +1,114 @@
+package repocheck
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"dane_exporter/collector"
+	"dane_exporter/probe/dane"
+)
+
+// A vocabulary holds the names that a query may use.
+type vocabulary struct {
+	metrics map[string][]string // metric to labels; nil: any label
+	labels  []string            // of any metric
+	values  map[string][]string // label to values, for labels with a closed list
+}
+
+func newVocabulary(rules []rule) *vocabulary {
+	v := &vocabulary{
+		metrics: map[string][]string{"up": {}},
+		labels:  []string{"job", "instance", "exporter", "address", "key_type", "le"},
+		values: map[string][]string{
+			"scope": {"zone", "parents"}, "usable": {"yes", "no", "superseded"},
+			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
+		},
+	}
+	for _, m := range append(collector.ProbeMetrics(), collector.ExporterMetrics()...) {
+		v.metrics[m.Name] = m.Labels
+		v.labels = append(v.labels, m.Labels...)
+	}
+	for _, r := range rules {
+		if r.Record != "" {
+			v.metrics[r.Record] = nil
+		}
+	}
+	for _, r := range dane.Reasons() {
+		v.values["reason"] = append(v.values["reason"], string(r.Reason))
+	}
+	for _, o := range dane.Outcomes() {
+		v.values["outcome"] = append(v.values["outcome"], string(o))
+	}
+	return v
+}
+
+// The parts of PromQL that are needed to find the names in a query.
+var (
+	selector = regexp.MustCompile(`([a-zA-Z_][\w:]*)\s*(\{[^}]*\})?`)
+	matcher  = regexp.MustCompile(`(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
+	grouping = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
+	duration = regexp.MustCompile(`\[[^\]]*\]`)
+	keywords = strings.Fields(`and or unless bool vector time sum min max count avg topk bottomk rate increase
+		sort min_over_time max_over_time last_over_time changes histogram_quantile`)
+)
+
+// check returns the names in query that v does not have.
+func (v *vocabulary) check(query string) (unknown []string) {
+	query = duration.ReplaceAllString(query, "")
+	for _, group := range grouping.FindAllStringSubmatch(query, -1) {
+		for _, label := range strings.Split(group[2], ",") {
+			if !slices.Contains(v.labels, strings.TrimSpace(label)) {
+				unknown = append(unknown, "label "+label)
+			}
+		}
+	}
+	for _, found := range selector.FindAllStringSubmatch(grouping.ReplaceAllString(query, ""), -1) {
+		name, labels := found[1], found[2]
+		if slices.Contains(keywords, name) {
+			continue
+		}
+		known, exists := v.metrics[strings.TrimSuffix(name, "_bucket")]
+		if !exists {
+			unknown = append(unknown, "metric "+name)
+			continue
+		}
+		for _, m := range matcher.FindAllStringSubmatch(labels, -1) {
+			label, value := m[1], m[3]
+			if known == nil {
+				known = v.labels
+			}
+			if !slices.Contains(known, label) && label != "job" && label != "instance" {
+				unknown = append(unknown, "label "+label+" of "+name)
+			}
+			for _, one := range strings.Split(value, "|") {
+				if list, closed := v.values[label]; closed && !slices.Contains(list, one) {
+					unknown = append(unknown, label+" "+one)
+				}
+			}
+		}
+	}
+	return unknown
+}
+
+// TestVocabulary checks that check finds unknown names at each place of a query.
+func TestVocabulary(t *testing.T) {
+	v := newVocabulary(readRules(t))
+	for query, want := range map[string]string{
+		`max without (address) (dane_finding{reason="tlsa_mismatch"} == 1)`: "",
+		`dane_outcom == 1`:                                 "metric dane_outcom",
+		`max_over_time(dane_findin[15m])`:                  "metric dane_findin",
+		`dane_tlsa_match{hosts="mx"} == 0`:                 "label hosts of dane_tlsa_match",
+		`dane_finding{reason=~"no_tlsa|tlsa_mishap"}`:      "reason tlsa_mishap",
+		`dane_outcome{outcome!="rejected"}`:                "outcome rejected",
+		`sum by (job, hosts) (dane_findings)`:              "label  hosts",
+		`sum(increase(dane_exporter_connect_total[15m]))`:  "metric dane_exporter_connect_total",
+		`instance:dane_outcome_refused:held == 1`:          "metric instance:dane_outcome_refused:held",
+		`dane_exporter_connects_total{result="connected"}`: "",
+	} {
+		if got := strings.Join(v.check(query), ", "); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package dnssec_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+)
+
+func TestCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, now := setup(t, dnssec.Options{}, testZones("mx2 A 192.0.2.3\n"))
+		lookup := func(name string, qtype uint16) dnssec.Answer {
+			t.Helper()
+			a := r.Lookup(t.Context(), name, qtype)
+			if a.Status != dnssec.Secure {
+				t.Fatalf("%s: %s: %s", name, a.Status, a.Why)
+			}
+			return a
+		}
+		lookup(tlsa, dns.TypeTLSA)
+		if s := r.Stats(); s.CacheMisses != 3 || s.CacheHits != 0 || s.CacheEntries < 3 || s.CacheBytes <= 0 {
+			t.Errorf("after the first lookup: %+v", s)
+		}
+		before := w.total()
+		again := lookup(tlsa, dns.TypeTLSA)
+		if got := w.total() - before; got != 1 || again.Work.Queries != 1 {
+			t.Errorf("the chain is cached, and %d queries were sent (%+v)", got, again.Work)
+		}
+		if again.Work.Signatures != 1 || len(again.Chain) != 3 {
+			t.Errorf("work %+v, chain %+v", again.Work, again.Chain)
+		}
+		if s := r.Stats(); s.CacheHits != 3 || s.CacheMisses != 3 {
+			t.Errorf("after the second lookup: %+v", s)
+		}
+		lookup("mx2.example.org.", dns.TypeA)
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("another name of the zone: its keys were queried %d times", n)
+		}
+		*now = today.Add(2 * time.Hour) // the TTL is an hour, the signatures last longer
+		lookup(tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("after its TTL: the keys were queried %d times", n)
+		}
+	})
+}
+
+func TestCacheEndsWithSignatures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := zone.At("example.org.", dns.TypeDNSKEY)
+		r, w, now := setup(t, dnssec.Options{}, testZones(""), signedFor(keys, time.Hour, time.Minute))
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure || a.Zone.Expiry != today.Add(time.Minute) {
+			t.Fatalf("%s: %s, zone %+v", a.Status, a.Why, a.Zone)
+		}
+		*now = today.Add(time.Minute + time.Second)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") {
+			t.Errorf("after the signature over the keys expired: %s: %s", a.Status, a.Why)
+		}
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("the keys were queried %d times", n)
+		}
+		*now = today.Add(-2 * time.Hour)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
+			t.Errorf("before the inception of the signature over the keys: %s: %s", a.Status, a.Why)
+		}
+	})
+}
+
+// TestBogusIsCachedBriefly checks that many lookups fail once, and that a repair is
+// seen soon.
+func TestBogusIsCachedBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, now := setup(t, dnssec.Options{}, testZones("mx2 A 192.0.2.3\n"), zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY)))
+		lookup := func(name string, qtype uint16) dnssec.Answer {
+			t.Helper()
+			a := r.Lookup(t.Context(), name, qtype)
+			if a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") || !strings.Contains(a.Why, "for its TTL") {
+				t.Fatalf("%s: %s", a.Status, a.Why)
+			}
+			if last := a.Chain[len(a.Chain)-1]; last.Zone != "example.org." || last.Status != dnssec.Bogus || len(a.Chain) != 3 {
+				t.Errorf("chain %+v", a.Chain)
+			}
+			return a
+		}
+		lookup(tlsa, dns.TypeTLSA)
+		for range 50 {
+			if a := lookup("mx2.example.org.", dns.TypeA); a.Work.Queries != 1 || a.Work.Signatures != 0 {
+				t.Errorf("the zone is cached as bogus: %+v", a.Work)
+			}
+		}
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("the keys were queried %d times in the same moment", n)
+		}
+		*now = today.Add(6 * time.Second)
+		lookup(tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("after six seconds, the keys were queried %d times", n)
+		}
+		if n := w.count(". DNSKEY"); n != 1 {
+			t.Errorf("the root's keys, which are valid, were queried %d times", n)
+		}
+	})
+}
+
+func TestInsecureIsCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zones := testZones("", func(z *zone.Zone) { z.Unsigned, z.Delegation = true, zone.Insecure })
+		r, w, _ := setup(t, dnssec.Options{}, zones)
+		for range 2 {
+			if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Insecure {
+				t.Fatalf("%s: %s", a.Status, a.Why)
+			}
+		}
+		if n := w.count("example.org. DS"); n != 1 {
+			t.Errorf("the DS was queried %d times", n)
+		}
+	})
+}
+
+func TestCacheLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options        dnssec.Options
+		entries, bytes int
+	}{
+		"in entries": {dnssec.Options{CacheEntries: 2}, 2, 1 << 20},
+		"in bytes":   {dnssec.Options{CacheBytes: 1500}, 100, 1500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _, _ := setup(t, c.options, testZones(""))
+			for range 2 {
+				if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+					t.Fatalf("%s: %s", a.Status, a.Why)
+				}
+				if s := r.Stats(); s.CacheEntries > c.entries || s.CacheBytes > c.bytes || s.CacheEntries == 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+// TestLongTTL checks that a TTL of years does not cache a zone for more than a day.
+func TestLongTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := zone.Under(".", dns.TypeDS, dns.TypeDNSKEY)
+		long := zone.Fault{Where: chain, Sign: func(s *zone.Signing) {
+			for i, rr := range s.Set {
+				s.Set[i] = dns.Copy(rr)
+				s.Set[i].Header().Ttl = 1 << 30
+			}
+			s.Inception, s.Expiry = today.Add(-time.Hour), today.Add(20*365*24*time.Hour)
+		}}
+		shown := respond(chain, func(m *dns.Msg) {
+			for _, rr := range m.Answer {
+				rr.Header().Ttl = 1 << 30
+			}
+		})
+		r, w, now := setup(t, dnssec.Options{}, testZones(""), long, shown)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+			t.Fatalf("%s: %s", a.Status, a.Why)
+		}
+		*now = today.Add(23 * time.Hour)
+		r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 1 {
+			t.Errorf("within a day: the keys were queried %d times", n)
+		}
+		*now = today.Add(25 * time.Hour)
+		r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if n := w.count("example.org. DNSKEY"); n != 2 {
+			t.Errorf("after a day: the keys were queried %d times", n)
+		}
+	})
+}
+
+// TestSigCache checks that a signature is not verified again, and that its dates
+// are checked each time.
+func TestSigCache(t *testing.T) {
+	r, _, now := setup(t, dnssec.Options{}, testZones("mx2 A 192.0.2.3\n"), signedFor(zone.At(tlsa, dns.TypeTLSA), time.Hour, time.Minute))
+	for i, cached := range []int{0, 1, 1} {
+		a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if a.Status != dnssec.Secure || a.Work.Cached != cached || a.Work.Signatures < 1 {
+			t.Errorf("lookup %d: %s, work %+v", i, a.Status, a.Work)
+		}
+	}
+	if a := r.Lookup(t.Context(), "mx2.example.org.", dns.TypeA); a.Status != dnssec.Secure || a.Work.Cached != 0 {
+		t.Errorf("another RRset: %s, work %+v", a.Status, a.Work)
+	}
+	*now = today.Add(2 * time.Minute)
+	if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || !strings.Contains(a.Why, "expired") {
+		t.Errorf("after the signature expired: %s: %s", a.Status, a.Why)
+	}
+}
+
+// TestSigCacheSkipsFailures checks that a wrong signature is bogus each time.
+func TestSigCacheSkipsFailures(t *testing.T) {
+	r, _, _ := setup(t, dnssec.Options{}, testZones(""), zone.Corrupt(zone.At(tlsa, dns.TypeTLSA)))
+	for range 2 {
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus {
+			t.Errorf("%s: %s", a.Status, a.Why)
+		}
+	}
+}
+
+// TestSigCacheSize checks that a cache of two drops a signature for two others.
+func TestSigCacheSize(t *testing.T) {
+	r, _, _ := setup(t, dnssec.Options{}, testZones(""))
+	r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+	r.LimitSigCache(2)
+	for _, c := range []struct {
+		name   string
+		qtype  uint16
+		cached int
+	}{{tlsa, dns.TypeTLSA, 0}, {tlsa, dns.TypeTLSA, 1}, {"mx.example.org.", dns.TypeA, 0}, {tlsa, dns.TypeTLSA, 1},
+		{"mx.example.org.", dns.TypeA, 1}, {"example.org.", dns.TypeSOA, 0}, {tlsa, dns.TypeTLSA, 0}} {
+		if a := r.Lookup(t.Context(), c.name, c.qtype); a.Status != dnssec.Secure || a.Work.Cached != c.cached {
+			t.Errorf("%s: %s, work %+v, want %d cached", c.name, a.Status, a.Work, c.cached)
+		}
+	}
+}
+
+// TestSigCacheCountsTowardsLimits checks that cached signatures count as checks.
+func TestSigCacheCountsTowardsLimits(t *testing.T) {
+	for _, limit := range []int{5, 6} {
+		r, _, _ := setup(t, dnssec.Options{}, testZones(""))
+		r.Speculate(false)
+		r.LimitSignatures(limit)
+		first := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		r.ClearZoneCache()
+		second := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
+		if first.Status != second.Status || (limit == 6) != (first.Status == dnssec.Secure) {
+			t.Errorf("limit %d: %s, then %s: %s", limit, first.Status, second.Status, second.Why)
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package dnssec
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	_ "crypto/sha1" // algorithms 5 and 7
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+
+	"github.com/miekg/dns"
+)
+
+// supports reports whether signatures of an algorithm are accepted.
+func (o Options) supports(algorithm uint8) bool {
+	switch algorithm {
+	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
+		return o.SHA1 == SHA1Accept // RFC 9905 §2
+	case dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519:
+		return true
+	}
+	return false
+}
+
+// usableDS returns the DS records with a supported algorithm and digest type.
+// SHA-1 digests count only if there is no better one (RFC 4509 §3).
+func (o Options) usableDS(set []*dns.DS) []*dns.DS {
+	var strong, sha1 []*dns.DS
+	for _, ds := range set {
+		if !o.supports(ds.Algorithm) {
+			continue
+		}
+		switch ds.DigestType {
+		case dns.SHA256, dns.SHA384:
+			strong = append(strong, ds)
+		case dns.SHA1:
+			sha1 = append(sha1, ds)
+		}
+	}
+	if len(strong) > 0 {
+		return strong
+	}
+	return sha1
+}
+
+// mayVerify reports whether k may verify records of its zone: it has the ZONE
+// flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2), and is not revoked (RFC 5011
+// §2.1).
+func mayVerify(k *dns.DNSKEY) bool {
+	return k.Flags&dns.ZONE != 0 && k.Flags&dns.REVOKE == 0 && k.Protocol == 3
+}
+
+// key is a parsed DNSKEY.
+type key struct {
+	record *dns.DNSKEY
+	rdata  []byte // RFC 4034 §2.1; nil if the key is not base64
+	tag    uint16
+	verify verifier
+}
+
+func newKey(rr *dns.DNSKEY) *key {
+	k := &key{record: rr}
+	public, err := base64.StdEncoding.DecodeString(rr.PublicKey)
+	if err != nil {
+		k.verify = func(_, _ []byte) error { return errors.New("the key is not base64") }
+		return k
+	}
+	k.rdata = binary.BigEndian.AppendUint16(make([]byte, 0, 4+len(public)), rr.Flags)
+	k.rdata = append(k.rdata, rr.Protocol, rr.Algorithm)
+	k.rdata = append(k.rdata, public...)
+	k.tag = keyTag(k.rdata)
+	k.verify = newVerifier(rr.Algorithm, public)
+	return k
+}
+
+func newKeys(set []dns.RR) []*key {
+	var keys []*key
+	for _, rr := range records[*dns.DNSKEY](set) {
+		keys = append(keys, newKey(rr))
+	}
+	return keys
+}
+
+// records returns the records of one Go type.
+func records[T dns.RR](set []dns.RR) []T {
+	var list []T
+	for _, rr := range set {
+		if r, ok := rr.(T); ok {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// keyTag computes a key tag (RFC 4034 appendix B).
+func keyTag(rdata []byte) uint16 {
+	var sum uint32
+	for i, octet := range rdata {
+		sum += uint32(octet) << (8 * (1 - i&1))
+	}
+	return uint16(sum + sum>>16)
+}
+
+// digest returns the digest that a DS of digestType for k has (RFC 4034 §5.1.4),
+// or nil if the type is not supported. zone is the owner of k.
+func (k *key) digest(zone string, digestType uint8) []byte {
+	owner, err := wireName(zone)
+	if err != nil || k.rdata == nil {
+		return nil
+	}
+	data := append(owner, k.rdata...)
+	switch digestType {
+	case dns.SHA1:
+		return digest(crypto.SHA1, data)
+	case dns.SHA256:
+		return digest(crypto.SHA256, data)
+	case dns.SHA384:
+		return digest(crypto.SHA384, data)
+	}
+	return nil
+}
+
+// dsMatches reports whether ds is a DS of k, a key of zone (RFC 4035 §5.2).
+func dsMatches(ds *dns.DS, k *key, zone string) bool {
+	if ds.Algorithm != k.record.Algorithm || ds.KeyTag != k.tag {
+		return false
+	}
+	return hasDigest(ds, k.digest(zone, ds.DigestType))
+}
+
+func hasDigest(ds *dns.DS, digest []byte) bool {
+	want, err := hex.DecodeString(ds.Digest)
+	return err == nil && len(want) > 0 && bytes.Equal(want, digest)
+}
+
+// keyName names a key for Answer.Why, as in "key 20326, RSASHA256".
+func keyName(tag uint16, algorithm uint8) string {
+	return "key " + strconv.Itoa(int(tag)) + ", " + algorithmName(algorithm)
+}
+
+func algorithmName(algorithm uint8) string {
+	if name, ok := dns.AlgorithmToString[algorithm]; ok {
+		return name
+	}
+	return fmt.Sprint(algorithm)
+}
+
+// maxModulusBits is the maximum size of RSA keys: RFC 3110 §2 allows 4096.
+const maxModulusBits = 4096
+
+// verifier verifies the signature of one key over data. It does not check what
+// the key may sign, or when.
+type verifier func(data, signature []byte) error
+
+// newVerifier parses the public key field of a DNSKEY. The verifier of a key
+// that cannot be parsed returns the reason.
+func newVerifier(algorithm uint8, public []byte) verifier {
+	var verify verifier
+	var err error
+	switch algorithm {
+	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
+		verify, err = rsaVerifier(crypto.SHA1, public)
+	case dns.RSASHA256:
+		verify, err = rsaVerifier(crypto.SHA256, public)
+	case dns.RSASHA512:
+		verify, err = rsaVerifier(crypto.SHA512, public)
+	case dns.ECDSAP256SHA256:
+		verify, err = ecdsaVerifier(elliptic.P256(), crypto.SHA256, public)
+	case dns.ECDSAP384SHA384:
+		verify, err = ecdsaVerifier(elliptic.P384(), crypto.SHA384, public)
+	case dns.ED25519:
+		verify, err = ed25519Verifier(public)
+	default:
+		err = fmt.Errorf("algorithm %s is not supported", algorithmName(algorithm))
+	}
+	if err != nil {
+		return func(_, _ []byte) error { return err }
+	}
+	return verify
+}
+
+func digest(hash crypto.Hash, data []byte) []byte {
+	h := hash.New()
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
+	key, err := rsaKey(public)
+	if err != nil {
+		return nil, err
+	}
+	return func(data, signature []byte) error {
+		if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
+			return fmt.Errorf("it does not verify (%w)", err)
+		}
+		return nil
+	}, nil
+}
+
+// rsaKey parses the public key field of RFC 3110 §2: the length of the exponent
+// in one octet, or zero and two octets, then exponent and modulus.
+func rsaKey(public []byte) (*rsa.PublicKey, error) {
+	if len(public) < 1 {
+		return nil, errors.New("the RSA key is empty")
+	}
+	n, rest := int(public[0]), public[1:]
+	if n == 0 {
+		if len(rest) < 2 {
+			return nil, errors.New("the RSA key is truncated")
+		}
+		n, rest = int(rest[0])<<8|int(rest[1]), rest[2:]
+	}
+	if n == 0 || n >= len(rest) {
+		return nil, errors.New("the RSA key is truncated")
+	}
+	exponent := new(big.Int).SetBytes(rest[:n])
+	if exponent.BitLen() > 31 {
+		return nil, fmt.Errorf("the RSA key's exponent has %d bits, and at most 31 are supported", exponent.BitLen())
+	}
+	if bits := (len(rest) - n) * 8; bits > maxModulusBits {
+		return nil, fmt.Errorf("the RSA key has %d bits, and at most %d are allowed (RFC 3110)", bits, maxModulusBits)
+	}
+	modulus := new(big.Int).SetBytes(rest[n:])
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+}
+
+// ecdsaVerifier parses key and signatures as in RFC 6605 §4: two numbers each,
+// of exactly the curve's length.
+func ecdsaVerifier(curve elliptic.Curve, hash crypto.Hash, public []byte) (verifier, error) {
+	size := curve.Params().BitSize / 8
+	if len(public) != 2*size {
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), 2*size)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, append([]byte{4}, public...))
+	if err != nil {
+		return nil, errors.New("the key is not a point of the curve")
+	}
+	return func(data, signature []byte) error {
+		if len(signature) != 2*size {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), 2*size)
+		}
+		r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
+		if !ecdsa.Verify(key, digest(hash, data), r, s) {
+			return errors.New("it does not verify")
+		}
+		return nil
+	}, nil
+}
+
+// ed25519Verifier parses key and signatures as in RFC 8080 §3 and §4.
+func ed25519Verifier(public []byte) (verifier, error) {
+	if len(public) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
+	}
+	return func(data, signature []byte) error {
+		if len(signature) != ed25519.SignatureSize {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
+		}
+		if !ed25519.Verify(public, data, signature) {
+			return errors.New("it does not verify")
+		}
+		return nil
+	}, nil
+}

@@ -1,0 +1,265 @@
+package dnssec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Problem is a problem of a resolver that the self-check found, from a closed
+// list. It is empty if there is none.
+type Problem string
+
+// The problems of a resolver.
+const (
+	ProblemNoAnswer     Problem = "silent"     // it does not answer
+	ProblemNoTCP        Problem = "no_tcp"     // large answers are lost
+	ProblemStripped     Problem = "strips"     // it withholds DNSSEC records
+	ProblemRefusesCD    Problem = "refuses_cd" // it fails for queries with CD=1
+	ProblemFakesAnswers Problem = "lies"       // it returns addresses for names that do not exist
+	ProblemWrongRoot    Problem = "wrong_root" // its keys match no trust anchor
+	ProblemWrongTime    Problem = "wrong_time" // no signature over its keys is valid now: our clock is wrong
+	ProblemOther        Problem = "fails"      // anything else
+)
+
+// Health is the result of the self-check for one resolver.
+type Health struct {
+	Server  string
+	Problem Problem
+	Why     string // the problem and its remedy, in words; empty if there is no problem
+	// Anchored reports whether its keys of the zone with the trust anchors match an
+	// anchor. It is nil if the resolver returned no signed keys.
+	Anchored *bool
+}
+
+// SelfCheckResult is the result of the self-check.
+type SelfCheckResult struct {
+	Resolvers []Health // in the order of use
+}
+
+// Healthy reports whether no resolver has a problem.
+func (s SelfCheckResult) Healthy() bool {
+	return !slices.ContainsFunc(s.Resolvers, func(h Health) bool { return h.Problem != "" })
+}
+
+// Anchored reports whether the keys of any resolver match a trust anchor. known
+// is false if no resolver returned keys.
+func (s SelfCheckResult) Anchored() (anchored, known bool) {
+	for _, h := range s.Resolvers {
+		if h.Anchored != nil {
+			anchored, known = anchored || *h.Anchored, true
+		}
+	}
+	return anchored, known
+}
+
+// String returns the result in one line.
+func (s SelfCheckResult) String() string {
+	var texts []string
+	for _, h := range s.Resolvers {
+		if h.Problem == "" {
+			texts = append(texts, h.Server+" is good")
+		} else {
+			texts = append(texts, h.Server+" "+h.Why)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// selfCheckTimeout bounds the self-check.
+const selfCheckTimeout = 15 * time.Second
+
+// SelfCheck queries each resolver for what every lookup needs: the keys of the
+// root, and whether a top-level domain is signed. It neither uses nor changes the
+// caches of r.
+func (r *Resolver) SelfCheck(ctx context.Context) SelfCheckResult {
+	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
+	defer cancel()
+	servers := r.transport.Servers()
+	result := SelfCheckResult{Resolvers: make([]Health, len(servers))}
+	var group sync.WaitGroup
+	for i, server := range servers {
+		group.Go(func() {
+			result.Resolvers[i] = Health{Server: server, Problem: ProblemOther, Why: "could not be checked: internal error"}
+			defer func() { _ = recover() }()
+			result.Resolvers[i] = newServerCheck(r, server).run(ctx)
+		})
+	}
+	group.Wait()
+	return result
+}
+
+// serverCheck is the self-check of one server.
+type serverCheck struct {
+	resolver *Resolver // with empty caches
+	server   string
+	top      string // the zone with the trust anchors
+}
+
+func newServerCheck(r *Resolver, server string) *serverCheck {
+	var anchors []Anchor
+	for _, set := range r.anchors {
+		for _, anchor := range set {
+			anchors = append(anchors, *anchor)
+		}
+	}
+	return &serverCheck{resolver: New(r.transport, anchors, r.now, r.options), server: server, top: r.topZone()}
+}
+
+func (c *serverCheck) run(ctx context.Context) Health {
+	l, answer := c.lookup(ctx, upstream{server: c.server})
+	health := Health{Server: c.server, Anchored: c.anchored(l)}
+	if answer.Status.Failed() {
+		health.Problem, health.Why = c.diagnose(ctx, l, answer)
+	} else if address := c.fakeAddress(ctx); address != "" {
+		health.Problem = ProblemFakesAnswers
+		health.Why = fmt.Sprintf("returns the address %s for a name that does not exist, so that the absence of names cannot be validated; "+
+			"turn this off, or set resolver.servers to another resolver", address)
+	}
+	return health
+}
+
+// question is the question of the check. Its answer, positive or negative, needs
+// the keys of the top zone.
+func (c *serverCheck) question() question {
+	if c.top == "." {
+		return question{"com.", dns.TypeDS}
+	}
+	return question{c.top, dns.TypeDNSKEY}
+}
+
+func (c *serverCheck) lookup(ctx context.Context, u upstream) (*lookup, Answer) {
+	l := c.resolver.newLookup(c.question(), u, c.resolver.limits)
+	return l, l.run(ctx)
+}
+
+// keys returns the keys of the top zone as the server returned them, or nil.
+func (c *serverCheck) keys(l *lookup) *rrset {
+	if r := l.evidence.replies[question{c.top, dns.TypeDNSKEY}]; r != nil {
+		return r.find(c.top, dns.TypeDNSKEY)
+	}
+	return nil
+}
+
+// anchored returns the value of Health.Anchored.
+func (c *serverCheck) anchored(l *lookup) *bool {
+	if set := c.keys(l); set == nil || len(set.sigs) == 0 || len(c.resolver.anchors) == 0 {
+		return nil
+	}
+	z := l.evidence.zones[c.top]
+	anchored := z != nil && z.secure()
+	return &anchored
+}
+
+// diagnose finds out why an answer is unusable, the most specific cause first.
+func (c *serverCheck) diagnose(ctx context.Context, l *lookup, a Answer) (Problem, string) {
+	const remedy = "set resolver.servers to a resolver that does not, such as your own Unbound, Knot Resolver or BIND"
+	keys, now := c.keys(l), c.resolver.now()
+	switch {
+	case errors.Is(a.Err, ErrUnreachable) && c.answersShortQuery(ctx), l.truncated():
+		return ProblemNoTCP, "answers short queries, but long answers are lost: allow TCP to its port 53, and UDP fragments or datagrams of 1232 octets"
+	case errors.Is(a.Err, ErrUnreachable), errors.Is(a.Err, ErrDeadline):
+		return ProblemNoAnswer, "does not answer: check resolver.servers and the network to it (" + a.Why + ")"
+	case errors.Is(a.Err, ErrStripped), a.Status == Bogus && l.isUnsigned(c.question()):
+		return ProblemStripped, "strips DNSSEC records, so that nothing can be validated: " + remedy
+	case keys != nil && !c.matchAnchors(keys):
+		return ProblemWrongRoot, fmt.Sprintf("returns keys of %s that match no trust anchor: check resolver.trust_anchors, and whether another server answers in its place", c.top)
+	case keys != nil && !anyValidAt(keys.sigs, now):
+		return ProblemWrongTime, fmt.Sprintf("returns keys of %s whose signatures are valid %s, but the clock of this machine is at %s: set the clock",
+			c.top, validityText(keys.sigs, now), clock(now))
+	}
+	if _, checked := c.lookup(ctx, upstream{server: c.server, checking: true}); !checked.Status.Failed() {
+		return ProblemRefusesCD, "fails for queries with CD=1, so that every lookup has to be repeated: " + remedy + " (" + a.Why + ")"
+	}
+	return ProblemOther, "returns nothing that validates: " + remedy + " (" + a.Why + ")"
+}
+
+// answersShortQuery reports whether the server answers a query with a short
+// answer that needs no EDNS.
+func (c *serverCheck) answersShortQuery(ctx context.Context) bool {
+	response, err := c.resolver.transport.ExchangeWith(ctx, c.server, new(dns.Msg).SetQuestion(".", dns.TypeSOA))
+	return err == nil && response != nil
+}
+
+// fakeAddress returns the address that the server returns for a name that cannot
+// exist (RFC 6761 §6.4), if any.
+func (c *serverCheck) fakeAddress(ctx context.Context) string {
+	response, err := c.resolver.transport.ExchangeWith(ctx, c.server, new(dns.Msg).SetQuestion("no-such-name.invalid.", dns.TypeA))
+	if err != nil || response == nil {
+		return ""
+	}
+	for _, rr := range response.Answer {
+		if a, ok := rr.(*dns.A); ok {
+			return a.A.String()
+		}
+	}
+	return ""
+}
+
+// matchAnchors reports whether a key matches a trust anchor.
+func (c *serverCheck) matchAnchors(set *rrset) bool {
+	for _, k := range newKeys(set.records) {
+		for _, anchor := range c.resolver.anchors[c.top] {
+			if dsMatches(anchor, k, c.top) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// truncated reports whether a reply was truncated, over TCP too.
+func (l *lookup) truncated() bool {
+	for _, r := range l.evidence.replies {
+		if r.truncated {
+			return true
+		}
+	}
+	return false
+}
+
+// isUnsigned reports whether the reply to q has no signatures.
+func (l *lookup) isUnsigned(q question) bool {
+	r := l.evidence.replies[q]
+	if r == nil || r.err != nil {
+		return false
+	}
+	for set := range r.sets() {
+		if len(set.sigs) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// anyValidAt reports whether a signature is valid at a time, or there are none.
+func anyValidAt(sigs []*dns.RRSIG, at time.Time) bool {
+	for _, sig := range sigs {
+		if times := signatureTimes(sig, at); !at.Before(times.Inception) && !at.After(times.Expiry) {
+			return true
+		}
+	}
+	return len(sigs) == 0
+}
+
+// validityText formats the time from the first inception to the last expiry of
+// signatures.
+func validityText(sigs []*dns.RRSIG, at time.Time) string {
+	all := signatureTimes(sigs[0], at)
+	for _, sig := range sigs[1:] {
+		one := signatureTimes(sig, at)
+		if one.Inception.Before(all.Inception) {
+			all.Inception = one.Inception
+		}
+		if one.Expiry.After(all.Expiry) {
+			all.Expiry = one.Expiry
+		}
+	}
+	return "from " + clock(all.Inception) + " to " + clock(all.Expiry)
+}

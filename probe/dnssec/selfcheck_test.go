@@ -1,0 +1,131 @@
+package dnssec_test
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+)
+
+// TestSelfCheck checks that what container platforms and home routers do to DNS is
+// recognized, with a remedy.
+func TestSelfCheck(t *testing.T) {
+	everything := zone.Under(".")
+	withDO := func(change func(*dns.Msg)) zone.Fault {
+		return zone.Fault{Where: everything, Answer: func(query, m *dns.Msg) error {
+			if opt := query.IsEdns0(); opt != nil && opt.Do() {
+				change(m)
+			}
+			return nil
+		}}
+	}
+	isSig := func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }
+	strip := func(m *dns.Msg) {
+		m.Answer = slices.DeleteFunc(m.Answer, isSig)
+		m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return isSig(rr) || rr.Header().Rrtype == dns.TypeNSEC })
+	}
+	large := zone.Fault{Where: everything, Answer: func(query, _ *dns.Msg) error {
+		if query.IsEdns0() != nil {
+			return errors.New("tcp: connection refused")
+		}
+		return nil
+	}}
+	invents := respond(zone.Under("invalid."), func(m *dns.Msg) {
+		m.Rcode = dns.RcodeSuccess
+		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(203, 0, 113, 80)}}
+	})
+	yes, no := true, false
+	for _, c := range []struct {
+		name      string
+		faults    []zone.Fault
+		now       time.Time
+		otherRoot bool // the anchors of another root
+		problem   dnssec.Problem
+		why       string
+		anchored  *bool
+	}{
+		{name: "nothing is wrong", anchored: &yes},
+		{name: "no answer", faults: []zone.Fault{{Where: everything, Answer: func(_, _ *dns.Msg) error { return errors.New("no route") }}}, problem: dnssec.ProblemNoAnswer, why: "no route"},
+		{name: "silence", faults: []zone.Fault{zone.Silence(everything)}, problem: dnssec.ProblemNoAnswer, why: "does not answer"},
+		{name: "DNSSEC records are stripped", faults: []zone.Fault{withDO(strip)}, problem: dnssec.ProblemStripped, why: "set resolver.servers"},
+		{name: "proofs are stripped", faults: []zone.Fault{respond(zone.Under("com."), strip)}, problem: dnssec.ProblemStripped, why: "strips DNSSEC records", anchored: &yes},
+		{name: "CD=1 is refused", faults: []zone.Fault{withCD(zone.Rcode(everything, dns.RcodeRefused))}, problem: dnssec.ProblemRefusesCD, why: "CD=1"},
+		{name: "large answers are truncated, and there is no TCP", faults: []zone.Fault{withDO(func(m *dns.Msg) { m.Truncated, m.Answer = true, nil })}, problem: dnssec.ProblemNoTCP, why: "allow TCP"},
+		{name: "large answers are lost", faults: []zone.Fault{large}, problem: dnssec.ProblemNoTCP, why: "allow TCP"},
+		{name: "names that do not exist have an address", faults: []zone.Fault{invents}, problem: dnssec.ProblemFakesAnswers, why: "203.0.113.80", anchored: &yes},
+		{name: "the clock is ahead", now: today.AddDate(2, 0, 0), problem: dnssec.ProblemWrongTime, why: "the clock of this machine is at 2028-03-15", anchored: &no},
+		{name: "the clock is behind", now: today.AddDate(-2, 0, 0), problem: dnssec.ProblemWrongTime, why: "set the clock", anchored: &no},
+		{name: "the anchors are of another root", otherRoot: true, problem: dnssec.ProblemWrongRoot, why: "resolver.trust_anchors", anchored: &no},
+		{name: "the root is forged", faults: []zone.Fault{zone.Corrupt(zone.At(".", dns.TypeDNSKEY))}, problem: dnssec.ProblemOther, why: "the signature over . DNSKEY", anchored: &no},
+		{name: "it fails for everything", faults: []zone.Fault{zone.Rcode(everything, dns.RcodeServerFailure)}, problem: dnssec.ProblemOther, why: "SERVFAIL"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner, err := zone.New(clock, testZones("")...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, fault := range c.faults {
+					inner.Break(zone.From(zone.FirstServer, fault))
+				}
+				anchors := inner.Anchors()
+				if c.otherRoot {
+					anchors = []dnssec.Anchor{*mustKey(".", "stranger", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP).Public.ToDS(dns.SHA256)}
+				}
+				now := today
+				if !c.now.IsZero() {
+					now = c.now
+				}
+				r := dnssec.New(inner, anchors, func() time.Time { return now }, dnssec.Options{})
+				e := r.SelfCheck(t.Context())
+				if len(e.Resolvers) != 2 {
+					t.Fatalf("%+v", e)
+				}
+				first := e.Resolvers[0]
+				if first.Server != zone.FirstServer || first.Problem != c.problem || (first.Why == "") != (c.problem == "") || !strings.Contains(first.Why, c.why) {
+					t.Errorf("%s: %s; want %q … %s …", first.Problem, first.Why, c.problem, c.why)
+				}
+				if (first.Anchored == nil) != (c.anchored == nil) || c.anchored != nil && *first.Anchored != *c.anchored {
+					t.Errorf("anchored %v, want %v", first.Anchored, c.anchored)
+				}
+				if e.Healthy() != (c.problem == "") || !strings.Contains(e.String(), zone.FirstServer+" ") {
+					t.Errorf("good %v: %s", e.Healthy(), e)
+				}
+				alone := c.now.IsZero() && !c.otherRoot && c.name != "the root is forged"
+				if second := e.Resolvers[1]; alone && (second.Problem != "" || !strings.Contains(e.String(), zone.SecondServer+" is good")) {
+					t.Errorf("the other resolver: %+v", second)
+				}
+				if s := r.Stats(); s.CacheEntries != 0 {
+					t.Errorf("the cache changed: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// TestSelfCheckOtherAnchors checks resolvers with anchors below the root, and
+// without anchors.
+func TestSelfCheckOtherAnchors(t *testing.T) {
+	net, err := zone.New(clock, testZones("")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ksk := mustKey("example.org.", "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
+	for name, c := range map[string]struct {
+		anchors []dnssec.Anchor
+		known   bool
+	}{"below the root": {[]dnssec.Anchor{*ksk.Public.ToDS(dns.SHA256)}, true}, "none": {nil, false}} {
+		e := dnssec.New(net, c.anchors, clock, dnssec.Options{}).SelfCheck(t.Context())
+		if anchored, known := e.Anchored(); !e.Healthy() || known != c.known || anchored != c.known {
+			t.Errorf("%s: %s, anchored %v, known %v", name, e, anchored, known)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package dnssec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Transport sends DNS messages to recursive resolvers. Its responses are
+// untrusted until they are validated.
+type Transport interface {
+	// Exchange queries the resolvers in turn until one answers, and returns the
+	// name of that server. It repeats a query over TCP if the response is
+	// truncated. The caller owns the response.
+	Exchange(ctx context.Context, query *dns.Msg) (response *dns.Msg, server string, err error)
+	// ExchangeWith queries one server, by a name that Servers returned.
+	ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error)
+	// Servers returns the names of the resolvers, in the order of use.
+	Servers() []string
+}
+
+// Errors of lookups, in Answer.Err; test with errors.Is. All except ErrServer
+// are failures on our side.
+var (
+	// ErrUnreachable: no resolver answered, or all of them answer every query
+	// with a failure, even for the keys of the root.
+	ErrUnreachable = errors.New("no resolver answered")
+	// ErrStripped: the resolver withholds DNSSEC records.
+	ErrStripped = errors.New("the resolver strips DNSSEC records")
+	// ErrServer: the resolver answered SERVFAIL, REFUSED or the like. The zone is
+	// at fault, unless the error is ErrUnreachable too.
+	ErrServer = errors.New("the resolver reports a failure")
+	// ErrLimit: validation would have exceeded a limit of the lookup.
+	ErrLimit = errors.New("limit exceeded")
+	// ErrDeadline: the lookup timed out.
+	ErrDeadline = errors.New("no time left")
+)
+
+// upstream is the resolver that a query goes to, and how it is queried. The
+// zero value is all resolvers in turn, with CD=1.
+type upstream struct {
+	server   string // empty: the resolvers in turn
+	checking bool   // CD=0: the resolver may validate, and withhold what it finds bogus
+}
+
+func (u upstream) String() string {
+	if u.checking {
+		return u.server + " with CD=0"
+	}
+	return u.server
+}
+
+// query is a question to an upstream.
+type query struct {
+	question question
+	upstream upstream
+}
+
+// maxUDPSize is the EDNS buffer size in bytes: the minimum MTU of IPv6, 1280
+// (RFC 8200 §5), less the headers of IPv6 and UDP.
+const maxUDPSize = 1232
+
+// exchange sends one query with DO and CD set (RFC 4035 §4.9.1, §4.9.2,
+// RFC 6840 §5.9), unless the upstream is to check the answer itself.
+func (r *Resolver) exchange(ctx context.Context, q query) *reply {
+	msg := &dns.Msg{
+		MsgHdr:   dns.MsgHdr{RecursionDesired: true, CheckingDisabled: !q.upstream.checking},
+		Question: []dns.Question{{Name: q.question.name, Qtype: q.question.qtype, Qclass: dns.ClassINET}},
+	}
+	msg.SetEdns0(maxUDPSize, true)
+	start := time.Now()
+	response, server, err := r.exchangeWith(ctx, q.upstream.server, msg)
+	if err == nil && response == nil {
+		err = errors.New("empty response")
+	}
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: %w", ErrUnreachable, q.question, err), server: server}
+	}
+	answer := newReply(response)
+	answer.server, answer.rtt = server, time.Since(start)
+	if answer.truncated = response.Truncated; answer.truncated {
+		answer.err = fmt.Errorf("%w: the answer to %s is truncated, over TCP too", ErrServer, q.question)
+	}
+	return answer
+}
+
+// exchangeWith sends a message to one server, or to all in turn if server is
+// empty. It returns the server that answered.
+func (r *Resolver) exchangeWith(ctx context.Context, server string, msg *dns.Msg) (*dns.Msg, string, error) {
+	if server == "" {
+		return r.transport.Exchange(ctx, msg)
+	}
+	response, err := r.transport.ExchangeWith(ctx, server, msg)
+	return response, server, err
+}
+
+// exchangeShared is exchange, with one query in flight for equal queries.
+func (r *Resolver) exchangeShared(ctx context.Context, q query) *reply {
+	shared, _, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context, _ func(*reply)) *reply { return r.exchange(ctx, q) })
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q.question, err)}
+	}
+	return shared
+}
