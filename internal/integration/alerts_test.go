@@ -6,94 +6,89 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// Where the shipped files have everything.
-const (
-	prometheusAddress   = "127.0.0.1:9090"
-	alertmanagerAddress = "127.0.0.1:9093"
-	webhookAddress      = "127.0.0.1:9095"
-	controlAddress      = "127.0.0.1:10126" // of the lab; no shipped file knows of it
-)
-
-// TestAlerts lets a healthy domain break and be repaired under the eyes of
-// Prometheus and Alertmanager, with the files of deploy/prometheus as they are
-// but for two things: the domains are the lab's, and time runs sixty times as fast.
+// TestAlerts breaks and repairs a domain of the lab while Prometheus and
+// Alertmanager watch it with the files of deploy/prometheus. The test changes two
+// things in these files: the domains, and every duration, which it divides by 60.
 func TestAlerts(t *testing.T) {
 	run(t, "ip", "link", "set", "lo", "up")
-	dir := directory(t)
+	dir := tempDir(t)
 	inbox := startWebhook(t)
-	exporter := start(t, dir, exec.Command(os.Getenv(binaryVariable), "lab",
-		"--web.listen-address", exporterAddress, "--lab.control-address", controlAddress), exporterAddress, controlAddress)
+	exporter := start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab",
+		"--web.listen-address", exporterAddress, "--lab.control-address", labControlAddress), exporterAddress, labControlAddress)
 	startPrometheus(t, dir)
 
 	const domain, host = "good.lab.test", "mx.good.lab.test"
-	await(t, "the domain is scraped, and well", func() bool {
-		return holds(t, `dane_outcome{job="dane",instance="good.lab.test",outcome="authenticated"} == 1`)
+	waitFor(t, "the scraped domain is authenticated", func() bool {
+		return hasResult(t, `dane_outcome{job="dane",instance="good.lab.test",outcome="authenticated"} == 1`)
 	})
 
-	// The certificate is renewed and the record is not.
+	// The certificate changes and the TLSA record does not.
 	breakLab(t, "good", "new-certificate")
-	page := inbox.await(t, "pager", "firing", "DaneDomainRefused", domain)
+	page := inbox.waitFor(t, "pager", "firing", "DaneDomainRefused", domain)
 	if want := "tlsa_mismatch at " + host; !strings.Contains(page.Annotations["summary"], want) {
-		t.Errorf("the page says %q, and not %q", page.Annotations["summary"], want)
+		t.Errorf("summary of the page = %q, want %q in it", page.Annotations["summary"], want)
 	}
-	for _, of := range []string{"DaneHostRefused", "DaneTLSAMismatch"} {
-		await(t, of+" is silenced, since the whole domain is refused", func() bool { return silenced(t, of, host) })
+	for _, name := range []string{"DaneHostRefused", "DaneTLSAMismatch"} {
+		waitFor(t, name+" is inhibited, since the whole domain is refused", func() bool { return inhibited(t, name, host) })
 	}
 
-	// Scrapes are lost, which says nothing of the domain.
+	// Lost scrapes do not resolve the alert.
 	signal(t, exporter, syscall.SIGSTOP)
-	await(t, "a scrape was lost", func() bool { return holds(t, `up{job="dane",instance="good.lab.test"} == 0`) })
+	waitFor(t, "a scrape fails", func() bool { return hasResult(t, `up{job="dane",instance="good.lab.test"} == 0`) })
 	signal(t, exporter, syscall.SIGCONT)
-	await(t, "the domain is scraped again", func() bool { return holds(t, `up{job="dane",instance="good.lab.test"} == 1`) })
+	waitFor(t, "the domain is scraped again", func() bool { return hasResult(t, `up{job="dane",instance="good.lab.test"} == 1`) })
 
-	// The old certificate is back, and nobody signs the zone any more.
+	// The old certificate is back, and the signatures of the zone have expired.
 	breakLab(t, "good", "expired-signature")
-	inbox.await(t, "tickets", "firing", "DaneDNSSECBogus", domain)
+	inbox.waitFor(t, "tickets", "firing", "DaneDNSSECBogus", domain)
 	if inbox.has("pager", "resolved", "DaneDomainRefused", domain) {
-		t.Error("the page was resolved, although the domain was refused all the time")
+		t.Error("the page was resolved while the domain was refused")
 	}
 
-	// What the exporter cannot see is no news of a domain.
-	report(t, "DaneNoResolver", "another:10125", time.Time{})
-	for _, trouble := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneTrustAnchor"} {
-		report(t, trouble, "localhost:10125", time.Time{})
-		await(t, trouble+" silences the page", func() bool { return silenced(t, "DaneDomainRefused", "") })
-		report(t, trouble, "localhost:10125", time.Now())
-		await(t, trouble+" is over, and another exporter's does not matter", func() bool { return !silenced(t, "DaneDomainRefused", "") })
+	// Alerts of the exporter inhibit those of the domains that it probes, and only those.
+	postAlert(t, "DaneNoResolver", "another:10125", time.Time{})
+	for _, name := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneTrustAnchor"} {
+		postAlert(t, name, "localhost:10125", time.Time{})
+		waitFor(t, name+" inhibits the page", func() bool { return inhibited(t, "DaneDomainRefused", "") })
+		postAlert(t, name, "localhost:10125", time.Now())
+		waitFor(t, "the resolved "+name+" and the alert of another exporter do not inhibit the page", func() bool { return !inhibited(t, "DaneDomainRefused", "") })
 	}
 
 	breakLab(t, "good", "none")
-	inbox.await(t, "pager", "resolved", "DaneDomainRefused", domain)
-	inbox.await(t, "tickets", "resolved", "DaneDNSSECBogus", domain)
-	inbox.onlyOf(t, domain, "localhost:10125", "another:10125")
+	inbox.waitFor(t, "pager", "resolved", "DaneDomainRefused", domain)
+	inbox.waitFor(t, "tickets", "resolved", "DaneDNSSECBogus", domain)
+	inbox.checkInstances(t, domain, "localhost:10125", "another:10125")
 }
 
-// startPrometheus starts Alertmanager and Prometheus with the shipped files.
+// startPrometheus starts Alertmanager and Prometheus with the files of deploy/prometheus.
 func startPrometheus(t *testing.T, dir string) {
 	t.Helper()
 	domains := strings.NewReplacer(
 		"[example.org, example.net]", "[good.lab.test, good-ipv6.lab.test]",
 		"[example.com]", "[unsigned.lab.test]",
-		"scrape_timeout: 30s", "scrape_timeout: 60s") // a second
+		"scrape_timeout: 30s", "scrape_timeout: 60s") // one second after scaling
 	for _, name := range []string{"prometheus.yml", "rules.yml", "alertmanager.yml"} {
 		content, err := os.ReadFile(filepath.Join("../../deploy/prometheus", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dir, name, hurried(t, domains.Replace(string(content))))
+		writeFile(t, dir, name, scaleDurations(t, domains.Replace(string(content))))
 	}
 	start(t, dir, exec.Command(program(t, "prometheus-alertmanager"),
 		"--config.file", filepath.Join(dir, "alertmanager.yml"), "--storage.path", filepath.Join(dir, "alertmanager"),
@@ -103,8 +98,8 @@ func startPrometheus(t *testing.T, dir string) {
 		"--web.listen-address", prometheusAddress, "--query.lookback-delta=5s"), prometheusAddress)
 }
 
-// hurried makes every duration a sixtieth, so that a minute takes a second.
-func hurried(t *testing.T, content string) string {
+// scaleDurations divides every duration by 60, so that a minute takes a second.
+func scaleDurations(t *testing.T, content string) string {
 	t.Helper()
 	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 	written := regexp.MustCompile(`\b(\d+)([smhd])\b`)
@@ -118,34 +113,34 @@ func hurried(t *testing.T, content string) string {
 	})
 }
 
-// await returns when something is so.
-func await(t *testing.T, what string, so func() bool) {
+// waitFor returns when a condition holds, and fails the test if it does not hold in time.
+func waitFor(t *testing.T, condition string, holds func() bool) {
 	t.Helper()
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
-	for deadline := time.After(2 * patience); !so(); {
+	for deadline := time.After(2 * timeout); !holds(); {
 		select {
 		case <-retry.C:
 		case <-deadline:
-			t.Fatalf("not so after %v: %s", 2*patience, what)
+			t.Fatalf("still waiting after %v: %s", 2*timeout, condition)
 		}
 	}
 }
 
-// holds reports whether a query has a result.
-func holds(t *testing.T, query string) bool {
+// hasResult reports whether a query has a result.
+func hasResult(t *testing.T, query string) bool {
 	t.Helper()
 	var answer struct {
 		Data struct {
 			Result []any `json:"result"`
 		} `json:"data"`
 	}
-	get(t, "http://"+prometheusAddress+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), &answer)
+	getJSON(t, "http://"+prometheusAddress+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), &answer)
 	return len(answer.Data.Result) > 0
 }
 
-// silenced reports whether Alertmanager has an alert about a host and keeps it to itself.
-func silenced(t *testing.T, alert, host string) bool {
+// inhibited reports whether Alertmanager has an alert about a host and inhibits it.
+func inhibited(t *testing.T, alert, host string) bool {
 	t.Helper()
 	var alerts []struct {
 		Labels map[string]string `json:"labels"`
@@ -153,17 +148,18 @@ func silenced(t *testing.T, alert, host string) bool {
 			InhibitedBy []string `json:"inhibitedBy"`
 		} `json:"status"`
 	}
-	get(t, "http://"+alertmanagerAddress+"/api/v2/alerts", &alerts)
-	for _, one := range alerts {
-		if one.Labels["alertname"] == alert && one.Labels["host"] == host {
-			return len(one.Status.InhibitedBy) > 0
+	getJSON(t, "http://"+alertmanagerAddress+"/api/v2/alerts", &alerts)
+	for _, a := range alerts {
+		if a.Labels["alertname"] == alert && a.Labels["host"] == host {
+			return len(a.Status.InhibitedBy) > 0
 		}
 	}
 	return false
 }
 
-// get reads JSON; a server that is not ready yet gives none.
-func get(t *testing.T, from string, into any) {
+// getJSON reads a JSON document. It leaves the value unchanged if the server is
+// not ready yet.
+func getJSON(t *testing.T, from string, into any) {
 	t.Helper()
 	response, err := http.Get(from)
 	if err != nil {
@@ -178,15 +174,15 @@ func get(t *testing.T, from string, into any) {
 	}
 }
 
-// report tells Alertmanager of an alert of an exporter's own, as Prometheus
-// would; where it ends is zero, it goes on.
-func report(t *testing.T, name, exporter string, ends time.Time) {
+// postAlert sends an alert about an exporter to Alertmanager, as Prometheus does.
+// A zero end means that the alert is still firing.
+func postAlert(t *testing.T, name, exporter string, ends time.Time) {
 	t.Helper()
-	told := map[string]any{"labels": map[string]string{"alertname": name, "scope": "exporter", "exporter": exporter, "instance": exporter}}
+	message := map[string]any{"labels": map[string]string{"alertname": name, "scope": "exporter", "exporter": exporter, "instance": exporter}}
 	if !ends.IsZero() {
-		told["endsAt"] = ends
+		message["endsAt"] = ends
 	}
-	body, err := json.Marshal([]any{told})
+	body, err := json.Marshal([]any{message})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,27 +192,107 @@ func report(t *testing.T, name, exporter string, ends time.Time) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Fatalf("tell Alertmanager of %s: %s", name, response.Status)
+		t.Fatalf("post alert %s: %s", name, response.Status)
 	}
 }
 
-// breakLab does something to a scenario of the lab.
+// breakLab applies a fault to a scenario of the lab; the fault none repairs it.
 func breakLab(t *testing.T, scenario, fault string) {
 	t.Helper()
-	order := url.Values{"scenario": {scenario}, "fault": {fault}}
-	response, err := http.Post("http://"+controlAddress+"/break?"+order.Encode(), "", nil)
+	form := url.Values{"scenario": {scenario}, "fault": {fault}}
+	response, err := http.Post("http://"+labControlAddress+"/break?"+form.Encode(), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Fatalf("break %s by %s: %s", scenario, fault, response.Status)
+		t.Fatalf("apply fault %[2]s to %[1]s: %[3]s", scenario, fault, response.Status)
 	}
 }
 
-func signal(t *testing.T, p *process, s syscall.Signal) {
+// An alert as in a webhook message of Alertmanager.
+type alert struct {
+	Status      string            `json:"status"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	receiver    string            // path of the request, which names the receiver
+}
+
+func (a alert) matches(receiver, status, name, instance string) bool {
+	return a.receiver == receiver && a.Status == status && a.Labels["alertname"] == name && a.Labels["instance"] == instance
+}
+
+// An inbox collects the messages to the receivers of alertmanager.yml.
+type inbox struct {
+	mu     sync.Mutex
+	alerts []alert
+}
+
+// startWebhook receives the messages of Alertmanager until the test ends.
+func startWebhook(t *testing.T) *inbox {
 	t.Helper()
-	if err := p.command.Process.Signal(s); err != nil {
+	b := &inbox{}
+	listener, err := net.Listen("tcp", webhookAddress)
+	if err != nil {
 		t.Fatal(err)
+	}
+	server := &http.Server{Handler: b}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	return b
+}
+
+// ServeHTTP receives one message.
+func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var message struct {
+		Alerts []alert `json:"alerts"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range message.Alerts {
+		a.receiver = strings.TrimPrefix(r.URL.Path, "/")
+		b.alerts = append(b.alerts, a)
+	}
+}
+
+func (b *inbox) find(receiver, status, name, instance string) (alert, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.alerts {
+		if a.matches(receiver, status, name, instance) {
+			return a, true
+		}
+	}
+	return alert{}, false
+}
+
+func (b *inbox) has(receiver, status, name, instance string) bool {
+	_, found := b.find(receiver, status, name, instance)
+	return found
+}
+
+// waitFor waits for an alert and returns it.
+func (b *inbox) waitFor(t *testing.T, receiver, status, name, instance string) alert {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%s receives %s of %s, %s", receiver, name, instance, status), func() bool {
+		return b.has(receiver, status, name, instance)
+	})
+	found, _ := b.find(receiver, status, name, instance)
+	return found
+}
+
+// checkInstances checks that no receiver got an alert of other instances than these.
+func (b *inbox) checkInstances(t *testing.T, instances ...string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.alerts {
+		if !slices.Contains(instances, a.Labels["instance"]) {
+			t.Errorf("%s received the unexpected alert %s, %s: %s", a.receiver, a.Labels["alertname"], a.Status, a.Annotations["summary"])
+		}
 	}
 }

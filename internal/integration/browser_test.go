@@ -18,20 +18,15 @@ import (
 	"testing"
 )
 
-// screenshots is where to put pictures of the pages, for docs/screenshots.
-var screenshots = flag.String("screenshots", "", "directory to write pictures of the pages to")
+// screenshots is the directory for screenshots of the pages, as in docs/screenshots.
+var screenshots = flag.String("screenshots", "", "directory to write screenshots of the pages to")
 
-const (
-	labAddress    = "127.0.0.1:10126"
-	driverAddress = "127.0.0.1:10127"
-)
-
-// TestBrowser looks at the pages of the lab as people do, with Debian's
-// Chromium, which its WebDriver steers.
+// TestBrowser loads the pages of the lab in Debian's Chromium, controlled with
+// WebDriver.
 func TestBrowser(t *testing.T) {
 	run(t, "ip", "link", "set", "lo", "up")
-	dir := directory(t)
-	start(t, dir, exec.Command(os.Getenv(binaryVariable), "lab", "--web.listen-address", labAddress, "--web.external-url", "http://"+labAddress+"/dane"), labAddress)
+	dir := tempDir(t)
+	start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab", "--web.listen-address", exporterAddress, "--web.external-url", "http://"+exporterAddress+"/dane"), exporterAddress)
 	b := startBrowser(t, dir)
 
 	t.Run("form", func(t *testing.T) { testForm(t, b) })
@@ -40,12 +35,12 @@ func TestBrowser(t *testing.T) {
 	t.Run("hostile", func(t *testing.T) { testHostile(t, b) })
 	t.Run("without scripts", func(t *testing.T) { testWithoutScripts(t, b) })
 	t.Run("console", func(t *testing.T) {
-		if said := b.console(t); len(said) > 0 {
-			t.Errorf("the console has %q", said)
+		if messages := b.console(t); len(messages) > 0 {
+			t.Errorf("console messages: %q", messages)
 		}
-		b.open(t, "/nothing") // and it would say so
-		if said := b.console(t); len(said) == 0 {
-			t.Error("the console has nothing of a page that is missing: it is not heard")
+		b.open(t, "/nothing") // a missing page must appear on the console
+		if messages := b.console(t); len(messages) == 0 {
+			t.Error("no console message about a missing page: the test does not see the console")
 		}
 	})
 	if *screenshots != "" {
@@ -53,32 +48,33 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// testForm: from the form to the report, and back to the first page, where it is listed.
+// testForm checks that the form leads to the report, and that the start page then
+// lists the probe.
 func testForm(t *testing.T, b *browser) {
 	b.open(t, "/")
 	b.fill(t, "target", "tlsa-mismatch.lab.test")
 	b.follow(t, ".ask button", ".verdict")
 	if got := b.script(t, `return document.querySelector("h1").textContent + " " + location.pathname`); got != "tlsa-mismatch.lab.test /dane/report" {
-		t.Errorf("the form leads to %s", got)
+		t.Errorf("the form leads to %s, want the report of the target", got)
 	}
 	b.follow(t, ".home", ".hero")
 	if got := b.script(t, `return document.querySelector(".probes tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
-		t.Errorf("the first page lists %q", got)
+		t.Errorf("recent probes on the start page: %q", got)
 	}
 }
 
-// testReport: the page that alerts link to has styles, shows that nothing
-// matches, and hands the record over.
+// testReport checks that the page that alerts link to has styles, shows the
+// mismatch, and copies the right record.
 func testReport(t *testing.T, b *browser) {
 	b.open(t, "/report?target=tlsa-mismatch.lab.test&module=smtp_mx")
 	if got := b.script(t, `return getComputedStyle(document.querySelector(".pair.bad")).display`); got != "grid" {
-		t.Errorf("without its styles: display %s", got)
+		t.Errorf("display = %s, want grid: the styles are missing", got)
 	}
 	if got := b.script(t, `return document.querySelector(".pair.bad .sign").innerText`); !strings.Contains(got, "no match") {
-		t.Errorf("the mismatch is shown as %q", got)
+		t.Errorf("the mismatch is shown as %q, want no match in it", got)
 	}
 	if got := b.script(t, `return document.querySelectorAll(".lookup[open] .chain li").length`); got != "4" {
-		t.Errorf("%s links from the root to the record, want ., test., lab.test. and the record", got)
+		t.Errorf("%s links in the chain, want 4: ., test., lab.test. and the record", got)
 	}
 	b.devTools(t, "Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true})
 	b.devTools(t, "Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}})
@@ -91,7 +87,7 @@ func testReport(t *testing.T, b *browser) {
 	}
 }
 
-// testRunbook: a finding leads to its section of the runbook, which is served here.
+// testRunbook checks that a finding links to its section of the served runbook.
 func testRunbook(t *testing.T, b *browser) {
 	b.open(t, "/report?target=tlsa-mismatch.lab.test&module=smtp_mx")
 	b.follow(t, "#findings .where a", ".document")
@@ -100,26 +96,26 @@ func testRunbook(t *testing.T, b *browser) {
 	}
 }
 
-// testHostile: what strangers write is shown, and is nothing but text.
+// testHostile checks that hostile input and certificates are shown as text.
 func testHostile(t *testing.T, b *browser) {
-	const nasty = `<img src=x onerror="window.struck=1"><script>window.struck=1</script>`
-	b.open(t, "/report?target="+url.QueryEscape(nasty))
-	if got := b.script(t, `return document.querySelector("input[name=target]").value`); got != nasty {
-		t.Errorf("the form asks for %q", got)
+	const hostile = `<img src=x onerror="window.struck=1"><script>window.struck=1</script>`
+	b.open(t, "/report?target="+url.QueryEscape(hostile))
+	if got := b.script(t, `return document.querySelector("input[name=target]").value`); got != hostile {
+		t.Errorf("the form has target %q", got)
 	}
-	b.console(t) // that page is an error, and the console says so
+	b.console(t) // discard the message about the error status
 	b.open(t, "/")
 	b.fill(t, "target", "hostile-subject.lab.test")
 	b.follow(t, ".ask button", ".verdict")
 	if got := b.script(t, `return document.querySelector("h1").textContent`); got != "hostile-subject.lab.test" {
-		t.Errorf("the report is of %s", got)
+		t.Errorf("the report is about %s", got)
 	}
 	if got := b.script(t, `return [document.scripts.length, document.images.length, String(window.struck)].join(" ")`); got != "1 0 undefined" {
-		t.Errorf("scripts, images and what was run: %s", got)
+		t.Errorf("scripts, images and injected variable: %s, want 1 0 undefined", got)
 	}
 }
 
-// testWithoutScripts: all is there that is needed.
+// testWithoutScripts checks that the form and report work without JavaScript.
 func testWithoutScripts(t *testing.T, b *browser) {
 	b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": true})
 	defer b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": false})
@@ -127,24 +123,24 @@ func testWithoutScripts(t *testing.T, b *browser) {
 	b.fill(t, "target", "good.lab.test")
 	b.follow(t, ".ask button", ".verdict")
 	if got := b.text(t, ".verdict h1"); got != "good.lab.test" {
-		t.Errorf("the form leads to %q", got)
+		t.Errorf("the form leads to %q, want good.lab.test", got)
 	}
 	if got := b.text(t, ".verdict .badge"); got != "authenticated" {
-		t.Errorf("the outcome is shown as %q", got)
+		t.Errorf("the outcome is shown as %q, want authenticated", got)
 	}
 }
 
-// takeScreenshots makes the pictures of docs/screenshots.
+// takeScreenshots writes the images of docs/screenshots.
 func takeScreenshots(t *testing.T, b *browser) {
 	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "tlsa-mismatch", "good"} {
-		response, err := http.Get("http://" + labAddress + "/dane/probe?target=" + target + ".lab.test")
+		response, err := http.Get("http://" + exporterAddress + "/dane/probe?target=" + target + ".lab.test")
 		if err != nil {
 			t.Fatal(err)
 		}
 		response.Body.Close()
 	}
 	const mismatch = "/report?target=tlsa-mismatch.lab.test&module=smtp_mx"
-	for _, picture := range []struct {
+	for _, image := range []struct {
 		name, path, scheme string
 		width, height      int
 	}{
@@ -154,31 +150,31 @@ func takeScreenshots(t *testing.T, b *browser) {
 		{"report-phone", mismatch, "light", 390, 1300},
 		{"front-phone", "/", "dark", 390, 1100},
 	} {
-		b.devTools(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": picture.scheme}}})
-		b.devTools(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": picture.width, "height": picture.height, "deviceScaleFactor": 1, "mobile": picture.width < 500})
-		b.open(t, picture.path)
+		b.devTools(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": image.scheme}}})
+		b.devTools(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": image.width, "height": image.height, "deviceScaleFactor": 1, "mobile": image.width < 500})
+		b.open(t, image.path)
 		var shot struct{ Data []byte }
 		if err := json.Unmarshal(b.devTools(t, "Page.captureScreenshot", map[string]any{"format": "png"}), &shot); err != nil {
 			t.Fatal(err)
 		}
-		image, err := png.Decode(bytes.NewReader(shot.Data))
+		decoded, err := png.Decode(bytes.NewReader(shot.Data))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var small bytes.Buffer
-		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, image); err != nil {
+		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, decoded); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(*screenshots, picture.name+".png"), small.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(*screenshots, image.name+".png"), small.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// A browser is one session of WebDriver (W3C WebDriver §8).
+// A browser is a WebDriver session (W3C WebDriver §8).
 type browser struct{ session string }
 
-// startBrowser starts Chromium with a profile of its own.
+// startBrowser starts chromedriver, and Chromium with a new profile.
 func startBrowser(t *testing.T, dir string) *browser {
 	t.Helper()
 	_, port, _ := strings.Cut(driverAddress, ":")
@@ -187,7 +183,7 @@ func startBrowser(t *testing.T, dir string) *browser {
 	start(t, dir, driver, driverAddress)
 	b := &browser{session: "http://" + driverAddress + "/session"}
 	var session struct{ SessionID string }
-	b.read(t, "POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
+	b.do(t, "POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"goog:loggingPrefs": map[string]any{"browser": "ALL"},
 		"goog:chromeOptions": map[string]any{
 			"binary": program(t, "chromium"),
@@ -196,13 +192,13 @@ func startBrowser(t *testing.T, dir string) *browser {
 		},
 	}}}, &session)
 	b.session += "/" + session.SessionID
-	b.read(t, "POST", "/timeouts", map[string]any{"implicit": patience.Milliseconds() / 2}, nil) // for elements to come
-	t.Cleanup(func() { b.read(t, "DELETE", "", nil, nil) })
+	b.do(t, "POST", "/timeouts", map[string]any{"implicit": timeout.Milliseconds() / 2}, nil) // wait for elements
+	t.Cleanup(func() { b.do(t, "DELETE", "", nil, nil) })
 	return b
 }
 
-// read gives a command and reads the value that it returns.
-func (b *browser) read(t *testing.T, method, path string, body, value any) {
+// do sends a WebDriver command and decodes its value.
+func (b *browser) do(t *testing.T, method, path string, body, value any) {
 	t.Helper()
 	var sent io.Reader
 	if body != nil {
@@ -216,7 +212,7 @@ func (b *browser) read(t *testing.T, method, path string, body, value any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: timeout}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -234,17 +230,17 @@ func (b *browser) read(t *testing.T, method, path string, body, value any) {
 	}
 }
 
-// open goes to a page of the lab.
+// open loads a page of the lab.
 func (b *browser) open(t *testing.T, path string) {
 	t.Helper()
-	b.read(t, "POST", "/url", map[string]any{"url": "http://" + labAddress + "/dane" + path}, nil)
+	b.do(t, "POST", "/url", map[string]any{"url": "http://" + exporterAddress + "/dane" + path}, nil)
 }
 
-// find returns the path of the commands for the first element that a selector of CSS means.
+// find returns the command path of the first element that matches a CSS selector.
 func (b *browser) find(t *testing.T, selector string) string {
 	t.Helper()
 	var element map[string]string
-	b.read(t, "POST", "/element", map[string]any{"using": "css selector", "value": selector}, &element)
+	b.do(t, "POST", "/element", map[string]any{"using": "css selector", "value": selector}, &element)
 	for _, id := range element {
 		return "/element/" + id
 	}
@@ -254,60 +250,60 @@ func (b *browser) find(t *testing.T, selector string) string {
 
 func (b *browser) click(t *testing.T, selector string) {
 	t.Helper()
-	b.read(t, "POST", b.find(t, selector)+"/click", map[string]any{}, nil)
+	b.do(t, "POST", b.find(t, selector)+"/click", map[string]any{}, nil)
 }
 
-// follow clicks on what leads to another page, and returns when that is there:
-// it has an element that this one has not.
+// follow clicks a link or button and waits for an element that only the next page
+// has.
 func (b *browser) follow(t *testing.T, selector, awaited string) {
 	t.Helper()
 	b.click(t, selector)
 	b.find(t, awaited)
 }
 
-// fill types into a field of a form.
+// fill types text into a form field.
 func (b *browser) fill(t *testing.T, field, text string) {
 	t.Helper()
-	b.read(t, "POST", b.find(t, "input[name="+field+"]")+"/value", map[string]any{"text": text}, nil)
+	b.do(t, "POST", b.find(t, "input[name="+field+"]")+"/value", map[string]any{"text": text}, nil)
 }
 
-// text returns what an element shows.
+// text returns the visible text of an element.
 func (b *browser) text(t *testing.T, selector string) (text string) {
 	t.Helper()
-	b.read(t, "GET", b.find(t, selector)+"/text", nil, &text)
+	b.do(t, "GET", b.find(t, selector)+"/text", nil, &text)
 	return text
 }
 
-// script runs a function's body in the page and returns its result as text.
+// script runs a function body in the page and returns its result as text.
 func (b *browser) script(t *testing.T, body string) string {
 	t.Helper()
 	var result any
-	b.read(t, "POST", "/execute/sync", map[string]any{"script": body, "args": []any{}}, &result)
+	b.do(t, "POST", "/execute/sync", map[string]any{"script": body, "args": []any{}}, &result)
 	return fmt.Sprint(result)
 }
 
-// async is script for one that hands its result to its only argument.
+// async runs a function body that passes its result to its only argument, a callback.
 func (b *browser) async(t *testing.T, body string) string {
 	t.Helper()
 	var result any
-	b.read(t, "POST", "/execute/async", map[string]any{"script": body, "args": []any{}}, &result)
+	b.do(t, "POST", "/execute/async", map[string]any{"script": body, "args": []any{}}, &result)
 	return fmt.Sprint(result)
 }
 
-// console returns what the pages have said there since the last time.
-func (b *browser) console(t *testing.T) (said []string) {
+// console returns the console messages since the last call.
+func (b *browser) console(t *testing.T) (messages []string) {
 	t.Helper()
 	var entries []struct{ Level, Message string }
-	b.read(t, "POST", "/se/log", map[string]any{"type": "browser"}, &entries)
+	b.do(t, "POST", "/se/log", map[string]any{"type": "browser"}, &entries)
 	for _, entry := range entries {
-		said = append(said, entry.Level+": "+entry.Message)
+		messages = append(messages, entry.Level+": "+entry.Message)
 	}
-	return said
+	return messages
 }
 
-// devTools gives a command of Chromium's own protocol and returns its result.
+// devTools sends a command of the Chrome DevTools Protocol and returns its result.
 func (b *browser) devTools(t *testing.T, command string, parameters map[string]any) (result json.RawMessage) {
 	t.Helper()
-	b.read(t, "POST", "/goog/cdp/execute", map[string]any{"cmd": command, "params": parameters}, &result)
+	b.do(t, "POST", "/goog/cdp/execute", map[string]any{"cmd": command, "params": parameters}, &result)
 	return result
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,14 +22,12 @@ import (
 )
 
 const (
-	dashboardsLab        = "127.0.0.1:10126"
-	dashboardsPrometheus = "127.0.0.1:9091"
-	grafanaDirectory     = "../../deploy/grafana/"
-	prometheusDirectory  = "../../deploy/prometheus/"
+	grafanaDirectory    = "../../deploy/grafana/"
+	prometheusDirectory = "../../deploy/prometheus/"
 )
 
-// dashboardDomains are the lab's domains that Prometheus probes, and their
-// modules: between them they have a series for every panel.
+// dashboardDomains returns the domains of the lab that Prometheus probes, by
+// module. Together they have series for every panel.
 func dashboardDomains() map[string][]string {
 	return map[string][]string{
 		"smtp_mx": {
@@ -41,51 +40,51 @@ func dashboardDomains() map[string][]string {
 	}
 }
 
-// silent are queries that bring nothing from the lab, and why.
-func silent() map[string]string {
+// emptyQueries returns the queries without data in the lab, with the reason.
+func emptyQueries() map[string]string {
 	return map[string]string{
-		`sum by (reason) (rate(dane_exporter_probes_rejected_total{job=~"$exporter"}[$__rate_interval]))`:   "no probe is turned away",
-		`sum by (server, error) (rate(dane_exporter_dns_errors_total{job=~"$exporter"}[$__rate_interval]))`: "each query to the lab's resolver is answered",
+		`sum by (reason) (rate(dane_exporter_probes_rejected_total{job=~"$exporter"}[$__rate_interval]))`:   "no probe is rejected",
+		`sum by (server, error) (rate(dane_exporter_dns_errors_total{job=~"$exporter"}[$__rate_interval]))`: "the resolver of the lab answers every query",
 	}
 }
 
-// quiet are alerts that nothing in the lab raises, and why.
-func quiet() map[string]string {
+// inactiveAlerts returns the alerts that no domain of the lab raises, with the reason.
+func inactiveAlerts() map[string]string {
 	return map[string]string{
-		"DaneSignaturesNearEnd": "signatures in the lab are either young or have ended long ago",
+		"DaneSignaturesNearEnd": "signatures in the lab are either fresh or expired long ago",
 	}
 }
 
-// TestDashboards asks a real Prometheus, which scraped the lab, all that
-// Grafana would: every query of every panel and of every variable must bring
-// data, and each of Grafana's alert rules must find what Prometheus's own alert
-// of that name finds.
+// TestDashboards runs the queries of Grafana on a Prometheus that scrapes the
+// lab. Every query of every panel and variable must return data. Each alert rule
+// of Grafana must fire for the same series as the Prometheus alert of that name.
+// Every query of docs/queries.md must return data, too.
 func TestDashboards(t *testing.T) {
-	bringUpLoopback(t)
-	dir := directory(t)
-	start(t, dir, exec.Command(os.Getenv(binaryVariable), "lab", "--web.listen-address", dashboardsLab), dashboardsLab)
-	p := startDashboardsPrometheus(t, dir)
+	configureLoopback(t)
+	dir := tempDir(t)
+	start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab", "--web.listen-address", exporterAddress), exporterAddress)
+	p := startScrapingPrometheus(t, dir)
 
 	for _, name := range []string{"fleet", "domain"} {
 		t.Run(name, func(t *testing.T) {
 			for _, query := range grafanaQueries(t, grafanaDirectory+"dashboards/"+name+".json") {
-				p.seeData(t, query)
+				p.checkData(t, query)
 			}
 		})
 	}
 	t.Run("queries", func(t *testing.T) {
 		for _, query := range documentedQueries(t) {
-			p.seeData(t, query)
+			p.checkData(t, query)
 		}
 	})
 	for _, rule := range grafanaRules(t) {
-		t.Run(rule.Title, func(t *testing.T) { p.seeSame(t, rule) })
+		t.Run(rule.Title, func(t *testing.T) { p.checkSameAlerts(t, rule) })
 	}
 }
 
-// startDashboardsPrometheus has Debian's Prometheus scrape the lab with the
-// shipped rules, more often than anybody would outside a test.
-func startDashboardsPrometheus(t *testing.T, dir string) dashboardsServer {
+// startScrapingPrometheus starts a Prometheus that scrapes the lab every two
+// seconds and evaluates the shipped rules.
+func startScrapingPrometheus(t *testing.T, dir string) promServer {
 	t.Helper()
 	rules, err := filepath.Abs(prometheusDirectory + "rules.yml")
 	if err != nil {
@@ -105,45 +104,45 @@ scrape_configs:
       - {target_label: __address__, replacement: %[2]q}
       - {target_label: exporter, replacement: %[2]q}
     static_configs:
-`, rules, dashboardsLab)
+`, rules, exporterAddress)
 	for module, names := range dashboardDomains() {
 		for _, name := range names {
 			fmt.Fprintf(&config, "      - {targets: [%s.lab.test], labels: {__param_module: %s}}\n", name, module)
 		}
 	}
-	file := write(t, dir, "prometheus.yml", config.String())
+	file := writeFile(t, dir, "prometheus.yml", config.String())
 	start(t, dir, exec.Command(program(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
-		"--web.listen-address="+dashboardsPrometheus), dashboardsPrometheus)
-	p := dashboardsServer{until: time.Now().Add(time.Minute)}
+		"--web.listen-address="+prometheusAddress), prometheusAddress)
+	p := promServer{until: time.Now().Add(time.Minute)}
 	ready := func() bool {
-		response, err := http.Get("http://" + dashboardsPrometheus + "/-/ready")
+		response, err := http.Get("http://" + prometheusAddress + "/-/ready")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	}
-	if !p.await(ready) {
+	if !p.waitFor(ready) {
 		t.Fatal("Prometheus is not ready")
 	}
 	return p
 }
 
-// dashboardsServer is Prometheus as Grafana's data source.
-type dashboardsServer struct {
-	until time.Time // whatever has not come by then does not come
+// A promServer is Prometheus as Grafana's data source.
+type promServer struct {
+	until time.Time // deadline for expected data
 }
 
-// A sampleOf a query is one series and its value.
-type sampleOf struct {
+// A sample is one series of a result.
+type sample struct {
 	Metric map[string]string
 	Value  [2]any // Unix seconds, and the value as text
 }
 
-// query asks for the present.
-func (p dashboardsServer) query(t *testing.T, expression string) []sampleOf {
+// query evaluates an expression at the present time.
+func (p promServer) query(t *testing.T, expression string) []sample {
 	t.Helper()
-	response, err := http.PostForm("http://"+dashboardsPrometheus+"/api/v1/query", url.Values{"query": {expression}})
+	response, err := http.PostForm("http://"+prometheusAddress+"/api/v1/query", url.Values{"query": {expression}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +153,7 @@ func (p dashboardsServer) query(t *testing.T, expression string) []sampleOf {
 	}
 	var answer struct {
 		Status, Error string
-		Data          struct{ Result []sampleOf }
+		Data          struct{ Result []sample }
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Status != "success" {
 		t.Fatalf("%s\n%s: %v, %s", expression, response.Status, err, body)
@@ -162,11 +161,11 @@ func (p dashboardsServer) query(t *testing.T, expression string) []sampleOf {
 	return answer.Data.Result
 }
 
-// await asks until the answer is as wanted, or time is up.
-func (p dashboardsServer) await(wanted func() bool) bool {
+// waitFor polls until the condition holds, and reports whether it held in time.
+func (p promServer) waitFor(holds func() bool) bool {
 	retry := time.NewTicker(200 * time.Millisecond)
 	defer retry.Stop()
-	for !wanted() {
+	for !holds() {
 		if time.Now().After(p.until) {
 			return false
 		}
@@ -175,44 +174,44 @@ func (p dashboardsServer) await(wanted func() bool) bool {
 	return true
 }
 
-// seeData fails the test where a query brings no data for any of the domains,
-// or brings some though it is said not to.
-func (p dashboardsServer) seeData(t *testing.T, query string) {
+// checkData checks that a query returns data for at least one domain, or for none
+// if it is one of emptyQueries.
+func (p promServer) checkData(t *testing.T, query string) {
 	t.Helper()
-	brings := func() bool {
+	hasData := func() bool {
 		for _, names := range dashboardDomains() {
 			for _, name := range names {
-				filled := fill(query, name+".lab.test")
-				if len(p.query(t, filled)) > 0 {
+				expression := substitute(query, name+".lab.test")
+				if len(p.query(t, expression)) > 0 {
 					return true
 				}
-				if filled == fill(query, "") {
-					return false // the same for every domain
+				if expression == substitute(query, "") {
+					return false // the query is the same for every domain
 				}
 			}
 		}
 		return false
 	}
-	if why, ok := silent()[query]; ok {
-		if brings() {
-			t.Errorf("%s\nbrings data, though %s", query, why)
+	if why, ok := emptyQueries()[query]; ok {
+		if hasData() {
+			t.Errorf("%s\nreturns data, although %s", query, why)
 		}
 		return
 	}
-	if !p.await(brings) {
-		t.Errorf("%s\nbrings no data", query)
+	if !p.waitFor(hasData) {
+		t.Errorf("%s\nreturns no data", query)
 	}
 }
 
-// fill puts in what Grafana would for its variables.
-func fill(query, domain string) string {
+// substitute replaces Grafana's variables in a query.
+func substitute(query, domain string) string {
 	return strings.NewReplacer(
 		"$job", "dane", "$exporter", "dane_exporter", "$instance", domain, "$host", ".*", "$__rate_interval", "20s",
 	).Replace(query)
 }
 
-// grafanaQueries are all that a dashboard asks its data source, each once. A
-// variable's label_values(metric, label) is asked as the metric.
+// grafanaQueries returns the distinct queries of a dashboard. The variable query
+// label_values(metric, label) becomes a count of the metric by the label.
 func grafanaQueries(t *testing.T, file string) []string {
 	t.Helper()
 	var board struct {
@@ -240,12 +239,29 @@ func grafanaQueries(t *testing.T, file string) []string {
 		}
 	}
 	if len(queries) < 10 {
-		t.Fatalf("%s: %d queries; were they all found?", file, len(queries))
+		t.Fatalf("%s: found only %d queries", file, len(queries))
 	}
 	return slices.Sorted(maps.Keys(queries))
 }
 
-// grafanaRule is a query, and the threshold that makes its value an alert.
+// documentedQueries returns the queries of docs/queries.md.
+func documentedQueries(t *testing.T) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/queries.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var queries []string
+	for _, block := range regexp.MustCompile("(?ms)^```promql\n(.*?)\n```$").FindAllSubmatch(page, -1) {
+		queries = append(queries, string(block[1]))
+	}
+	if len(queries) < 12 {
+		t.Fatalf("docs/queries.md: found only %d queries", len(queries))
+	}
+	return queries
+}
+
+// A grafanaRule is a query and a threshold.
 type grafanaRule struct {
 	Title string
 	Data  []struct {
@@ -276,7 +292,7 @@ func grafanaRules(t *testing.T) []grafanaRule {
 	return file.Groups[0].Rules
 }
 
-// expression is the query with its threshold, as PromQL.
+// expression returns the query with its threshold as PromQL.
 func (r grafanaRule) expression(t *testing.T) string {
 	t.Helper()
 	evaluator := r.Data[1].Model.Conditions[0].Evaluator
@@ -287,31 +303,32 @@ func (r grafanaRule) expression(t *testing.T) string {
 	return fmt.Sprintf("(%s) %s %g", r.Data[0].Model.Expr, comparison, evaluator.Params[0])
 }
 
-// seeSame fails the test where Grafana's rule is not true of just what
-// Prometheus's alert of that name is pending or firing for, or of nothing; for
-// an alert that is quiet, where its query brings no data or anything is found.
-func (p dashboardsServer) seeSame(t *testing.T, rule grafanaRule) {
+// checkSameAlerts checks that Grafana's rule holds for exactly the series for
+// which the Prometheus alert of that name is pending or firing, and for at least
+// one. For one of inactiveAlerts, its query must return data, and no series above
+// the threshold.
+func (p promServer) checkSameAlerts(t *testing.T, rule grafanaRule) {
 	t.Helper()
-	if _, ok := quiet()[rule.Title]; ok {
-		p.seeData(t, rule.Data[0].Model.Expr)
-		if found := about(p.query(t, rule.expression(t))); len(found) > 0 {
-			t.Errorf("it finds %q; strike it off the list of quiet alerts", found)
+	if _, ok := inactiveAlerts()[rule.Title]; ok {
+		p.checkData(t, rule.Data[0].Model.Expr)
+		if found := subjects(p.query(t, rule.expression(t))); len(found) > 0 {
+			t.Errorf("the rule holds for %q: remove it from inactiveAlerts", found)
 		}
 		return
 	}
-	var here, there []string
+	var grafana, prometheus []string
 	same := func() bool {
-		here = about(p.query(t, rule.expression(t)))
-		there = about(p.query(t, fmt.Sprintf("ALERTS{alertname=%q}", rule.Title)))
-		return len(here) > 0 && slices.Equal(here, there)
+		grafana = subjects(p.query(t, rule.expression(t)))
+		prometheus = subjects(p.query(t, fmt.Sprintf("ALERTS{alertname=%q}", rule.Title)))
+		return len(grafana) > 0 && slices.Equal(grafana, prometheus)
 	}
-	if !p.await(same) {
-		t.Errorf("Grafana finds %q, Prometheus %q", here, there)
+	if !p.waitFor(same) {
+		t.Errorf("Grafana's rule holds for %q, the Prometheus alert for %q", grafana, prometheus)
 	}
 }
 
-// about says what samples are about, sorted.
-func about(samples []sampleOf) []string {
+// subjects returns what the samples are about, sorted.
+func subjects(samples []sample) []string {
 	var all []string
 	for _, s := range samples {
 		all = append(all, strings.Join([]string{s.Metric["instance"], s.Metric["host"], s.Metric["port"], s.Metric["reason"]}, " "))

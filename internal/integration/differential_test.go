@@ -19,32 +19,35 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-// How much the differential test does; more is for patient people:
+// Flags of the differential test. A longer run:
 //
 //	go test -tags integration ./internal/integration -run Differential -timeout 1h -seed 7 -trials 50000
 var (
-	seed   = flag.Uint64("seed", 1, "where the differential test starts to break things at random")
-	trials = flag.Int("trials", 1800, "how many states of the world the differential test breaks")
-	only   = flag.Int("trial", -1, "the number of the one trial to make")
+	seed   = flag.Uint64("seed", 1, "random seed of the differential test")
+	trials = flag.Int("trials", 1800, "number of trials of the differential test")
+	only   = flag.Int("trial", -1, "number of the only trial to run")
 )
 
 const (
-	questionsEach = 6    // questions of one trial
-	benches       = 4    // trials at a time, on a machine with as many processors
-	enough        = 1500 // trials in which every mutation should occur
-	delvEvery     = 8    // trials of which one has a question for delv, too
+	questionsPerTrial = 6
+	lanes             = 4    // trials in parallel
+	fullRun           = 1500 // trials in which every mutation must occur
+	delvInterval      = 8    // delv is asked a question in one of so many trials
 )
 
-// TestDifferential breaks what Knot and BIND signed, at random, and asks a
-// validating Unbound and us what we make of it. Each disagreement is explained
-// by a row of explanations, or a defect.
+// nsec3Limit is the limit of NSEC3 iterations, for Unbound and for us.
+const nsec3Limit = 50
+
+// TestDifferential changes the responses of Knot and BIND at random and compares
+// the verdicts of a validating Unbound and of our validator. A disagreement that
+// no row of explanations covers is a defect.
 func TestDifferential(t *testing.T) {
-	w := &world{dir: directory(t), zones: manyZones()}
-	bringUpLoopback(t)
-	w.publish(t)
-	newUnbound(t, w, "iterator", iteratorAddress).start(t)
+	tb := &testbed{dir: tempDir(t), zones: differentialZones()}
+	configureLoopback(t)
+	tb.publish(t)
+	newUnbound(t, tb, "iterator", resolverAddress).start(t)
 	source := newSource()
-	s := &surgery{source: source, zones: w.zones, signers: collectKeys(t, w, source), all: manyQuestions(t, w.zones)}
+	g := &generator{source: source, zones: tb.zones, zoneKeys: loadKeys(t, tb, source), all: differentialQuestions(t, tb.zones)}
 
 	c := newComparison()
 	first, end := 0, *trials
@@ -53,20 +56,20 @@ func TestDifferential(t *testing.T) {
 	}
 	var next atomic.Int64
 	next.Store(int64(first))
-	t.Run("benches", func(t *testing.T) {
-		for i := range benches {
-			b := newBench(t, w, i)
-			t.Run(b.mutator.address.String(), func(t *testing.T) {
+	t.Run("lanes", func(t *testing.T) {
+		for i := range lanes {
+			l := newLane(t, tb, i)
+			t.Run(l.mutator.address.String(), func(t *testing.T) {
 				t.Parallel()
 				if i == 0 && *only < 0 {
-					b.compare(t, c, s.unbroken(*seed))
+					l.compare(t, c, g.unchanged(*seed))
 				}
 				for number := int(next.Add(1) - 1); number < end; number = int(next.Add(1) - 1) {
-					tr, err := s.trial(*seed, number)
+					tr, err := g.trial(*seed, number)
 					if err != nil {
 						t.Fatalf("trial %d: %v", number, err)
 					}
-					b.compare(t, c, tr)
+					l.compare(t, c, tr)
 				}
 			})
 		}
@@ -74,102 +77,103 @@ func TestDifferential(t *testing.T) {
 	c.report(t)
 }
 
-// anchors are the trust anchors of the world.
-func (w *world) anchors(t testing.TB) []dnssec.Anchor {
+// anchors returns the trust anchors of the testbed.
+func (tb *testbed) anchors(t testing.TB) []dnssec.Anchor {
 	t.Helper()
-	anchors, err := dnssec.ParseAnchors(strings.NewReader(w.anchor))
+	anchors, err := dnssec.ParseAnchors(strings.NewReader(tb.anchor))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return anchors
 }
 
-// A bench is a mutator, the judge that asks it, and what we need to do so too.
-type bench struct {
-	mutator *mutator
-	judge   *judge
-	delv    delv
-	carrier dnssec.Transport
-	anchors []dnssec.Anchor
+// A lane runs trials: a mutator, with Unbound, delv and our validator behind it.
+type lane struct {
+	mutator   *mutator
+	validator *validator
+	delv      delv
+	upstream  dnssec.Transport
+	anchors   []dnssec.Anchor
 }
 
-// newBench starts one of several, each with addresses of its own.
-func newBench(t testing.TB, w *world, number int) *bench {
+// newLane starts the lane with a number, which determines its addresses.
+func newLane(t testing.TB, tb *testbed, number int) *lane {
 	t.Helper()
-	mutator, judge := netip.AddrFrom4([4]byte{127, 0, 2, byte(number + 1)}), netip.AddrFrom4([4]byte{127, 0, 1, byte(number + 1)})
-	carrier, err := transport.New([]string{mutator.String()}, transport.Options{Timeout: patience})
+	mutator, validator := netip.AddrFrom4([4]byte{127, 0, 2, byte(number + 1)}), netip.AddrFrom4([4]byte{127, 0, 1, byte(number + 1)})
+	upstream, err := transport.New([]string{mutator.String()}, transport.Options{Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{mutator: startMutator(t, mutator), judge: startJudge(t, w, judge, mutator), delv: newDelv(t, w, mutator), carrier: carrier, anchors: w.anchors(t)}
+	return &lane{mutator: startMutator(t, mutator), validator: startValidator(t, tb, validator, mutator),
+		delv: newDelv(t, tb, mutator), upstream: upstream, anchors: tb.anchors(t)}
 }
 
-// compare asks the judge and us everything of one trial.
-func (b *bench) compare(t *testing.T, c *comparison, tr *trial) {
+// compare asks both validators all questions of a trial.
+func (l *lane) compare(t *testing.T, c *comparison, tr *trial) {
 	for i, q := range tr.questions {
-		d, err := b.ask(t, tr, q)
+		d, err := l.ask(t, tr, q)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		if d.about() != "" { // on a busy machine a message may have been late
-			if d, err = b.ask(t, tr, q); err != nil {
+		if d.difference() != "" { // again, because on a busy machine a response may be late
+			if d, err = l.ask(t, tr, q); err != nil {
 				t.Error(err)
 				return
 			}
 		}
 		class := ""
-		if d.about() != "" {
-			if class, err = b.explain(t, d); err != nil {
+		if d.difference() != "" {
+			if class, err = l.explain(t, d); err != nil {
 				t.Error(err)
 			}
 		}
 		c.add(t, d, class)
-		if tr.number%delvEvery == 0 && i == 0 {
-			judged, _ := b.delv.status(t, q)
-			c.addDelv(d, judged)
+		if tr.number%delvInterval == 0 && i == 0 {
+			reference, _ := l.delv.status(t, q)
+			c.addDelv(d, reference)
 		}
 	}
 }
 
-// ask asks one question of one trial. Nothing is remembered from one to the next.
-func (b *bench) ask(t *testing.T, tr *trial, q question) (disagreement, error) {
-	b.mutator.trial.Store(tr)
-	judged, err := b.judge.ask(q)
+// ask asks both validators one question of a trial, with empty caches.
+func (l *lane) ask(t *testing.T, tr *trial, q question) (disagreement, error) {
+	l.mutator.trial.Store(tr)
+	reference, err := l.validator.ask(q)
 	if err != nil {
 		return disagreement{}, fmt.Errorf("%w (trial %d: %s)", err, tr.number, tr)
 	}
-	options := dnssec.Options{SHA1: dnssec.SHA1Accept, NSEC3MaxIterations: nsec3Limit, QueryTimeout: patience}
-	ours := dnssec.New(b.carrier, b.anchors, time.Now, options).Lookup(t.Context(), q.name, q.qtype)
-	return disagreement{tr, q, ours, judged}, nil
+	options := dnssec.Options{SHA1: dnssec.SHA1Accept, NSEC3MaxIterations: nsec3Limit, QueryTimeout: timeout}
+	ours := dnssec.New(l.upstream, l.anchors, time.Now, options).Lookup(t.Context(), q.name, q.qtype)
+	return disagreement{tr, q, ours, reference}, nil
 }
 
-// explain returns the class of a disagreement, or nothing. Where several things
-// are broken, it may take a second class to explain what the first leaves.
-func (b *bench) explain(t *testing.T, d disagreement) (string, error) {
+// explain returns the class of a disagreement, or "" if there is none. With several
+// changes, a second explanation may have to cover what the first one leaves.
+func (l *lane) explain(t *testing.T, d disagreement) (string, error) {
 	for _, e := range explanations() {
 		if !e.applies(d) {
 			continue
 		}
-		if e.cure == nil {
+		if e.revert == nil {
 			return e.class, nil
 		}
-		cured, err := b.experiment(t, d, e)
+		reverted, err := l.retry(t, d, e)
 		if err != nil {
 			return "", err
 		}
-		if d.settledBy(cured) {
+		if d.resolvedBy(reverted) {
 			return e.class, nil
 		}
 		for _, rest := range explanations() {
-			if cured.about() == "" || rest.cure == nil || !rest.applies(cured) {
+			if reverted.difference() == "" || rest.revert == nil || !rest.applies(reverted) {
 				continue
 			}
-			twice, err := b.experiment(t, cured, rest)
+			twice, err := l.retry(t, reverted, rest)
 			if err != nil {
 				return "", err
 			}
-			if d.settledBy(twice) {
+			if d.resolvedBy(twice) {
 				return e.class, nil
 			}
 		}
@@ -177,47 +181,48 @@ func (b *bench) explain(t *testing.T, d disagreement) (string, error) {
 	return "", nil
 }
 
-// experiment asks again without what an explanation blames.
-func (b *bench) experiment(t *testing.T, d disagreement, e explanation) (disagreement, error) {
+// retry asks again without the change that an explanation is about.
+func (l *lane) retry(t *testing.T, d disagreement, e explanation) (disagreement, error) {
 	q := d.question
-	if e.instead != nil {
-		q = e.instead(d)
+	if e.question != nil {
+		q = e.question(d)
 	}
-	return b.ask(t, d.trial.cured(d, e), q)
+	return l.ask(t, d.trial.reverted(d, e), q)
 }
 
-// settledBy reports whether we agree with the judge in an experiment, while one
-// of us still says what it said before.
-func (d disagreement) settledBy(cured disagreement) bool {
-	weStay := cured.ours.Status == d.ours.Status && slices.Equal(texts(cured.ours.Records), texts(d.ours.Records))
-	return cured.about() == "" && (weStay || statusOf(cured.judged) == statusOf(d.judged))
+// resolvedBy reports whether the validators agree after the change was reverted,
+// and at least one of them has the same verdict as before.
+func (d disagreement) resolvedBy(reverted disagreement) bool {
+	oursUnchanged := reverted.ours.Status == d.ours.Status && slices.Equal(texts(reverted.ours.Records), texts(d.ours.Records))
+	return reverted.difference() == "" && (oursUnchanged || statusOf(reverted.reference) == statusOf(d.reference))
 }
 
-// A disagreement is what we and the judge say about one question, where it is not the same.
+// A disagreement holds the verdicts of both validators on one question. They may
+// also agree.
 type disagreement struct {
-	trial    *trial
-	question question
-	ours     dnssec.Answer
-	judged   *dns.Msg
+	trial     *trial
+	question  question
+	ours      dnssec.Answer
+	reference *dns.Msg
 }
 
-// about says in which respect they disagree; empty where they do not.
-func (d disagreement) about() string {
-	judged := statusOf(d.judged)
+// difference describes how the verdicts differ; it is empty if they agree.
+func (d disagreement) difference() string {
+	reference := statusOf(d.reference)
 	switch {
-	case d.ours.Status.Failed() && judged.Failed():
+	case d.ours.Status.Failed() && reference.Failed():
 		return ""
-	case d.ours.Status != judged:
-		return fmt.Sprintf("%s to us, %s to Unbound", d.ours.Status, judged)
-	case d.ours.Rcode != d.judged.Rcode:
-		return fmt.Sprintf("%s to us, %s to Unbound", dns.RcodeToString[d.ours.Rcode], dns.RcodeToString[d.judged.Rcode])
-	case !slices.Equal(texts(d.ours.Records), texts(final(d.question, d.judged))):
-		return "other records"
+	case d.ours.Status != reference:
+		return fmt.Sprintf("%s for us, %s for Unbound", d.ours.Status, reference)
+	case d.ours.Rcode != d.reference.Rcode:
+		return fmt.Sprintf("%s for us, %s for Unbound", dns.RcodeToString[d.ours.Rcode], dns.RcodeToString[d.reference.Rcode])
+	case !slices.Equal(texts(d.ours.Records), texts(final(d.question, d.reference))):
+		return "different records"
 	}
 	return ""
 }
 
-// final are the records that answer a question, at the end of its aliases.
+// final returns the records that answer a question, at the end of its aliases.
 func final(q question, response *dns.Msg) []dns.RR {
 	name := q.name
 	for range response.Answer {
@@ -237,7 +242,7 @@ func final(q question, response *dns.Msg) []dns.RR {
 	return records
 }
 
-// texts are the data of records, each once, in order and in lower case.
+// texts returns the distinct data of records, sorted and in lower case.
 func texts(records []dns.RR) []string {
 	var list []string
 	for _, record := range records {
@@ -247,25 +252,25 @@ func texts(records []dns.RR) []string {
 	return slices.Compact(list)
 }
 
-// String says what there is to know, and how to see it again.
+// String returns both verdicts, the response, and the flags that repeat the trial.
 func (d disagreement) String() string {
 	response, err := d.trial.answer(d.question)
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("%s: %s (again: -seed %d -trial %d)\n\tbroken: %s\n\twe say: %s (%v)\n\tUnbound says: %s\n\tboth were told: %s",
-		d.question, d.about(), *seed, d.trial.number, d.trial, d.ours.Why, d.ours.Err, d.judged, response)
+	return fmt.Sprintf("%s: %s (repeat with -seed %d -trial %d)\n\tchanges: %s\n\tours: %s (%v)\n\tUnbound: %s\n\tresponse to both: %s",
+		d.question, d.difference(), *seed, d.trial.number, d.trial, d.ours.Why, d.ours.Err, d.reference, response)
 }
 
-// comparison counts. It is safe for concurrent use.
+// A comparison counts verdicts. It is safe for concurrent use.
 type comparison struct {
 	mu          sync.Mutex
-	statuses    map[dnssec.Status]int // by what Unbound says
+	statuses    map[dnssec.Status]int // by Unbound's verdict
 	explained   map[string]int        // by class
 	unexplained int
-	applied     map[string]int // by mutation: look-ups
-	bogus       map[string]int // by mutation: look-ups that are bogus to Unbound
-	delv        map[string]int // by whose side delv takes
+	applied     map[string]int // lookups by mutation
+	bogus       map[string]int // lookups that are bogus for Unbound, by mutation
+	delv        map[string]int // lookups by agreement of delv
 }
 
 func newComparison() *comparison {
@@ -273,21 +278,21 @@ func newComparison() *comparison {
 		applied: make(map[string]int), bogus: make(map[string]int), delv: make(map[string]int)}
 }
 
-// add counts one look-up, and fails the test where a disagreement has no class.
+// add counts one lookup. A disagreement without a class fails the test.
 func (c *comparison) add(t *testing.T, d disagreement, class string) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	judged := statusOf(d.judged)
-	c.statuses[judged]++
+	reference := statusOf(d.reference)
+	c.statuses[reference]++
 	for _, change := range d.trial.changes {
 		c.applied[change.mutation]++
-		if judged.Failed() {
+		if reference.Failed() {
 			c.bogus[change.mutation]++
 		}
 	}
 	switch {
-	case d.about() == "":
+	case d.difference() == "":
 	case class != "":
 		c.explained[class]++
 	default:
@@ -296,55 +301,55 @@ func (c *comparison) add(t *testing.T, d disagreement, class string) {
 	}
 }
 
-// addDelv counts whose side delv takes. It stands alone wherever it refuses a
-// response that is not well formed in its own view, and where it does not heed
-// opt-out; what it and Unbound both say and we do not is among the disagreements.
+// addDelv counts with which validator delv agrees. It differs from both where it
+// rejects a malformed response and where it ignores opt-out. Where it agrees with
+// Unbound only, the lookup is also among the disagreements.
 func (c *comparison) addDelv(d disagreement, delv dnssec.Status) {
 	same := func(a, b dnssec.Status) bool { return a == b || a.Failed() && b.Failed() }
-	unbound := statusOf(d.judged)
+	unbound := statusOf(d.reference)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case same(delv, d.ours.Status) && same(delv, unbound):
 		c.delv["agrees with both"]++
 	case same(delv, d.ours.Status):
-		c.delv["agrees with us, against Unbound"]++
+		c.delv["agrees with us only"]++
 	case same(delv, unbound):
-		c.delv["agrees with Unbound, against us"]++
+		c.delv["agrees with Unbound only"]++
 	default:
 		c.delv["agrees with neither"]++
 	}
 }
 
-// report says how much was compared, and that it was worth it.
+// report logs the counts and checks that a full run covers all statuses and mutations.
 func (c *comparison) report(t *testing.T) {
 	t.Helper()
 	lookups := 0
 	for status, n := range c.statuses {
-		t.Logf("%d look-ups are %s to Unbound", n, status)
+		t.Logf("%d lookups are %s for Unbound", n, status)
 		lookups += n
 	}
-	t.Logf("%d look-ups compared, %d disagreements unexplained", lookups, c.unexplained)
+	t.Logf("%d lookups compared, %d disagreements unexplained", lookups, c.unexplained)
 	for class, n := range c.explained {
 		t.Logf("%d disagreements explained: %s", n, class)
 	}
-	for side, n := range c.delv {
-		t.Logf("%d times delv %s", n, side)
+	for agreement, n := range c.delv {
+		t.Logf("%d times delv %s", n, agreement)
 	}
-	if *only >= 0 || *trials < enough {
+	if *only >= 0 || *trials < fullRun {
 		return
 	}
 	for _, status := range []dnssec.Status{dnssec.Secure, dnssec.Insecure, dnssec.Bogus} {
 		if c.statuses[status] == 0 {
-			t.Errorf("no look-up is %s", status)
+			t.Errorf("no lookup is %s", status)
 		}
 	}
 	if len(c.bogus) < len(mutations())/2 {
-		t.Errorf("only %d of %d mutations ever made anything bogus", len(c.bogus), len(mutations()))
+		t.Errorf("only %d of %d mutations made a lookup bogus", len(c.bogus), len(mutations()))
 	}
 	for _, m := range mutations() {
 		if c.applied[m.name] == 0 {
-			t.Errorf("nothing was broken by %s", m.name)
+			t.Errorf("no trial used the mutation %q", m.name)
 		}
 	}
 }

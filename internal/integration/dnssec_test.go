@@ -16,31 +16,31 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-// Where the judges and we are meant to differ, and why.
+// Reasons for intended differences between the references and us.
 const (
-	rsasha1Difference = "the judges still accept RSASHA1-NSEC3-SHA1; RFC 9905 §2: validating resolvers “MUST treat RSASHA1 and " +
+	rsasha1Difference = "the references still accept RSASHA1-NSEC3-SHA1. RFC 9905 §2: validating resolvers “MUST treat RSASHA1 and " +
 		"RSASHA1-NSEC3-SHA1 DS records as insecure”, which is our default"
-	ed448Difference = "the judges have Ed448 and we do not; RFC 4035 §5.2: a resolver that supports none of the algorithms of an " +
+	ed448Difference = "the references support Ed448; we do not. RFC 4035 §5.2: a resolver that supports none of the algorithms of an " +
 		"authenticated DS RRset “has no supported authentication path leading from the parent to the child”, which is as if no DS existed"
 )
 
-// differences lists the zones whose status the judges and we see differently, and why.
-func differences() map[string]string {
+// expectedDifferences returns the zones whose status differs on purpose, with the reason.
+func expectedDifferences() map[string]string {
 	return map[string]string{
 		"rsasha1.example.": rsasha1Difference,
 		"ed448.example.":   ed448Difference,
 	}
 }
 
-// expected returns the status that a look-up must have for us, after what a judge says of it.
-func (w *world) expected(q question, judged dnssec.Status) dnssec.Status {
-	if differences()[zoneOf(w.zones, q)] != "" && judged == dnssec.Secure {
+// expected returns the status that a lookup must have for us, given that of a reference.
+func (tb *testbed) expected(q question, reference dnssec.Status) dnssec.Status {
+	if expectedDifferences()[zoneOf(tb.zones, q)] != "" && reference == dnssec.Secure {
 		return dnssec.Insecure
 	}
-	return judged
+	return reference
 }
 
-// A question is one look-up.
+// A question is the name and type of a lookup.
 type question struct {
 	name  string
 	qtype uint16
@@ -48,20 +48,21 @@ type question struct {
 
 func (q question) String() string { return q.name + " " + dns.TypeToString[q.qtype] }
 
-// inventions returns names that no zone has, each absent in its own way.
-func inventions() []string {
+// absentNames returns names without records of their own, absent in different ways.
+func absentNames() []string {
 	return []string{
-		"nothing", "a.nothing", // nothing at all
-		"below.text",                          // below a name that has records
-		"empty", "b.empty", "nothing.b.empty", // empty non-terminals, and below one
-		"x.wild", "a.b.wild", "x.not.wild", // wildcards, and where they do not reach
-		"x.aliases",                     // a wildcard that is an alias
-		"text.branch", "nothing.branch", // through a DNAME
+		"nothing", "a.nothing", // names without records
+		"below.text",                          // below a name with records
+		"empty", "b.empty", "nothing.b.empty", // empty non-terminals, and a name below one
+		"x.wild", "a.b.wild", "x.not.wild", // names that a wildcard matches, and one that it does not
+		"x.aliases",                     // a wildcard CNAME
+		"text.branch", "nothing.branch", // below a DNAME
 		"*.nothing",
 	}
 }
 
-// questions asks for many types of every name of the world, and of names beside them.
+// questions returns questions of several types for every name of the zones, and for
+// absent names.
 func questions(t testing.TB, zones []*zone) []question {
 	t.Helper()
 	names := map[string]bool{}
@@ -73,8 +74,8 @@ func questions(t testing.TB, zones []*zone) []question {
 		if err := parser.Err(); err != nil {
 			t.Fatal(err)
 		}
-		for _, invention := range inventions() {
-			names[strings.TrimRight(invention+"."+z.name, ".")+"."] = true
+		for _, absent := range absentNames() {
+			names[strings.TrimRight(absent+"."+z.name, ".")+"."] = true
 		}
 	}
 	var all []question
@@ -87,76 +88,76 @@ func questions(t testing.TB, zones []*zone) []question {
 	return all
 }
 
-// testDNSSEC compares our verdict on every look-up with that of a validating Unbound.
-func testDNSSEC(t *testing.T, w *world) {
-	resolver := newValidator(t, w)
-	all := questions(t, w.zones)
-	var seen [4]atomic.Int64 // by what Unbound says
+// testDNSSEC compares our verdict on every lookup with that of a validating Unbound.
+func testDNSSEC(t *testing.T, tb *testbed) {
+	resolver := newResolver(t, tb)
+	all := questions(t, tb.zones)
+	var seen [4]atomic.Int64 // by Unbound's status
 	inParallel(t, all, func(t *testing.T, q question) {
 		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
-		judged := ask(t, judgeAddress, q.name, q.qtype)
-		seen[statusOf(judged)].Add(1)
-		want := w.expected(q, statusOf(judged))
+		reference := query(t, validatorAddress, q.name, q.qtype)
+		seen[statusOf(reference)].Add(1)
+		want := tb.expected(q, statusOf(reference))
 		if ours.Status != want {
-			t.Errorf("%s is %s to us, because %s (%v); to Unbound it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, judged)
+			t.Errorf("%s: our status is %s: %s (%v); Unbound's is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, reference)
 			return
 		}
-		if !want.Failed() && (ours.Rcode != judged.Rcode || len(ours.Records) != count(judged, q.qtype)) {
-			t.Errorf("%s has %d records and rcode %s to us; to Unbound %d and %s", q, len(ours.Records), dns.RcodeToString[ours.Rcode],
-				count(judged, q.qtype), dns.RcodeToString[judged.Rcode])
+		if !want.Failed() && (ours.Rcode != reference.Rcode || len(ours.Records) != count(reference, q.qtype)) {
+			t.Errorf("%s: we have %d records and rcode %s; Unbound has %d and %s", q, len(ours.Records), dns.RcodeToString[ours.Rcode],
+				count(reference, q.qtype), dns.RcodeToString[reference.Rcode])
 		}
 	})
 	for _, status := range []dnssec.Status{dnssec.Secure, dnssec.Insecure, dnssec.Bogus} {
 		n := seen[status].Load()
-		t.Logf("%d of %d look-ups are %s", n, len(all), status)
+		t.Logf("%d of %d lookups are %s", n, len(all), status)
 		if n == 0 {
-			t.Errorf("no look-up is %s: the world does not test that", status)
+			t.Errorf("no lookup is %s: the testbed does not test that status", status)
 		}
 	}
 }
 
-// testDelv does the same with delv, which validates by itself, behind the
-// resolver that we use. It starts anew for each look-up, so it is asked for fewer.
-func testDelv(t *testing.T, w *world) {
-	resolver := newValidator(t, w)
+// testDelv compares our verdict with that of delv behind the same resolver. It asks
+// fewer questions, because delv starts again for each.
+func testDelv(t *testing.T, tb *testbed) {
+	resolver := newResolver(t, tb)
 	var some []question
 	for _, q := range questions(t, zones()) {
 		if q.qtype == dns.TypeTXT {
 			some = append(some, q)
 		}
 	}
-	judge := newDelv(t, w, iteratorAddress)
+	d := newDelv(t, tb, resolverAddress)
 	inParallel(t, some, func(t *testing.T, q question) {
 		ours := resolver.Lookup(t.Context(), q.name, q.qtype)
-		want, said := judge.status(t, q)
-		if judged := ask(t, judgeAddress, q.name, q.qtype); want == dnssec.Secure &&
-			w.zone(t, zoneOf(w.zones, q)).denial == nsec3OptOut && count(judged, q.qtype) == 0 {
-			// delv does not look at the Opt-Out flag. RFC 5155 §9.2 forbids the AD bit where the NSEC3
-			// record that covers the next closer name has it; Unbound heeds that.
-			want = statusOf(judged)
+		want, text := d.status(t, q)
+		if reference := query(t, validatorAddress, q.name, q.qtype); want == dnssec.Secure &&
+			tb.zone(t, zoneOf(tb.zones, q)).denial == nsec3OptOut && count(reference, q.qtype) == 0 {
+			// delv ignores the Opt-Out flag. RFC 5155 §9.2 forbids the AD bit if the NSEC3 record that
+			// covers the next closer name has it; Unbound complies.
+			want = statusOf(reference)
 		}
-		want = w.expected(q, want)
+		want = tb.expected(q, want)
 		if ours.Status != want {
-			t.Errorf("%s is %s to us, because %s (%v); to delv it is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, said)
+			t.Errorf("%s: our status is %s: %s (%v); delv's is %s\n%s", q, ours.Status, ours.Why, ours.Err, want, text)
 		}
 	})
 }
 
-// newValidator returns our validator, behind the Unbound that does not validate.
-func newValidator(t testing.TB, w *world) *dnssec.Resolver {
+// newResolver returns our validator, which queries the Unbound that does not validate.
+func newResolver(t testing.TB, tb *testbed) *dnssec.Resolver {
 	t.Helper()
-	anchors, err := dnssec.ParseAnchors(strings.NewReader(w.anchor))
+	anchors, err := dnssec.ParseAnchors(strings.NewReader(tb.anchor))
 	if err != nil {
 		t.Fatal(err)
 	}
-	carrier, err := transport.New([]string{w.iterator.address.String()}, transport.Options{})
+	upstream, err := transport.New([]string{tb.resolver.address.String()}, transport.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dnssec.New(carrier, anchors, time.Now, dnssec.Options{})
+	return dnssec.New(upstream, anchors, time.Now, dnssec.Options{})
 }
 
-// statusOf reads the verdict of a validating resolver from its response (RFC 4035 §3.2).
+// statusOf returns the verdict of a validating resolver in its response (RFC 4035 §3.2).
 func statusOf(response *dns.Msg) dnssec.Status {
 	switch {
 	case response.Rcode == dns.RcodeServerFailure:
@@ -168,7 +169,7 @@ func statusOf(response *dns.Msg) dnssec.Status {
 	}
 }
 
-// count returns how many records of a type a response answers with.
+// count returns the number of answer records of a type.
 func count(response *dns.Msg, qtype uint16) int {
 	n := 0
 	for _, record := range response.Answer {
@@ -179,7 +180,8 @@ func count(response *dns.Msg, qtype uint16) int {
 	return n
 }
 
-// zoneOf returns the name of the zone that answers a question: the parent, where it is for DS.
+// zoneOf returns the name of the zone that answers a question. For DS at a zone cut,
+// it is the parent.
 func zoneOf(zones []*zone, q question) string {
 	nearest := ""
 	for _, z := range zones {
@@ -191,14 +193,14 @@ func zoneOf(zones []*zone, q question) string {
 	return nearest
 }
 
-// inParallel asks every question, in several subtests at a time.
-func inParallel(t *testing.T, all []question, do func(*testing.T, question)) {
+// inParallel calls check for every question, in parallel subtests.
+func inParallel(t *testing.T, all []question, check func(*testing.T, question)) {
 	t.Run("shares", func(t *testing.T) {
 		for share := range slices.Chunk(all, len(all)/8+1) {
 			t.Run(share[0].String(), func(t *testing.T) {
 				t.Parallel()
 				for _, q := range share {
-					do(t, q)
+					check(t, q)
 				}
 			})
 		}

@@ -19,22 +19,20 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// exporter is our binary, serving as a user would start it.
+// An exporter is a running dane_exporter serve.
 type exporter struct{ url string }
 
-const exporterAddress = "127.0.0.1:10125"
-
-// startExporter starts it behind the resolver that does not validate.
-func startExporter(t testing.TB, w *world) *exporter {
+// startExporter starts dane_exporter with the resolver that does not validate.
+func startExporter(t testing.TB, tb *testbed) *exporter {
 	t.Helper()
-	anchors := write(t, w.dir, "anchors", w.anchor+"\n")
+	anchors := writeFile(t, tb.dir, "anchors", tb.anchor+"\n")
 	var modules strings.Builder
-	for _, s := range softwares() {
-		for _, spoken := range s.speaks {
-			modules.WriteString(spoken.module())
+	for _, d := range daemons() {
+		for _, svc := range d.services {
+			modules.WriteString(svc.module())
 		}
 	}
-	config := write(t, w.dir, "exporter.yml", fmt.Sprintf(`resolver:
+	config := writeFile(t, tb.dir, "exporter.yml", fmt.Sprintf(`resolver:
   servers: [%q]
   timeout: 1s
   trust_anchors: %q
@@ -42,27 +40,27 @@ access:
   allow_networks: [192.0.2.0/24, "2001:db8::/32"]
 modules:
   https_keys: {discover: none, protocol: tls, policy: client, port: 443, key_types: [ecdsa, rsa]}
-%s`, iteratorAddress.String()+":53", anchors, &modules))
-	command := exec.Command(os.Getenv(binaryVariable), "serve", "--config.file", config, "--web.listen-address", exporterAddress)
-	command.Env = append(os.Environ(), "SSL_CERT_FILE="+w.roots, "SSL_CERT_DIR=/nonexistent")
-	start(t, w.dir, command, exporterAddress)
+%s`, resolverAddress.String()+":53", anchors, &modules))
+	command := exec.Command(os.Getenv(binaryEnv), "serve", "--config.file", config, "--web.listen-address", exporterAddress)
+	command.Env = append(os.Environ(), "SSL_CERT_FILE="+tb.roots, "SSL_CERT_DIR=/nonexistent")
+	start(t, tb.dir, command, exporterAddress)
 	return &exporter{url: "http://" + exporterAddress}
 }
 
-// A reading is one answer of /probe.
-type reading struct {
+// A probeResult is one response of /probe.
+type probeResult struct {
 	families map[string]*dto.MetricFamily
 	body     string
 }
 
-// probe asks about a target.
-func (e *exporter) probe(t testing.TB, target, module string) reading {
+// probe probes a target with a module.
+func (e *exporter) probe(t testing.TB, target, module string) probeResult {
 	t.Helper()
-	return e.ask(t, url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}})
+	return e.probeQuery(t, url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}})
 }
 
-// ask asks with any parameters.
-func (e *exporter) ask(t testing.TB, query url.Values) reading {
+// probeQuery sends a request to /probe with any parameters.
+func (e *exporter) probeQuery(t testing.TB, query url.Values) probeResult {
 	t.Helper()
 	target := query.Get("target")
 	response, err := http.Get(e.url + "/probe?" + query.Encode())
@@ -82,11 +80,11 @@ func (e *exporter) ask(t testing.TB, query url.Values) reading {
 	if err != nil {
 		t.Fatalf("/probe of %s: %v\n%s", target, err, body)
 	}
-	return reading{families, string(body)}
+	return probeResult{families, string(body)}
 }
 
-// story asks for the whole story as text.
-func (e *exporter) story(t testing.TB, target, module string) string {
+// report returns the text report of a target.
+func (e *exporter) report(t testing.TB, target, module string) string {
 	t.Helper()
 	query := url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}, "debug": {"true"}}
 	response, err := http.Get(e.url + "/probe?" + query.Encode())
@@ -101,22 +99,22 @@ func (e *exporter) story(t testing.TB, target, module string) string {
 	return string(body)
 }
 
-// outcome returns the one outcome of the target that is 1.
-func (r reading) outcome(t testing.TB) string {
+// outcome returns the outcome of the target. More or fewer than one is an error.
+func (r probeResult) outcome(t testing.TB) string {
 	t.Helper()
-	states := r.holding("dane_outcome", nil, "outcome")
+	states := r.activeLabels("dane_outcome", nil, "outcome")
 	if len(states) != 1 {
-		t.Errorf("outcomes %q, want one\n%s", states, r.body)
+		t.Errorf("outcomes = %q, want exactly one\n%s", states, r.body)
 	}
 	return strings.Join(states, " and ")
 }
 
-// reasons returns the reasons of the findings, sorted, each once.
-func (r reading) reasons() []string { return r.holding("dane_finding", nil, "reason") }
+// reasons returns the distinct reasons of the findings, sorted.
+func (r probeResult) reasons() []string { return r.activeLabels("dane_finding", nil, "reason") }
 
-// holding returns the values of a label over the series of a metric that are 1
-// and have certain other labels, sorted, each once.
-func (r reading) holding(metric string, having map[string]string, label string) []string {
+// activeLabels returns the distinct values of a label, sorted, over the series of
+// a metric whose value is 1 and whose labels include all of matchers.
+func (r probeResult) activeLabels(metric string, matchers map[string]string, label string) []string {
 	values := map[string]bool{}
 	for _, series := range r.families[metric].GetMetric() {
 		labels := map[string]string{}
@@ -124,7 +122,7 @@ func (r reading) holding(metric string, having map[string]string, label string) 
 			labels[pair.GetName()] = pair.GetValue()
 		}
 		matches := series.GetGauge().GetValue() == 1
-		for name, value := range having {
+		for name, value := range matchers {
 			matches = matches && labels[name] == value
 		}
 		if matches {

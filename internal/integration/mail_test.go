@@ -10,21 +10,22 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A mailCase is a mail domain, what our exporter must say of it, and what
-// Postfix would do, where that does not follow from the outcome.
+// A mailCase is a mail domain, the expected metrics, and the expected delivery of
+// Postfix if it does not follow from the outcome.
 type mailCase struct {
 	scenario
-	outcome string   // of our exporter
-	reasons []string // findings that must be there
-	host    string   // the outcome of one of its hosts, where it is not that of the domain
-	dane    relay    // what posttls-finger -l dane comes to; by default what follows from the outcome
-	only    relay    // and -l dane-only
-	// difference says, in the words of the RFC, why a judge and we are meant to differ.
+	outcome  string   // expected outcome
+	reasons  []string // findings that must be present
+	host     string   // outcome of one host, if it is not that of the domain
+	dane     delivery // delivery at level dane; by default it follows from the outcome
+	daneOnly delivery // delivery at level dane-only
+	// difference is the reason for dane and daneOnly, with the RFC.
 	difference string
 }
 
-// postfixes returns what follows from our outcome for Postfix, at the levels dane and dane-only.
-func postfixes(outcome string) (dane, only relay) {
+// expectedDelivery returns the delivery of Postfix that follows from an outcome, at
+// the levels dane and dane-only.
+func expectedDelivery(outcome string) (dane, daneOnly delivery) {
 	switch outcome {
 	case "authenticated":
 		return verified, verified
@@ -35,7 +36,7 @@ func postfixes(outcome string) (dane, only relay) {
 	case "unreachable":
 		return unreachable, unreachable
 	case "none":
-		return nowhere, nowhere
+		return noServer, noServer
 	default:
 		return refused, refused
 	}
@@ -44,260 +45,260 @@ func postfixes(outcome string) (dane, only relay) {
 // onlyMX is a mail domain with one mail server.
 const onlyMX = "@ MX 10 mx\nmx A {{.IPv4}}\n"
 
-// mailCases lists the mail domains of the world.
+// mailCases returns the mail domains of the testbed.
 func mailCases() []mailCase {
 	cases := []mailCase{
-		// What authenticates.
+		// Authenticated.
 		{scenario: scenario{name: "ee-spki-sha256",
-			story:   "3 1 1, the record that most domains have",
+			desc:    "3 1 1, the most common record",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-cert-sha256",
-			story:   "3 0 1, on a certificate that nobody issued",
+			desc:    "3 0 1 of a self-signed certificate",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 0 1 .Leaf}}`,
 			server:  server{certificate: certificate{chain: selfSigned}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-spki-sha512",
-			story:   "3 1 2",
+			desc:    "3 1 2",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 2 .Leaf}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-spki-full",
-			story:   "3 1 0: the key itself in the DNS",
+			desc:    "3 1 0: the full key",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 0 .Leaf}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-cert-full",
-			story:   "3 0 0: the certificate itself in the DNS",
+			desc:    "3 0 0: the full certificate",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 0 0 .Leaf}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-cert-sha256",
-			story:   "2 0 1 of a root that the server sends",
+			desc:    "2 0 1 of a root that the server sends",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 1 .Root}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-spki-sha256",
-			story:   "2 1 1 of an intermediate: the root does not matter",
+			desc:    "2 1 1 of an intermediate; the root is not needed",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Intermediate}}`,
 			server:  server{certificate: certificate{chain: withoutRoot}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-in-dns",
-			story:   "2 0 0: the DNS has the root that the server does not send",
+			desc:    "2 0 0: the record has the root that the server does not send",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 0 .Root}}`,
 			server:  server{certificate: certificate{chain: withoutRoot}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-key-in-dns",
-			story:   "2 1 0: the DNS has the key of the root that the server does not send",
+			desc:    "2 1 0: the record has the key of the root that the server does not send",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 0 .Root}}`,
 			server:  server{certificate: certificate{chain: withoutRoot}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-next-hop-name",
-			story:   "a certificate for the mail domain instead of the server: a reference identifier too (RFC 7672 §3.2.2)",
+			desc:    "a certificate for the mail domain, which is also a reference identifier (RFC 7672 §3.2.2)",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
 			server:  server{certificate: certificate{names: []string{"ta-next-hop-name.good.test"}}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ta-wildcard-name",
-			story:   "a certificate for *.: the wildcard stands for the server's first label",
+			desc:    "a wildcard certificate: * matches the first label of the hostname",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
 			server:  server{certificate: certificate{names: []string{"*.ta-wildcard-name.good.test"}}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-expired",
-			story:   "dates do not count for DANE-EE (RFC 7671 §5.1)",
+			desc:    "an expired certificate: DANE-EE ignores dates (RFC 7671 §5.1)",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
 			server:  server{certificate: certificate{expired: true}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "ee-name-mismatch",
-			story:   "nor do names",
+			desc:    "a certificate for another name: DANE-EE ignores names (RFC 7671 §5.1)",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
-			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			server:  server{certificate: certificate{names: []string{"unrelated.test"}}}},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "rollover",
-			story:   "the next key is published before it is used",
-			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Stranger}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			desc:    "the record of the next key is published before its use",
+			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Other}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "no-mx",
-			story:   "no MX records: the domain is its own mail server",
+			desc:    "no MX records: the domain itself is the mail server",
 			records: "@ A {{.IPv4}}\n_25._tcp {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "only-ipv6",
-			story:   "a mail server without IPv4",
+			desc:    "a mail server without IPv4",
 			records: "@ MX 10 mx\nmx AAAA {{.IPv6}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "both-families",
-			story:   "a mail server with both",
+			desc:    "a mail server with IPv4 and IPv6",
 			records: "@ MX 10 mx\nmx A {{.IPv4}}\nmx AAAA {{.IPv6}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "preferred-is-down",
-			story:   "the preferred server is down and the next one takes the mail",
-			records: "@ MX 5 down\ndown A {{.Nobody}}\n_25._tcp.down {{tlsa 3 1 1 .Leaf}}\n" + onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			desc:    "the preferred server is down and the next one accepts the mail",
+			records: "@ MX 5 down\ndown A {{.Unused}}\n_25._tcp.down {{tlsa 3 1 1 .Leaf}}\n" + onlyMX + "_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated", reasons: []string{"connect_failed"}, host: "unreachable"},
 
-		// Names that lead to other names.
+		// Aliases.
 		{scenario: scenario{name: "tlsa-wildcard",
-			story:   "one TLSA record for every port",
+			desc:    "one TLSA record for every port",
 			records: onlyMX + `*._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "tlsa-cname",
-			story:   "the TLSA record is an alias into the hoster's zone",
+			desc:    "the TLSA name is an alias of another name",
 			records: onlyMX + "_25._tcp.mx CNAME tlsa\ntlsa {{tlsa 2 1 1 .Root}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "tlsa-cname-dangling",
-			story:   "the TLSA record is an alias to nothing, which is the same as none",
+			desc:    "the TLSA name is an alias of a name that does not exist: no TLSA records",
 			records: onlyMX + "_25._tcp.mx CNAME nothing.nsec3.test."},
 			outcome: "opportunistic", reasons: []string{"tlsa_alias_dangling"}},
 		{scenario: scenario{name: "tlsa-cname-insecure",
-			story:   "the TLSA record is an alias into an unsigned zone, which is the same as none",
+			desc:    "the TLSA name is an alias into an unsigned zone: no TLSA records",
 			records: onlyMX + "_25._tcp.mx CNAME text.unsigned.example."},
 			outcome: "opportunistic"},
 		{scenario: scenario{name: "tlsa-cname-bogus",
-			story:   "the TLSA record is an alias into a zone that does not validate",
+			desc:    "the TLSA name is an alias into a bogus zone",
 			records: onlyMX + "_25._tcp.mx CNAME text.wrongds.test."},
 			outcome: "refused", reasons: []string{"dnssec_bogus"}},
 		{scenario: scenario{name: "mx-alias",
-			story:   "the server's name is an alias: the TLSA records are at what it stands for (RFC 7672 §2.2.2)",
+			desc:    "the MX host is an alias: the TLSA records are at its target (RFC 7672 §2.2.2)",
 			records: "@ MX 10 alias\nalias CNAME mx\nmx A {{.IPv4}}\n_25._tcp.mx {{tlsa 2 1 1 .Root}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "mx-alias-own-tlsa",
-			story:   "the server's name is an alias, and only the alias has TLSA records",
+			desc:    "the MX host is an alias, and only the alias has TLSA records",
 			records: "@ MX 10 alias\nalias CNAME mx\nmx A {{.IPv4}}\n_25._tcp.alias {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 		{scenario: scenario{name: "mx-alias-insecure",
-			story:   "the alias is signed and what it stands for is not: the alias has the TLSA records",
-			records: "@ MX 10 alias\nalias CNAME mx.mx-unsigned-target.unsigned.test.\n_25._tcp.alias {{tlsa 3 1 1 .Stranger}}",
+			desc:    "the MX host is a signed alias of an unsigned name: the alias has the TLSA records",
+			records: "@ MX 10 alias\nalias CNAME mx.mx-unsigned-target.unsigned.test.\n_25._tcp.alias {{tlsa 3 1 1 .Other}}",
 			server:  server{absent: true}},
 			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
 		{scenario: scenario{name: "mx-unsigned-target", zone: "unsigned.test.",
-			story:   "the unsigned server that an alias leads to",
+			desc:    "the unsigned mail server that mx-alias-insecure points to",
 			records: onlyMX},
 			outcome: "opportunistic"},
 
-		// What refuses.
+		// Refused.
 		{scenario: scenario{name: "mismatch",
-			story:   "the certificate was renewed and the TLSA record was not",
-			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			desc:    "a new certificate with the old TLSA record",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Other}}`},
 			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
 		{scenario: scenario{name: "ta-root-not-sent",
-			story:   "2 0 1 of a root that the server does not send: nobody has it",
+			desc:    "2 0 1 of a root that the server does not send",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 0 1 .Root}}`,
 			server:  server{certificate: certificate{chain: withoutRoot}}},
 			outcome: "refused"},
 		{scenario: scenario{name: "ta-of-leaf",
-			story:   "2 1 1 of the leaf: a trust anchor issues certificates, and this one does not",
+			desc:    "2 1 1 of the leaf, which is not an issuer",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Leaf}}`},
 			outcome: "refused"},
 		{scenario: scenario{name: "ta-expired",
-			story:   "dates count for DANE-TA",
+			desc:    "an expired certificate: DANE-TA checks dates",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
 			server:  server{certificate: certificate{expired: true}}},
 			outcome: "refused", reasons: []string{"certificate_expired"}},
 		{scenario: scenario{name: "ta-name-mismatch",
-			story:   "and names do",
+			desc:    "a certificate for another name: DANE-TA checks names",
 			records: onlyMX + `_25._tcp.mx {{tlsa 2 1 1 .Root}}`,
-			server:  server{certificate: certificate{names: []string{"somebody.else.test"}}}},
+			server:  server{certificate: certificate{names: []string{"unrelated.test"}}}},
 			outcome: "refused", reasons: []string{"name_mismatch"}},
 		{scenario: scenario{name: "superseded",
-			story:   "SHA-512 wrong, SHA-256 right: the stronger digest alone counts (RFC 7671 §9)",
-			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 2 .Stranger}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
+			desc:    "SHA-512 wrong, SHA-256 right: only the stronger digest counts (RFC 7671 §9)",
+			records: onlyMX + "_25._tcp.mx {{tlsa 3 1 2 .Other}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "refused", reasons: []string{"tlsa_mismatch"}},
 		{scenario: scenario{name: "no-starttls",
-			story:   "TLSA records, and a server that offers no STARTTLS",
+			desc:    "TLSA records and no STARTTLS",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
 			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
 			outcome: "refused", reasons: []string{"starttls_not_offered"}},
 		{scenario: scenario{name: "unusable-no-starttls",
-			story:   "TLSA records that nobody can use still make TLS mandatory (RFC 7672 §2.2)",
+			desc:    "unusable TLSA records and no STARTTLS: TLS is mandatory (RFC 7672 §2.2)",
 			records: onlyMX + `_25._tcp.mx {{tlsa 1 1 1 .Leaf}}`,
 			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
 			outcome: "refused", reasons: []string{"starttls_not_offered"}},
 
-		// What DANE does not protect.
+		// No or unusable TLSA records.
 		{scenario: scenario{name: "no-tlsa",
-			story:   "a signed domain without TLSA records",
+			desc:    "a signed domain without TLSA records",
 			records: onlyMX},
 			outcome: "opportunistic", reasons: []string{"no_tlsa"}},
 		{scenario: scenario{name: "no-tlsa-no-starttls",
-			story:   "and without STARTTLS: mail goes in clear text, as it always did",
+			desc:    "a signed domain without TLSA records and STARTTLS: mail is sent in clear text",
 			records: onlyMX,
 			server:  server{options: []string{"smtpd_tls_security_level=none"}}},
 			outcome: "opportunistic", reasons: []string{"no_tlsa"}},
 		{scenario: scenario{name: "pkix-usages",
-			story:   "usages 0 and 1 are unusable for mail (RFC 7672 §3.1.3)",
+			desc:    "usages 0 and 1 are unusable for mail (RFC 7672 §3.1.3)",
 			records: onlyMX + "_25._tcp.mx {{tlsa 1 1 1 .Leaf}}\n_25._tcp.mx {{tlsa 0 1 1 .Root}}"},
 			outcome: "encrypted", reasons: []string{"tlsa_unusable"}},
 		{scenario: scenario{name: "malformed",
-			story:   "a SHA-256 digest of four bytes",
+			desc:    "a SHA-256 digest of four octets",
 			records: onlyMX + `_25._tcp.mx TLSA 3 1 1 0badcafe`},
 			outcome: "encrypted", reasons: []string{"tlsa_unusable"}},
-		{scenario: scenario{name: "malformed-beside-good",
-			story:   "and a good record beside it",
+		{scenario: scenario{name: "malformed-and-good",
+			desc:    "a malformed and a good record",
 			records: onlyMX + "_25._tcp.mx TLSA 3 1 1 0badcafe\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}"},
 			outcome: "authenticated"},
 
-		// Zones that are not signed.
+		// Unsigned zones.
 		{scenario: scenario{name: "optout", zone: "unsigned.test.",
-			story:   "an unsigned domain that its parent's NSEC3 opts out",
-			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			desc:    "an unsigned domain below NSEC3 with opt-out",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Other}}`},
 			outcome: "opportunistic", reasons: []string{"mx_insecure"}},
 		{scenario: scenario{name: "plain", zone: "unsigned.example.",
-			story:   "an unsigned domain that its parent's NSEC shows",
-			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Stranger}}`},
+			desc:    "an unsigned domain below NSEC",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Other}}`},
 			outcome: "opportunistic", reasons: []string{"mx_insecure"}},
 		{scenario: scenario{name: "unsigned-host",
-			story:   "a signed domain whose mail server is in an unsigned zone",
+			desc:    "a signed domain whose mail server is in an unsigned zone",
 			records: "@ MX 10 mx.plain.unsigned.example.",
 			server:  server{absent: true}},
 			outcome: "opportunistic", reasons: []string{"address_insecure"}},
 		{scenario: scenario{name: "insecure-mx", zone: "unsigned.test.",
-			story:   "an unsigned domain whose mail server is in a signed zone, with TLSA records",
+			desc:    "an unsigned domain whose mail server is in a signed zone, with TLSA records",
 			records: "@ MX 10 mx.ee-spki-sha256.good.test.",
 			server:  server{absent: true}},
-			outcome: "opportunistic", reasons: []string{"mx_insecure"}, host: "authenticated", dane: trusted, only: trusted,
+			outcome: "opportunistic", reasons: []string{"mx_insecure"}, host: "authenticated", dane: trusted, daneOnly: trusted,
 			difference: "RFC 7672 §2.2.1: the client “MAY proceed to use DANE TLS ... even with MX hosts obtained via an ‘insecure’ MX RRSet”; " +
-				"Postfix does, and logs as trusted what it verified. We say what the domain has of it: whoever forges the MX records chooses the server"},
+				"Postfix does, and logs the session as trusted. We report the protection of the domain: an attacker who forges the MX records chooses the server"},
 		{scenario: scenario{name: "insecure-mx-mismatch", zone: "unsigned.test.",
-			story:   "the same, with a certificate that does not match",
+			desc:    "an unsigned domain whose mail server has a TLSA mismatch",
 			records: "@ MX 10 mx.mismatch.good.test.",
 			server:  server{absent: true}},
 			outcome: "refused", reasons: []string{"mx_insecure", "tlsa_mismatch"}},
 
-		// Zones that do not validate.
+		// Bogus zones.
 		{scenario: scenario{name: "wrong-ds", zone: "wrongds.test.",
-			story:   "the DS record of the parent matches no key",
+			desc:    "the DS in the parent matches no key",
 			records: onlyMX},
 			outcome: "refused", reasons: []string{"dnssec_bogus"}},
 		{scenario: scenario{name: "expired-signature", zone: "expired.example.",
-			story:   "the zone's signatures expired",
+			desc:    "expired signatures",
 			records: onlyMX},
 			outcome: "refused", reasons: []string{"dnssec_bogus"}},
 		{scenario: scenario{name: "bogus-host",
-			story:   "a signed domain whose mail server is in a zone that does not validate",
+			desc:    "a signed domain whose mail server is in a bogus zone",
 			records: "@ MX 10 mx.wrong-ds.wrongds.test.",
 			server:  server{absent: true}},
 			outcome: "refused", reasons: []string{"dnssec_bogus"}},
 
-		// Nothing to judge.
+		// No session.
 		{scenario: scenario{name: "null-mx",
-			story:   "a domain that takes no mail (RFC 7505)",
+			desc:    "a domain that accepts no mail (RFC 7505)",
 			records: "@ MX 0 .\n@ A {{.IPv4}}",
 			server:  server{absent: true}},
 			outcome: "none", reasons: []string{"null_mx"}},
 		{scenario: scenario{name: "nxdomain",
-			story:   "no such domain",
+			desc:    "the domain does not exist",
 			records: "",
 			server:  server{absent: true}},
 			outcome: "none", reasons: []string{"no_such_domain"}},
 		{scenario: scenario{name: "down",
-			story:   "a mail server that nobody reaches",
-			records: "@ MX 10 mx\nmx A {{.Nobody}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}",
+			desc:    "a mail server that does not listen",
+			records: "@ MX 10 mx\nmx A {{.Unused}}\n_25._tcp.mx {{tlsa 3 1 1 .Leaf}}",
 			server:  server{absent: true}},
 			outcome: "unreachable", reasons: []string{"connect_failed"}},
 		{scenario: scenario{name: "rejects-us",
-			story:   "a mail server that does not like us",
+			desc:    "a mail server that rejects the client",
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
 			server:  server{options: []string{"smtpd_client_restrictions=reject", "smtpd_delay_reject=no"}}},
 			outcome: "unreachable", reasons: []string{"client_rejected"}},
 	}
-	// The same record in zones of every algorithm and every proof of absence.
+	// The same record in zones of every algorithm and kind of denial.
 	for _, z := range []struct {
 		zone, outcome, difference string
-		dane, only                relay
+		dane, daneOnly            delivery
 	}{
 		{zone: "deep.good.test.", outcome: "authenticated"},
 		{zone: "nsec3.test.", outcome: "authenticated"},
@@ -307,62 +308,62 @@ func mailCases() []mailCase {
 		{zone: "bind.test.", outcome: "authenticated"},
 		{zone: "rsasha512.example.", outcome: "authenticated"},
 		{zone: "island.unsigned.example.", outcome: "opportunistic"},
-		{zone: "rsasha1.example.", outcome: "opportunistic", dane: verified, only: verified, difference: rsasha1Difference},
-		{zone: "ed448.example.", outcome: "opportunistic", dane: verified, only: verified, difference: ed448Difference},
+		{zone: "rsasha1.example.", outcome: "opportunistic", dane: verified, daneOnly: verified, difference: rsasha1Difference},
+		{zone: "ed448.example.", outcome: "opportunistic", dane: verified, daneOnly: verified, difference: ed448Difference},
 	} {
 		cases = append(cases, mailCase{scenario: scenario{name: "mail-" + firstLabel(z.zone), zone: z.zone,
-			story:   "an ordinary mail domain in " + z.zone,
+			desc:    "an ordinary mail domain in " + z.zone,
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`},
-			outcome: z.outcome, dane: z.dane, only: z.only, difference: z.difference})
+			outcome: z.outcome, dane: z.dane, daneOnly: z.daneOnly, difference: z.difference})
 	}
 	return cases
 }
 
-// testMail asks the exporter and Postfix about every mail domain.
-func testMail(t *testing.T, w *world, e *exporter) {
+// testMail compares the exporter and Postfix for every mail domain.
+func testMail(t *testing.T, tb *testbed, e *exporter) {
 	for _, c := range mailCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			domain := w.mail[c.name].domain()
-			c.testOurs(t, w, e.probe(t, domain, "smtp_mx"), func() string { return e.story(t, domain, "smtp_mx") })
-			c.testPostfix(t, w, domain)
+			domain := tb.mail[c.name].domain()
+			c.checkExporter(t, tb, e.probe(t, domain, "smtp_mx"), func() string { return e.report(t, domain, "smtp_mx") })
+			c.checkPostfix(t, tb, domain)
 		})
 	}
 }
 
-// testOurs compares what our exporter said with the table, and its word on the
-// MX look-up with that of Unbound.
-func (c mailCase) testOurs(t *testing.T, w *world, ours reading, story func() string) {
+// checkExporter compares the metrics with the table, and the status of the MX lookup
+// with that of Unbound.
+func (c mailCase) checkExporter(t *testing.T, tb *testbed, ours probeResult, report func() string) {
 	t.Helper()
 	if outcome := ours.outcome(t); outcome != c.outcome || !contains(ours.reasons(), c.reasons) {
-		t.Errorf("%s: we say %s because of %q, want %s because of %q\n%s", c.story,
-			outcome, ours.reasons(), c.outcome, c.reasons, story())
+		t.Errorf("%s: outcome %s, reasons %q; want %s and %q\n%s", c.desc,
+			outcome, ours.reasons(), c.outcome, c.reasons, report())
 	}
 	host := c.host
 	if host == "" && c.outcome != "refused" && c.outcome != "none" {
 		host = c.outcome
 	}
-	if hosts := ours.holding("dane_host_outcome", nil, "outcome"); host != "" && !slices.Contains(hosts, host) {
-		t.Errorf("%s: we say that the hosts are %q, want %s\n%s", c.story, hosts, host, story())
+	if hosts := ours.activeLabels("dane_host_outcome", nil, "outcome"); host != "" && !slices.Contains(hosts, host) {
+		t.Errorf("%s: host outcomes %q, want %s\n%s", c.desc, hosts, host, report())
 	}
-	q := question{w.mail[c.name].domain(), dns.TypeMX}
-	want := w.expected(q, statusOf(ask(t, judgeAddress, q.name, q.qtype))).String()
-	if status := ours.holding("dane_dnssec_status", map[string]string{"lookup": "mx"}, "status"); !slices.Equal(status, []string{want}) {
-		t.Errorf("%s: the MX look-up is %q to us and %s to Unbound\n%s", c.story, status, want, story())
+	q := question{tb.mail[c.name].domain(), dns.TypeMX}
+	want := tb.expected(q, statusOf(query(t, validatorAddress, q.name, q.qtype))).String()
+	if status := ours.activeLabels("dane_dnssec_status", map[string]string{"lookup": "mx"}, "status"); !slices.Equal(status, []string{want}) {
+		t.Errorf("%s: the MX lookup is %q, want %s as for Unbound\n%s", c.desc, status, want, report())
 	}
 }
 
-// testPostfix compares what Postfix makes of the domain with what follows from the table.
-func (c mailCase) testPostfix(t *testing.T, w *world, domain string) {
+// checkPostfix compares the delivery of Postfix with the table.
+func (c mailCase) checkPostfix(t *testing.T, tb *testbed, domain string) {
 	t.Helper()
-	if (c.dane != "" || c.only != "") && c.difference == "" {
-		t.Error("the table does not say why the judge differs")
+	if (c.dane != "" || c.daneOnly != "") && c.difference == "" {
+		t.Error("the table gives no reason for the difference")
 	}
-	dane, only := postfixes(c.outcome)
-	wanted := map[string]relay{"dane": cmp.Or(c.dane, dane), "dane-only": cmp.Or(c.only, only)}
+	dane, daneOnly := expectedDelivery(c.outcome)
+	wanted := map[string]delivery{"dane": cmp.Or(c.dane, dane), "dane-only": cmp.Or(c.daneOnly, daneOnly)}
 	for level, want := range wanted {
-		if got, said := finger(t, w.dir, level, domain); got != want {
-			t.Errorf("%s: posttls-finger -l %s comes to %s, want %s\n%s", c.story, level, got, want, said)
+		if got, text := postTLSFinger(t, tb.dir, level, domain); got != want {
+			t.Errorf("%s: posttls-finger -l %s: %s, want %s\n%s", c.desc, level, got, want, text)
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"crypto"
 	"encoding/base64"
 	"encoding/hex"
 	"math/rand/v2"
@@ -13,224 +12,79 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A mutation is one way to break things. Either set or message is there.
-type mutation struct {
-	name  string
-	types []uint16 // whose RRsets it breaks; none: any
+// Names of the mutations that explanations refer to.
+const (
+	changeRecord          = "change a record"
+	addRecord             = "add a record"
+	changeClass           = "change the class"
+	changeSigner          = "change the signer"
+	signWithOtherZone     = "sign with a key of another zone"
+	signWithParentOrChild = "sign with a key of the parent or child"
+	changeBitmap          = "change the type bitmap"
+	changeNext            = "change the next name"
+	changeIterations      = "change the NSEC3 iterations"
+	changeSalt            = "change the NSEC3 salt"
+	moveAnswer            = "move the answer to the authority section"
+)
 
-	// set changes an RRset wherever it is seen; forge says that its signatures
-	// may be made again afterwards, with the zone's own keys.
-	set   func(*rand.Rand, *signedSet)
-	forge bool
-	// follow says that the zone's DS records are made anew, for the keys as they
-	// have become.
-	follow bool
-	// message changes the response to one question.
-	message func(*rand.Rand, *surgery, *dns.Msg)
-}
-
-// fits reports whether the mutation can do something to a victim.
-func (m mutation) fits(v victim) bool {
-	return len(m.types) == 0 || slices.Contains(m.types, v.rrtype)
-}
-
-// prepare decides everything that is left to chance, so that the change is the
-// same each time.
-func (m mutation) prepare(s *surgery, rnd *rand.Rand, v victim) change {
-	dice := rnd.Uint64()
-	if m.message != nil {
-		return change{m.name, "the response to " + v.asked.String(), func(q question, response *dns.Msg) {
-			if q == v.asked {
-				m.message(rand.New(rand.NewPCG(dice, 0)), s, response)
-			}
-		}}
-	}
-	forge := m.forge && rnd.IntN(2) == 0
-	c := change{mutation: m.name, place: v.owner + " " + dns.TypeToString[v.rrtype]}
-	if forge {
-		c.place += ", signed again"
-	}
-	if m.follow {
-		c.place += ", and its DS, too"
-	}
-	c.act = func(q question, response *dns.Msg) {
-		if m.follow && q == (question{v.owner, dns.TypeDS}) {
-			s.operate(&response.Answer, v.owner, dns.TypeDS, func(set *signedSet) {
-				set.followKeys(rand.New(rand.NewPCG(dice, 0)), m)
-				set.forge()
-			})
-		}
-		for _, section := range []*[]dns.RR{&response.Answer, &response.Ns} {
-			s.operate(section, v.owner, v.rrtype, func(set *signedSet) {
-				m.set(rand.New(rand.NewPCG(dice, 0)), set)
-				if forge {
-					set.forge()
-				}
-			})
-		}
-	}
-	return c
-}
-
-// followKeys makes the DS records of a zone anew, for its keys as a mutation
-// makes them.
-func (s *signedSet) followKeys(rnd *rand.Rand, m mutation) {
-	if len(s.records) == 0 {
-		return
-	}
-	header := *s.records[0].Header()
-	response, err := s.source.ask(question{s.owner, dns.TypeDNSKEY})
-	if err != nil {
-		return
-	}
-	s.operate(&response.Answer, s.owner, dns.TypeDNSKEY, func(keys *signedSet) { m.set(rnd, keys) })
-	s.records = nil
-	for _, record := range response.Answer {
-		if key, ok := record.(*dns.DNSKEY); ok {
-			ds := key.ToDS(dns.SHA256)
-			ds.Hdr = header
-			s.records = append(s.records, ds)
-		}
-	}
-}
-
-// signedSet is an RRset on the operating table.
-type signedSet struct {
-	*surgery
-	owner      string
-	rrtype     uint16
-	records    []dns.RR
-	signatures []*signature
-}
-
-// signature is an RRSIG, with the key that made it, however it is changed.
-type signature struct {
-	*dns.RRSIG
-	private crypto.Signer
-}
-
-// operate takes an RRset out of a section and puts what becomes of it in its place.
-func (s *surgery) operate(section *[]dns.RR, owner string, rrtype uint16, do func(*signedSet)) {
-	set := &signedSet{surgery: s, owner: owner, rrtype: rrtype}
-	place := -1
-	var rest []dns.RR
-	for _, record := range *section {
-		if dns.CanonicalName(record.Header().Name) != owner || covered(record) != rrtype {
-			rest = append(rest, record)
-			continue
-		}
-		if place < 0 {
-			place = len(rest)
-		}
-		if sig, ok := record.(*dns.RRSIG); ok {
-			set.signatures = append(set.signatures, &signature{sig, s.signers.find(sig.SignerName, sig.KeyTag).private})
-		} else {
-			set.records = append(set.records, record)
-		}
-	}
-	if place < 0 {
-		return
-	}
-	do(set)
-	*section = slices.Insert(rest, place, set.all()...)
-}
-
-func (s *signedSet) all() []dns.RR {
-	list := slices.Clone(s.records)
-	for _, sig := range s.signatures {
-		list = append(list, sig.RRSIG)
-	}
-	return list
-}
-
-// forge makes the signatures again, each with the key that made it.
-func (s *signedSet) forge() {
-	if len(s.records) == 0 {
-		return
-	}
-	for _, sig := range s.signatures {
-		if sig.private == nil {
-			continue
-		}
-		if err := sign(sig.RRSIG, s.records[0].Header().Name, s.records, sig.private); err != nil {
-			sig.Signature = "AAAA" // what cannot be signed
-		}
-	}
-}
-
-// foreign is another zone, with a key of it.
-func (s *signedSet) foreign(rnd *rand.Rand) (string, zoneKey) {
-	for {
-		z := pick(rnd, s.zones)
-		if z.signer != signedByNone && (len(s.signatures) == 0 || dns.CanonicalName(s.signatures[0].SignerName) != z.name) {
-			return z.name, pick(rnd, s.signers[z.name])
-		}
-	}
-}
-
-// by has a signature made by another key.
-func (sig *signature) by(zone string, key zoneKey) {
-	sig.SignerName, sig.KeyTag, sig.Algorithm, sig.private = zone, key.tag, key.record.Algorithm, key.private
-}
-
-// mutations lists every way to break things.
+// mutations returns all mutations. Their order matters: a trial picks them by index.
 func mutations() []mutation {
-	return slices.Concat(ofSets(), ofSignatures(), ofKeys(), ofDelegations(), ofDenials(), ofMessages())
+	return slices.Concat(rrsetMutations(), signatureMutations(), keyMutations(), dsMutations(), denialMutations(), messageMutations())
 }
 
-func ofSets() []mutation {
+func rrsetMutations() []mutation {
 	return []mutation{
-		{name: "loss", set: func(_ *rand.Rand, s *signedSet) { s.records, s.signatures = nil, nil }},
-		{name: "loss of the records", set: func(_ *rand.Rand, s *signedSet) { s.records = nil }},
-		{name: "loss of the signatures", set: func(_ *rand.Rand, s *signedSet) { s.signatures = nil }},
-		{name: "loss of one record", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "drop the RRset", set: func(_ *rand.Rand, s *signedSet) { s.records, s.signatures = nil, nil }},
+		{name: "drop the records", set: func(_ *rand.Rand, s *signedSet) { s.records = nil }},
+		{name: "drop the signatures", set: func(_ *rand.Rand, s *signedSet) { s.signatures = nil }},
+		{name: "drop one record", resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			if len(s.records) > 0 {
 				i := rnd.IntN(len(s.records))
 				s.records = slices.Delete(s.records, i, i+1)
 			}
 		}},
-		{name: "repetition of a record", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "duplicate a record", resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			if len(s.records) > 0 {
 				s.records = append(s.records, dns.Copy(pick(rnd, s.records)))
 			}
 		}},
-		{name: "change of a record", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: changeRecord, resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			if len(s.records) > 0 {
 				i := rnd.IntN(len(s.records))
 				s.records[i] = tweak(rnd, s.records[i])
 			}
 		}},
-		{name: "one more record", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: addRecord, resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			if len(s.records) > 0 {
 				s.records = append(s.records, tweak(rnd, pick(rnd, s.records)))
 			}
 		}},
-		{name: "change of the TTL", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "change the TTL", resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			ttl := pick(rnd, []uint32{0, 1, 299, 301, 86400, 1<<31 - 1, 1 << 31})
 			for _, record := range s.all() {
 				record.Header().Ttl = ttl
 			}
 		}},
-		{name: "unequal TTLs", set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "change one TTL", set: func(rnd *rand.Rand, s *signedSet) {
 			pick(rnd, s.all()).Header().Ttl = pick(rnd, []uint32{0, 1, 301, 86400})
 		}},
-		{name: "upper case of the owner", forge: true, set: func(_ *rand.Rand, s *signedSet) {
+		{name: "uppercase the owner", resign: true, set: func(_ *rand.Rand, s *signedSet) {
 			for _, record := range s.all() {
 				record.Header().Name = strings.ToUpper(record.Header().Name)
 			}
 		}},
-		{name: "upper case in the records", forge: true, set: func(_ *rand.Rand, s *signedSet) {
+		{name: "uppercase names in the data", resign: true, set: func(_ *rand.Rand, s *signedSet) {
 			for _, record := range s.records {
 				upperNames(record)
 			}
 		}},
-		{name: "another owner", forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "change the owner", resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			owner := relative(rnd, s.owner)
 			for _, record := range s.all() {
 				record.Header().Name = owner
 			}
 		}},
-		{name: "another class", set: func(rnd *rand.Rand, s *signedSet) {
+		{name: changeClass, set: func(rnd *rand.Rand, s *signedSet) {
 			for _, record := range s.records {
 				record.Header().Class = dns.ClassCHAOS
 			}
@@ -238,8 +92,8 @@ func ofSets() []mutation {
 	}
 }
 
-// tweak changes one octet at the end of a record's data; where nothing comes of
-// it that can be read, the record stays as it is.
+// tweak flips a bit near the end of a record's data. It returns the record
+// unchanged if the result cannot be parsed.
 func tweak(rnd *rand.Rand, record dns.RR) dns.RR {
 	wire := make([]byte, dns.MaxMsgSize)
 	end, err := dns.PackRR(record, wire, 0, nil, false)
@@ -271,7 +125,7 @@ func upperNames(record dns.RR) {
 	}
 }
 
-// relative is a name near another.
+// relative returns a name near another: its parent, a sibling or a child.
 func relative(rnd *rand.Rand, name string) string {
 	parent := name
 	if next, end := dns.NextLabel(name, 0); !end {
@@ -280,7 +134,7 @@ func relative(rnd *rand.Rand, name string) string {
 	return strings.TrimSuffix(pick(rnd, []string{parent, "*." + parent, "text." + parent, "text." + name, "x" + name}), ".") + "."
 }
 
-func ofSignatures() []mutation {
+func signatureMutations() []mutation {
 	each := func(change func(*rand.Rand, *signedSet, *signature)) func(*rand.Rand, *signedSet) {
 		return func(rnd *rand.Rand, s *signedSet) {
 			for _, sig := range s.signatures {
@@ -289,10 +143,10 @@ func ofSignatures() []mutation {
 		}
 	}
 	return []mutation{
-		{name: "a flipped bit in the signature", set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "flip a bit of the signature", set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			sig.octets(func(b []byte) []byte { b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8); return b })
 		})},
-		{name: "another length of the signature", set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the length of the signature", set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			longer := rnd.IntN(3)
 			sig.octets(func(b []byte) []byte {
 				switch longer {
@@ -304,11 +158,11 @@ func ofSignatures() []mutation {
 				return b[:len(b)-1]
 			})
 		})},
-		{name: "other dates", forge: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the dates", resign: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			const hour, day = 3600, 24 * 3600
 			switch rnd.IntN(6) {
 			case 0:
-				sig.Expiration = sig.Inception + hour // over since
+				sig.Expiration = sig.Inception + hour // expired
 			case 1:
 				sig.Inception, sig.Expiration = sig.Expiration, sig.Expiration+14*day
 			case 2:
@@ -318,51 +172,51 @@ func ofSignatures() []mutation {
 			case 4:
 				sig.Expiration += 1 << 30
 			case 5:
-				sig.Inception -= 3 << 30 // before 1970, or after 2038, by serial numbers
+				sig.Inception -= 3 << 30 // before 1970, or after 2038 in serial number arithmetic
 			}
 		})},
-		{name: "another number of labels", forge: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the label count", resign: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			sig.Labels += pick(rnd, []uint8{255, 254, 1, 2})
 		})},
-		{name: "another original TTL", forge: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the original TTL", resign: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			sig.OrigTtl = pick(rnd, []uint32{0, 1, 299, 301, 1 << 31})
 		})},
-		{name: "another signer", forge: true, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
+		{name: changeSigner, resign: true, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
 			sig.SignerName = relative(rnd, sig.SignerName)
 		})},
-		{name: "upper case of the signer", forge: true, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
+		{name: "uppercase the signer", resign: true, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
 			sig.SignerName = strings.ToUpper(sig.SignerName)
 		})},
-		{name: "another algorithm", forge: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the algorithm", resign: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			sig.Algorithm = pick(rnd, []uint8{0, 3, 7, 8, 13, 14, 15, 200, 253})
 		})},
-		{name: "another key tag", forge: true, set: each(func(_ *rand.Rand, _ *signedSet, sig *signature) { sig.KeyTag++ })},
-		{name: "another type covered", forge: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
+		{name: "change the key tag", resign: true, set: each(func(_ *rand.Rand, _ *signedSet, sig *signature) { sig.KeyTag++ })},
+		{name: "change the covered type", resign: true, set: each(func(rnd *rand.Rand, _ *signedSet, sig *signature) {
 			sig.TypeCovered = pick(rnd, []uint16{dns.TypeA, dns.TypeTXT, dns.TypeDS, dns.TypeNSEC})
 		})},
-		{name: "another of the zone's keys", set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
-			if keys := s.signers[dns.CanonicalName(sig.SignerName)]; len(keys) > 0 {
-				sig.by(sig.SignerName, pick(rnd, keys))
-				s.forge()
+		{name: "sign with another key of the zone", set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
+			if keys := s.gen.zoneKeys[dns.CanonicalName(sig.SignerName)]; len(keys) > 0 {
+				sig.setKey(sig.SignerName, pick(rnd, keys))
+				s.resign()
 			}
 		})},
-		{name: "a foreign signature", set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
-			sig.by(s.foreign(rnd))
-			s.forge()
+		{name: signWithOtherZone, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
+			sig.setKey(s.otherZoneKey(rnd))
+			s.resign()
 		})},
-		{name: "the signature of the zone above or below", set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
+		{name: signWithParentOrChild, set: each(func(rnd *rand.Rand, s *signedSet, sig *signature) {
 			zone := "signed." + sig.SignerName
 			if next, end := dns.NextLabel(sig.SignerName, 0); rnd.IntN(2) == 0 {
 				if zone = "."; !end {
 					zone = sig.SignerName[next:]
 				}
 			}
-			if keys := s.signers[dns.CanonicalName(zone)]; len(keys) > 0 {
-				sig.by(dns.CanonicalName(zone), pick(rnd, keys))
-				s.forge()
+			if keys := s.gen.zoneKeys[dns.CanonicalName(zone)]; len(keys) > 0 {
+				sig.setKey(dns.CanonicalName(zone), pick(rnd, keys))
+				s.resign()
 			}
 		})},
-		{name: "a wrong signature beside the right one", set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "add a wrong signature", set: func(rnd *rand.Rand, s *signedSet) {
 			for _, sig := range slices.Clone(s.signatures) {
 				wrong := &signature{dns.Copy(sig.RRSIG).(*dns.RRSIG), sig.private}
 				wrong.octets(func(b []byte) []byte { b[0] ^= 1; return b })
@@ -372,18 +226,18 @@ func ofSignatures() []mutation {
 				s.signatures = slices.Insert(s.signatures, rnd.IntN(len(s.signatures)+1), wrong)
 			}
 		}},
-		{name: "a foreign signature beside the right one", set: func(rnd *rand.Rand, s *signedSet) {
+		{name: "add a signature of another zone", set: func(rnd *rand.Rand, s *signedSet) {
 			for _, sig := range slices.Clone(s.signatures) {
 				other := &signature{RRSIG: dns.Copy(sig.RRSIG).(*dns.RRSIG)}
-				other.by(s.foreign(rnd))
+				other.setKey(s.otherZoneKey(rnd))
 				s.signatures = slices.Insert(s.signatures, rnd.IntN(len(s.signatures)+1), other)
 			}
-			s.forge()
+			s.resign()
 		}},
 	}
 }
 
-// octets changes the signature's octets.
+// octets changes the octets of the signature.
 func (sig *signature) octets(change func([]byte) []byte) {
 	octets, err := base64.StdEncoding.DecodeString(sig.Signature)
 	if err == nil && len(octets) > 1 {
@@ -391,7 +245,7 @@ func (sig *signature) octets(change func([]byte) []byte) {
 	}
 }
 
-func ofKeys() []mutation {
+func keyMutations() []mutation {
 	keys := []uint16{dns.TypeDNSKEY}
 	one := func(change func(*rand.Rand, *dns.DNSKEY)) func(*rand.Rand, *signedSet) {
 		return func(rnd *rand.Rand, s *signedSet) {
@@ -412,16 +266,16 @@ func ofKeys() []mutation {
 		}
 	}
 	list := []mutation{
-		{name: "a flipped flag of a key", types: keys, forge: true, set: one(func(rnd *rand.Rand, key *dns.DNSKEY) {
+		{name: "flip a flag of a key", types: keys, resign: true, set: one(func(rnd *rand.Rand, key *dns.DNSKEY) {
 			key.Flags ^= pick(rnd, []uint16{dns.ZONE, dns.SEP, dns.REVOKE, 1 << 15})
 		})},
-		{name: "another protocol of a key", types: keys, forge: true, set: one(func(_ *rand.Rand, key *dns.DNSKEY) { key.Protocol = 2 })},
-		{name: "another algorithm of a key", types: keys, forge: true, set: one(func(rnd *rand.Rand, key *dns.DNSKEY) {
+		{name: "change the protocol of a key", types: keys, resign: true, set: one(func(_ *rand.Rand, key *dns.DNSKEY) { key.Protocol = 2 })},
+		{name: "change the algorithm of a key", types: keys, resign: true, set: one(func(rnd *rand.Rand, key *dns.DNSKEY) {
 			key.Algorithm = pick(rnd, []uint8{5, 8, 13, 15, 200})
 		})},
-		{name: "a foreign key", types: keys, forge: true, set: func(rnd *rand.Rand, s *signedSet) {
-			zone, _ := s.foreign(rnd)
-			for _, key := range s.signers[zone] {
+		{name: "add the keys of another zone", types: keys, resign: true, set: func(rnd *rand.Rand, s *signedSet) {
+			zone, _ := s.otherZoneKey(rnd)
+			for _, key := range s.gen.zoneKeys[zone] {
 				record := dns.Copy(key.record)
 				record.Header().Name = s.owner
 				s.records = append(s.records, record)
@@ -429,13 +283,13 @@ func ofKeys() []mutation {
 		}},
 	}
 	for _, m := range list {
-		m.name, m.follow = m.name+" that the DS follows", true
+		m.name, m.updateDS = m.name+", with matching DS", true
 		list = append(list, m)
 	}
 	return list
 }
 
-func ofDelegations() []mutation {
+func dsMutations() []mutation {
 	ds := []uint16{dns.TypeDS}
 	one := func(change func(*rand.Rand, *signedSet, *dns.DS)) func(*rand.Rand, *signedSet) {
 		return func(rnd *rand.Rand, s *signedSet) {
@@ -444,7 +298,7 @@ func ofDelegations() []mutation {
 			}
 		}
 	}
-	beside := func(change func(*rand.Rand, *signedSet, *dns.DS)) func(*rand.Rand, *signedSet) {
+	added := func(change func(*rand.Rand, *signedSet, *dns.DS)) func(*rand.Rand, *signedSet) {
 		return one(func(rnd *rand.Rand, s *signedSet, ds *dns.DS) {
 			other := dns.Copy(ds).(*dns.DS)
 			change(rnd, s, other)
@@ -453,19 +307,19 @@ func ofDelegations() []mutation {
 	}
 	var list []mutation
 	for _, m := range []mutation{
-		{name: "a wrong digest", set: one(wrongDigest)},
-		{name: "a wrong DS beside", set: beside(wrongDigest)},
-		{name: "another digest type", set: one(otherDigestType)},
-		{name: "a DS of another digest type beside", set: beside(otherDigestType)},
-		{name: "a DS with another right digest", set: one(rightDigest)},
-		{name: "a DS with another right digest beside", set: beside(rightDigest)},
-		{name: "another algorithm of the DS", set: one(otherAlgorithm)},
-		{name: "a DS of another algorithm beside", set: beside(otherAlgorithm)},
-		{name: "another key tag of the DS", set: one(func(_ *rand.Rand, _ *signedSet, ds *dns.DS) { ds.KeyTag++ })},
-		{name: "a DS for the other key", set: one(otherKey)},
-		{name: "a DS for the other key beside", set: beside(otherKey)},
+		{name: "corrupt the digest", set: one(wrongDigest)},
+		{name: "add a DS with a wrong digest", set: added(wrongDigest)},
+		{name: "change the digest type", set: one(otherDigestType)},
+		{name: "add a DS with another digest type", set: added(otherDigestType)},
+		{name: "use another correct digest", set: one(rightDigest)},
+		{name: "add a DS with another correct digest", set: added(rightDigest)},
+		{name: "change the algorithm of the DS", set: one(otherAlgorithm)},
+		{name: "add a DS with another algorithm", set: added(otherAlgorithm)},
+		{name: "change the key tag of the DS", set: one(func(_ *rand.Rand, _ *signedSet, ds *dns.DS) { ds.KeyTag++ })},
+		{name: "use a DS of another key of the zone", set: one(otherKey)},
+		{name: "add a DS of another key of the zone", set: added(otherKey)},
 	} {
-		m.types, m.forge = ds, true
+		m.types, m.resign = ds, true
 		list = append(list, m)
 	}
 	return list
@@ -487,28 +341,29 @@ func otherAlgorithm(rnd *rand.Rand, _ *signedSet, ds *dns.DS) {
 	ds.Algorithm = pick(rnd, []uint8{0, 3, 5, 8, 12, 13, 15, 200, 253})
 }
 
-// rightDigest names the same key in another way (RFC 4509, RFC 6605 §2).
+// rightDigest replaces the digest by one of another type of the same key (RFC
+// 4509, RFC 6605 §2).
 func rightDigest(rnd *rand.Rand, s *signedSet, ds *dns.DS) {
-	if key := s.signers.find(s.owner, ds.KeyTag); key.record != nil {
-		names(ds, key, pick(rnd, []uint8{dns.SHA1, dns.SHA384}))
+	if key := s.gen.zoneKeys.find(s.owner, ds.KeyTag); key.record != nil {
+		pointTo(ds, key, pick(rnd, []uint8{dns.SHA1, dns.SHA384}))
 	}
 }
 
-// otherKey names any key of the zone.
+// otherKey makes the DS that of any key of the zone.
 func otherKey(rnd *rand.Rand, s *signedSet, ds *dns.DS) {
-	if keys := s.signers[s.owner]; len(keys) > 0 {
-		names(ds, pick(rnd, keys), dns.SHA256)
+	if keys := s.gen.zoneKeys[s.owner]; len(keys) > 0 {
+		pointTo(ds, pick(rnd, keys), dns.SHA256)
 	}
 }
 
-// names makes a DS that of a key.
-func names(ds *dns.DS, key zoneKey, digest uint8) {
+// pointTo makes a DS that of a key.
+func pointTo(ds *dns.DS, key zoneKey, digest uint8) {
 	header := ds.Hdr
 	*ds = *key.record.ToDS(digest)
 	ds.Hdr = header
 }
 
-func ofDenials() []mutation {
+func denialMutations() []mutation {
 	hashed, either := []uint16{dns.TypeNSEC3}, []uint16{dns.TypeNSEC, dns.TypeNSEC3}
 	each := func(change func(*rand.Rand, *dns.NSEC3)) func(*rand.Rand, *signedSet) {
 		return func(rnd *rand.Rand, s *signedSet) {
@@ -520,7 +375,7 @@ func ofDenials() []mutation {
 		}
 	}
 	return []mutation{
-		{name: "another type bitmap", types: either, forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: changeBitmap, types: either, resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			flip := pick(rnd, []uint16{dns.TypeA, dns.TypeNS, dns.TypeSOA, dns.TypeTXT, dns.TypeDS, dns.TypeCNAME, dns.TypeDNAME, dns.TypeTLSA, dns.TypeNXNAME})
 			for _, record := range s.records {
 				switch r := record.(type) {
@@ -531,7 +386,7 @@ func ofDenials() []mutation {
 				}
 			}
 		}},
-		{name: "another next name", types: either, forge: true, set: func(rnd *rand.Rand, s *signedSet) {
+		{name: changeNext, types: either, resign: true, set: func(rnd *rand.Rand, s *signedSet) {
 			for _, record := range s.records {
 				switch r := record.(type) {
 				case *dns.NSEC:
@@ -542,12 +397,12 @@ func ofDenials() []mutation {
 				}
 			}
 		}},
-		{name: "other NSEC3 flags", types: hashed, forge: true, set: each(func(rnd *rand.Rand, n *dns.NSEC3) { n.Flags ^= pick(rnd, []uint8{1, 1, 2, 128}) })},
-		{name: "other NSEC3 iterations", types: hashed, forge: true, set: each(func(rnd *rand.Rand, n *dns.NSEC3) {
+		{name: "change the NSEC3 flags", types: hashed, resign: true, set: each(func(rnd *rand.Rand, n *dns.NSEC3) { n.Flags ^= pick(rnd, []uint8{1, 1, 2, 128}) })},
+		{name: changeIterations, types: hashed, resign: true, set: each(func(rnd *rand.Rand, n *dns.NSEC3) {
 			n.Iterations = pick(rnd, []uint16{0, 1, nsec3Limit, nsec3Limit + 1, 2500})
 		})},
-		{name: "another NSEC3 salt", types: hashed, forge: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Salt, n.SaltLength = "CD34", 2 })},
-		{name: "another NSEC3 hash algorithm", types: hashed, forge: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Hash = 2 })},
+		{name: changeSalt, types: hashed, resign: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Salt, n.SaltLength = "CD34", 2 })},
+		{name: "change the NSEC3 hash algorithm", types: hashed, resign: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Hash = 2 })},
 	}
 }
 
@@ -560,40 +415,40 @@ func flipType(bitmap []uint16, flip uint16) []uint16 {
 	return bitmap
 }
 
-func ofMessages() []mutation {
+func messageMutations() []mutation {
 	return []mutation{
-		{name: "another response code", message: func(rnd *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "change the response code", message: func(rnd *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Rcode = pick(rnd, []int{dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeServerFailure, dns.RcodeRefused})
 		}},
-		{name: "emptiness", message: func(rnd *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "empty the response", message: func(rnd *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Answer, m.Ns, m.Extra = nil, nil, nil
 			m.Rcode = pick(rnd, []int{dns.RcodeSuccess, dns.RcodeNameError})
 		}},
-		{name: "loss of the proof", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "drop the denial", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Ns = slices.DeleteFunc(m.Ns, func(r dns.RR) bool { c := covered(r); return c == dns.TypeNSEC || c == dns.TypeNSEC3 })
 		}},
-		{name: "loss of all but the SOA", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "drop all but the SOA", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Answer = nil
 			m.Ns = slices.DeleteFunc(m.Ns, func(r dns.RR) bool { return covered(r) != dns.TypeSOA })
 		}},
-		{name: "loss of every signature", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "drop every signature", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			unsigned := func(r dns.RR) bool { return r.Header().Rrtype == dns.TypeRRSIG }
 			m.Answer, m.Ns = slices.DeleteFunc(m.Answer, unsigned), slices.DeleteFunc(m.Ns, unsigned)
 		}},
-		{name: "loss of the answer section", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) { m.Answer = nil }},
-		{name: "loss of the authority section", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) { m.Ns = nil }},
-		{name: "the answer in the authority section", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "drop the answer section", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) { m.Answer = nil }},
+		{name: "drop the authority section", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) { m.Ns = nil }},
+		{name: moveAnswer, message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Ns, m.Answer = append(m.Ns, m.Answer...), nil
 		}},
-		{name: "the proof in the answer section", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "move the authority section to the answer section", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			m.Answer, m.Ns = append(m.Answer, m.Ns...), nil
 		}},
-		{name: "another order", message: func(rnd *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "shuffle the records", message: func(rnd *rand.Rand, _ *generator, m *dns.Msg) {
 			for _, section := range [][]dns.RR{m.Answer, m.Ns} {
 				rnd.Shuffle(len(section), func(i, j int) { section[i], section[j] = section[j], section[i] })
 			}
 		}},
-		{name: "an answer that ends at the first alias", message: func(_ *rand.Rand, _ *surgery, m *dns.Msg) {
+		{name: "cut the answer after the first alias", message: func(_ *rand.Rand, _ *generator, m *dns.Msg) {
 			end := len(m.Answer)
 			for i, r := range m.Answer {
 				if covered(r) == dns.TypeCNAME && r.Header().Name != m.Question[0].Name {
@@ -602,33 +457,33 @@ func ofMessages() []mutation {
 			}
 			m.Answer = m.Answer[:end]
 		}},
-		{name: "another's denial for an answer", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			if other := s.another(rnd, m); other != nil {
+		{name: "answer with another denial", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			if other := g.another(rnd, m); other != nil {
 				m.Rcode, m.Answer, m.Ns = other.Rcode, nil, other.Ns
 			}
 		}},
-		{name: "another's authority section", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			if other := s.another(rnd, m); other != nil {
+		{name: "replace the authority section", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			if other := g.another(rnd, m); other != nil {
 				m.Ns = other.Ns
 			}
 		}},
-		{name: "another's authority section beside", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			if other := s.another(rnd, m); other != nil {
+		{name: "add another authority section", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			if other := g.another(rnd, m); other != nil {
 				m.Ns = append(m.Ns, other.Ns...)
 			}
 		}},
-		{name: "another's answer section", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			if other := s.another(rnd, m); other != nil {
+		{name: "replace the answer section", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			if other := g.another(rnd, m); other != nil {
 				m.Answer = other.Answer
 			}
 		}},
-		{name: "another's answer section beside", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			if other := s.another(rnd, m); other != nil {
+		{name: "add another answer section", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			if other := g.another(rnd, m); other != nil {
 				m.Answer = append(m.Answer, other.Answer...)
 			}
 		}},
-		{name: "another's answer under this name", message: func(rnd *rand.Rand, s *surgery, m *dns.Msg) {
-			other := s.another(rnd, m)
+		{name: "answer with another response under this name", message: func(rnd *rand.Rand, g *generator, m *dns.Msg) {
+			other := g.another(rnd, m)
 			if other == nil {
 				return
 			}
@@ -640,21 +495,18 @@ func ofMessages() []mutation {
 	}
 }
 
-// another is the response to another question about the same zone, or, now
-// and then, any.
-func (s *surgery) another(rnd *rand.Rand, m *dns.Msg) *dns.Msg {
-	home := zoneOf(s.zones, question{dns.CanonicalName(m.Question[0].Name), m.Question[0].Qtype})
+// another returns the response to another question, usually about the same zone,
+// or nil if none was found.
+func (g *generator) another(rnd *rand.Rand, m *dns.Msg) *dns.Msg {
+	home := zoneOf(g.zones, question{dns.CanonicalName(m.Question[0].Name), m.Question[0].Qtype})
 	for range 500 {
-		q := pick(rnd, s.all)
-		if zoneOf(s.zones, q) != home && rnd.IntN(100) > 0 {
+		q := pick(rnd, g.all)
+		if zoneOf(g.zones, q) != home && rnd.IntN(100) > 0 {
 			continue
 		}
-		if response, err := s.source.ask(q); err == nil {
+		if response, err := g.source.ask(q); err == nil {
 			return response
 		}
 	}
 	return nil
 }
-
-// nsec3Limit is our limit of NSEC3 iterations, which Unbound is told.
-const nsec3Limit = 50

@@ -17,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// source has the responses of the unbroken world, asked for once each of the
-// resolver that does not validate.
+// A source caches the unchanged responses of the resolver that does not validate.
+// It is safe for concurrent use.
 type source struct {
 	mu        sync.Mutex
 	responses map[question]*dns.Msg
@@ -26,7 +26,7 @@ type source struct {
 
 func newSource() *source { return &source{responses: make(map[question]*dns.Msg)} }
 
-// ask returns a response that the caller may change.
+// ask returns a copy of the response to a question.
 func (s *source) ask(q question) (*dns.Msg, error) {
 	s.mu.Lock()
 	known := s.responses[q]
@@ -34,17 +34,17 @@ func (s *source) ask(q question) (*dns.Msg, error) {
 	if known != nil {
 		return known.Copy(), nil
 	}
-	query := new(dns.Msg)
-	query.SetQuestion(q.name, q.qtype)
-	query.SetEdns0(1232, true)
-	query.CheckingDisabled = true
-	client := dns.Client{Net: "tcp", Timeout: patience}
-	response, _, err := client.Exchange(query, netip.AddrPortFrom(iteratorAddress, 53).String())
+	m := new(dns.Msg)
+	m.SetQuestion(q.name, q.qtype)
+	m.SetEdns0(1232, true)
+	m.CheckingDisabled = true
+	client := dns.Client{Net: "tcp", Timeout: timeout}
+	response, _, err := client.Exchange(m, netip.AddrPortFrom(resolverAddress, 53).String())
 	if err != nil {
-		return nil, fmt.Errorf("ask %s for %s: %w", iteratorAddress, q, err)
+		return nil, fmt.Errorf("query %s for %s: %w", resolverAddress, q, err)
 	}
 	for _, section := range [][]dns.RR{response.Answer, response.Ns} {
-		settle(section)
+		sortRRsets(section)
 	}
 	s.mu.Lock()
 	s.responses[q] = response
@@ -52,12 +52,12 @@ func (s *source) ask(q question) (*dns.Msg, error) {
 	return response.Copy(), nil
 }
 
-// settle puts the records of each RRset in an order of their own, so that the
-// same seed breaks the same.
-func settle(section []dns.RR) {
-	place := make(map[victim]int)
+// sortRRsets sorts the records within each RRset, so that a seed always changes the
+// same records.
+func sortRRsets(section []dns.RR) {
+	place := make(map[candidate]int)
 	at := func(record dns.RR) int {
-		v := victim{owner: record.Header().Name, rrtype: covered(record)}
+		v := candidate{owner: record.Header().Name, rrtype: covered(record)}
 		if _, ok := place[v]; !ok {
 			place[v] = len(place)
 		}
@@ -77,8 +77,8 @@ func settle(section []dns.RR) {
 	})
 }
 
-// A trial is one broken state of the world, and what is asked of it. Who asks
-// the same gets the same, however often.
+// A trial is a set of changes to the responses, and the questions to ask. The
+// answer to a question is the same each time.
 type trial struct {
 	number    int
 	changes   []change
@@ -89,28 +89,28 @@ type trial struct {
 	answers map[question]*dns.Msg
 }
 
-// A change is one thing that is broken in responses.
+// A change is one change of the responses.
 type change struct {
-	mutation string // what is done, as the table of mutations has it
-	place    string // and to what
+	mutation string // name in the table of mutations
+	place    string // the RRset or response that is changed
 	act      func(question, *dns.Msg)
 }
 
-// cured is the trial without what an explanation blames.
-func (tr *trial) cured(d disagreement, e explanation) *trial {
-	cure := change{mutation: "a cure", act: func(q question, response *dns.Msg) {
-		if pristine, err := tr.source.ask(q); err == nil {
-			e.cure(d, q, response, pristine)
+// reverted returns the trial without the change that an explanation is about.
+func (tr *trial) reverted(d disagreement, e explanation) *trial {
+	revert := change{mutation: "revert", act: func(q question, response *dns.Msg) {
+		if original, err := tr.source.ask(q); err == nil {
+			e.revert(d, q, response, original)
 		}
 	}}
-	return &trial{number: tr.number, source: tr.source, changes: append(slices.Clone(tr.changes), cure)}
+	return &trial{number: tr.number, source: tr.source, changes: append(slices.Clone(tr.changes), revert)}
 }
 
-func (c change) String() string { return c.mutation + " of " + c.place }
+func (c change) String() string { return c.mutation + ": " + c.place }
 
 func (tr *trial) String() string {
 	if len(tr.changes) == 0 {
-		return "nothing is broken"
+		return "nothing is changed"
 	}
 	var words []string
 	for _, c := range tr.changes {
@@ -119,7 +119,7 @@ func (tr *trial) String() string {
 	return strings.Join(words, "; ")
 }
 
-// answer is the broken response to a question.
+// answer returns the changed response to a question.
 func (tr *trial) answer(q question) (*dns.Msg, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -134,7 +134,7 @@ func (tr *trial) answer(q question) (*dns.Msg, error) {
 		c.act(q, response)
 	}
 	if _, err := response.Pack(); err != nil {
-		// What has no wire form is a failure to everybody.
+		// A response without a wire form becomes a SERVFAIL.
 		response.Rcode, response.Answer, response.Ns, response.Extra = dns.RcodeServerFailure, nil, nil, nil
 	}
 	if tr.answers == nil {
@@ -144,15 +144,15 @@ func (tr *trial) answer(q question) (*dns.Msg, error) {
 	return response.Copy(), nil
 }
 
-// A mutator is the resolver that the judge and we ask: it answers as the trial
-// that is under way wants it.
+// A mutator is the resolver of both validators. It answers with the changed
+// responses of the current trial.
 type mutator struct {
 	t       testing.TB
 	address netip.Addr
 	trial   atomic.Pointer[trial]
 }
 
-// startMutator serves at port 53 of an address until the test ends.
+// startMutator serves UDP and TCP at port 53 of an address until the test ends.
 func startMutator(t testing.TB, address netip.Addr) *mutator {
 	t.Helper()
 	m := &mutator{t: t, address: address}
@@ -199,51 +199,51 @@ func (m *mutator) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		}
 		response.Truncate(size)
 	}
-	w.WriteMsg(response) // an error says that who asked has gone
+	w.WriteMsg(response) // fails only if the client has gone
 }
 
-// surgery makes trials: it picks what to break, and breaks it.
-type surgery struct {
-	source  *source
-	zones   []*zone
-	signers signers
-	all     []question
+// A generator makes trials at random.
+type generator struct {
+	source   *source
+	zones    []*zone
+	zoneKeys zoneKeys
+	all      []question
 }
 
-// unbroken is a trial in which nothing is broken: the judge and we have to
-// agree about the world as it is, or what comes after means nothing.
-func (s *surgery) unbroken(seed uint64) *trial {
+// unchanged returns a trial without changes, with every 20th question. Both
+// validators must agree on the unchanged responses.
+func (g *generator) unchanged(seed uint64) *trial {
 	const share = 20
-	tr := &trial{number: -1, source: s.source}
-	for i := int(seed % share); i < len(s.all); i += share {
-		tr.questions = append(tr.questions, s.all[i])
+	tr := &trial{number: -1, source: g.source}
+	for i := int(seed % share); i < len(g.all); i += share {
+		tr.questions = append(tr.questions, g.all[i])
 	}
 	return tr
 }
 
-// trial makes the trial of a number. Equal seeds and numbers make equal trials.
-func (s *surgery) trial(seed uint64, number int) (*trial, error) {
+// trial returns the trial with a number. Equal seeds and numbers make equal trials.
+func (g *generator) trial(seed uint64, number int) (*trial, error) {
 	rnd := rand.New(rand.NewPCG(seed, uint64(number)))
-	tr := &trial{number: number, source: s.source}
-	first := pick(rnd, s.all)
+	tr := &trial{number: number, source: g.source}
+	first := pick(rnd, g.all)
 	tr.questions = append(tr.questions, first)
-	home := zoneOf(s.zones, first)
-	for len(tr.questions) < questionsEach {
-		// Others of the same zone, which may meet the same change in other ways.
-		other := pick(rnd, s.all)
-		if zoneOf(s.zones, other) == home || rnd.IntN(200) == 0 {
+	home := zoneOf(g.zones, first)
+	for len(tr.questions) < questionsPerTrial {
+		// Mostly questions of the same zone, which the same changes can affect.
+		other := pick(rnd, g.all)
+		if zoneOf(g.zones, other) == home || rnd.IntN(200) == 0 {
 			tr.questions = append(tr.questions, other)
 		}
 	}
 	for len(tr.changes) == 0 || rnd.IntN(3) == 0 {
 		m := pick(rnd, mutations())
-		victims, err := s.victims(first, rnd)
+		candidates, err := g.candidates(first, rnd)
 		if err != nil {
 			return nil, err
 		}
-		for _, at := range victims {
+		for _, at := range candidates {
 			if m.fits(at) {
-				tr.changes = append(tr.changes, m.prepare(s, rnd, at))
+				tr.changes = append(tr.changes, m.newChange(g, rnd, at))
 				break
 			}
 		}
@@ -251,17 +251,17 @@ func (s *surgery) trial(seed uint64, number int) (*trial, error) {
 	return tr, nil
 }
 
-// A victim is one RRset of the responses that a verdict rests on.
-type victim struct {
+// A candidate is an RRset that a verdict depends on, in the response to a question.
+type candidate struct {
 	asked  question
 	owner  string
 	rrtype uint16
 }
 
-// victims lists the RRsets of the responses about a name, its aliases, and the
-// zones above them, shuffled; those of the first response are twice there.
-func (s *surgery) victims(q question, rnd *rand.Rand) ([]victim, error) {
-	list, err := s.victimsOf(q)
+// candidates lists the RRsets in the responses about a name, its aliases, and the
+// zones above them, shuffled. Those of the first response are listed twice.
+func (g *generator) candidates(q question, rnd *rand.Rand) ([]candidate, error) {
+	list, err := g.rrsetsOf(q)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (s *surgery) victims(q question, rnd *rand.Rand) ([]victim, error) {
 	for _, v := range list {
 		names[v.owner] = true
 	}
-	for _, z := range s.zones {
+	for _, z := range g.zones {
 		above := false
 		for name := range names {
 			above = above || dns.IsSubDomain(z.name, name)
@@ -279,7 +279,7 @@ func (s *surgery) victims(q question, rnd *rand.Rand) ([]victim, error) {
 			continue
 		}
 		for _, qtype := range []uint16{dns.TypeDNSKEY, dns.TypeDS} {
-			more, err := s.victimsOf(question{z.name, qtype})
+			more, err := g.rrsetsOf(question{z.name, qtype})
 			if err != nil {
 				return nil, err
 			}
@@ -290,14 +290,15 @@ func (s *surgery) victims(q question, rnd *rand.Rand) ([]victim, error) {
 	return list, nil
 }
 
-func (s *surgery) victimsOf(q question) ([]victim, error) {
-	response, err := s.source.ask(q)
+// rrsetsOf lists the RRsets in the response to a question.
+func (g *generator) rrsetsOf(q question) ([]candidate, error) {
+	response, err := g.source.ask(q)
 	if err != nil {
 		return nil, err
 	}
-	var list []victim
+	var list []candidate
 	for _, record := range slices.Concat(response.Answer, response.Ns) {
-		v := victim{q, dns.CanonicalName(record.Header().Name), covered(record)}
+		v := candidate{q, dns.CanonicalName(record.Header().Name), covered(record)}
 		if !slices.Contains(list, v) {
 			list = append(list, v)
 		}
@@ -305,7 +306,7 @@ func (s *surgery) victimsOf(q question) ([]victim, error) {
 	return list, nil
 }
 
-// covered is the type of a record, or the type that it signs.
+// covered returns the type of a record, or the type that a signature covers.
 func covered(record dns.RR) uint16 {
 	if signature, ok := record.(*dns.RRSIG); ok {
 		return signature.TypeCovered
@@ -313,4 +314,62 @@ func covered(record dns.RR) uint16 {
 	return record.Header().Rrtype
 }
 
+// pick returns a random element of a list.
 func pick[T any](rnd *rand.Rand, list []T) T { return list[rnd.IntN(len(list))] }
+
+// A mutation is one way to change responses. Either set or message is set.
+type mutation struct {
+	name  string
+	types []uint16 // types of the RRsets that it changes; all if empty
+
+	// set changes an RRset in every response that has it. If resign is set, the
+	// signatures are made again in half of the cases, with the zone's own keys.
+	set    func(*rand.Rand, *signedSet)
+	resign bool
+	// updateDS makes new DS records that match the changed keys of the zone.
+	updateDS bool
+	// message changes the response to one question.
+	message func(*rand.Rand, *generator, *dns.Msg)
+}
+
+// fits reports whether the mutation applies to a candidate.
+func (m mutation) fits(v candidate) bool {
+	return len(m.types) == 0 || slices.Contains(m.types, v.rrtype)
+}
+
+// newChange makes all random choices, so that the change is the same each time.
+func (m mutation) newChange(g *generator, rnd *rand.Rand, v candidate) change {
+	localSeed := rnd.Uint64()
+	if m.message != nil {
+		return change{m.name, "the response to " + v.asked.String(), func(q question, response *dns.Msg) {
+			if q == v.asked {
+				m.message(rand.New(rand.NewPCG(localSeed, 0)), g, response)
+			}
+		}}
+	}
+	resign := m.resign && rnd.IntN(2) == 0
+	c := change{mutation: m.name, place: v.owner + " " + dns.TypeToString[v.rrtype]}
+	if resign {
+		c.place += ", signed again"
+	}
+	if m.updateDS {
+		c.place += ", with matching DS"
+	}
+	c.act = func(q question, response *dns.Msg) {
+		if m.updateDS && q == (question{v.owner, dns.TypeDS}) {
+			g.editRRset(&response.Answer, v.owner, dns.TypeDS, func(set *signedSet) {
+				set.updateDS(rand.New(rand.NewPCG(localSeed, 0)), m)
+				set.resign()
+			})
+		}
+		for _, section := range []*[]dns.RR{&response.Answer, &response.Ns} {
+			g.editRRset(section, v.owner, v.rrtype, func(set *signedSet) {
+				m.set(rand.New(rand.NewPCG(localSeed, 0)), set)
+				if resign {
+					set.resign()
+				}
+			})
+		}
+	}
+	return c
+}

@@ -12,35 +12,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// chain says which certificates a server sends.
+// A chain names the certificates that a server sends.
 type chain string
 
 const (
 	whole       chain = ""             // leaf, intermediate and root
-	withoutRoot chain = "without root" // as the Web PKI does it
-	leafAlone   chain = "leaf alone"
-	selfSigned  chain = "self-signed" // a leaf that nobody issued
+	withoutRoot chain = "without root" // usual in the Web PKI
+	selfSigned  chain = "self-signed"  // a leaf without issuer
 )
 
-// A certificate is what a server has, beside a key.
+// A certificate describes a server's certificate.
 type certificate struct {
-	names   []string // its dNSNames; by default its host's name alone
+	names   []string // dNSNames; by default only the hostname
 	expired bool
 	chain   chain
 }
 
-// authority is a certification authority of one root and one intermediate,
-// made and operated with the openssl command.
+// An authority is a certification authority with one root and one intermediate,
+// run with the openssl command.
 type authority struct {
 	dir                string
 	config             string
-	root, intermediate string // PEM files; each key is beside it
-	stranger           string // a certificate that no server has
+	root, intermediate string // PEM files; keyOf returns their keys
+	other              string // certificate that no server uses
 }
 
 const opensslConfig = `
@@ -68,19 +68,19 @@ basicConstraints = critical, CA:FALSE
 subjectKeyIdentifier = hash
 `
 
-func newAuthority(t testing.TB, world string) *authority {
+func newAuthority(t testing.TB, parent string) *authority {
 	t.Helper()
-	dir := filepath.Join(world, "certificates")
-	write(t, dir, "index", "")
-	a := &authority{dir: dir, config: write(t, dir, "openssl.cnf", fmt.Sprintf(opensslConfig, dir))}
+	dir := filepath.Join(parent, "certificates")
+	writeFile(t, dir, "index", "")
+	a := &authority{dir: dir, config: writeFile(t, dir, "openssl.cnf", fmt.Sprintf(opensslConfig, dir))}
 	a.root = a.issue(t, "Integration Root", "", "authority", false)
 	a.intermediate = a.issue(t, "Integration Intermediate", a.root, "authority", false)
-	a.stranger = a.issue(t, "Stranger", "", "authority", false)
+	a.other = a.issue(t, "Other", "", "authority", false)
 	return a
 }
 
-// issue makes a key and a certificate for it, signed by issuer or, where that
-// is empty, by itself. It returns the file of the certificate.
+// issue makes a key and a certificate, and returns the file of the certificate.
+// Without an issuer the certificate is self-signed.
 func (a *authority) issue(t testing.TB, subject, issuer, profile string, expired bool, names ...string) string {
 	t.Helper()
 	base := filepath.Join(a.dir, strings.ReplaceAll(subject, " ", "-"))
@@ -106,10 +106,10 @@ func (a *authority) issue(t testing.TB, subject, issuer, profile string, expired
 	return cert
 }
 
-// keyOf names the key file that belongs to a certificate file.
+// keyOf returns the key file of a certificate file.
 func keyOf(cert string) string { return strings.TrimSuffix(cert, ".pem") + ".key" }
 
-// tlsa returns a TLSA record's data for a certificate file.
+// tlsa returns the type and data of a TLSA record for a certificate file.
 func tlsa(t testing.TB, usage, selector, matching int, cert string) (string, error) {
 	t.Helper()
 	var data []byte
@@ -118,7 +118,7 @@ func tlsa(t testing.TB, usage, selector, matching int, cert string) (string, err
 		data = []byte(run(t, "openssl", "x509", "-in", cert, "-outform", "DER"))
 	case 1:
 		public := run(t, "openssl", "x509", "-in", cert, "-noout", "-pubkey")
-		file := write(t, filepath.Dir(cert), "public.pem", public)
+		file := writeFile(t, filepath.Dir(cert), "public.pem", public)
 		data = []byte(run(t, "openssl", "pkey", "-pubin", "-in", file, "-outform", "DER"))
 	default:
 		return "", fmt.Errorf("no selector %d", selector)
@@ -137,8 +137,8 @@ func tlsa(t testing.TB, usage, selector, matching int, cert string) (string, err
 	return fmt.Sprintf("TLSA %d %d %d %s", usage, selector, matching, hex.EncodeToString(data)), nil
 }
 
-// startTLSServer has openssl s_server serve a site at port 443.
-func startTLSServer(t testing.TB, dir string, s *site) {
+// startSServer starts openssl s_server at port 443 of a site.
+func startSServer(t testing.TB, dir string, s *site) {
 	t.Helper()
 	if s.server.absent {
 		return
@@ -152,28 +152,29 @@ func startTLSServer(t testing.TB, dir string, s *site) {
 	start(t, dir, command, address)
 }
 
-// A client is openssl s_client, which is told the TLSA records and judges the server by them.
-type client struct {
-	base    string   // TLSA base domain, which is the server's name as well
+// An sClient is openssl s_client with TLSA records.
+type sClient struct {
+	base    string   // TLSA base domain, which is also the server's name
 	records []string // in presentation format
-	roots   string   // PEM file of the Web PKI
+	roots   string   // PEM file with the roots of the Web PKI
 }
 
-// verify connects to a server and returns whether it proved itself, with what the client said.
-func (c client) verify(t testing.TB, server netip.AddrPort) (verified bool, said string) {
+// verify connects to a server and reports whether s_client authenticates it, with
+// the output.
+func (c sClient) verify(t testing.TB, server netip.AddrPort) (verified bool, text string) {
 	t.Helper()
 	arguments := []string{"s_client", "-connect", server.String(), "-servername", c.base, "-CAfile", c.roots, "-no-CApath", "-no-CAstore",
-		// RFC 7671 §5.1: with DANE-EE the certificate's names do not count. OpenSSL must be told so.
+		// With DANE-EE the names of the certificate do not count (RFC 7671 §5.1); OpenSSL needs an option for that.
 		"-dane_ee_no_namechecks",
 		"-dane_tlsa_domain", c.base, "-verify_return_error", "-brief"}
 	for _, record := range c.records {
 		arguments = append(arguments, "-dane_tlsa_rrdata", record)
 	}
-	said = say(t, "openssl", arguments...)
-	return strings.Contains(said, "Verification: OK"), said
+	text = output(t, "openssl", arguments...)
+	return strings.Contains(text, "Verification: OK"), text
 }
 
-// concatenate writes the contents of PEM files, one after another, to a file.
+// concatenate writes the contents of PEM files to one file.
 func concatenate(t testing.TB, file string, parts ...string) string {
 	t.Helper()
 	var all bytes.Buffer
@@ -184,5 +185,80 @@ func concatenate(t testing.TB, file string, parts ...string) string {
 		}
 		all.Write(content)
 	}
-	return write(t, filepath.Dir(file), filepath.Base(file), all.String())
+	return writeFile(t, filepath.Dir(file), filepath.Base(file), all.String())
+}
+
+// TestTLSACommand checks dane_exporter tlsa for each kind of key, selector and
+// matching type. The command must write the record that openssl computes, from a
+// certificate as PEM and DER, from its key, request and public key, and from a
+// running server. openssl s_client must authenticate the server with the record.
+func TestTLSACommand(t *testing.T) {
+	configureLoopback(t)
+	dir := tempDir(t)
+	config := writeFile(t, dir, "dane.yml", "resolver: {servers: [127.0.0.1], timeout: 100ms, attempts: 1}\naccess: {allow_networks: [127.0.0.0/8]}\n")
+	kinds := []struct {
+		name    string
+		options []string
+	}{
+		{"rsa", []string{"-newkey", "rsa:2048"}},
+		{"p256", []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"}},
+		{"p384", []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"}},
+		{"ed25519", []string{"-newkey", "ed25519"}},
+	}
+	for i, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			dir := filepath.Join(dir, k.name)
+			key, cert := writeFile(t, dir, "mx.key", ""), writeFile(t, dir, "mx.pem", "")
+			der, request, public := filepath.Join(dir, "mx.der"), filepath.Join(dir, "mx.csr"), filepath.Join(dir, "mx.pub")
+			run(t, "openssl", append([]string{"req", "-x509", "-noenc", "-days", "2", "-subj", "/CN=mx.example.org", "-keyout", key, "-out", cert}, k.options...)...)
+			run(t, "openssl", "x509", "-in", cert, "-outform", "DER", "-out", der)
+			run(t, "openssl", "req", "-new", "-key", key, "-subj", "/CN=mx.example.org", "-out", request)
+			run(t, "openssl", "pkey", "-in", key, "-pubout", "-out", public)
+			server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(4430+i))
+			start(t, dir, exec.Command(program(t, "openssl"), "s_server", "-accept", server.String(), "-quiet", "-www", "-cert", cert, "-key", key), server.String())
+
+			for selector := range 2 {
+				for matching := range 3 {
+					data, err := tlsa(t, 3, selector, matching, cert)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := "_25._tcp.mx.example.org. IN " + data + "\n"
+					numbers := []string{"--selector", strconv.Itoa(selector), "--type", strconv.Itoa(matching)}
+					sources := [][]string{{"--cert", cert}, {"--cert", der}}
+					if selector == 1 {
+						sources = append(sources, []string{"--key", key}, []string{"--key", request}, []string{"--key", public})
+					}
+					for _, source := range sources {
+						if got := tlsaCommand(t, append(append(source, "--name", "mx.example.org"), numbers...)...); got != want {
+							t.Errorf("%s %s:\n%swant\n%s", source, numbers, got, want)
+						}
+					}
+					want = strings.Replace(want, "_25.", "_"+strconv.Itoa(int(server.Port()))+".", 1)
+					connect := []string{"--connect", server.String(), "--name", "mx.example.org", "--config.file", config}
+					got := tlsaCommand(t, append(connect, numbers...)...)
+					if got != want {
+						t.Errorf("record of the running server, %s:\n%swant\n%s", numbers, got, want)
+					}
+					_, record, _ := strings.Cut(strings.TrimSpace(got), " TLSA ")
+					if verified, text := (sClient{base: "mx.example.org", records: []string{record}, roots: cert}).verify(t, server); !verified {
+						t.Errorf("openssl does not authenticate the server with %s:\n%s", record, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+// tlsaCommand runs dane_exporter tlsa and returns its output.
+func tlsaCommand(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.Command(os.Getenv(binaryEnv), append([]string{"tlsa"}, args...)...)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", command, err, &stderr)
+	}
+	return string(out)
 }

@@ -39,12 +39,12 @@ anvil    unix - - n - 1 anvil
 rewrite  unix - - n - - trivial-rewrite
 `
 
-// startPostfix starts one Postfix that stands at port 25 of every site, with
-// each site's certificate and options.
+// startPostfix starts one Postfix that listens at port 25 of every site, with the
+// site's certificate and options.
 func startPostfix(t testing.TB, dir string, sites map[string]*site) {
 	t.Helper()
 	dir = filepath.Join(dir, "postfix")
-	write(t, dir, "main.cf", fmt.Sprintf(postfixMain, dir))
+	writeFile(t, dir, "main.cf", fmt.Sprintf(postfixMain, dir))
 	var services strings.Builder
 	services.WriteString(postfixServices)
 	var listening []string
@@ -64,60 +64,61 @@ func startPostfix(t testing.TB, dir string, sites map[string]*site) {
 			listening = append(listening, at)
 		}
 	}
-	write(t, dir, "master.cf", services.String())
+	writeFile(t, dir, "master.cf", services.String())
 	if err := os.Mkdir(filepath.Join(dir, "queue"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	postfix := start(t, dir, exec.Command(program(t, "postfix"), "-c", dir, "start-fg"), listening...)
 	t.Cleanup(func() {
-		// Its master has a session of its own, out of reach of a signal to the group that we started.
+		// Postfix's master starts a new session, which signals to the process group do not reach.
 		postfix.stopped = true
 		run(t, "postfix", "-c", dir, "stop")
 		<-postfix.exited
 	})
 }
 
-// A relay is what posttls-finger, Postfix's own probe, came to at one security level.
-type relay string
+// A delivery is the result of posttls-finger, the probe of Postfix, at one security level.
+type delivery string
 
 const (
-	verified    relay = "verified"     // authenticated by DANE
-	trusted     relay = "trusted"      // the same, below an insecure MX look-up
-	encrypted   relay = "encrypted"    // TLSA records, none usable: TLS must do
-	withoutDANE relay = "without DANE" // DANE does not apply, and the session was made
-	refused     relay = "refused"      // DANE does not let it go on
-	unreachable relay = "unreachable"  // no session, and DANE has no part in it
-	nowhere     relay = "nowhere"      // there is no server for the domain
+	verified    delivery = "verified"     // authenticated by DANE
+	trusted     delivery = "trusted"      // authenticated by DANE, after an insecure MX lookup
+	encrypted   delivery = "encrypted"    // TLSA records, none usable: TLS without authentication
+	withoutDANE delivery = "without DANE" // DANE does not apply; the session is established
+	refused     delivery = "refused"      // DANE forbids delivery
+	unreachable delivery = "unreachable"  // no session, for reasons other than DANE
+	noServer    delivery = "noServer"     // the domain has no server
 )
 
-// finger asks posttls-finger about a domain. The tool goes on where smtp(8)
-// would defer, so what smtp(8) would do is read off what it reports.
-func finger(t testing.TB, dir, level, domain string) (relay, string) {
+// postTLSFinger runs posttls-finger on a domain and returns the result and the
+// output. The tool continues where smtp(8) defers the mail, so the result of
+// smtp(8) is derived from the output.
+func postTLSFinger(t testing.TB, dir, level, domain string) (delivery, string) {
 	t.Helper()
-	said := say(t, "posttls-finger", "-v", "-o", "config_directory="+filepath.Join(dir, "postfix"),
+	text := output(t, "posttls-finger", "-v", "-o", "config_directory="+filepath.Join(dir, "postfix"),
 		"-t", "5", "-T", "5", "-l", level, strings.TrimSuffix(domain, "."))
-	has := func(words string) bool { return strings.Contains(said, words) }
+	has := func(phrase string) bool { return strings.Contains(text, phrase) }
 	switch {
 	case has("Verified TLS connection established"):
-		return verified, said
+		return verified, text
 	case has("log verified as trusted") && has("Trusted TLS connection established"):
-		return trusted, said
+		return trusted, text
 	case has("TLSA lookup error"), has("Destination address lookup failed") && has("try again"):
-		return refused, said // a look-up that failed, and smtp(8) will try it again
+		return refused, text // a failed lookup, which smtp(8) retries later
 	case has("Destination address lookup failed"):
-		return nowhere, said
+		return noServer, text
 	case !has("Connected to"), has("SMTP service not available"):
-		return unreachable, said
+		return unreachable, text
 	case level == "dane-only":
-		return refused, said // connected, and neither verified nor trusted
+		return refused, text // connected, but neither verified nor trusted
 	case has("no TLSA records found"):
-		return withoutDANE, said
+		return withoutDANE, text
 	case has("no usable TLSA records found"), has("all TLSA records unusable"):
 		if has("Untrusted TLS connection established") {
-			return encrypted, said
+			return encrypted, text
 		}
-		return refused, said // TLS is mandatory then
+		return refused, text // TLS is mandatory with unusable records
 	default:
-		return refused, said // TLSA records that count, and they did not verify the server
+		return refused, text // usable TLSA records do not verify the server
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// patience is how long a program may take to start, to answer or to stop.
-const patience = 20 * time.Second
+// timeout limits the time in which a program must start, answer or stop.
+const timeout = 20 * time.Second
 
-// packageOf returns the Debian package that has a program.
-func packageOf(program string) string {
+// debianPackage returns the Debian package that contains a program.
+func debianPackage(program string) string {
 	switch program {
 	case "ip":
 		return "iproute2"
@@ -43,17 +43,17 @@ func packageOf(program string) string {
 	}
 }
 
-// program returns the path of a program that the tests cannot do without.
+// program returns the path of a program. A missing program fails the test.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%v: install Debian's package %s", err, packageOf(name))
+		t.Fatalf("%v: install the Debian package %s", err, debianPackage(name))
 	}
 	return path
 }
 
-// run runs a program to its end and returns its standard output.
+// run runs a program and returns its standard output. A failure fails the test.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	command := exec.Command(program(t, name), args...)
@@ -65,30 +65,30 @@ func run(t testing.TB, name string, args ...string) string {
 	return stdout.String()
 }
 
-// say runs a program to its end for what it says, on either output and with
-// whatever exit status: judges report what they find.
-func say(t testing.TB, name string, args ...string) string {
+// output runs a program and returns its standard output and error, whatever its
+// exit status: the reference programs report their findings with either.
+func output(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, program(t, name), args...).CombinedOutput()
+	combined, err := exec.CommandContext(ctx, program(t, name), args...).CombinedOutput()
 	if ctx.Err() != nil {
-		t.Fatalf("%s %q: no end after %v: %v\n%s", name, args, patience, err, output)
+		t.Fatalf("%s %q: still running after %v: %v\n%s", name, args, timeout, err, combined)
 	}
-	return string(output)
+	return string(combined)
 }
 
 // A process is a server that runs until the test ends or stops it.
 type process struct {
 	name    string
-	log     string // the file that has what it says
+	log     string // file with its output
 	command *exec.Cmd
 	exited  chan struct{}
-	stopped bool // by us
+	stopped bool // by the test
 }
 
-// start starts a server and returns once something listens at each address
-// given, as TCP host:port.
+// start starts a server and returns once each of the TCP addresses accepts
+// connections. It fails the test if the server ends first.
 func start(t testing.TB, dir string, command *exec.Cmd, listening ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(command.Path), command: command, exited: make(chan struct{})}
@@ -114,7 +114,7 @@ func start(t testing.TB, dir string, command *exec.Cmd, listening ...string) *pr
 		if p.running() {
 			p.stop(t)
 		} else if !p.stopped {
-			t.Errorf("%s ended by itself:\n%s", p.name, p.lastWords())
+			t.Errorf("%s ended unexpectedly:\n%s", p.name, p.logTail())
 		}
 	})
 	for _, address := range listening {
@@ -123,12 +123,12 @@ func start(t testing.TB, dir string, command *exec.Cmd, listening ...string) *pr
 	return p
 }
 
-// awaitListener returns when the process accepts connections at an address.
+// awaitListener returns when an address accepts connections.
 func (p *process) awaitListener(t testing.TB, address string) {
 	t.Helper()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(timeout); ; {
 		connection, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			connection.Close()
@@ -137,14 +137,14 @@ func (p *process) awaitListener(t testing.TB, address string) {
 		select {
 		case <-retry.C:
 		case <-p.exited:
-			t.Fatalf("%s ended before it listened at %s:\n%s", p.name, address, p.lastWords())
+			t.Fatalf("%s ended before it listened at %s:\n%s", p.name, address, p.logTail())
 		case <-deadline:
-			t.Fatalf("%s does not listen at %s after %v: %v\n%s", p.name, address, patience, err, p.lastWords())
+			t.Fatalf("%s does not listen at %s after %v: %v\n%s", p.name, address, timeout, err, p.logTail())
 		}
 	}
 }
 
-// running reports whether the process has not ended.
+// running reports whether the process is still running.
 func (p *process) running() bool {
 	select {
 	case <-p.exited:
@@ -154,7 +154,15 @@ func (p *process) running() bool {
 	}
 }
 
-// stop ends the process and the children that it started, and returns when it has ended.
+// signal sends a signal to a process.
+func signal(t *testing.T, p *process, s syscall.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop terminates the process and its children, and waits until it has ended.
 func (p *process) stop(t testing.TB) {
 	t.Helper()
 	p.stopped = true
@@ -162,15 +170,15 @@ func (p *process) stop(t testing.TB) {
 	syscall.Kill(group, syscall.SIGTERM)
 	select {
 	case <-p.exited:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		syscall.Kill(group, syscall.SIGKILL)
 		<-p.exited
-		t.Errorf("%s did not end within %v of SIGTERM", p.name, patience)
+		t.Errorf("%s did not end within %v of SIGTERM", p.name, timeout)
 	}
 }
 
-// lastWords returns the end of the log, for the report of a failure.
-func (p *process) lastWords() []byte {
+// logTail returns the end of the log, for error messages.
+func (p *process) logTail() []byte {
 	log, _ := os.ReadFile(p.log)
 	return log[max(0, len(log)-3000):]
 }

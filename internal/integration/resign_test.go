@@ -7,7 +7,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha1" // algorithms 5 and 7
 	"crypto/x509"
@@ -17,6 +17,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,10 +27,112 @@ import (
 	"github.com/miekg/dns"
 )
 
-// signers are the private keys of the world's zones: with them what was changed
-// can be signed again, so that a validator has to look further than at the signature.
-// They are listed by zone, those that sign keys first.
-type signers map[string][]zoneKey
+// A signedSet is an RRset with its signatures, taken out of a response to be changed.
+type signedSet struct {
+	gen        *generator
+	owner      string
+	rrtype     uint16
+	records    []dns.RR
+	signatures []*signature
+}
+
+// A signature is an RRSIG with the key that made it, which stays the same when the
+// RRSIG is changed.
+type signature struct {
+	*dns.RRSIG
+	private crypto.Signer
+}
+
+// editRRset applies edit to an RRset of a section, and puts the result in its place.
+func (g *generator) editRRset(section *[]dns.RR, owner string, rrtype uint16, edit func(*signedSet)) {
+	set := &signedSet{gen: g, owner: owner, rrtype: rrtype}
+	place := -1
+	var rest []dns.RR
+	for _, record := range *section {
+		if dns.CanonicalName(record.Header().Name) != owner || covered(record) != rrtype {
+			rest = append(rest, record)
+			continue
+		}
+		if place < 0 {
+			place = len(rest)
+		}
+		if sig, ok := record.(*dns.RRSIG); ok {
+			set.signatures = append(set.signatures, &signature{sig, g.zoneKeys.find(sig.SignerName, sig.KeyTag).private})
+		} else {
+			set.records = append(set.records, record)
+		}
+	}
+	if place < 0 {
+		return
+	}
+	edit(set)
+	*section = slices.Insert(rest, place, set.all()...)
+}
+
+// all returns the records and the signatures.
+func (s *signedSet) all() []dns.RR {
+	list := slices.Clone(s.records)
+	for _, sig := range s.signatures {
+		list = append(list, sig.RRSIG)
+	}
+	return list
+}
+
+// resign makes each signature again, with the key that made it.
+func (s *signedSet) resign() {
+	if len(s.records) == 0 {
+		return
+	}
+	for _, sig := range s.signatures {
+		if sig.private == nil {
+			continue
+		}
+		if err := sign(sig.RRSIG, s.records[0].Header().Name, s.records, sig.private); err != nil {
+			sig.Signature = "AAAA" // a wrong signature, since the set cannot be packed
+		}
+	}
+}
+
+// otherZoneKey returns another signed zone and one of its keys.
+func (s *signedSet) otherZoneKey(rnd *rand.Rand) (string, zoneKey) {
+	for {
+		z := pick(rnd, s.gen.zones)
+		if z.signer != signedByNone && (len(s.signatures) == 0 || dns.CanonicalName(s.signatures[0].SignerName) != z.name) {
+			return z.name, pick(rnd, s.gen.zoneKeys[z.name])
+		}
+	}
+}
+
+// setKey names another key in a signature.
+func (sig *signature) setKey(zone string, key zoneKey) {
+	sig.SignerName, sig.KeyTag, sig.Algorithm, sig.private = zone, key.tag, key.record.Algorithm, key.private
+}
+
+// updateDS replaces the DS records of a zone by those of its keys after a mutation.
+func (s *signedSet) updateDS(rnd *rand.Rand, m mutation) {
+	if len(s.records) == 0 {
+		return
+	}
+	header := *s.records[0].Header()
+	response, err := s.gen.source.ask(question{s.owner, dns.TypeDNSKEY})
+	if err != nil {
+		return
+	}
+	s.gen.editRRset(&response.Answer, s.owner, dns.TypeDNSKEY, func(keys *signedSet) { m.set(rnd, keys) })
+	s.records = nil
+	for _, record := range response.Answer {
+		if key, ok := record.(*dns.DNSKEY); ok {
+			ds := key.ToDS(dns.SHA256)
+			ds.Hdr = header
+			s.records = append(s.records, ds)
+		}
+	}
+}
+
+// zoneKeys holds the private keys of all zones by zone name, key-signing keys first.
+// Changed RRsets are signed again with them, so that a validator must check more
+// than the signature.
+type zoneKeys map[string][]zoneKey
 
 type zoneKey struct {
 	record  *dns.DNSKEY
@@ -37,8 +140,8 @@ type zoneKey struct {
 	private crypto.Signer
 }
 
-// find returns the key of a zone that has a tag; none is the zero value.
-func (s signers) find(zone string, tag uint16) zoneKey {
+// find returns the key of a zone with a tag, or the zero value.
+func (s zoneKeys) find(zone string, tag uint16) zoneKey {
 	for _, key := range s[dns.CanonicalName(zone)] {
 		if key.tag == tag {
 			return key
@@ -47,12 +150,12 @@ func (s signers) find(zone string, tag uint16) zoneKey {
 	return zoneKey{}
 }
 
-// collectKeys reads the keys that Knot and BIND made.
-func collectKeys(t testing.TB, w *world, source *source) signers {
+// loadKeys reads the keys that Knot and BIND made.
+func loadKeys(t testing.TB, tb *testbed, source *source) zoneKeys {
 	t.Helper()
-	ofKnot := knotKeys(t, w.dir)
-	all := make(signers)
-	for _, z := range w.zones {
+	knotKeys := loadKnotKeys(t, tb.dir)
+	all := make(zoneKeys)
+	for _, z := range tb.zones {
 		if z.signer == signedByNone {
 			continue
 		}
@@ -65,12 +168,12 @@ func collectKeys(t testing.TB, w *world, source *source) signers {
 			if !ok {
 				continue
 			}
-			private := ofKnot[key.PublicKey]
+			private := knotKeys[key.PublicKey]
 			if z.signer == signedByBIND {
-				private = bindKey(t, w.dir, z.name, key)
+				private = loadBINDKey(t, tb.dir, z.name, key)
 			}
 			if private == nil {
-				t.Fatalf("nobody has the private part of the key %d of %s", key.KeyTag(), z.name)
+				t.Fatalf("no private key for key %d of %s", key.KeyTag(), z.name)
 			}
 			all[z.name] = append(all[z.name], zoneKey{key, key.KeyTag(), private})
 		}
@@ -79,8 +182,8 @@ func collectKeys(t testing.TB, w *world, source *source) signers {
 	return all
 }
 
-// bindKey reads the private part of a key from the file that dnssec-keygen made.
-func bindKey(t testing.TB, dir, zone string, key *dns.DNSKEY) crypto.Signer {
+// loadBINDKey reads the private part of a key from the file that dnssec-keygen made.
+func loadBINDKey(t testing.TB, dir, zone string, key *dns.DNSKEY) crypto.Signer {
 	t.Helper()
 	path := filepath.Join(dir, fmt.Sprintf("K%s+%03d+%05d.private", zone, key.Algorithm, key.KeyTag()))
 	file, err := os.Open(path)
@@ -95,13 +198,13 @@ func bindKey(t testing.TB, dir, zone string, key *dns.DNSKEY) crypto.Signer {
 	return private.(crypto.Signer)
 }
 
-// knotKeys reads all keys that keymgr made, by their public part as DNSKEY
-// records have it.
-func knotKeys(t testing.TB, dir string) map[string]crypto.Signer {
+// loadKnotKeys reads the keys that keymgr made, by the public key field of their
+// DNSKEY records.
+func loadKnotKeys(t testing.TB, dir string) map[string]crypto.Signer {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "knot/keys/keys/*.pem"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("Knot's keys: %v", err)
+		t.Fatalf("no keys of Knot: %v", err)
 	}
 	keys := make(map[string]crypto.Signer)
 	for _, file := range files {
@@ -111,20 +214,20 @@ func knotKeys(t testing.TB, dir string) map[string]crypto.Signer {
 		}
 		block, _ := pem.Decode(text)
 		if block == nil {
-			t.Fatalf("%s is no PEM file", file)
+			t.Fatalf("%s is not a PEM file", file)
 		}
 		private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		signer := private.(crypto.Signer)
-		keys[publicKey(t, signer.Public())] = signer
+		keys[dnskeyPublicKey(t, signer.Public())] = signer
 	}
 	return keys
 }
 
-// publicKey is the public key field of a DNSKEY (RFC 3110 §2, RFC 6605 §4, RFC 8080 §3).
-func publicKey(t testing.TB, public crypto.PublicKey) string {
+// dnskeyPublicKey returns the public key field of a DNSKEY (RFC 3110 §2, RFC 6605 §4, RFC 8080 §3).
+func dnskeyPublicKey(t testing.TB, public crypto.PublicKey) string {
 	t.Helper()
 	var octets []byte
 	switch key := public.(type) {
@@ -136,17 +239,17 @@ func publicKey(t testing.TB, public crypto.PublicKey) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		octets = point[1:] // without the mark of an uncompressed point
+		octets = point[1:] // without the prefix of an uncompressed point
 	case ed25519.PublicKey:
 		octets = key
 	default:
-		t.Fatalf("a key of type %T", public)
+		t.Fatalf("unsupported key type %T", public)
 	}
 	return base64.StdEncoding.EncodeToString(octets)
 }
 
-// sign makes the signature of an RRSIG whose other fields are filled, as they
-// are, sensible or not (RFC 4034 §3.1.8.1). A set that cannot be packed is an error.
+// sign sets the signature of an RRSIG. It uses the other fields as they are, valid
+// or not (RFC 4034 §3.1.8.1). It fails if the set cannot be packed.
 func sign(signature *dns.RRSIG, owner string, set []dns.RR, private crypto.Signer) error {
 	data := binary.BigEndian.AppendUint16(nil, signature.TypeCovered)
 	data = append(data, signature.Algorithm, signature.Labels)
@@ -167,7 +270,7 @@ func sign(signature *dns.RRSIG, owner string, set []dns.RR, private crypto.Signe
 		}
 		records = append(records, wire)
 	}
-	// RFC 4034 §6.3 orders by RDATA; owner, type, class, TTL and length come before it.
+	// Records are ordered by RDATA (RFC 4034 §6.3), which follows owner, type, class, TTL and length.
 	rdata := func(wire []byte) []byte {
 		for wire[0] != 0 {
 			wire = wire[1+int(wire[0]):]
@@ -186,7 +289,8 @@ func sign(signature *dns.RRSIG, owner string, set []dns.RR, private crypto.Signe
 	return nil
 }
 
-// signedOwner is the wildcard where a signature has fewer labels than the owner (RFC 4035 §5.3.2).
+// signedOwner returns the owner name in the signed data: the wildcard, if the
+// signature has fewer labels than the owner (RFC 4035 §5.3.2).
 func signedOwner(owner string, count uint8) string {
 	labels := dns.SplitDomainName(dns.CanonicalName(owner))
 	all := len(labels)
@@ -199,7 +303,7 @@ func signedOwner(owner string, count uint8) string {
 	return strings.TrimSuffix("*."+dns.Fqdn(strings.Join(labels[len(labels)-int(count):], ".")), ".") + "."
 }
 
-// canonicalRecord is a record as it is signed (RFC 4034 §6.2).
+// canonicalRecord returns the canonical form of a record (RFC 4034 §6.2).
 func canonicalRecord(record dns.RR, owner string, ttl uint32) ([]byte, error) {
 	record = dns.Copy(record)
 	header := record.Header()
@@ -227,7 +331,8 @@ func packName(name string) ([]byte, error) {
 	return wire[:end], err
 }
 
-// signOctets signs as an algorithm does (RFC 3110 §3, RFC 5702 §3, RFC 6605 §4, RFC 8080 §4).
+// signOctets makes a signature of an algorithm (RFC 3110 §3, RFC 5702 §3, RFC 6605
+// §4, RFC 8080 §4).
 func signOctets(private crypto.Signer, algorithm uint8, data []byte) ([]byte, error) {
 	hash := crypto.SHA256
 	switch algorithm {
@@ -243,7 +348,7 @@ func signOctets(private crypto.Signer, algorithm uint8, data []byte) ([]byte, er
 	}
 	digest := hash.New()
 	digest.Write(data)
-	made, err := private.Sign(rand.Reader, digest.Sum(nil), hash)
+	made, err := private.Sign(cryptorand.Reader, digest.Sum(nil), hash)
 	if err != nil {
 		return nil, err
 	}
