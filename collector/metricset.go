@@ -21,18 +21,17 @@ import (
 type metricSet struct {
 	perAddress bool // endpoint metrics have the label address
 	perKeyType bool // endpoint metrics have the label key_type
-	samples    []sample
+	samples    map[*Metric][]sample
 }
 
 // sample is one value of a metric, with the values of its labels.
 type sample struct {
-	metric *Metric
 	labels []string
 	value  float64
 }
 
 func newMetricSet(module probe.Module) *metricSet {
-	return &metricSet{perAddress: module.PerAddress, perKeyType: len(module.KeyTypes) > 0}
+	return &metricSet{perAddress: module.PerAddress, perKeyType: len(module.KeyTypes) > 0, samples: make(map[*Metric][]sample)}
 }
 
 // set adds a sample of a metric; labels has one value for each of m.Labels. If the
@@ -83,36 +82,27 @@ func (s *metricSet) add(m *Metric, value float64, labels, endpoint []string) {
 	if len(endpoint) > 0 {
 		values = slices.Insert(values, afterPort, endpoint...)
 	}
-	s.samples = append(s.samples, sample{m, values, value})
+	s.samples[m] = append(s.samples[m], sample{values, value})
 }
 
 // families returns the metric families, sorted by name, with their metrics sorted
 // by label values.
 func (s *metricSet) families() []*dto.MetricFamily {
-	var families []*dto.MetricFamily
-	for rest := merged(s.samples); len(rest) > 0; {
-		m, n := rest[0].metric, 1
-		for n < len(rest) && rest[n].metric == m {
-			n++
-		}
-		families = append(families, family(m, s.labelNames(m), rest[:n]))
-		rest = rest[n:]
+	families := make([]*dto.MetricFamily, 0, len(s.samples))
+	for m, samples := range s.samples {
+		families = append(families, family(m, s.labelNames(m), merged(m, samples)))
 	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(*a.Name, *b.Name) })
 	return families
 }
 
-// merged sorts samples by metric and labels, and merges those that have both in common.
-func merged(samples []sample) []sample {
-	slices.SortFunc(samples, func(a, b sample) int {
-		if a.metric != b.metric {
-			return cmp.Compare(a.metric.Name, b.metric.Name)
-		}
-		return slices.Compare(a.labels, b.labels)
-	})
+// merged sorts the samples of a metric by labels, and merges those with equal labels.
+func merged(m *Metric, samples []sample) []sample {
+	slices.SortFunc(samples, func(a, b sample) int { return slices.Compare(a.labels, b.labels) })
 	kept := samples[:0]
 	for _, s := range samples {
-		if n := len(kept); n > 0 && kept[n-1].metric == s.metric && slices.Equal(kept[n-1].labels, s.labels) {
-			kept[n-1].value = s.metric.merge(kept[n-1].value, s.value)
+		if n := len(kept); n > 0 && slices.Equal(kept[n-1].labels, s.labels) {
+			kept[n-1].value = m.merge(kept[n-1].value, s.value)
 			continue
 		}
 		kept = append(kept, s)
