@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -172,21 +173,34 @@ func TestProbeEndsWithContext(t *testing.T) {
 	}
 }
 
-// Simultaneous probes open one connection at a time to an address.
+// Simultaneous probes open one connection at a time to an address. They are for
+// different hosts, so that they share no handshake. Each connection attempt takes
+// a second of the virtual clock, so without the lock all would overlap.
 func TestOneConnectionPerAddress(t *testing.T) {
-	n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
-	var open, maxOpen atomic.Int32
-	prober := newProber(n, n.Anchors(), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
-		maxOpen.Store(max(maxOpen.Load(), open.Add(1)))
-		defer open.Add(-1)
-		return nil, errors.New("closed")
-	}, "192.0.2.0/24")
-	var wait sync.WaitGroup
-	for range 8 {
-		wait.Go(func() { prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute)) })
+	const hosts = 8
+	records := ""
+	for i := range hosts {
+		records += fmt.Sprintf("mx%d A 192.0.2.25\n_25._tcp.mx%d TLSA 3 1 1 %064x\n", i, i, i)
 	}
-	wait.Wait()
-	if maxOpen.Load() != 1 {
-		t.Errorf("%d connections at the same time, want 1", maxOpen.Load())
-	}
+	n := newInternet(t, records)
+	module := mailModule(time.Minute)
+	module.Discover = DiscoverNone
+	synctest.Test(t, func(t *testing.T) {
+		var connections, open, maxOpen atomic.Int32
+		prober := newProber(n, n.Anchors(), func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+			connections.Add(1)
+			maxOpen.Store(max(maxOpen.Load(), open.Add(1)))
+			defer open.Add(-1)
+			time.Sleep(time.Second)
+			return nil, errors.New("closed")
+		}, "192.0.2.0/24")
+		var wait sync.WaitGroup
+		for i := range hosts {
+			wait.Go(func() { prober.Probe(t.Context(), Target{Name: fmt.Sprintf("mx%d.example.org", i)}, module) })
+		}
+		wait.Wait()
+		if connections.Load() != hosts || maxOpen.Load() != 1 {
+			t.Errorf("%d connections, %d of them at the same time; want %d and 1", connections.Load(), maxOpen.Load(), hosts)
+		}
+	})
 }
