@@ -27,7 +27,7 @@ func TestImports(t *testing.T) {
 		"internal/report":        {"probe"},
 		"internal/config":        {"probe"},
 		"collector":              {"probe"},
-		"probe":                  {"probe/dane", "probe/handshake", "probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts", "internal/socks", "internal/flight"},
+		"probe":                  {"probe/dane", "probe/handshake", "probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts"},
 		"probe/handshake":        {"probe/dane", "probe/starttls", "probe/tlsa", "internal/flight", "internal/socks"},
 		"probe/dane":             {"probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts"},
 		"probe/dnssec":           {"internal/flight"},
@@ -48,7 +48,7 @@ func TestImports(t *testing.T) {
 	// packages below it too. Under probe, one package is a client of HTTP.
 	reserved := map[string][]string{
 		"github.com/miekg/dns":             {"probe", "probe/dane", "probe/dnssec", "probe/dnssec/transport", "internal/lab", "internal/lab/zone", "internal/bench"},
-		"github.com/refraction-networking": {"probe", "probe/handshake"},
+		"github.com/refraction-networking": {"probe/handshake"},
 		"gopkg.in/yaml.v3":                 {"internal/config", "internal/web"},
 		"github.com/prometheus":            {"collector", "internal/web", "internal/command", "internal/bench"},
 		"github.com/alecthomas":            {"internal/command"},

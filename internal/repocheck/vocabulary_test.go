@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
+
 	"dane_exporter/collector"
 	"dane_exporter/probe/dane"
 )
@@ -28,6 +30,9 @@ func newVocabulary(rules []rule) *vocabulary {
 	}
 	for _, m := range append(collector.ProbeMetrics(), collector.ExporterMetrics()...) {
 		v.metrics[m.Name] = m.Labels
+		if m.Type == model.MetricTypeHistogram {
+			v.metrics[m.Name+"_bucket"] = append(slices.Clone(m.Labels), "le")
+		}
 		v.labels = append(v.labels, m.Labels...)
 	}
 	for _, r := range rules {
@@ -69,7 +74,7 @@ func (v *vocabulary) check(query string) (unknown []string) {
 		if slices.Contains(keywords, name) {
 			continue
 		}
-		known, exists := v.metrics[strings.TrimSuffix(name, "_bucket")]
+		known, exists := v.metrics[name]
 		if !exists {
 			unknown = append(unknown, "metric "+name)
 			continue
@@ -97,15 +102,17 @@ func TestVocabulary(t *testing.T) {
 	v := newVocabulary(readRules(t))
 	for query, want := range map[string]string{
 		`max without (address) (dane_finding{reason="tlsa_mismatch"} == 1)`: "",
-		`dane_outcom == 1`:                                 "metric dane_outcom",
-		`max_over_time(dane_findin[15m])`:                  "metric dane_findin",
-		`dane_tlsa_match{hosts="mx"} == 0`:                 "label hosts of dane_tlsa_match",
-		`dane_finding{reason=~"no_tlsa|tlsa_mishap"}`:      "reason tlsa_mishap",
-		`dane_outcome{outcome!="rejected"}`:                "outcome rejected",
-		`sum by (job, hosts) (dane_findings)`:              "label  hosts",
-		`sum(increase(dane_exporter_connect_total[15m]))`:  "metric dane_exporter_connect_total",
-		`instance:dane_outcome_refused:held == 1`:          "metric instance:dane_outcome_refused:held",
-		`dane_exporter_connects_total{result="connected"}`: "",
+		`dane_outcom == 1`:                                    "metric dane_outcom",
+		`max_over_time(dane_findin[15m])`:                     "metric dane_findin",
+		`dane_tlsa_match{hosts="mx"} == 0`:                    "label hosts of dane_tlsa_match",
+		`dane_finding{reason=~"no_tlsa|tlsa_mishap"}`:         "reason tlsa_mishap",
+		`dane_outcome{outcome!="rejected"}`:                   "outcome rejected",
+		`sum by (job, hosts) (dane_findings)`:                 "label  hosts",
+		`sum(increase(dane_exporter_connect_total[15m]))`:     "metric dane_exporter_connect_total",
+		`instance:dane_outcome_refused:held == 1`:             "metric instance:dane_outcome_refused:held",
+		`dane_exporter_connects_total{result="connected"}`:    "",
+		`dane_exporter_probe_duration_seconds_bucket{le="1"}`: "",
+		`dane_finding_bucket`:                                 "metric dane_finding_bucket",
 	} {
 		if got := strings.Join(v.check(query), ", "); got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)
