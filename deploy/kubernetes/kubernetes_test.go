@@ -1,5 +1,5 @@
 // Package kubernetes tests that the files for Kubernetes agree with the rest of the
-// project. deploy/validate checks them against their schemas, in a module of its own,
+// project. deploy/validate checks them against their schemas, in a separate module,
 // so that the exporter does not depend on Kubernetes.
 package kubernetes
 

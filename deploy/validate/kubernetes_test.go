@@ -1,7 +1,7 @@
 // Package validate checks the files for Kubernetes and Docker Compose against their
 // schemas, and that the objects refer to each other correctly. Decoding into the types
 // of the schemas rejects unknown fields and wrong values. No cluster is needed. The
-// package is a module of its own, so that the exporter does not depend on Kubernetes.
+// package is a separate module, so that the exporter does not depend on Kubernetes.
 package validate
 
 import (

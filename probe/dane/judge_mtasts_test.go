@@ -145,7 +145,7 @@ func TestJudgeSenders(t *testing.T) {
 }
 
 // judgeWithMTASTS judges facts with and without those of MTA-STS, and checks that
-// MTA-STS changes nothing in the verdict of DANE and adds only findings of its own.
+// MTA-STS changes nothing in the verdict of DANE and adds only its own findings.
 func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict {
 	t.Helper()
 	got := Judge(facts, rules, at)

@@ -9,8 +9,8 @@ import (
 )
 
 // TestRecordsDoNotRetainResponse checks that a reference to the records of an
-// answer does not keep the rest of the response in memory, which a zone can make
-// as large as it likes.
+// answer does not keep the rest of the response in memory: the zone chooses how
+// large that is.
 func TestRecordsDoNotRetainResponse(t *testing.T) {
 	response := new(dns.Msg)
 	record, err := dns.NewRR("mx.example.org. 300 IN A 192.0.2.1")

@@ -146,7 +146,7 @@ func TestCertificateByName(t *testing.T) {
 	}
 }
 
-func TestGarbageIsNoReply(t *testing.T) {
+func TestGarbageIsNotAReply(t *testing.T) {
 	if _, err := smtp.Dial(start(t, Garbage{})); err == nil {
 		t.Error("net/smtp accepts it as a greeting")
 	}
