@@ -193,7 +193,7 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	defer cancel()
 	response, err := r.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
 	switch {
-	case err != nil && handshake.Exhausted(err):
+	case err != nil && handshake.Exhausted(err) && dane.CauseOf(err) != dane.CauseIPv6Unavailable:
 		return directAnswer{err: dane.WithCause(dane.CauseInternal, err)}
 	case err != nil:
 		return directAnswer{err: err}

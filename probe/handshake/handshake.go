@@ -111,7 +111,7 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 	defer unlock()
 	a.started = time.Now()
 	a.endpoint.Err = c.handshake(ctx, key, &a)
-	a.done, a.cut, a.report = true, a.endpoint.Err != nil && !HasTime(ctx), nil
+	a.done, a.cut, a.report = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil
 	c.cache.put(key, a)
 	return a
 }
