@@ -229,6 +229,17 @@ func (f *Facts) Panics() []*PanicError {
 	return all
 }
 
+// IsNullMX reports whether MX records say that the domain receives no mail
+// (RFC 7505 §3): a null MX is the only record.
+func IsNullMX(records []dns.RR) bool {
+	for _, rr := range records {
+		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
+			return false
+		}
+	}
+	return true
+}
+
 // Addresses returns the addresses of the host that a client may connect to,
 // IPv4 first, without duplicates. The addresses of a failed lookup are lost.
 func (h *Host) Addresses() []netip.Addr {

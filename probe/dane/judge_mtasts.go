@@ -217,7 +217,7 @@ func (j *judge) sendersAtEndpoint(standing PolicyStanding, covered Measure, v *S
 func (j *judge) passesMTASTS(host string, e *Endpoint) (passes Measure, why string) {
 	reason := reasonOfEndpoint(e)
 	switch {
-	case reason != "" && reason.Info().Effect != EffectInternal && outcomeWithoutTLS(e, reason, requireTLS, SMTPRelay) == Refused:
+	case reason != "" && reason.Info().Effect != EffectInternal && outcomeWithoutTLS(e, reason, levelEncrypt, SMTPRelay) == Refused:
 		return No, e.Err.Error()
 	case reason != "":
 		return NotMeasured, e.Err.Error()
@@ -263,7 +263,7 @@ func opportunisticOutcome(e *Endpoint) Outcome {
 	case reason.Info().Effect == EffectInternal:
 		return Unknown
 	default:
-		return outcomeWithoutTLS(e, reason, requireNothing, SMTPRelay)
+		return outcomeWithoutTLS(e, reason, levelOpportunistic, SMTPRelay)
 	}
 }
 
