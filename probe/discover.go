@@ -165,7 +165,7 @@ func fallbackPort(service string) uint16 {
 	case "xmpp-server":
 		return 5269 // RFC 6120 §3.2.2
 	case "sips":
-		return 5061 // RFC 3263 §4.2
+		return 5061 // RFC 3261 §19.1.2, RFC 3263 §4.2
 	}
 	return 0
 }

@@ -35,7 +35,9 @@ const (
 type Senders struct {
 	DANE   Outcome // supports DANE alone: the outcome of the Verdict
 	MTASTS Outcome // supports MTA-STS alone
-	Both   Outcome // supports both: DANE decides where secure TLSA records exist (RFC 8461 §2)
+	// Both: supports both. DANE alone decides where secure TLSA records exist, which
+	// is common practice. RFC 8461 §2 only forbids MTA-STS to override a failure of DANE.
+	Both Outcome
 }
 
 // ServiceSenders are the senders at one service: at the worst of its endpoints.
