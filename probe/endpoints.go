@@ -94,7 +94,7 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 // probeEndpoint makes one handshake. sni waits for the name to send.
 func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint *dane.Endpoint, sni func() string) {
 	address := netip.AddrPortFrom(endpoint.Address, service.Port)
-	if err := r.access.checkService(address); err != nil {
+	if err := r.prober.access.checkService(address); err != nil {
 		endpoint.Err = err
 		return
 	}
@@ -107,7 +107,7 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 	}
 	defer release()
 
-	*endpoint = r.handshakes.Do(ctx, request)
+	*endpoint = r.prober.handshakes.Do(ctx, request)
 	endpoint.Skipped = dane.CauseOf(endpoint.Err) == dane.CauseIPv6Unavailable && r.module.IPProtocol == IPAuto
 	if err := r.budget.addCertificates(endpoint.Raw); err != nil {
 		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
@@ -122,7 +122,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
 	}
 	if protocol, _ := starttls.Lookup(service.Protocol); protocol.NeedsDomain {
-		request.Domain = r.target.Name
+		request.Key.Domain = r.target.Name
 	}
 	return request
 }

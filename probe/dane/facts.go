@@ -47,7 +47,7 @@ type Service struct {
 	Weight      uint16         // of the SRV record
 	SRV         *dnssec.Answer // the lookup that named the service; nil unless found by SRV records
 	TLSA        []TLSALookup   // one for each candidate for the TLSA base domain that was queried, in order
-	TLSAResult  TLSAResult     // of DecideTLSA(TLSA)
+	TLSAResult  TLSAResult     // DecideTLSA(TLSA); must be set whenever TLSA is
 	Endpoints   []Endpoint
 	Nameservers *Nameservers // of the zone that holds the TLSA records; nil: not queried
 	Err         error        // a PanicError that lost the service; nil as a rule
