@@ -71,8 +71,9 @@ func (a Access) checkAddress(addr netip.Addr) error {
 
 // specialPurpose lists the networks of the IANA special-purpose address
 // registries (RFC 6890) and multicast: no public mail server has an address in
-// them. For IPv6, that is everything outside 2000::/3 (RFC 4291 §2.4) and, within
-// it, the networks that embed IPv4 addresses.
+// them. For IPv6, that is everything outside 2000::/3, the only block of global
+// unicast addresses that IANA assigns from, and within it the networks that
+// embed IPv4 addresses.
 var specialPurpose = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("10.0.0.0/8"),

@@ -26,7 +26,7 @@ func (r *run) discover(ctx context.Context, facts *dane.Facts) {
 // discoverMX finds the hosts that the MX records of the target name. A domain
 // without MX records is its own mail host (RFC 5321 §5.1).
 func (r *run) discoverMX(ctx context.Context, facts *dane.Facts) {
-	answer := r.resolver.Lookup(ctx, dns.Fqdn(r.target.Name), dns.TypeMX)
+	answer := r.prober.resolver.Lookup(ctx, dns.Fqdn(r.target.Name), dns.TypeMX)
 	facts.MX = &answer
 	if answer.Status.Failed() || !answer.NameExists() {
 		return
@@ -165,7 +165,7 @@ func fallbackPort(service string) uint16 {
 	case "xmpp-server":
 		return 5269 // RFC 6120 §3.2.2
 	case "sips":
-		return 5061 // RFC 3263 §4.2
+		return 5061 // RFC 3261 §19.1.2, RFC 3263 §4.2
 	}
 	return 0
 }

@@ -41,10 +41,11 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 }
 
 // serverName returns a function that waits for the name to send as SNI: the TLSA
-// base domain (RFC 7672 §8.1). It is in doubt only if the host is an alias. The
-// connection then waits for the TLSA lookups, because a handshake is shared with
-// other probes only if its SNI is known. A host named by an insecure SRV record
-// is asked for the service domain's certificate (RFC 7673 §4.1).
+// base domain (RFC 7672 §8.1). It can differ from the host's own name only if the
+// host is an alias. The connection then waits for the TLSA lookups, because a
+// handshake is shared with other probes only if its SNI is known. A host named by
+// an insecure SRV record is asked for the service domain's certificate (RFC 7673
+// §4.1).
 func (r *run) serverName(host *dane.Host, service *dane.Service, decided <-chan struct{}) func() string {
 	if !service.NamedSecurely() {
 		return func() string { return r.target.Name }
@@ -94,7 +95,7 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 // probeEndpoint makes one handshake. sni waits for the name to send.
 func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint *dane.Endpoint, sni func() string) {
 	address := netip.AddrPortFrom(endpoint.Address, service.Port)
-	if err := r.access.checkService(address); err != nil {
+	if err := r.prober.access.checkService(address); err != nil {
 		endpoint.Err = err
 		return
 	}
@@ -107,7 +108,7 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 	}
 	defer release()
 
-	*endpoint = r.handshakes.Do(ctx, request)
+	*endpoint = r.prober.handshakes.Do(ctx, request)
 	endpoint.Skipped = dane.CauseOf(endpoint.Err) == dane.CauseIPv6Unavailable && r.module.IPProtocol == IPAuto
 	if err := r.budget.addCertificates(endpoint.Raw); err != nil {
 		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
@@ -122,7 +123,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
 	}
 	if protocol, _ := starttls.Lookup(service.Protocol); protocol.NeedsDomain {
-		request.Domain = r.target.Name
+		request.Key.Domain = r.target.Name
 	}
 	return request
 }

@@ -16,7 +16,7 @@ func (r *run) lookup(ctx context.Context, name string, qtype uint16) (answer dns
 	name = dns.Fqdn(name)
 	var err error
 	job{
-		run: func() { answer = r.resolver.Lookup(ctx, name, qtype) },
+		run: func() { answer = r.prober.resolver.Lookup(ctx, name, qtype) },
 		err: &err,
 	}.do()
 	if err != nil {

@@ -84,11 +84,11 @@ const httpsPort = 443
 
 func (r *run) fetchFrom(ctx context.Context, address netip.Addr) dane.PolicyFetch {
 	fetch := dane.PolicyFetch{Address: address}
-	if fetch.Err = r.access.checkAddress(address); fetch.Err != nil {
+	if fetch.Err = r.prober.access.checkAddress(address); fetch.Err != nil {
 		return fetch
 	}
 	to := netip.AddrPortFrom(address, httpsPort)
-	unlock, err := r.handshakes.Lock(ctx, to)
+	unlock, err := r.prober.handshakes.Lock(ctx, to)
 	if err != nil {
 		fetch.Err, fetch.TimedOutEarly = fmt.Errorf("waiting for another connection to %s to end: %w", to, err), true
 		return fetch
@@ -96,9 +96,9 @@ func (r *run) fetchFrom(ctx context.Context, address netip.Addr) dane.PolicyFetc
 	defer unlock()
 	started := time.Now()
 	dial := func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return r.handshakes.Dial(ctx, r.route(to), to)
+		return r.prober.handshakes.Dial(ctx, r.route(to), to)
 	}
-	fetcher := mtasts.Fetcher{Dial: dial, Roots: r.env.Roots, Now: r.env.Now}
+	fetcher := mtasts.Fetcher{Dial: dial, Roots: r.prober.env.Roots, Now: r.prober.env.Now}
 	fetch.Fetched, fetch.Err = fetcher.Fetch(ctx, r.target.Name, to)
 	fetch.TimedOutEarly = timedOutEarly(ctx, started, r.minWait)
 	return fetch

@@ -134,7 +134,7 @@ func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []
 // records of a service. It leaves service.Nameservers nil if that is no signed zone.
 func (r *run) queryNameservers(ctx context.Context, service *dane.Service) {
 	lookup := service.TLSAResult.Lookup
-	if lookup == nil || r.env.Query == nil {
+	if lookup == nil || r.prober.env.Query == nil {
 		return
 	}
 	name := dane.ZoneOf(&lookup.Answer)
@@ -160,7 +160,7 @@ func (r *run) queryNameservers(ctx context.Context, service *dane.Service) {
 // queryNameserver queries one server for the TLSA records at owner and for the
 // SOA record of the zone.
 func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone *servedZone, owner string) {
-	if server.Err = r.access.checkAddress(server.Address); server.Err != nil {
+	if server.Err = r.prober.access.checkAddress(server.Address); server.Err != nil {
 		return
 	}
 	started := time.Now()
@@ -191,9 +191,9 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	query.SetEdns0(maxUDPSize, true)
 	ctx, cancel := context.WithTimeout(ctx, nameserverTimeout)
 	defer cancel()
-	response, err := r.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
+	response, err := r.prober.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
 	switch {
-	case err != nil && handshake.Exhausted(err):
+	case err != nil && handshake.Exhausted(err) && dane.CauseOf(err) != dane.CauseIPv6Unavailable:
 		return directAnswer{err: dane.WithCause(dane.CauseInternal, err)}
 	case err != nil:
 		return directAnswer{err: err}
@@ -202,6 +202,6 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	case !response.Authoritative:
 		return directAnswer{err: fmt.Errorf("%w to %s %s", errNotAuthoritative, dane.TextName(name), dns.TypeToString[qtype])}
 	}
-	answer := r.resolver.Check(ctx, name, qtype, response)
-	return directAnswer{answer: &answer, expiry: dnssec.SignatureExpiry(response, r.env.Now())}
+	answer := r.prober.resolver.Check(ctx, name, qtype, response)
+	return directAnswer{answer: &answer, expiry: dnssec.SignatureExpiry(response, r.prober.env.Now())}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,6 +124,37 @@ func TestZonesShareLimit(t *testing.T) {
 	for _, want := range []int{16, 16, 0} {
 		if got := z.take(&z.addresses, maxNameservers); got != want {
 			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+}
+
+// An IPv6 address is skipped on a machine without IPv6, also if the kernel reports
+// a missing local address. Without IPv6 as the cause, that is an internal error.
+func TestNameserverWithoutIPv6(t *testing.T) {
+	n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord+"@ NS ns\nns AAAA 2001:db8::53\n")
+	for _, c := range []struct {
+		err     error
+		skipped bool
+		cause   dane.Cause
+	}{
+		{fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH), true, dane.CauseIPv6Unavailable},
+		{fmt.Errorf("%w: %w", ErrNoIPv6, syscall.EADDRNOTAVAIL), true, dane.CauseIPv6Unavailable},
+		{syscall.EADDRNOTAVAIL, false, dane.CauseInternal},
+	} {
+		prober := New(Environment{
+			Now: func() time.Time { return noon }, DNS: n, Anchors: n.Anchors(),
+			Dial:  dialer(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }),
+			Query: func(context.Context, netip.AddrPort, *dns.Msg) (*dns.Msg, error) { return nil, c.err },
+		}, Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}}})
+		module := mailModule(10 * time.Second)
+		module.Nameservers = true
+		report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
+
+		servers := report.Facts.Hosts[0].Services[0].Nameservers.Servers
+		verdicts := report.Verdict.Services[0].Nameservers
+		if len(servers) != 1 || servers[0].Skipped != c.skipped || dane.CauseOf(servers[0].Err) != c.cause || verdicts[0].Up != dane.NotMeasured {
+			t.Errorf("%v: got %+v, %+v", c.err, servers, verdicts)
 		}
 	}
 }

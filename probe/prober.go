@@ -62,7 +62,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	deadline, _ := ctx.Deadline()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	r := &run{Prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(),
+	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(),
 		minWait: max(report.Deadline*2/5, minWait)}
 	r.gather(ctx, &report.Facts)
 	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
@@ -80,7 +80,7 @@ func (p *Prober) LookupTLSA(ctx context.Context, name string, port uint16) dnsse
 
 // run is one probe in progress.
 type run struct {
-	*Prober
+	prober *Prober
 	target Target
 	module Module
 	fresh  bool
@@ -97,7 +97,7 @@ type run struct {
 // parallel if the module asks for it, what is published for MTA-STS.
 func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 	facts.Complete = true
-	if !r.access.allowsTarget(r.target) {
+	if !r.prober.access.allowsTarget(r.target) {
 		facts.Denied = true
 		return
 	}

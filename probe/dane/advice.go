@@ -62,7 +62,7 @@ func Topics() []TopicInfo {
 			"The TLSA record matches a whole certificate that is valid for a few weeks. Every renewal breaks it, even one that keeps the key.",
 			"Publish a 3 1 1 record, which matches the key alone, and keep the key when you renew the certificate."},
 		{AnchorNotInChain,
-			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record holds the full certificate, not every client can use it from there (RFC 7671 §5.2.2).",
+			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record holds the full certificate, not every client can use it from there (RFC 7672 §3.1.2).",
 			"Configure the server to send the whole chain, including the certificate that the record describes, even a root; or publish a record for a certificate that is sent."},
 		{NoNextKey,
 			"The certificate expires soon, and no record for the next one is published. A new key matches nothing until the old record has left every cache.",

@@ -9,7 +9,8 @@ import (
 // targetOutcome returns the worst outcome of the target's clients. Each port has
 // clients of its own, which try the hosts by preference. The services that SRV
 // records name have one kind of client, which accepts any of them (RFC 6186 §3.4,
-// XEP-0368).
+// XEP-0368). Insecure MX records do not authenticate the domain, whatever the
+// hosts do (RFC 7672 §2.2.1).
 func (j *judge) targetOutcome() Outcome {
 	clients := make(map[uint16][]candidate)
 	for _, v := range j.verdict.Services {
@@ -61,8 +62,10 @@ type candidate struct {
 }
 
 // choose returns the outcome of a client that tries hosts by preference: the
-// worst at the best preference at which any candidate delivers. If none
-// delivers, it is Refused if any is, then Unreachable, then Unknown.
+// worst at the best preference at which any candidate delivers. A host with
+// TLSA records takes no precedence over one of better preference without
+// (RFC 7672 §2.2.1). A host that fails leads to the next (RFC 7672 §2.2). If none
+// delivers, the outcome is Refused if any is, then Unreachable, then Unknown.
 func choose(all []candidate) Outcome {
 	var best, failed []Outcome
 	var preference uint16

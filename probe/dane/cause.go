@@ -14,7 +14,7 @@ import (
 type Cause uint8
 
 const (
-	CauseNone               Cause = iota // no error, or an error that nothing classifies
+	CauseNone               Cause = iota // no error, or an error without a cause
 	CauseInternal                        // a panic, or a resource of this machine that is used up
 	CauseNotAllowed                      // access forbids the connection
 	CauseIPv6Unavailable                 // this machine or its proxy has no IPv6 connectivity

@@ -16,4 +16,5 @@
 // Read judge.go with RFC 7672 §2.2 at hand. It follows a client's own order: discovery,
 // addresses, TLSA records, TLS, certificate. The TLSA base domain is in
 // tlsabase.go, the choice among hosts in aggregate.go, MTA-STS in judge_mtasts.go.
+// The causes of errors are in cause.go, the table of reasons in reason.go.
 package dane

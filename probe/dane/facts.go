@@ -47,7 +47,7 @@ type Service struct {
 	Weight      uint16         // of the SRV record
 	SRV         *dnssec.Answer // the lookup that named the service; nil unless found by SRV records
 	TLSA        []TLSALookup   // one for each candidate for the TLSA base domain that was queried, in order
-	TLSAResult  TLSAResult     // of DecideTLSA(TLSA)
+	TLSAResult  TLSAResult     // DecideTLSA(TLSA); must be set whenever TLSA is
 	Endpoints   []Endpoint
 	Nameservers *Nameservers // of the zone that holds the TLSA records; nil: not queried
 	Err         error        // a PanicError that lost the service; nil as a rule
@@ -227,6 +227,17 @@ func (f *Facts) Panics() []*PanicError {
 		}
 	}
 	return all
+}
+
+// IsNullMX reports whether MX records say that the domain receives no mail
+// (RFC 7505 §3): a null MX is the only record.
+func IsNullMX(records []dns.RR) bool {
+	for _, rr := range records {
+		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
+			return false
+		}
+	}
+	return true
 }
 
 // Addresses returns the addresses of the host that a client may connect to,

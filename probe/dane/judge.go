@@ -75,9 +75,10 @@ func (j *judge) findResolverDifferences() {
 // judgeDiscovery judges the way from the target to its hosts. If it leads to
 // no host, ended is true and outcome is the target's.
 //
-// A failed MX lookup refuses (RFC 7672 §2.1.2), a null MX means that the domain
-// receives no mail (RFC 7505 §3), and an insecure one leads to hosts that are
-// judged although the domain cannot be authenticated (RFC 7672 §2.2.1).
+// A failed MX lookup refuses (RFC 7672 §2.1.2). A null MX means that the domain
+// receives no mail (RFC 7505 §3). Insecure MX records lead to hosts that are
+// judged although the domain cannot be authenticated (RFC 7672 §2.2.1). A domain
+// without MX records is its own host (RFC 7672 §2.2.2).
 func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	mx := j.facts.MX
 	switch {
@@ -105,17 +106,6 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 		j.find(Finding{Reason: MXInsecure, Lookup: LookupMX, Detail: describe(mx)})
 	}
 	return "", false
-}
-
-// IsNullMX reports whether MX records say that the domain receives no mail
-// (RFC 7505 §3): a null MX is the only record.
-func IsNullMX(records []dns.RR) bool {
-	for _, rr := range records {
-		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
-			return false
-		}
-	}
-	return true
 }
 
 // judgeSRV judges discovery by SRV records. A failed lookup leaves the services
@@ -158,8 +148,8 @@ func (j *judge) findFailedAddresses(host *Host) {
 	find(LookupAAAA, host.AAAA)
 }
 
-// judgeService judges one service in the order of RFC 7672 §2.2: addresses,
-// TLSA records, and what those require of each endpoint.
+// judgeService judges one service in the order of RFC 7672 §2.2: addresses
+// (§2.2.2), TLSA records (§2.2.3), and what those require of each endpoint (§2.2).
 func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	v := ServiceVerdict{Service: service, Host: host.Name, Port: service.Port, Policy: cmp.Or(service.Policy, j.rules.Policy)}
 	if err := errors.Join(host.Err, service.Err); err != nil {
@@ -171,13 +161,13 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 		v.Outcome = j.judgeNoAddress(host)
 		return v
 	}
-	required := j.judgeTLSA(host, &v)
+	level := j.judgeTLSA(host, &v)
 	if host.AddressAnswer() == nil {
-		required = requirementWithoutAddress(j.judgeNoAddress(host))
+		level = levelWithoutAddress(j.judgeNoAddress(host))
 	}
 	v.Names = j.referenceIdentifiers(host, service, v.Base)
 	for i := range service.Endpoints {
-		v.Endpoints = append(v.Endpoints, j.judgeEndpoint(&service.Endpoints[i], &v, required))
+		v.Endpoints = append(v.Endpoints, j.judgeEndpoint(&service.Endpoints[i], &v, level))
 	}
 	v.Nameservers = j.judgeNameservers(host, service)
 	v.Outcome = worstEndpoint(v.Endpoints)
@@ -185,8 +175,8 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	return v
 }
 
-// judgeNoAddress judges a host without a usable address: its lookups failed, or
-// there is no address.
+// judgeNoAddress judges a host without a usable address: its lookups failed
+// (RFC 7672 §2.1.2), or there is no address (RFC 7672 §2.2.2, "Not found").
 func (j *judge) judgeNoAddress(host *Host) Outcome {
 	outcome := None
 	exists := false
@@ -210,35 +200,50 @@ func (j *judge) judgeNoAddress(host *Host) Outcome {
 	return None
 }
 
-// requirement is what the TLSA lookups of a service require of its endpoints (RFC 7672 §2.2).
-type requirement uint8
+// securityLevel is what a client requires of the endpoints of a service after
+// the TLSA lookups. Except for levelUnknown, the levels are the four actions of
+// RFC 7672 §2.2.
+type securityLevel uint8
 
 const (
-	requireNothing requirement = iota // DANE does not apply
-	requireTLS                        // TLS without authentication: secure records, none usable
-	requireMatch                      // TLS, and a record that authenticates the server
-	requireRefusal                    // the lookup failed on the zone's side: the client must not connect
-	requireUnknown                    // the lookup failed on our side
+	// levelOpportunistic: the TLSA records are insecure, or their absence is
+	// proven. DANE does not apply. A relay uses TLS if it is offered, else cleartext.
+	levelOpportunistic securityLevel = iota
+	// levelEncrypt: there are secure TLSA records and none is usable. TLS is
+	// mandatory, authentication is not.
+	levelEncrypt
+	// levelAuthenticate: there are secure, usable TLSA records. TLS is mandatory,
+	// and one of the records must authenticate the server.
+	levelAuthenticate
+	// levelRefuse: a lookup failed on the zone's side. The client must not connect.
+	levelRefuse
+	// levelUnknown: a lookup failed on our side.
+	levelUnknown
 )
 
-// requirementWithoutAddress returns what is required of a host whose address
-// the target named, while its address lookups failed: no client would have
-// looked up its TLSA records.
-func requirementWithoutAddress(outcome Outcome) requirement {
+// levelWithoutAddress returns the level of a host whose address is that of the
+// target, if its address lookups failed or found nothing: a client looks up
+// TLSA records only after addresses (RFC 7672 §2.2.2). outcome is that of
+// judgeNoAddress.
+func levelWithoutAddress(outcome Outcome) securityLevel {
 	if outcome == Refused {
-		return requireRefusal
+		return levelRefuse
 	}
-	return requireUnknown
+	return levelUnknown
 }
 
 // judgeTLSA judges the TLSA lookups: what they require, and by which records
-// (RFC 7672 §2.2, RFC 6698 §4.1).
-func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) requirement {
+// (RFC 7672 §2.2, RFC 6698 §4.1). If no secure records apply and the addresses are
+// insecure, it reports those: they are why a client makes no TLSA lookup
+// (RFC 7672 §2.2.2).
+func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
 	service, result := v.Service, v.Service.TLSAResult
 	find := func(reason Reason, kind LookupKind, detail string) {
 		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
 	}
-	if addresses := host.AddressAnswer(); result.State != StateFound && service.NamedSecurely() && needsSecureAddress(service, v.Policy) && addresses != nil && addresses.Status == dnssec.Insecure {
+	addresses := host.AddressAnswer()
+	insecure := addresses != nil && addresses.Status == dnssec.Insecure
+	if insecure && result.State != StateFound && service.NamedSecurely() && needsSecureAddress(service, v.Policy) {
 		find(AddressInsecure, kindOf(addresses.Type), describe(addresses))
 	}
 	switch result.State {
@@ -247,18 +252,18 @@ func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) requirement {
 		reason := reasonOfAnswer(answer)
 		find(reason, LookupTLSA, describe(answer))
 		if reason.Info().Effect == EffectInternal {
-			return requireUnknown
+			return levelUnknown
 		}
-		return requireRefusal
+		return levelRefuse
 	case StateInsecure, StateAbsent:
 		answer := &result.Lookup.Answer
 		find(reasonOfNoRecords(answer), LookupTLSA, describe(answer))
-		return requireNothing
+		return levelOpportunistic
 	case StateFound:
 		v.Base, v.Answer = result.Lookup.Base, &result.Lookup.Answer
 		return j.judgeRecords(v, TLSARecords(v.Answer))
 	default:
-		return requireNothing
+		return levelOpportunistic
 	}
 }
 
@@ -275,7 +280,7 @@ func reasonOfNoRecords(answer *dnssec.Answer) Reason {
 }
 
 // judgeRecords judges secure TLSA records before a certificate is examined.
-func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) requirement {
+func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) securityLevel {
 	assessments := tlsa.Assess(records, usagesOf(v.Policy))
 	var unusable []string
 	for _, a := range assessments {
@@ -289,11 +294,11 @@ func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) requireme
 	}
 	switch {
 	case slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable }):
-		return requireMatch
+		return levelAuthenticate
 	case v.Policy == SMTPRelay:
-		return requireTLS // RFC 7672 §2.2: TLS stays mandatory
+		return levelEncrypt // the host has committed itself to TLS (RFC 7672 §2.2.3)
 	default:
-		return requireNothing // RFC 6698 §4.1: as if there were no records
+		return levelOpportunistic // RFC 6698 §4.1: as if there were no records
 	}
 }
 
@@ -326,8 +331,8 @@ func (j *judge) referenceIdentifiers(host *Host, service *Service, base string) 
 	return unique(names)
 }
 
-// judgeEndpoint judges one address by what its service's records require.
-func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, required requirement) EndpointVerdict {
+// judgeEndpoint judges one address by the level of its service (RFC 7672 §2.2).
+func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLevel) EndpointVerdict {
 	ev := EndpointVerdict{Address: e.Address, Facts: e, Skipped: e.Skipped}
 	if CauseOf(e.Err) == CauseNoKey {
 		ev.Outcome = Unknown // not read: the endpoint is skipped
@@ -347,20 +352,20 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, required requireme
 		j.measure(&ev, v)
 	}
 	switch {
-	case required == requireRefusal:
+	case level == levelRefuse:
 		ev.Outcome = Refused
-	case required == requireUnknown:
+	case level == levelUnknown:
 		ev.Outcome = Unknown
-	case (e.Reached == StageTLS || reason == CertificateUnparsable) && required != requireMatch:
+	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
-		if required == requireTLS {
+		if level == levelEncrypt {
 			ev.Outcome = Encrypted
 		}
 	case reason != "" && reason.Info().Effect == EffectInternal:
 		ev.Outcome = Unknown
 	case reason != "":
-		ev.Outcome = outcomeWithoutTLS(e, reason, required, v.Policy)
+		ev.Outcome = outcomeWithoutTLS(e, reason, level, v.Policy)
 	default:
 		var failed Reason
 		var detail string
@@ -372,12 +377,13 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, required requireme
 }
 
 // outcomeWithoutTLS judges an endpoint that failed before the end of the TLS
-// handshake, by a cause on its side.
-func outcomeWithoutTLS(e *Endpoint, reason Reason, required requirement, policy Policy) Outcome {
+// handshake, by a cause on its side. Under levelOpportunistic a relay may retry in
+// cleartext; under the other levels it must not (RFC 7672 §2.2).
+func outcomeWithoutTLS(e *Endpoint, reason Reason, level securityLevel, policy Policy) Outcome {
 	switch {
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // the failure has nothing to do with TLS
-	case required != requireNothing:
+	case level != levelOpportunistic:
 		return Refused
 	case e.Reached == StageStartTLS && policy == Client:
 		return Unreachable // a client does not fall back to cleartext after TLS has started

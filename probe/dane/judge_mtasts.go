@@ -35,7 +35,9 @@ const (
 type Senders struct {
 	DANE   Outcome // supports DANE alone: the outcome of the Verdict
 	MTASTS Outcome // supports MTA-STS alone
-	Both   Outcome // supports both: DANE decides where secure TLSA records exist (RFC 8461 §2)
+	// Both: supports both. DANE alone decides where secure TLSA records exist, which
+	// is common practice. RFC 8461 §2 only forbids MTA-STS to override a failure of DANE.
+	Both Outcome
 }
 
 // ServiceSenders are the senders at one service: at the worst of its endpoints.
@@ -217,7 +219,7 @@ func (j *judge) sendersAtEndpoint(standing PolicyStanding, covered Measure, v *S
 func (j *judge) passesMTASTS(host string, e *Endpoint) (passes Measure, why string) {
 	reason := reasonOfEndpoint(e)
 	switch {
-	case reason != "" && reason.Info().Effect != EffectInternal && outcomeWithoutTLS(e, reason, requireTLS, SMTPRelay) == Refused:
+	case reason != "" && reason.Info().Effect != EffectInternal && outcomeWithoutTLS(e, reason, levelEncrypt, SMTPRelay) == Refused:
 		return No, e.Err.Error()
 	case reason != "":
 		return NotMeasured, e.Err.Error()
@@ -263,7 +265,7 @@ func opportunisticOutcome(e *Endpoint) Outcome {
 	case reason.Info().Effect == EffectInternal:
 		return Unknown
 	default:
-		return outcomeWithoutTLS(e, reason, requireNothing, SMTPRelay)
+		return outcomeWithoutTLS(e, reason, levelOpportunistic, SMTPRelay)
 	}
 }
 

@@ -3,7 +3,8 @@ package dane
 import "slices"
 
 // Outcome is the result that an opportunistic DANE client (Postfix security
-// level dane) gets. A mandatory one (dane-only) accepts Authenticated alone.
+// level dane) gets. A mandatory one (dane-only; RFC 7672 §6) accepts Authenticated
+// alone.
 type Outcome string
 
 const (

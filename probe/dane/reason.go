@@ -270,7 +270,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Serve the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt with status 200, no redirect, and a certificate of a public CA for that name.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
 	{Reason: MTASTSPolicyInvalid, Effect: EffectWarning,
-		Meaning: "The MTA-STS policy is not valid: not text/plain, too large, or malformed. Senders continue as if there were no policy (RFC 8461 §3.2).",
+		Meaning: "The MTA-STS policy is not valid: not text/plain, too large, or malformed. Senders continue as if there were no policy (RFC 8461 §3.2, §3.3).",
 		Senders: mtastsAsNoOne,
 		Remedy:  "Correct the file: version: STSv1, mode, max_age and one mx for each MX host, one per line, served as text/plain.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},

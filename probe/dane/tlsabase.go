@@ -35,9 +35,9 @@ type TLSAResult struct {
 }
 
 // DecideTLSA examines the lookups in the order of the candidates, as a client
-// does. An absent or insecure RRset leads to the next candidate, a failure ends
-// the search, and the first secure RRset is the result (RFC 7672 §2.2.2).
-// The result points into lookups.
+// does. An absent or insecure RRset leads to the next candidate, and the first
+// secure RRset is the result (RFC 7672 §2.2.3). A failure ends the search
+// (RFC 7672 §2.2.2). The result points into lookups.
 func DecideTLSA(lookups []TLSALookup) TLSAResult {
 	var result TLSAResult
 	for i := range lookups {
@@ -63,15 +63,19 @@ func (r TLSAResult) Final() bool { return r.State == StateFound || r.State == St
 
 // BaseCandidates returns the candidates for the TLSA base domain of a service,
 // best first. The base domain is the first of them with secure TLSA records
-// (RFC 7671 §7, RFC 7672 §2.2.2).
+// (RFC 7671 §7, RFC 7672 §2.2.3).
 //
 // The fully expanded host name comes first if every alias step and the addresses
-// are secure; then the host's own name. Names between the two never count.
+// are secure ("Secure CNAME" in RFC 7672 §2.2.2); then the host's own name. Names
+// between the two never count (RFC 7672 §2.2.3).
 //
 // Under SMTPRelay, insecure addresses mean that TLSA does not apply, unless the
-// host's own CNAME is secure: then its own name may have records. The same holds
-// for hosts that SRV records name (RFC 7673 §3.2). An insecure SRV record leads
-// to no candidate (RFC 7673 §3.1).
+// host's own CNAME is secure: then its own name may have records ("Insecure
+// CNAME" in RFC 7672 §2.2.2).
+//
+// Hosts that SRV records name are treated alike. RFC 7673 §3.2 forbids the lookup
+// if no address RRset is secure, and does not mention a secure CNAME. An insecure
+// SRV record leads to no candidate (RFC 7673 §3.1).
 func BaseCandidates(host *Host, service *Service, policy Policy) []string {
 	addresses := host.AddressAnswer()
 	if addresses == nil || !service.NamedSecurely() {

@@ -56,7 +56,7 @@ func (d *denial) addNSEC3(set *rrset, v *validation) {
 }
 
 // hashLabel decodes the owner of an NSEC3 record, a hash directly below the apex
-// (RFC 5155 §3.3). It returns nil for any other name.
+// (RFC 5155 §3). It returns nil for any other name.
 func hashLabel(owner, zone string) []byte {
 	if labels(owner) != labels(zone)+1 || !within(owner, zone) {
 		return nil
@@ -137,35 +137,35 @@ func (r *nsec3Record) covers(h []byte) bool {
 // ancestor that exists, and the record that covers the next closer name.
 type closestEncloser struct {
 	name  string
-	cover *nsec3Record
+	cover *nsec3Record // nil: there is no proof
+	why   string       // why there is no proof
 }
 
-// encloser finds the closest encloser of name. If there is no proof, it returns
-// nil and the reason as an unproven result.
-func (s *nsec3Set) encloser(name string) (*closestEncloser, denialResult, error) {
+// encloser finds the closest encloser of name.
+func (s *nsec3Set) encloser(name string) (closestEncloser, error) {
 	for n := labels(name) - 1; n >= labels(s.zone); n-- {
 		candidate := suffix(name, n)
 		r, err := s.matching(candidate)
 		if err != nil {
-			return nil, denialResult{}, err
+			return closestEncloser{}, err
 		}
 		if r == nil {
 			continue
 		}
 		if r.types.has(dns.TypeDNAME) || r.types.isDelegation() {
-			return nil, denialResult{unproven, fmt.Sprintf("the NSEC3 record of %s is for a delegation or DNAME and proves nothing about names below it", candidate)}, nil
+			return closestEncloser{why: fmt.Sprintf("the NSEC3 record of %s is for a delegation or DNAME and proves nothing about names below it", candidate)}, nil
 		}
 		next := suffix(name, n+1)
 		cover, err := s.covering(next)
 		if err != nil {
-			return nil, denialResult{}, err
+			return closestEncloser{}, err
 		}
 		if cover == nil {
-			return nil, denialResult{unproven, "no NSEC3 record covers the next closer name " + next}, nil
+			return closestEncloser{why: "no NSEC3 record covers the next closer name " + next}, nil
 		}
-		return &closestEncloser{candidate, cover}, denialResult{}, nil
+		return closestEncloser{name: candidate, cover: cover}, nil
 	}
-	return nil, denialResult{unproven, "no NSEC3 record matches a name above " + name}, nil
+	return closestEncloser{why: "no NSEC3 record matches a name above " + name}, nil
 }
 
 func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
@@ -182,9 +182,12 @@ func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
 		}
 		return denialResult{absence: denied}, nil
 	}
-	e, unproved, err := s.encloser(name)
-	if e == nil {
-		return unproved, err
+	e, err := s.encloser(name)
+	switch {
+	case err != nil:
+		return denialResult{}, err
+	case e.cover == nil:
+		return denialResult{unproven, e.why}, nil
 	}
 	wildcard := wildcardAt(e.name)
 	w, err := s.matching(wildcard)
@@ -197,7 +200,7 @@ func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
 		}
 		return s.optOutResult(e.cover, name), nil
 	}
-	if e.cover.optOut { // RFC 5155 §8.6
+	if e.cover.optOut { // RFC 5155 §8.6; here, as in Unbound, for any type
 		return s.optOutResult(e.cover, name), nil
 	}
 	return denialResult{unproven, fmt.Sprintf("no NSEC3 record matches %s or %s", name, wildcard)}, nil
@@ -217,9 +220,12 @@ func (s *nsec3Set) nameError(name string) (denialResult, error) {
 	if s.weak != "" {
 		return denialResult{optedOut, s.weak}, nil
 	}
-	e, unproved, err := s.encloser(name)
-	if e == nil {
-		return unproved, err
+	e, err := s.encloser(name)
+	switch {
+	case err != nil:
+		return denialResult{}, err
+	case e.cover == nil:
+		return denialResult{unproven, e.why}, nil
 	}
 	wildcard := wildcardAt(e.name)
 	w, err := s.covering(wildcard)
@@ -269,11 +275,13 @@ func (s *nsec3Set) delegation(name string) (cutResult, error) {
 		}
 		return cutResult{cut: noCut}, nil
 	}
-	e, unproved, err := s.encloser(name)
-	if e == nil {
-		return cutResult{unprovenCut, unproved.why}, err
-	}
-	if e.cover.optOut {
+	e, err := s.encloser(name)
+	switch {
+	case err != nil:
+		return cutResult{}, err
+	case e.cover == nil:
+		return cutResult{unprovenCut, e.why}, nil
+	case e.cover.optOut:
 		return cutResult{insecureCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
 	}
 	return cutResult{cut: nothingBelow}, nil

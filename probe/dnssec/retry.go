@@ -27,10 +27,10 @@ func isRetryable(a Answer) bool {
 
 // retryOthers repeats a lookup that failed: with each of the other resolvers,
 // then with each of all with CD=0. A validating resolver that is queried with
-// CD=0 tries the other nameservers of a zone itself (RFC 6840 appendix B). The
-// first answer that validates is returned. The retries use what the first lookup
-// proved, and share what it left of its limits. limited reports that there is no
-// better answer and that some retries exceeded a limit.
+// CD=0 tries the other nameservers of a zone itself. The first answer that
+// validates is returned. The retries use what the first lookup proved, and share
+// what it left of its limits. limited reports that there is no better answer and
+// that some retries exceeded a limit.
 func (l *lookup) retryOthers(ctx context.Context, first Answer) (answer Answer, limited bool) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()

@@ -16,7 +16,7 @@ type attempt struct {
 	step     string        // in progress; the address completes the phrase
 	started  time.Time     // when the address was free; zero: the attempt still waits for it
 	done     bool          // the result is final
-	cut      bool          // the attempt's own deadline ended it
+	cut      bool          // the attempt's own deadline ended it before there was a cacheable result
 	report   func(attempt) // publishes progress to the requests that wait
 }
 

@@ -3,9 +3,9 @@
 //
 // [Client.Do] makes one handshake: it connects to an address, through a SOCKS5
 // proxy if there is one, speaks the protocol's STARTTLS dialogue, and completes
-// TLS with whatever certificate the server sends. It never fails: the result is
-// a [dane.Endpoint] that says how far the handshake got and why it went no
-// further. Errors are classified here, by [dane.WithCause].
+// TLS with whatever certificate the server sends. A failure is a result too: the
+// [dane.Endpoint] has the last stage that was completed, and an error with its
+// cause ([dane.WithCause]).
 //
 // A client shares its work. At most one connection to an address and port is
 // open at a time. Simultaneous requests with the same [Key] wait for one attempt,

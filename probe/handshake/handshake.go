@@ -48,7 +48,7 @@ type Key struct {
 
 // Request is one handshake that a probe needs.
 type Request struct {
-	Key
+	Key     Key
 	Timeout time.Duration // of an attempt that is started for this request and shared with others
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
 	Fresh   bool          // do not share the result of another probe's handshake
@@ -59,23 +59,19 @@ type Request struct {
 // with what is known by then.
 func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	requested := time.Now()
-	var a attempt
-	for {
-		a = c.share(ctx, r)
-		if a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
-			continue // the attempt belonged to a probe with less time, and failed for lack of it
-		}
-		break
+	a := c.share(ctx, r)
+	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
+		a = c.share(ctx, r) // the attempt of a probe with an earlier deadline was cut short by that
 	}
 	if !a.done {
-		a.interrupt(ctx, r.Address)
+		a.interrupt(ctx, r.Key.Address)
 	}
 	e := a.endpoint
 	if e.Err != nil && (a.cut || !HasTime(ctx)) {
 		e.TimedOutEarly = a.timedOutEarly(requested, r.MinWait)
 	}
 	e.Err = classify(&e)
-	e.Address, e.KeyType = r.Address.Addr(), r.KeyType
+	e.Address, e.KeyType = r.Key.Address.Addr(), r.Key.KeyType
 	return e
 }
 
@@ -111,7 +107,7 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 	defer unlock()
 	a.started = time.Now()
 	a.endpoint.Err = c.handshake(ctx, key, &a)
-	a.done, a.cut, a.report = true, a.endpoint.Err != nil && !HasTime(ctx), nil
+	a.done, a.cut, a.report = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil
 	c.cache.put(key, a)
 	return a
 }

@@ -19,9 +19,6 @@ const MaxChain = 100 << 10
 // errChainTooLong is returned when a server sends more certificates than senders accept.
 var errChainTooLong = errors.New("the server sends more certificates than clients accept")
 
-// errUnparsable is wrapped when crypto/x509 cannot parse a certificate that the server sent.
-var errUnparsable = errors.New("a certificate cannot be parsed")
-
 // session is a TLS session whose handshake is complete.
 type session struct {
 	net.Conn
@@ -89,7 +86,7 @@ func classifyTLSError(err error) error {
 	case strings.Contains(text, "remote error: tls: handshake failure"), strings.Contains(text, "remote error: tls: insufficient security"):
 		return fmt.Errorf("%w (this client supports no finite-field Diffie-Hellman, no Ed448 and no Brainpool curves; others may)", err)
 	case strings.Contains(text, "failed to parse certificate"), strings.Contains(text, "certificate containing RSA key larger than"):
-		return dane.WithCause(dane.CauseUnparsable, fmt.Errorf("%w: %w", errUnparsable, err))
+		return dane.WithCause(dane.CauseUnparsable, fmt.Errorf("a certificate cannot be parsed: %w", err))
 	default:
 		return err
 	}

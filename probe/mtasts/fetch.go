@@ -94,7 +94,8 @@ type Fetched struct {
 
 // Fetch fetches the policy of a domain from one address, like a sender without a
 // cached policy: TLS 1.2 or later, a certificate of the Web PKI for the name of
-// the policy host, one request, status 200, and text/plain (RFC 8461 §3.2, §3.3).
+// the policy host, one request, status 200, and text/plain (RFC 8461 §3.2, §3.3,
+// §7.2).
 // It ends when ctx does.
 //
 // The error is or wraps ErrNoRoots, *DialError, *StatusError, *MediaTypeError,
