@@ -129,14 +129,19 @@ func (s *Server) logProbe(ctx context.Context, result *probe.Report) {
 	if !s.Logger.Enabled(ctx, s.ProbeLevel) {
 		return
 	}
-	reasons := make([]string, 0, len(result.Verdict.Findings))
+	s.Logger.Log(ctx, s.ProbeLevel, "Probe finished", "target", result.Target.Asked, "module", result.Module.Name,
+		"outcome", result.Verdict.Outcome, "success", result.Verdict.Success, "duration", result.Duration, "findings", reasonsOf(result))
+}
+
+// reasonsOf returns the reasons of the findings, without duplicates.
+func reasonsOf(result *probe.Report) []string {
+	reasons := []string{}
 	for _, finding := range result.Verdict.Findings {
 		if !slices.Contains(reasons, string(finding.Reason)) {
 			reasons = append(reasons, string(finding.Reason))
 		}
 	}
-	s.Logger.Log(ctx, s.ProbeLevel, "Probe finished", "target", result.Target.Asked, "module", result.Module.Name,
-		"outcome", result.Verdict.Outcome, "success", result.Verdict.Success, "duration", result.Duration, "findings", reasons)
+	return reasons
 }
 
 // writeText answers with the report as plain text.
