@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -31,8 +31,8 @@ func minimalExporter(env *environment) (*exporter, error) {
 const (
 	// minimalResponse is about the size of dane_exporter's response to the same probe.
 	minimalResponse = 12 << 10
-	// minimalBallast is as much as dane_exporter keeps to collect garbage less often.
-	minimalBallast = 24 << 20
+	// minimalGCPercent is GOGC of dane_exporter while it serves.
+	minimalGCPercent = 400
 )
 
 // serveMinimal runs the minimal exporter on the listener that it inherited.
@@ -45,8 +45,7 @@ func serveMinimal(resolver string, servers []string) error {
 	if err != nil {
 		return err
 	}
-	ballast := make([]byte, minimalBallast)
-	defer runtime.KeepAlive(ballast)
+	debug.SetGCPercent(minimalGCPercent)
 	sockets := make(chan net.Conn, 64)
 	for range cap(sockets) {
 		socket, err := net.Dial("udp", resolver)

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -42,8 +44,8 @@ func newCheckFlags(cmd *kingpin.CmdClause) *checkFlags {
 	cmd.Arg("target", "Mail domains, or what the module expects: host, host:port, or an IP address with --hostname.").StringsVar(&f.targets)
 	cmd.Flag("targets-file", "File with more targets, one per line. - is standard input.").StringVar(&f.targetsFile)
 	cmd.Flag("module", "Module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
-	cmd.Flag("hostname", "Hostname to judge a target by that is an IP address.").StringVar(&f.hostname)
-	cmd.Flag("at", "Time for which the result is judged as well, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
+	cmd.Flag("hostname", "Hostname of the server, if the target is an IP address.").StringVar(&f.hostname)
+	cmd.Flag("at", "Additional time to judge the results for, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
 	cmd.Flag("output", "Output format: text, json (one document per target), or nagios (one line with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios)
 	cmd.Flag("self", "Check the exporter's own environment instead of targets: the resolvers, the trust anchors and, with --smtp-host, outgoing connections to port 25.").BoolVar(&f.self)
 	cmd.Flag("smtp-host", "With --self: mail server to connect to on port 25, such as gmail-smtp-in.l.google.com.").StringVar(&f.smtpHost)
@@ -76,7 +78,7 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 	c = env.adjust(c)
 	module, ok := c.Modules[f.module]
 	if !ok {
-		return exitUnknown, fmt.Errorf("unknown module %q", f.module)
+		return exitUnknown, fmt.Errorf("unknown module %q; allowed: %s", f.module, strings.Join(slices.Sorted(maps.Keys(c.Modules)), ", "))
 	}
 	at, err := parseAt(f.at)
 	if err != nil {

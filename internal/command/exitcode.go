@@ -44,8 +44,8 @@ func worse(a, b exitCode) exitCode {
 	return rank[max(slices.Index(rank, a), slices.Index(rank, b))]
 }
 
-// exitCodeOf returns the code for one probe. It is unknown only where no finding
-// is about the target.
+// exitCodeOf returns the code for one probe. A failed probe is unknown if its outcome
+// is, or if all its findings are about this exporter, and critical otherwise.
 func exitCodeOf(r *probe.Report) exitCode {
 	v := r.Verdict
 	switch {

@@ -318,7 +318,7 @@ func listFunc[T any](into *[]T, items string, decode func(element value, earlier
 // given value and the allowed ones.
 func listOf[T any](into *[]T, items string, parse func(string) (T, error)) decodeFunc {
 	return listFunc(into, items, func(element value, _ []T) (parsed T, ok bool) {
-		given, ok := element.scalar("one of a list of " + items)
+		given, ok := element.scalar("a single value; the list is of " + items)
 		if !ok {
 			return parsed, false
 		}

@@ -96,7 +96,7 @@ func TestTable(t *testing.T) {
 		insecure-mx-secure-host insecure-mx-mismatch mx-cname mx-cname-tlsa-at-alias tlsa-cname tlsa-cname-unsigned
 		wildcard-tlsa rollover dane-ta dane-ta-anchor-in-dns dane-ta-root-not-sent dane-ta-of-leaf dane-ta-name-mismatch
 		dane-ta-alias-name dane-ta-cn-only dane-ta-expired dane-ee-expired pkix-usages-only malformed-tlsa
-		malformed-beside-good sha512-wrong-sha256-right full-certificate-tlsa no-starttls no-starttls-no-tlsa
+		malformed-and-good sha512-wrong-sha256-right full-certificate-tlsa no-starttls no-starttls-no-tlsa
 		starttls-rejected client-rejected garbage-banner tarpit connection-refused null-mx no-mx no-such-domain
 		mta-sts-good mta-sts-no-record mta-sts-several-records mta-sts-testing mta-sts-policy-missing mta-sts-redirect
 		mta-sts-wrong-media-type mta-sts-oversized mta-sts-wrong-certificate mta-sts-host-not-covered mta-sts-dane-refuses
@@ -215,7 +215,7 @@ func TestServersListen(t *testing.T) {
 			for i, address := range service.addrs {
 				to := netip.AddrPortFrom(address, service.port)
 				conn, err := l.Dial(t.Context(), l.plan.onlyClient[to], to)
-				if s.Name == "connection-refused" || s.Name == "proxy-finds-nobody" {
+				if s.Name == "connection-refused" || s.Name == "proxy-target-refuses" {
 					if !errors.Is(err, syscall.ECONNREFUSED) {
 						t.Errorf("%s: %v, want a refused connection", s.Name, err)
 					}
@@ -253,7 +253,7 @@ func TestServersListen(t *testing.T) {
 func TestRecordsMatchServers(t *testing.T) {
 	tests := map[string]bool{ // whether at every endpoint some record matches a certificate of the chain
 		"good": true, "good-nsec3": true, "good-ipv6": true, "good-dual-stack": true, "rollover": true, "wildcard-tlsa": true,
-		"full-certificate-tlsa": true, "dane-ee-expired": true, "hostile-subject": true, "no-mx": true, "malformed-beside-good": true,
+		"full-certificate-tlsa": true, "dane-ee-expired": true, "hostile-subject": true, "no-mx": true, "malformed-and-good": true,
 		"two-mx-one-broken": false, "two-addresses-one-broken": false, "tlsa-mismatch": false, "insecure-mx-secure-host": true, "insecure-mx-mismatch": false,
 		"mx-cname": true, "tlsa-cname": true, "tlsa-cname-unsigned": true, "dane-ta": true, "dane-ta-intermediate": true,
 		"dane-ta-anchor-in-dns": false, "dane-ta-key-in-dns": false, "dane-ta-root-not-sent": false, "dane-ta-of-leaf": true,

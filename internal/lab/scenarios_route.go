@@ -23,7 +23,7 @@ func routeScenarios() []Scenario {
 			build: func(b *builder) { b.goodMXFor(proxyAddress().Addr()) },
 		},
 		{
-			Name:        "proxy-finds-nobody",
+			Name:        "proxy-target-refuses",
 			Description: "The proxy reports that the mail server refused the connection. That is the server's fault.",
 			Module:      "lab_proxy", Outcome: "unreachable", Reasons: []string{"connect_failed"},
 			build: func(b *builder) {

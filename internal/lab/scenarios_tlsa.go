@@ -49,7 +49,7 @@ func daneEEScenarios() []Scenario {
 			},
 		},
 		{
-			Name:        "malformed-beside-good",
+			Name:        "malformed-and-good",
 			Description: "One record is one octet short, the other one matches. DANE clients use the latter.",
 			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"tlsa_unusable"},
 			build: func(b *builder) {
@@ -174,7 +174,7 @@ func daneTAScenarios() []Scenario {
 			},
 		},
 		{
-			Name:        "dane-ta-cn-beside-other-name",
+			Name:        "dane-ta-cn-and-other-name",
 			Description: "The common name is the host, but a dNSName is another one, so the common name does not count. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"name_mismatch"},
 			build: func(b *builder) {

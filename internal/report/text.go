@@ -233,10 +233,7 @@ func (t *textWriter) nameservers(nameservers []Nameserver) {
 
 func (t *textWriter) endpoint(e *Endpoint, records []Record, d *Document) {
 	t.blank()
-	name := e.Address
-	if e.KeyType != "" {
-		name += ", " + e.KeyType + " key"
-	}
+	name := addressAndKey(e.Address, e.KeyType)
 	if e.Skipped {
 		t.line(2, "%s: skipped: %s", name, e.Error)
 		return
@@ -280,6 +277,15 @@ func (t *textWriter) endpoint(e *Endpoint, records []Record, d *Document) {
 	if e.PKIX != nil {
 		t.line(4, "certificate is valid in the Web PKI: %s%s", yesNo(e.PKIX), prefixed(": ", e.PKIXWhy))
 	}
+}
+
+// addressAndKey returns the name of an endpoint, as "192.0.2.1, rsa key". Without a
+// key type, it is the address.
+func addressAndKey(address, keyType string) string {
+	if keyType == "" {
+		return address
+	}
+	return address + ", " + keyType + " key"
 }
 
 // certificate writes one certificate. at is the time of the verdict.
@@ -346,7 +352,12 @@ func (t *textWriter) senders(target string, m *MTASTS) {
 			t.line(2, "%s is listed in the policy: %s", s.Host, yesNo(s.Covered))
 		}
 		for _, e := range s.Endpoints {
-			t.line(2, "%s port %d at %s satisfies MTA-STS: %s%s", s.Host, s.Port, e.Address, yesNo(e.Passes), prefixed(": ", e.Why))
+			name := fmt.Sprintf("%s port %d at %s", s.Host, s.Port, addressAndKey(e.Address, e.KeyType))
+			if e.Skipped {
+				t.line(2, "%s: skipped%s", name, prefixed(": ", e.Why))
+				continue
+			}
+			t.line(2, "%s satisfies MTA-STS: %s%s", name, yesNo(e.Passes), prefixed(": ", e.Why))
 		}
 	}
 }

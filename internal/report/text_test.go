@@ -447,6 +447,10 @@ func TestTextMTASTSFailures(t *testing.T) {
 			r.Facts.MTASTS.Policy.MaxAge = time.Hour
 			r.Verdict.MTASTS.Services[0].Endpoints[0].Passes = dane.NotMeasured
 		}, []string{"max_age 1h", "satisfies MTA-STS: not measured: it ended"}, nil},
+		{"a skipped key type", func(r *probe.Report) {
+			e := &r.Verdict.MTASTS.Services[0].Endpoints[0]
+			e.KeyType, e.Skipped = dane.RSA, true
+		}, []string{"mx.example.org port 25 at 192.0.2.1, rsa key: skipped: it ended"}, []string{"satisfies MTA-STS"}},
 		{"too many patterns", func(r *probe.Report) { r.Facts.MTASTS.Policy.MX = make([]string, 1000) },
 			[]string{"… and 900 more mx patterns"}, nil},
 	} {

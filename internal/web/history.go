@@ -66,11 +66,8 @@ func newEntry(r *probe.Report) *entry {
 	if e.size > maxJSONSize {
 		return nil
 	}
-	for _, finding := range r.Verdict.Findings {
-		if reason := string(finding.Reason); !slices.Contains(e.Reasons, reason) && len(e.Reasons) < maxReasons {
-			e.Reasons = append(e.Reasons, reason)
-		}
-	}
+	reasons := reasonsOf(r)
+	e.Reasons = reasons[:min(len(reasons), maxReasons)]
 	return e
 }
 

@@ -220,7 +220,7 @@ func TestLabMTASTS(t *testing.T) {
 	page := wellFormed(t, server, "/report?"+ask)
 	for _, wanted := range []string{
 		"mode enforce, max_age 7 days", "<dt>Record</dt><dd>id <code>", " <small>certificate expires 2",
-		"</code> passes MTA-STS: no, the chain as sent does not lead to the system roots", "TXT <code>_mta-sts.mta-sts-pkix-refuses.lab.test.</code>",
+		"</code> satisfies MTA-STS: no, the chain as sent does not lead to the system roots", "TXT <code>_mta-sts.mta-sts-pkix-refuses.lab.test.</code>",
 	} {
 		if !strings.Contains(page, wanted) {
 			t.Errorf("no %s in\n%s", wanted, page)

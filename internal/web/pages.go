@@ -167,7 +167,7 @@ func (s *Server) showReport(w http.ResponseWriter, format string, page reportPag
 	if format == "json" {
 		w.Header().Set("Content-Type", "application/json")
 		if err := page.Document.Write(w); err != nil {
-			s.Logger.Debug("cannot write the report to the client", "err", err)
+			s.Logger.Debug("Cannot write the report to the client", "err", err)
 		}
 		return
 	}

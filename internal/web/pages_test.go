@@ -80,7 +80,7 @@ func TestReportPage(t *testing.T) {
 	f.wantPage("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
 	f.wantPage("/report?target=A.example.", 200, "<h1>a.example</h1>")
 	f.wantPage("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record for the certificate")
-	f.wantPage("/report?target=bad.example", 200, `<span class="badge bad">failed</span> The module requires <code>dane</code>.`, "<h1>bad.example</h1>", `<p class="over">Module smtp</p>`) // of any module
+	f.wantPage("/report?target=bad.example", 200, `<span class="badge bad">failed</span> Does not meet the requirement of the module (<code>dane</code>).`, "<h1>bad.example</h1>", `<p class="over">Module smtp</p>`) // of any module
 	f.wantPage("/report?target=bad.example&module=smtp_mx", 404, "No report is stored", `value="bad.example"`)
 	f.wantPage("/report?number=7", 404, "No report is stored")
 	f.wantPage("/report?number=x", 400, "number: &#34;x&#34; is not the number of a report")

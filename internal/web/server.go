@@ -145,7 +145,7 @@ func (s *Server) sameOrigin(handler http.HandlerFunc) http.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	if s.ExternalURL.Scheme != "" && s.ExternalURL.Host != "" {
 		if err := protection.AddTrustedOrigin(s.ExternalURL.Scheme + "://" + s.ExternalURL.Host); err != nil {
-			s.Logger.Warn("cannot trust the origin of the external URL for forms", "err", err)
+			s.Logger.Warn("Cannot trust the origin of the external URL for forms", "err", err)
 		}
 	}
 	return protection.Handler(handler).ServeHTTP
@@ -161,7 +161,7 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 				panic(v) // net/http closes the connection
 			default:
 				s.Exporter.Panicked()
-				s.Logger.Error("recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				s.Logger.Error("Recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
 				http.Error(w, "internal error; see the log of dane_exporter", http.StatusInternalServerError)
 			}
 		}()

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -348,7 +349,7 @@ func TestLogProber(t *testing.T) {
 			o.Logger, o.ProbeLevel = slog.New(slog.NewTextHandler(&log, nil)), level
 		})
 		f.get("/probe?target=example.org")
-		if got := strings.Contains(log.String(), "msg=\"probe finished\" target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
+		if got := strings.Contains(log.String(), "msg=\"Probe finished\" target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
 			t.Errorf("level %v: got %q, want a line: %t", level, &log, want)
 		}
 	}
@@ -486,3 +487,26 @@ func TestBaseContext(t *testing.T) {
 }
 
 func noSelfCheck() *dnssec.SelfCheckResult { return nil }
+
+// TestContentLength checks that the metrics of a probe are sent with their length, and
+// not in chunks. net/http adds the length to responses of up to 2 KiB itself.
+func TestContentLength(t *testing.T) {
+	large := func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		for i := range 100 {
+			r.Facts.Phases = append(r.Facts.Phases, dane.Phase{Name: strconv.Itoa(i)})
+		}
+		return r
+	}
+	server := httptest.NewServer(newFixture(t, proberFunc(large), nil))
+	defer server.Close()
+	response, err := server.Client().Get(server.URL + "/probe?target=example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.ContentLength != int64(len(body)) {
+		t.Errorf("Content-Length %d for %d bytes, error %v", response.ContentLength, len(body), err)
+	}
+}
