@@ -26,19 +26,19 @@ const (
 	UnsignedBeforeSignedMX Topic = "unsigned_domain_signed_host"
 )
 
-// Advice is an improvement where nothing is wrong today. It affects neither the
+// Advice is a possible improvement of a target that works. It affects neither the
 // outcome nor success. Fields that do not apply are empty.
 type Advice struct {
 	Topic  Topic
 	Host   string
 	Port   uint16
-	Detail string // the record, zone or date that it is about
+	Detail string // the record, zone or date that it refers to
 }
 
 // TopicInfo explains one topic.
 type TopicInfo struct {
 	Topic  Topic
-	Text   string // what was found, and what it may lead to
+	Text   string // what was found, and its possible consequence
 	Remedy string
 }
 
@@ -59,22 +59,22 @@ func Topics() []TopicInfo {
 			"A TLSA record has certificate usage 0 or 1. Mail servers do not act on these usages (RFC 7672 §3.1.3): some treat them like 2 and 3, others as unusable.",
 			"Replace usage 0 with 2 and usage 1 with 3."},
 		{ShortLivedCertificate,
-			"The TLSA record matches a whole certificate that is valid for a few weeks. Every renewal breaks it, even one that keeps the key.",
+			"The TLSA record matches a whole certificate with a short lifetime. After every renewal it no longer matches, even if the key stays the same.",
 			"Publish a 3 1 1 record, which matches the key alone, and keep the key when you renew the certificate."},
 		{AnchorNotInChain,
-			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record holds the full certificate, not every client can use it from there (RFC 7672 §3.1.2).",
-			"Configure the server to send the whole chain, including the certificate that the record describes, even a root; or publish a record for a certificate that is sent."},
+			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record contains the full certificate, some clients cannot use it from there (RFC 7672 §3.1.2).",
+			"Configure the server to send the whole chain, including the certificate that the record describes, even a root. Or publish a record for a certificate that is sent."},
 		{NoNextKey,
-			"The certificate expires soon, and no record for the next one is published. A new key matches nothing until the old record has left every cache.",
-			"Publish the record for the next key in addition to the current one, at least one TTL before the key is used; or renew with the same key under a 3 1 1 record."},
+			"The certificate expires soon, and no record for the next one is published. A new key matches no record until its record is published and the old one has expired from all caches.",
+			"Publish the record for the next key in addition to the current one, at least two TTLs before the key is used. Or renew with the same key under a 3 1 1 record."},
 		{SHA1Zone,
-			"A zone is signed only with RSASHA1 (algorithm 5 or 7). Validators that follow RFC 9905 treat it as unsigned, others validate it, so senders differ in whether DANE applies.",
+			"A zone is signed only with RSASHA1 (algorithm 5 or 7). Validators that follow RFC 9905 treat it as unsigned, others validate it. So DANE applies for some senders only.",
 			"Sign the zone with algorithm 13 or 8 and replace its DS record."},
 		{NSEC3Iterations,
-			"A zone uses additional NSEC3 hash iterations. RFC 9276 §3.1 requires zero iterations. Above their own limits, validators treat what such records deny as insecure, or fail.",
+			"A zone uses additional NSEC3 hash iterations. RFC 9276 §3.1 requires zero iterations. Above their own limit, validators treat answers with such records as insecure, or fail.",
 			"Set the NSEC3 iterations of the zone to 0 and use no salt."},
 		{MicrosoftUnsigned,
-			"The mail host is a Microsoft 365 host under mail.protection.outlook.com, a zone that is not signed, so DANE cannot protect it.",
+			"The mail host is a Microsoft 365 host under mail.protection.outlook.com. That zone is not signed, so DANE cannot protect the host.",
 			"Enable DNSSEC and DANE for the domain in Exchange Online, and change the MX record to the host under mx.microsoft that it names."},
 		{UnsignedBeforeSignedMX,
 			"The mail host is signed and has TLSA records, but the domain whose MX record names it is not signed. An attacker who forges the MX record redirects the mail, so the host's DANE protects little.",
@@ -84,8 +84,8 @@ func Topics() []TopicInfo {
 
 // The times that advice depends on.
 const (
-	shortLifetime = 100 * 24 * time.Hour // of a certificate that is renewed automatically
-	soon          = 14 * 24 * time.Hour
+	shortLifetime = 100 * 24 * time.Hour // lifetime of certificates that are renewed automatically
+	soon          = 14 * 24 * time.Hour  // the expiry of a certificate that needs a next key
 )
 
 // advise adds advice on what the facts show.
@@ -158,8 +158,8 @@ func (j *judge) adviseOnHost(v *ServiceVerdict) {
 	}
 }
 
-// adviseOnZones examines the zones that the answers come from. The zones above
-// them, such as a top-level domain, are not the operator's to change.
+// adviseOnZones checks the zones that contain the answers. It ignores the zones
+// above them, such as a top-level domain, because the operator cannot change them.
 func (j *judge) adviseOnZones() {
 	for _, lookup := range j.facts.Lookups() {
 		link := deepestLink(lookup.Answer)
