@@ -69,6 +69,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 // cannot be encoded.
 func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
 	response := &bufferedResponse{ResponseWriter: w}
+	response.body.Grow(usualResponse)
 	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
 	promhttp.HandlerFor(families, promhttp.HandlerOpts{
 		EnableOpenMetrics:  true,
@@ -80,6 +81,9 @@ func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request, result *pr
 		s.Logger.Debug("Cannot write the metrics of a probe", "err", err)
 	}
 }
+
+// usualResponse is enough bytes for the metrics of a domain with one mail host.
+const usualResponse = 16 << 10
 
 // bufferedResponse is a ResponseWriter that keeps the body.
 type bufferedResponse struct {
