@@ -98,7 +98,7 @@ func (s *metricSet) setValidity(l *lookup, scope string, v dnssec.Validity) {
 // isLocalFailure reports whether a lookup failed for a reason on our side, so that
 // its status says nothing about the zone.
 func isLocalFailure(err error) bool {
-	for _, local := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline} {
+	for _, local := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline, dnssec.ErrInternal} {
 		if errors.Is(err, local) {
 			return true
 		}

@@ -204,3 +204,29 @@ func TestOneConnectionPerAddress(t *testing.T) {
 		}
 	})
 }
+
+// panickingResolver panics at queries of one type.
+type panickingResolver struct {
+	dnssec.Transport
+	qtype uint16
+}
+
+func (p panickingResolver) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	if query.Question[0].Qtype == p.qtype {
+		panic("a defect")
+	}
+	return p.Transport.Exchange(ctx, query)
+}
+
+// A panic in a lookup is a fault of this program, never of the zone: the outcome
+// is unknown, whether the query was for data or for the chain of trust.
+func TestPanicInLookup(t *testing.T) {
+	for _, qtype := range []uint16{dns.TypeMX, dns.TypeDNSKEY, dns.TypeDS} {
+		n := newInternet(t, "@ MX 10 mx\nmx A 192.0.2.25\n"+anyRecord)
+		prober := newProber(panickingResolver{n, qtype}, n.Anchors(), failOnDial(t), "192.0.2.0/24")
+		v := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(10*time.Second)).Verdict
+		if v.Outcome != dane.Unknown || !slices.Equal(reasonsOf(v), []dane.Reason{dane.InternalError}) {
+			t.Errorf("%s: got %s, %v", dns.TypeToString[qtype], v.Outcome, v.Findings)
+		}
+	}
+}

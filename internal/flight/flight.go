@@ -10,6 +10,7 @@ package flight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 // Group holds the calls in flight, at most one for each key. The zero value is
 // an empty group. A Group is safe for concurrent use.
+// ErrPanic is wrapped by the error of a call whose function panicked.
+var ErrPanic = errors.New("internal error")
+
 type Group[K comparable, V any] struct {
 	mu    sync.Mutex
 	calls map[K]*call[V]
@@ -40,7 +44,7 @@ type call[V any] struct {
 //
 // If ctx ends first, Do returns the partial result reported last, or the zero
 // value, and the cause of ctx. If fn panics, Do returns the partial result and
-// an error with the text of the panic. Otherwise the error is nil, even if fn
+// an error that wraps ErrPanic. Otherwise the error is nil, even if fn
 // was cut short by its timeout.
 func (g *Group[K, V]) Do(ctx context.Context, key K, timeout time.Duration, fn func(ctx context.Context, report func(V)) V) (value V, joined bool, err error) {
 	c, joined := g.join(key, timeout, fn)
@@ -84,7 +88,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, c *call[V], fn func(contex
 	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			c.err = fmt.Errorf("internal error: %v", problem)
+			c.err = fmt.Errorf("%w: %v", ErrPanic, problem)
 		}
 		g.remove(key, c)
 		c.cancel()

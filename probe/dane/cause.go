@@ -140,7 +140,7 @@ func reasonOfEndpoint(e *Endpoint) Reason {
 // reasonOfAnswer returns why a client cannot use the answer of a failed lookup.
 func reasonOfAnswer(answer *dnssec.Answer) Reason {
 	switch {
-	case CauseOf(answer.Err) == CauseInternal:
+	case CauseOf(answer.Err) == CauseInternal, errors.Is(answer.Err, dnssec.ErrInternal):
 		return InternalError
 	case errors.Is(answer.Err, dnssec.ErrDeadline):
 		return ProbeDeadline

@@ -242,7 +242,7 @@ func (l *lookup) send(ctx context.Context, q question, speculative bool) {
 func (l *lookup) ask(ctx context.Context, q question) (r *reply) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			r = &reply{err: fmt.Errorf("internal error: %v", problem)}
+			r = &reply{err: fmt.Errorf("%w: %v", ErrInternal, problem)}
 		}
 	}()
 	if q.ofChain() {

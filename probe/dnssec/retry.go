@@ -88,7 +88,7 @@ func (l *lookup) repeat(ctx context.Context, upstreams []upstream, lim limits) [
 		group.Go(func() {
 			defer func() {
 				if problem := recover(); problem != nil {
-					results[i].answer.Err = fmt.Errorf("internal error: %v", problem)
+					results[i].answer.Err = fmt.Errorf("%w: %v", ErrInternal, problem)
 				}
 			}()
 			results[i].answer = again.run(ctx)

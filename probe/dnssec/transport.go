@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"context"
+	"dane_exporter/internal/flight"
 	"errors"
 	"fmt"
 	"time"
@@ -37,6 +38,8 @@ var (
 	ErrLimit = errors.New("limit exceeded")
 	// ErrDeadline: the lookup timed out.
 	ErrDeadline = errors.New("no time left")
+	// ErrInternal: a panic was recovered, which is a bug of this program.
+	ErrInternal = flight.ErrPanic
 )
 
 // upstream is the resolver that a query goes to, and how it is queried. The
@@ -100,7 +103,10 @@ func (r *Resolver) exchangeWith(ctx context.Context, server string, msg *dns.Msg
 // exchangeShared is exchange, with one query in flight for equal queries.
 func (r *Resolver) exchangeShared(ctx context.Context, q query) *reply {
 	shared, _, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context, _ func(*reply)) *reply { return r.exchange(ctx, q) })
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrInternal):
+		return &reply{err: fmt.Errorf("%s: %w", q.question, err)}
+	case err != nil:
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrDeadline, q.question, err)}
 	}
 	return shared
