@@ -24,7 +24,7 @@ bench: ## cost of a probe, compared with the bare handshake and blackbox_exporte
 lab: ## serve metrics of the lab's domains on port 10125
 	go run . lab
 
-docs: ## write the generated parts of README.md and docs/
+docs: ## write the generated parts of docs/
 	go test ./internal/repocheck -run TestGenerated -update
 
 ci: ## every check that a change must pass: needs root on Debian
