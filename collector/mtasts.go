@@ -30,7 +30,7 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 			s.set(tlsrptRecordValid, boolValue(facts.TLSRPTErr == nil))
 		}
 	}
-	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.Standing != dane.PolicyUnknown {
+	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.State != dane.PolicyUnknown {
 		s.set(mtaSTSPolicyFetched, boolValue(facts.Policy != nil))
 	}
 	s.setTime(mtaSTSCertificate, facts.CertificateExpiry())

@@ -23,7 +23,7 @@ func withMTASTS(r *probe.Report) *probe.Report {
 			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: time.Unix(1_990_000_000, 0)}},
 		}},
 	}
-	v := &dane.MTASTSVerdict{Standing: dane.PolicyEnforced}
+	v := &dane.MTASTSVerdict{State: dane.PolicyEnforced}
 	for _, s := range r.Verdict.Services {
 		added := dane.ServiceSenders{Host: s.Host, Port: s.Port, Covered: dane.Yes}
 		for _, e := range s.Endpoints {
@@ -46,7 +46,7 @@ func TestMTASTS(t *testing.T) {
 	uncovered := func(r *probe.Report) { r.Verdict.MTASTS.Services[0].Covered = dane.NotMeasured }
 	noPolicy := func(r *probe.Report) {
 		uncovered(r)
-		r.Facts.MTASTS.Policy, r.Verdict.MTASTS.Standing = nil, dane.PolicyNone
+		r.Facts.MTASTS.Policy, r.Verdict.MTASTS.State = nil, dane.PolicyNone
 	}
 	noFetch := func(r *probe.Report) {
 		noPolicy(r)
@@ -77,7 +77,7 @@ func TestMTASTS(t *testing.T) {
 		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
 		{"failed lookups measure nothing", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.Standing = failed, failed, dane.PolicyUnknown
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.State = failed, failed, dane.PolicyUnknown
 		}, passes},
 		{"the policy host answers 404", func(r *probe.Report) {
 			noPolicy(r)
@@ -86,7 +86,7 @@ func TestMTASTS(t *testing.T) {
 		{"no time left to fetch the policy", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0] = dane.PolicyFetch{Err: errors.New("no time left"), TimedOutEarly: true}
-			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
+			r.Verdict.MTASTS.State = dane.PolicyUnknown
 		}, passes + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

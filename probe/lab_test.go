@@ -109,7 +109,7 @@ func TestServerNames(t *testing.T) {
 func TestMTASTSScenarios(t *testing.T) {
 	prober := labProber(t)
 	verdicts := map[string]struct {
-		standing        dane.PolicyStanding
+		standing        dane.PolicyState
 		covered, passes dane.Measure
 		mtaSTS, both    dane.Outcome
 	}{
@@ -156,8 +156,8 @@ func TestMTASTSScenarios(t *testing.T) {
 				t.Errorf("%s\nsenders %v, want %v", scenario.Description, got.Senders, senders)
 			}
 			host := got.Services[0]
-			if got.Standing != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
-				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.Standing, host.Covered, host.Endpoints[0].Passes)
+			if got.State != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
+				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.State, host.Covered, host.Endpoints[0].Passes)
 			}
 			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing"}, scenario.Name)
 			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {

@@ -163,8 +163,8 @@ func TestMTASTSLookupTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newInternet(t, nullMX+mtastsRecords("192.0.2.80"), zone.Silence(zone.Under("_mta-sts.example.org")))
 		report := newProberWithRoots(n, failOnDial(t), "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, mtaSTSModule(200*time.Millisecond))
-		if report.Facts.Complete || report.Verdict.MTASTS.Standing != dane.PolicyUnknown || report.Verdict.Outcome != dane.None {
-			t.Errorf("complete %t, standing %d, outcome %s: %v", report.Facts.Complete, report.Verdict.MTASTS.Standing, report.Verdict.Outcome, report.Verdict.Findings)
+		if report.Facts.Complete || report.Verdict.MTASTS.State != dane.PolicyUnknown || report.Verdict.Outcome != dane.None {
+			t.Errorf("complete %t, standing %d, outcome %s: %v", report.Facts.Complete, report.Verdict.MTASTS.State, report.Verdict.Outcome, report.Verdict.Findings)
 		}
 	})
 }

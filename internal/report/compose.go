@@ -413,10 +413,10 @@ func (c *composer) mtaSTS() *MTASTS {
 		return nil
 	}
 	m := &MTASTS{
-		Standing: map[dane.PolicyStanding]string{
+		Standing: map[dane.PolicyState]string{
 			dane.PolicyUnknown: "unknown", dane.PolicyNone: "none",
 			dane.PolicyTesting: "testing", dane.PolicyEnforced: "enforced",
-		}[verdict.Standing],
+		}[verdict.State],
 		Senders: composeSenders(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
 		Record: recordError(facts.RecordErr), Report: recordError(facts.TLSRPTErr),
 		Host: short(facts.Host.Name), Why: errorText(facts.PolicyErr),

@@ -379,7 +379,7 @@ func policyMismatch() *probe.Report {
 			Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 36 * time.Hour, MX: []string{"mx.example.org"}},
 		}},
 		Verdict: dane.Verdict{MTASTS: &dane.MTASTSVerdict{
-			Standing: dane.PolicyEnforced, Senders: senders,
+			State: dane.PolicyEnforced, Senders: senders,
 			Services: []dane.ServiceSenders{{Host: "mx.example.org", Port: 25, Covered: dane.Yes, Senders: senders,
 				Endpoints: []dane.EndpointSenders{{Address: address, Passes: dane.No, Why: "it ended\x1b[2J", Senders: senders}}}},
 		}},
@@ -431,14 +431,14 @@ func TestTextMTASTSFailures(t *testing.T) {
 			nil, []string{"MTA-STS"}},
 		{"no record", func(r *probe.Report) {
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
-			r.Verdict.MTASTS.Standing = dane.PolicyNone
+			r.Verdict.MTASTS.State = dane.PolicyNone
 		}, []string{"policy: none in effect", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so senders do not report failures"}, []string{"record with id", "mode"}},
 		{"invalid records", func(r *probe.Report) {
 			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
 		}, []string{"the record is not valid: it has no id", "TLSRPT: the record is not valid: it has no rua"}, []string{"record with id"}},
 		{"failed lookups", func(r *probe.Report) {
 			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT = broken, nil
-			r.Verdict.MTASTS.Standing = dane.PolicyUnknown
+			r.Verdict.MTASTS.State = dane.PolicyUnknown
 		}, []string{"policy: unknown, for a reason on the exporter's side", "TLSRPT: unknown", "TXT _mta-sts.example.org.: bogus"}, []string{"record with id"}},
 		{"invalid policy", func(r *probe.Report) {
 			r.Facts.MTASTS.Policy, r.Facts.MTASTS.PolicyErr = nil, &mtasts.SyntaxError{Line: 2, Text: "mode: report", Why: "the mode is wrong"}

@@ -13,19 +13,19 @@ import (
 // MTASTSVerdict compares three senders: what each does with the domain and its
 // hosts. It changes neither Outcome nor Success of the Verdict, which are DANE's.
 type MTASTSVerdict struct {
-	Standing PolicyStanding
+	State    PolicyState
 	Senders  Senders          // for the domain as a whole
 	Services []ServiceSenders // in the order of Verdict.Services
 }
 
-// PolicyStanding is what an MTA-STS sender with an empty cache makes of the domain.
-type PolicyStanding uint8
+// PolicyState is what an MTA-STS sender with an empty cache makes of the domain.
+type PolicyState uint8
 
 const (
-	PolicyUnknown  PolicyStanding = iota // not known, and the cause is on our side
-	PolicyNone                           // no policy, or one of mode none
-	PolicyTesting                        // mode testing: a sender delivers in any case
-	PolicyEnforced                       // mode enforce: a sender delivers only if the host satisfies the policy
+	PolicyUnknown  PolicyState = iota // not known, and the cause is on our side
+	PolicyNone                        // no policy, or one of mode none
+	PolicyTesting                     // mode testing: a sender delivers in any case
+	PolicyEnforced                    // mode enforce: a sender delivers only if the host satisfies the policy
 )
 
 // Senders are the outcomes of three senders. Under MTA-STS, Authenticated means
@@ -61,9 +61,9 @@ type EndpointSenders struct {
 
 // judgeMTASTS adds the verdict on MTA-STS to that on DANE.
 func (j *judge) judgeMTASTS() {
-	v := &MTASTSVerdict{Standing: j.judgePolicy()}
+	v := &MTASTSVerdict{State: j.judgePolicy()}
 	for i := range j.verdict.Services {
-		v.Services = append(v.Services, j.sendersAtService(v.Standing, &j.verdict.Services[i]))
+		v.Services = append(v.Services, j.sendersAtService(v.State, &j.verdict.Services[i]))
 	}
 	v.Senders = j.sendersAtDomain(v)
 	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNoRecord) {
@@ -74,7 +74,7 @@ func (j *judge) judgeMTASTS() {
 
 // judgePolicy follows a sender from the record to the policy (RFC 8461 §3). If
 // either is missing or invalid, MTA-STS does not apply.
-func (j *judge) judgePolicy() PolicyStanding {
+func (j *judge) judgePolicy() PolicyState {
 	m := j.facts.MTASTS
 	switch {
 	case m.Err != nil:
@@ -106,7 +106,7 @@ func (j *judge) judgePolicy() PolicyStanding {
 	}
 }
 
-func (j *judge) noPolicy(f Finding) PolicyStanding {
+func (j *judge) noPolicy(f Finding) PolicyState {
 	j.find(f)
 	if f.Reason.Info().Effect == EffectInternal {
 		return PolicyUnknown
@@ -155,9 +155,9 @@ func reasonOfFetch(fetch *PolicyFetch) Reason {
 }
 
 // sendersAtService compares the senders at one service.
-func (j *judge) sendersAtService(standing PolicyStanding, v *ServiceVerdict) ServiceSenders {
+func (j *judge) sendersAtService(state PolicyState, v *ServiceVerdict) ServiceSenders {
 	s := ServiceSenders{Host: v.Host, Port: v.Port, Senders: Senders{DANE: v.Outcome}}
-	if standing == PolicyEnforced || standing == PolicyTesting {
+	if state == PolicyEnforced || state == PolicyTesting {
 		s.Covered = MeasureOf(j.facts.MTASTS.Policy.Matches(v.Host))
 	}
 	if s.Covered == No {
@@ -166,14 +166,14 @@ func (j *judge) sendersAtService(standing PolicyStanding, v *ServiceVerdict) Ser
 	}
 	var counted []EndpointSenders
 	for i := range v.Endpoints {
-		e := j.sendersAtEndpoint(standing, s.Covered, v, &v.Endpoints[i])
+		e := j.sendersAtEndpoint(state, s.Covered, v, &v.Endpoints[i])
 		s.Endpoints = append(s.Endpoints, e)
 		if !e.Skipped {
 			counted = append(counted, e)
 		}
 	}
 	if len(counted) == 0 {
-		s.MTASTS = mtastsWithoutEndpoint(standing, s.Covered, v.Outcome)
+		s.MTASTS = mtastsWithoutEndpoint(state, s.Covered, v.Outcome)
 		s.Both = bothOutcome(s.Senders)
 		return s
 	}
@@ -187,11 +187,11 @@ func (j *judge) sendersAtService(standing PolicyStanding, v *ServiceVerdict) Ser
 // mtastsWithoutEndpoint returns the outcome of an MTA-STS sender at a service
 // without endpoints, from DANE's outcome there. An address that a validating
 // client cannot get, no sender behind a validating resolver can get.
-func mtastsWithoutEndpoint(standing PolicyStanding, covered Measure, dane Outcome) Outcome {
+func mtastsWithoutEndpoint(state PolicyState, covered Measure, dane Outcome) Outcome {
 	switch {
-	case standing == PolicyUnknown:
+	case state == PolicyUnknown:
 		return Unknown
-	case standing == PolicyEnforced && covered == No:
+	case state == PolicyEnforced && covered == No:
 		return Refused
 	case dane == Refused:
 		return Unreachable
@@ -202,12 +202,12 @@ func mtastsWithoutEndpoint(standing PolicyStanding, covered Measure, dane Outcom
 
 // sendersAtEndpoint compares the senders at one endpoint. If the policy is
 // enforced and only one kind of sender delivers, it adds a finding.
-func (j *judge) sendersAtEndpoint(standing PolicyStanding, covered Measure, v *ServiceVerdict, ev *EndpointVerdict) EndpointSenders {
+func (j *judge) sendersAtEndpoint(state PolicyState, covered Measure, v *ServiceVerdict, ev *EndpointVerdict) EndpointSenders {
 	e := EndpointSenders{Address: ev.Address, KeyType: ev.Facts.KeyType, Skipped: ev.Skipped, Senders: Senders{DANE: ev.Outcome}}
 	e.Passes, e.Why = j.passesMTASTS(v.Host, ev.Facts)
-	e.MTASTS = j.mtastsOutcome(standing, covered, e.Passes, ev.Facts)
+	e.MTASTS = j.mtastsOutcome(state, covered, e.Passes, ev.Facts)
 	e.Both = bothOutcome(e.Senders)
-	if detail := disagreement(e, covered); standing == PolicyEnforced && !e.Skipped && detail != "" {
+	if detail := disagreement(e, covered); state == PolicyEnforced && !e.Skipped && detail != "" {
 		j.find(Finding{Reason: MTASTSDisagreement, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
 	}
 	return e
@@ -240,11 +240,11 @@ func (j *judge) passesMTASTS(host string, e *Endpoint) (passes Measure, why stri
 }
 
 // mtastsOutcome returns the outcome of a sender that supports MTA-STS alone (RFC 8461 §5).
-func (j *judge) mtastsOutcome(standing PolicyStanding, covered, passes Measure, e *Endpoint) Outcome {
+func (j *judge) mtastsOutcome(state PolicyState, covered, passes Measure, e *Endpoint) Outcome {
 	switch {
-	case standing == PolicyUnknown:
+	case state == PolicyUnknown:
 		return Unknown
-	case standing != PolicyEnforced:
+	case state != PolicyEnforced:
 		return opportunisticOutcome(e)
 	case covered == No, passes == No:
 		return Refused

@@ -185,7 +185,7 @@ func mtastsReasons(v Verdict) []Reason {
 	return reasons
 }
 
-// The standing of the policy follows from the record, the policy host and the
+// The state of the policy follows from the record, the policy host and the
 // fetch. It is unknown only if the cause is on our side.
 func TestJudgePolicy(t *testing.T) {
 	const name = "mx.example.org"
@@ -224,7 +224,7 @@ func TestJudgePolicy(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		facts   *MTASTS
-		want    PolicyStanding
+		want    PolicyState
 		reasons []Reason
 	}{
 		{"mode enforce", mtastsFacts(mtasts.Enforce, name), PolicyEnforced, nil},
@@ -267,10 +267,10 @@ func TestJudgePolicy(t *testing.T) {
 				c.facts.TLSRPTErr = mtasts.ErrNoRecord
 			}
 			got := judgeWithMTASTS(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireIfPublished, Roots: roots}, noon)
-			if got.MTASTS.Standing != c.want {
-				t.Errorf("standing %d, want %d", got.MTASTS.Standing, c.want)
+			if got.MTASTS.State != c.want {
+				t.Errorf("state %d, want %d", got.MTASTS.State, c.want)
 			}
-			outcome := map[PolicyStanding]Outcome{PolicyEnforced: Authenticated, PolicyTesting: Opportunistic, PolicyNone: Opportunistic, PolicyUnknown: Unknown}[c.want]
+			outcome := map[PolicyState]Outcome{PolicyEnforced: Authenticated, PolicyTesting: Opportunistic, PolicyNone: Opportunistic, PolicyUnknown: Unknown}[c.want]
 			if want := (Senders{Opportunistic, outcome, outcome}); got.MTASTS.Senders != want {
 				t.Errorf("senders %v, want %v", got.MTASTS.Senders, want)
 			}
