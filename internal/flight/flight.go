@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Group holds the calls in flight, at most one for each key. The zero value is
-// an empty group. A Group is safe for concurrent use.
 // ErrPanic is wrapped by the error of a call whose function panicked.
 var ErrPanic = errors.New("internal error")
 
+// Group holds the calls in flight, at most one for each key. The zero value is
+// an empty group. A Group is safe for concurrent use.
 type Group[K comparable, V any] struct {
 	mu    sync.Mutex
 	calls map[K]*call[V]
