@@ -95,18 +95,6 @@ func (s *metricSet) setValidity(l *lookup, scope string, v dnssec.Validity) {
 	s.setTime(signatureInception, v.Since, string(l.kind), l.name, l.host, scope)
 }
 
-// isLocalFailure reports whether a lookup failed for a reason on our side, so that
-// its status says nothing about the zone.
-func isLocalFailure(err error) bool {
-	for _, local := range []error{dnssec.ErrUnreachable, dnssec.ErrStripped, dnssec.ErrLimit, dnssec.ErrDeadline, dnssec.ErrInternal} {
-		if errors.Is(err, local) {
-			return true
-		}
-	}
-	_, panicked := errors.AsType[*dane.PanicError](err)
-	return panicked
-}
-
 func (s *metricSet) setService(service *service) {
 	counts, skipped := service.countAddresses()
 	for _, o := range dane.Outcomes() {

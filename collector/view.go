@@ -169,7 +169,7 @@ func (v *view) addLookup(l dane.Lookup) {
 	answer := l.Answer
 	added := &lookup{
 		kind: l.Kind, name: label(answer.Name), host: l.Host,
-		status: answer.Status, measured: !isLocalFailure(answer.Err),
+		status: answer.Status, measured: !dane.FailedLocally(answer),
 		zone: answer.Zone, parents: answer.Parents,
 	}
 	for _, known := range v.lookups {

@@ -73,7 +73,7 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 			*endpoint = first
 			continue
 		}
-		runAll(job{run: func() { r.probeEndpoint(ctx, service, endpoint, sni) }, err: &endpoint.Err})
+		job{run: func() { r.probeEndpoint(ctx, service, endpoint, sni) }, err: &endpoint.Err}.do()
 	}
 	if endpoints[0].KeyType == "" || !skipMissingKeys(endpoints) {
 		return
@@ -81,7 +81,7 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 	// No handshake was complete: the server has a key of another type, or cannot
 	// work with the reduced offer. All senders make the full offer, so make it too.
 	full := dane.Endpoint{Address: endpoints[0].Address}
-	runAll(job{run: func() { r.probeEndpoint(ctx, service, &full, sni) }, err: &full.Err})
+	job{run: func() { r.probeEndpoint(ctx, service, &full, sni) }, err: &full.Err}.do()
 	if full.Reached < dane.StageTLS {
 		endpoints[0].Other = &full
 		return

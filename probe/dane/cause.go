@@ -157,6 +157,12 @@ func reasonOfAnswer(answer *dnssec.Answer) Reason {
 	}
 }
 
+// FailedLocally reports whether a lookup failed for a reason on our side, so that
+// its status says nothing about the zone.
+func FailedLocally(answer *dnssec.Answer) bool {
+	return answer.Err != nil && reasonOfAnswer(answer).Info().Effect == EffectInternal
+}
+
 // reasonOfMismatch returns why a usable TLSA record does not authenticate the server.
 func reasonOfMismatch(failure tlsa.Failure) Reason {
 	switch failure {
