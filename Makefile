@@ -3,7 +3,7 @@
 version := $(shell git describe --tags --always --dirty 2>/dev/null)
 tool = go tool -modfile=tools/$(1)/go.mod $(1)
 
-.PHONY: build test lint integration bench lab docs ci
+.PHONY: build test lint integration bench lab docs mixin ci
 
 build: ## the program, with its version
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/prometheus/common/version.Version=$(version)" .
@@ -26,6 +26,9 @@ lab: ## serve metrics of the lab's domains on port 10125
 
 docs: ## write the generated parts of docs/
 	go test ./internal/repocheck -run TestGenerated -update
+
+mixin: ## write the rules and dashboards that are generated from deploy/mixin
+	$(call tool,jsonnet) -S -m deploy deploy/mixin/build.jsonnet
 
 ci: ## every check that a change must pass: needs root on Debian
 	.ci/run

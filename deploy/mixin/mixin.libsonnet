@@ -1,0 +1,7 @@
+// Prometheus rules and Grafana dashboards for dane_exporter, in the form of a
+// monitoring mixin: prometheusRules, prometheusAlerts and grafanaDashboards, with their
+// settings in _config.
+(import 'config.libsonnet')
++ (import 'rules.libsonnet')
++ (import 'alerts.libsonnet')
++ (import 'dashboards/dashboards.libsonnet')
