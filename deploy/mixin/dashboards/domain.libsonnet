@@ -323,7 +323,7 @@ local certificates(q) =
     p.table(
       'Server certificates',
       "The server's own certificates, their validity, and the earliest expiry of the chain. After a change of the certificate, compare the TLSA records. " +
-      'With series: summary, only the certificate with the least validity left has dates.',
+      'Subjects and issuers need series: full in the module; series: summary has the dates of the certificate with the least validity left.',
       24,
       7,
       [
