@@ -1,5 +1,5 @@
 // One domain as one module probes it: its outcome, the findings that explain it, and the
-// facts behind them. Several exporters that probe it stay apart.
+// facts behind them. Exporters that probe it are kept apart.
 local p = import 'panels.libsonnet';
 local v = import 'values.libsonnet';
 
@@ -386,7 +386,7 @@ local mtaSTS(q) =
     ),
     p.stat(
       'TLSRPT',
-      describe('Whether the record that asks senders for reports (RFC 8460) is there and valid. Without it, nobody reports failures to you.'),
+      describe('Whether the record that asks senders for reports (RFC 8460) is there and valid. Without it, senders send no reports.'),
       6,
       5,
       [
@@ -436,7 +436,7 @@ local mtaSTS(q) =
 local durations(q) = p.row('Duration', [
   p.timeseries(
     'Duration of the probe and its phases',
-    'Time from the first start to the last end of each phase. Phases overlap. The whole must stay below scrape_timeout. Phases need series: full in the module.',
+    'Time from the first start to the last end of each phase. Phases overlap. The probe must end within scrape_timeout. Phases need series: full in the module.',
     24,
     7,
     [

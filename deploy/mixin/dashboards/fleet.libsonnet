@@ -94,7 +94,7 @@ local worst(q, links) =
   p.row('Worst first', [
     p.table(
       'Targets, worst first',
-      'Outcome of each target, and what it is made of. The domain links to its dashboard, the outcome to the report of the exporter. Start at the top.',
+      'Outcome of each target, with the number of its findings and hosts. The domain links to its dashboard, the outcome to the report of the exporter. Start at the top.',
       24,
       11,
       [
