@@ -100,13 +100,7 @@ func TestDashboards(t *testing.T) {
 	start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab", "--web.listen-address", secondExporterAddress), secondExporterAddress)
 	p := startScrapingPrometheus(t, dir)
 
-	// The annotations need a domain that changes.
-	for _, job := range []string{fullJob, summaryJob} {
-		query := fmt.Sprintf(`dane_outcome{job=%q, instance="good.lab.test", exporter=%q, outcome="authenticated"} == 1`, job, exporterAddress)
-		waitFor(t, "job "+job+" has probed good.lab.test", func() bool { return hasResult(t, query) })
-	}
-	breakLab(t, "good", "new-certificate")
-
+	breakDomains(t)
 	for _, name := range []string{"fleet", "domain", "exporter"} {
 		t.Run(name, func(t *testing.T) {
 			queries := grafanaQueries(t, grafanaDirectory+"dashboards/"+name+".json")
@@ -124,6 +118,19 @@ func TestDashboards(t *testing.T) {
 	})
 	for _, rule := range grafanaRules(t) {
 		t.Run(rule.Title, func(t *testing.T) { p.checkSameAlerts(t, rule) })
+	}
+}
+
+// breakDomains changes the outcome of one domain, and the certificate of another to one
+// with a different validity, for the annotations. Prometheus has scraped both before.
+func breakDomains(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"good", "dane-ta-expired"} {
+		for _, job := range []string{fullJob, summaryJob} {
+			query := fmt.Sprintf(`dane_certificate_not_before_timestamp_seconds{job=%q, instance="%s.lab.test", exporter=%q}`, job, name, exporterAddress)
+			waitFor(t, "job "+job+" has probed "+name, func() bool { return hasResult(t, query) })
+		}
+		breakLab(t, name, "new-certificate")
 	}
 }
 
