@@ -50,11 +50,11 @@ function(config) {
     'max by (%s) (target:dane_finding:current{%s})' % [q.labels(by), selector],
 
   // Adds the label external_url: where browsers reach the exporter of each series. Without
-  // --web.external-url, that is the value of the label exporter.
+  // an absolute --web.external-url, that is the value of the label exporter.
   withURL(expression, selector): |||
     %(expression)s
     * on (exporter) group_left (external_url) (
-      topk by (exporter) (1, max by (exporter, external_url) (dane_exporter_info{external_url!=""}))
+      topk by (exporter) (1, max by (exporter, external_url) (dane_exporter_info{external_url=~"https?://.+"}))
       or on (exporter) label_replace(
         group by (exporter) (%(targets)s), "external_url", "http://$1", "exporter", "(.+)"
       )
