@@ -50,8 +50,10 @@ func healthy() *probe.Report {
 	}
 	answer := func(name string) dnssec.Answer {
 		return dnssec.Answer{Name: name, Status: dnssec.Secure, TTL: time.Hour, Records: []dns.RR{&dns.ANY{}},
-			Zone:    dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_800_000_000, 0)},
-			Parents: dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_600_000_000, 0), Expiry: time.Unix(1_850_000_000, 0)}}
+			Chain: []dnssec.Link{
+				{Zone: ".", Validity: dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_600_000_000, 0), Expiry: time.Unix(1_850_000_000, 0)}},
+				{Zone: "example.org.", Validity: dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_800_000_000, 0)}},
+			}}
 	}
 	mx, a := answer("example.org."), answer("mx.example.org.")
 	r := &probe.Report{

@@ -170,7 +170,13 @@ func (v *view) addLookup(l dane.Lookup) {
 	added := &lookup{
 		kind: l.Kind, name: label(answer.Name), host: l.Host,
 		status: answer.Status, measured: !dane.FailedLocally(answer),
-		zone: answer.Zone, parents: answer.Parents,
+	}
+	for i, link := range answer.Chain {
+		if i == len(answer.Chain)-1 {
+			added.zone = link.Validity
+		} else {
+			added.parents = added.parents.And(link.Validity)
+		}
 	}
 	for _, known := range v.lookups {
 		if known.kind == added.kind && known.name == added.name && known.host == added.host {
