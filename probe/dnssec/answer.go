@@ -72,6 +72,11 @@ type Answer struct {
 	Chain     []Link   // from the trust anchor down, one for each zone and cut
 	NSEC3     []NSEC3  // the zones whose hashed denial was needed, by name
 
+	// Signer is the zone whose signature proves the last step of the answer, data or
+	// denial, and Algorithm the algorithm of that signature, as "ECDSAP256SHA256", or
+	// its number if it has no mnemonic. Both are empty if the answer is not secure.
+	Signer, Algorithm string
+
 	TTL    time.Duration // how long the data may be cached: the lowest TTL of data and signatures
 	EDE    []string      // extended DNS errors received (RFC 8914), as "6 (DNSSEC Bogus): text"
 	Server string        // the server that returned the answer
@@ -210,6 +215,10 @@ func (b *answerBuilder) addStep(s step) {
 		a.TTL, b.ttlSet = s.ttl, true
 	}
 	a.Rcode, a.Records = s.rcode, s.records
+	a.Signer, a.Algorithm = "", ""
+	if a.Status == Secure {
+		a.Signer, a.Algorithm = s.zone.name, algorithmName(s.signing.record.Algorithm)
+	}
 	b.addChain(s.zone.links())
 	if s.zone.secure() {
 		b.addSignature(s)
@@ -230,7 +239,7 @@ func (b *answerBuilder) fail(err error) Answer {
 	if !ok {
 		f = &fault{status: Indeterminate, why: err.Error(), err: err}
 	}
-	a.Records = nil
+	a.Records, a.Signer, a.Algorithm = nil, "", ""
 	if f.status <= a.Status {
 		a.Status, a.Why = f.status, f.why
 	}
@@ -270,9 +279,6 @@ func (b *answerBuilder) link(zone string, status Status) *Link {
 func (b *answerBuilder) addSignature(s step) {
 	link := b.link(s.zone.name, Secure)
 	link.Validity = link.And(s.valid)
-	if s.signing == nil {
-		return
-	}
 	link.Keys = slices.Clone(link.Keys)
 	for i := range link.Keys {
 		if link.Keys[i].Tag == s.signing.tag && link.Keys[i].Algorithm == s.signing.record.Algorithm {

@@ -112,7 +112,7 @@ type step struct {
 	zone    *zone // the zone that answers; if insecure, the zone that ends the chain
 	valid   Validity
 	ttl     time.Duration
-	signing *key
+	signing *key // that signed the data or the denial; nil if the zone is insecure
 	rcode   int
 	records []dns.RR
 	target  string // of an alias; otherwise empty
@@ -255,7 +255,7 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	if result.absence == denied && d.isNXNAME(q.name) {
 		rcode = dns.RcodeNameError
 	}
-	s := step{status: Secure, zone: z, valid: d.proof.validity.And(soa), ttl: d.proof.ttl, rcode: rcode}
+	s := step{status: Secure, zone: z, valid: d.proof.validity.And(soa), ttl: d.proof.ttl, signing: d.proof.key, rcode: rcode}
 	switch result.absence {
 	case unproven:
 		return step{}, inZone(bogus("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)

@@ -86,8 +86,12 @@ var (
 	}
 )
 
+// signer is the zone that signed the last step of an answer, and its algorithm.
+type signer struct{ zone, algorithm string }
+
 // TestValidity checks the validity of each link of a chain: that of the signatures
-// by the zone that the answer depends on, and no others. Speculation and caches
+// by the zone that the answer depends on, and no others. It checks also
+// the zone that signed the last step of the answer. Speculation and caches
 // must not change it, and neither must the lookups before.
 func TestValidity(t *testing.T) {
 	merged := func(all ...string) (v dnssec.Validity) {
@@ -140,6 +144,12 @@ func TestValidity(t *testing.T) {
 			"net.": merged("net. net. DNSKEY"), "broken.net.": {}}},
 		{"zone with the trust anchor alone", ".", dns.TypeSOA, dnssec.Secure, links{".": merged(". . DNSKEY", ". . SOA")}},
 	}
+	example, hoster := signer{"example.org.", "ECDSAP256SHA256"}, signer{"hoster.net.", "ED25519"}
+	signers := map[string]signer{ // of the secure answers
+		"data": example, "data with a longer life than the keys": example, "denial": example, "wildcard": example,
+		"alias into another zone": hoster, "alias into another zone and back": example,
+		"denial of the target of an alias": hoster, "zone with the trust anchor alone": {".", "ECDSAP256SHA256"},
+	}
 	inner, err := zone.New(clock, validityZones...)
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +168,9 @@ func TestValidity(t *testing.T) {
 					a := r.Lookup(ctx, c.ask, c.qtype)
 					if a.Status != c.status {
 						t.Fatalf("run %d: %s, want %s: %s", run, a.Status, c.status, a.Why)
+					}
+					if a.Signer != signers[c.name].zone || a.Algorithm != signers[c.name].algorithm {
+						t.Errorf("run %d: signed by %q with %q, want %+v", run, a.Signer, a.Algorithm, signers[c.name])
 					}
 					got := links{}
 					for _, link := range a.Chain {
