@@ -263,7 +263,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	return func(newReport func(probe.Module) *probe.Report) *Server {
 		registry := prometheus.NewPedanticRegistry()
 		s := New(Options{
-			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
+			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
 			SelfCheck:   noSelfCheck,
 			Gatherer:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
