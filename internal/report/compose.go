@@ -355,7 +355,7 @@ func publishOwner(v *dane.ServiceVerdict) string {
 
 func (c *composer) lookup(l dane.Lookup) Lookup {
 	a := l.Answer
-	signed := a.Zone.And(a.Parents)
+	signed := a.Validity()
 	composed := Lookup{
 		Kind: string(l.Kind), Name: short(a.Name), Host: short(l.Host), Status: a.Status.String(), Why: Printable(a.Why),
 		Error: errorText(a.Err), Inconsistent: Printable(a.Inconsistent), Rcode: a.Rcode, Records: []string{}, Chain: []int{},

@@ -38,11 +38,11 @@ func mismatch(t *testing.T) *probe.Report {
 	mx := &dnssec.Answer{
 		Name: "example.org.", Status: dnssec.Secure, Why: "example.org. MX is signed by example.org.",
 		Records: []dns.RR{record}, TTL: time.Hour, Server: "192.0.2.53:53", RTT: 3 * time.Millisecond,
-		Zone: dnssec.Validity{Expiry: noon.Add(day)}, Work: dnssec.Work{Queries: 4, Signatures: 3},
-		EDE: []string{"22 (No Reachable Authority)"},
+		Work: dnssec.Work{Queries: 4, Signatures: 3},
+		EDE:  []string{"22 (No Reachable Authority)"},
 		Chain: []dnssec.Link{
 			{Zone: ".", Status: dnssec.Secure, Why: "its keys are signed by key 1", Keys: []dnssec.Key{{Tag: 1, Algorithm: 8, SEP: true, Signing: true}, {Tag: 2, Algorithm: 8}}},
-			{Zone: "example.org.", Status: dnssec.Secure, Why: "its keys are signed by key 3", DS: []dnssec.DS{{Tag: 3, Algorithm: 13, DigestType: 2, Used: true}}},
+			{Zone: "example.org.", Status: dnssec.Secure, Why: "its keys are signed by key 3", Validity: dnssec.Validity{Expiry: noon.Add(day)}, DS: []dnssec.DS{{Tag: 3, Algorithm: 13, DigestType: 2, Used: true}}},
 		},
 	}
 	a := *mx
