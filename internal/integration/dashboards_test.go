@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,6 +94,7 @@ func inactiveAlerts() map[string]string {
 // of docs/queries.md must return data, too.
 func TestDashboards(t *testing.T) {
 	configureLoopback(t)
+	mountProc(t)
 	dir := tempDir(t)
 	config := writeFile(t, dir, "lab.yml", summaryModules)
 	start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab", "--config.file", config, "--web.listen-address", exporterAddress,
@@ -119,6 +121,23 @@ func TestDashboards(t *testing.T) {
 	for _, rule := range grafanaRules(t) {
 		t.Run(rule.Title, func(t *testing.T) { p.checkSameAlerts(t, rule) })
 	}
+}
+
+// mountProc mounts a /proc of the process namespace of the tests until the test ends. In
+// that of the machine, an exporter finds another process under its own ID, or none.
+func mountProc(t *testing.T) {
+	t.Helper()
+	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("make all mounts private: %v", err)
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		t.Fatalf("mount /proc: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount("/proc", syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount /proc: %v", err)
+		}
+	})
 }
 
 // breakDomains changes the outcome of one domain, and the certificate of another to one

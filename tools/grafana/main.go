@@ -1,10 +1,10 @@
 // Command grafana reads Grafana dashboards strictly: a field that Grafana does not have,
 // or a value of the wrong type, is an error. Grafana itself ignores both.
 //
-// The schema is that of the Grafana Foundation SDK. The SDK does not read all parts of a
-// dashboard strictly. This program reads the rest: properties of fields, overrides like the
-// defaults that they replace, data links, queries of variables and annotations, and the
-// transformations that the dashboards use.
+// The schema is that of the Grafana Foundation SDK for the classic model, which every
+// version of Grafana imports. The SDK does not read all parts strictly. This program reads
+// the rest: properties of fields, overrides like the defaults that they replace, data
+// links, queries of variables and annotations, and the transformations that are used.
 package main
 
 import (
