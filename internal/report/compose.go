@@ -215,7 +215,7 @@ func composeEndpoint(v *dane.EndpointVerdict) Endpoint {
 		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
 	}
 	if f.Reached == dane.StageTLS {
-		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), short(f.SNI)}
+		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), dane.GroupName(f.Group), short(f.SNI)}
 	}
 	e.Certificates, e.MoreCertificates = composeCertificates(f)
 	for _, m := range v.Matches[:min(len(v.Matches), maxRecords)] {
