@@ -191,7 +191,7 @@ scrape_configs:
 	file := writeFile(t, dir, "prometheus.yml", config.String())
 	start(t, dir, exec.Command(program(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
 		"--web.listen-address="+prometheusAddress), prometheusAddress)
-	p := promServer{until: time.Now().Add(2 * time.Minute)}
+	p := promServer{until: time.Now().Add(3 * time.Minute)} // alerts of Grafana see samples at whole minutes only
 	ready := func() bool {
 		response, err := http.Get("http://" + prometheusAddress + "/-/ready")
 		if err != nil {
