@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,9 +34,10 @@ type Exporter struct {
 }
 
 // NewExporter registers the exporter's own metrics, and those of the Go runtime
-// and the process. Each scrape calls resolver for the statistics of the resolver, and
-// selfCheck for the result of the last self-check, which is nil before the first.
-func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, selfCheck func() *dnssec.SelfCheckResult) *Exporter {
+// and the process. externalURL is the value of --web.external-url. Each scrape calls
+// resolver for the statistics of the resolver, and selfCheck for the result of the last
+// self-check, which is nil before the first.
+func NewExporter(registry prometheus.Registerer, externalURL string, resolver func() dnssec.Stats, selfCheck func() *dnssec.SelfCheckResult) *Exporter {
 	e := &Exporter{
 		probes:           exporterProbes.newCounterVec(),
 		inFlight:         exporterInFlight.newGauge(),
@@ -53,6 +55,7 @@ func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, s
 	registry.MustRegister(
 		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.handshakesReused, e.dnsQueries, e.dnsErrors,
 		e.reloadSuccessful, e.reloadTime, e.unknownModules, e.panics,
+		newInfo(externalURL),
 		newResolverCollector(resolver),
 		newSelfCheckCollector(selfCheck),
 		version.NewCollector("dane_exporter"),
@@ -60,6 +63,13 @@ func NewExporter(registry prometheus.Registerer, resolver func() dnssec.Stats, s
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return e
+}
+
+// newInfo returns dane_exporter_info.
+func newInfo(externalURL string) prometheus.Collector {
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: exporterInfo.Name, Help: exporterInfo.Help}, exporterInfo.Labels)
+	info.WithLabelValues(label(strings.TrimSuffix(externalURL, "/"))).Set(1)
+	return info
 }
 
 // Started counts a probe as in progress until ended is called.

@@ -31,7 +31,7 @@ func TestExporter(t *testing.T) {
 		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
 		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
 	}}
-	e := NewExporter(registry, func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return result })
+	e := NewExporter(registry, "https://dane.example.org/exporter/", func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return result })
 
 	ended := e.Started()
 	r := healthy()
@@ -86,6 +86,7 @@ dane_exporter_dns_limit_exceeded_total 7
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="tcp"} 1
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="udp"} 1
 dane_exporter_handshakes_reused_total 1
+dane_exporter_info{external_url="https://dane.example.org/exporter"} 1
 dane_exporter_module_unknown_total 1
 dane_exporter_panics_total 2
 dane_exporter_probe_duration_seconds_sum{module="smtp_mx"} 3
@@ -153,7 +154,7 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 // NewExporter registers, and no others.
 func TestExporterMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
+	NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
 	ch := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(ch)

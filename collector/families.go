@@ -22,12 +22,16 @@ import (
 // Families returns the metrics of one probe, sorted by name and labels, without
 // duplicates. They are valid for every report.
 func Families(report *probe.Report) []*dto.MetricFamily {
-	s := newMetricSet(report.Module)
+	s := newMetricSet(report.Module, report.Start)
 	v := newView(report)
 	s.setTarget(report)
+	s.setHosts(report)
 	s.setFindings(v.findings)
 	for _, l := range v.lookups {
 		s.setLookup(l)
+	}
+	for _, z := range v.zones {
+		s.setLifetime(signatureInception, signatureExpiry, z.Since, z.Expiry, z.Zone)
 	}
 	for _, service := range v.services {
 		s.setService(service)
@@ -43,8 +47,8 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 	s.setSTARTTLS(report, v)
 	s.setPreferences(report, v)
 	s.setMTASTS(report, v)
-	for what, more := range v.truncated {
-		s.set(truncated, boolValue(more), what)
+	for what := range v.truncated {
+		s.set(truncated, 1, what)
 	}
 	return s.families()
 }
@@ -53,19 +57,30 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 func (s *metricSet) setTarget(report *probe.Report) {
 	s.set(probeSuccess, boolValue(report.Verdict.Success))
 	s.set(probeDuration, report.Duration.Seconds())
-	s.set(probeTimeout, report.Deadline.Seconds())
 	s.set(probeComplete, boolValue(report.Facts.Complete))
 	for _, phase := range report.Facts.Phases {
 		s.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
 	}
-	for _, o := range dane.Outcomes() {
-		s.set(outcome, boolValue(o == report.Verdict.Outcome), string(o))
+	s.setOutcome(outcome, report.Verdict.Outcome)
+}
+
+// setOutcome exports an outcome as one series for each state. While it is unknown,
+// the other states were not measured and are absent. labels are those before the
+// label outcome.
+func (s *metricSet) setOutcome(m *Metric, current dane.Outcome, labels ...string) {
+	for _, state := range dane.Outcomes() {
+		if current != dane.Unknown || state == dane.Unknown {
+			s.set(m, boolValue(state == current), append(slices.Clone(labels), string(state))...)
+		}
 	}
 }
 
 func (s *metricSet) setFindings(all []dane.Finding) {
-	distinct := make(map[[4]string]bool)
 	for _, f := range all {
+		effect := f.Reason.Info().Effect
+		if s.summary && effect != dane.EffectError && effect != dane.EffectDegraded {
+			continue
+		}
 		port, address := "", ""
 		if f.Port != 0 {
 			port = strconv.Itoa(int(f.Port))
@@ -73,36 +88,27 @@ func (s *metricSet) setFindings(all []dane.Finding) {
 		if f.Address.IsValid() {
 			address = f.Address.String()
 		}
-		s.set(finding, 1, string(f.Reason), f.Host, port, address)
-		distinct[[4]string{string(f.Reason), label(f.Host), port, address}] = true
+		s.set(finding, 1, string(f.Reason), string(effect), f.Host, port, address)
 	}
-	s.set(findings, float64(len(distinct)))
 }
 
 func (s *metricSet) setLookup(l *lookup) {
 	if l.measured {
 		s.set(dnssecValid, boolValue(l.status == dnssec.Secure), string(l.kind), l.name, l.host)
 	}
-	for _, status := range dnssec.Statuses() {
-		s.set(dnssecStatus, boolValue(status == l.status), string(l.kind), l.name, l.host, status.String())
-	}
-	s.setValidity(l, "zone", l.zone)
-	s.setValidity(l, "parents", l.parents)
-}
-
-func (s *metricSet) setValidity(l *lookup, scope string, v dnssec.Validity) {
-	s.setTime(signatureExpiry, v.Expiry, string(l.kind), l.name, l.host, scope)
-	s.setTime(signatureInception, v.Since, string(l.kind), l.name, l.host, scope)
+	s.set(dnssecInfo, 1, string(l.kind), l.name, l.host, l.status.String(), l.signer, l.algorithm)
 }
 
 func (s *metricSet) setService(service *service) {
+	s.setOutcome(hostOutcome, service.Outcome, service.Host, service.port)
 	counts, skipped := service.countAddresses()
-	for _, o := range dane.Outcomes() {
-		s.set(hostOutcome, boolValue(o == service.Outcome), service.Host, service.port, string(o))
-		s.set(endpoints, float64(counts[o]), service.Host, service.port, string(o))
+	for outcome, count := range counts {
+		s.set(endpoints, float64(count), service.Host, service.port, string(outcome))
 	}
-	s.set(endpointsSkipped, float64(skipped), service.Host, service.port)
-	s.setTime(authenticatedUntil, service.Until, service.Host, service.port)
+	if skipped > 0 {
+		s.set(endpointsSkipped, float64(skipped), service.Host, service.port)
+	}
+	s.setLifetime(authenticatedFrom, authenticatedUntil, service.From, service.Until, service.Host, service.port)
 }
 
 // countAddresses returns the number of addresses for each outcome, and the number
@@ -132,7 +138,7 @@ func (s *service) countAddresses() (counts map[dane.Outcome]int, skipped int) {
 // setRecords exports the TLSA records of a service, if it is known whether there
 // are any.
 func (s *metricSet) setRecords(service *service) {
-	if !service.recordsKnown() {
+	if !recordsKnown(&service.ServiceVerdict) {
 		return
 	}
 	counts := make(map[tlsa.Usability]int)
@@ -140,7 +146,9 @@ func (s *metricSet) setRecords(service *service) {
 		counts[record.Usability]++
 	}
 	for usability, value := range map[tlsa.Usability]string{tlsa.Usable: "yes", tlsa.Unusable: "no", tlsa.Superseded: "superseded"} {
-		s.set(tlsaRecords, float64(counts[usability]), service.Host, service.port, value)
+		if counts[usability] > 0 || usability == tlsa.Usable {
+			s.set(tlsaRecords, float64(counts[usability]), service.Host, service.port, value)
+		}
 	}
 	if service.Answer != nil && len(service.Records) > 0 {
 		s.set(tlsaTTL, service.Answer.TTL.Seconds(), service.Host, service.port)
@@ -183,17 +191,17 @@ func (s *metricSet) setNameservers(service *service) {
 }
 
 // recordsKnown reports whether the lookups of TLSA records succeeded.
-func (s *service) recordsKnown() bool {
-	if s.Answer != nil {
+func recordsKnown(v *dane.ServiceVerdict) bool {
+	if v.Answer != nil {
 		return true
 	}
-	for i := range s.Service.TLSA {
-		answer := &s.Service.TLSA[i].Answer
+	for i := range v.Service.TLSA {
+		answer := &v.Service.TLSA[i].Answer
 		if answer.Err != nil || answer.Status.Failed() {
 			return false
 		}
 	}
-	return len(s.Service.TLSA) > 0
+	return len(v.Service.TLSA) > 0
 }
 
 // recordsCompared reports whether the records were compared with the certificates
@@ -232,7 +240,7 @@ func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 	if facts.Reached < dane.StageTLS {
 		return
 	}
-	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher))
+	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher), dane.GroupName(facts.Group))
 	if at := facts.TLS.End; !at.IsZero() {
 		set(handshakeTime, float64(at.UnixMilli())/1000)
 	}
@@ -246,11 +254,11 @@ func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 			earliest = certificate.NotAfter
 		}
 	}
-	set(certificateNotAfter, float64(leaf.NotAfter.Unix()))
+	s.setEndpointLifetime(certificateNotBefore, certificateNotAfter, v.Address, facts.KeyType, leaf.NotBefore, leaf.NotAfter, service.Host, service.port)
 	set(certificateChainNotAfter, float64(earliest.Unix()))
 	fingerprint := sha256.Sum256(leaf.Raw)
 	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	set(certificateInfo, 1, leaf.Subject.String(), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber),
+	set(certificateInfo, 1, tlsa.NameText(leaf.Subject, maxLabel), tlsa.NameText(leaf.Issuer, maxLabel), fmt.Sprintf("%x", leaf.SerialNumber),
 		hex.EncodeToString(fingerprint[:]), hex.EncodeToString(key[:]))
 }
 

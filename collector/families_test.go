@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/miekg/dns"
@@ -38,20 +39,23 @@ func healthy() *probe.Report {
 	certificate := &x509.Certificate{
 		Raw: []byte("leaf"), RawSubjectPublicKeyInfo: []byte("key"), SerialNumber: big.NewInt(0xbeef),
 		Subject: pkix.Name{CommonName: "MX.example.org"}, Issuer: pkix.Name{CommonName: "Some CA"},
-		NotAfter: time.Unix(2_000_000_000, 0),
+		NotBefore: time.Unix(1_760_000_000, 0), NotAfter: time.Unix(2_000_000_000, 0),
 	}
 	issuer := &x509.Certificate{NotAfter: time.Unix(1_900_000_000, 0)}
 	record := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: []byte{0xab, 0xcd}}
 	endpoint := dane.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
 		TLS:        dane.Span{Start: time.Unix(1_779_999_999, 0), End: time.UnixMilli(1_779_999_999_500)},
-		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256,
+		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Group: uint16(tls.X25519MLKEM768),
 		Chain: &tlsa.Chain{Certificates: []*x509.Certificate{certificate, issuer}},
 	}
 	answer := func(name string) dnssec.Answer {
 		return dnssec.Answer{Name: name, Status: dnssec.Secure, TTL: time.Hour, Records: []dns.RR{&dns.ANY{}},
-			Zone:    dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_800_000_000, 0)},
-			Parents: dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(1_600_000_000, 0), Expiry: time.Unix(1_850_000_000, 0)}}
+			Signer: "example.org.", Algorithm: "ECDSAP256SHA256",
+			Chain: []dnssec.Link{
+				{Zone: ".", Status: dnssec.Secure, Validity: validity(1_600_000_000, 1_850_000_000)},
+				{Zone: "example.org.", Status: dnssec.Secure, Validity: validity(1_700_000_000, 1_800_000_000)},
+			}}
 	}
 	mx, a := answer("example.org."), answer("mx.example.org.")
 	r := &probe.Report{
@@ -71,6 +75,7 @@ func healthy() *probe.Report {
 		Service: service, Host: "mx.example.org", Port: 25, Outcome: dane.Authenticated,
 		Base: "mx.example.org", Answer: &service.TLSA[0].Answer,
 		Records: []dane.RecordVerdict{{Record: record, Matches: true}},
+		From:    time.Unix(1_650_000_000, 0),
 		Until:   time.Unix(1_950_000_000, 0),
 		Endpoints: []dane.EndpointVerdict{{
 			Address: endpoint.Address, Outcome: dane.Authenticated, Facts: &service.Endpoints[0],
@@ -78,6 +83,12 @@ func healthy() *probe.Report {
 		}},
 	}}}
 	return r
+}
+
+// validity returns the validity of signatures, of which the one that expires first has
+// that inception.
+func validity(inception, expiry int64) dnssec.Validity {
+	return dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(inception, 0), Expiry: time.Unix(expiry, 0)}
 }
 
 // The parts of a report that test cases change.
@@ -137,48 +148,25 @@ func samples(t *testing.T, r *probe.Report, names ...string) string {
 	return lines.String()
 }
 
-const healthyText = `dane_authenticated_until_timestamp_seconds{host="mx.example.org",port="25"} 1.95e+09
+const healthyText = `dane_authenticated_from_timestamp_seconds{host="mx.example.org",port="25"} 1.65e+09
+dane_authenticated_until_timestamp_seconds{host="mx.example.org",port="25"} 1.95e+09
 dane_certificate_chain_not_after_timestamp_seconds{host="mx.example.org",port="25"} 1.9e+09
-dane_certificate_info{host="mx.example.org",port="25",subject="cn=mx.example.org",issuer="cn=some ca",serial="beef",fingerprint_sha256="9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b",spki_sha256="2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"} 1
+dane_certificate_info{host="mx.example.org",port="25",subject="CN=MX.example.org",issuer="CN=Some CA",serial="beef",fingerprint_sha256="9f91161f43433e49a6de6db680d79f60159f2e4ac9172621a12846428158440b",spki_sha256="2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"} 1
 dane_certificate_name_match{host="mx.example.org",port="25"} 1
 dane_certificate_not_after_timestamp_seconds{host="mx.example.org",port="25"} 2e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="parents"} 1.85e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="zone"} 1.8e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="mx",name="example.org",host="",scope="parents"} 1.85e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="mx",name="example.org",host="",scope="zone"} 1.8e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="parents"} 1.85e+09
-dane_dnssec_signature_expiry_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="zone"} 1.8e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="parents"} 1.6e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="a",name="mx.example.org",host="mx.example.org",scope="zone"} 1.7e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="mx",name="example.org",host="",scope="parents"} 1.6e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="mx",name="example.org",host="",scope="zone"} 1.7e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="parents"} 1.6e+09
-dane_dnssec_signature_inception_timestamp_seconds{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",scope="zone"} 1.7e+09
-dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="bogus"} 0
-dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="indeterminate"} 0
-dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="insecure"} 0
-dane_dnssec_status{lookup="a",name="mx.example.org",host="mx.example.org",status="secure"} 1
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="bogus"} 0
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="indeterminate"} 0
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="insecure"} 0
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 1
-dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="bogus"} 0
-dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="indeterminate"} 0
-dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="insecure"} 0
-dane_dnssec_status{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="secure"} 1
+dane_certificate_not_before_timestamp_seconds{host="mx.example.org",port="25"} 1.76e+09
+dane_dnssec_info{lookup="a",name="mx.example.org",host="mx.example.org",status="secure",signer="example.org",algorithm="ECDSAP256SHA256"} 1
+dane_dnssec_info{lookup="mx",name="example.org",host="",status="secure",signer="example.org",algorithm="ECDSAP256SHA256"} 1
+dane_dnssec_info{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="secure",signer="example.org",algorithm="ECDSAP256SHA256"} 1
+dane_dnssec_signature_expiry_timestamp_seconds{zone="."} 1.85e+09
+dane_dnssec_signature_expiry_timestamp_seconds{zone="example.org"} 1.8e+09
+dane_dnssec_signature_inception_timestamp_seconds{zone="."} 1.6e+09
+dane_dnssec_signature_inception_timestamp_seconds{zone="example.org"} 1.7e+09
 dane_dnssec_valid{lookup="a",name="mx.example.org",host="mx.example.org"} 1
 dane_dnssec_valid{lookup="mx",name="example.org",host=""} 1
 dane_dnssec_valid{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org"} 1
 dane_endpoint_up{host="mx.example.org",port="25"} 1
 dane_endpoints{host="mx.example.org",port="25",outcome="authenticated"} 1
-dane_endpoints{host="mx.example.org",port="25",outcome="encrypted"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="none"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="opportunistic"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="refused"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
-dane_endpoints_skipped{host="mx.example.org",port="25"} 0
-dane_findings 0
 dane_handshake_timestamp_seconds{host="mx.example.org",port="25"} 1.7799999995e+09
 dane_host_outcome{host="mx.example.org",port="25",outcome="authenticated"} 1
 dane_host_outcome{host="mx.example.org",port="25",outcome="encrypted"} 0
@@ -187,6 +175,9 @@ dane_host_outcome{host="mx.example.org",port="25",outcome="opportunistic"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="refused"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="unknown"} 0
 dane_host_outcome{host="mx.example.org",port="25",outcome="unreachable"} 0
+dane_hosts 1
+dane_hosts_refused 0
+dane_hosts_with_tlsa 1
 dane_mx_preference{host="mx.example.org"} 10
 dane_outcome{outcome="authenticated"} 1
 dane_outcome{outcome="encrypted"} 0
@@ -199,22 +190,16 @@ dane_pkix_valid{host="mx.example.org",port="25"} 0
 dane_probe_complete 1
 dane_probe_phase_duration_seconds{phase="tls"} 0.25
 dane_starttls_offered{host="mx.example.org",port="25"} 1
-dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1
+dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group="X25519MLKEM768"} 1
 dane_tlsa_match{host="mx.example.org",port="25"} 1
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",matching_type="1",data="abcd"} 1
-dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
-dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 dane_tlsa_rollover_ready{host="mx.example.org",port="25"} 0
 dane_tlsa_stale_records{host="mx.example.org",port="25"} 0
 dane_tlsa_survives_renewal{host="mx.example.org",port="25"} 1
 dane_tlsa_ttl_seconds{host="mx.example.org",port="25"} 3600
-dane_truncated{what="addresses"} 0
-dane_truncated{what="hosts"} 0
-dane_truncated{what="tlsa_records"} 0
 probe_duration_seconds 1.5
 probe_success 1
-probe_timeout_seconds 30
 `
 
 func TestHealthy(t *testing.T) {
@@ -244,6 +229,9 @@ func diff(got, want string) string {
 func TestProbeMetricsAreComplete(t *testing.T) {
 	r := withMTASTS(healthy())
 	r.Verdict.Findings = []dane.Finding{{Reason: dane.NoTLSA}}
+	r.Facts.Truncated = []string{"hosts"}
+	skipped := addEndpoint(r, "2001:db8::1")
+	skipped.Skipped, skipped.Facts.Err = true, probe.ErrNoIPv6
 	serviceOf(r).Nameservers = []dane.NameserverVerdict{{Up: dane.Yes, Consistent: dane.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
 	exposed := make(map[string]bool)
 	for _, family := range Families(r) {
@@ -275,11 +263,11 @@ func TestFamilies(t *testing.T) {
 				e.Outcome, e.NameMatch = dane.Refused, dane.No
 				e.Matches = []tlsa.Match{{Failure: tlsa.Mismatch}}
 				sooner := *e.Facts.Chain.Certificates[0]
-				sooner.NotAfter = time.Unix(1_750_000_000, 0)
+				sooner.NotBefore, sooner.NotAfter = time.Unix(1_770_000_000, 0), time.Unix(1_780_000_000, 0)
 				e.Facts.Chain = &tlsa.Chain{Certificates: []*x509.Certificate{&sooner}}
 			},
-			[]string{tlsaMatch.Name, certificateNameMatch.Name, certificateNotAfter.Name, certificateChainNotAfter.Name, endpointUp.Name},
-			certificateChainNotAfter.Name + at + "1.75e+09\n" + certificateNameMatch.Name + at + "0\n" + certificateNotAfter.Name + at + "1.75e+09\n" + endpointUp.Name + at + "1\n" + tlsaMatch.Name + at + "0\n",
+			[]string{tlsaMatch.Name, certificateNameMatch.Name, certificateNotBefore.Name, certificateNotAfter.Name, certificateChainNotAfter.Name, endpointUp.Name},
+			certificateChainNotAfter.Name + at + "1.78e+09\n" + certificateNameMatch.Name + at + "0\n" + certificateNotAfter.Name + at + "1.78e+09\n" + certificateNotBefore.Name + at + "1.77e+09\n" + endpointUp.Name + at + "1\n" + tlsaMatch.Name + at + "0\n",
 		},
 		{
 			"with per_address, endpoint metrics have one series per address, other metrics do not",
@@ -290,8 +278,6 @@ func TestFamilies(t *testing.T) {
 			[]string{tlsaMatch.Name, tlsaRecords.Name},
 			`dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.1"} 1
 dane_tlsa_match{host="mx.example.org",port="25",address="2001:db8::2"} 0
-dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
-dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
 `,
 		},
@@ -329,12 +315,7 @@ dane_tlsa_match{host="mx.example.org",port="25",address="192.0.2.2",key_type="ec
 			},
 			[]string{endpoints.Name, endpointsSkipped.Name},
 			`dane_endpoints{host="mx.example.org",port="25",outcome="authenticated"} 1
-dane_endpoints{host="mx.example.org",port="25",outcome="encrypted"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="none"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="opportunistic"} 0
 dane_endpoints{host="mx.example.org",port="25",outcome="refused"} 1
-dane_endpoints{host="mx.example.org",port="25",outcome="unknown"} 0
-dane_endpoints{host="mx.example.org",port="25",outcome="unreachable"} 0
 dane_endpoints_skipped{host="mx.example.org",port="25"} 1
 `,
 		},
@@ -404,15 +385,12 @@ dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",
 		{
 			"an unreachable resolver of ours leaves dane_dnssec_valid unmeasured",
 			func(r *probe.Report) {
+				r.Facts.MX.Signer, r.Facts.MX.Algorithm = "", ""
 				r.Facts.MX.Status, r.Facts.MX.Err = dnssec.Indeterminate, fmt.Errorf("look up: %w", dnssec.ErrUnreachable)
 				r.Facts.Hosts, r.Verdict.Services = nil, nil
 			},
-			[]string{dnssecValid.Name, dnssecStatus.Name},
-			`dane_dnssec_status{lookup="mx",name="example.org",host="",status="bogus"} 0
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="indeterminate"} 1
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="insecure"} 0
-dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 0
-`,
+			[]string{dnssecValid.Name, dnssecInfo.Name},
+			`dane_dnssec_info{lookup="mx",name="example.org",host="",status="indeterminate",signer="",algorithm=""} 1` + "\n",
 		},
 		{
 			"a bogus answer is not valid",
@@ -427,14 +405,12 @@ dane_dnssec_status{lookup="mx",name="example.org",host="",status="secure"} 0
 			"proven absence of TLSA records: counts of 0, no TTL and no match",
 			func(r *probe.Report) {
 				s := serviceOf(r)
-				s.Base, s.Answer, s.Records, s.Until = "", nil, nil, time.Time{}
+				s.Base, s.Answer, s.Records, s.From, s.Until = "", nil, nil, time.Time{}, time.Time{}
 				endpointOf(r).Matches = nil
 				r.Facts.Hosts[0].Services[0].TLSA[0].Answer.Records = nil
 			},
-			[]string{tlsaRecords.Name, tlsaTTL.Name, tlsaMatch.Name, tlsaRecordMatch.Name, authenticatedUntil.Name},
-			`dane_tlsa_records{host="mx.example.org",port="25",usable="no"} 0
-dane_tlsa_records{host="mx.example.org",port="25",usable="superseded"} 0
-dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
+			[]string{tlsaRecords.Name, tlsaTTL.Name, tlsaMatch.Name, tlsaRecordMatch.Name, authenticatedFrom.Name, authenticatedUntil.Name},
+			`dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 0
 `,
 		},
 		{
@@ -485,10 +461,9 @@ dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 2
 				mismatch := dane.Finding{Reason: dane.TLSAMismatch, Host: "mx.example.org", Port: 25, Address: netip.MustParseAddr("192.0.2.1")}
 				r.Verdict.Findings = []dane.Finding{{Reason: dane.MXInsecure, Lookup: dane.LookupMX}, mismatch, mismatch}
 			},
-			[]string{finding.Name, findings.Name},
-			`dane_finding{reason="mx_insecure",host="",port="",address=""} 1
-dane_finding{reason="tlsa_mismatch",host="mx.example.org",port="25",address="192.0.2.1"} 1
-dane_findings 2
+			[]string{finding.Name},
+			`dane_finding{reason="mx_insecure",effect="degraded",host="",port="",address=""} 1
+dane_finding{reason="tlsa_mismatch",effect="error",host="mx.example.org",port="25",address="192.0.2.1"} 1
 `,
 		},
 		{
@@ -513,6 +488,49 @@ dane_mx_preference{host="mx.example.org"} 5
 `,
 		},
 		{
+			"an unknown outcome: the other states were not measured",
+			func(r *probe.Report) { r.Verdict.Outcome, serviceOf(r).Outcome = dane.Unknown, dane.Unknown },
+			[]string{outcome.Name, hostOutcome.Name},
+			`dane_host_outcome{host="mx.example.org",port="25",outcome="unknown"} 1
+dane_outcome{outcome="unknown"} 1
+`,
+		},
+		{
+			"two MX records name one host, which could not be judged by one: the worse outcome",
+			func(r *probe.Report) {
+				twin := *serviceOf(r)
+				twin.Outcome = dane.Unknown
+				r.Verdict.Services = append(r.Verdict.Services, twin)
+			},
+			[]string{hostOutcome.Name},
+			`dane_host_outcome{host="mx.example.org",port="25",outcome="unknown"} 1` + "\n",
+		},
+		{
+			"two lookups of one name: status, signer and algorithm of the worse",
+			func(r *probe.Report) {
+				r.Facts.Hosts[0].Services[0].TLSA = append(r.Facts.Hosts[0].Services[0].TLSA, r.Facts.Hosts[0].Services[0].TLSA[0])
+				r.Facts.Hosts[0].Services[0].TLSA[1].Answer.Status, r.Facts.Hosts[0].Services[0].TLSA[1].Answer.Signer = dnssec.Insecure, ""
+			},
+			[]string{dnssecInfo.Name},
+			`dane_dnssec_info{lookup="a",name="mx.example.org",host="mx.example.org",status="secure",signer="example.org",algorithm="ECDSAP256SHA256"} 1
+dane_dnssec_info{lookup="mx",name="example.org",host="",status="secure",signer="example.org",algorithm="ECDSAP256SHA256"} 1
+dane_dnssec_info{lookup="tlsa",name="_25._tcp.mx.example.org",host="mx.example.org",status="insecure",signer="",algorithm="ECDSAP256SHA256"} 1
+`,
+		},
+		{
+			"signatures of one zone in several answers: those that expire first, with their inception",
+			func(r *probe.Report) {
+				r.Facts.Hosts[0].A.Chain = []dnssec.Link{{Zone: "example.org.", Status: dnssec.Secure, Validity: validity(1_750_000_000, 1_790_000_000)},
+					{Zone: "unsigned.example.org.", Status: dnssec.Insecure}}
+			},
+			[]string{signatureInception.Name, signatureExpiry.Name},
+			`dane_dnssec_signature_expiry_timestamp_seconds{zone="."} 1.85e+09
+dane_dnssec_signature_expiry_timestamp_seconds{zone="example.org"} 1.79e+09
+dane_dnssec_signature_inception_timestamp_seconds{zone="."} 1.6e+09
+dane_dnssec_signature_inception_timestamp_seconds{zone="example.org"} 1.75e+09
+`,
+		},
+		{
 			"no MX record, no preference",
 			func(r *probe.Report) { r.Facts.MX.Records = nil },
 			[]string{mxPreference.Name},
@@ -525,13 +543,13 @@ dane_mx_preference{host="mx.example.org"} 5
 				endpointOf(r).NameMatch, endpointOf(r).PKIX = dane.NotMeasured, dane.NotMeasured
 			},
 			[]string{certificateInfo.Name, certificateNotAfter.Name, certificateNameMatch.Name, pkixValid.Name, tlsInfo.Name},
-			`dane_tls_info{host="mx.example.org",port="25",version="tls 1.3",cipher="tls_aes_128_gcm_sha256"} 1` + "\n",
+			`dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group="X25519MLKEM768"} 1` + "\n",
 		},
 		{
 			"an empty report",
 			func(r *probe.Report) { *r = probe.Report{Verdict: dane.Verdict{Outcome: dane.Unknown}} },
-			[]string{probeSuccess.Name, findings.Name, probeComplete.Name, hostOutcome.Name},
-			"dane_findings 0\ndane_probe_complete 0\nprobe_success 0\n",
+			[]string{probeSuccess.Name, finding.Name, probeComplete.Name, hostOutcome.Name},
+			"dane_probe_complete 0\nprobe_success 0\n",
 		},
 	}
 	for _, test := range tests {
@@ -612,6 +630,9 @@ func TestLimits(t *testing.T) {
 		service.Host = host.Name
 		r.Facts.Hosts = append(r.Facts.Hosts, host)
 		r.Verdict.Services = append(r.Verdict.Services, service)
+		lookup := *host.A
+		lookup.Chain = []dnssec.Link{{Zone: fmt.Sprintf("zone%d.example.", 2*i), Validity: validity(1, 2)}, {Zone: fmt.Sprintf("zone%d.example.", 2*i+1), Validity: validity(1, 2)}}
+		r.Facts.Hosts[i].A = &lookup
 		for _, endpoint := range service.Endpoints {
 			r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.Timeout, Host: host.Name, Port: 25, Address: endpoint.Address})
 		}
@@ -623,6 +644,7 @@ func TestLimits(t *testing.T) {
 	}
 	want := map[string]int{
 		mxPreference.Name: 50, tlsaRecordMatch.Name: 50 * 64, endpointUp.Name: 50 * 16, finding.Name: 50 * 16, dnssecValid.Name: 1 + 2*50, hostOutcome.Name: 7 * 50,
+		signatureExpiry.Name: 64, signatureInception.Name: 64, hostCount.Name: 1,
 	}
 	for name, n := range want {
 		if count[name] != n {
@@ -632,15 +654,16 @@ func TestLimits(t *testing.T) {
 	all := `dane_truncated{what="addresses"} 1
 dane_truncated{what="hosts"} 1
 dane_truncated{what="tlsa_records"} 1
+dane_truncated{what="zones"} 1
 `
 	if got := samples(t, r, truncated.Name); got != all {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestFindingsCount checks that dane_findings is the number of series of dane_finding,
-// also if two names are equal once they are cut to the length of a label.
-func TestFindingsCount(t *testing.T) {
+// TestEqualFindings checks that findings become one series if the names of their hosts
+// are equal once they are cut to the length of a label.
+func TestEqualFindings(t *testing.T) {
 	r := healthy()
 	long := strings.Repeat("x", maxLabel)
 	known := r.Facts.Hosts[0]
@@ -648,9 +671,8 @@ func TestFindingsCount(t *testing.T) {
 		r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: host})
 		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.NoTLSA, Host: host})
 	}
-	want := fmt.Sprintf("%s 2\n", findings.Name)
-	if got := samples(t, r, findings.Name); got != want || strings.Count(samples(t, r, finding.Name), "\n") != 2 {
-		t.Errorf("got\n%s%s", got, samples(t, r, finding.Name))
+	if got := samples(t, r, finding.Name); strings.Count(got, "\n") != 2 {
+		t.Errorf("got\n%s", got)
 	}
 }
 
@@ -692,16 +714,19 @@ func parse(t *testing.T, text string) int {
 
 func TestLabel(t *testing.T) {
 	tests := []struct{ in, want string }{
-		{"MX.Example.ORG.", "mx.example.org"},
+		{"CN=MX.Example.ORG.", "CN=MX.Example.ORG."},
+		{"TLS 1.3", "TLS 1.3"},
 		{"", ""},
-		{".", ""},
-		{"ÄÖ", "äö"},
+		{"ÄÖ 名前", "ÄÖ 名前"},
 		{"a\xffb", "a\ufffdb"},
 		{"a\x00\n\x7fb", "a\ufffd\ufffd\ufffdb"},
+		{"a\u0085b\u2028c\u2029", "a\ufffdb\ufffdc\ufffd"},
+		{"moc.\u202eexample\u202c", "moc.\ufffdexample\ufffd"},
+		{"\u2066a\u2067b\u2068c\u2069\u200e\u200f\u061c", "\ufffda\ufffdb\ufffdc\ufffd\ufffd\ufffd\ufffd"},
+		{"zero\u200bwidth\ufeff", "zero\ufffdwidth\ufffd"},
 		{strings.Repeat("a", 300), strings.Repeat("a", 256)},
 		{"a" + strings.Repeat("ж", 200), "a" + strings.Repeat("ж", 127)},
 		{strings.Repeat("\xff", 100), "\ufffd"},
-		{strings.Repeat("a", 255) + "..", strings.Repeat("a", 255)},
 	}
 	for _, test := range tests {
 		if got := label(test.in); got != test.want {
@@ -710,13 +735,30 @@ func TestLabel(t *testing.T) {
 	}
 }
 
+func TestDomainLabel(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"MX.Example.ORG.", "mx.example.org"},
+		{"mx.example.org", "mx.example.org"},
+		{"", ""},
+		{".", "."},
+		{"a\x00b.", "a\ufffdb"},
+		{strings.Repeat("a", 255) + "..", strings.Repeat("a", 255)},
+	}
+	for _, test := range tests {
+		if got := domainLabel(test.in); got != test.want {
+			t.Errorf("domainLabel(%q) = %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
 func FuzzLabel(f *testing.F) {
 	f.Add("MX.Example.ORG.")
 	f.Add("İ\xf0\x9f")
 	f.Fuzz(func(t *testing.T, text string) {
-		got := label(text)
-		if len(got) > maxLabel || !utf8.ValidString(got) || strings.ContainsRune(got, 0) {
-			t.Errorf("label(%q) = %q", text, got)
+		for _, got := range []string{label(text), domainLabel(text)} {
+			if len(got) > maxLabel || !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q becomes %q", text, got)
+			}
 		}
 	})
 }

@@ -20,6 +20,8 @@ type Metric struct {
 	// Endpoint reports whether the metric is measured at each address of a host and
 	// for each of key_types. Without per_address, the worst address is exported.
 	Endpoint bool
+	// Summary reports whether modules with series: summary export the metric.
+	Summary bool
 
 	// keepGreatest selects the greatest of several values of one label set.
 	// The default is the least, which is the worst of a boolean or an expiry.
@@ -32,54 +34,59 @@ type endpointMetric struct{ Metric }
 
 // The metrics of a probe, in the order of the documentation.
 var (
-	probeSuccess = gauge("probe_success",
+	probeSuccess = summaryGauge("probe_success",
 		"Whether all endpoints that count fulfil the requirement of the module.")
-	probeDuration = gauge("probe_duration_seconds",
+	probeDuration = summaryGauge("probe_duration_seconds",
 		"Duration of the probe in seconds.")
-	probeTimeout = gauge("probe_timeout_seconds",
-		"Time that the probe was allowed to take, in seconds.")
-	probeComplete = gauge("dane_probe_complete",
+	probeComplete = summaryGauge("dane_probe_complete",
 		"Whether everything was measured; 0 if the deadline cut the probe short.")
 	phaseDuration = gauge("dane_probe_phase_duration_seconds",
 		"Time from the first start to the last end of one phase of the probe, in seconds.",
 		"phase")
 
-	outcome = gauge("dane_outcome",
-		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1.",
+	outcome = summaryGauge("dane_outcome",
+		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent.",
 		"outcome")
+	hostCount = summaryGauge("dane_hosts",
+		"Number of hosts that the target leads to. Absent if the lookup of the hosts failed.")
+	hostsRefused = summaryGauge("dane_hosts_refused",
+		"Number of hosts that a DANE client refuses at a port of the module. Absent if none is refused and one could not be judged.")
+	hostsWithTLSA = summaryGauge("dane_hosts_with_tlsa",
+		"Number of hosts with a secure, usable TLSA record. Absent if that is not known of every host.")
 	hostOutcome = gauge("dane_host_outcome",
-		"Outcome for a DANE client connecting to the service. Exactly one outcome is 1.",
+		"Outcome for a DANE client connecting to the service. Exactly one outcome is 1. While it is unknown, the others are absent.",
 		"host", "port", "outcome")
 	endpoints = gauge("dane_endpoints",
-		"Number of addresses of the service, by outcome. An address counts once, with the worst outcome of its key types.",
+		"Number of addresses of the service with this outcome, if any. An address counts once, with the worst outcome of its key types.",
 		"host", "port", "outcome")
 	endpointsSkipped = gauge("dane_endpoints_skipped",
-		"Number of addresses of the service that were not tried because the exporter has no IPv6. No other metric includes them.",
+		"Number of addresses of the service that were not tried because the exporter has no IPv6. No other metric includes them. Absent if none was skipped.",
 		"host", "port")
-	finding = gauge("dane_finding",
-		"A finding that holds. The value is always 1. Labels that do not apply are empty.",
-		"reason", "host", "port", "address")
-	findings = gauge("dane_findings",
-		"Number of findings, which is the number of series of dane_finding.")
-	authenticatedUntil = gauge("dane_authenticated_until_timestamp_seconds",
+	finding = summaryGauge("dane_finding",
+		"A finding that holds. The value is always 1. Labels that do not apply are empty. With series: summary, only the effects error and degraded.",
+		"reason", "effect", "host", "port", "address")
+	authenticatedFrom = summaryGauge("dane_authenticated_from_timestamp_seconds",
+		"Start of the validity of the certificate whose expiry is dane_authenticated_until_timestamp_seconds, in Unix seconds.",
+		"host", "port")
+	authenticatedUntil = summaryGauge("dane_authenticated_until_timestamp_seconds",
 		"Time at which DANE authentication will fail if nothing changes, in Unix seconds. Only dates that DANE checks count.",
 		"host", "port")
 
 	dnssecValid = gauge("dane_dnssec_valid",
 		"Whether the answer to the lookup is secure.",
 		"lookup", "name", "host")
-	dnssecStatus = gauge("dane_dnssec_status",
-		"DNSSEC status of the lookup. Exactly one status is 1.",
-		"lookup", "name", "host", "status")
-	signatureExpiry = gauge("dane_dnssec_signature_expiry_timestamp_seconds",
-		"Time at which the first signature expires, in Unix seconds. The scope zone covers the answer and the keys of its zone, the scope parents all zones above.",
-		"lookup", "name", "host", "scope")
-	signatureInception = gauge("dane_dnssec_signature_inception_timestamp_seconds",
-		"Time at which the signature that expires first became valid, in Unix seconds. The scope zone covers the answer and the keys of its zone, the scope parents all zones above.",
-		"lookup", "name", "host", "scope")
+	dnssecInfo = gauge("dane_dnssec_info",
+		"DNSSEC status of the lookup, and the zone and algorithm of the signature that proves it secure. The value is always 1.",
+		"lookup", "name", "host", "status", "signer", "algorithm")
+	signatureInception = summaryGauge("dane_dnssec_signature_inception_timestamp_seconds",
+		"Inception of the signature whose expiry is dane_dnssec_signature_expiry_timestamp_seconds, in Unix seconds.",
+		"zone")
+	signatureExpiry = summaryGauge("dane_dnssec_signature_expiry_timestamp_seconds",
+		"Time at which the first of the signatures by the zone that the lookups depend on expires, in Unix seconds.",
+		"zone")
 
 	tlsaRecords = gauge("dane_tlsa_records",
-		"Number of TLSA records that a client of this policy can use (yes), cannot use (no), or ignores in favour of a stronger digest (superseded).",
+		"Number of TLSA records that a client of this policy can use (yes), cannot use (no), or ignores in favour of a stronger digest (superseded). The last two are absent if there are none.",
 		"host", "port", "usable")
 	tlsaTTL = gauge("dane_tlsa_ttl_seconds",
 		"TTL of the TLSA records in seconds: how long resolvers may cache them.",
@@ -100,7 +107,10 @@ var (
 		"Number of usable TLSA records that match nothing seen at any endpoint, including the record of a next key. A server with a second type of key may serve such a record: set key_types.",
 		"host", "port")
 
-	certificateNotAfter = endpointGauge("dane_certificate_not_after_timestamp_seconds",
+	certificateNotBefore = summaryEndpointGauge("dane_certificate_not_before_timestamp_seconds",
+		"Start of the validity of the server's own certificate, in Unix seconds. Of several addresses, of the certificate that expires first.",
+		"host", "port")
+	certificateNotAfter = summaryEndpointGauge("dane_certificate_not_after_timestamp_seconds",
 		"Expiry of the server's own certificate, in Unix seconds.",
 		"host", "port")
 	certificateChainNotAfter = endpointGauge("dane_certificate_chain_not_after_timestamp_seconds",
@@ -122,8 +132,8 @@ var (
 		"Whether the server offers STARTTLS.",
 		"host", "port")
 	tlsInfo = endpointGauge("dane_tls_info",
-		"TLS version and cipher suite of the handshake. The value is always 1.",
-		"host", "port", "version", "cipher")
+		"TLS version, cipher suite and key-exchange group of the handshake. The value is always 1. The group is empty if the key exchange used none.",
+		"host", "port", "version", "cipher", "group")
 	handshakeTime = endpointGauge("dane_handshake_timestamp_seconds",
 		"Time at which the TLS handshake completed, in Unix seconds. It is before the probe, by limits.handshake_reuse at most, if the probe reused a handshake.",
 		"host", "port")
@@ -162,7 +172,7 @@ var (
 		"Whether the MX host fulfils MTA-STS: STARTTLS and a Web PKI certificate for its name. The policy is not considered.",
 		"host", "port")
 	mtaSTSSenderOutcome = gauge("dane_mta_sts_sender_outcome",
-		"Outcome for a sender that implements only DANE (dane), only MTA-STS (mta_sts), or both (both). Exactly one outcome of each sender is 1.",
+		"Outcome for a sender that implements only DANE (dane), only MTA-STS (mta_sts), or both (both). Exactly one outcome of each sender is 1. While it is unknown, the others are absent.",
 		"sender", "outcome")
 	mtaSTSCertificate = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
 		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
@@ -172,7 +182,7 @@ var (
 		"Whether the TLSRPT record is valid: it is well-formed and the only one.")
 
 	truncated = gauge("dane_truncated",
-		"Whether the target has more than is exported: TLSA records of a service, hosts, addresses of a host, or nameservers.",
+		"The target has more than is exported: TLSA records of a service, hosts, addresses of a host, nameservers, or zones. The value is always 1.",
 		"what")
 )
 
@@ -180,11 +190,12 @@ var (
 // the order of the documentation.
 func ProbeMetrics() []Metric {
 	return []Metric{
-		*probeSuccess, *probeDuration, *probeTimeout, *probeComplete, *phaseDuration,
-		*outcome, *hostOutcome, *endpoints, *endpointsSkipped, *finding, *findings, *authenticatedUntil,
-		*dnssecValid, *dnssecStatus, *signatureExpiry, *signatureInception,
+		*probeSuccess, *probeDuration, *probeComplete, *phaseDuration,
+		*outcome, *hostCount, *hostsRefused, *hostsWithTLSA, *hostOutcome, *endpoints, *endpointsSkipped, *finding,
+		*authenticatedFrom, *authenticatedUntil,
+		*dnssecValid, *dnssecInfo, *signatureInception, *signatureExpiry,
 		*tlsaRecords, *tlsaTTL, tlsaMatch.Metric, *tlsaRecordMatch, *rolloverReady, *survivesRenewal, *staleRecords,
-		certificateNotAfter.Metric, certificateChainNotAfter.Metric, certificateInfo.Metric, certificateNameMatch.Metric, pkixValid.Metric,
+		certificateNotBefore.Metric, certificateNotAfter.Metric, certificateChainNotAfter.Metric, certificateInfo.Metric, certificateNameMatch.Metric, pkixValid.Metric,
 		endpointUp.Metric, startTLSOffered.Metric, tlsInfo.Metric, handshakeTime.Metric,
 		*nameserverUp, *nameserverConsistent, *nameserverSerial, *nameserverExpiry,
 		*mxPreference,
@@ -233,6 +244,8 @@ var (
 		"Whether the self-check found the resolver suitable for validation.", "server")
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
+	exporterInfo = gauge("dane_exporter_info",
+		"The URL that --web.external-url gives, without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it
 		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which dane_exporter was built, and the goos and goarch for the build.")
 )
@@ -244,7 +257,7 @@ func ExporterMetrics() []Metric {
 		*exporterProbes, *exporterInFlight, *exporterRejected, *exporterDuration, *exporterConnects, *exporterHandshakesReused, *exporterPanics,
 		*exporterDNSQueries, *exporterDNSErrors, *exporterDNSLimited, *exporterCacheEntries, *exporterCacheBytes, *exporterCacheRequests,
 		*exporterReloadSuccessful, *exporterReloadTime, *exporterUnknownModules,
-		*exporterResolverOK, *exporterTrustAnchorOK, *exporterBuildInfo,
+		*exporterResolverOK, *exporterTrustAnchorOK, *exporterInfo, *exporterBuildInfo,
 	}
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -252,6 +265,13 @@ func ExporterMetrics() []Metric {
 
 func gauge(name, help string, labels ...string) *Metric {
 	return &Metric{Name: name, Type: model.MetricTypeGauge, Help: help, Labels: labels}
+}
+
+// summaryGauge returns a gauge that modules with series: summary export too.
+func summaryGauge(name, help string, labels ...string) *Metric {
+	m := gauge(name, help, labels...)
+	m.Summary = true
+	return m
 }
 
 // maxGauge returns a gauge that keeps the greatest value of each label set.
@@ -265,6 +285,12 @@ func endpointGauge(name, help string, labels ...string) *endpointMetric {
 	m := gauge(name, help, labels...)
 	m.Endpoint = true
 	return &endpointMetric{*m}
+}
+
+func summaryEndpointGauge(name, help string, labels ...string) *endpointMetric {
+	m := endpointGauge(name, help, labels...)
+	m.Summary = true
+	return m
 }
 
 func counter(name, help string, labels ...string) *Metric {

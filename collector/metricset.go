@@ -19,9 +19,12 @@ import (
 // metricSet collects the samples of one probe and converts them to metric families
 // without duplicate label sets.
 type metricSet struct {
-	perAddress bool // endpoint metrics have the label address
-	perKeyType bool // endpoint metrics have the label key_type
+	perAddress bool      // endpoint metrics have the label address
+	perKeyType bool      // endpoint metrics have the label key_type
+	summary    bool      // only metrics of the summary are exported
+	now        time.Time // of the probe
 	samples    map[*Metric][]sample
+	lifetimes  map[lifetimeMetrics][]lifetime
 }
 
 // sample is one value of a metric, with the values of its labels.
@@ -30,8 +33,16 @@ type sample struct {
 	value  float64
 }
 
-func newMetricSet(module probe.Module) *metricSet {
-	return &metricSet{perAddress: module.PerAddress, perKeyType: len(module.KeyTypes) > 0, samples: make(map[*Metric][]sample)}
+func newMetricSet(module probe.Module, now time.Time) *metricSet {
+	summary := module.Series == probe.SeriesSummary
+	return &metricSet{
+		perAddress: module.PerAddress && !summary,
+		perKeyType: len(module.KeyTypes) > 0 && !summary,
+		summary:    summary,
+		now:        now,
+		samples:    make(map[*Metric][]sample),
+		lifetimes:  make(map[lifetimeMetrics][]lifetime),
+	}
 }
 
 // set adds a sample of a metric; labels has one value for each of m.Labels. If the
@@ -57,14 +68,19 @@ func (s *metricSet) setMeasure(m *Metric, measure dane.Measure, labels ...string
 // setForEndpoint adds a sample that was measured at one address with one key type.
 // The labels start with the host and port of the service.
 func (s *metricSet) setForEndpoint(m *endpointMetric, address netip.Addr, key dane.KeyType, value float64, labels ...string) {
-	var endpoint []string
+	s.add(&m.Metric, value, labels, s.endpointLabels(address, key))
+}
+
+// endpointLabels returns the values of the additional labels of endpoint metrics.
+func (s *metricSet) endpointLabels(address netip.Addr, key dane.KeyType) []string {
+	var labels []string
 	if s.perAddress {
-		endpoint = append(endpoint, address.String())
+		labels = append(labels, address.String())
 	}
 	if s.perKeyType {
-		endpoint = append(endpoint, string(key))
+		labels = append(labels, string(key))
 	}
-	s.add(&m.Metric, value, labels, endpoint)
+	return labels
 }
 
 // afterPort is the index at which endpoint metrics, whose labels start with host
@@ -72,22 +88,35 @@ func (s *metricSet) setForEndpoint(m *endpointMetric, address netip.Addr, key da
 const afterPort = 2
 
 func (s *metricSet) add(m *Metric, value float64, labels, endpoint []string) {
+	if !s.summary || m.Summary {
+		s.samples[m] = append(s.samples[m], sample{labelValues(m, labels, endpoint), value})
+	}
+}
+
+// labelValues returns the values of all labels of m, made valid.
+func labelValues(m *Metric, labels, endpoint []string) []string {
 	if len(labels) != len(m.Labels) {
 		panic(fmt.Sprintf("collector: %d label values for %s, which has %d labels", len(labels), m.Name, len(m.Labels)))
 	}
 	values := make([]string, 0, len(labels)+len(endpoint))
-	for _, text := range labels {
-		values = append(values, label(text))
+	for i, text := range labels {
+		switch m.Labels[i] {
+		case "host", "name", "zone", "signer", "nameserver":
+			values = append(values, domainLabel(text))
+		default:
+			values = append(values, label(text))
+		}
 	}
 	if len(endpoint) > 0 {
 		values = slices.Insert(values, afterPort, endpoint...)
 	}
-	s.samples[m] = append(s.samples[m], sample{values, value})
+	return values
 }
 
 // families returns the metric families, sorted by name, with their metrics sorted
 // by label values.
 func (s *metricSet) families() []*dto.MetricFamily {
+	s.convertLifetimes()
 	families := make([]*dto.MetricFamily, 0, len(s.samples))
 	for m, samples := range s.samples {
 		families = append(families, family(m, s.labelNames(m), merged(m, samples)))
@@ -153,19 +182,29 @@ func boolValue(b bool) float64 {
 // maxLabel is the maximum length of a label value in bytes.
 const maxLabel = 256
 
-// label converts text from any source to a label value: lower case, without a
-// trailing dot, valid UTF-8 without control characters, at most maxLabel bytes long.
-// Domain names are A-labels already.
+// label converts text from any source to a label value: valid UTF-8, at most maxLabel
+// bytes long, with a replacement for each character that is not printable. These
+// include control characters and those that change the direction of writing.
 func label(text string) string {
 	text = cut(text, 4*maxLabel) // bounds the work below
 	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar))
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
-		return unicode.ToLower(r)
+		return r
 	}, text)
-	return strings.TrimSuffix(cut(text, maxLabel), ".")
+	return cut(text, maxLabel)
+}
+
+// domainLabel converts a domain name to a label value: lower case, without the final
+// dot. Names are A-labels already. The root is ".".
+func domainLabel(name string) string {
+	name = strings.ToLower(label(name))
+	if name == "." {
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
 }
 
 // cut shortens text to at most n bytes without splitting a character.

@@ -50,11 +50,9 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 
 // setSenders exports the outcome at the domain for each kind of sender.
 func (s *metricSet) setSenders(senders dane.Senders) {
-	for _, o := range dane.Outcomes() {
-		s.set(mtaSTSSenderOutcome, boolValue(o == senders.DANE), "dane", string(o))
-		s.set(mtaSTSSenderOutcome, boolValue(o == senders.MTASTS), "mta_sts", string(o))
-		s.set(mtaSTSSenderOutcome, boolValue(o == senders.Both), "both", string(o))
-	}
+	s.setOutcome(mtaSTSSenderOutcome, senders.DANE, "dane")
+	s.setOutcome(mtaSTSSenderOutcome, senders.MTASTS, "mta_sts")
+	s.setOutcome(mtaSTSSenderOutcome, senders.Both, "both")
 }
 
 // setServiceMTASTS exports whether the policy lists a host, and whether its

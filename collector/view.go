@@ -16,6 +16,7 @@ const (
 	maxRecords   = 64 // per service
 	maxHosts     = 50
 	maxAddresses = 16 // per service
+	maxZones     = 64
 )
 
 // view is the part of a report that is exported: each service and lookup once,
@@ -23,9 +24,10 @@ const (
 type view struct {
 	services     []*service
 	lookups      []*lookup
+	zones        []zoneSignatures
 	findings     []dane.Finding
 	maxEndpoints int             // per service
-	truncated    map[string]bool // whether there was more of it than is exported
+	truncated    map[string]bool // of what there was more than is exported
 }
 
 // service is one port of one host. It merges all services of the report that have
@@ -43,14 +45,21 @@ type lookup struct {
 	name, host string
 	status     dnssec.Status
 	measured   bool // the status is about the zone, not about a failure of our own
-	zone       dnssec.Validity
-	parents    dnssec.Validity
+	// signer and algorithm are those of the signature that proves the answer, or "".
+	signer, algorithm string
+}
+
+// zoneSignatures is the validity of the signatures by one zone that the lookups
+// depend on.
+type zoneSignatures struct {
+	Zone string
+	dnssec.Validity
 }
 
 func newView(report *probe.Report) *view {
 	v := &view{
 		maxEndpoints: maxAddresses * max(1, len(report.Module.KeyTypes)),
-		truncated:    map[string]bool{"tlsa_records": false, "hosts": false, "addresses": false},
+		truncated:    make(map[string]bool),
 	}
 	for _, what := range report.Facts.Truncated {
 		v.truncated[what] = true
@@ -64,6 +73,7 @@ func newView(report *probe.Report) *view {
 	for _, l := range report.Facts.Lookups() {
 		if l.Host == "" || slices.Contains(hosts, l.Host) {
 			v.addLookup(l)
+			v.addZones(l.Answer)
 		}
 	}
 	for _, f := range report.Verdict.Findings {
@@ -113,8 +123,8 @@ func (v *view) addService(verdict *dane.ServiceVerdict) {
 			s.Endpoints = append(s.Endpoints, endpoint)
 		}
 	}
-	if nameservers := verdict.Service.Nameservers; nameservers != nil {
-		v.truncated["nameservers"] = v.truncated["nameservers"] || nameservers.Truncated
+	if nameservers := verdict.Service.Nameservers; nameservers != nil && nameservers.Truncated {
+		v.truncated["nameservers"] = true
 	}
 	if len(s.Records) > maxRecords {
 		v.truncated["tlsa_records"] = true
@@ -164,24 +174,45 @@ func worse(a, b dane.Outcome) dane.Outcome {
 	return a
 }
 
-// addLookup adds a lookup, or merges it with one of the same kind, name and host.
+// addLookup adds a lookup, or merges it with one of the same kind, name and host: the
+// worst status is exported.
 func (v *view) addLookup(l dane.Lookup) {
 	answer := l.Answer
 	added := &lookup{
 		kind: l.Kind, name: label(answer.Name), host: l.Host,
 		status: answer.Status, measured: !dane.FailedLocally(answer),
-		zone: answer.Zone, parents: answer.Parents,
+		signer: answer.Signer, algorithm: answer.Algorithm,
 	}
-	for _, known := range v.lookups {
-		if known.kind == added.kind && known.name == added.name && known.host == added.host {
-			known.status = dnssec.Worst(known.status, added.status)
-			known.measured = known.measured && added.measured
-			known.zone = known.zone.And(added.zone)
-			known.parents = known.parents.And(added.parents)
-			return
+	for i, known := range v.lookups {
+		if known.kind != added.kind || known.name != added.name || known.host != added.host {
+			continue
 		}
+		measured := known.measured && added.measured
+		if dnssec.Worst(known.status, added.status) != known.status {
+			v.lookups[i] = added
+		}
+		v.lookups[i].measured = measured
+		return
 	}
 	v.lookups = append(v.lookups, added)
+}
+
+// addZones adds the zones on the chain of trust of an answer that signed a part of it.
+func (v *view) addZones(answer *dnssec.Answer) {
+	for _, link := range answer.Chain {
+		if link.Expiry.IsZero() {
+			continue
+		}
+		at := slices.IndexFunc(v.zones, func(z zoneSignatures) bool { return z.Zone == link.Zone })
+		switch {
+		case at >= 0:
+			v.zones[at].Validity = v.zones[at].Validity.And(link.Validity)
+		case len(v.zones) == maxZones:
+			v.truncated["zones"] = true
+		default:
+			v.zones = append(v.zones, zoneSignatures{link.Zone, link.Validity})
+		}
+	}
 }
 
 // includes reports whether a finding is about something that is exported.

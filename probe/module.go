@@ -22,6 +22,7 @@ type Module struct {
 	Timeout     time.Duration    `yaml:"timeout"`            // of the whole probe; the deadline of the scrape may be earlier
 	Require     dane.Requirement `yaml:"require"`
 	IPProtocol  IPProtocol       `yaml:"ip_protocol"`
+	Series      Series           `yaml:"series"`
 	PerAddress  bool             `yaml:"per_address"` // one series per address instead of the worst
 	MTASTS      bool             `yaml:"mta_sts"`     // fetch the domain's MTA-STS policy too; with DiscoverMX only
 	Nameservers bool             `yaml:"nameservers"` // query each nameserver of the zone that holds the TLSA records
@@ -110,3 +111,14 @@ const (
 
 // IPProtocols lists the allowed values.
 func IPProtocols() []IPProtocol { return []IPProtocol{IPAuto, IP4, IP6} }
+
+// Series says how much of a report becomes series.
+type Series string
+
+const (
+	SeriesFull    Series = "full"    // everything
+	SeriesSummary Series = "summary" // the outcome, its reasons and what expires next: about 20 series for a target
+)
+
+// SeriesModes lists the allowed values.
+func SeriesModes() []Series { return []Series{SeriesFull, SeriesSummary} }

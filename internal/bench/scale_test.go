@@ -107,7 +107,7 @@ func startExporter(t *testing.T, env *environment, settings string) *exporter {
 		t.Fatal(err)
 	}
 	binary, anchors, file := filepath.Join(dir, "dane_exporter"), filepath.Join(dir, "anchors"), filepath.Join(dir, "dane.yml")
-	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %d}}\n%s\n", env.resolver, anchors, env.port, settings)
+	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %[3]d}, fleet_summary: {port: %[3]d, series: summary}}\n%[4]s\n", env.resolver, anchors, env.port, settings)
 	if err := errors.Join(os.Symlink(self, binary), os.WriteFile(anchors, []byte(env.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}

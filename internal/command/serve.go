@@ -106,7 +106,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	logger := s.logger()
 	i := &instance{env: env, logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
-	i.exporter = collector.NewExporter(registry, i.resolverStats, i.selfCheck.Load)
+	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	reloader := config.NewReloader(f.configFile, defaults, i.applyConfig, i.recordReload)
 	i.web = web.New(web.Options{
 		Exporter:      i.exporter,

@@ -257,7 +257,7 @@ func testDescriptorsExhausted(t *testing.T) {
 
 	release := exhaustDescriptors(t) // the test's connection to the exporter stays open
 	probe("without descriptors", "good.lab.test",
-		`dane_outcome{outcome="unknown"} 1`, `dane_finding{reason="internal_error",host="mx.good.lab.test",port="25"`, "probe_success 0")
+		`dane_outcome{outcome="unknown"} 1`, `dane_finding{reason="internal_error",effect="internal",host="mx.good.lab.test",port="25"`, "probe_success 0")
 	probe("without descriptors, and nothing to connect to", "null-mx.lab.test", `dane_outcome{outcome="none"} 1`)
 
 	release()

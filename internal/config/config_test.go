@@ -102,7 +102,7 @@ func TestDefaults(t *testing.T) {
 	c := defaults(t)
 	smtpMX := probe.Module{
 		Name: "smtp_mx", Discover: probe.DiscoverMX, Protocol: "smtp", Policy: dane.SMTPRelay, Port: 25,
-		Timeout: 30 * time.Second, Require: dane.RequireDANE, IPProtocol: probe.IPAuto,
+		Timeout: 30 * time.Second, Require: dane.RequireDANE, IPProtocol: probe.IPAuto, Series: probe.SeriesFull,
 	}
 	with := func(name string, change func(*probe.Module)) probe.Module {
 		m := smtpMX
@@ -270,6 +270,10 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: resolver.timeout: "2" is not a duration from 10ms to 1m, such as 500ms, 2s or 1m30s`}},
 		{"invalid boolean", "modules: {m: {per_address: yes please}}\n",
 			[]string{`:1: modules.m.per_address: "yes please" is not true or false`}},
+		{"misspelt series", "modules: {m: {series: short}}\n",
+			[]string{`:1: modules.m.series: "short" is not one of: full, summary`}},
+		{"per_address with a summary", "modules:\n  m:\n    series: summary\n    per_address: true\n",
+			[]string{":4: modules.m.per_address: not allowed with series: summary, which has no series for each address"}},
 		{"mta_sts without discover: mx", "modules:\n  m:\n    discover: none\n    mta_sts: true\n",
 			[]string{":4: modules.m.mta_sts: allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts"}},
 		{"discover: srv without services", "modules: {m: {discover: srv}}\n",

@@ -48,6 +48,7 @@ func (v value) module(m *probe.Module) {
 		"timeout":          duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
 		"require":          oneOf(&m.Require, dane.Requirements()),
 		"ip_protocol":      oneOf(&m.IPProtocol, probe.IPProtocols()),
+		"series":           oneOf(&m.Series, probe.SeriesModes()),
 		"per_address":      boolean(&m.PerAddress),
 		"mta_sts":          boolean(&m.MTASTS),
 		"nameservers":      boolean(&m.Nameservers),
@@ -98,6 +99,9 @@ func (v value) checkModule(m *probe.Module) {
 			at.wrong("not allowed with services; give port and protocol, or services")
 		}
 		m.Port, m.Protocol = 0, ""
+	}
+	if m.Series == probe.SeriesSummary && m.PerAddress {
+		v.orAt("per_address").wrong("not allowed with series: summary, which has no series for each address")
 	}
 	if m.MTASTS && (m.Discover != probe.DiscoverMX || len(m.Services) > 0) {
 		v.orAt("mta_sts").wrong("allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts")

@@ -348,7 +348,7 @@ func (c mailCase) checkExporter(t *testing.T, tb *testbed, ours probeResult, rep
 	}
 	q := question{tb.mail[c.name].domain(), dns.TypeMX}
 	want := tb.expected(q, statusOf(query(t, validatorAddress, q.name, q.qtype))).String()
-	if status := ours.activeLabels("dane_dnssec_status", map[string]string{"lookup": "mx"}, "status"); !slices.Equal(status, []string{want}) {
+	if status := ours.activeLabels("dane_dnssec_info", map[string]string{"lookup": "mx"}, "status"); !slices.Equal(status, []string{want}) {
 		t.Errorf("%s: the MX lookup is %q, want %s as for Unbound\n%s", c.desc, status, want, report())
 	}
 }

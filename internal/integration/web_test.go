@@ -185,11 +185,11 @@ func testKeys(t *testing.T, tb *testbed, e *exporter) {
 		want    map[string]string // TLS version by key type
 	}{
 		{"both, TLS 1.3 only", []string{"-tls1_3", "-cert", ecdsa, "-key", keyOf(ecdsa), "-dcert", rsa, "-dkey", keyOf(rsa)},
-			map[string]string{"ecdsa": "tls 1.3", "rsa": "tls 1.3"}},
+			map[string]string{"ecdsa": "TLS 1.3", "rsa": "TLS 1.3"}},
 		{"both, TLS 1.2 only", []string{"-tls1_2", "-cert", ecdsa, "-key", keyOf(ecdsa), "-dcert", rsa, "-dkey", keyOf(rsa)},
-			map[string]string{"ecdsa": "tls 1.2", "rsa": "tls 1.2"}},
-		{"ECDSA alone", []string{"-cert", ecdsa, "-key", keyOf(ecdsa)}, map[string]string{"ecdsa": "tls 1.3"}},
-		{"RSA alone", []string{"-cert", rsa, "-key", keyOf(rsa)}, map[string]string{"rsa": "tls 1.3"}},
+			map[string]string{"ecdsa": "TLS 1.2", "rsa": "TLS 1.2"}},
+		{"ECDSA alone", []string{"-cert", ecdsa, "-key", keyOf(ecdsa)}, map[string]string{"ecdsa": "TLS 1.3"}},
+		{"RSA alone", []string{"-cert", rsa, "-key", keyOf(rsa)}, map[string]string{"rsa": "TLS 1.3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			address := netip.AddrFrom4([4]byte{192, 0, 2, byte(240 + i)})
@@ -203,7 +203,7 @@ func testKeys(t *testing.T, tb *testbed, e *exporter) {
 				for _, version := range read.activeLabels("dane_tls_info", map[string]string{"key_type": key}, "version") {
 					versions[key] += version
 				}
-				if subjects := read.activeLabels("dane_certificate_info", map[string]string{"key_type": key}, "subject"); len(subjects) != 1 || subjects[0] != "cn="+key {
+				if subjects := read.activeLabels("dane_certificate_info", map[string]string{"key_type": key}, "subject"); len(subjects) != 1 || subjects[0] != "CN="+key {
 					t.Errorf("certificate of key type %s is %q", key, subjects)
 				}
 			}

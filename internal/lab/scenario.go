@@ -20,6 +20,8 @@ type Scenario struct {
 	// Series are further expected series, as "name{label="value"} 1". Labels that
 	// are not listed may have any value.
 	Series []string
+	// Absent are series that must not exist, as "name{label="value"}".
+	Absent []string
 
 	build func(*builder)
 }
@@ -59,7 +61,8 @@ func proxyAddress() netip.AddrPort { return netip.MustParseAddrPort("198.51.100.
 func sourceAddress() netip.Addr { return netip.MustParseAddr("198.51.100.7") }
 
 // Modules is a configuration file with the modules that scenarios need in addition
-// to the built-in ones. There is no proxy at the address in lab_proxy_dead.
+// to the built-in ones, and lab_summary, which is smtp_mx with fewer series. There is no
+// proxy at the address in lab_proxy_dead.
 const Modules = `modules:
   lab_proxy: {proxy: "socks5://198.51.100.20:1080"}
   lab_proxy_ip6: {proxy: "socks5://198.51.100.20:1080", ip_protocol: ip6}
@@ -67,4 +70,5 @@ const Modules = `modules:
   lab_source: {source_addresses: [198.51.100.7]}
   lab_ip4: {ip_protocol: ip4}
   lab_ip6: {ip_protocol: ip6}
+  lab_summary: {series: summary}
 `

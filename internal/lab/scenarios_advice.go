@@ -59,14 +59,14 @@ func adviceScenarios() []Scenario {
 			Name:        "both-keys",
 			Description: "The server has an ECDSA and an RSA key, each with its record. DANE clients authenticate both.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true,
-			Series: []string{`dane_tlsa_match{key_type="ecdsa"} 1`, `dane_tlsa_match{key_type="rsa"} 1`, `dane_tls_info{key_type="rsa",version="tls 1.3"} 1`},
+			Series: []string{`dane_tlsa_match{key_type="ecdsa"} 1`, `dane_tlsa_match{key_type="rsa"} 1`, `dane_tls_info{key_type="rsa",version="TLS 1.3"} 1`},
 			build:  func(b *builder) { b.bothKeys(tls.VersionTLS13, true) },
 		},
 		{
 			Name:        "both-keys-tls12",
 			Description: "The server has an ECDSA and an RSA key, each with its record, and supports only TLS 1.2. DANE clients authenticate both.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true,
-			Series: []string{`dane_tls_info{key_type="ecdsa",version="tls 1.2"} 1`, `dane_tls_info{key_type="rsa",version="tls 1.2"} 1`},
+			Series: []string{`dane_tls_info{key_type="ecdsa",version="TLS 1.2"} 1`, `dane_tls_info{key_type="rsa",version="TLS 1.2"} 1`},
 			build:  func(b *builder) { b.bothKeys(tls.VersionTLS12, true) },
 		},
 		{

@@ -32,6 +32,7 @@ var generatedPart = regexp.MustCompile(`(?s)(<!-- generated: ([\w-]+) -->\n)(.*?
 func TestGenerated(t *testing.T) {
 	parts := map[string]string{
 		"metrics":          metricsTable(collector.ProbeMetrics()),
+		"summary-metrics":  summaryList(),
 		"exporter-metrics": metricsTable(collector.ExporterMetrics()),
 		"reasons":          reasonsTable(),
 		"advice":           adviceTable(),
@@ -110,6 +111,17 @@ func metricsTable(all []collector.Metric) string {
 	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range all {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), m.Help)
+	}
+	return b.String()
+}
+
+// summaryList lists the metrics of a module with series: summary.
+func summaryList() string {
+	var b strings.Builder
+	for _, m := range collector.ProbeMetrics() {
+		if m.Summary {
+			fmt.Fprintf(&b, "- `%s`\n", m.Name)
+		}
 	}
 	return b.String()
 }

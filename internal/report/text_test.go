@@ -38,11 +38,11 @@ func mismatch(t *testing.T) *probe.Report {
 	mx := &dnssec.Answer{
 		Name: "example.org.", Status: dnssec.Secure, Why: "example.org. MX is signed by example.org.",
 		Records: []dns.RR{record}, TTL: time.Hour, Server: "192.0.2.53:53", RTT: 3 * time.Millisecond,
-		Zone: dnssec.Validity{Expiry: noon.Add(day)}, Work: dnssec.Work{Queries: 4, Signatures: 3},
-		EDE: []string{"22 (No Reachable Authority)"},
+		Work: dnssec.Work{Queries: 4, Signatures: 3},
+		EDE:  []string{"22 (No Reachable Authority)"},
 		Chain: []dnssec.Link{
 			{Zone: ".", Status: dnssec.Secure, Why: "its keys are signed by key 1", Keys: []dnssec.Key{{Tag: 1, Algorithm: 8, SEP: true, Signing: true}, {Tag: 2, Algorithm: 8}}},
-			{Zone: "example.org.", Status: dnssec.Secure, Why: "its keys are signed by key 3", DS: []dnssec.DS{{Tag: 3, Algorithm: 13, DigestType: 2, Used: true}}},
+			{Zone: "example.org.", Status: dnssec.Secure, Why: "its keys are signed by key 3", Validity: dnssec.Validity{Expiry: noon.Add(day)}, DS: []dnssec.DS{{Tag: 3, Algorithm: 13, DigestType: 2, Used: true}}},
 		},
 	}
 	a := *mx
@@ -57,7 +57,7 @@ func mismatch(t *testing.T) *probe.Report {
 	facts := dane.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, SNI: "mx.example.org",
 		Dialogue:   starttls.Dialogue{Offered: true, Transcript: starttls.Transcript{{Text: "220 ready"}, {Sent: true, Text: "EHLO probe.example"}}},
-		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
+		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Group: uint16(tls.X25519MLKEM768), Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
 	}
 	skipped := dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
 	host := dane.Host{Name: "mx.example.org", A: &a, Services: []dane.Service{{Port: 25, Protocol: "smtp", Preference: 10}}}
@@ -110,7 +110,7 @@ mx.example.org port 25, preference 10: refused
   192.0.2.1: refused
     server: 220 ready
     client: EHLO probe.example
-    TLS 1.3, TLS_AES_128_GCM_SHA256, SNI mx.example.org
+    TLS 1.3, TLS_AES_128_GCM_SHA256, X25519MLKEM768, SNI mx.example.org
     certificate 0: CN=mx.example.org
         issuer CN=Some CA
         names mx.example.org, mail.example.org

@@ -114,7 +114,7 @@ func (f *tape) err() error {
 func (f *tape) answer(name string, records ...dns.RR) *dnssec.Answer {
 	statuses := dnssec.Statuses()
 	a := &dnssec.Answer{Name: name, Status: statuses[f.below(len(statuses))], Why: f.text(), Rcode: f.below(24), Canonical: name,
-		Zone: f.validity(), Parents: f.validity(), TTL: time.Duration(f.next()) * time.Second, Server: f.text(), EDE: []string{f.text()}, Inconsistent: f.text()}
+		TTL: time.Duration(f.next()) * time.Second, Server: f.text(), EDE: []string{f.text()}, Inconsistent: f.text()}
 	if len(records) > 0 {
 		a.Rcode, a.Type, a.Records = 0, records[0].Header().Rrtype, records
 	}
@@ -263,7 +263,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	return func(newReport func(probe.Module) *probe.Report) *Server {
 		registry := prometheus.NewPedanticRegistry()
 		s := New(Options{
-			Exporter:    collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
+			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
 			SelfCheck:   noSelfCheck,
 			Gatherer:    registry,
 			Logger:      slog.New(slog.DiscardHandler),

@@ -60,7 +60,7 @@ func labServer(t *testing.T) *httptest.Server {
 		probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
-		Exporter:    collector.NewExporter(registry, prober.Resolver().Stats, noSelfCheck),
+		Exporter:    collector.NewExporter(registry, "", prober.Resolver().Stats, noSelfCheck),
 		SelfCheck:   noSelfCheck,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
@@ -95,6 +95,52 @@ func fetch(server *httptest.Server, query string, seconds float64, format expfmt
 	return string(body), err
 }
 
+// TestSeriesCount checks the number of samples in both series modes, and that the
+// summary has no sample that the full set lacks.
+func TestSeriesCount(t *testing.T) {
+	server := labServer(t)
+	for _, test := range []struct {
+		target        string
+		full, summary int // maximum number of samples
+	}{
+		{"good.lab.test", 60, 20},
+		{"dane-ta.lab.test", 60, 20},
+		{"two-mx-one-broken.lab.test", 95, 20},
+		{"expired-signature.lab.test", 60, 20},
+		{"unsigned.lab.test", 60, 20},
+		{"null-mx.lab.test", 60, 20},
+	} {
+		t.Run(test.target, func(t *testing.T) {
+			full, summary := samplesOf(t, server, test.target, "smtp_mx"), samplesOf(t, server, test.target, "lab_summary")
+			t.Logf("%d samples in full, %d in the summary", len(full), len(summary))
+			if len(full) > test.full || len(summary) > test.summary {
+				t.Errorf("%d samples in full, %d in the summary; want at most %d and %d", len(full), len(summary), test.full, test.summary)
+			}
+			for series, value := range summary {
+				if other, ok := full[series]; series != "probe_duration_seconds" && (!ok || other != value) {
+					t.Errorf("the summary has %s %s, the full set %q", series, value, other)
+				}
+			}
+		})
+	}
+}
+
+// samplesOf probes a target and returns the value of each series.
+func samplesOf(t *testing.T, server *httptest.Server, target, module string) map[string]string {
+	t.Helper()
+	body, err := fetch(server, "target="+target+"&module="+module, 30, expfmt.NewFormat(expfmt.TypeTextPlain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]string)
+	for line := range strings.Lines(body) {
+		if at := strings.LastIndexByte(line, ' '); at > 0 && !strings.HasPrefix(line, "#") {
+			values[line[:at]] = strings.TrimSpace(line[at:])
+		}
+	}
+	return values
+}
+
 // TestScenarios scrapes every scenario of the lab. The metrics must parse, pass the
 // linter, and have the outcome, success and reasons of the scenario. The text and
 // the page must have its outcome and reasons.
@@ -124,6 +170,11 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("%s\ngot reasons %v, want %v", scenario.Description, got, want)
 			}
 
+			for _, series := range scenario.Absent {
+				if found, _ := matching(t, families, series+" 0"); len(found) > 0 {
+					t.Errorf("%s\nseries %s in\n%s", scenario.Description, series, body)
+				}
+			}
 			for _, series := range scenario.Series {
 				if !shows(t, families, series) {
 					t.Errorf("%s\nno series %s in\n%s", scenario.Description, series, body)
@@ -280,34 +331,39 @@ func lint(t *testing.T, body string) map[string]*dto.MetricFamily {
 	return families
 }
 
-// shows reports whether the metrics have series with this name, these labels and
-// possibly more, and all of them have this value.
-func shows(t *testing.T, families map[string]*dto.MetricFamily, series string) bool {
+// shows reports whether series with the labels of a line in text format exist, all with
+// its value.
+func shows(t *testing.T, families map[string]*dto.MetricFamily, line string) bool {
+	t.Helper()
+	found, value := matching(t, families, line)
+	other := func(m *dto.Metric) bool { return m.Gauge.GetValue() != value }
+	return len(found) > 0 && !slices.ContainsFunc(found, other)
+}
+
+// matching returns the series with the name and at least the labels of a line in text
+// format, and the value of the line.
+func matching(t *testing.T, families map[string]*dto.MetricFamily, line string) (found []*dto.Metric, value float64) {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	parsed, err := parser.TextToMetricFamilies(strings.NewReader(series + "\n"))
+	parsed, err := parser.TextToMetricFamilies(strings.NewReader(line + "\n"))
 	if err != nil || len(parsed) != 1 {
-		t.Fatalf("%s is not one series: %v", series, err)
+		t.Fatalf("%s is not one series: %v", line, err)
 	}
-	found := false
 	for name, wanted := range parsed {
 		want := wanted.Metric[0]
+		value = want.Untyped.GetValue()
 		for _, metric := range families[name].GetMetric() {
 			lacks := func(pair *dto.LabelPair) bool {
 				return !slices.ContainsFunc(metric.Label, func(p *dto.LabelPair) bool {
 					return p.GetName() == pair.GetName() && p.GetValue() == pair.GetValue()
 				})
 			}
-			if slices.ContainsFunc(want.Label, lacks) {
-				continue
+			if !slices.ContainsFunc(want.Label, lacks) {
+				found = append(found, metric)
 			}
-			if metric.Gauge.GetValue() != want.Untyped.GetValue() {
-				return false
-			}
-			found = true
 		}
 	}
-	return found
+	return found, value
 }
 
 // label returns the values of a label over all series of a name that are 1, sorted

@@ -64,7 +64,7 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	}
 	registry := prometheus.NewPedanticRegistry()
 	options := Options{
-		Exporter:      collector.NewExporter(registry, func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
+		Exporter:      collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
 		SelfCheck:     noSelfCheck,
 		Gatherer:      registry,
 		Logger:        slog.New(slog.DiscardHandler),

@@ -7,21 +7,33 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// expiry returns when the first of the service's endpoints stops being
-// authenticated if nothing changes: the last second at which [Judge] still
-// authenticates it. Zero: never, or nothing is authenticated.
-func (j *judge) expiry(v *ServiceVerdict) time.Time {
-	var first time.Time
+// authenticationPeriod returns when the first of the service's endpoints stops being
+// authenticated if nothing changes, until: the last second at which [Judge] still
+// authenticates it. It is zero if no date counts, or if nothing is authenticated.
+// from is the start of the validity of the certificate that expires then.
+func (j *judge) authenticationPeriod(v *ServiceVerdict) (from, until time.Time) {
 	for i := range v.Endpoints {
 		e := &v.Endpoints[i]
 		if e.Outcome != Authenticated {
 			continue
 		}
-		if end := j.endpointExpiry(e, v); !end.IsZero() && (first.IsZero() || end.Before(first)) {
-			first = end
+		if end := j.endpointExpiry(e, v); !end.IsZero() && (until.IsZero() || end.Before(until)) {
+			from, until = notBefore(e.Facts.Chain, end), end
 		}
 	}
-	return first
+	return from, until
+}
+
+// notBefore returns the start of the validity of the certificate of a chain that
+// expires at a time. If none does, because the server did not send that certificate,
+// it returns the start for the leaf.
+func notBefore(chain *tlsa.Chain, expiry time.Time) time.Time {
+	for _, certificate := range chain.Certificates {
+		if certificate.NotAfter.Equal(expiry) {
+			return certificate.NotBefore
+		}
+	}
+	return chain.Certificates[0].NotBefore
 }
 
 // endpointExpiry follows one record to the next: when a record stops

@@ -171,7 +171,7 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	}
 	v.Nameservers = j.judgeNameservers(host, service)
 	v.Outcome = worstEndpoint(v.Endpoints)
-	v.Until = j.expiry(&v)
+	v.From, v.Until = j.authenticationPeriod(&v)
 	return v
 }
 

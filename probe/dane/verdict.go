@@ -35,6 +35,8 @@ type ServiceVerdict struct {
 	// Until is when DANE authentication will fail if nothing changes. It is zero
 	// if no date counts, or if nothing is authenticated.
 	Until time.Time
+	// From is the start of the validity of the certificate that expires at Until.
+	From time.Time
 }
 
 // RecordVerdict is the verdict on one TLSA record that applies.

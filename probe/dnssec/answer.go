@@ -72,10 +72,12 @@ type Answer struct {
 	Chain     []Link   // from the trust anchor down, one for each zone and cut
 	NSEC3     []NSEC3  // the zones whose hashed denial was needed, by name
 
-	Zone    Validity      // of the answer's signatures and its zone's keys
-	Parents Validity      // of everything above
-	TTL     time.Duration // how long the data may be cached: the lowest TTL of data and signatures
+	// Signer is the zone whose signature proves the last step of the answer, data or
+	// denial, and Algorithm the algorithm of that signature, as "ECDSAP256SHA256", or
+	// its number if it has no mnemonic. Both are empty if the answer is not secure.
+	Signer, Algorithm string
 
+	TTL    time.Duration // how long the data may be cached: the lowest TTL of data and signatures
 	EDE    []string      // extended DNS errors received (RFC 8914), as "6 (DNSSEC Bogus): text"
 	Server string        // the server that returned the answer
 	RTT    time.Duration // of the query for the answer itself
@@ -88,6 +90,19 @@ func (a *Answer) Found() bool { return len(a.Records) > 0 }
 // NameExists reports whether the name exists according to the answer, with or
 // without records of the type queried.
 func (a *Answer) NameExists() bool { return a.Err == nil && a.Rcode == dns.RcodeSuccess }
+
+// Validity returns the time that all signatures of the answer have in common. It
+// is zero if the lookup failed: no time makes such an answer valid.
+func (a *Answer) Validity() Validity {
+	var all Validity
+	if a.Status.Failed() {
+		return all
+	}
+	for _, link := range a.Chain {
+		all = all.And(link.Validity)
+	}
+	return all
+}
 
 // Alias is one CNAME that the lookup followed, from the zone or synthesized
 // from a DNAME (RFC 6672).
@@ -103,6 +118,11 @@ type Link struct {
 	Keys   []Key  // of the zone's DNSKEY RRset, signing keys first; at most 16
 	DS     []DS   // in the parent, or the trust anchors of the zone; at most 16
 	Why    string // the reason for the verdict, in words
+
+	// Validity is that of the signatures by this zone that the answer depends on:
+	// over its DNSKEY RRset, over the DS of the zone below or the proof of its
+	// absence, and over the data or denial that the zone itself contributes to the
+	// answer. It is zero if the zone is not secure.
 	Validity
 }
 
@@ -195,12 +215,14 @@ func (b *answerBuilder) addStep(s step) {
 		a.TTL, b.ttlSet = s.ttl, true
 	}
 	a.Rcode, a.Records = s.rcode, s.records
+	a.Signer, a.Algorithm = "", ""
+	if a.Status == Secure {
+		a.Signer, a.Algorithm = s.zone.name, algorithmName(s.signing.record.Algorithm)
+	}
 	b.addChain(s.zone.links())
 	if s.zone.secure() {
-		a.Zone = a.Zone.And(s.valid).And(s.zone.own)
-		b.markSigning(s)
+		b.addSignature(s)
 	}
-	a.Parents = a.Parents.And(s.zone.parents)
 }
 
 // addAlias moves on to the target of an alias.
@@ -217,7 +239,7 @@ func (b *answerBuilder) fail(err error) Answer {
 	if !ok {
 		f = &fault{status: Indeterminate, why: err.Error(), err: err}
 	}
-	a.Records = nil
+	a.Records, a.Signer, a.Algorithm = nil, "", ""
 	if f.status <= a.Status {
 		a.Status, a.Why = f.status, f.why
 	}
@@ -229,39 +251,39 @@ func (b *answerBuilder) fail(err error) Answer {
 }
 
 // addChain adds the links that the answer does not have: the chains of several
-// steps share their upper part. The builder takes ownership of links.
+// steps share their upper part. Of a link that it has, it adds the validity, since
+// the zone may have signed another DS. The builder takes ownership of links.
 func (b *answerBuilder) addChain(links []Link) {
-	if len(b.answer.Chain) == 0 && len(links) > 0 {
-		b.answer.Chain = links
-		return
-	}
 	for _, link := range links {
-		known := slices.ContainsFunc(b.answer.Chain, func(other Link) bool {
-			return other.Zone == link.Zone && other.Status == link.Status
-		})
-		if !known {
+		if known := b.link(link.Zone, link.Status); known != nil {
+			known.Validity = known.And(link.Validity)
+		} else {
 			b.answer.Chain = append(b.answer.Chain, link)
 		}
 	}
 }
 
-// markSigning marks in the chain the key of the zone that signed the answer. The
-// keys of a link are shared with other lookups, so it copies them first.
-func (b *answerBuilder) markSigning(s step) {
-	if s.signing == nil {
-		return
-	}
+// link returns the link of the answer for a zone with that status, or nil.
+func (b *answerBuilder) link(zone string, status Status) *Link {
 	for i := range b.answer.Chain {
-		link := &b.answer.Chain[i]
-		if link.Zone != s.zone.name {
-			continue
+		if link := &b.answer.Chain[i]; link.Zone == zone && link.Status == status {
+			return link
 		}
-		link.Keys = slices.Clone(link.Keys)
-		for j := range link.Keys {
-			if link.Keys[j].Tag == s.signing.tag && link.Keys[j].Algorithm == s.signing.record.Algorithm {
-				link.Keys[j].Signing = true
-			}
-		}
-		sortSigningFirst(link.Keys)
 	}
+	return nil
+}
+
+// addSignature adds the signatures over the data or denial of a step to the link
+// of its zone, which must be secure and have a link. The keys of a link are shared with other lookups, so
+// it copies them before it marks the one that signed.
+func (b *answerBuilder) addSignature(s step) {
+	link := b.link(s.zone.name, Secure)
+	link.Validity = link.And(s.valid)
+	link.Keys = slices.Clone(link.Keys)
+	for i := range link.Keys {
+		if link.Keys[i].Tag == s.signing.tag && link.Keys[i].Algorithm == s.signing.record.Algorithm {
+			link.Keys[i].Signing = true
+		}
+	}
+	sortSigningFirst(link.Keys)
 }

@@ -54,8 +54,8 @@ func TestCacheEndsWithSignatures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := zone.At("example.org.", dns.TypeDNSKEY)
 		r, w, now := setup(t, dnssec.Options{}, testZones(""), signedFor(keys, time.Hour, time.Minute))
-		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure || a.Zone.Expiry != today.Add(time.Minute) {
-			t.Fatalf("%s: %s, zone %+v", a.Status, a.Why, a.Zone)
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure || a.Validity().Expiry != today.Add(time.Minute) {
+			t.Fatalf("%s: %s, %+v", a.Status, a.Why, a.Validity())
 		}
 		*now = today.Add(time.Minute + time.Second)
 		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Bogus || !strings.Contains(a.Why, "example.org. DNSKEY") {

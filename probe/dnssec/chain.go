@@ -19,10 +19,10 @@ type zone struct {
 	parent *zone // nil for a zone with a trust anchor
 	link   Link
 
-	own     Validity  // of the signature over its keys
-	parents Validity  // of everything above, its DS included
-	until   time.Time // the end of its TTL or of its signatures, whichever is first
-	since   time.Time // the latest inception in it and above
+	own   Validity  // of the signature over its keys
+	cut   Validity  // of its DS or the proof of its absence, signed by the parent
+	until time.Time // the end of its TTL or of its signatures, whichever is first
+	since time.Time // the latest inception in it and above
 }
 
 func (z *zone) secure() bool { return z.status == Secure }
@@ -30,11 +30,16 @@ func (z *zone) secure() bool { return z.status == Secure }
 // validAt reports whether the verdict on z can be used at a time.
 func (z *zone) validAt(at time.Time) bool { return !at.Before(z.since) && !at.After(z.until) }
 
-// links returns the chain from the trust anchor down to z.
+// links returns the chain from the trust anchor down to z. The caller owns the
+// links, but not their keys and DS records.
 func (z *zone) links() []Link {
 	var list []Link
+	var below Validity // of the cut to the zone below
 	for ; z != nil; z = z.parent {
-		list = append(list, z.link)
+		link := z.link
+		link.Validity = z.own.And(below)
+		list = append(list, link)
+		below = z.cut
 	}
 	slices.Reverse(list)
 	return list
@@ -254,8 +259,8 @@ func (v *validation) recordAlias(name string, set *rrset, parent *zone) error {
 // insecureZone returns the verdict on a zone that its parent, a secure zone,
 // proves to be insecure; p is the proof.
 func (v *validation) insecureZone(name string, parent *zone, p proof, ds []*dns.DS, why string) *zone {
-	z := &zone{name: name, status: Insecure, parent: parent, parents: parent.own.And(parent.parents).And(p.validity)}
-	z.link = Link{Zone: name, Status: Insecure, DS: describeDS(ds, nil), Why: why, Validity: p.validity}
+	z := &zone{name: name, status: Insecure, parent: parent, cut: p.validity}
+	z.link = Link{Zone: name, Status: Insecure, DS: describeDS(ds, nil), Why: why}
 	z.setLifetime(v.rules.at, p.ttl)
 	return z
 }
@@ -267,12 +272,18 @@ const maxTTL = 24 * time.Hour
 // setLifetime limits the use of a verdict to its TTL, its signatures, and the
 // lifetime of its parent.
 func (z *zone) setLifetime(at time.Time, ttl time.Duration) {
-	all := z.own.And(z.parents)
-	z.since, z.until = all.Inception, at.Add(min(ttl, maxTTL))
-	if !all.Expiry.IsZero() && all.Expiry.Before(z.until) {
-		z.until = all.Expiry
+	signed := z.own.And(z.cut)
+	z.since, z.until = signed.Inception, at.Add(min(ttl, maxTTL))
+	if !signed.Expiry.IsZero() && signed.Expiry.Before(z.until) {
+		z.until = signed.Expiry
 	}
-	if z.parent != nil && z.parent.until.Before(z.until) {
+	if z.parent == nil {
+		return
+	}
+	if z.parent.since.After(z.since) {
+		z.since = z.parent.since
+	}
+	if z.parent.until.Before(z.until) {
 		z.until = z.parent.until
 	}
 }
@@ -346,15 +357,14 @@ func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, pare
 	if signed.wildcard != "" {
 		return nil, bogus("the keys of %s were expanded from the wildcard %s", name, signed.wildcard)
 	}
-	z := &zone{name: name, status: Secure, parent: parent, own: signed.validity, parents: p.validity}
-	z.link = Link{Zone: name, Status: Secure, Keys: describeKeys(all, signed.key), Validity: signed.validity.And(p.validity)}
+	z := &zone{name: name, status: Secure, parent: parent, own: signed.validity, cut: p.validity}
+	z.link = Link{Zone: name, Status: Secure, Keys: describeKeys(all, signed.key)}
 	z.link.Why = fmt.Sprintf("its keys are signed by %s, valid until %s", keyName(signed.tag, signed.algorithm), clock(signed.validity.Expiry))
 	ttl := signed.ttl
 	if parent == nil {
 		z.link.Why += fmt.Sprintf("; key %d is a trust anchor", signed.tag)
 	} else {
 		z.link.Why += fmt.Sprintf("; DS in %s matches key %d", parent.name, signed.tag)
-		z.parents = parent.own.And(parent.parents).And(p.validity)
 		ttl = min(ttl, p.ttl)
 	}
 	for _, k := range all {

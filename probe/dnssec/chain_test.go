@@ -25,7 +25,7 @@ func TestSecureAnswers(t *testing.T) {
 				if len(a.Chain) != 3 || a.Chain[0].Zone != "." || a.Chain[2].Zone != "example.org." || !a.Chain[2].Keys[0].Signing {
 					t.Errorf("chain: %+v", a.Chain)
 				}
-				if a.Zone.Expiry.Before(today) || a.Parents.Expiry.Before(today) || a.TTL <= 0 || a.Server == "" || a.Work.Signatures == 0 {
+				if a.Validity().Expiry.Before(today) || a.TTL <= 0 || a.Server == "" || a.Work.Signatures == 0 {
 					t.Errorf("answer: %+v", a)
 				}
 			},
@@ -214,8 +214,8 @@ func TestInsecure(t *testing.T) {
 				if last := a.Chain[len(a.Chain)-1]; last.Zone != "example.org." || last.Status != dnssec.Insecure {
 					t.Errorf("chain: %+v", a.Chain)
 				}
-				if a.Parents.Expiry.IsZero() || !a.Zone.Expiry.IsZero() {
-					t.Errorf("validity: zone %+v parents %+v", a.Zone, a.Parents)
+				if a.Chain[1].Expiry.IsZero() || !a.Chain[2].Expiry.IsZero() {
+					t.Errorf("validity: zone %+v parent %+v", a.Chain[2].Validity, a.Chain[1].Validity)
 				}
 			}},
 		{name: "a delegation without DS, by NSEC3", zones: hashed, ask: tlsa, qtype: dns.TypeTLSA, status: dnssec.Insecure, why: "delegation without DS", records: 1},

@@ -292,13 +292,12 @@ func (l *lookup) store(a Answer) {
 		cache.put(name, cachedName{}, at, noCut.until)
 	}
 	cache.count(hits, misses)
-	if a.Status != Secure || len(a.Chain) == 0 || a.Type == dns.TypeDS {
+	if a.Status != Secure || a.Type == dns.TypeDS {
 		return
 	}
-	// A secure answer is in the last zone of its chain, so there is no cut between
-	// the apex of that zone and the answer.
-	apex := a.Chain[len(a.Chain)-1].Zone
-	for n := labels(a.Canonical); n > labels(apex) && within(a.Canonical, apex); n-- {
+	// There is no cut between the apex of the zone that signed the answer and the
+	// answer.
+	for n := labels(a.Canonical); n > labels(a.Signer); n-- {
 		name := suffix(a.Canonical, n)
 		if _, ok := cache.get(name, at); !ok {
 			cache.put(name, cachedName{}, at, at.Add(a.TTL))

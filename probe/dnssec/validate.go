@@ -112,7 +112,7 @@ type step struct {
 	zone    *zone // the zone that answers; if insecure, the zone that ends the chain
 	valid   Validity
 	ttl     time.Duration
-	signing *key
+	signing *key // that signed the data or the denial; nil if the zone is insecure
 	rcode   int
 	records []dns.RR
 	target  string // of an alias; otherwise empty
@@ -244,7 +244,8 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	if err != nil {
 		return step{}, err
 	}
-	if err := v.checkSOA(r, z); err != nil {
+	soa, err := v.checkSOA(r, z)
+	if err != nil {
 		return step{}, err
 	}
 	result, rcode, err := d.deny(q, r.rcode)
@@ -254,7 +255,7 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	if result.absence == denied && d.isNXNAME(q.name) {
 		rcode = dns.RcodeNameError
 	}
-	s := step{status: Secure, zone: z, valid: d.proof.validity, ttl: d.proof.ttl, rcode: rcode}
+	s := step{status: Secure, zone: z, valid: d.proof.validity.And(soa), ttl: d.proof.ttl, signing: d.proof.key, rcode: rcode}
 	switch result.absence {
 	case unproven:
 		return step{}, inZone(bogus("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)
@@ -266,18 +267,20 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	return s, nil
 }
 
-// checkSOA verifies the SOA that comes with a denial. No proof depends on it,
-// but it is part of the answer (RFC 2308 §3).
-func (v *validation) checkSOA(r *reply, z *zone) error {
+// checkSOA verifies the SOA that comes with a denial, and returns its validity. No
+// proof depends on it, but it is part of the answer (RFC 2308 §3).
+func (v *validation) checkSOA(r *reply, z *zone) (valid Validity, err error) {
 	for _, set := range r.authority {
 		if set.rrtype != dns.TypeSOA || set.name != z.name {
 			continue
 		}
-		if _, err := v.authenticate(set, z.keys, z.name); err != nil {
-			return inZone(err, z)
+		p, err := v.authenticate(set, z.keys, z.name)
+		if err != nil {
+			return Validity{}, inZone(err, z)
 		}
+		valid = valid.And(p.validity)
 	}
-	return nil
+	return valid, nil
 }
 
 // statusOfUnsigned judges data that no signature proves. The data is insecure if

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	prometheusTime    = flag.Duration("prometheus", 0, "duration of TestPrometheus for each series mode; 0 skips it")
+	prometheusTargets = flag.Int("prometheus.targets", 1000, "number of targets of TestPrometheus")
+)
+
+// TestPrometheus scrapes a fleet of domains with a Prometheus that evaluates the
+// shipped rules, in both series modes. It prints the number of series and the memory
+// of Prometheus, compared with a Prometheus that scrapes only the exporter's own
+// metrics. docs/scaling.md reports a run.
+func TestPrometheus(t *testing.T) {
+	if *prometheusTime == 0 {
+		t.Skip("it takes minutes: set -prometheus")
+	}
+	env, domains, err := newFleet(*prometheusTargets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer env.close()
+	e := startExporter(t, env, "")
+	idle := measurePrometheus(t, e, "fleet", nil)
+	t.Logf("no targets: %s", idle)
+	for _, module := range []string{"fleet", "fleet_summary"} {
+		use := measurePrometheus(t, e, module, domains)
+		series, samples := use.series-idle.series, use.samples
+		if series < samples {
+			t.Errorf("%s: %d series, but %d samples", module, series, samples)
+		}
+		n := float64(len(domains))
+		t.Logf("%s, %d targets: %d series, %.1f a target: %.1f samples of probes, 5 of Prometheus, %.1f of rules; %d MiB more than without, %.1f KiB a target; CPU %.1f %% of a core",
+			module, len(domains), series, float64(series)/n, float64(samples)/n, float64(series-samples)/n-5, (use.resident-idle.resident)>>20,
+			float64(use.resident-idle.resident)/n/1024, 100*(use.cpu-idle.cpu).Seconds()/prometheusTime.Seconds())
+	}
+}
+
+// prometheusUse is what a Prometheus uses.
+type prometheusUse struct {
+	series   int // in memory
+	samples  int // of the last scrape of each target
+	resident int // bytes
+	cpu      time.Duration
+}
+
+func (u prometheusUse) String() string {
+	return fmt.Sprintf("%d series, %d MiB resident, %s CPU", u.series, u.resident>>20, u.cpu.Round(100*time.Millisecond))
+}
+
+// measurePrometheus runs Prometheus for a while with the domains as targets.
+func measurePrometheus(t *testing.T, e *exporter, module string, domains []fleetDomain) prometheusUse {
+	t.Helper()
+	rules, err := filepath.Abs("../../deploy/prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config strings.Builder
+	fmt.Fprintf(&config, `global: {scrape_interval: 15s, scrape_timeout: 10s, evaluation_interval: 15s}
+rule_files: [%q]
+scrape_configs:
+  - {job_name: dane_exporter, static_configs: [{targets: [%q], labels: {exporter: %[2]q}}]}
+  - job_name: dane
+    metrics_path: /probe
+    params: {module: [%[3]s]}
+    relabel_configs:
+      - {source_labels: [__address__], target_label: __param_target}
+      - {source_labels: [__address__], target_label: instance}
+      - {source_labels: [__param_module], target_label: module}
+      - {target_label: __address__, replacement: %[2]q}
+      - {target_label: exporter, replacement: %[2]q}
+    static_configs:
+      - targets:
+`, rules, e.address, module)
+	for _, domain := range domains {
+		fmt.Fprintf(&config, "          - %s\n", domain.name)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	log, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Wait()
+	}()
+	address := listenAddress(t, bufio.NewScanner(log))
+	time.Sleep(*prometheusTime)
+	text, err := fetch(http.DefaultClient, "http://"+address+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prometheusUse{
+		series: int(value(text, "prometheus_tsdb_head_series")), resident: int(value(text, "process_resident_memory_bytes")),
+		cpu:     time.Duration(value(text, "process_cpu_seconds_total") * float64(time.Second)),
+		samples: scalar(t, address, `sum(scrape_samples_scraped{job="dane"}) or vector(0)`),
+	}
+}
+
+// listenAddress returns the address at which Prometheus listens, from its log. It
+// discards the rest of the log.
+func listenAddress(t *testing.T, log *bufio.Scanner) string {
+	t.Helper()
+	listening := regexp.MustCompile(`component=web .*address=(127\.0\.0\.1:[1-9]\d*)`)
+	for log.Scan() {
+		if found := listening.FindStringSubmatch(log.Text()); found != nil {
+			go func() {
+				for log.Scan() {
+					continue
+				}
+			}()
+			return found[1]
+		}
+	}
+	t.Fatalf("Prometheus ended before it listened: %v", log.Err())
+	return ""
+}
+
+// scalar evaluates an expression with one result.
+func scalar(t *testing.T, address, expression string) int {
+	t.Helper()
+	text, err := fetch(http.DefaultClient, "http://"+address+"/api/v1/query?query="+url.QueryEscape(expression))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Data struct{ Result []struct{ Value [2]any } }
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer.Data.Result) != 1 {
+		t.Fatalf("%s: %v, %s", expression, err, text)
+	}
+	number, err := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(number)
+}
