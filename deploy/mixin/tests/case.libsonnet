@@ -9,8 +9,8 @@ function(config) {
   local minutes(duration) = std.parseInt(std.rstripChars(duration, 'm')),
 
   interval: interval,
-  // The evaluation interval. It is the longest possible one if the tests last for days.
-  step: if interval < 60 then 1 else 5,
+  // The evaluation interval. It is the longest possible one if the tests last for hours.
+  step: if interval < 10 then 1 else 5,
   window: minutes(config.window),
   exporterWindow: minutes(config.exporterWindow),
   // How long the condition of an alert holds before the alert fires.

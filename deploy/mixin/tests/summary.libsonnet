@@ -32,15 +32,17 @@ function(t)
     },
     {
       name: 'series: summary: fewer hosts with TLSA records raise DaneTLSARecordsGone, unless there are fewer hosts; a host that never had records does not',
-      series: t.outcome('bad.example', t.problem)
-              + hosts('bad.example', t.problem, { ok: 2, bad: 2 }, { ok: 0, bad: 0 }, { ok: 2, bad: 1 })
-              + [t.finding('bad.example', 'no_tlsa', 'mx2.bad.example', t.problem)]
-              + t.outcome('fewer.example', t.problem)
-              + hosts('fewer.example', t.problem, { ok: 2, bad: 1 }, { ok: 0, bad: 0 }, { ok: 1, bad: 0 })
-              + [t.finding('fewer.example', 'no_tlsa', 'mx2.fewer.example', t.problem)]
-              + t.outcome('never.example', t.problem)
-              + hosts('never.example', t.problem, { ok: 2, bad: 2 }, { ok: 0, bad: 0 }, { ok: 1, bad: 1 })
-              + [t.finding('never.example', 'no_tlsa', 'mx2.never.example', t.problem)],
-      firing: t.lifecycle([t.alert('DaneTLSARecordsGone', 'bad.example', 'mx2.bad.example')], t.refused),
+      // The records are back within a day, at every interval.
+      local timeline = 'ok*10 bad lost bad*14 lost bad*3 ok*36',
+      series: t.outcome('bad.example', timeline)
+              + hosts('bad.example', timeline, { ok: 2, bad: 2 }, { ok: 0, bad: 0 }, { ok: 2, bad: 1 })
+              + [t.finding('bad.example', 'no_tlsa', 'mx2.bad.example', timeline)]
+              + t.outcome('fewer.example', timeline)
+              + hosts('fewer.example', timeline, { ok: 2, bad: 1 }, { ok: 0, bad: 0 }, { ok: 1, bad: 0 })
+              + [t.finding('fewer.example', 'no_tlsa', 'mx2.fewer.example', timeline)]
+              + t.outcome('never.example', timeline)
+              + hosts('never.example', timeline, { ok: 2, bad: 2 }, { ok: 0, bad: 0 }, { ok: 1, bad: 1 })
+              + [t.finding('never.example', 'no_tlsa', 'mx2.never.example', timeline)],
+      firing: t.lifecycle([t.alert('DaneTLSARecordsGone', 'bad.example', 'mx2.bad.example')], t.refused, end=30),
     },
   ]
