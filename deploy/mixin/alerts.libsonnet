@@ -8,7 +8,7 @@
 //   scope                 what the alert is about: domain, host, exporter or monitoring
 //   summary, description  templates
 //   section               of the runbook: the reason if there is one
-//   grafana               what differs in Grafana, whose templates have no queries
+//   grafana               fields that differ in Grafana, whose templates cannot query
 local newPromql = import 'promql.libsonnet';
 local newTexts = import 'texts.libsonnet';
 

@@ -7,8 +7,8 @@ local newTexts = import 'texts.libsonnet';
   local p = newPromql(config).selfContained,
   local t = newTexts(config),
 
-  // Grafana expands $ in provisioning files as environment variables, and has the labels
-  // in .Labels too.
+  // Grafana expands $ in provisioning files as environment variables. Its templates have
+  // the labels in .Labels too.
   local template(text) = std.strReplace(text, '$labels', '.Labels'),
   // DaneTLSAMismatch: dane-tlsa-mismatch
   local uids = {

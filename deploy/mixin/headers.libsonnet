@@ -9,8 +9,8 @@
     # Alerting and recording rules for dane_exporter. They need Prometheus 2.42 or later.
     %s#
     # Probe jobs have the labels instance (the target), module and exporter, as in the scrape
-    # configurations in deploy/prometheus. They are scraped at least every five minutes;
-    # for a longer interval, set intervalMinutes. The evaluation interval is at most five
+    # configurations in deploy/prometheus. They are scraped at least every five minutes.
+    # For a longer interval, set intervalMinutes. The evaluation interval is at most five
     # minutes. The job of the exporter itself has the label exporter too, with the same value.
     #
     # Severities: critical (mail is being lost now), warning (look today), info (look this
@@ -33,15 +33,15 @@
     # instead of Prometheus and Alertmanager. Use either these or
     # deploy/prometheus/rules.yml, not both: the alerts and their names are the same.
     %s#
-    # These rules need the same labels as rules.yml, and none of its recording rules. A lost
-    # series sends no notification:
+    # These rules need the same labels as rules.yml, and none of its recording rules. If a
+    # series ends, no notification is sent:
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
     #    its "for" period.
     #  - noDataState is OK: no series means that there is no problem or that nothing is
     #    scraped. These rules do not detect missing scrapes.
-    #  - execErrState is KeepLast: a Prometheus that does not answer changes nothing.
+    #  - execErrState is KeepLast: if Prometheus does not answer, the alerts keep their state.
     #
-    # Links lead to the exporter that the label exporter names.
+    # Links start with the address in the label exporter.
     # datasourceUid is the uid of the data source in ../datasources/prometheus.yml.
   ||| % generated,
 }

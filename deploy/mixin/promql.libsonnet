@@ -7,23 +7,24 @@ function(config) {
   target: std.join(', ', config.targetLabels),
   on(labels=[]):: 'on (%s)' % std.join(', ', config.targetLabels + labels),
 
-  // The last sample of each series. A scrape that fails, and an outcome that is unknown,
-  // have no sample, so they neither end an alert nor restart its "for" period.
+  // The last sample of each series. A failed scrape and an unknown outcome have no sample.
+  // They neither end an alert nor restart its "for" period.
   last(selector):: 'last_over_time(%s[%s])' % [selector, config.window],
 
-  // holding(times, known) filters series that contain the time of a probe: those of the last
-  // probe whose outcome is known, and of later ones. All, if no outcome is known.
+  // holding(times, known) filters series whose value is the time of a probe. It selects those
+  // of the last probe with a known outcome, and of later probes. If no outcome is known, it
+  // selects all.
   //
-  // A finding that no longer holds has no series, and neither has a failed scrape. The
-  // time of the last known outcome distinguishes the two.
+  // A finding that has ended has no series. After a failed scrape, there are no series
+  // either. The time of the last known outcome distinguishes the two cases.
   holding(times, known):: |||
     (%(times)s >= %(on)s group_left () %(known)s)
     or
     (%(times)s unless %(on)s %(known)s)
   ||| % { times: times, known: known, on: p.on() },
 
-  // timestamp() returns the time of a scrape only for a plain selector. So the times of
-  // probes are recorded, and read from the record.
+  // timestamp() returns the time of a scrape only for a plain selector. Recording rules
+  // therefore store the times of probes.
   times: {
     known: { record: 'target:dane_outcome_known:timestamp', expr: 'max by (%s) (timestamp(dane_outcome{outcome="refused"}))' % p.target },
     finding: { record: 'target:dane_finding:timestamp', expr: 'timestamp(dane_finding)' },
@@ -34,8 +35,8 @@ function(config) {
   // addresses of a host is one alert.
   finding(matchers):: 'max without (address) (target:dane_finding:current{%s})' % matchers,
 
-  // The same without recording rules, by subqueries. They are evaluated every minute, so
-  // that they find each sample within the five minutes that it is visible.
+  // The same with subqueries instead of recording rules. The subqueries are evaluated every
+  // minute, because Prometheus finds a sample for five minutes only.
   selfContained:: p {
     local times(of) = 'max_over_time(timestamp(%s)[%s:1m])' % [of, config.window],
     finding(matchers):: |||
@@ -65,6 +66,6 @@ function(config) {
   seconds(metric):: p.last(metric) + ' - time()',
 
   // Targets whose module has "series: summary" have no series of hosts. Append this to an
-  // expression that only they need.
+  // expression to restrict it to these targets.
   summaryOnly: 'unless %s %s' % [p.on(), p.last('dane_host_outcome{outcome="unknown"}')],
 }

@@ -1,4 +1,4 @@
-// Recording rules: what holds for a target now, and aggregates for the dashboards.
+// Recording rules: current findings and outcomes, and aggregates for the dashboards.
 local newPromql = import 'promql.libsonnet';
 
 {

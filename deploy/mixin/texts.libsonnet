@@ -11,7 +11,7 @@ function(config) {
     if std.length(of) == 1 then text(reasons[of[0]])
     else '{{ if ' + std.join('{{ else if ', ['eq %s "%s" }}%s' % [label, r, text(reasons[r])] for r in of]) + '{{ end }}',
 
-  // What was found, what senders do now, and what to do.
+  // The meaning of the reason, what senders do now, and the remedy.
   explanation(of):: t.byReason('$labels.reason', of, function(r) std.join(' ', [r.meaning, r.senders, r.remedy])),
 
   // query(text, args) is a template that queries series of the target of an alert. TARGET
@@ -22,8 +22,8 @@ function(config) {
       std.join(' ', ['$labels.' + l for l in config.targetLabels] + args),
     ],
 
-  // listOfFindings(matchers, args, labels) is a template that lists up to five findings of
-  // the target in parentheses, those that make senders refuse first.
+  // listOfFindings(labels, matchers, args) is a template with up to five findings of the
+  // target in parentheses. Findings that make senders refuse are first.
   listOfFindings(labels, matchers='', args=[])::
     local count(effect) = 'count by (%s) (target:dane_finding:current{TARGET%s, effect%s\\"error\\"})' % [std.join(', ', labels), matchers, effect];
     // Each of the two selectors needs its arguments.
@@ -41,8 +41,8 @@ function(config) {
       t.byReason('.Labels.reason', t.reasonsWithEffect('error'), function(r) r.senders + ' ' + r.remedy),
     ],
 
-  // link(url) is a template: url with the address of the exporter that probed. An exporter
-  // that is scraped less often than every five minutes is found too.
+  // link(url) is a template: url with the address of the exporter that probed the target.
+  // The window also finds an exporter that is scraped less often than every five minutes.
   link(url)::
     local address = std.join('', [
       '{{ $url := "%s" }}' % config.exporterUrl,

@@ -5,7 +5,7 @@ function(config, p, t)
   local before(days) = { op: '<', threshold: '%d * %d' % [days, day], seconds: days * day };
 
   [
-    // The zone may be a parent, whose failure stops mail as much as one's own.
+    // The zone may be a parent zone. If it is bogus, the domain is bogus too.
     soon {
       name: 'DaneSignaturesNearEnd',
       query: p.signatureRemaining,
@@ -14,9 +14,9 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: DNSSEC signatures of the zone {{ $labels.zone }} have {{ $value | humanizePercentage }} of their validity left and are not renewed',
-      local consequence = 'When they expire, the zone and all zones below it become bogus: mail servers that validate refuse the domain, and other validating clients cannot resolve it.',
-      local action = ' If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If it belongs to another operator, such as a registry or a mail provider, only that operator can sign it: send a report there.',
-      description: consequence + ' They expire on {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
+      local consequence = 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it.',
+      local action = ' If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
+      description: consequence + ' The signatures expire on {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
         'last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{TARGET, zone=%%q}[%s])' % config.window, ['$labels.zone']
       ) + action,
       section: 'danesignaturesnearend',
@@ -26,7 +26,7 @@ function(config, p, t)
       },
     },
 
-    // Only dates that DANE checks: a DANE-EE record ignores all dates.
+    // The metric includes only dates that DANE checks. With a DANE-EE record, it checks none.
     soon + before(config.authenticationDays) {
       name: 'DaneAuthenticationEnds',
       query: p.seconds('dane_authenticated_until_timestamp_seconds'),
@@ -34,7 +34,7 @@ function(config, p, t)
       scope: 'host',
       local authentication = '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }}',
       summary: authentication + ' expires in {{ $value | humanizeDuration }}',
-      description: 'A certificate whose dates count under the TLSA records expires at that time, and mail servers that validate DANE then refuse the host. Renew it, and check that the TLSA records match the new certificate before the server uses it.',
+      description: 'A certificate whose validity period DANE checks expires at that time. Mail servers that validate DANE then refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
       section: 'daneauthenticationends',
       grafana: { summary: authentication + ' expires within %d days' % config.authenticationDays },
     },
@@ -45,13 +45,13 @@ function(config, p, t)
       severity: 'info',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires in {{ $value | humanizeDuration }}',
-      description: 'Whether DANE senders are affected depends on the TLSA records. Senders that use MTA-STS and clients that use the Web PKI are affected. Find out why the certificate was not renewed, and check that the TLSA records match the new one before the server uses it.',
+      description: 'Senders that use MTA-STS and clients that use the Web PKI are affected. The TLSA records determine whether DANE senders are affected. Find out why the certificate was not renewed. Check that the TLSA records match the new certificate before the server uses it.',
       section: 'danepkixexpirynear',
     },
 
-    // A record that matches only the current certificate fails at every renewal, which
-    // ACME clients do a month before the expiry. A record of a key fails only if the
-    // renewal uses a new key. A record of an issuer survives both.
+    // A record of the certificate stops matching at every renewal. ACME clients renew a
+    // month before the expiry. A record of the key stops matching only if the renewal
+    // uses a new key. A record of the issuer still matches in both cases.
     soon {
       local left = p.seconds('dane_certificate_not_after_timestamp_seconds'),
       name: 'DaneRolloverNotReady',
@@ -76,8 +76,8 @@ function(config, p, t)
       },
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires soon and no TLSA record of the next one is published',
-      description: 'If the certificate is renewed with a new key, no record matches until the new record is published and the old one has expired from all caches. Until then, DANE senders refuse the host. Publish the record of the next key now, in addition to the current one, or renew with the same key under a 3 1 1 record.',
+      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires soon, and no TLSA record of the next certificate is published',
+      description: 'If the certificate is renewed with a new key, no record matches it at first. DANE senders refuse the host until the new record is published and the old one has expired from all caches. Publish the record of the next key now, in addition to the current one. Alternatively, renew with the same key and a 3 1 1 record.',
       section: 'danerollovernotready',
     },
   ]

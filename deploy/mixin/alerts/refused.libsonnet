@@ -1,6 +1,6 @@
 // Alerts about what senders do now.
 function(config, p, t)
-  // One failed probe raises no alert, the next one confirms it.
+  // One failed probe raises no alert. The next probe must fail too.
   local now = { minutes: std.max(10, config.intervalMinutes + 5), keep: '5m' };
   local findings(reasons) = { query: p.finding('reason=~"%s"' % std.join('|', reasons)), op: '==', threshold: 1 };
 
@@ -15,7 +15,7 @@ function(config, p, t)
   ];
   local starttls = ['starttls_not_offered', 'starttls_rejected'];
   local absences = ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'];
-  // Findings of a host, or of all hosts where the alert does not name one.
+  // Selects the findings of the host, or those of all hosts if the alert has no label host.
   local ofHost = { matchers: ', host=~%q', args: ['(or $labels.host ".+")'] };
 
   [
@@ -31,7 +31,7 @@ function(config, p, t)
       section: 'danedomainrefused',
       grafana: {
         summary: '{{ $labels.instance }}: DANE senders refuse the domain',
-        description: 'Mail servers that validate DANE deliver no mail to this domain. They queue it and retry for some days. The dashboard of the domain shows the reason, and docs/runbook.md the remedy.',
+        description: 'Mail servers that validate DANE deliver no mail to this domain. They queue it and retry for some days. The dashboard of the domain shows the reason. docs/runbook.md has the remedy.',
       },
     },
 
@@ -46,7 +46,7 @@ function(config, p, t)
       scope: 'host',
       summary: '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
                + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
-      description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+      description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
                    + t.advice(ofHost.matchers, ofHost.args),
       section: 'danehostrefused',
     },
@@ -79,9 +79,9 @@ function(config, p, t)
     },
 
     // The service had usable records within the last day, and it is now proven that none
-    // apply. The alert ends after a day without usable records. Without series of hosts, it
-    // names each host without records of a domain that has as many hosts as before and
-    // fewer of them with records.
+    // apply. The alert ends after a day without usable records. With series: summary, the
+    // domain must have as many hosts as before, and fewer hosts with records. The alert then
+    // names each host without records.
     now {
       local found = findings(absences),
       local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],

@@ -1,5 +1,5 @@
-// One domain as one module probes it: its outcome, the findings that explain it, and the
-// facts behind them. Exporters that probe it are kept apart.
+// One domain, probed with one module: its outcome, the findings that explain the outcome,
+// and the measured facts. Each exporter that probes the domain has its own series.
 local p = import 'panels.libsonnet';
 local v = import 'values.libsonnet';
 
@@ -8,7 +8,7 @@ local hosts = selector + ', host=~"$host"';
 // The labels that the variables select. They are the same in all rows of a table.
 local selected = ['job', 'module', 'instance'];
 
-// Series that series: summary leaves out.
+// Shown in place of series that series: summary does not export.
 local full = 'Needs series: full in the module';
 local needsFull(description) = description + ' ' + full + '.';
 
@@ -18,7 +18,7 @@ local exporter = [p.column('exporter')];
 local summary(q, links) = p.row('Outcome for DANE clients', [
   p.stat(
     'Outcome',
-    'Outcome for a DANE client delivering to the domain. It links to the report, which explains each step. The findings below have the reasons and remedies.',
+    'Outcome for a DANE client delivering to the domain. The value links to the report, which explains each step. The findings below have the reasons and remedies.',
     6,
     4,
     [p.instant(q.withURL(q.rank('dane_outcome', selector), selector), '{{exporter}}')],
@@ -35,7 +35,7 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stat(
     'Findings',
-    'Number of findings, which the table below explains.',
+    'Number of findings. The table below explains them.',
     4,
     4,
     [p.instant('sum by (%s) (target:dane_finding:current{%s})\nor 0 * %s' % [q.labels(), selector, q.max('dane_outcome', selector)], '{{exporter}}')],
@@ -43,7 +43,7 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stat(
     'Measurement',
-    'Whether everything was measured. If not, the deadline cut the probe short: raise scrape_timeout and the timeout of the module.',
+    'Whether the probe measured everything before its deadline. If not, raise scrape_timeout and the timeout of the module.',
     5,
     4,
     [p.instant(q.min('dane_probe_complete', selector), '{{exporter}}')],
@@ -51,7 +51,7 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stat(
     'Last scrape',
-    'Whether the last scrape worked. If not, the page shows what was known before; check the exporter.',
+    'Whether the last scrape succeeded. If not, the dashboard shows earlier results: check the exporter.',
     4,
     4,
     [p.instant(q.min('up', selector), '{{exporter}}')],
@@ -59,23 +59,23 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stat(
     'Authentication expires in',
-    'Time until DANE authentication fails if nothing changes. Only dates that DANE checks count. Publish records of the next certificate before it expires.',
+    'Time until DANE authentication fails if nothing changes. Only dates that DANE checks are used. Publish records of the next certificate before it expires.',
     6,
     4,
     [p.instant('%s - time()' % q.min('dane_authenticated_until_timestamp_seconds', hosts), '{{exporter}}')],
-    { unit: 'dtdurations', noValue: 'No date counts', thresholds: v.timeLeft }
+    { unit: 'dtdurations', noValue: 'DANE checks no date', thresholds: v.timeLeft }
   ),
   p.stat(
     'Certificate expires in',
-    'Time until the first certificate expires. DANE-EE records ignore this date; other clients do not.',
+    'Time until the first certificate expires. DANE clients ignore this date with DANE-EE records. Other clients check it.',
     6,
     4,
     [p.instant('%s - time()' % q.min('dane_certificate_not_after_timestamp_seconds', hosts), '{{exporter}}')],
     { unit: 'dtdurations', noValue: 'No certificate was seen', thresholds: v.timeLeft }
   ),
   p.stat(
-    'Signatures left',
-    'Remaining share of the validity of the DNSSEC signatures, of the zone with the least. A small share means that a signer has stopped.',
+    'Signature validity left',
+    'Smallest remaining share of the validity of DNSSEC signatures, of all zones that the domain depends on. A small share means that a signer has stopped.',
     6,
     4,
     [p.instant(q.shareLeft(
@@ -85,7 +85,7 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stat(
     'Hosts',
-    'Hosts that the domain leads to, those with a secure, usable TLSA record, and those with a refused service. Every host should have records, and none be refused.',
+    'Number of hosts of the domain: all, those with a secure, usable TLSA record, and those with a refused service. Every host should have records. None should be refused.',
     6,
     4,
     [
@@ -98,7 +98,7 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.stateTimeline(
     'Outcome of the domain and its services',
-    'Outcome for a DANE client over time. Services need series: full in the module. A change at the time of a certificate change points to records that were not updated.',
+    'Outcome for a DANE client over time. Services need series: full in the module. If the outcome changes together with a certificate, the TLSA records were probably not updated.',
     24,
     7,
     [
@@ -109,8 +109,8 @@ local summary(q, links) = p.row('Outcome for DANE clients', [
   ),
   p.table(
     'Findings',
-    'What is wrong now. Each reason links to its meaning and remedy in the runbook, and to the report. error: senders refuse the host. ' +
-    'degraded: it works with less protection. warning: it will fail, or differs between senders. internal: the cause is on the side of the exporter.',
+    'Current findings. Each reason links to its meaning and remedy in the runbook, and to the report. error: senders refuse the host. ' +
+    'degraded: senders deliver with less protection. warning: delivery will fail, or differs between senders. internal: the exporter is the cause.',
     24,
     7,
     [p.rows(q.withURL(q.findings(selector), selector))],
@@ -129,8 +129,8 @@ local services(q) =
   p.row('Hosts and services', [
     p.table(
       'Services',
-      needsFull('One row for each port of each host. Senders try the lowest MX preference first. Without a TLSA match, the host is refused; ' +
-                'Web PKI and name do not count for DANE-EE.'),
+      needsFull('One row for each port of each host. Senders try the lowest MX preference first. Without a TLSA match, the host is refused. ' +
+                'With DANE-EE records, DANE clients ignore Web PKI and name.'),
       24,
       7,
       [
@@ -156,14 +156,14 @@ local services(q) =
         p.words('Value #E', 'TLSA match', v.yesNo()),
         p.words('Value #F', 'Web PKI', v.yesNo(color='text')),
         p.words('Value #G', 'name', v.yesNo(color='text')),
-        p.number('Value #H', 'handshake ago', 's'),
+        p.number('Value #H', 'since handshake', 's'),
       ] + exporter,
       selected,
       'preference'
     ),
     p.timeseries(
       'Endpoints',
-      needsFull('Number of addresses of the services, by outcome. Some refused and some authenticated means that the servers behind one name differ.'),
+      needsFull('Number of addresses of the services, by outcome. If some addresses are refused and others authenticated, the servers of one name differ.'),
       12,
       7,
       [p.range('max by (outcome) (sum by (%s) (%s))' % [q.labels(['outcome']), q.last('dane_endpoints', hosts)], '{{outcome}}')],
@@ -183,7 +183,7 @@ local services(q) =
     ),
     p.table(
       'Not probed',
-      needsFull('What is missing from the other panels: addresses that were not tried because the exporter has no IPv6, and lists that were cut. ' +
+      needsFull('Addresses that were not tried because the exporter has no IPv6, and lists that were truncated. The other panels do not include them. ' +
                 'Give the exporter IPv6, or probe the hosts by their own names.'),
       24,
       5,
@@ -194,8 +194,8 @@ local services(q) =
       'Nothing is missing, or the module has series: summary',
       service + [
         p.number('Value #A', 'skipped addresses', 'none', { noValue: 'none' }),
-        p.column('what', 'cut list'),
-        p.words('Value #B', 'cut', v.yesNo(yes='cut'), noValue='not cut'),
+        p.column('what', 'list'),
+        p.words('Value #B', 'truncated', v.yesNo(yes='truncated'), noValue='not truncated'),
       ] + exporter,
       selected,
       'host'
@@ -205,7 +205,7 @@ local services(q) =
 local records(q) = p.row('TLSA records', [
   p.table(
     'TLSA records and matches',
-    needsFull('A record that matches no certificate in use is a mistake, is stale, or belongs to the next key. Remove stale ones.'),
+    needsFull('A record that matches no certificate in use is wrong, stale, or for the next key. Remove stale records.'),
     16,
     8,
     [p.rows(q.max('dane_tlsa_record_match', hosts, ['host', 'port', 'usage', 'selector', 'matching_type', 'data']))],
@@ -223,7 +223,7 @@ local records(q) = p.row('TLSA records', [
   p.table(
     'Rollover status',
     needsFull('next key: a record for the next certificate is published. survives renewal: a new certificate with the same key and issuer would match. ' +
-              'stale: usable records that match nothing. Wait for the TTL after a record is published, and then change the certificate.'),
+              'stale: number of usable records that match nothing. After you publish a record, wait for the TTL, and then change the certificate.'),
     8,
     8,
     [p.rows(q.min(metric, hosts, ['host', 'port'])) for metric in ['dane_tlsa_rollover_ready', 'dane_tlsa_survives_renewal']] +
@@ -252,7 +252,7 @@ local dnssec(q) = p.row('DNSSEC', [
   p.table(
     'Status of each lookup',
     needsFull('DNSSEC status of the lookups of MX, SRV, address and TLSA records, and the zone and algorithm of their signatures. ' +
-              'bogus and indeterminate refuse mail: repair the zone. insecure means that DANE does not apply.'),
+              'bogus, indeterminate: senders refuse the host or domain; repair the zone. insecure: DANE does not apply.'),
     12,
     8,
     [p.rows(q.max('dane_dnssec_info', selector, ['lookup', 'name', 'host', 'status', 'signer', 'algorithm']))],
@@ -263,7 +263,7 @@ local dnssec(q) = p.row('DNSSEC', [
   ),
   p.timeseries(
     'Validity of the signatures',
-    'Remaining share of the validity of the signatures of each zone. It rises when the zone is signed again. With series: summary, only the zone with the least is shown.',
+    'Remaining share of the validity of the signatures of each zone. It rises when the zone is signed again. With series: summary, only the zone with the smallest share is shown.',
     12,
     8,
     [p.range(q.shareLeft(
@@ -291,7 +291,7 @@ local dnssec(q) = p.row('DNSSEC', [
   ),
   p.table(
     'Nameservers of the TLSA records',
-    needsFull('Whether each nameserver answers, has the same records as the others, and has valid signatures. Repair the transfer to those that differ. ' +
+    needsFull('Whether each nameserver answers, has the same records as the others, and has valid signatures. If some differ, repair the zone transfer to them. ' +
               'Needs nameservers: true, too.'),
     12,
     6,
@@ -309,7 +309,7 @@ local dnssec(q) = p.row('DNSSEC', [
       p.words('Value #A', 'answers', v.yesNo()),
       p.words('Value #B', 'consistent', v.yesNo()),
       p.number('Value #C', 'serial', 'none'),
-      p.number('Value #D', 'signatures end in', 'dtdurations', { thresholds: v.timeLeft }),
+      p.number('Value #D', 'signatures expire in', 'dtdurations', { thresholds: v.timeLeft }),
     ] + exporter,
     selected,
     'nameserver'
@@ -322,8 +322,8 @@ local certificates(q) =
   p.row('Certificates', [
     p.table(
       'Server certificates',
-      "The server's own certificates, their validity, and the earliest expiry of the chain. After a change of the certificate, compare the TLSA records. " +
-      'Subjects and issuers need series: full in the module; series: summary has the dates of the certificate with the least validity left.',
+      "The server's own certificates, their validity, and the earliest expiry of the chain. If a certificate changed, compare it with the TLSA records. " +
+      'Subjects and issuers need series: full in the module. With series: summary, only the dates of the certificate with the smallest share of validity left are shown.',
       24,
       7,
       [
@@ -337,13 +337,13 @@ local certificates(q) =
         p.column('subject', properties={ noValue: full }),
         p.column('issuer', properties={ noValue: full }),
         p.number('Value #D', 'valid since', 'dateTimeAsIso'),
-        left('Value #B', 'ends in'),
-        left('Value #C', 'chain ends in'),
+        left('Value #B', 'expires in'),
+        left('Value #C', 'chain expires in'),
         p.column('serial'),
         p.column('fingerprint_sha256', 'SHA-256'),
       ] + exporter,
       selected + ['Value #A'],
-      'ends in'
+      'expires in'
     ),
     p.timeseries(
       'Time until expiry',
@@ -364,7 +364,7 @@ local mtaSTS(q) =
   p.row('MTA-STS', [
     p.stat(
       'Mode',
-      describe('The mode of the MTA-STS policy. enforce refuses hosts that fail; testing only reports them; none switches MTA-STS off.'),
+      describe('Mode of the MTA-STS policy. enforce: senders refuse hosts that fail. testing: senders only report them. none: MTA-STS is off.'),
       4,
       5,
       [p.instant('max by (%s) (%s == 1)' % [q.labels(['mode']), q.last('dane_mta_sts_mode', selector)], '{{mode}}')],
@@ -373,7 +373,7 @@ local mtaSTS(q) =
     ),
     p.stat(
       'Record and policy',
-      describe('Whether the MTA-STS record is there and valid, and whether the policy that it announces was fetched and is valid.'),
+      describe('Whether the MTA-STS record is present and valid, and whether its policy was fetched and is valid.'),
       8,
       5,
       [
@@ -386,7 +386,7 @@ local mtaSTS(q) =
     ),
     p.stat(
       'TLSRPT',
-      describe('Whether the record that asks senders for reports (RFC 8460) is there and valid. Without it, senders send no reports.'),
+      describe('Whether the TLSRPT record, which requests reports from senders (RFC 8460), is present and valid. Without it, senders send no reports.'),
       6,
       5,
       [
@@ -410,7 +410,7 @@ local mtaSTS(q) =
     ),
     p.table(
       'Hosts under the policy',
-      describe('Whether the policy lists each host, and whether each host fulfils MTA-STS: STARTTLS and a Web PKI certificate. Change the policy or the certificate of the others.'),
+      describe('Whether the policy lists each host, and whether each host fulfils MTA-STS: STARTTLS and a Web PKI certificate. If not, change the policy or the certificate.'),
       12,
       6,
       [
@@ -424,7 +424,7 @@ local mtaSTS(q) =
     ),
     p.stat(
       'Outcome by sender',
-      describe('Outcome for a sender that implements only DANE, only MTA-STS, or both. If they differ, mail of some senders is lost.'),
+      describe('Outcome for a sender that implements only DANE, only MTA-STS, or both. If the outcomes differ, mail of some senders is lost.'),
       12,
       6,
       [p.instant(q.rank('dane_mta_sts_sender_outcome', selector, ['sender']), '{{sender}}')],
@@ -455,13 +455,13 @@ function(config)
     settings,
     settings.uids.domain,
     'DANE: one domain',
-    'Outcome for DANE clients at one domain, with the findings that explain it. Each value is the last one of the past %s, so after a change the previous state may be shown too.' % config.window,
+    'Outcome for DANE clients at one domain, with the findings that explain it. Each value is the last one of the past %s. After a change, the previous state may be shown too.' % config.window,
     'now-24h',
     [
       p.variable('job', 'Job', 'dane_outcome', 'job'),
       p.variable('module', 'Module', 'dane_outcome{job="$job"}', 'module'),
       p.variable('instance', 'Domain', 'dane_outcome{job="$job", module="$module"}', 'instance'),
-      // Either metric: series: summary has no outcome of hosts.
+      // Two metrics, because series: summary has no outcome of hosts.
       p.variable(
         'host', 'Host', '{__name__=~"dane_host_outcome|dane_certificate_not_after_timestamp_seconds", %s}' % selector, 'host', several=true, allValue='.*'
       ),

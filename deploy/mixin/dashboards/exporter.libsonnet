@@ -1,4 +1,4 @@
-// The exporter itself: whether it can judge at all, and what it consumes.
+// The exporter itself: whether it can judge domains, and its load and use of resources.
 local p = import 'panels.libsonnet';
 local v = import 'values.libsonnet';
 
@@ -9,7 +9,7 @@ local none = 'No sample: Prometheus must scrape /metrics of the exporter';
 local state = p.row('State', [
   p.stat(
     'Scrape of the exporter',
-    'Whether Prometheus reaches /metrics of the exporter. If not, no domain is monitored.',
+    'Whether Prometheus can scrape /metrics of the exporter. If not, no domain is monitored.',
     4,
     6,
     [p.instant('min by (instance) (up{%s})' % selector, '{{instance}}')],
@@ -17,7 +17,7 @@ local state = p.row('State', [
   ),
   p.stat(
     'Resolvers',
-    'Whether the self-check found each resolver suitable: it answers and returns DNSSEC records. If none is, every outcome is unknown; change resolver.servers.',
+    'Whether the self-check found each resolver suitable: it answers and returns DNSSEC records. If none is suitable, every outcome is unknown: change resolver.servers.',
     6,
     6,
     [p.instant('min by (instance, server) (dane_exporter_resolver_ok{%s})' % selector, '{{instance}} {{server}}')],
@@ -33,23 +33,23 @@ local state = p.row('State', [
   ),
   p.stat(
     'Configuration',
-    'Whether the last load of the configuration file succeeded. If not, the previous configuration is in use; the log has the error.',
+    'Whether the last load of the configuration file succeeded. If not, the previous configuration is in use. The log has the error.',
     4,
     6,
     [p.instant('min by (instance) (dane_exporter_config_last_reload_successful{%s})' % selector, '{{instance}}')],
     { mappings: v.yesNo('invalid', 'valid'), noValue: none }
   ),
   p.stat(
-    'Loaded',
-    'Time since the configuration was last loaded. The start of the exporter counts.',
+    'Time since load',
+    'Time since the configuration was last loaded, by a reload or at the start of the exporter.',
     3,
     6,
     [p.instant('time() - max by (instance) (dane_exporter_config_last_reload_success_timestamp_seconds{%s})' % selector, '{{instance}}')],
     { unit: 'dtdurations', noValue: none, thresholds: v.limits('text', []) }
   ),
   p.stat(
-    'Panics, one day',
-    'Panics recovered in the last day. Each is a defect of the exporter: report it with the stack in the log.',
+    'Panics in one day',
+    'Panics recovered in the last day. Each is a defect of the exporter: report it with the stack trace in the log.',
     3,
     6,
     [p.instant('sum by (instance) (increase(dane_exporter_panics_total{%s}[1d]))' % selector, '{{instance}}')],
@@ -57,7 +57,7 @@ local state = p.row('State', [
   ),
   p.table(
     'Builds',
-    'Version of each exporter, and the URL that its links start with (--web.external-url). Without that flag, links use the label exporter.',
+    'Version of each exporter, and the base URL of its links (--web.external-url). Without that flag, links use the label exporter.',
     24,
     5,
     [
@@ -120,7 +120,7 @@ local probes = p.row('Probes', [
   ),
   p.timeseries(
     'Duration of probes',
-    'Median, 95th and 99th percentile. They must stay below scrape_timeout.',
+    'Median, 95th and 99th percentile. They must be below scrape_timeout.',
     12,
     7,
     [
@@ -143,7 +143,7 @@ local probes = p.row('Probes', [
 local network = p.row('Connections', [
   p.timeseries(
     'Connections to port 25',
-    'Connections per second, by result. If connections are attempted and none succeeds, the provider blocks the port and no domain is monitored.',
+    'Connections per second, by result. If no connection succeeds, the provider blocks the port and no domain is monitored.',
     8,
     7,
     [p.range('sum by (result) (%s)' % rate('dane_exporter_connects_total', ', port="25"'), '{{result}}')],
@@ -159,7 +159,7 @@ local network = p.row('Connections', [
   ),
   p.timeseries(
     'Reused handshakes',
-    'Handshakes per second that a probe took from another one, which saves a connection to the server. limits.handshake_reuse sets their maximum age.',
+    'Handshakes of another probe per second that a probe reused instead of connecting. limits.handshake_reuse sets their maximum age.',
     8,
     7,
     [p.range('sum by (instance) (%s)' % rate('dane_exporter_handshakes_reused_total'), '{{instance}}')],
@@ -170,7 +170,7 @@ local network = p.row('Connections', [
 local dns = p.row('DNS', [
   p.timeseries(
     'Queries',
-    'Queries per second, by resolver and transport. Many over TCP mean that answers over UDP are truncated or lost.',
+    'Queries per second, by resolver and transport. Many queries over TCP mean that answers over UDP are truncated or lost.',
     12,
     7,
     [p.range('sum by (server, transport) (%s)' % rate('dane_exporter_dns_queries_total'), '{{server}} {{transport}}')],
@@ -186,7 +186,7 @@ local dns = p.row('DNS', [
   ),
   p.timeseries(
     'Cache hit ratio',
-    'Share of the zones that the cache of validated zones contained. It falls after a start and with domains under many parents.',
+    'Share of the needed zones that the cache of validated zones contained. It is low after a start, and if the domains have many different parent zones.',
     8,
     7,
     [p.range('sum by (instance) (%s)\n/ sum by (instance) (%s)' % [
@@ -213,7 +213,7 @@ local dns = p.row('DNS', [
   ),
   p.timeseries(
     'Lookups that exceeded the limits on work',
-    'Lookups per second that were abandoned. Zones with very many keys or signatures, or an attack, cause them.',
+    'Lookups per second that were aborted. The cause is a zone with very many keys or signatures, or an attack.',
     24,
     6,
     [p.range('sum by (instance) (%s)' % rate('dane_exporter_dns_limit_exceeded_total'), '{{instance}}')],
@@ -266,7 +266,7 @@ function(config)
     settings,
     settings.uids.exporter,
     'DANE exporter itself',
-    'Whether dane_exporter can judge at all, and what it consumes.',
+    'Whether dane_exporter can judge domains, and its load and use of resources.',
     'now-24h',
     [
       p.variable('exporter_job', 'Job', 'dane_exporter_build_info', 'job', several=true),

@@ -1,4 +1,4 @@
-// All domains: how many have each outcome, which are the worst, and what expires next.
+// All domains: number by outcome, the targets with the worst outcomes, and the next expiries.
 local p = import 'panels.libsonnet';
 local v = import 'values.libsonnet';
 
@@ -14,7 +14,7 @@ local target(links) = {
 local outcomes(q) = p.row('Outcomes for DANE clients', [
   p.stat(
     'Targets by outcome',
-    'Outcome for a DANE client now. A target is one domain or server, as one module and one exporter probe it. ' +
+    'Number of targets by outcome for a DANE client. A target is one domain or server, probed with one module by one exporter. ' +
     'refused and unreachable mean that mail is lost or delayed: see the tables below. opportunistic: DANE does not apply. ' +
     'unknown: the exporter cannot judge; see the dashboard of the exporter.',
     14,
@@ -26,7 +26,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
   ),
   p.stat(
     'Requirement fulfilled',
-    'Share of the targets that fulfil the requirement of their module (probe_success). For the others, the table of targets says no under fulfilled.',
+    'Share of the targets that fulfil the requirement of their module (probe_success). For the others, the column fulfilled in the table of targets is no.',
     4,
     5,
     [p.instant('avg(%s and on (%s) %s)' % [q.last('probe_success', selector), q.labels(), q.last('dane_outcome', selector)])],
@@ -34,14 +34,14 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
   ),
   p.stat(
     'Not scraped',
-    'Targets whose last scrape failed, so that their present state is not known. Check the exporter and the page Targets of Prometheus.',
+    'Targets whose last scrape failed. Their current state is not known. Check the exporter and the page Targets of Prometheus.',
     3,
     5,
     [p.instant('count(%s == 0) or vector(0)' % q.last('up', selector + ', ' + q.probes))],
     { unit: 'none', decimals: 0, noValue: 'Not measured', thresholds: v.noneIsGood }
   ),
   p.stat(
-    'Probes cut short',
+    'Incomplete probes',
     'Targets whose last probe did not measure everything before its deadline. Raise scrape_timeout and the timeout of the module, or look for slow servers.',
     3,
     5,
@@ -50,7 +50,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
   ),
   p.timeseries(
     'Trend of problems',
-    'Targets that are refused, unreachable or unknown. A step of many targets at the same time has one cause: a hoster, a resolver or the exporter.',
+    'Targets that are refused, unreachable or unknown. If many targets change at the same time, the cause is one hoster, one resolver or the exporter.',
     12,
     8,
     [p.range('sum by (outcome) (job_module_outcome:dane_outcome:sum{%s, outcome=~"refused|unreachable|unknown"})' % selector, '{{outcome}}')],
@@ -75,7 +75,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
   ),
   p.timeseries(
     'Hosts of the targets',
-    'Hosts that the targets lead to, those with a secure, usable TLSA record, and those with a refused service. A host counts once for each target that leads to it.',
+    'Number of hosts of the targets: all, those with a secure, usable TLSA record, and those with a refused service. A host counts once for each of its targets.',
     12,
     7,
     [
@@ -83,7 +83,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
       p.range('sum(%s)' % q.last('dane_hosts_with_tlsa', selector), 'with TLSA records'),
       p.range('sum(%s)' % q.last('dane_hosts_refused', selector), 'refused'),
     ],
-    { unit: 'none', decimals: 0, min: 0, noValue: 'No target leads to a host' },
+    { unit: 'none', decimals: 0, min: 0, noValue: 'No target has a host' },
     [v.colorOf('all', 'blue'), v.colorOf('with TLSA records', 'green'), v.colorOf('refused', 'red')]
   ),
 ], collapsed=false);
@@ -94,7 +94,7 @@ local worst(q, links) =
   p.row('Worst first', [
     p.table(
       'Targets, worst first',
-      'Outcome of each target, with the number of its findings and hosts. The domain links to its dashboard, the outcome to the report of the exporter. Start at the top.',
+      'Outcome of each target, with the number of its findings and hosts. The domain links to its dashboard. The outcome links to the report of the exporter.',
       24,
       11,
       [
@@ -122,8 +122,8 @@ local worst(q, links) =
     ),
     p.table(
       'Findings',
-      'What is wrong now. Each reason links to its meaning and remedy in the runbook, and to the report. error: senders refuse the host. ' +
-      'degraded: it works with less protection. warning: it will fail, or differs between senders. internal: the cause is on the side of the exporter.',
+      'Current findings. Each reason links to its meaning and remedy in the runbook, and to the report. error: senders refuse the host. ' +
+      'degraded: senders deliver with less protection. warning: delivery will fail, or differs between senders. internal: the exporter is the cause.',
       24,
       11,
       [p.rows(q.withURL(q.findings(selector), selector))],
@@ -144,8 +144,9 @@ local expiries(q, links) =
   p.row('Next expiries', [
     p.table(
       'Certificates that expire next',
-      'authentication: no TLSA record authenticates the server after this time; publish records of the next certificate first. ' +
-      'certificate: expiry of the certificate, which DANE-EE records ignore. policy host: expiry at the MTA-STS policy host, with mta_sts in the module.',
+      'authentication: no TLSA record authenticates the server after this time. Publish records of the next certificate first. ' +
+      'certificate: expiry of the certificate. DANE clients ignore it with DANE-EE records. ' +
+      'policy host: expiry of the certificate of the MTA-STS policy host, if the module has mta_sts.',
       12,
       11,
       [p.rows(q.withURL(|||
@@ -161,18 +162,18 @@ local expiries(q, links) =
       ], selector))],
       'No certificate was seen',
       t.first + [
-        p.column('ends'),
+        p.column('ends', 'what expires'),
         p.column('host'),
         p.column('port'),
-        p.number('Value', 'in', 'dtdurations', { thresholds: v.timeLeft, 'custom.cellOptions': { type: 'color-text' } }),
+        p.number('Value', 'expires in', 'dtdurations', { thresholds: v.timeLeft, 'custom.cellOptions': { type: 'color-text' } }),
       ] + t.last,
       t.hidden,
-      'in'
+      'expires in'
     ),
     p.table(
-      'Zones with the least validity of signatures left',
+      'Zones with the smallest share of signature validity left',
       'Remaining share of the validity of the signatures of each zone, and one target that depends on the zone. ' +
-      'A working signer renews them long before the expiry, whatever the period. A small share means that the signer has stopped.',
+      'A working signer renews signatures long before they expire, whatever their validity period is. A small share means that the signer has stopped.',
       12,
       11,
       [p.rows(q.withURL('bottomk(30, bottomk by (zone) (1,\n%s\n))' % std.rstripChars(q.shareLeft(
@@ -199,7 +200,7 @@ function(config)
     settings,
     settings.uids.fleet,
     'DANE: all domains',
-    'Outcomes for DANE clients at all domains that dane_exporter probes. Complete with both values of the module setting series.',
+    'Outcomes for DANE clients at all domains that dane_exporter probes. It is complete with both values of the module setting series.',
     'now-7d',
     [
       p.variable('job', 'Job', 'dane_outcome', 'job', several=true),

@@ -1,5 +1,5 @@
-// Links between the dashboards, and to the pages of the exporter. Links of the header keep
-// the time range; those in tables pass it on.
+// Links between the dashboards, and to the pages of the exporter. Links to dashboards keep
+// the time range.
 local panels = import 'panels.libsonnet';
 
 local query(pairs) = std.join('&', ['${datasource:queryparam}'] + ['var-%s=%s' % [pair[0], pair[1]] for pair in pairs]);
@@ -10,8 +10,8 @@ function(settings) {
   local page(uid, pairs=[]) = '/d/%s?%s' % [uid, query(pairs)],
 
   fleet(pairs=[]): panels.link('All domains', 'Outcomes of all domains', page(uids.fleet, pairs)),
-  domain(pairs=[]): panels.link('One domain', 'Outcome of one domain, and why', page(uids.domain, pairs)),
-  exporter: panels.link('Exporter', 'Whether the exporter itself works', page(uids.exporter)),
+  domain(pairs=[]): panels.link('One domain', 'Outcome of one domain, and the reasons', page(uids.domain, pairs)),
+  exporter: panels.link('Exporter', 'State and load of the exporter', page(uids.exporter)),
 
   // From a row of a table to its domain. The columns must have these names.
   domainOfRow: panels.dataLink('Dashboard of ${__data.fields.domain}', page(uids.domain, [

@@ -4,7 +4,7 @@ local refIds = std.stringChars('ABCDEFGHIJKLMNOP');
 
 local trim(expression) = std.rstripChars(expression, '\n');
 
-// Panels have a width and a height, w and h, until they are placed.
+// w and h are the width and height of the panel. place sets its position.
 local panel(type, title, description, w, h, targets, defaults, overrides, options) = {
   type: type,
   title: title,
@@ -115,8 +115,8 @@ local number(panels) =
       yAxis: { axisPlacement: 'left', reverse: false, unit: unit },
     }),
 
-  // A table of the columns, in their order. A column is a label, or the value of a query,
-  // with the name it is shown under and the properties of its cells. Labels that are not
+  // A table with the columns in the given order. A column is a label or the value of a
+  // query. It has a displayed name and the properties of its cells. Labels that are not
   // columns must be in hidden.
   table(title, description, w, h, targets, noValue, columns, hidden=[], sortBy, desc=false):
     local several = std.length(targets) > 1;
@@ -181,8 +181,8 @@ local number(panels) =
 
   datasourceVariable: { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
 
-  // A variable with the values of a label. A variable of which several values may be
-  // selected starts with all.
+  // A variable with the values of a label. If several values may be selected, all are
+  // selected at first.
   variable(name, label, metric, labelName, several=false, allValue=null): {
     name: name,
     label: label,

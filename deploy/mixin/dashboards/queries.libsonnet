@@ -1,5 +1,6 @@
-// PromQL of the dashboards. Everything about a target is read through the window, since
-// Prometheus sees a sample for five minutes only, and targets may be scraped less often.
+// PromQL of the dashboards. All metrics of a target are read with last_over_time and the
+// window. Prometheus finds a sample for five minutes only, and targets may be scraped less
+// often.
 local outcomes = ['authenticated', 'encrypted', 'opportunistic', 'none', 'unknown', 'unreachable', 'refused'];
 
 function(config) {
@@ -9,7 +10,7 @@ function(config) {
   // Selects the probe jobs.
   probes: config.probeSelector,
 
-  // Labels that tell targets apart, and further ones.
+  // Labels that identify a target, and additional ones.
   labels(more=[]): list(config.targetLabels + more),
 
   // The last value of each series of a metric.
@@ -21,14 +22,14 @@ function(config) {
 
   local unknownState(metric, selector) = q.last(metric, selector + ', outcome="unknown"'),
 
-  // The states of the outcome metric that count. While the outcome is unknown, the other
+  // The current states of the outcome metric. While the outcome is unknown, the other
   // states are absent, but the window still contains them.
   outcomes(metric, selector, by=[]): |||
     %(all)s unless on (%(labels)s) (%(unknown)s == 1)
     or %(unknown)s
   ||| % { all: q.last(metric, selector), labels: q.labels(by), unknown: unknownState(metric, selector) },
 
-  // The rank of the outcome: 6 is the worst. Several series never add up.
+  // The rank of the outcome: 6 is the worst. Of several series, the worst is used.
   rank(metric, selector, by=[]): |||
     max by (%(labels)s) (
       (
@@ -49,8 +50,8 @@ function(config) {
   findings(selector, by=['reason', 'effect', 'host', 'port', 'address']):
     'max by (%s) (target:dane_finding:current{%s})' % [q.labels(by), selector],
 
-  // Adds the label external_url: where browsers reach the exporter of each series. Without
-  // an absolute --web.external-url, that is the value of the label exporter.
+  // Adds the label external_url: the URL of the exporter of each series, for browsers.
+  // Without an absolute --web.external-url, it is http:// and the label exporter.
   withURL(expression, selector): |||
     %(expression)s
     * on (exporter) group_left (external_url) (
@@ -69,11 +70,11 @@ function(config) {
     )
   ||| % { labels: q.labels(by), end: q.last(end, selector), begin: q.last(begin, selector) },
 
-  // Series whose value differs from the one of the step before, for annotations.
+  // Series whose value differs from that of the previous step, for annotations.
   changed(metric, selector): '%s\n!= last_over_time(%s{%s}[%s] offset $__interval)' %
                              [q.last(metric, selector), metric, selector, config.window],
 
-  // The outcome at the time when it becomes this, if there was another one before.
+  // The new outcome at the time of a change. The first outcome is no change.
   outcomeChanged(selector): |||
     (
       %(now)s == 1

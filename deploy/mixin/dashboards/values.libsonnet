@@ -30,7 +30,7 @@ local colorOf(name, color) = {
   // Overrides for series that are named after outcomes.
   outcomeColors: [colorOf(outcome.text, outcome.color) for outcome in outcomes],
 
-  // Whether 0 or 1: the words, and the colour of 0.
+  // The words for 0 and 1, and the colour of 0.
   yesNo(no='no', yes='yes', color='red'): value([{ value: '0', text: no, color: color }, { value: '1', text: yes, color: 'green' }]),
 
   effects: value([
@@ -55,7 +55,7 @@ local colorOf(name, color) = {
     mode: 'absolute',
     steps: [{ color: first, value: null }] + [{ value: step[0], color: step[1] } for step in steps],
   },
-  // Number of things of which there should be none.
+  // A number that should be 0.
   noneIsGood: self.limits('green', [[1, 'red']]),
   // Seconds until an expiry.
   timeLeft: self.limits('red', [[7 * 86400, 'orange'], [14 * 86400, 'green']]),

@@ -1,6 +1,6 @@
 // Helpers for test cases. Times are minutes. A timeline is a sequence of scrapes, such as
 // "ok*10 bad lost bad*14": a word for each scrape, or with *N for N scrapes. A series has
-// a value for each word; where it has none, the series is absent.
+// a value for each word. At a word without a value, the series is absent.
 local reasons = import '../reasons.json';
 
 function(config) {

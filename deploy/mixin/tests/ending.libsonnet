@@ -29,7 +29,7 @@ function(t)
         labels: t.labels({ instance: instance, zone: zone, severity: 'warning', scope: 'domain' }),
         annotations: {
           summary: '%s: DNSSEC signatures of the zone %s have 14.92%% of their validity left and are not renewed' % [instance, zone],
-          description: 'When they expire, the zone and all zones below it become bogus: mail servers that validate refuse the domain, and other validating clients cannot resolve it. They expire on 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If it belongs to another operator, such as a registry or a mail provider, only that operator can sign it: send a report there.',
+          description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. The signatures expire on 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
         } + t.links(instance, 'danesignaturesnearend'),
       },
       texts: [t.text(t.at(10) + t.ending, 'DaneSignaturesNearEnd', [text('bad.example', 'bad.example'), text('parent.example', 'example')])],
@@ -57,7 +57,7 @@ function(t)
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
         annotations: {
           summary: 'bad.example: DANE authentication of mx.bad.example port 25 expires in 6d 22h 39m 30s',
-          description: 'A certificate whose dates count under the TLSA records expires at that time, and mail servers that validate DANE then refuse the host. Renew it, and check that the TLSA records match the new certificate before the server uses it.',
+          description: 'A certificate whose validity period DANE checks expires at that time. Mail servers that validate DANE then refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
         } + t.links('bad.example', 'daneauthenticationends'),
       }])],
     },
@@ -76,7 +76,7 @@ function(t)
         labels: t.labels({ instance: 'bad.example', severity: 'info', scope: 'host', host: 'mx.bad.example', port: '25' }),
         annotations: {
           summary: 'bad.example: the certificate of mx.bad.example port 25 expires in 13d 22h 39m 30s',
-          description: 'Whether DANE senders are affected depends on the TLSA records. Senders that use MTA-STS and clients that use the Web PKI are affected. Find out why the certificate was not renewed, and check that the TLSA records match the new one before the server uses it.',
+          description: 'Senders that use MTA-STS and clients that use the Web PKI are affected. The TLSA records determine whether DANE senders are affected. Find out why the certificate was not renewed. Check that the TLSA records match the new certificate before the server uses it.',
         } + t.links('bad.example', 'danepkixexpirynear'),
       }])],
     },
@@ -97,8 +97,8 @@ function(t)
       texts: [t.text(t.at(26), 'DaneRolloverNotReady', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
         annotations: {
-          summary: 'bad.example: the certificate of mx.bad.example port 25 expires soon and no TLSA record of the next one is published',
-          description: 'If the certificate is renewed with a new key, no record matches until the new record is published and the old one has expired from all caches. Until then, DANE senders refuse the host. Publish the record of the next key now, in addition to the current one, or renew with the same key under a 3 1 1 record.',
+          summary: 'bad.example: the certificate of mx.bad.example port 25 expires soon, and no TLSA record of the next certificate is published',
+          description: 'If the certificate is renewed with a new key, no record matches it at first. DANE senders refuse the host until the new record is published and the old one has expired from all caches. Publish the record of the next key now, in addition to the current one. Alternatively, renew with the same key and a 3 1 1 record.',
         } + t.links('bad.example', 'danerollovernotready'),
       }])],
     },

@@ -29,7 +29,7 @@ function(t)
         t.firing(t.at(41) + keep - t.step, [alert('DaneExporterBlind')]),
         t.firing(t.at(41) + keep + t.step, []),
       ],
-      texts: [text('DaneExporterBlind', 'warning', 'no connection to port 25 succeeds', 'The exporter has reached no mail server for 15m, although it tries. Most likely its provider or a firewall blocks port 25, and the domains are not monitored. If the exporter probes a single domain, the server of that domain may be the cause. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
+      texts: [text('DaneExporterBlind', 'warning', 'no connection to port 25 succeeds', 'Every connection of the exporter to port 25 has failed for 15m. The domains are not monitored. Most likely, the provider of the exporter or a firewall blocks port 25. If the exporter probes a single domain, the server of that domain may be the cause. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
     },
     {
       name: 'DaneNoResolver: one unsuitable resolver of two does not fire',
@@ -40,7 +40,7 @@ function(t)
         ok('two.example:10125', '192.0.2.54:53', 'ok*66'),
       ],
       firing: t.lifecycle([alert('DaneNoResolver')], 5, keep),
-      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'No resolver answers, or all of them withhold DNSSEC records, so nothing can be judged. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
+      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'No resolver answers, or none returns DNSSEC records. The exporter cannot judge any domain. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
     },
     {
       name: 'DaneTrustAnchor: an exporter that gets no keys has no series, and does not fire',
@@ -49,7 +49,7 @@ function(t)
         gauge('dane_exporter_trust_anchor_ok', 'mute.example:10125', 'ok*10 lost'),
       ],
       firing: t.lifecycle([alert('DaneTrustAnchor')], 5, keep),
-      texts: [text('DaneTrustAnchor', 'warning', 'no trust anchor authenticates the root keys', 'Every signed zone appears bogus to this exporter, and the zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.')],
+      texts: [text('DaneTrustAnchor', 'warning', 'no trust anchor authenticates the root keys', 'This exporter reports every signed zone as bogus. The zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.')],
     },
     {
       name: 'DaneConfigReloadFailed: an invalid file that is corrected within five minutes does not fire',
@@ -58,7 +58,7 @@ function(t)
         gauge('dane_exporter_config_last_reload_successful', 'corrected.example:10125', 'ok*10' + std.repeat(' bad', t.brief(5)) + ' ok*50'),
       ],
       firing: t.lifecycle([alert('DaneConfigReloadFailed')], 5, keep),
-      texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration file is invalid and was not loaded', 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. dane_exporter --config.check --config.file=FILE names the line.')],
+      texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration file is invalid and was not loaded', 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the line of the error, run dane_exporter --config.check --config.file=FILE.')],
     },
     {
       name: 'DaneProbesRejected: a single burst does not fire',
@@ -73,7 +73,7 @@ function(t)
         t.firing(t.at(26), [alert('DaneProbesRejected')]),
         t.firing(t.at(40) + window + keep + t.step, []),
       ],
-      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More probes run at the same time than limits.probes allows, so some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
+      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More simultaneous probes are requested than limits.probes allows. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
     },
     {
       name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',
@@ -96,7 +96,7 @@ function(t)
         labels: t.labels({ severity: 'warning', scope: 'exporter' }),
         annotations: {
           summary: 'dane: 2 targets have not been scraped for 15m',
-          description: 'These targets are not monitored. The targets page of Prometheus shows the error: the exporter is down, rejects probes, or takes longer than scrape_timeout.',
+          description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects probes, or takes longer than scrape_timeout.',
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danescrapesfail',
         },
       }])],
@@ -117,7 +117,7 @@ function(t)
       texts: [t.text(60, 'Watchdog', [{
         labels: { severity: 'none', scope: 'monitoring' },
         annotations: {
-          summary: 'Prometheus evaluates the rules of dane_exporter, and Alertmanager delivers',
+          summary: 'Prometheus evaluates the rules of dane_exporter, and Alertmanager delivers alerts',
           description: "This alert always fires. Route it to a dead man's switch, which notifies you when the alert stops.",
           runbook_url: 'https://dane-exporter.example/docs/runbook.md#watchdog',
         },

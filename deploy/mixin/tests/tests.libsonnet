@@ -1,5 +1,5 @@
-// Tests of the rules with given settings, for promtool. A case has a name, which says what
-// is tested, series, expectations (firing), and texts. case.libsonnet explains them.
+// Tests of the rules with given settings, for promtool. A case has the fields name (what is
+// tested), series, firing (expected alerts), and texts. case.libsonnet documents them.
 function(config)
   local t = (import 'case.libsonnet')(config);
   {
