@@ -64,9 +64,9 @@ func (s *metricSet) setTarget(report *probe.Report) {
 	s.setOutcome(outcome, report.Verdict.Outcome)
 }
 
-// setOutcome exports an outcome as one series for each state. While it is unknown,
-// the other states were not measured and are absent. labels are those before the
-// label outcome.
+// setOutcome exports an outcome as one series for each state. While the outcome is
+// unknown, the other states are absent because they were not measured. labels are the
+// label values before the label outcome.
 func (s *metricSet) setOutcome(m *Metric, current dane.Outcome, labels ...string) {
 	for _, state := range dane.Outcomes() {
 		if current != dane.Unknown || state == dane.Unknown {

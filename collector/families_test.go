@@ -85,8 +85,8 @@ func healthy() *probe.Report {
 	return r
 }
 
-// validity returns the validity of signatures, of which the one that expires first has
-// that inception.
+// validity returns the validity of signatures. inception and expiry are those of the
+// signature that expires first.
 func validity(inception, expiry int64) dnssec.Validity {
 	return dnssec.Validity{Inception: time.Unix(1_790_000_000, 0), Since: time.Unix(inception, 0), Expiry: time.Unix(expiry, 0)}
 }

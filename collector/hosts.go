@@ -54,14 +54,14 @@ func hostsKnown(facts *dane.Facts) bool {
 		!slices.ContainsFunc(facts.SRV, dane.SRVLookup.Failed)
 }
 
-// hasUsableRecord reports whether a secure TLSA record applies to the service that a
-// client of its policy can use.
+// hasUsableRecord reports whether the service has a secure TLSA record that a client of
+// its policy can use.
 func hasUsableRecord(v *dane.ServiceVerdict) bool {
 	return slices.ContainsFunc(v.Records, func(r dane.RecordVerdict) bool { return r.Usability == tlsa.Usable })
 }
 
-// provenWithoutRecords reports whether no secure TLSA record applies to a service
-// without usable ones: the lookups succeeded, or the host needed none.
+// provenWithoutRecords reports, for a service without usable TLSA records, whether this
+// is proven: the lookups succeeded, or no lookup was necessary.
 func provenWithoutRecords(v *dane.ServiceVerdict) bool {
 	if len(v.Service.TLSA) > 0 {
 		return recordsKnown(v)

@@ -10,8 +10,8 @@ import (
 )
 
 // lifetimeMetrics are the two metrics of a period: the start and the end of the
-// validity of a signature, a certificate or an authentication. Alerts use the share
-// of the period that is left, so both values always belong to one period.
+// validity of a signature, a certificate or an authentication. Both values always
+// belong to one period, because alerts use the remaining share of the period.
 type lifetimeMetrics struct{ start, end *Metric }
 
 // lifetime is one period, with the label values of its metrics.
@@ -46,8 +46,8 @@ func (s *metricSet) addLifetime(m lifetimeMetrics, l lifetime) {
 	}
 }
 
-// convertLifetimes converts the periods to samples: in a summary, only the period with the
-// smallest share left.
+// convertLifetimes converts the periods to samples. In a summary, it converts only the
+// period with the smallest share left.
 func (s *metricSet) convertLifetimes() {
 	for m, all := range s.lifetimes {
 		all = firstToEnd(all)

@@ -48,11 +48,11 @@ var (
 		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent.",
 		"outcome")
 	hostCount = summaryGauge("dane_hosts",
-		"Number of hosts that the target leads to. Absent if the lookup of the hosts failed.")
+		"Number of hosts of the target. Absent if the lookup of the hosts failed.")
 	hostsRefused = summaryGauge("dane_hosts_refused",
-		"Number of hosts that a DANE client refuses at a port of the module. Absent if none is refused and one could not be judged.")
+		"Number of hosts that a DANE client refuses at one or more ports of the module. Absent if none is refused and at least one could not be judged.")
 	hostsWithTLSA = summaryGauge("dane_hosts_with_tlsa",
-		"Number of hosts with a secure, usable TLSA record. Absent if that is not known of every host.")
+		"Number of hosts with a secure, usable TLSA record. Absent if this is not known for every host.")
 	hostOutcome = gauge("dane_host_outcome",
 		"Outcome for a DANE client connecting to the service. Exactly one outcome is 1. While it is unknown, the others are absent.",
 		"host", "port", "outcome")
@@ -63,7 +63,7 @@ var (
 		"Number of addresses of the service that were not tried because the exporter has no IPv6. No other metric includes them. Absent if none was skipped.",
 		"host", "port")
 	finding = summaryGauge("dane_finding",
-		"A finding that holds. The value is always 1. Labels that do not apply are empty. With series: summary, only the effects error and degraded.",
+		"A finding of the probe. The value is always 1. Labels that do not apply are empty. With series: summary, only findings with the effects error and degraded are exported.",
 		"reason", "effect", "host", "port", "address")
 	authenticatedFrom = summaryGauge("dane_authenticated_from_timestamp_seconds",
 		"Start of the validity of the certificate whose expiry is dane_authenticated_until_timestamp_seconds, in Unix seconds.",
@@ -82,7 +82,7 @@ var (
 		"Inception of the signature whose expiry is dane_dnssec_signature_expiry_timestamp_seconds, in Unix seconds.",
 		"zone")
 	signatureExpiry = summaryGauge("dane_dnssec_signature_expiry_timestamp_seconds",
-		"Time at which the first of the signatures by the zone that the lookups depend on expires, in Unix seconds.",
+		"Earliest expiry of the signatures by the zone that the lookups depend on, in Unix seconds.",
 		"zone")
 
 	tlsaRecords = gauge("dane_tlsa_records",
@@ -108,7 +108,7 @@ var (
 		"host", "port")
 
 	certificateNotBefore = summaryEndpointGauge("dane_certificate_not_before_timestamp_seconds",
-		"Start of the validity of the server's own certificate, in Unix seconds. Of several addresses, of the certificate that expires first.",
+		"Start of the validity of the server's own certificate, in Unix seconds. Of several addresses, that of the certificate that expires first.",
 		"host", "port")
 	certificateNotAfter = summaryEndpointGauge("dane_certificate_not_after_timestamp_seconds",
 		"Expiry of the server's own certificate, in Unix seconds.",
@@ -182,7 +182,7 @@ var (
 		"Whether the TLSRPT record is valid: it is well-formed and the only one.")
 
 	truncated = gauge("dane_truncated",
-		"The target has more than is exported: TLSA records of a service, hosts, addresses of a host, nameservers, or zones. The value is always 1.",
+		"A list of the target is exported only in part: TLSA records of a service, hosts, addresses of a host, nameservers, or zones. The value is always 1.",
 		"what")
 )
 
@@ -245,7 +245,7 @@ var (
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
 	exporterInfo = gauge("dane_exporter_info",
-		"The URL that --web.external-url gives, without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
+		"URL of --web.external-url without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it
 		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which dane_exporter was built, and the goos and goarch for the build.")
 )

@@ -27,7 +27,7 @@ type view struct {
 	zones        []zoneSignatures
 	findings     []dane.Finding
 	maxEndpoints int             // per service
-	truncated    map[string]bool // of what there was more than is exported
+	truncated    map[string]bool // the lists that are exported only in part
 }
 
 // service is one port of one host. It merges all services of the report that have

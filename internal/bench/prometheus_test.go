@@ -52,7 +52,7 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// prometheusUse is what a Prometheus uses.
+// prometheusUse has the resource usage of a Prometheus server.
 type prometheusUse struct {
 	series   int // in memory
 	samples  int // of the last scrape of each target

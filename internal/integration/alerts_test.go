@@ -26,8 +26,8 @@ import (
 
 // TestAlerts breaks and repairs a domain of the lab while Prometheus and
 // Alertmanager watch it with the files of deploy/prometheus. The test changes two
-// things in these files: the domains, and every duration, which it divides by 60. So it
-// does with the defaults of Prometheus.
+// things in these files: the domains, and every duration, which it divides by 60. It
+// divides the defaults of Prometheus by 60 too.
 func TestAlerts(t *testing.T) {
 	run(t, "ip", "link", "set", "lo", "up")
 	dir := tempDir(t)
@@ -296,7 +296,7 @@ func (b *inbox) waitFor(t *testing.T, receiver, status, name, instance string) a
 }
 
 // checkInstances checks that no receiver got an alert of other instances than these.
-// The alert Watchdog is about none, and only its receiver gets it.
+// The alert Watchdog has no instance, and only its receiver gets it.
 func (b *inbox) checkInstances(t *testing.T, instances ...string) {
 	t.Helper()
 	b.mu.Lock()

@@ -7,20 +7,20 @@ import (
 	"unicode/utf8"
 )
 
-// NameText returns the first octets of name.String(), at most limit, and cut between
-// characters. pkix.Name.String takes time quadratic in the number of attributes, and
-// a server chooses how many it sends. NameText cuts the attributes first, so that
-// few more than it returns are rendered.
+// NameText returns the first octets of name.String(), at most limit, and cuts the text
+// between characters. pkix.Name.String takes time quadratic in the number of attributes,
+// which the server chooses. NameText cuts the attributes first, so that only a few more
+// than it returns are rendered.
 //
-// The value of an attribute whose type has no short name is rendered in DER. If it is
-// longer than limit, its DER length is that of the part that is left. ExtraNames,
-// which the name of a parsed certificate does not have, are ignored.
+// The value of an attribute whose type has no short name is rendered in DER. If the value
+// is longer than limit, the DER length is that of the cut value. NameText ignores
+// ExtraNames, which the name of a parsed certificate does not have.
 func NameText(name pkix.Name, limit int) string {
 	return cutText(cutName(name, limit).String(), limit)
 }
 
-// cutName returns the attributes of name of which some octet is among the first ones
-// of name.String().
+// cutName returns the attributes of name whose text begins within the first limit octets
+// of name.String(). It may return a few more.
 func cutName(name pkix.Name, limit int) pkix.Name {
 	c := nameCutter{left: limit + 1} // no separator follows the last attribute
 	// The order is that of pkix.Name.String.
@@ -36,12 +36,12 @@ func cutName(name pkix.Name, limit int) pkix.Name {
 	return cut
 }
 
-// nameCutter cuts attributes. It counts fewer octets than their text has, so that it
-// drops none that is visible.
+// nameCutter cuts attributes. It counts at most as many octets as their text has, so that
+// it drops no attribute that is visible.
 type nameCutter struct{ left int }
 
 // value returns the part of the value of one attribute that may be visible. An empty
-// value is none.
+// value means that the name does not have the attribute.
 func (c *nameCutter) value(value string) string {
 	if value == "" || c.left <= 0 {
 		return ""
@@ -104,7 +104,7 @@ func cutValue(value any, limit int) any {
 	return value
 }
 
-// cutText returns the first octets of text, at most limit, and cut between characters.
+// cutText returns the first octets of text, at most limit. It cuts between characters.
 func cutText(text string, limit int) string {
 	if len(text) <= limit {
 		return text

@@ -1,5 +1,5 @@
-// Command grafana reads Grafana dashboards strictly: a field that Grafana does not have,
-// or a value of the wrong type, is an error. Grafana itself ignores both.
+// Command grafana checks Grafana dashboards strictly: an unknown field or a value of the
+// wrong type is an error. Grafana itself ignores both.
 //
 // The schema is that of the Grafana Foundation SDK for the classic model, which every
 // version of Grafana imports. The SDK does not read all parts strictly. This program reads
@@ -208,7 +208,7 @@ func found(err error) error {
 	return err
 }
 
-// checkLinks checks data links. The SDK takes them for links between dashboards.
+// checkLinks checks data links. The SDK decodes them as links between dashboards.
 func checkLinks(content []byte) error {
 	var links []struct {
 		Title       string `json:"title"`
