@@ -76,11 +76,10 @@ func (s *metricSet) setOutcome(m *Metric, current dane.Outcome, labels ...string
 }
 
 func (s *metricSet) setFindings(all []dane.Finding) {
+	if s.summary {
+		all = summaryFindings(all)
+	}
 	for _, f := range all {
-		effect := f.Reason.Info().Effect
-		if s.summary && effect != dane.EffectError && effect != dane.EffectDegraded {
-			continue
-		}
 		port, address := "", ""
 		if f.Port != 0 {
 			port = strconv.Itoa(int(f.Port))
@@ -88,8 +87,29 @@ func (s *metricSet) setFindings(all []dane.Finding) {
 		if f.Address.IsValid() {
 			address = f.Address.String()
 		}
-		s.set(finding, 1, string(f.Reason), string(effect), f.Host, port, address)
+		s.set(finding, 1, string(f.Reason), string(f.Reason.Info().Effect), f.Host, port, address)
 	}
+}
+
+// maxSummaryFindings is the maximum number of findings in a summary.
+const maxSummaryFindings = 10
+
+// summaryFindings returns the first findings of the effects error and degraded, errors
+// first, without the address: the addresses of a host usually share a problem.
+func summaryFindings(all []dane.Finding) []dane.Finding {
+	var some []dane.Finding
+	for _, effect := range []dane.Effect{dane.EffectError, dane.EffectDegraded} {
+		for _, f := range all {
+			if len(some) == maxSummaryFindings {
+				return some
+			}
+			same := func(g dane.Finding) bool { return g.Reason == f.Reason && g.Host == f.Host && g.Port == f.Port }
+			if f.Reason.Info().Effect == effect && !slices.ContainsFunc(some, same) {
+				some = append(some, dane.Finding{Reason: f.Reason, Host: f.Host, Port: f.Port})
+			}
+		}
+	}
+	return some
 }
 
 func (s *metricSet) setLookup(l *lookup) {

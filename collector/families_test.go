@@ -661,18 +661,23 @@ dane_truncated{what="zones"} 1
 	}
 }
 
-// TestEqualFindings checks that findings become one series if the names of their hosts
-// are equal once they are cut to the length of a label.
-func TestEqualFindings(t *testing.T) {
+// TestLongNames checks that hosts with long names have series of their own if the names
+// are equal up to the length of a label, and that equal findings become one series.
+func TestLongNames(t *testing.T) {
 	r := healthy()
 	long := strings.Repeat("x", maxLabel)
-	known := r.Facts.Hosts[0]
-	for _, host := range []string{long + "1", long + "2", known.Name, known.Name} {
-		r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: host})
-		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.NoTLSA, Host: host})
+	host, service := r.Facts.Hosts[0], *serviceOf(r)
+	for _, name := range []string{long + "1", long + "2"} {
+		host.Name, service.Host = name, name
+		r.Facts.Hosts, r.Verdict.Services = append(r.Facts.Hosts, host), append(r.Verdict.Services, service)
+		for range 2 {
+			r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.NoTLSA, Host: name})
+		}
 	}
-	if got := samples(t, r, finding.Name); strings.Count(got, "\n") != 2 {
-		t.Errorf("got\n%s", got)
+	r.Verdict.Services[2].Outcome = dane.Refused
+	got := expose(t, r, hostOutcome.Name, finding.Name)
+	if strings.Count(got, " 1\n") != 3+2 || strings.Count(got, "\n") != 3*7+2 {
+		t.Errorf("want three hosts with one outcome each, and two findings; got\n%s", got)
 	}
 }
 
@@ -742,7 +747,8 @@ func TestDomainLabel(t *testing.T) {
 		{"", ""},
 		{".", "."},
 		{"a\x00b.", "a\ufffdb"},
-		{strings.Repeat("a", 255) + "..", strings.Repeat("a", 255)},
+		{strings.Repeat("a", 256) + ".", strings.Repeat("a", 256)},
+		{strings.Repeat("A", 257), strings.Repeat("a", 239) + "~e8d95cc2b4bc198c"},
 	}
 	for _, test := range tests {
 		if got := domainLabel(test.in); got != test.want {

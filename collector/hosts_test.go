@@ -50,7 +50,7 @@ func TestHosts(t *testing.T) {
 		{"a host that could not be judged: that none is refused is not known", func(r *probe.Report) {
 			addHost(r).Outcome = dane.Unknown
 		}, "dane_hosts 2\ndane_hosts_with_tlsa 2\n"},
-		{"a host that could not be judged beside a refused one", func(r *probe.Report) {
+		{"a host that could not be judged, and a refused one", func(r *probe.Report) {
 			serviceOf(r).Outcome = dane.Refused
 			addHost(r).Outcome = dane.Unknown
 		}, "dane_hosts 2\ndane_hosts_refused 1\ndane_hosts_with_tlsa 2\n"},

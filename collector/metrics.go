@@ -48,7 +48,7 @@ var (
 		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent.",
 		"outcome")
 	hostCount = summaryGauge("dane_hosts",
-		"Number of hosts of the target. Absent if the lookup of the hosts failed.")
+		"Number of hosts of the target, at most 50. Absent if the lookup of the hosts failed.")
 	hostsRefused = summaryGauge("dane_hosts_refused",
 		"Number of hosts that a DANE client refuses at one or more ports of the module. Absent if none is refused and at least one could not be judged.")
 	hostsWithTLSA = summaryGauge("dane_hosts_with_tlsa",
@@ -63,10 +63,10 @@ var (
 		"Number of addresses of the service that were not tried because the exporter has no IPv6. No other metric includes them. Absent if none was skipped.",
 		"host", "port")
 	finding = summaryGauge("dane_finding",
-		"A finding of the probe. The value is always 1. Labels that do not apply are empty. With series: summary, only findings with the effects error and degraded are exported.",
+		"A finding of the probe. The value is always 1. Labels that do not apply are empty. With series: summary, only ten findings with the effects error and degraded are exported, without address.",
 		"reason", "effect", "host", "port", "address")
 	authenticatedFrom = summaryGauge("dane_authenticated_from_timestamp_seconds",
-		"Start of the validity of the certificate whose expiry is dane_authenticated_until_timestamp_seconds, in Unix seconds.",
+		"Start of the validity of the certificate whose expiry is dane_authenticated_until_timestamp_seconds, in Unix seconds. If the server does not send that certificate, of its own certificate.",
 		"host", "port")
 	authenticatedUntil = summaryGauge("dane_authenticated_until_timestamp_seconds",
 		"Time at which DANE authentication will fail if nothing changes, in Unix seconds. Only dates that DANE checks count.",

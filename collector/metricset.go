@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -198,13 +199,19 @@ func label(text string) string {
 }
 
 // domainLabel converts a domain name to a label value: lower case, without the final
-// dot. Names are A-labels already. The root is ".".
+// dot. Names are A-labels already. The root is ".". A name that is too long, because its
+// octets are escaped (RFC 1035 §5.1), ends with a digest, so that it stays distinct.
 func domainLabel(name string) string {
-	name = strings.ToLower(label(name))
-	if name == "." {
-		return name
+	name = strings.ToLower(name)
+	if name != "." {
+		name = strings.TrimSuffix(name, ".")
 	}
-	return strings.TrimSuffix(name, ".")
+	if len(name) > maxLabel {
+		digest := sha256.Sum256([]byte(name))
+		suffix := fmt.Sprintf("~%x", digest[:8])
+		name = cut(name, maxLabel-len(suffix)) + suffix
+	}
+	return label(name)
 }
 
 // cut shortens text to at most n bytes without splitting a character.

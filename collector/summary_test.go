@@ -2,6 +2,7 @@ package collector
 
 import (
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -63,8 +64,23 @@ func TestSummaryCases(t *testing.T) {
 			},
 			[]string{finding.Name},
 			`dane_finding{reason="no_tlsa",effect="degraded",host="mx.example.org",port="25",address=""} 1
-dane_finding{reason="tlsa_mismatch",effect="error",host="mx.example.org",port="25",address="192.0.2.1"} 1
+dane_finding{reason="tlsa_mismatch",effect="error",host="mx.example.org",port="25",address=""} 1
 `},
+		{"findings: at most ten, errors first, without addresses",
+			func(r *probe.Report) {
+				r.Verdict.Findings = []dane.Finding{{Reason: dane.MXInsecure}}
+				for port := range uint16(9) {
+					r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.Timeout, Host: "mx.example.org", Port: 1 + port})
+				}
+				for i := range 50 * 16 {
+					host := fmt.Sprintf("mx%d.example.org", i/16)
+					r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: host})
+					r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Host: host, Port: 25,
+						Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 16)})})
+				}
+			},
+			[]string{finding.Name},
+			timeouts(1, 2, 3, 4, 5, 6, 7, 8, 9) + `dane_finding{reason="tlsa_mismatch",effect="error",host="mx0.example.org",port="25",address=""} 1` + "\n"},
 		{"the smallest share left counts, not the earliest end",
 			func(r *probe.Report) {
 				// 40 days of 90 are left, and 30 days of 35.
@@ -102,6 +118,15 @@ dane_certificate_not_before_timestamp_seconds{host="mx.example.org",port="465"} 
 			}
 		})
 	}
+}
+
+// timeouts returns the series of the finding timeout at ports of the first host.
+func timeouts(ports ...int) string {
+	var b strings.Builder
+	for _, port := range ports {
+		fmt.Fprintf(&b, "dane_finding{reason=\"timeout\",effect=\"error\",host=\"mx.example.org\",port=\"%d\",address=\"\"} 1\n", port)
+	}
+	return b.String()
 }
 
 // addCertificate adds an endpoint whose certificate has these dates.

@@ -179,7 +179,7 @@ func worse(a, b dane.Outcome) dane.Outcome {
 func (v *view) addLookup(l dane.Lookup) {
 	answer := l.Answer
 	added := &lookup{
-		kind: l.Kind, name: label(answer.Name), host: l.Host,
+		kind: l.Kind, name: answer.Name, host: l.Host,
 		status: answer.Status, measured: !dane.FailedLocally(answer),
 		signer: answer.Signer, algorithm: answer.Algorithm,
 	}

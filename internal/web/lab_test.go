@@ -135,7 +135,8 @@ func samplesOf(t *testing.T, server *httptest.Server, target, module string) map
 	values := make(map[string]string)
 	for line := range strings.Lines(body) {
 		if at := strings.LastIndexByte(line, ' '); at > 0 && !strings.HasPrefix(line, "#") {
-			values[line[:at]] = strings.TrimSpace(line[at:])
+			series, _, _ := strings.Cut(line[:at], ",address=") // the summary has no addresses
+			values[series] = strings.TrimSpace(line[at:])
 		}
 	}
 	return values
