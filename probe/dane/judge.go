@@ -348,6 +348,9 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 	if ev.Reason = reason; reason != "" {
 		find(reason, e.Err.Error())
 	}
+	if e.Dialogue.EarlyData != "" {
+		j.find(Finding{Reason: PlaintextAfterSTARTTLS, Host: v.Host, Port: v.Port, Address: e.Address, Detail: e.Dialogue.EarlyData})
+	}
 	if e.Reached == StageTLS && e.Chain != nil {
 		j.measure(&ev, v)
 	}

@@ -35,6 +35,7 @@ const (
 	StartTLSNotOffered     Reason = "starttls_not_offered"
 	StartTLSRejected       Reason = "starttls_rejected"
 	TLSHandshakeFailed     Reason = "tls_handshake_failed"
+	PlaintextAfterSTARTTLS Reason = "plaintext_after_starttls"
 	NameserverInconsistent Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
@@ -234,7 +235,7 @@ var reasons = []ReasonInfo{
 		More:    "Some servers delay the greeting for unknown clients, such as Postfix with postscreen. Use a module with a longer `timeout`, or add the exporter's address to their allowlist: see [etiquette.md](etiquette.md).",
 		Verify:  "`dane_endpoint_up` is 1, and the phases in `check` show which step takes the time."},
 	{Reason: ClientRejected, Effect: EffectError,
-		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply.",
+		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply, which may follow lines of 220.",
 		Senders: "Not known: the server rejected the exporter and may accept others.",
 		Remedy:  "Allow the exporter's address at the server, or find the cause in its reply. Examples are a blocklist, a rate limit, maintenance, or a domain that it does not serve.",
 		More:    "[etiquette.md](etiquette.md) says how to avoid rejection.",
@@ -245,7 +246,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Check which program listens on this port. A middlebox may rewrite the dialogue.",
 		Verify:  "`check` shows the expected dialogue."},
 	{Reason: StartTLSNotOffered, Effect: EffectError,
-		Meaning: "The server does not offer STARTTLS. With secure TLSA records, DANE clients do not deliver; without them, mail is sent in cleartext.",
+		Meaning: "The server does not offer STARTTLS, or refuses EHLO and accepts HELO only. With secure TLSA records, DANE clients do not deliver; without them, mail is sent in cleartext.",
 		Senders: withSecureTLSA + "Without them, all senders deliver in cleartext.",
 		Remedy:  "Enable STARTTLS, and check that no middlebox removes it from the server's reply.",
 		Verify:  "`dane_starttls_offered` is 1."},
@@ -259,6 +260,12 @@ var reasons = []ReasonInfo{
 		Senders: withSecureTLSA + "Without them, many senders retry in cleartext.",
 		Remedy:  "Check the server's protocol versions, cipher suites and certificate. The detail contains its alert or the client's error.",
 		Verify:  "`dane_tls_info` is present."},
+	{Reason: PlaintextAfterSTARTTLS, Effect: EffectWarning,
+		Meaning: "The server sent plaintext after the reply by which it agreed to TLS. An attacker on the path can inject such text (CVE-2011-0411).",
+		Senders: "Senders discard the text and start TLS, as Postfix does, or end the connection.",
+		Remedy:  "Check the server, and load balancers and filters in front of it: nothing may follow that reply. If the text appears on some paths only, an attacker may inject it.",
+		More:    "Text that arrives later than the reply is not seen as such: the TLS handshake fails.",
+		Verify:  "`dane_finding{reason=\"plaintext_after_starttls\"}` is absent."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
