@@ -101,7 +101,9 @@ func (s *session) reply(step string) (smtpReply, error) {
 		}
 		if size < maxReply {
 			r.lines = append(r.lines, line)
-			size += len(line) + 1
+			if size += len(line); len(r.lines) > 1 {
+				size++ // Postfix joins the lines
+			}
 		} else {
 			r.truncated = true
 		}

@@ -29,10 +29,10 @@ func TestSMTP(t *testing.T) {
 		{"a keyword with an equals sign", script{greeting, "250-mx\r\n250 STARTTLS=x\r\n", ready}, nil, ""},
 		{"a reply of 4000 lines", script{greeting, "250-mx\r\n250-STARTTLS\r\n" + strings.Repeat("250-more\r\n", 4000) + "250 X\r\n", ready}, nil, ""},
 		{"a line of 10000 bytes, cut after 2048", script{"220 " + strings.Repeat("x", 10000) + "\r\n", ehlo, ready}, nil, ""},
-		{"a keyword that begins before byte 2048", script{greeting, "250-" + strings.Repeat("x", 2042) + "\r\n250 STARTTLS\r\n", ready}, nil, ""},
+		{"a keyword that begins before byte 2048", script{greeting, "250-" + strings.Repeat("x", 2043) + "\r\n250 STARTTLS\r\n", ready}, nil, ""},
 		{"plaintext after the last reply is discarded (CVE-2011-0411)", script{greeting, ehlo, ready + "250 injected\r\n"}, nil, ""},
 
-		{"a keyword that begins after byte 2048, which Postfix does not read", script{greeting, "250-" + strings.Repeat("x", 2043) + "\r\n250 STARTTLS\r\n"}, ErrNotOffered, "first 2048 bytes of the reply to EHLO"},
+		{"a keyword that begins after byte 2048, which Postfix does not read", script{greeting, "250-" + strings.Repeat("x", 2044) + "\r\n250 STARTTLS\r\n"}, ErrNotOffered, "first 2048 bytes of the reply to EHLO"},
 		{"a keyword after a line of 4000 bytes", script{greeting, "250-" + strings.Repeat("x", 4000) + "\r\n250 STARTTLS\r\n"}, ErrNotOffered, "first 2048 bytes"},
 		{"a keyword after a tab", script{greeting, "250-mx\r\n250 \tSTARTTLS\r\n"}, ErrNotOffered, ""},
 		{"a keyword before a tab", script{greeting, "250-mx\r\n250 STARTTLS\tx\r\n"}, ErrNotOffered, ""},
