@@ -149,7 +149,7 @@ func (r *run) fallback(lookups []dane.SRVLookup) []namedService {
 	var services []namedService
 	for i := range lookups {
 		if port := fallbackPort(lookups[i].Service); port != 0 && !lookups[i].Answer.Found() {
-			services = append(services, namedService{r.target.Name, dane.Service{Port: port, Protocol: lookups[i].Protocol}})
+			services = append(services, namedService{r.target.Name, dane.Service{Port: port, Protocol: lookups[i].Protocol, Fallback: true}})
 		}
 	}
 	return services

@@ -80,8 +80,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1) or, after an
-// insecure SRV record, the service domain (RFC 7673 §4.1). The certificate that
+// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1) or, if SRV
+// records name the host and no TLSA record is usable, the service domain (RFC 7673 §4.1). The certificate that
 // the server sends is valid for a reference identifier.
 func TestServerNames(t *testing.T) {
 	prober := labProber(t)
@@ -90,7 +90,9 @@ func TestServerNames(t *testing.T) {
 		{"smtp_mx", "mx-cname", "host.mx-cname.lab.test"},
 		{"smtp_mx", "mx-cname-tlsa-at-alias", "mx.mx-cname-tlsa-at-alias.lab.test"},
 		{"xmpp_client", "srv-target-alias", "real.srv-target-alias.lab.test"},
-		{"xmpp_client", "srv-host-insecure", "chat.plain.srv-host-insecure.lab.test"},
+		{"xmpp_client", "srv-host-insecure", "srv-host-insecure.lab.test"},
+		{"xmpp_client", "srv-unusable-tlsa", "srv-unusable-tlsa.lab.test"},
+		{"xmpp_client", "srv-certificate-of-domain", "chat.srv-certificate-of-domain.lab.test"},
 		{"xmpp_client", "xmpp-srv-insecure", "xmpp-srv-insecure.lab.test"},
 		{"sip", "sip-no-srv", "sip-no-srv.lab.test"},
 	} {

@@ -46,6 +46,7 @@ type Service struct {
 	Preference  uint16         // of the MX record, or priority of the SRV record
 	Weight      uint16         // of the SRV record
 	SRV         *dnssec.Answer // the lookup that named the service; nil unless found by SRV records
+	Fallback    bool           // no SRV record named the service: clients connect to the domain itself
 	TLSA        []TLSALookup   // one for each candidate for the TLSA base domain that was queried, in order
 	TLSAResult  TLSAResult     // DecideTLSA(TLSA); must be set whenever TLSA is
 	Endpoints   []Endpoint
@@ -53,9 +54,12 @@ type Service struct {
 	Err         error        // a PanicError that lost the service; nil as a rule
 }
 
-// NamedSecurely reports whether the service certainly belongs to the target:
-// no SRV record named it, or a secure one did.
-func (s *Service) NamedSecurely() bool { return s.SRV == nil || s.SRV.Status == dnssec.Secure }
+// NamedSecurely reports whether DANE may apply to the service: a secure SRV
+// record named it, or it was found without SRV. A client that falls back because
+// there are no SRV records does so without DANE (RFC 7673 §3.1).
+func (s *Service) NamedSecurely() bool {
+	return !s.Fallback && (s.SRV == nil || s.SRV.Status == dnssec.Secure)
+}
 
 // SRVLookup is the lookup of the SRV records of one service.
 type SRVLookup struct {

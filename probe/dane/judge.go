@@ -109,7 +109,8 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 }
 
 // judgeSRV judges discovery by SRV records. A failed lookup leaves the services
-// that the other lookups name. Insecure records are followed without DANE (RFC 7673 §3.1).
+// that the other lookups name. Insecure records, and the fallback of a domain
+// without records, are followed without DANE (RFC 7673 §3.1).
 func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 	for i := range j.facts.SRV {
 		switch answer := &j.facts.SRV[i].Answer; {
@@ -117,6 +118,14 @@ func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Detail: describe(answer)})
 		case answer.Found() && answer.Status == dnssec.Insecure:
 			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})
+		}
+	}
+	for _, host := range j.facts.Hosts {
+		for i := range host.Services {
+			if host.Services[i].Fallback {
+				j.find(Finding{Reason: NoSRV, Lookup: LookupSRV, Detail: fmt.Sprintf("no SRV records of %s name a host: clients fall back to %s port %d, without DANE",
+					j.rules.Target, host.Name, host.Services[i].Port)})
+			}
 		}
 	}
 	if len(j.facts.Hosts) > 0 {
@@ -165,6 +174,11 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	if host.AddressAnswer() == nil {
 		level = levelWithoutAddress(j.judgeNoAddress(host))
 	}
+	if service.SRV != nil && service.NamedSecurely() && level != levelRefuse && host.lostAddresses() {
+		// A client must not connect to any address then (RFC 7673 §3.2). A mail
+		// server connects to the addresses that it has.
+		level = levelWithoutAddress(j.judgeNoAddress(host))
+	}
 	v.Names = j.referenceIdentifiers(host, service, v.Base)
 	for i := range service.Endpoints {
 		v.Endpoints = append(v.Endpoints, j.judgeEndpoint(&service.Endpoints[i], &v, level))
@@ -201,8 +215,8 @@ func (j *judge) judgeNoAddress(host *Host) Outcome {
 }
 
 // securityLevel is what a client requires of the endpoints of a service after
-// the TLSA lookups. Except for levelUnknown, the levels are the four actions of
-// RFC 7672 §2.2.
+// the TLSA lookups. Except for levelPKIX and levelUnknown, the levels are the
+// four actions of RFC 7672 §2.2.
 type securityLevel uint8
 
 const (
@@ -212,6 +226,9 @@ const (
 	// levelEncrypt: there are secure TLSA records and none is usable. TLS is
 	// mandatory, authentication is not.
 	levelEncrypt
+	// levelPKIX: as levelEncrypt, for a service that a secure SRV record names. The
+	// Web PKI must authenticate the server (RFC 7673 §4, §4.1).
+	levelPKIX
 	// levelAuthenticate: there are secure, usable TLSA records. TLS is mandatory,
 	// and one of the records must authenticate the server.
 	levelAuthenticate
@@ -233,7 +250,7 @@ func levelWithoutAddress(outcome Outcome) securityLevel {
 }
 
 // judgeTLSA judges the TLSA lookups: what they require, and by which records
-// (RFC 7672 §2.2, RFC 6698 §4.1). If no secure records apply and the addresses are
+// (RFC 7672 §2.2, RFC 7671 §10.3). If no secure records apply and the addresses are
 // insecure, it reports those: they are why a client makes no TLSA lookup
 // (RFC 7672 §2.2.2).
 func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
@@ -241,7 +258,7 @@ func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
 	find := func(reason Reason, kind LookupKind, detail string) {
 		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
 	}
-	addresses := host.AddressAnswer()
+	addresses := host.deciding(service)
 	insecure := addresses != nil && addresses.Status == dnssec.Insecure
 	if insecure && result.State != StateFound && service.NamedSecurely() && needsSecureAddress(service, v.Policy) {
 		find(AddressInsecure, kindOf(addresses.Type), describe(addresses))
@@ -293,12 +310,14 @@ func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) securityL
 		j.find(Finding{Reason: TLSAUnusable, Host: v.Host, Port: v.Port, Lookup: LookupTLSA, Detail: strings.Join(unusable, "; ")})
 	}
 	switch {
-	case slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable }):
+	case anyUsable(assessments):
 		return levelAuthenticate
-	case v.Policy == SMTPRelay:
-		return levelEncrypt // the host has committed itself to TLS (RFC 7672 §2.2.3)
+	case v.Service.SRV != nil:
+		return levelPKIX
 	default:
-		return levelOpportunistic // RFC 6698 §4.1: as if there were no records
+		// The host has committed itself to TLS (RFC 7672 §2.2.3, RFC 7671 §10.3). By
+		// RFC 6698 §4.1 there would be no records; RFC 7671 §14 updates that.
+		return levelEncrypt
 	}
 }
 
@@ -359,7 +378,16 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		ev.Outcome = Refused
 	case level == levelUnknown:
 		ev.Outcome = Unknown
-	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate:
+	case e.Reached == StageTLS && e.Chain != nil && level == levelPKIX:
+		switch ev.Outcome = Encrypted; ev.PKIX {
+		case No:
+			ev.Outcome = Refused
+			find(PKIXUntrusted, ev.PKIXWhy)
+		case NotMeasured:
+			ev.Outcome = Unknown
+			find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
+		}
+	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
 		if level == levelEncrypt {

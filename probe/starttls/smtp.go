@@ -30,7 +30,11 @@ func (p smtp) startTLS(s *session) error {
 	}
 	extensions, err := s.smtpCommand(p.hello, p.hello+" "+p.name)
 	if rejected, ok := errors.AsType[*Rejected](err); ok && p.hello == "EHLO" && !strings.HasPrefix(rejected.Reply, "421") {
-		if _, err := s.smtpCommand("HELO", "HELO "+p.name); err != nil {
+		_, err := s.smtpCommand("HELO", "HELO "+p.name)
+		if _, again := errors.AsType[*Rejected](err); err != nil && !again {
+			return fmt.Errorf("%w: then %w", rejected, err) // the refusal explains more than the lost connection
+		}
+		if err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %w", ErrNotOffered, rejected)

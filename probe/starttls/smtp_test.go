@@ -70,7 +70,7 @@ func TestSMTP(t *testing.T) {
 		{"connection closed immediately", script{""}, io.EOF, "the greeting"},
 		{"connection closed within the greeting", script{"220 mx.exam"}, io.EOF, "the greeting"},
 		{"connection closed within a reply", script{greeting, "250-mx\r\n"}, io.EOF, "the reply to EHLO"},
-		{"connection closed after EHLO was refused", script{greeting, "550 no\r\n", ""}, io.EOF, "the reply to HELO"},
+		{"connection closed after EHLO was refused", script{greeting, "550 no\r\n", ""}, &Rejected{}, "answers EHLO with 550 no: then reading the reply to HELO: EOF"},
 		{"connection closed after EHLO", script{greeting, ""}, io.EOF, "the reply to EHLO"},
 		{"connection closed after STARTTLS", script{greeting, ehlo, ""}, io.EOF, "the reply to STARTTLS"},
 	})
