@@ -85,6 +85,9 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	case j.facts.Denied:
 		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})
 		return Unknown, true
+	case j.facts.Special:
+		j.find(Finding{Reason: SpecialUseName, Detail: fmt.Sprintf("%s is a special-use name: no query was sent", j.rules.Target)})
+		return None, true
 	case j.facts.Err != nil:
 		j.find(Finding{Reason: InternalError, Detail: j.facts.Err.Error()})
 		return Unknown, true
@@ -102,7 +105,11 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	case mx.Found() && IsNullMX(mx.Records):
 		j.find(Finding{Reason: NullMX, Lookup: LookupMX, Detail: describe(mx)})
 		return None, true
-	case mx.Status == dnssec.Insecure:
+	}
+	if hasNullMX(mx.Records) {
+		j.find(Finding{Reason: NullMXConflict, Lookup: LookupMX, Detail: fmt.Sprintf("one of the %d MX records is a null MX: %s", len(mx.Records), describe(mx))})
+	}
+	if mx.Status == dnssec.Insecure {
 		j.find(Finding{Reason: MXInsecure, Lookup: LookupMX, Detail: describe(mx)})
 	}
 	return "", false
@@ -166,12 +173,19 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 		v.Outcome = Unknown
 		return v
 	}
+	if host.Fault != HostFine {
+		j.findFault(host, service)
+	}
+	if host.Fault.blocks() {
+		v.Outcome = None
+		return v
+	}
 	if len(host.Addresses()) == 0 {
 		v.Outcome = j.judgeNoAddress(host)
 		return v
 	}
 	level := j.judgeTLSA(host, &v)
-	if host.AddressAnswer() == nil {
+	if host.AddressAnswer() == nil && host.Fault != HostAddress {
 		level = levelWithoutAddress(j.judgeNoAddress(host))
 	}
 	if service.SRV != nil && service.NamedSecurely() && level != levelRefuse && host.lostAddresses() {
@@ -187,6 +201,30 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	v.Outcome = worstEndpoint(v.Endpoints)
 	v.From, v.Until = j.authenticationPeriod(&v)
 	return v
+}
+
+// findFault reports why clients do not connect to a host, or do so without DANE.
+func (j *judge) findFault(host *Host, service *Service) {
+	f := Finding{Host: host.Name, Lookup: LookupMX}
+	if service.SRV != nil {
+		f.Lookup = LookupSRV
+	}
+	name := host.Name
+	if host.FaultyName != "" {
+		name, f.Lookup = host.FaultyName, ""
+	}
+	switch host.Fault {
+	case HostSpecialUse:
+		f.Reason, f.Detail = SpecialUseName, name+" is a special-use name"
+	case HostInvalid:
+		f.Reason, f.Detail = InvalidHostname, name+" is not a hostname"
+	default:
+		f.Reason, f.Detail = MXNamesAddress, fmt.Sprintf("the MX record names the address %s: Postfix connects to it without DANE, other senders may not", name)
+	}
+	if host.FaultyName != "" {
+		f.Detail = host.Name + " is an alias: " + f.Detail
+	}
+	j.find(f)
 }
 
 // judgeNoAddress judges a host without a usable address: its lookups failed

@@ -9,6 +9,10 @@ type Reason string
 const (
 	NoSuchDomain           Reason = "no_such_domain"
 	NullMX                 Reason = "null_mx"
+	NullMXConflict         Reason = "null_mx_conflict"
+	MXNamesAddress         Reason = "mx_names_address"
+	InvalidHostname        Reason = "invalid_hostname"
+	SpecialUseName         Reason = "special_use_name"
 	NoAddress              Reason = "no_address"
 	DNSFailure             Reason = "dns_failure"
 	DNSSECBogus            Reason = "dnssec_bogus"
@@ -116,6 +120,26 @@ var reasons = []ReasonInfo{
 		Senders: "Senders bounce the mail, as the domain requests.",
 		Remedy:  "Nothing to do if this is intended; otherwise publish MX records and remove the null MX.",
 		Verify:  "`check` lists the hosts. Until the TTL of the null MX has passed, some senders still use it."},
+	{Reason: NullMXConflict, Effect: EffectError,
+		Meaning: "A null MX, which states that the domain receives no mail, is published with other MX records. It must be the only one (RFC 7505 §3).",
+		Senders: "Postfix bounces all mail for the domain. Other senders ignore the null MX and deliver to the other hosts.",
+		Remedy:  "Remove the null MX if the domain receives mail; otherwise remove the other MX records.",
+		Verify:  "`dane_finding{reason=\"null_mx_conflict\"}` is absent."},
+	{Reason: MXNamesAddress, Effect: EffectDegraded,
+		Meaning: "An MX record names an address in place of a hostname (RFC 5321 §5.1 requires a name). There can be no TLSA records for it.",
+		Senders: "Postfix connects to the address, without DANE. Other senders do not deliver to it, and some bounce the mail.",
+		Remedy:  "Give the server a name with an address record, and name that in the MX record.",
+		Verify:  "`check` lists a hostname."},
+	{Reason: InvalidHostname, Effect: EffectWarning,
+		Meaning: "An MX or SRV record, or an alias, leads to a name that is not a hostname: letters, digits and hyphens in labels (RFC 5321 §2.3.5). The exporter does not connect to it.",
+		Senders: "Postfix ignores the host. Senders try the other hosts of the domain. If there is none, mail waits or bounces.",
+		Remedy:  "Name the host by its A-labels: xn--bcher-kva.example, not the characters themselves. Check the zone file for stray characters.",
+		Verify:  "`check` lists the host by a valid name."},
+	{Reason: SpecialUseName, Effect: EffectWarning,
+		Meaning: "The target, an MX or SRV record, or an alias leads to a special-use name: localhost, or a name below invalid, local, onion or home.arpa (RFC 6761, RFC 6762, RFC 7686, RFC 8375). Such names mean nothing in the public DNS. The exporter does not query for them.",
+		Senders: "Senders try the other hosts of the domain. If there is none, mail waits or bounces. A sender may take localhost for itself.",
+		Remedy:  "Name a host of the public DNS. A domain that receives no mail publishes a null MX (RFC 7505).",
+		Verify:  "`check` lists a host with a public name."},
 	{Reason: NoAddress, Effect: EffectWarning,
 		Meaning: "The host has no address record of a family that the module requires (ip_protocol), so there is nothing to connect to.",
 		Senders: "Senders try the other hosts of the domain. If there is none, mail waits or bounces.",

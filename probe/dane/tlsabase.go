@@ -135,6 +135,9 @@ func (h *Host) deciding(service *Service) *dnssec.Answer {
 
 // addressAnswers returns the address lookups of worst and of best status.
 func (h *Host) addressAnswers() (worst, best *dnssec.Answer) {
+	if h.Fault != HostFine {
+		return nil, nil
+	}
 	for _, answer := range []*dnssec.Answer{h.A, h.AAAA} {
 		if answer == nil || answer.Status.Failed() || !answer.Found() && !h.Pinned.IsValid() {
 			continue
