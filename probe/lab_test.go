@@ -120,6 +120,9 @@ func TestMTASTSScenarios(t *testing.T) {
 		"mta-sts-no-record":         {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-no-tlsrpt":         {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
 		"mta-sts-tlsrpt-invalid":    {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-syntax":            {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-extension-empty":   {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-tlsrpt-schemes":    {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
 		"mta-sts-several-records":   {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-record-invalid":    {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-record-bogus":      {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
@@ -161,7 +164,7 @@ func TestMTASTSScenarios(t *testing.T) {
 			if got.State != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
 				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.State, host.Covered, host.Endpoints[0].Passes)
 			}
-			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing"}, scenario.Name)
+			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing", "mta-sts-tlsrpt-schemes"}, scenario.Name)
 			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {
 				t.Errorf("%s\nTLSRPT %v, %v", scenario.Description, found.TLSRPT, found.TLSRPTErr)
 			}

@@ -250,7 +250,7 @@ func mailCases() []mailCase {
 			records: "@ MX 10 mx.ee-spki-sha256.good.test.",
 			server:  server{absent: true}},
 			outcome: "opportunistic", reasons: []string{"mx_insecure"}, host: "authenticated", dane: trusted, daneOnly: trusted,
-			difference: "RFC 7672 §2.2.1: the client “MAY proceed to use DANE TLS ... even with MX hosts obtained via an ‘insecure’ MX RRSet”; " +
+			difference: "RFC 7672 §2.2.1: the client MAY use DANE TLS even with MX hosts of an insecure MX RRset; " +
 				"Postfix does, and logs the session as trusted. We report the protection of the domain: an attacker who forges the MX records chooses the server"},
 		{scenario: scenario{name: "insecure-mx-mismatch", zone: "unsigned.test.",
 			desc:    "an unsigned domain whose mail server has a TLSA mismatch",

@@ -55,7 +55,7 @@ var (
 		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
 		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
-		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name`)
+		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name mta_sts_syntax tlsrpt_syntax`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -112,7 +112,7 @@ func TestTable(t *testing.T) {
 		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone
 		dialogue-foreign-lines dialogue-codes-differ dialogue-dropped dialogue-named-starttls dialogue-late-starttls
 		dialogue-ehlo-refused dialogue-ehlo-refused-no-tlsa plaintext-injected null-mx-conflict null-mx-twice mx-is-address mx-not-a-hostname mx-localhost mx-alias-invalid
-		mx-nonexistent-tld ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
+		mx-nonexistent-tld mta-sts-syntax mta-sts-extension-empty mta-sts-tlsrpt-schemes ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
 	for _, name := range required {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)

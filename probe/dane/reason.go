@@ -43,11 +43,13 @@ const (
 	NameserverInconsistent Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
+	MTASTSSyntax            Reason = "mta_sts_syntax"
 	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
 	MTASTSPolicyInvalid     Reason = "mta_sts_policy_invalid"
 	MTASTSHostNotCovered    Reason = "mta_sts_host_not_covered"
 	MTASTSDisagreement      Reason = "mta_sts_disagreement"
 	TLSRPTRecordInvalid     Reason = "tlsrpt_record_invalid"
+	TLSRPTSyntax            Reason = "tlsrpt_syntax"
 
 	ResolverUnreachable   Reason = "resolver_unreachable"
 	DNSSECStripped        Reason = "dnssec_stripped"
@@ -295,13 +297,18 @@ var reasons = []ReasonInfo{
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
 		Remedy:  "Publish exactly one TXT record there, such as v=STSv1; id=20260131; with an id of letters and digits.",
 		Verify:  "`dane_mta_sts_record_valid` is 1."},
+	{Reason: MTASTSSyntax, Effect: EffectWarning,
+		Meaning: "The MTA-STS record or policy has text that its syntax does not allow or that does not count, such as empty lines, a repeated key, or a second record (RFC 8461 §3.1, §3.2).",
+		Senders: "Most MTA-STS senders tolerate the text. Strict ones reject the record or policy, and deliver without MTA-STS.",
+		Remedy:  "Remove what the detail names, and change the id of the record.",
+		Verify:  "`dane_finding{reason=\"mta_sts_syntax\"}` is absent."},
 	{Reason: MTASTSPolicyUnavailable, Effect: EffectWarning,
 		Meaning: "There is an MTA-STS record, or its lookup failed, and the policy cannot be fetched. Senders without a cached policy continue without MTA-STS; others use theirs until it expires (RFC 8461 §3.3).",
 		Senders: mtastsAsNoOne,
 		Remedy:  "Serve the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt with status 200, no redirect, and a certificate of a public CA for that name.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
 	{Reason: MTASTSPolicyInvalid, Effect: EffectWarning,
-		Meaning: "The MTA-STS policy is not valid: not text/plain, too large, or malformed. Senders continue as if there were no policy (RFC 8461 §3.2, §3.3).",
+		Meaning: "The MTA-STS policy is not valid: not text/plain or malformed (RFC 8461 §3.2), or too large (RFC 8461 §3.3). Senders without a cached policy continue as if there were none.",
 		Senders: mtastsAsNoOne,
 		Remedy:  "Correct the file: version: STSv1, mode, max_age and one mx for each MX host, one per line, served as text/plain.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
@@ -312,16 +319,21 @@ var reasons = []ReasonInfo{
 		More:    "Senders read the new policy only when the id of the record changes or their copy expires.",
 		Verify:  "`dane_mta_sts_host_covered` is 1."},
 	{Reason: MTASTSDisagreement, Effect: EffectWarning,
-		Meaning: "The MTA-STS policy is in mode enforce, and DANE and MTA-STS senders treat this host differently: one kind delivers to it, the other does not. If there are secure TLSA records, senders that support both follow DANE (RFC 8461 §2).",
-		Senders: "One kind of sender delivers, the other does not. So mail from only some correspondents arrives.",
+		Meaning: "The MTA-STS policy is in mode enforce, and DANE and MTA-STS senders treat this host differently: one kind delivers to it, the other does not. MTA-STS must not override a failure of DANE (RFC 8461 §2). If only MTA-STS fails, the text forbids delivery (RFC 8461 §5).",
+		Senders: "One kind of sender delivers, the other does not. So mail from only some correspondents arrives. Most senders that support both follow DANE where secure TLSA records exist. A Postfix whose TLS policy comes from mta-sts-daemon alone follows MTA-STS.",
 		Remedy:  "The detail says which senders do not deliver, and why. Serve a certificate of a public CA for the host's own name, and keep the TLSA records consistent with it.",
 		More:    "[mta-sts.md](mta-sts.md) explains which senders follow DANE, MTA-STS or both.",
 		Verify:  "`check --module smtp_mx_mta_sts` lists the same result for the three kinds of sender."},
 	{Reason: TLSRPTRecordInvalid, Effect: EffectWarning,
-		Meaning: "The TLSRPT record at _smtp._tls is malformed, or there are several, so senders report no TLS failures (RFC 8460 §3).",
-		Senders: "Senders deliver, and report no failures.",
+		Meaning: "The TLSRPT record at _smtp._tls is malformed, or there are several, so it does not count (RFC 8460 §3). For DANE, senders may also use the record of the TLSA base domain (RFC 8460 §1.1).",
+		Senders: "Senders deliver, and report no failures to the domain.",
 		Remedy:  "Publish exactly one TXT record there, such as v=TLSRPTv1; rua=mailto:tls-reports@example.org.",
 		Verify:  "`dane_tlsrpt_record_valid` is 1."},
+	{Reason: TLSRPTSyntax, Effect: EffectWarning,
+		Meaning: "The TLSRPT record is valid, but a part of it does not count: a URI with a scheme that senders do not support, or a second record (RFC 8460 §3).",
+		Senders: "Senders deliver, and report to the URIs that they support.",
+		Remedy:  "Remove what the detail names. Reports are sent to mailto: and https: URIs.",
+		Verify:  "`dane_finding{reason=\"tlsrpt_syntax\"}` is absent."},
 	{Reason: NameserverInconsistent, Effect: EffectWarning,
 		Meaning: "A nameserver of the zone returns other TLSA records than the resolver, returns invalid signatures, or does not serve the zone. Senders whose resolver queries it get another result.",
 		Senders: "The result depends on the nameserver that a sender's resolver queries: some get the correct records, others do not.",
