@@ -155,9 +155,13 @@ func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 // findFailedAddresses reports each address lookup that failed. Its addresses
 // are lost; the host is refused only if no other address remains.
 func (j *judge) findFailedAddresses(host *Host) {
+	others := ""
+	if len(host.Addresses()) > 0 && j.rules.Policy == SMTPRelay {
+		others = "; Postfix uses the other addresses of the host, strict senders delay the mail (RFC 7672 §2.1.2)"
+	}
 	find := func(kind LookupKind, answer *dnssec.Answer) {
 		if answer != nil && answer.Status.Failed() {
-			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer)})
+			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer) + others})
 		}
 	}
 	find(LookupA, host.A)

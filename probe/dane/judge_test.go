@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -46,7 +47,7 @@ func TestJudgeMailServers(t *testing.T) {
 		{"no record matches", "usable records that do not match mean refusal (RFC 7672 §2.2)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain))},
 			Refused, false, false, []Reason{TLSAMismatch}},
-		{"records of the current and the next key", "one match is enough (RFC 6698 §2.1)",
+		{"records of the current and the next key", "one match is enough (RFC 6698 §4.1)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching, matching), completed(chain))},
 			Authenticated, true, true, nil},
 		{"no usable record", "TLS is mandatory, authentication is not (RFC 7672 §2.2)",
@@ -401,5 +402,30 @@ func TestJudgeInconsistentResolver(t *testing.T) {
 	}
 	if f := inconsistent.Findings; len(f) != 1 || f[0].Reason != ResolverInconsistent || f[0].Lookup != LookupTLSA || f[0].Host != "mx.example.org" || f[0].Detail == "" {
 		t.Errorf("findings %+v", f)
+	}
+}
+
+// A finding about one failed address family says that senders differ.
+func TestFailedFamilySaysThatSendersDiffer(t *testing.T) {
+	const name, differ = "mx.example.org", "strict senders delay the mail"
+	bogus := answer(dnssec.Bogus, name, dns.TypeAAAA)
+	for _, c := range []struct {
+		name   string
+		a      *dnssec.Answer
+		policy Policy
+		want   bool
+	}{
+		{"a relay, with other addresses", addressAnswer(dnssec.Secure, name), SMTPRelay, true},
+		{"a relay, without", nil, SMTPRelay, false},
+		{"a client", addressAnswer(dnssec.Secure, name), Client, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := Host{Name: name, A: c.a, AAAA: &bogus, Services: []Service{{Port: 25}}}
+			v := Judge(&Facts{Hosts: []Host{h}}, Rules{Target: name, Policy: c.policy}, noon)
+			i := slices.IndexFunc(v.Findings, func(f Finding) bool { return f.Lookup == LookupAAAA })
+			if i < 0 || strings.Contains(v.Findings[i].Detail, differ) != c.want {
+				t.Errorf("%v", v.Findings)
+			}
+		})
 	}
 }
