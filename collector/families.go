@@ -240,7 +240,7 @@ func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 	if facts.Reached < dane.StageTLS {
 		return
 	}
-	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher), "")
+	set(tlsInfo, 1, tls.VersionName(facts.TLSVersion), tls.CipherSuiteName(facts.Cipher), dane.GroupName(facts.Group))
 	if at := facts.TLS.End; !at.IsZero() {
 		set(handshakeTime, float64(at.UnixMilli())/1000)
 	}
@@ -258,7 +258,7 @@ func (s *metricSet) setEndpoint(service *service, v dane.EndpointVerdict) {
 	set(certificateChainNotAfter, float64(earliest.Unix()))
 	fingerprint := sha256.Sum256(leaf.Raw)
 	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	set(certificateInfo, 1, leaf.Subject.String(), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber),
+	set(certificateInfo, 1, tlsa.NameText(leaf.Subject, maxLabel), tlsa.NameText(leaf.Issuer, maxLabel), fmt.Sprintf("%x", leaf.SerialNumber),
 		hex.EncodeToString(fingerprint[:]), hex.EncodeToString(key[:]))
 }
 

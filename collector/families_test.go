@@ -46,7 +46,7 @@ func healthy() *probe.Report {
 	endpoint := dane.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, Dialogue: starttls.Dialogue{Offered: true},
 		TLS:        dane.Span{Start: time.Unix(1_779_999_999, 0), End: time.UnixMilli(1_779_999_999_500)},
-		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256,
+		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Group: uint16(tls.X25519MLKEM768),
 		Chain: &tlsa.Chain{Certificates: []*x509.Certificate{certificate, issuer}},
 	}
 	answer := func(name string) dnssec.Answer {
@@ -190,7 +190,7 @@ dane_pkix_valid{host="mx.example.org",port="25"} 0
 dane_probe_complete 1
 dane_probe_phase_duration_seconds{phase="tls"} 0.25
 dane_starttls_offered{host="mx.example.org",port="25"} 1
-dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group=""} 1
+dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group="X25519MLKEM768"} 1
 dane_tlsa_match{host="mx.example.org",port="25"} 1
 dane_tlsa_record_match{host="mx.example.org",port="25",usage="3",selector="1",matching_type="1",data="abcd"} 1
 dane_tlsa_records{host="mx.example.org",port="25",usable="yes"} 1
@@ -543,7 +543,7 @@ dane_dnssec_signature_inception_timestamp_seconds{zone="example.org"} 1.75e+09
 				endpointOf(r).NameMatch, endpointOf(r).PKIX = dane.NotMeasured, dane.NotMeasured
 			},
 			[]string{certificateInfo.Name, certificateNotAfter.Name, certificateNameMatch.Name, pkixValid.Name, tlsInfo.Name},
-			`dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group=""} 1` + "\n",
+			`dane_tls_info{host="mx.example.org",port="25",version="TLS 1.3",cipher="TLS_AES_128_GCM_SHA256",group="X25519MLKEM768"} 1` + "\n",
 		},
 		{
 			"an empty report",

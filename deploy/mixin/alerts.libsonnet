@@ -1,1 +1,49 @@
-{ prometheusAlerts+:: { groups+: [] } }
+// Alerts for Prometheus, from the definitions in alerts/. Their form:
+//   query, op, threshold  the condition; or expr, if it is not a comparison
+//   minutes               how long the condition must hold
+//   keep                  keep_firing_for, which suppresses repeated notifications of
+//                         flapping conditions
+//   severity              critical (mail is being lost now), warning (look today), info
+//                         (look this week), none
+//   scope                 what the alert is about: domain, host, exporter or monitoring
+//   summary, description  templates
+//   section               of the runbook: the reason if there is one
+//   grafana               what differs in Grafana, whose templates have no queries
+local newPromql = import 'promql.libsonnet';
+local newTexts = import 'texts.libsonnet';
+
+{
+  local config = $._config,
+  local p = newPromql(config),
+  local t = newTexts(config),
+
+  local condition(a) =
+    if std.objectHas(a, 'expr') then a.expr
+    else if std.endsWith(a.query, '\n') then '(\n%s) %s %s\n' % [a.query, a.op, a.threshold]
+    else '%s %s %s' % [a.query, a.op, a.threshold],
+
+  local alert(a) = {
+    local aboutTarget = std.member(['domain', 'host'], a.scope),
+    alert: a.name,
+    expr: condition(a),
+    [if std.objectHas(a, 'minutes') then 'for']: '%dm' % a.minutes,
+    [if std.objectHas(a, 'keep') then 'keep_firing_for']: a.keep,
+    labels: { severity: a.severity, scope: a.scope },
+    annotations: {
+      summary: a.summary,
+      description: a.description,
+      [if aboutTarget then 'report_url']: t.link(t.reportUrl),
+      runbook_url: t.link(t.runbookUrl(a.section)),
+    },
+  },
+  local group(name, definitions) = { name: name, rules: [alert(a) for a in definitions] },
+
+  prometheusAlerts+:: {
+    groups+: [
+      group('dane', (import 'alerts/refused.libsonnet')(config, p, t)
+                    + (import 'alerts/ending.libsonnet')(config, p, t)
+                    + (import 'alerts/inconsistent.libsonnet')(config, p, t)),
+      group('dane_exporter', (import 'alerts/exporter.libsonnet')(config, p, t)),
+    ],
+  },
+}

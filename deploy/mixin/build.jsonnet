@@ -1,10 +1,24 @@
 // The files that are generated from the mixin: path below deploy/, and content.
 // Write them with: make mixin
+local headers = import 'headers.libsonnet';
 local mixin = import 'mixin.libsonnet';
 
 local json(value) = std.manifestJsonEx(value, '  ') + '\n';
+local yaml(header, value) = header + std.manifestYamlDoc(value, indent_array_in_object=true, quote_keys=false) + '\n';
+local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.groups };
 
 {
   ['grafana/dashboards/' + name]: json(mixin.grafanaDashboards[name])
   for name in std.objectFields(mixin.grafanaDashboards)
+}
++ {
+  'prometheus/rules.yml': yaml(headers.rules, groups),
+  'prometheus/rules_test.yml': yaml(headers.tests, (import 'tests/tests.libsonnet')(mixin._config)),
+  'kubernetes/prometheusrule.yml': yaml(headers.kubernetesRule, {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: 'dane-exporter', namespace: 'monitoring', labels: { 'app.kubernetes.io/name': 'dane-exporter' } },
+    spec: groups,
+  }),
+  'grafana/provisioning/alerting/dane.yml': yaml(headers.grafanaAlerts, mixin.grafanaAlerts),
 }

@@ -10,11 +10,40 @@
     // How far rules look back for the last sample of a target: three intervals, so that
     // two lost scrapes change nothing. Prometheus itself looks back five minutes.
     window: '%dm' % (3 * c.intervalMinutes),
+    // The same for metrics of the exporter. The increase of a counter needs at least two
+    // samples, so the window is not shorter than ten minutes.
+    exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 
     // The labels that the scrape configuration gives to a target. Two modules of one
-    // instance, or two exporters that probe it, are kept apart.
+    // instance, or two exporters that probe it, are kept apart. Texts of alerts use these
+    // four; add a label, such as cluster, if your targets are the same in several.
     targetLabels: ['job', 'instance', 'module', 'exporter'],
     // Selects the probe jobs among all scrape jobs: only they have a label module.
     probeSelector: 'module!=""',
+
+    // DaneSignaturesNearEnd: the share of the validity period that is left. It is a share
+    // and not a number of days: an online signer creates signatures that are valid for two
+    // days, and has half of that left at all times. A signer with a validity of two or four
+    // weeks signs again well before a fifth is left.
+    signatureShare: 0.15,
+    // DaneAuthenticationEnds: days until DANE authentication fails.
+    authenticationDays: 7,
+    // DanePKIXExpiryNear, DaneRolloverNotReady: days until the certificate expires.
+    certificateDays: 14,
+    // DaneRolloverNotReady, if a renewal with the same key breaks DANE too: days until the
+    // certificate expires. ACME clients renew a month before.
+    renewalDays: 35,
+    // DaneTLSARecordsGone: how long a service is remembered to have had records.
+    recordsWindow: '1d',
+    // DaneNameserverInconsistent, DaneMTASTSDisagreement: minutes that the condition must
+    // hold. Secondary nameservers update with a delay.
+    inconsistentMinutes: 30,
+
+    // Links of alerts. EXPORTER becomes the address of the exporter that probed: its
+    // --web.external-url if that is set, otherwise http:// and the label exporter,
+    // otherwise exporterUrl.
+    exporterUrl: 'https://dane-exporter.example',
+    reportUrl: 'EXPORTER/report',
+    runbookUrl: 'EXPORTER/docs/runbook.md',
   },
 }

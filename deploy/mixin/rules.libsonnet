@@ -1,1 +1,64 @@
-{ prometheusRules+:: { groups+: [] } }
+// Recording rules: what holds for a target now, and aggregates for the dashboards.
+local newPromql = import 'promql.libsonnet';
+
+{
+  local config = $._config,
+  local p = newPromql(config),
+  local times = p.times,
+  local indent(expr) = '  ' + std.strReplace(std.stripChars(expr, '\n'), '\n', '\n  ') + '\n',
+
+  prometheusRules+:: {
+    groups+: [
+      {
+        name: 'dane_targets',
+        rules: [
+          times.known,
+          times.finding,
+          times.host,
+          {
+            record: 'target:dane_finding:current',
+            expr: '(\n' + indent(p.holding(p.last(times.finding.record), p.last(times.known.record))) + ') > bool 0\n',
+          },
+          // A host that is no longer listed has no outcome. A host whose outcome is unknown is
+          // listed, and keeps its last known outcome.
+          {
+            record: 'target:dane_host_outcome_refused:current',
+            expr: |||
+              %s
+              and %s
+              (
+              %s)
+            ||| % [p.last('dane_host_outcome{outcome="refused"}'), p.on(['host', 'port']), indent(p.holding(p.last(times.host.record), p.last(times.known.record)))],
+          },
+          { record: p.signatureRemaining, expr: p.signatureRemainingExpr },
+        ],
+      },
+      {
+        // While an outcome is unknown, the last known one is not counted.
+        local unknown = p.last('dane_outcome{outcome="unknown"}'),
+        name: 'dane_dashboards',
+        rules: [
+          {
+            record: 'job_module_outcome:dane_outcome:sum',
+            expr: |||
+              sum by (job, module, outcome) (
+                %(unknown)s
+                or
+                (%(known)s unless %(on)s %(unknown)s == 1)
+              )
+            ||| % { unknown: unknown, known: p.last('dane_outcome{outcome!="unknown"}'), on: p.on() },
+          },
+          {
+            record: 'job_module_reason:dane_finding:count',
+            expr: 'count by (job, module, reason) (count by (%s, reason) (target:dane_finding:current))' % p.target,
+          },
+          {
+            // Other exporters have a metric probe_success too.
+            record: 'job_module:probe_success:avg',
+            expr: 'avg by (job, module) (%s and %s %s)' % [p.last('probe_success'), p.on(), unknown],
+          },
+        ],
+      },
+    ],
+  },
+}

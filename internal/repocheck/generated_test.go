@@ -1,6 +1,8 @@
 package repocheck
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"iter"
@@ -17,14 +19,14 @@ import (
 	"dane_exporter/probe/dane"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of the documents")
+var update = flag.Bool("update", false, "write the generated parts of the documents, and reasons.json of the mixin")
 
 // generatedPart matches a part of a document between the comments
 // "<!-- generated: NAME -->" and "<!-- end -->".
 var generatedPart = regexp.MustCompile(`(?s)(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)`)
 
-// TestGenerated checks that the generated parts of the documents are up to date.
-// With -update, it writes them:
+// TestGenerated checks that the generated parts of the documents, and the table of
+// reasons for the mixin, are up to date. With -update, it writes them:
 //
 //	go test ./internal/repocheck -run TestGenerated -update
 func TestGenerated(t *testing.T) {
@@ -66,6 +68,42 @@ func TestGenerated(t *testing.T) {
 			t.Errorf("the part %q occurs in %d documents, want 1", name, seen[name])
 		}
 	}
+	t.Run("reasons.json", func(t *testing.T) {
+		const path = "deploy/mixin/reasons.json"
+		want := reasonsJSON(t)
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if readFile(t, path) != want {
+			t.Errorf("%s is out of date: run make docs, then make mixin", path)
+		}
+	})
+}
+
+// reasonsJSON returns the table of reasons, from which the mixin makes the texts of
+// alerts.
+func reasonsJSON(t *testing.T) string {
+	t.Helper()
+	type entry struct {
+		Effect  dane.Effect `json:"effect"`
+		Meaning string      `json:"meaning"`
+		Senders string      `json:"senders"`
+		Remedy  string      `json:"remedy"`
+	}
+	entries := make(map[dane.Reason]entry)
+	for _, r := range dane.Reasons() {
+		entries[r.Reason] = entry{r.Effect, r.Meaning, r.Senders, r.Remedy}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(entries); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func metricsTable(all []collector.Metric) string {

@@ -43,6 +43,7 @@ func TestImports(t *testing.T) {
 		"internal/integration":   {},
 		"internal/repocheck":     {},
 		"internal/bench":         {"internal/lab"},
+		"tools/grafana":          {},
 	}
 	// The only packages that may import a dependency. A dependency stands for all
 	// packages below it too. Under probe, one package is a client of HTTP.

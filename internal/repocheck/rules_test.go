@@ -75,6 +75,49 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// readRulesTest returns the alerts that tests in rules_test.yml expect to fire, and
+// those whose texts they check.
+func readRulesTest(t *testing.T) (fire, texts map[string]bool) {
+	t.Helper()
+	var file struct {
+		Tests []struct {
+			Expectations []struct {
+				Samples []struct {
+					Labels string `yaml:"labels"`
+				} `yaml:"exp_samples"`
+			} `yaml:"promql_expr_test"`
+			Alerts []struct {
+				Name   string `yaml:"alertname"`
+				Alerts []struct {
+					Annotations map[string]string `yaml:"exp_annotations"`
+				} `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		} `yaml:"tests"`
+	}
+	if err := yaml.Unmarshal([]byte(readFile(t, "deploy/prometheus/rules_test.yml")), &file); err != nil {
+		t.Fatalf("rules_test.yml: %v", err)
+	}
+	name := regexp.MustCompile(`alertname="(\w+)"`)
+	fire, texts = make(map[string]bool), make(map[string]bool)
+	for _, test := range file.Tests {
+		for _, expectation := range test.Expectations {
+			for _, sample := range expectation.Samples {
+				if found := name.FindStringSubmatch(sample.Labels); found != nil {
+					fire[found[1]] = true
+				}
+			}
+		}
+		for _, expected := range test.Alerts {
+			for _, alert := range expected.Alerts {
+				if alert.Annotations["description"] != "" {
+					texts[expected.Name] = true
+				}
+			}
+		}
+	}
+	return fire, texts
+}
+
 // TestAlerts checks that each alert has a severity, a scope, a summary, a
 // description, tests, and a link to the runbook: to the section of its reason or
 // to its own.
@@ -90,18 +133,34 @@ func TestAlerts(t *testing.T) {
 	for _, r := range dane.Reasons() {
 		reasons = append(reasons, string(r.Reason))
 	}
-	tests := readFile(t, "deploy/prometheus/rules_test.yml")
+	fire, texts := readRulesTest(t)
 	for _, name := range names {
-		if !strings.Contains(tests, `alertname="`+name+`"`) {
+		if !fire[name] {
 			t.Errorf("%s: no test in rules_test.yml expects it to fire", name)
 		}
-		if !strings.Contains(tests, "alertname: "+name+"\n") {
+		if !texts[name] {
 			t.Errorf("%s: no test in rules_test.yml checks its annotations", name)
 		}
 	}
-	const runbook = "{{ with $labels.exporter }}http://{{ . }}{{ else }}https://dane-exporter.example{{ end }}/docs/runbook.md#"
 	for _, r := range rules {
 		if r.Alert == "" {
+			continue
+		}
+		link, anchor, ok := strings.Cut(r.Annotations["runbook_url"], "/docs/runbook.md#")
+		// The anchor of a heading is in lower case.
+		byReason := anchor == "{{ $labels.reason }}" && strings.Contains(r.Expr, `reason=~"`)
+		if !ok || !byReason && anchor != strings.ToLower(r.Alert) && !slices.Contains(reasons, anchor) {
+			t.Errorf("%s: runbook_url %q", r.Alert, r.Annotations["runbook_url"])
+		}
+		for _, source := range []string{`$url := "https://dane-exporter.example"`, `printf "http://%s" .`, "dane_exporter_info{exporter=%q"} {
+			if !strings.Contains(link, source) {
+				t.Errorf("%s: runbook_url lacks %s", r.Alert, source)
+			}
+		}
+		if r.Alert == "Watchdog" { // always fires, and is about no target
+			if r.Labels["severity"] != "none" || r.Expr != "vector(1)" || r.For != "" {
+				t.Errorf("Watchdog: %+v", r)
+			}
 			continue
 		}
 		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) || !slices.Contains([]string{"exporter", "domain", "host"}, r.Labels["scope"]) {
@@ -110,31 +169,28 @@ func TestAlerts(t *testing.T) {
 		if r.For == "" || r.Keep == "" {
 			t.Errorf("%s: for %q, keep_firing_for %q; want both", r.Alert, r.For, r.Keep)
 		}
+		if report := r.Annotations["report_url"]; (r.Labels["scope"] != "exporter") != strings.HasPrefix(report, link+"/report?target=") {
+			t.Errorf("%s: report_url %q", r.Alert, report)
+		}
 		summary := r.Annotations["summary"]
 		if !strings.Contains(summary, "$labels.instance") && !strings.Contains(summary, "$labels.job") ||
 			r.Labels["scope"] == "host" && !strings.Contains(summary, "$labels.host") || r.Annotations["description"] == "" {
 			t.Errorf("%s: annotations %q", r.Alert, r.Annotations)
 		}
-		anchor, ok := strings.CutPrefix(r.Annotations["runbook_url"], runbook)
-		// The anchor of a heading is in lower case.
-		byReason := anchor == "{{ $labels.reason }}" && strings.Contains(r.Expr, `reason=~"`)
-		if !ok || !byReason && anchor != strings.ToLower(r.Alert) && !slices.Contains(reasons, anchor) {
-			t.Errorf("%s: runbook_url %q", r.Alert, r.Annotations["runbook_url"])
-		}
 	}
-	if len(names) < 17 {
+	if len(names) < 19 {
 		t.Errorf("found only %d alerts", len(names))
 	}
 	t.Run("inhibitions", func(t *testing.T) { testInhibitions(t, names) })
 }
 
 // testInhibitions checks that the alerts named in alertmanager.yml exist. A wrong
-// name there inhibits nothing, and Alertmanager does not report it.
+// name there matches nothing, and Alertmanager does not report it.
 func testInhibitions(t *testing.T, alerts []string) {
 	named := regexp.MustCompile(`alertname (?:=~|=) "?([\w|]+)`)
 	found := named.FindAllStringSubmatch(readFile(t, "deploy/prometheus/alertmanager.yml"), -1)
-	if len(found) != 2 {
-		t.Errorf("%d inhibitions by name, want 2", len(found))
+	if len(found) != 4 {
+		t.Errorf("%d routes and inhibitions by name, want 4", len(found))
 	}
 	for _, names := range found {
 		for _, name := range strings.Split(names[1], "|") {

@@ -22,9 +22,9 @@ type vocabulary struct {
 func newVocabulary(rules []rule) *vocabulary {
 	v := &vocabulary{
 		metrics: map[string][]string{"up": {}},
-		labels:  []string{"job", "instance", "exporter", "address", "key_type", "le"},
+		labels:  append(slices.Clone(targetLabels), "address", "key_type", "le"),
 		values: map[string][]string{
-			"scope": {"zone", "parents"}, "usable": {"yes", "no", "superseded"},
+			"usable": {"yes", "no", "superseded"},
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
 		},
 	}
@@ -42,6 +42,7 @@ func newVocabulary(rules []rule) *vocabulary {
 	}
 	for _, r := range dane.Reasons() {
 		v.values["reason"] = append(v.values["reason"], string(r.Reason))
+		v.values["effect"] = append(v.values["effect"], string(r.Effect))
 	}
 	for _, o := range dane.Outcomes() {
 		v.values["outcome"] = append(v.values["outcome"], string(o))
@@ -56,7 +57,9 @@ var (
 	grouping = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
 	duration = regexp.MustCompile(`\[[^\]]*\]`)
 	keywords = strings.Fields(`and or unless bool vector time sum min max count avg topk bottomk rate increase
-		sort min_over_time max_over_time last_over_time changes histogram_quantile`)
+		sort min_over_time max_over_time last_over_time count_over_time timestamp changes histogram_quantile`)
+	// The labels that the scrape configuration gives to a target.
+	targetLabels = []string{"job", "instance", "module", "exporter"}
 )
 
 // check returns the names in query that v does not have.
@@ -64,7 +67,7 @@ func (v *vocabulary) check(query string) (unknown []string) {
 	query = duration.ReplaceAllString(query, "")
 	for _, group := range grouping.FindAllStringSubmatch(query, -1) {
 		for _, label := range strings.Split(group[2], ",") {
-			if !slices.Contains(v.labels, strings.TrimSpace(label)) {
+			if group[2] != "" && !slices.Contains(v.labels, strings.TrimSpace(label)) {
 				unknown = append(unknown, "label "+label)
 			}
 		}
@@ -84,7 +87,7 @@ func (v *vocabulary) check(query string) (unknown []string) {
 			if known == nil {
 				known = v.labels
 			}
-			if !slices.Contains(known, label) && label != "job" && label != "instance" {
+			if !slices.Contains(known, label) && !slices.Contains(targetLabels, label) {
 				unknown = append(unknown, "label "+label+" of "+name)
 			}
 			for _, one := range strings.Split(value, "|") {
@@ -107,7 +110,10 @@ func TestVocabulary(t *testing.T) {
 		`dane_tlsa_match{hosts="mx"} == 0`:                    "label hosts of dane_tlsa_match",
 		`dane_finding{reason=~"no_tlsa|tlsa_mishap"}`:         "reason tlsa_mishap",
 		`dane_outcome{outcome!="rejected"}`:                   "outcome rejected",
-		`sum by (job, hosts) (dane_findings)`:                 "label  hosts",
+		`up{module!=""} == 0`:                                 "",
+		`up{modul!=""} == 0`:                                  "label modul of up",
+		`timestamp(dane_finding{effect="eror"})`:              "effect eror",
+		`sum by (job, hosts) (dane_finding)`:                  "label  hosts",
 		`sum(increase(dane_exporter_connect_total[15m]))`:     "metric dane_exporter_connect_total",
 		`instance:dane_outcome_refused:held == 1`:             "metric instance:dane_outcome_refused:held",
 		`dane_exporter_connects_total{result="connected"}`:    "",

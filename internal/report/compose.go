@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
@@ -215,7 +217,7 @@ func composeEndpoint(v *dane.EndpointVerdict) Endpoint {
 		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
 	}
 	if f.Reached == dane.StageTLS {
-		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), short(f.SNI)}
+		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), dane.GroupName(f.Group), short(f.SNI)}
 	}
 	e.Certificates, e.MoreCertificates = composeCertificates(f)
 	for _, m := range v.Matches[:min(len(v.Matches), maxRecords)] {
@@ -241,7 +243,7 @@ func composeCertificates(f *dane.Endpoint) (some []Certificate, more int) {
 func composeCertificate(x *x509.Certificate) Certificate {
 	c := Certificate{
 		Parsed: true, Size: len(x.Raw), SHA256: sha256Hex(x.Raw), SPKI: sha256Hex(x.RawSubjectPublicKeyInfo),
-		Subject: short(x.Subject.String()), Issuer: short(x.Issuer.String()), Serial: short(fmt.Sprintf("%x", x.SerialNumber)),
+		Subject: shortName(x.Subject), Issuer: shortName(x.Issuer), Serial: short(fmt.Sprintf("%x", x.SerialNumber)),
 		NotBefore: optionalTime(x.NotBefore), NotAfter: optionalTime(x.NotAfter),
 	}
 	names := slices.Clone(x.DNSNames)
@@ -251,6 +253,9 @@ func composeCertificate(x *x509.Certificate) Certificate {
 	c.Names, c.MoreNames = shortList(names, maxNames)
 	return c
 }
+
+// shortName returns the name of a certificate, as by short.
+func shortName(name pkix.Name) string { return short(tlsa.NameText(name, maxName+utf8.UTFMax)) }
 
 func sha256Hex(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 

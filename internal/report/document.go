@@ -284,6 +284,7 @@ type Line struct {
 type TLS struct {
 	Version string `json:"version"`
 	Cipher  string `json:"cipher"`
+	Group   string `json:"group,omitempty"` // of the key exchange; absent if there is none or it is not known
 	SNI     string `json:"sni"`
 }
 

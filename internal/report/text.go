@@ -251,7 +251,7 @@ func (t *textWriter) endpoint(e *Endpoint, records []Record, d *Document) {
 	}
 	t.more(4, e.MoreLines, "lines")
 	if e.TLS != nil {
-		t.line(4, "%s, %s, SNI %s", e.TLS.Version, e.TLS.Cipher, e.TLS.SNI)
+		t.line(4, "%s, %s%s, SNI %s", e.TLS.Version, e.TLS.Cipher, prefixed(", ", e.TLS.Group), e.TLS.SNI)
 	}
 	if e.Error != "" {
 		t.line(4, "error: %s", e.Error)

@@ -57,7 +57,7 @@ func mismatch(t *testing.T) *probe.Report {
 	facts := dane.Endpoint{
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageTLS, SNI: "mx.example.org",
 		Dialogue:   starttls.Dialogue{Offered: true, Transcript: starttls.Transcript{{Text: "220 ready"}, {Sent: true, Text: "EHLO probe.example"}}},
-		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
+		TLSVersion: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Group: uint16(tls.X25519MLKEM768), Chain: &tlsa.Chain{Certificates: []*x509.Certificate{leaf}},
 	}
 	skipped := dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no way to IPv6 addresses from here")}
 	host := dane.Host{Name: "mx.example.org", A: &a, Services: []dane.Service{{Port: 25, Protocol: "smtp", Preference: 10}}}
@@ -110,7 +110,7 @@ mx.example.org port 25, preference 10: refused
   192.0.2.1: refused
     server: 220 ready
     client: EHLO probe.example
-    TLS 1.3, TLS_AES_128_GCM_SHA256, SNI mx.example.org
+    TLS 1.3, TLS_AES_128_GCM_SHA256, X25519MLKEM768, SNI mx.example.org
     certificate 0: CN=mx.example.org
         issuer CN=Some CA
         names mx.example.org, mail.example.org

@@ -90,6 +90,7 @@ type Endpoint struct {
 	SNI           string
 	TLSVersion    uint16      // a constant of crypto/tls
 	Cipher        uint16      // a constant of crypto/tls
+	Group         uint16      // of the key exchange, for GroupName; 0: none, as with static RSA, or not known
 	Raw           [][]byte    // certificates as sent, leaf first
 	Chain         *tlsa.Chain // Raw, parsed; nil if crypto/x509 cannot parse it
 	Connect       Span

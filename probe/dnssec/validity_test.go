@@ -230,6 +230,16 @@ func TestLinksAreNotShared(t *testing.T) {
 		}
 	}
 	group.Wait()
+	keys := r.Lookup(t.Context(), "example.org.", dns.TypeDNSKEY) // the other key signs the rest
+	signing := 0
+	for _, key := range keys.Chain[len(keys.Chain)-1].Keys {
+		if key.Signing {
+			signing++
+		}
+	}
+	if signing != 1 {
+		t.Errorf("%d keys are marked as signing the DNSKEY records, want 1: marks of other lookups are visible", signing)
+	}
 	for i, link := range first.Chain {
 		if link.Validity != kept[i].Validity || !slices.Equal(link.Keys, kept[i].Keys) {
 			t.Errorf("later lookups changed the link of %s: %+v, was %+v", link.Zone, link, kept[i])

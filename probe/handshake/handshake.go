@@ -154,7 +154,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
 	}
 	e.Reached = dane.StageTLS
-	e.TLSVersion, e.Cipher = session.version, session.cipher
+	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
 	a.conclude(nil)
 	protocol.Goodbye(ctx, session)

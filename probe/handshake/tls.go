@@ -23,6 +23,7 @@ var errChainTooLong = errors.New("the server sends more certificates than client
 type session struct {
 	net.Conn
 	version, cipher uint16              // constants of crypto/tls
+	group           uint16              // of the key exchange; 0: none, or not known
 	certificates    []*x509.Certificate // as sent, leaf first
 }
 
@@ -38,7 +39,7 @@ func startTLS(ctx context.Context, conn net.Conn, sni string, keyType dane.KeyTy
 		return nil, classifyTLSError(err)
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, state.PeerCertificates}, nil
+	return &session{client, state.Version, state.CipherSuite, uint16(state.CurveID), state.PeerCertificates}, nil
 }
 
 // clientConfig offers what a mail sender offers: every version and cipher suite

@@ -30,7 +30,16 @@ func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, keyType
 		return nil, classifyTLSError(err)
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, state.PeerCertificates}, nil
+	return &session{client, state.Version, state.CipherSuite, groupOf(client), state.PeerCertificates}, nil
+}
+
+// groupOf returns the group of the key exchange in TLS 1.3. It returns 0 for
+// earlier versions: utls does not export the group of their ServerKeyExchange.
+func groupOf(client *utls.UConn) uint16 {
+	if hello := client.HandshakeState.ServerHello; hello != nil {
+		return uint16(hello.ServerShare.Group)
+	}
+	return 0
 }
 
 // clientHello returns the ClientHello that only a key of one type can answer. It

@@ -6,18 +6,21 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The text of a certificate or a record is not trusted. It is truncated and
 // escaped before it becomes part of a message.
 
+// maxQuoted is the maximum number of bytes of a name in a message.
+const maxQuoted = 80
+
 // truncate returns the first 80 bytes of text. The result is to be quoted with %q.
 func truncate(text string) string {
-	const limit = 80
-	if len(text) <= limit {
+	if len(text) <= maxQuoted {
 		return text
 	}
-	return text[:limit] + "…"
+	return text[:maxQuoted] + "…"
 }
 
 // printable truncates and escapes the error text of a library, which may quote a
@@ -33,7 +36,7 @@ func printable(text string) string {
 
 // subject describes a certificate by its subject.
 func subject(c *x509.Certificate) string {
-	return fmt.Sprintf("the certificate of %q", truncate(c.Subject.String()))
+	return fmt.Sprintf("the certificate of %q", truncate(NameText(c.Subject, maxQuoted+utf8.UTFMax)))
 }
 
 // shortHex returns the first 8 bytes of data in hexadecimal.

@@ -1,0 +1,121 @@
+// Alerts about what senders do now.
+function(config, p, t)
+  // One failed probe raises no alert, the next one confirms it.
+  local now = { minutes: std.max(10, config.intervalMinutes + 5), keep: '5m' };
+  local findings(reasons) = { query: p.finding('reason=~"%s"' % std.join('|', reasons)), op: '==', threshold: 1 };
+
+  local mismatches = [
+    'tlsa_mismatch',
+    'trust_anchor_not_sent',
+    'chain_invalid',
+    'name_mismatch',
+    'certificate_expired',
+    'certificate_not_yet_valid',
+    'pkix_untrusted',
+  ];
+  local starttls = ['starttls_not_offered', 'starttls_rejected'];
+  local absences = ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'];
+  // Findings of a host, or of all hosts where the alert does not name one.
+  local ofHost = { matchers: ', host=~%q', args: ['(or $labels.host ".+")'] };
+
+  [
+    now {
+      name: 'DaneDomainRefused',
+      query: p.last('dane_outcome{outcome="refused"}'),
+      op: '==',
+      threshold: 1,
+      severity: 'critical',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: DANE senders refuse the domain' + t.listOfFindings(['reason', 'host']),
+      description: 'Mail servers that validate DANE deliver no mail to {{ $labels.instance }}. They queue it and retry for some days.' + t.advice(),
+      section: 'danedomainrefused',
+      grafana: {
+        summary: '{{ $labels.instance }}: DANE senders refuse the domain',
+        description: 'Mail servers that validate DANE deliver no mail to this domain. They queue it and retry for some days. The dashboard of the domain shows the reason, and docs/runbook.md the remedy.',
+      },
+    },
+
+    now {
+      name: 'DaneHostRefused',
+      expr: |||
+        target:dane_host_outcome_refused:current == 1
+        or
+        (%s > 0 %s)
+      ||| % [p.last('dane_hosts_refused'), p.summaryOnly],
+      severity: 'warning',
+      scope: 'host',
+      summary: '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
+               + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
+      description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+                   + t.advice(ofHost.matchers, ofHost.args),
+      section: 'danehostrefused',
+    },
+
+    now + findings(mismatches) {
+      name: 'DaneTLSAMismatch',
+      severity: 'warning',
+      scope: 'host',
+      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} does not match its TLSA records ({{ $labels.reason }})',
+      description: t.explanation(mismatches),
+      section: '{{ $labels.reason }}',
+    },
+
+    now + findings(['dnssec_bogus']) {
+      name: 'DaneDNSSECBogus',
+      severity: 'warning',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: DNSSEC validation fails{{ with $labels.host }} for {{ . }}{{ end }} ({{ $labels.reason }})',
+      description: t.explanation(['dnssec_bogus']),
+      section: 'dnssec_bogus',
+    },
+
+    now + findings(starttls) {
+      name: 'DaneSTARTTLSGone',
+      severity: 'warning',
+      scope: 'host',
+      summary: '{{ $labels.instance }}: STARTTLS does not work at {{ $labels.host }} port {{ $labels.port }} ({{ $labels.reason }})',
+      description: t.explanation(starttls),
+      section: '{{ $labels.reason }}',
+    },
+
+    // The service had usable records within the last day, and it is now proven that none
+    // apply. The alert ends after a day without usable records. Without series of hosts, it
+    // names each host without records of a domain that has as many hosts as before and
+    // fewer of them with records.
+    now {
+      local found = findings(absences),
+      local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],
+      name: 'DaneTLSARecordsGone',
+      expr: |||
+        (
+          %(found)s
+          and %(onHost)s
+          %(records)s > 0
+        )
+        or
+        (
+          %(found)s
+          and %(on)s
+          (%(withNow)s < %(with)s)
+          and %(on)s
+          (%(hostsNow)s >= %(hosts)s)
+          %(summaryOnly)s
+        )
+      ||| % {
+        found: '%s == 1' % found.query,
+        onHost: p.on(['host', 'port']),
+        on: p.on(),
+        records: most('dane_tlsa_records{usable="yes"}'),
+        withNow: p.last('dane_hosts_with_tlsa'),
+        with: most('dane_hosts_with_tlsa'),
+        hostsNow: p.last('dane_hosts'),
+        hosts: most('dane_hosts'),
+        summaryOnly: p.summaryOnly,
+      },
+      severity: 'warning',
+      scope: 'host',
+      summary: '{{ $labels.instance }}: {{ $labels.host }} port {{ $labels.port }} has lost its TLSA records ({{ $labels.reason }})',
+      description: t.explanation(absences),
+      section: '{{ $labels.reason }}',
+    },
+  ]

@@ -1,0 +1,47 @@
+// Comments at the start of the generated files.
+{
+  local generated = |||
+    # Generated from deploy/mixin by make mixin. To change a setting (the scrape interval,
+    # thresholds, labels, links), change deploy/mixin/config.libsonnet and run make mixin.
+  |||,
+
+  rules: |||
+    # Alerting and recording rules for dane_exporter. They need Prometheus 2.42 or later.
+    %s#
+    # Probe jobs have the labels instance (the target), module and exporter, as in the scrape
+    # configurations in deploy/prometheus. They are scraped at least every five minutes;
+    # for a longer interval, set intervalMinutes. The evaluation interval is at most five
+    # minutes. The job of the exporter itself has the label exporter too, with the same value.
+    #
+    # Severities: critical (mail is being lost now), warning (look today), info (look this
+    # week), none (Watchdog). The label scope is what an alert is about: domain, host,
+    # exporter or monitoring. alertmanager.yml uses it.
+  ||| % generated,
+
+  kubernetesRule: |||
+    # The rules of deploy/prometheus/rules.yml for the Prometheus operator.
+    %s# probe.yml and podmonitor.yml set the labels that the rules need.
+  ||| % generated,
+
+  tests: |||
+    # Tests of rules.yml. Run with: promtool test rules rules_test.yml
+    %s# The cases are in deploy/mixin/tests.
+  ||| % generated,
+
+  grafanaAlerts: |||
+    # The five most important alerts, for installations that alert in Grafana (11 or later)
+    # instead of Prometheus and Alertmanager. Use either these or
+    # deploy/prometheus/rules.yml, not both: the alerts and their names are the same.
+    %s#
+    # These rules need the same labels as rules.yml, and none of its recording rules. A lost
+    # series sends no notification:
+    #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
+    #    its "for" period.
+    #  - noDataState is OK: no series means that there is no problem or that nothing is
+    #    scraped. These rules do not detect missing scrapes.
+    #  - execErrState is KeepLast: a Prometheus that does not answer changes nothing.
+    #
+    # Links lead to the exporter that the label exporter names.
+    # datasourceUid is the uid of the data source in ../datasources/prometheus.yml.
+  ||| % generated,
+}

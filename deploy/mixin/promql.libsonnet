@@ -1,0 +1,70 @@
+// Parts of PromQL expressions that several rules and alerts use.
+function(config) {
+  local p = self,
+
+  // Labels of a target, and the clause that joins series of one target. The clause may
+  // have more labels.
+  target: std.join(', ', config.targetLabels),
+  on(labels=[]):: 'on (%s)' % std.join(', ', config.targetLabels + labels),
+
+  // The last sample of each series. A scrape that fails, and an outcome that is unknown,
+  // have no sample, so they neither end an alert nor restart its "for" period.
+  last(selector):: 'last_over_time(%s[%s])' % [selector, config.window],
+
+  // holding(times, known) filters series that contain the time of a probe: those of the last
+  // probe whose outcome is known, and of later ones. All, if no outcome is known.
+  //
+  // A finding that no longer holds has no series, and neither has a failed scrape. The
+  // time of the last known outcome distinguishes the two.
+  holding(times, known):: |||
+    (%(times)s >= %(on)s group_left () %(known)s)
+    or
+    (%(times)s unless %(on)s %(known)s)
+  ||| % { times: times, known: known, on: p.on() },
+
+  // timestamp() returns the time of a scrape only for a plain selector. So the times of
+  // probes are recorded, and read from the record.
+  times: {
+    known: { record: 'target:dane_outcome_known:timestamp', expr: 'max by (%s) (timestamp(dane_outcome{outcome="refused"}))' % p.target },
+    finding: { record: 'target:dane_finding:timestamp', expr: 'timestamp(dane_finding)' },
+    host: { record: 'target:dane_host_outcome:timestamp', expr: 'timestamp(dane_host_outcome{outcome="unknown"})' },
+  },
+
+  // finding(matchers) selects findings that hold, without the address: a mismatch at two
+  // addresses of a host is one alert.
+  finding(matchers):: 'max without (address) (target:dane_finding:current{%s})' % matchers,
+
+  // The same without recording rules, by subqueries. They are evaluated every minute, so
+  // that they find each sample within the five minutes that it is visible.
+  selfContained:: p {
+    local times(of) = 'max_over_time(timestamp(%s)[%s:1m])' % [of, config.window],
+    finding(matchers):: |||
+      max without (address) (
+        (
+          %s
+        ) > bool 0
+      )
+    ||| % std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
+      'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
+    signatureRemaining: p.signatureRemainingExpr,
+  },
+
+  // Remaining share of the validity of a zone's signatures: 1 when they are created, 0
+  // when they expire.
+  signatureRemaining: 'target:dane_dnssec_signature_remaining:ratio',
+  signatureRemainingExpr: |||
+    (%(end)s - time())
+    /
+    (%(end)s - %(start)s)
+  ||| % {
+    end: p.last('dane_dnssec_signature_expiry_timestamp_seconds'),
+    start: p.last('dane_dnssec_signature_inception_timestamp_seconds'),
+  },
+
+  // seconds(metric) is the time left until the last value of metric.
+  seconds(metric):: p.last(metric) + ' - time()',
+
+  // Targets whose module has "series: summary" have no series of hosts. Append this to an
+  // expression that only they need.
+  summaryOnly: 'unless %s %s' % [p.on(), p.last('dane_host_outcome{outcome="unknown"}')],
+}

@@ -1,0 +1,118 @@
+// Cases for alerts about what will fail if nothing changes. The threshold is reached at
+// scrape 10, and the problem is solved at scrape 41.
+function(t)
+  local keep = 15;
+  local service(host) = { host: host, port: '25' };
+  [
+    {
+      name: 'DaneSignaturesNearEnd: each zone of the chain; an online signer, which always has half of the validity left, does not fire',
+      // Signatures that are valid for two weeks.
+      local end = t.below(0.15 * 14 * t.day, 10),
+      local start = end - 14 * t.day,
+      local signatures(instance, zone, ends, starts) = [
+        t.series('dane_dnssec_signature_expiry_timestamp_seconds', instance, { zone: zone }, ends),
+        t.series('dane_dnssec_signature_inception_timestamp_seconds', instance, { zone: zone }, starts),
+      ],
+      local alerts = [t.alert('DaneSignaturesNearEnd', i) for i in ['bad.example', 'parent.example']],
+      local step = '+%dx65' % (60 * t.interval),
+      series: t.outcome('bad.example', t.problem)
+              + signatures('bad.example', 'bad.example', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
+              + signatures('bad.example', 'example', t.values('ok*66', { ok: 90 * t.day }), t.values('ok*66', { ok: 0 }))
+              + signatures('parent.example', 'example', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
+              + signatures('online.example', 'online.example', t.day + step, -t.day + step),
+      firing: [
+        t.firing(t.at(10) + t.ending - t.step, []),
+        t.firing(t.at(10) + t.ending, alerts),
+        t.firing(t.at(26), alerts),
+      ],
+      local text(instance, zone) = {
+        labels: t.labels({ instance: instance, zone: zone, severity: 'warning', scope: 'domain' }),
+        annotations: {
+          summary: '%s: DNSSEC signatures of the zone %s have 14.92%% of their validity left and are not renewed' % [instance, zone],
+          description: 'When they expire, the zone and all zones below it become bogus: mail servers that validate refuse the domain, and other validating clients cannot resolve it. They expire on 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If it belongs to another operator, such as a registry or a mail provider, only that operator can sign it: send a report there.',
+        } + t.links(instance, 'danesignaturesnearend'),
+      },
+      texts: [t.text(t.at(10) + t.ending, 'DaneSignaturesNearEnd', [text('bad.example', 'bad.example'), text('parent.example', 'example')])],
+    },
+    {
+      name: 'DaneSignaturesNearEnd: ends when the zone is signed again',
+      local end = t.below(0.15 * 14 * t.day, 10),
+      local timeline = 'ok*10 ok lost ok*14 lost ok*14 new*25',
+      series: [
+        t.series('dane_dnssec_signature_expiry_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end, new: end + 14 * t.day })),
+        t.series('dane_dnssec_signature_inception_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end - 14 * t.day, new: end })),
+      ],
+      firing: t.lifecycle([t.alert('DaneSignaturesNearEnd', 'bad.example')], t.ending, keep),
+    },
+    {
+      name: 'DaneAuthenticationEnds: a service without a date that counts has no series, and never fires',
+      local end = t.below(7 * t.day, 10),
+      local timeline = 'old*10 old lost old*14 lost old*14 new*25',
+      series: [
+        t.series('dane_authenticated_until_timestamp_seconds', 'bad.example', service('mx.bad.example'), t.values(timeline, { old: end, new: end + 90 * t.day })),
+        t.series('dane_authenticated_until_timestamp_seconds', 'bad.example', service('mx2.bad.example'), t.values(timeline, { old: 30 * t.day, new: 30 * t.day })),
+      ],
+      firing: t.lifecycle([t.alert('DaneAuthenticationEnds', 'bad.example', 'mx.bad.example')], t.ending, keep),
+      texts: [t.text(t.at(26), 'DaneAuthenticationEnds', [{
+        labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
+        annotations: {
+          summary: 'bad.example: DANE authentication of mx.bad.example port 25 expires in 6d 22h 39m 30s',
+          description: 'A certificate whose dates count under the TLSA records expires at that time, and mail servers that validate DANE then refuse the host. Renew it, and check that the TLSA records match the new certificate before the server uses it.',
+        } + t.links('bad.example', 'daneauthenticationends'),
+      }])],
+    },
+    {
+      name: 'DanePKIXExpiryNear: one of two addresses has the old certificate',
+      local end = t.below(14 * t.day, 10),
+      local timeline = 'old*10 old lost old*14 lost old*14 new*25',
+      local certificate(host, of, labels={}) = t.series('dane_certificate_not_after_timestamp_seconds', 'bad.example', service(host) + labels, t.values(timeline, of)),
+      series: [
+        certificate('mx.bad.example', { old: end, new: end + 90 * t.day }, { address: '192.0.2.1' }),
+        certificate('mx.bad.example', { old: 90 * t.day, new: 90 * t.day }, { address: '192.0.2.2' }),
+        certificate('mx2.bad.example', { old: 60 * t.day, new: 60 * t.day }),
+      ],
+      firing: t.lifecycle([t.alert('DanePKIXExpiryNear', 'bad.example', 'mx.bad.example')], t.ending, keep),
+      texts: [t.text(t.at(26), 'DanePKIXExpiryNear', [{
+        labels: t.labels({ instance: 'bad.example', severity: 'info', scope: 'host', host: 'mx.bad.example', port: '25' }),
+        annotations: {
+          summary: 'bad.example: the certificate of mx.bad.example port 25 expires in 13d 22h 39m 30s',
+          description: 'Whether DANE senders are affected depends on the TLSA records. Senders that use MTA-STS and clients that use the Web PKI are affected. Find out why the certificate was not renewed, and check that the TLSA records match the new one before the server uses it.',
+        } + t.links('bad.example', 'danepkixexpirynear'),
+      }])],
+    },
+    {
+      name: 'DaneRolloverNotReady: a record of the whole certificate fires 35 days before the expiry; a record of the key, of the next key, or of the issuer does not',
+      local timeline = 'old*10 old lost old*14 lost old*14 new*25',
+      local certificate(host, ready, survives, seconds, usage) = [
+        t.series('dane_tlsa_rollover_ready', 'bad.example', service(host), t.values(timeline, ready)),
+        t.series('dane_tlsa_survives_renewal', 'bad.example', service(host), t.values(timeline, { old: survives, new: survives })),
+        t.series('dane_certificate_not_after_timestamp_seconds', 'bad.example', service(host), t.values(timeline, { old: seconds, new: seconds })),
+        t.series('dane_tlsa_record_match', 'bad.example', service(host) { usage: usage, selector: '1', matching_type: '1', data: '00' }, t.values(timeline, { old: 1, new: 1 })),
+      ],
+      series: certificate('mx.bad.example', { old: 0, new: 1 }, 0, t.below(35 * t.day, 10), '3')
+              + certificate('key.bad.example', { old: 0, new: 0 }, 1, 30 * t.day, '3')
+              + certificate('ready.bad.example', { old: 1, new: 1 }, 0, 20 * t.day, '3')
+              + certificate('ta.bad.example', { old: 0, new: 0 }, 0, 20 * t.day, '2'),
+      firing: t.lifecycle([t.alert('DaneRolloverNotReady', 'bad.example', 'mx.bad.example')], t.ending, keep),
+      texts: [t.text(t.at(26), 'DaneRolloverNotReady', [{
+        labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
+        annotations: {
+          summary: 'bad.example: the certificate of mx.bad.example port 25 expires soon and no TLSA record of the next one is published',
+          description: 'If the certificate is renewed with a new key, no record matches until the new record is published and the old one has expired from all caches. Until then, DANE senders refuse the host. Publish the record of the next key now, in addition to the current one, or renew with the same key under a 3 1 1 record.',
+        } + t.links('bad.example', 'danerollovernotready'),
+      }])],
+    },
+    {
+      name: 'DaneRolloverNotReady: a record of the key fires 14 days before the expiry, and ends when the certificate is renewed with the same key',
+      local end = t.below(14 * t.day, 10),
+      local timeline = 'old*10 old lost old*14 lost old*14 new*25',
+      local of(metric, values) = t.series(metric, 'bad.example', service('key.bad.example'), t.values(timeline, values)),
+      series: [
+        of('dane_tlsa_rollover_ready', { old: 0, new: 0 }),
+        of('dane_tlsa_survives_renewal', { old: 1, new: 1 }),
+        of('dane_certificate_not_after_timestamp_seconds', { old: end, new: end + 90 * t.day }),
+        t.series('dane_tlsa_record_match', 'bad.example', service('key.bad.example') { usage: '3', selector: '1', matching_type: '1', data: '00' }, t.values(timeline, { old: 1, new: 1 })),
+      ],
+      firing: t.lifecycle([t.alert(a, 'bad.example', 'key.bad.example') for a in ['DaneRolloverNotReady', 'DanePKIXExpiryNear']], t.ending, keep),
+    },
+  ]

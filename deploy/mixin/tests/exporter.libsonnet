@@ -1,0 +1,126 @@
+// Cases for alerts about the exporter and the monitoring itself.
+function(t)
+  local keep = 10;
+  local exporter = 'localhost:10125';
+  local alert(name, instance=exporter) = t.alert(name, instance, module='');
+  local text(name, severity, summary, description, labels={}) = t.text(t.at(20) + 1, name, [{
+    labels: { job: 'dane_exporter', instance: exporter, exporter: exporter, severity: severity, scope: 'exporter' } + labels,
+    annotations: { summary: exporter + ': ' + summary, description: description, runbook_url: 'http://%s/docs/runbook.md#%s' % [exporter, std.asciiLower(name)] },
+  }]);
+  local window = t.exporterWindow;
+  // A gauge that is 0 while the problem lasts.
+  local gauge(metric, instance, timeline, labels={}) = t.ofExporter(metric, instance, labels, t.values(timeline, { ok: 1, bad: 0 }));
+  [
+    {
+      name: 'DaneExporterBlind: an exporter that loses most connections, tries none, or fails at another port does not fire',
+      local connects(instance, result, values, port='25') = t.ofExporter('dane_exporter_connects_total', instance, { port: port, result: result }, values),
+      series: [
+        connects(exporter, 'timeout', '0x9 2 stale 6+2x13 stale 36+2x13 62x30'),
+        connects(exporter, 'connected', '1+1x9 10 stale 10x13 stale 10x13 11+1x30'),
+        connects('most.example:10125', 'timeout', '0+2x70'),
+        connects('most.example:10125', 'connected', '0+1x70'),
+        connects('idle.example:10125', 'timeout', '7x70'),
+        connects('other.example:10125', 'timeout', '0+2x70', '587'),
+      ],
+      firing: [
+        t.firing(t.at(8) + window + 5 - t.step, []),
+        t.firing(t.at(8) + window + 5 + 2 * t.step, [alert('DaneExporterBlind')]),
+        t.firing(t.at(26), [alert('DaneExporterBlind')]),
+        t.firing(t.at(41) + keep - t.step, [alert('DaneExporterBlind')]),
+        t.firing(t.at(41) + keep + t.step, []),
+      ],
+      texts: [text('DaneExporterBlind', 'warning', 'no connection to port 25 succeeds', 'The exporter has reached no mail server for 15m, although it tries. Most likely its provider or a firewall blocks port 25, and the domains are not monitored. If the exporter probes a single domain, the server of that domain may be the cause. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
+    },
+    {
+      name: 'DaneNoResolver: one unsuitable resolver of two does not fire',
+      local ok(instance, server, timeline) = gauge('dane_exporter_resolver_ok', instance, timeline, { server: server }),
+      series: [
+        ok(exporter, '192.0.2.53:53', t.problem),
+        ok('two.example:10125', '192.0.2.53:53', t.problem),
+        ok('two.example:10125', '192.0.2.54:53', 'ok*66'),
+      ],
+      firing: t.lifecycle([alert('DaneNoResolver')], 5, keep),
+      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'No resolver answers, or all of them withhold DNSSEC records, so nothing can be judged. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
+    },
+    {
+      name: 'DaneTrustAnchor: an exporter that gets no keys has no series, and does not fire',
+      series: [
+        gauge('dane_exporter_trust_anchor_ok', exporter, t.problem),
+        gauge('dane_exporter_trust_anchor_ok', 'mute.example:10125', 'ok*10 lost'),
+      ],
+      firing: t.lifecycle([alert('DaneTrustAnchor')], 5, keep),
+      texts: [text('DaneTrustAnchor', 'warning', 'no trust anchor authenticates the root keys', 'Every signed zone appears bogus to this exporter, and the zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.')],
+    },
+    {
+      name: 'DaneConfigReloadFailed: an invalid file that is corrected within five minutes does not fire',
+      series: [
+        gauge('dane_exporter_config_last_reload_successful', exporter, t.problem),
+        gauge('dane_exporter_config_last_reload_successful', 'corrected.example:10125', 'ok*10' + std.repeat(' bad', t.brief(5)) + ' ok*50'),
+      ],
+      firing: t.lifecycle([alert('DaneConfigReloadFailed')], 5, keep),
+      texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration file is invalid and was not loaded', 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. dane_exporter --config.check --config.file=FILE names the line.')],
+    },
+    {
+      name: 'DaneProbesRejected: a single burst does not fire',
+      local rejected(instance, values) = t.ofExporter('dane_exporter_probes_rejected_total', instance, { reason: 'busy' }, values),
+      series: [
+        rejected(exporter, '0x9 3 stale 9+3x13 stale 54+3x13 93x30'),
+        rejected('crowd.example:10125', '0x9 7x60'),
+      ],
+      firing: [
+        t.firing(t.at(10) + window - t.step, []),
+        t.firing(t.at(10) + window, [alert('DaneProbesRejected')]),
+        t.firing(t.at(26), [alert('DaneProbesRejected')]),
+        t.firing(t.at(40) + window + keep + t.step, []),
+      ],
+      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More probes run at the same time than limits.probes allows, so some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
+    },
+    {
+      name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',
+      local up(instance, values) = t.series('up', instance, {}, values),
+      series: [
+        up('a.example', '1x9 0x30 1x30'),
+        up('b.example', '1x9 0x30 1x30'),
+        up('c.example', '1x9 0 1x60'),
+        up('new.example', '_x10 0 1x60'),
+        { series: 'up{job="node", instance="d.example"}', values: '0x70' },
+      ],
+      local alerts = [{ alertname: 'DaneScrapesFail', module: 'smtp_mx' }],
+      firing: [
+        t.firing(t.at(9) + t.window + 5 - t.step, []),
+        t.firing(t.at(9) + t.window + 5 + 2 * t.step, alerts),
+        t.firing(t.at(41) + keep - t.step, alerts),
+        t.firing(t.at(41) + keep + t.step, []),
+      ],
+      texts: [t.text(t.at(26), 'DaneScrapesFail', [{
+        labels: t.labels({ severity: 'warning', scope: 'exporter' }),
+        annotations: {
+          summary: 'dane: 2 targets have not been scraped for 15m',
+          description: 'These targets are not monitored. The targets page of Prometheus shows the error: the exporter is down, rejects probes, or takes longer than scrape_timeout.',
+          runbook_url: 'http://exporter.example:10125/docs/runbook.md#danescrapesfail',
+        },
+      }])],
+    },
+    {
+      name: 'DaneScrapesFail: a target that was never scraped fires after its second scrape',
+      series: [t.series('up', 'never.example', {}, '0x60')],
+      firing: [
+        t.firing(t.at(1) + 5 - t.step, []),
+        t.firing(t.at(1) + 5, [{ alertname: 'DaneScrapesFail', module: 'smtp_mx' }]),
+      ],
+    },
+    {
+      name: 'Watchdog: always fires',
+      series: [],
+      firing: [],
+      watchdog: [0, 60],
+      texts: [t.text(60, 'Watchdog', [{
+        labels: { severity: 'none', scope: 'monitoring' },
+        annotations: {
+          summary: 'Prometheus evaluates the rules of dane_exporter, and Alertmanager delivers',
+          description: "This alert always fires. Route it to a dead man's switch, which notifies you when the alert stops.",
+          runbook_url: 'https://dane-exporter.example/docs/runbook.md#watchdog',
+        },
+      }])],
+    },
+  ]

@@ -1,0 +1,240 @@
+// Cases for alerts about what senders do now.
+function(t) [
+  {
+    name: 'DaneDomainRefused: a lost scrape and an unknown outcome keep the refusal; few bad probes, a flapping and an unreachable domain do not fire',
+    local bad = t.alert('DaneDomainRefused', 'bad.example'),
+    local unknown = t.alert('DaneDomainRefused', 'unknown.example'),
+    local mismatch = t.alert('DaneTLSAMismatch', 'bad.example', 'mx1.bad.example'),
+    local brief = t.brief(t.refused),
+    series: t.outcome('bad.example', t.problem, ['bad'])
+            + [
+              t.finding('bad.example', 'tlsa_mismatch', 'mx1.bad.example', t.problem),
+              t.finding('bad.example', 'no_address', 'mx2.bad.example', 'ok*66', ['ok']),
+            ]
+            + t.outcome('unknown.example', 'ok*10 bad unknown bad*13 unknown*2 bad*14 ok*25', ['bad'])
+            + t.outcome('brief.example', 'ok*10 bad*%d ok*50' % brief, ['bad'])
+            + t.outcome('flapping.example', 'ok*10' + std.repeat(' bad*%d ok' % brief, 5) + ' ok*20', ['bad'])
+            + t.outcome('unreachable.example', 'ok*66'),
+    firing: t.lifecycle([bad, mismatch, unknown], t.refused),
+    texts: [t.text(t.at(26), 'DaneDomainRefused', [
+      {
+        labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
+        annotations: {
+          summary: 'bad.example: DANE senders refuse the domain (no_address at mx2.bad.example, tlsa_mismatch at mx1.bad.example)',
+          description: 'Mail servers that validate DANE deliver no mail to bad.example. They queue it and retry for some days. ' + t.advice('tlsa_mismatch'),
+        } + t.links('bad.example', 'danedomainrefused'),
+      },
+      {
+        labels: t.labels({ instance: 'unknown.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
+        annotations: {
+          summary: 'unknown.example: DANE senders refuse the domain',
+          description: 'Mail servers that validate DANE deliver no mail to unknown.example. They queue it and retry for some days.',
+        } + t.links('unknown.example', 'danedomainrefused'),
+      },
+    ])],
+  },
+
+  {
+    name: 'DaneDomainRefused: the text has at most five findings, those that make senders refuse first, and advice for two of them',
+    series: t.outcome('bad.example', t.problem, ['bad'])
+            // topk keeps those with most addresses.
+            + [
+              t.finding('bad.example', 'no_address', 'mx%d.bad.example' % host, t.problem, labels={ address: '192.0.2.%d' % address })
+              for host in std.range(1, 5)
+              for address in std.range(host, 6)
+            ]
+            + [t.finding('bad.example', 'dnssec_bogus', '', t.problem)],
+    firing: [t.firing(t.at(26), [t.alert('DaneDomainRefused', 'bad.example'), t.alert('DaneDNSSECBogus', 'bad.example')])],
+    texts: [t.text(t.at(26), 'DaneDomainRefused', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
+      annotations: {
+        summary: 'bad.example: DANE senders refuse the domain (dnssec_bogus, no_address at mx1.bad.example, no_address at mx2.bad.example, no_address at mx3.bad.example, no_address at mx4.bad.example)',
+        description: 'Mail servers that validate DANE deliver no mail to bad.example. They queue it and retry for some days. ' + t.advice('dnssec_bogus'),
+      } + t.links('bad.example', 'danedomainrefused'),
+    }])],
+  },
+
+  {
+    name: 'DaneHostRefused: one of two hosts is refused, and the domain is not; the alert ends when the host is no longer listed',
+    local host = t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example'),
+    series: t.outcome('bad.example', t.problem)
+            + t.hostOutcome('bad.example', 'mx.bad.example', 'ok*10 bad lost bad*14 lost bad*14 gone*25')
+            + t.hostOutcome('bad.example', 'mx2.bad.example', 'ok*66')
+            + [
+              t.finding('bad.example', 'dns_failure', 'mx.bad.example', t.problem),
+              t.finding('bad.example', 'no_address', 'mx3.bad.example', t.problem),
+            ],
+    firing: t.lifecycle([host], t.refused),
+    texts: [t.text(t.at(26), 'DaneHostRefused', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', outcome: 'refused' }),
+      annotations: {
+        summary: 'bad.example: DANE senders refuse mx.bad.example port 25 (dns_failure)',
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+      } + t.links('bad.example', 'danehostrefused'),
+    }])],
+  },
+
+  {
+    name: 'DaneHostRefused: a host whose outcome becomes unknown, while that of the domain is known, stays refused',
+    series: t.outcome('bad.example', 'ok*66')
+            + t.hostOutcome('bad.example', 'mx.bad.example', 'ok*10 bad unknown bad*14 unknown bad*14 ok*25'),
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], t.refused),
+  },
+
+  {
+    name: 'DaneTLSAMismatch: a mismatch at two addresses is one alert, which continues when one address recovers; an unusable record and few bad probes do not fire',
+    local mismatch(address, timeline) = t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline, labels={ address: address }),
+    series: t.outcome('bad.example', t.problem)
+            + [
+              mismatch('192.0.2.1', 'ok*10 bad lost bad*14 lost bad*4 ok*35'),
+              mismatch('192.0.2.2', t.problem),
+              t.finding('bad.example', 'tlsa_unusable', 'mx2.bad.example', t.problem),
+            ]
+            + t.outcome('repaired.example', 'ok*66')
+            + [t.finding('repaired.example', 'tlsa_mismatch', 'mx.repaired.example', 'ok*10 bad*%d ok*50' % t.brief(t.refused))],
+    firing: t.lifecycle([t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')], t.refused),
+    texts: [t.text(t.at(26), 'DaneTLSAMismatch', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'tlsa_mismatch', effect: 'error' }),
+      annotations: {
+        summary: 'bad.example: the certificate of mx.bad.example port 25 does not match its TLSA records (tlsa_mismatch)',
+        description: t.explanation('tlsa_mismatch'),
+      } + t.links('bad.example', 'tlsa_mismatch'),
+    }])],
+  },
+
+  {
+    name: 'DaneDNSSECBogus: of the domain itself; an unsigned zone and a failed lookup do not fire',
+    series: std.flattenArrays([
+      t.outcome(f[0], t.problem) + [t.finding(f[0], f[1], '', t.problem)]
+      for f in [['bad.example', 'dnssec_bogus'], ['unsigned.example', 'mx_insecure'], ['failing.example', 'dns_failure']]
+    ]),
+    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'bad.example')], t.refused),
+    texts: [t.text(t.at(26), 'DaneDNSSECBogus', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', reason: 'dnssec_bogus', effect: 'error' }),
+      annotations: {
+        summary: 'bad.example: DNSSEC validation fails (dnssec_bogus)',
+        description: t.explanation('dnssec_bogus'),
+      } + t.links('bad.example', 'dnssec_bogus'),
+    }])],
+  },
+
+  {
+    name: 'DaneSTARTTLSGone: a failed handshake does not fire',
+    series: t.outcome('bad.example', t.problem)
+            + [
+              t.finding('bad.example', 'starttls_not_offered', 'mx.bad.example', t.problem),
+              t.finding('bad.example', 'tls_handshake_failed', 'mx2.bad.example', t.problem),
+            ],
+    firing: t.lifecycle([t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example')], t.refused),
+    texts: [t.text(t.at(26), 'DaneSTARTTLSGone', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'starttls_not_offered', effect: 'error' }),
+      annotations: {
+        summary: 'bad.example: STARTTLS does not work at mx.bad.example port 25 (starttls_not_offered)',
+        description: t.explanation('starttls_not_offered'),
+      } + t.links('bad.example', 'starttls_not_offered'),
+    }])],
+  },
+
+  {
+    name: 'DaneTLSARecordsGone: a host that never had records does not fire; the alert ends a day after the records were lost',
+    local gone = t.alert('DaneTLSARecordsGone', 'bad.example', 'mx.bad.example'),
+    local timeline = 'ok*10 bad lost bad*14 lost bad*%d' % t.scrapes(1500),
+    local day = t.at(9) + 24 * 60,
+    local host(instance) = { host: 'mx.' + instance, port: '25', usable: 'yes' },
+    series: t.outcome('bad.example', timeline)
+            + t.hostOutcome('bad.example', 'mx.bad.example', std.strReplace(timeline, 'bad', 'ok'))
+            + [
+              t.series('dane_tlsa_records', 'bad.example', host('bad.example'), t.values(timeline, { ok: 1, bad: 0 })),
+              t.finding('bad.example', 'no_tlsa', 'mx.bad.example', timeline),
+            ]
+            + t.outcome('never.example', timeline)
+            + [
+              t.series('dane_tlsa_records', 'never.example', host('never.example'), t.values(timeline, { ok: 0, bad: 0 })),
+              t.finding('never.example', 'no_tlsa', 'mx.never.example', timeline, ['ok', 'bad']),
+            ],
+    firing: [
+      t.firing(t.at(10) + t.refused - t.step, []),
+      t.firing(t.at(10) + t.refused, [gone]),
+      t.firing(t.at(26), [gone]),
+      t.firing(day - 2 * t.step, [gone]),
+      t.firing(day + 5 + 3 * t.step, []),
+    ],
+    texts: [t.text(t.at(26), 'DaneTLSARecordsGone', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'no_tlsa', effect: 'degraded' }),
+      annotations: {
+        summary: 'bad.example: mx.bad.example port 25 has lost its TLSA records (no_tlsa)',
+        description: t.explanation('no_tlsa'),
+      } + t.links('bad.example', 'no_tlsa'),
+    }])],
+  },
+
+  {
+    name: 'A finding that another one replaces ends at the next probe with a known outcome, not at an unknown one',
+    local timeline = 'ok*10 bad*20 unknown*2 worse*20',
+    local mismatch = t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example'),
+    local starttls = t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example'),
+    series: t.outcome('bad.example', timeline)
+            + [
+              t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline),
+              t.finding('bad.example', 'resolver_unreachable', '', timeline, ['unknown']),
+              t.finding('bad.example', 'starttls_rejected', 'mx.bad.example', timeline, ['worse']),
+            ],
+    firing: [
+      t.firing(t.at(32) + 5 - t.step, [mismatch]),
+      t.firing(t.at(32) + 5 + t.step, []),
+      t.firing(t.at(32) + t.refused, [starttls]),
+    ],
+  },
+
+  {
+    name: 'A finding ends with the window if no later outcome is known',
+    local timeline = 'ok*10 bad*20 lost*30',
+    local mismatch = t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example'),
+    series: t.outcome('bad.example', timeline) + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)],
+    firing: [
+      t.firing(t.at(29) + t.window - t.step, [mismatch]),
+      t.firing(t.at(29) + t.window + std.min(t.interval, 5) + 5 + 2 * t.step, []),
+    ],
+  },
+
+  {
+    name: 'Two modules of one instance, and two exporters, do not mix: the known outcome of one does not end the findings of the other',
+    local bad(labels, timeline) = t.outcome('bad.example', timeline, ['bad'], labels)
+                                  + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline, labels=labels)],
+    local timeline = 'ok*10 bad unknown bad*14 lost bad*14 ok*25',
+    local alerts = [t.alert('DaneDomainRefused', 'bad.example'), t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')],
+    series: bad({}, timeline)
+            + t.outcome('bad.example', 'ok*66', labels={ module: 'smtp_mx_full' })
+            + t.outcome('bad.example', 'ok*66', labels={ exporter: 'other.example:10125' }),
+    firing: t.lifecycle(alerts, t.refused),
+  },
+
+  {
+    name: 'Links: the external URL of the exporter, its label, and the setting',
+    local of(instance, labels) = t.outcome(instance, 'ok*66', labels=labels) + [t.finding(instance, 'starttls_rejected', 'mx.example', 'ok*66', ['ok'], labels)],
+    local info(exporter, url) = t.ofExporter('dane_exporter_info', exporter, { external_url: url }, t.values('ok*66', { ok: 1 })),
+    series: of('xn--bd-yla.example', {}) + of('slash.example', { exporter: 'slash.example:10125' })
+            + of('unset.example', { exporter: 'unset.example:10125' }) + of('none.example', { exporter: '' })
+            + [info('exporter.example:10125', 'https://dane.example/path'), info('slash.example:10125', 'http://slash.example/'), info('unset.example:10125', '')],
+    firing: [t.firing(t.at(26), [
+      t.alert('DaneSTARTTLSGone', i, 'mx.example')
+      for i in ['xn--bd-yla.example', 'slash.example', 'unset.example', 'none.example']
+    ])],
+    local text(instance, exporter, url) = {
+      labels: t.labels({ instance: instance, severity: 'warning', scope: 'host', host: 'mx.example', port: '25', reason: 'starttls_rejected', effect: 'error', [if exporter != '' then 'exporter']: exporter })
+              + (if exporter == '' then { exporter:: null } else {}),
+      annotations: {
+        summary: instance + ': STARTTLS does not work at mx.example port 25 (starttls_rejected)',
+        description: t.explanation('starttls_rejected'),
+        report_url: '%s/report?target=%s&module=smtp_mx' % [url, instance],
+        runbook_url: url + '/docs/runbook.md#starttls_rejected',
+      },
+    },
+    texts: [t.text(t.at(26), 'DaneSTARTTLSGone', [
+      text('xn--bd-yla.example', 'exporter.example:10125', 'https://dane.example/path'),
+      text('slash.example', 'slash.example:10125', 'http://slash.example'),
+      text('unset.example', 'unset.example:10125', 'http://unset.example:10125'),
+      text('none.example', '', 'https://dane-exporter.example'),
+    ])],
+  },
+]

@@ -1,0 +1,18 @@
+// Tests of the rules with given settings, for promtool. A case has a name, which says what
+// is tested, series, expectations (firing), and texts. case.libsonnet explains them.
+function(config)
+  local t = (import 'case.libsonnet')(config);
+  {
+    rule_files: ['rules.yml'],
+    evaluation_interval: '%dm' % t.step,
+    // Alerts use recorded series.
+    group_eval_order: ['dane_targets', 'dane_dashboards', 'dane', 'dane_exporter'],
+    tests: [
+      t.test(case)
+      for case in (import 'refused.libsonnet')(t)
+                  + (import 'summary.libsonnet')(t)
+                  + (import 'ending.libsonnet')(t)
+                  + (import 'inconsistent.libsonnet')(t)
+                  + (import 'exporter.libsonnet')(t)
+    ],
+  }

@@ -1,0 +1,62 @@
+// Parts of the texts of alerts: the table of reasons, and links.
+local reasons = import 'reasons.json';
+
+function(config) {
+  local t = self,
+
+  reasonsWithEffect(effect):: [r for r in std.objectFields(reasons) if reasons[r].effect == effect],
+
+  // byReason(label, of, text) is a template: text(reason) for the reason that label has.
+  byReason(label, of, text)::
+    if std.length(of) == 1 then text(reasons[of[0]])
+    else '{{ if ' + std.join('{{ else if ', ['eq %s "%s" }}%s' % [label, r, text(reasons[r])] for r in of]) + '{{ end }}',
+
+  // What was found, what senders do now, and what to do.
+  explanation(of):: t.byReason('$labels.reason', of, function(r) std.join(' ', [r.meaning, r.senders, r.remedy])),
+
+  // query(text, args) is a template that queries series of the target of an alert. TARGET
+  // in text becomes the matchers of its labels; args are arguments for further verbs.
+  query(text, args=[])::
+    'query (printf "%s" %s)' % [
+      std.strReplace(text, 'TARGET', std.join(', ', [l + '=%q' for l in config.targetLabels])),
+      std.join(' ', ['$labels.' + l for l in config.targetLabels] + args),
+    ],
+
+  // listOfFindings(matchers, args, labels) is a template that lists up to five findings of
+  // the target in parentheses, those that make senders refuse first.
+  listOfFindings(labels, matchers='', args=[])::
+    local count(effect) = 'count by (%s) (target:dane_finding:current{TARGET%s, effect%s\\"error\\"})' % [std.join(', ', labels), matchers, effect];
+    // Each of the two selectors needs its arguments.
+    local values = ['$labels.' + l for l in config.targetLabels] + args;
+    '{{ with %s | sortByLabel "reason" }} ({{ range $i, $found := . }}{{ if $i }}, {{ end }}{{ $found.Labels.reason }}%s{{ end }}){{ end }}' % [
+      t.query('topk(5, 1000 * %s or %s)' % [count('='), count('!=')], args + values),
+      if std.member(labels, 'host') then '{{ with $found.Labels.host }} at {{ . }}{{ end }}' else '',
+    ],
+
+  // advice(matchers, args) is a template with what senders do now and the remedy, for up to
+  // two of the findings that make senders refuse.
+  advice(matchers='', args=[])::
+    '{{ range %s | sortByLabel "reason" }} {{ .Labels.reason }}: %s{{ end }}' % [
+      t.query('topk(2, count by (reason) (target:dane_finding:current{TARGET%s, effect=\\"error\\"}))' % matchers, args),
+      t.byReason('.Labels.reason', t.reasonsWithEffect('error'), function(r) r.senders + ' ' + r.remedy),
+    ],
+
+  // link(url) is a template: url with the address of the exporter that probed. An exporter
+  // that is scraped less often than every five minutes is found too.
+  link(url)::
+    local address = std.join('', [
+      '{{ $url := "%s" }}' % config.exporterUrl,
+      '{{ with $labels.exporter }}{{ $url = printf "http://%s" . }}{{ end }}',
+      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url!=\\"\\"}[%s])" $labels.exporter) }}' % config.exporterWindow,
+      '{{ $url = .Labels.external_url }}{{ end }}',
+      '{{ reReplaceAll "/+$" "" $url }}',
+    ]);
+    std.strReplace(url, 'EXPORTER', address),
+
+  // The same for Grafana, whose templates cannot query.
+  grafanaLink(url)::
+    std.strReplace(url, 'EXPORTER', '{{ with .Labels.exporter }}http://{{ . }}{{ else }}%s{{ end }}' % config.exporterUrl),
+
+  reportUrl: config.reportUrl + '?target={{ urlquery $labels.instance }}{{ with $labels.module }}&module={{ urlquery . }}{{ end }}',
+  runbookUrl(section):: config.runbookUrl + '#' + section,
+}
