@@ -3,6 +3,7 @@ package probe
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 
 	"dane_exporter/probe/dane"
@@ -44,7 +45,10 @@ func (r *run) discoverMX(ctx context.Context, facts *dane.Facts) {
 		facts.Truncated = append(facts.Truncated, "hosts")
 	}
 	for _, mx := range hosts {
-		host := dane.Host{Name: mx.name, Services: r.module.services(0)}
+		host := dane.Host{Name: mx.name, Services: r.module.services(0), Fault: dane.FaultOfMX(mx.name, r.target.Name)}
+		if host.Fault == dane.HostAddress {
+			host.Pinned = netip.MustParseAddr(mx.name).WithZone("").Unmap()
+		}
 		for i := range host.Services {
 			host.Services[i].Preference = mx.preference
 		}
@@ -114,6 +118,9 @@ func (r *run) discoverSRV(ctx context.Context, facts *dane.Facts) {
 		facts.Truncated = append(facts.Truncated, "hosts")
 	}
 	facts.Hosts = groupByHost(services)
+	for i := range facts.Hosts {
+		facts.Hosts[i].Fault = dane.FaultOfName(facts.Hosts[i].Name, r.target.Name)
+	}
 }
 
 // srvOwner returns the name of the SRV records of a domain (RFC 2782). Every
@@ -149,7 +156,7 @@ func (r *run) fallback(lookups []dane.SRVLookup) []namedService {
 	var services []namedService
 	for i := range lookups {
 		if port := fallbackPort(lookups[i].Service); port != 0 && !lookups[i].Answer.Found() {
-			services = append(services, namedService{r.target.Name, dane.Service{Port: port, Protocol: lookups[i].Protocol}})
+			services = append(services, namedService{r.target.Name, dane.Service{Port: port, Protocol: lookups[i].Protocol, Fallback: true}})
 		}
 	}
 	return services

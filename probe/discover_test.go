@@ -8,11 +8,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 
 	"github.com/miekg/dns"
 )
@@ -109,5 +111,85 @@ func TestHostFindingsOnce(t *testing.T) {
 	v := newProber(n, n.Anchors(), failOnDial(t)).Probe(t.Context(), Target{Name: "mx.example.org"}, module).Verdict
 	if v.Outcome != dane.None || len(v.Services) != 3 || len(v.Findings) != 1 || v.Findings[0].Reason != dane.NoAddress {
 		t.Errorf("got %s, %v", v.Outcome, v.Findings)
+	}
+}
+
+// recordingResolver records the names that are queried.
+type recordingResolver struct {
+	dnssec.Transport
+	mu    sync.Mutex
+	names []string
+}
+
+func (r *recordingResolver) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	r.mu.Lock()
+	r.names = append(r.names, query.Question[0].Name)
+	r.mu.Unlock()
+	return r.Transport.Exchange(ctx, query)
+}
+
+// Nothing is queried for, or connected to, if a name cannot be a host's.
+func TestFaultyHosts(t *testing.T) {
+	for _, c := range []struct {
+		name, records, target, forbidden string
+		discover                         Discovery
+		want                             dane.Outcome
+		reasons                          []dane.Reason
+	}{
+		{"MX: localhost", "@ MX 10 localhost.", "example.org", "localhost.", DiscoverMX, dane.None, []dane.Reason{dane.SpecialUseName}},
+		{"MX: below invalid", "@ MX 10 mx.invalid.", "example.org", "invalid.", DiscoverMX, dane.None, []dane.Reason{dane.SpecialUseName}},
+		{"MX: not a hostname", `@ MX 10 b\195\188cher`, "example.org", `b\195\188cher.example.org.`, DiscoverMX, dane.None, []dane.Reason{dane.InvalidHostname}},
+		{"MX: null MX twice", "@ MX 0 .\n@ MX 10 .", "example.org", "", DiscoverMX, dane.None, []dane.Reason{dane.NullMXConflict}},
+		{"MX: null MX of another preference", "@ MX 10 .", "example.org", "", DiscoverMX, dane.None, []dane.Reason{dane.NullMX}},
+		{"SRV: localhost", "_imap._tcp SRV 0 0 143 localhost.", "example.org", "localhost.", DiscoverSRV, dane.None, []dane.Reason{dane.SpecialUseName}},
+		{"SRV: an address", "_imap._tcp SRV 0 0 143 192.0.2.1.", "example.org", "192.0.2.1.", DiscoverSRV, dane.None, []dane.Reason{dane.InvalidHostname}},
+		{"the target, by MX", "", "mail.onion", "onion.", DiscoverMX, dane.None, []dane.Reason{dane.SpecialUseName}},
+		{"the target, by SRV", "", "chat.local", "local.", DiscoverSRV, dane.None, []dane.Reason{dane.SpecialUseName}},
+		{"the target is a host", "", "localhost", "localhost.", DiscoverNone, dane.None, []dane.Reason{dane.SpecialUseName}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newInternet(t, c.records+"\n")
+			resolver := &recordingResolver{Transport: n}
+			module := srvModule("imap")
+			if module.Discover = c.discover; c.discover != DiscoverSRV {
+				module = mailModule(10 * time.Second)
+				module.Discover = c.discover
+			}
+			report := newProber(resolver, n.Anchors(), failOnDial(t)).Probe(t.Context(), Target{Name: c.target}, module)
+			if got := reasonsOf(report.Verdict); report.Verdict.Outcome != c.want || !slices.Equal(got, c.reasons) || report.Verdict.Success {
+				t.Errorf("got %s, success %t, %v; want %s, %v", report.Verdict.Outcome, report.Verdict.Success, report.Verdict.Findings, c.want, c.reasons)
+			}
+			for _, name := range resolver.names {
+				if c.forbidden != "" && dns.IsSubDomain(c.forbidden, name) {
+					t.Errorf("queried for %s", name)
+				}
+			}
+		})
+	}
+}
+
+// An MX record that names an address leads to it, without queries and without an SNI.
+func TestMXNamesAddress(t *testing.T) {
+	n := newInternet(t, "@ MX 10 192.0.2.25.\n")
+	resolver := &recordingResolver{Transport: n}
+	var dialled []netip.AddrPort
+	dial := func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		dialled = append(dialled, to)
+		return nil, errors.New("closed")
+	}
+	report := newProber(resolver, n.Anchors(), dial, "192.0.2.0/24").Probe(t.Context(), Target{Name: "example.org"}, mailModule(10*time.Second))
+	if got := reasonsOf(report.Verdict); report.Verdict.Outcome != dane.Unreachable || !slices.Equal(got, []dane.Reason{dane.ConnectFailed, dane.MXNamesAddress}) {
+		t.Errorf("got %s, %v", report.Verdict.Outcome, report.Verdict.Findings)
+	}
+	if !slices.Equal(dialled, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.25:25")}) {
+		t.Errorf("connected to %v", dialled)
+	}
+	for _, name := range resolver.names {
+		if strings.HasPrefix(name, "192.") || strings.HasPrefix(name, "_25.") {
+			t.Errorf("queried for %s", name)
+		}
+	}
+	if limited := newProber(n, n.Anchors(), failOnDial(t)).Probe(t.Context(), Target{Name: "example.org"}, mailModule(10*time.Second)); limited.Verdict.Outcome != dane.Unknown {
+		t.Errorf("an address that access forbids: got %s, %v", limited.Verdict.Outcome, limited.Verdict.Findings)
 	}
 }

@@ -80,8 +80,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1) or, after an
-// insecure SRV record, the service domain (RFC 7673 §4.1). The certificate that
+// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1) or, if SRV
+// records name the host and no TLSA record is usable, the service domain (RFC 7673 §4.1). The certificate that
 // the server sends is valid for a reference identifier.
 func TestServerNames(t *testing.T) {
 	prober := labProber(t)
@@ -90,7 +90,9 @@ func TestServerNames(t *testing.T) {
 		{"smtp_mx", "mx-cname", "host.mx-cname.lab.test"},
 		{"smtp_mx", "mx-cname-tlsa-at-alias", "mx.mx-cname-tlsa-at-alias.lab.test"},
 		{"xmpp_client", "srv-target-alias", "real.srv-target-alias.lab.test"},
-		{"xmpp_client", "srv-host-insecure", "chat.plain.srv-host-insecure.lab.test"},
+		{"xmpp_client", "srv-host-insecure", "srv-host-insecure.lab.test"},
+		{"xmpp_client", "srv-unusable-tlsa", "srv-unusable-tlsa.lab.test"},
+		{"xmpp_client", "srv-certificate-of-domain", "chat.srv-certificate-of-domain.lab.test"},
 		{"xmpp_client", "xmpp-srv-insecure", "xmpp-srv-insecure.lab.test"},
 		{"sip", "sip-no-srv", "sip-no-srv.lab.test"},
 	} {
@@ -118,6 +120,9 @@ func TestMTASTSScenarios(t *testing.T) {
 		"mta-sts-no-record":         {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-no-tlsrpt":         {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
 		"mta-sts-tlsrpt-invalid":    {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-syntax":            {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
+		"mta-sts-extension-empty":   {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
+		"mta-sts-tlsrpt-schemes":    {dane.PolicyEnforced, dane.Yes, dane.Yes, dane.Authenticated, dane.Authenticated},
 		"mta-sts-several-records":   {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-record-invalid":    {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
 		"mta-sts-record-bogus":      {dane.PolicyNone, dane.NotMeasured, dane.Yes, dane.Opportunistic, dane.Authenticated},
@@ -159,7 +164,7 @@ func TestMTASTSScenarios(t *testing.T) {
 			if got.State != want.standing || host.Covered != want.covered || host.Endpoints[0].Passes != want.passes {
 				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.State, host.Covered, host.Endpoints[0].Passes)
 			}
-			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing"}, scenario.Name)
+			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing", "mta-sts-tlsrpt-schemes"}, scenario.Name)
 			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {
 				t.Errorf("%s\nTLSRPT %v, %v", scenario.Description, found.TLSRPT, found.TLSRPTErr)
 			}

@@ -101,6 +101,10 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 		facts.Denied = true
 		return
 	}
+	if !r.target.Address.IsValid() && dane.IsSpecialUse(r.target.Name, r.target.Name) {
+		facts.Special = true
+		return
+	}
 	lookups, cancel := half(ctx)
 	defer cancel()
 	jobs := []job{{
@@ -133,13 +137,22 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	runAll(jobs...)
 }
 
-// probeHost looks up the addresses of a host and probes its services, in parallel.
+// probeHost looks up the addresses of a host and probes its services, in
+// parallel. It sends no query for a name that cannot be a host's.
 func (r *run) probeHost(ctx, lookups context.Context, host *dane.Host) {
+	switch host.Fault {
+	case dane.HostSpecialUse, dane.HostInvalid:
+		return
+	case dane.HostAddress:
+		r.probeAddressHost(ctx, host)
+		return
+	}
 	addressed := make(chan struct{})
 	jobs := []job{{
 		run: func() {
 			defer close(addressed)
 			host.Lookup = timed(func() { r.lookupAddresses(lookups, host) })
+			host.ExamineAliases(r.target.Name)
 		},
 		err: &host.Err,
 	}}
@@ -147,6 +160,22 @@ func (r *run) probeHost(ctx, lookups context.Context, host *dane.Host) {
 		service := &host.Services[i]
 		jobs = append(jobs, job{
 			run: func() { r.probeService(ctx, lookups, host, service, addressed) },
+			err: &service.Err,
+		})
+	}
+	runAll(jobs...)
+}
+
+// probeAddressHost probes the services of a host whose name is an address. It has
+// no records to look up.
+func (r *run) probeAddressHost(ctx context.Context, host *dane.Host) {
+	decided := make(chan struct{})
+	close(decided)
+	var jobs []job
+	for i := range host.Services {
+		service := &host.Services[i]
+		jobs = append(jobs, job{
+			run: func() { r.probeEndpoints(ctx, host, service, decided) },
 			err: &service.Err,
 		})
 	}

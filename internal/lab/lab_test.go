@@ -55,7 +55,7 @@ var (
 		starttls_not_offered starttls_rejected tls_handshake_failed certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
 		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
-		proxy_failed ipv6_unavailable`)
+		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name mta_sts_syntax tlsrpt_syntax`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -110,7 +110,9 @@ func TestTable(t *testing.T) {
 		xmpp-one-srv-bogus sip-good sip-mismatch imap-srv-both pop3-srv submission-srv submission-srv-first-broken submission-srv-first-unknown
 		submission-srv-nothing-left proxy proxy-not-used proxy-dead proxy-without-ipv6 proxy-without-ipv6-demanded source-address
 		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone
-		ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
+		dialogue-foreign-lines dialogue-codes-differ dialogue-dropped dialogue-named-starttls dialogue-late-starttls
+		dialogue-ehlo-refused dialogue-ehlo-refused-no-tlsa plaintext-injected null-mx-conflict null-mx-twice mx-is-address mx-not-a-hostname mx-localhost mx-alias-invalid
+		mx-nonexistent-tld mta-sts-syntax mta-sts-extension-empty mta-sts-tlsrpt-schemes ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
 	for _, name := range required {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
@@ -176,6 +178,9 @@ func services(t *testing.T, l *Lab, s Scenario) []service {
 		all = named
 	}
 	for i := range all {
+		if address, err := netip.ParseAddr(strings.TrimSuffix(all[i].host, ".")); err == nil {
+			all[i].addrs = append(all[i].addrs, address)
+		}
 		for _, a := range records[*dns.A](t, l, all[i].host, dns.TypeA) {
 			address, _ := netip.AddrFromSlice(a.A.To4())
 			all[i].addrs = append(all[i].addrs, address)

@@ -41,6 +41,7 @@ func Scenarios() []Scenario {
 		nameserverScenarios(),
 		daneTAScenarios(),
 		serverScenarios(),
+		dialogueScenarios(),
 		hostileScenarios(),
 		clientScenarios(),
 		protocolScenarios(),

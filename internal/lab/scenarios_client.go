@@ -40,8 +40,8 @@ func clientScenarios() []Scenario {
 		},
 		{
 			Name:        "https-malformed-tlsa",
-			Description: "The digest in the only record of a web server is one octet short. Web clients treat this like no record.",
-			Module:      "https", Outcome: "opportunistic", Reasons: []string{"tlsa_unusable"},
+			Description: "The digest in the only record of a web server is one octet short. DANE clients require TLS and do not authenticate the server.",
+			Module:      "https", Outcome: "encrypted", Reasons: []string{"tlsa_unusable"},
 			build: func(b *builder) {
 				b.serve(b.a("@"), 443, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
 				b.add("_443._tcp TLSA 3 1 1 %s", strings.Repeat("ab", 31))

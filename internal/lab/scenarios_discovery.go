@@ -8,7 +8,7 @@ import (
 // discoveryScenarios returns scenarios about the way from the domain to its hosts
 // and their addresses.
 func discoveryScenarios() []Scenario {
-	return []Scenario{
+	return append(faultyMXScenarios(), []Scenario{
 		{
 			Name:        "two-mx-one-broken",
 			Description: "The second of two mail servers has a new key but no new record. DANE clients deliver to the first.",
@@ -68,6 +68,73 @@ func discoveryScenarios() []Scenario {
 				b.goodMX()
 				b.inject(zone.Rcode(zone.At(b.domain, dns.TypeMX), dns.RcodeServerFailure))
 			},
+		},
+	}...)
+}
+
+// faultyMXScenarios returns scenarios with MX records that no mail server follows,
+// or not all.
+func faultyMXScenarios() []Scenario {
+	return []Scenario{
+		{
+			Name:        "null-mx-conflict",
+			Description: "A null MX stands beside the MX record of a working mail server. Postfix bounces all mail; other DANE clients authenticate the server.",
+			Module:      "smtp_mx", Outcome: "authenticated", Reasons: []string{"null_mx_conflict"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.add("@ MX 0 .")
+			},
+		},
+		{
+			Name:        "null-mx-twice",
+			Description: "The domain has two null MX records with different preferences. Postfix bounces all mail, and there is no other host.",
+			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"null_mx_conflict"},
+			build: func(b *builder) { b.add("@ MX 0 .\n@ MX 10 .") },
+		},
+		{
+			Name:        "mx-is-address",
+			Description: "The MX record names an address. Postfix connects to it without DANE; other senders may not deliver.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"mx_names_address"},
+			build: func(b *builder) {
+				at := b.a("mx")
+				b.serveSMTP(at, b.leaf("mx"))
+				b.add("@ MX 10 %s.", at)
+			},
+		},
+		{
+			Name:        "mx-not-a-hostname",
+			Description: "One MX record has a name in UTF-8, another a stray quotation mark. Clients deliver to the third, which they authenticate.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"invalid_hostname"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.add(`@ MX 5 b\195\188cher`)
+				b.add(`@ MX 5 \"mx`)
+			},
+		},
+		{
+			Name:        "mx-localhost",
+			Description: "The MX record names localhost, a special-use name (RFC 6761). Clients do not connect.",
+			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"special_use_name"},
+			build: func(b *builder) {
+				b.add("@ MX 10 localhost.")
+				b.inject(zone.DropProof(zone.Under("localhost.")))
+			},
+		},
+		{
+			Name:        "mx-alias-invalid",
+			Description: "The mail server is an alias of a name below invalid, for which the resolver answers itself. Clients do not connect.",
+			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"special_use_name"},
+			build: func(b *builder) {
+				b.add("@ MX 10 mx")
+				b.add("mx CNAME parked.invalid.")
+				b.inject(zone.DropProof(zone.Under("invalid.")), zone.DropProof(zone.At("mx."+b.domain, dns.TypeA, dns.TypeAAAA)))
+			},
+		},
+		{
+			Name:        "mx-nonexistent-tld",
+			Description: "The MX record names a host below a top-level domain that does not exist. Clients do not connect.",
+			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"no_address"},
+			build: func(b *builder) { b.add("@ MX 10 mx.nonexistent.") },
 		},
 	}
 }

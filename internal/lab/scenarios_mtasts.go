@@ -63,6 +63,34 @@ func mtaSTSScenarios() []Scenario {
 			},
 		},
 		{
+			Name:        "mta-sts-syntax",
+			Description: "The policy has an empty line, which strict senders reject. Other senders authenticate the server.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_syntax"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.policyHost(func(page *server.HTTPS) { page.Body = "\r\n" + page.Body }, "enforce", "mx")
+			},
+		},
+		{
+			Name:        "mta-sts-extension-empty",
+			Description: "A field of the MTA-STS record has no value, so senders ignore the record.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_record_invalid"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.add(`_mta-sts TXT "v=STSv1; id=1; foo=;"`)
+			},
+		},
+		{
+			Name:        "mta-sts-tlsrpt-schemes",
+			Description: "One of two URIs in the TLSRPT record has a scheme that senders do not support. They report to the other.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"tlsrpt_syntax"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.mtaSTS("enforce", "mx")
+				b.add(`_smtp._tls TXT "v=TLSRPTv1; rua=http://%s/,mailto:reports@%s"`, b.hostname("@"), b.hostname("@"))
+			},
+		},
+		{
 			Name:        "mta-sts-several-records",
 			Description: "There are two MTA-STS records, so senders ignore both.",
 			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_record_invalid"},

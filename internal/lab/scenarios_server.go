@@ -33,12 +33,6 @@ func serverScenarios() []Scenario {
 			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), BreakTLS: true}, true) },
 		},
 		{
-			Name:        "plaintext-injected",
-			Description: "More plain text follows the reply to STARTTLS, as an attacker might inject it. DANE clients do not deliver.",
-			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"protocol_error"},
-			build: func(b *builder) { b.customMX(server.SMTP{Name: b.hostname("mx"), Inject: "\r\n250 OK"}, true) },
-		},
-		{
 			Name:        "client-rejected",
 			Description: "The mail server rejects all clients with its greeting.",
 			Module:      "smtp_mx", Outcome: "unreachable", Reasons: []string{"client_rejected"},

@@ -106,6 +106,30 @@ func srvScenarios() []Scenario {
 			},
 		},
 		{
+			Name:        "srv-unusable-tlsa",
+			Description: "The only TLSA record of the chat host is malformed. DANE clients require TLS and a certificate of the Web PKI, which the host has.",
+			Module:      "xmpp_client", Outcome: "encrypted", Reasons: []string{"tlsa_unusable"},
+			build: func(b *builder) { b.chatUnusable(b.leaf("chat")) },
+		},
+		{
+			Name:        "srv-unusable-tlsa-untrusted",
+			Description: "The only TLSA record of the host is malformed, and its certificate is of no public CA. DANE clients do not connect.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"pkix_untrusted", "tlsa_unusable"},
+			build: func(b *builder) { b.chatUnusable(b.privateLeaf("chat")) },
+		},
+		{
+			Name:        "srv-one-family-bogus",
+			Description: "The signature of the host's IPv6 address is invalid, that of its IPv4 address is valid. DANE clients connect to neither.",
+			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			build: func(b *builder) {
+				b.chat(5, "chat")
+				at := b.address6()
+				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(b.leaf("chat").Chain())})
+				b.add("chat AAAA %s", at)
+				b.inject(zone.Corrupt(zone.At("chat."+b.domain, dns.TypeAAAA)))
+			},
+		},
+		{
 			Name:        "xmpp-no-starttls",
 			Description: "The chat server has a TLSA record but does not offer STARTTLS. DANE clients do not connect.",
 			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"starttls_not_offered"},
@@ -133,8 +157,8 @@ func srvScenarios() []Scenario {
 		},
 		{
 			Name:        "xmpp-no-srv",
-			Description: "The chat domain has no SRV records, so clients connect to the domain itself. DANE clients authenticate it.",
-			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
+			Description: "The chat domain has no SRV records, so clients connect to the domain itself, without DANE.",
+			Module:      "xmpp_client", Outcome: "opportunistic", Reasons: []string{"no_srv"},
 			build: func(b *builder) {
 				certificate := b.leaf("@")
 				b.serve(b.a("@"), 5222, server.XMPP{Domain: b.hostname("@"), TLS: server.TLSConfig(certificate.Chain())})
@@ -196,8 +220,8 @@ func srvScenarios() []Scenario {
 		},
 		{
 			Name:        "sip-no-srv",
-			Description: "The telephony domain has no SRV records, so clients connect to the domain itself. DANE clients authenticate it.",
-			Module:      "sip", Outcome: "authenticated", Success: true,
+			Description: "The telephony domain has no SRV records, so clients connect to the domain itself, without DANE.",
+			Module:      "sip", Outcome: "opportunistic", Reasons: []string{"no_srv"},
 			build: func(b *builder) {
 				certificate := b.leaf("@")
 				b.serve(b.a("@"), 5061, server.TLS{Config: server.TLSConfig(certificate.Chain())})
@@ -236,6 +260,13 @@ func (b *builder) starttlsChat(side string, chat server.XMPP, matching bool) {
 		certificate = b.leaf("@")
 	}
 	b.tlsa(fmt.Sprintf("_%d._tcp.talk", ports[side]), 3, 1, 1, certificate)
+}
+
+// chatUnusable adds an XMPP server with certificate and a malformed TLSA record.
+func (b *builder) chatUnusable(certificate *server.Certificate) {
+	b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
+	b.serve(b.a("chat"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.add("_5223._tcp.chat TLSA 3 1 1 abcd")
 }
 
 // chatWithTA adds an XMPP server with certificate and a DANE-TA record of the Web CA.

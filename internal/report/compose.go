@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -305,8 +306,13 @@ func composeNameserver(v dane.NameserverVerdict) Nameserver {
 // composePublish returns the records of the served leaf certificates. They are 3 1 1,
 // as RFC 7672 §3.1.1 recommends for mail: a renewal with the same key keeps the
 // record. If the lookup of the records failed, there are none: the published records
-// are unknown, and more records would not help.
+// are unknown, and more records would not help. There are none either for a host
+// whose name is an address, which has no records, and for one that clients reach
+// without SRV records, to which DANE does not apply (RFC 7673 §3.1).
 func composePublish(v *dane.ServiceVerdict) []Publish {
+	if _, err := netip.ParseAddr(v.Host); err == nil || v.Service.Fallback {
+		return nil
+	}
 	if v.Base == "" && slices.ContainsFunc(v.Service.TLSA, func(l dane.TLSALookup) bool { return l.Answer.Status.Failed() }) {
 		return nil
 	}

@@ -264,6 +264,24 @@ func TestPublishMatchingType(t *testing.T) {
 	}
 }
 
+// TestPublishNothing checks that no record is proposed where none can apply: for a host
+// whose name is an address, and for the fallback of a domain without SRV records.
+func TestPublishNothing(t *testing.T) {
+	for _, change := range []func(*dane.ServiceVerdict){
+		func(v *dane.ServiceVerdict) { v.Host = "192.0.2.1" },
+		func(v *dane.ServiceVerdict) { v.Service.Fallback = true },
+	} {
+		r := labReport(t, "no-tlsa.lab.test")
+		if wanted := NewDocument(r).Services[0].Publish; len(wanted) != 1 {
+			t.Fatalf("to publish: %+v", wanted)
+		}
+		change(&r.Verdict.Services[0])
+		if wanted := NewDocument(r).Services[0].Publish; len(wanted) != 0 {
+			t.Errorf("to publish: %+v", wanted)
+		}
+	}
+}
+
 // TestTextPublish checks that the text has each record to publish on one line, of any
 // length.
 func TestTextPublish(t *testing.T) {

@@ -113,12 +113,16 @@ func worstEndpoint(endpoints []EndpointVerdict) Outcome {
 // succeeds returns the value of probe_success: everything that counts is as the
 // module requires. A host without an address does not count, nor does a service
 // whose endpoints were all skipped. What a limit or a failed lookup lost may have
-// been broken, so it fails the probe.
+// been broken, so it fails the probe. So does a null MX among other MX records, for
+// which Postfix bounces all mail.
 func (j *judge) succeeds() bool {
 	accepted := func(outcome Outcome) bool {
 		return outcome == Authenticated || j.rules.Require == RequireIfPublished && outcome.delivers()
 	}
 	lost := func(host Host) bool { return host.lostAddresses() }
+	if mx := j.facts.MX; mx != nil && hasNullMX(mx.Records) {
+		return false
+	}
 	if !accepted(j.verdict.Outcome) || len(j.facts.Truncated) > 0 || len(j.lostServices()) > 0 || slices.ContainsFunc(j.facts.Hosts, lost) {
 		return false
 	}

@@ -17,6 +17,7 @@ import (
 // not modified once the probe has returned it: reports share answers and chains.
 type Facts struct {
 	Denied    bool // access.targets forbids the target: no query was sent
+	Special   bool // the target is a special-use name: no query was sent
 	Discovery Span
 	MX        *dnssec.Answer // nil unless hosts are found by MX records
 	SRV       []SRVLookup    // nil unless hosts are found by SRV records
@@ -30,12 +31,14 @@ type Facts struct {
 
 // Host is one server name that the target leads to.
 type Host struct {
-	Name     string         // A-labels, lower case, no final dot
-	Pinned   netip.Addr     // the only address to connect to, where the target is an address
-	A, AAAA  *dnssec.Answer // nil: not looked up
-	Lookup   Span           // of the address lookups
-	Services []Service
-	Err      error // a PanicError that lost the host; nil as a rule
+	Name       string         // A-labels, lower case, no final dot
+	Pinned     netip.Addr     // the only address to connect to, where the target or Name is an address
+	Fault      HostFault      // why clients do not connect to the host, or do so without DANE
+	FaultyName string         // the alias target that has the fault; empty: Name
+	A, AAAA    *dnssec.Answer // nil: not looked up
+	Lookup     Span           // of the address lookups
+	Services   []Service
+	Err        error // a PanicError that lost the host; nil as a rule
 }
 
 // Service is one port of one host. TLSA records belong to a service.
@@ -46,6 +49,7 @@ type Service struct {
 	Preference  uint16         // of the MX record, or priority of the SRV record
 	Weight      uint16         // of the SRV record
 	SRV         *dnssec.Answer // the lookup that named the service; nil unless found by SRV records
+	Fallback    bool           // no SRV record named the service: clients connect to the domain itself
 	TLSA        []TLSALookup   // one for each candidate for the TLSA base domain that was queried, in order
 	TLSAResult  TLSAResult     // DecideTLSA(TLSA); must be set whenever TLSA is
 	Endpoints   []Endpoint
@@ -53,9 +57,12 @@ type Service struct {
 	Err         error        // a PanicError that lost the service; nil as a rule
 }
 
-// NamedSecurely reports whether the service certainly belongs to the target:
-// no SRV record named it, or a secure one did.
-func (s *Service) NamedSecurely() bool { return s.SRV == nil || s.SRV.Status == dnssec.Secure }
+// NamedSecurely reports whether DANE may apply to the service: a secure SRV
+// record named it, or it was found without SRV. A client that falls back because
+// there are no SRV records does so without DANE (RFC 7673 §3.1).
+func (s *Service) NamedSecurely() bool {
+	return !s.Fallback && (s.SRV == nil || s.SRV.Status == dnssec.Secure)
+}
 
 // SRVLookup is the lookup of the SRV records of one service.
 type SRVLookup struct {
@@ -231,20 +238,17 @@ func (f *Facts) Panics() []*PanicError {
 }
 
 // IsNullMX reports whether MX records say that the domain receives no mail
-// (RFC 7505 §3): a null MX is the only record.
-func IsNullMX(records []dns.RR) bool {
-	for _, rr := range records {
-		if mx, ok := rr.(*dns.MX); !ok || mx.Mx != "." {
-			return false
-		}
-	}
-	return true
-}
+// (RFC 7505 §3): a null MX is the only record. Its preference should be 0; Postfix
+// ignores it.
+func IsNullMX(records []dns.RR) bool { return len(records) == 1 && isNull(records[0]) }
 
 // Addresses returns the addresses of the host that a client may connect to,
 // IPv4 first, without duplicates. The addresses of a failed lookup are lost.
 func (h *Host) Addresses() []netip.Addr {
-	if h.Pinned.IsValid() {
+	switch {
+	case h.Fault.blocks():
+		return nil
+	case h.Pinned.IsValid():
 		return []netip.Addr{h.Pinned}
 	}
 	var addresses []netip.Addr

@@ -85,6 +85,9 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	case j.facts.Denied:
 		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})
 		return Unknown, true
+	case j.facts.Special:
+		j.find(Finding{Reason: SpecialUseName, Detail: fmt.Sprintf("%s is a special-use name: no query was sent", j.rules.Target)})
+		return None, true
 	case j.facts.Err != nil:
 		j.find(Finding{Reason: InternalError, Detail: j.facts.Err.Error()})
 		return Unknown, true
@@ -102,14 +105,19 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	case mx.Found() && IsNullMX(mx.Records):
 		j.find(Finding{Reason: NullMX, Lookup: LookupMX, Detail: describe(mx)})
 		return None, true
-	case mx.Status == dnssec.Insecure:
+	}
+	if hasNullMX(mx.Records) {
+		j.find(Finding{Reason: NullMXConflict, Lookup: LookupMX, Detail: fmt.Sprintf("one of the %d MX records is a null MX: %s", len(mx.Records), describe(mx))})
+	}
+	if mx.Status == dnssec.Insecure {
 		j.find(Finding{Reason: MXInsecure, Lookup: LookupMX, Detail: describe(mx)})
 	}
 	return "", false
 }
 
 // judgeSRV judges discovery by SRV records. A failed lookup leaves the services
-// that the other lookups name. Insecure records are followed without DANE (RFC 7673 §3.1).
+// that the other lookups name. Insecure records, and the fallback of a domain
+// without records, are followed without DANE (RFC 7673 §3.1).
 func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 	for i := range j.facts.SRV {
 		switch answer := &j.facts.SRV[i].Answer; {
@@ -117,6 +125,14 @@ func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Detail: describe(answer)})
 		case answer.Found() && answer.Status == dnssec.Insecure:
 			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})
+		}
+	}
+	for _, host := range j.facts.Hosts {
+		for i := range host.Services {
+			if host.Services[i].Fallback {
+				j.find(Finding{Reason: NoSRV, Lookup: LookupSRV, Detail: fmt.Sprintf("no SRV records of %s name a host: clients fall back to %s port %d, without DANE",
+					j.rules.Target, host.Name, host.Services[i].Port)})
+			}
 		}
 	}
 	if len(j.facts.Hosts) > 0 {
@@ -139,9 +155,13 @@ func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 // findFailedAddresses reports each address lookup that failed. Its addresses
 // are lost; the host is refused only if no other address remains.
 func (j *judge) findFailedAddresses(host *Host) {
+	others := ""
+	if len(host.Addresses()) > 0 && j.rules.Policy == SMTPRelay {
+		others = "; Postfix uses the other addresses of the host, strict senders delay the mail (RFC 7672 §2.1.2)"
+	}
 	find := func(kind LookupKind, answer *dnssec.Answer) {
 		if answer != nil && answer.Status.Failed() {
-			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer)})
+			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer) + others})
 		}
 	}
 	find(LookupA, host.A)
@@ -157,12 +177,24 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 		v.Outcome = Unknown
 		return v
 	}
+	if host.Fault != HostFine {
+		j.findFault(host, service)
+	}
+	if host.Fault.blocks() {
+		v.Outcome = None
+		return v
+	}
 	if len(host.Addresses()) == 0 {
 		v.Outcome = j.judgeNoAddress(host)
 		return v
 	}
 	level := j.judgeTLSA(host, &v)
-	if host.AddressAnswer() == nil {
+	if host.AddressAnswer() == nil && host.Fault != HostAddress {
+		level = levelWithoutAddress(j.judgeNoAddress(host))
+	}
+	if service.SRV != nil && service.NamedSecurely() && level != levelRefuse && host.lostAddresses() {
+		// A client must not connect to any address then (RFC 7673 §3.2). A mail
+		// server connects to the addresses that it has.
 		level = levelWithoutAddress(j.judgeNoAddress(host))
 	}
 	v.Names = j.referenceIdentifiers(host, service, v.Base)
@@ -173,6 +205,30 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	v.Outcome = worstEndpoint(v.Endpoints)
 	v.From, v.Until = j.authenticationPeriod(&v)
 	return v
+}
+
+// findFault reports why clients do not connect to a host, or do so without DANE.
+func (j *judge) findFault(host *Host, service *Service) {
+	f := Finding{Host: host.Name, Lookup: LookupMX}
+	if service.SRV != nil {
+		f.Lookup = LookupSRV
+	}
+	name := host.Name
+	if host.FaultyName != "" {
+		name, f.Lookup = host.FaultyName, ""
+	}
+	switch host.Fault {
+	case HostSpecialUse:
+		f.Reason, f.Detail = SpecialUseName, name+" is a special-use name"
+	case HostInvalid:
+		f.Reason, f.Detail = InvalidHostname, name+" is not a hostname"
+	default:
+		f.Reason, f.Detail = MXNamesAddress, fmt.Sprintf("the MX record names the address %s: Postfix connects to it without DANE, other senders may not", name)
+	}
+	if host.FaultyName != "" {
+		f.Detail = host.Name + " is an alias: " + f.Detail
+	}
+	j.find(f)
 }
 
 // judgeNoAddress judges a host without a usable address: its lookups failed
@@ -201,8 +257,8 @@ func (j *judge) judgeNoAddress(host *Host) Outcome {
 }
 
 // securityLevel is what a client requires of the endpoints of a service after
-// the TLSA lookups. Except for levelUnknown, the levels are the four actions of
-// RFC 7672 §2.2.
+// the TLSA lookups. Except for levelPKIX and levelUnknown, the levels are the
+// four actions of RFC 7672 §2.2.
 type securityLevel uint8
 
 const (
@@ -212,6 +268,9 @@ const (
 	// levelEncrypt: there are secure TLSA records and none is usable. TLS is
 	// mandatory, authentication is not.
 	levelEncrypt
+	// levelPKIX: as levelEncrypt, for a service that a secure SRV record names. The
+	// Web PKI must authenticate the server (RFC 7673 §4, §4.1).
+	levelPKIX
 	// levelAuthenticate: there are secure, usable TLSA records. TLS is mandatory,
 	// and one of the records must authenticate the server.
 	levelAuthenticate
@@ -233,7 +292,7 @@ func levelWithoutAddress(outcome Outcome) securityLevel {
 }
 
 // judgeTLSA judges the TLSA lookups: what they require, and by which records
-// (RFC 7672 §2.2, RFC 6698 §4.1). If no secure records apply and the addresses are
+// (RFC 7672 §2.2, RFC 7671 §10.3). If no secure records apply and the addresses are
 // insecure, it reports those: they are why a client makes no TLSA lookup
 // (RFC 7672 §2.2.2).
 func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
@@ -241,7 +300,7 @@ func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
 	find := func(reason Reason, kind LookupKind, detail string) {
 		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: kind, Detail: detail})
 	}
-	addresses := host.AddressAnswer()
+	addresses := host.deciding(service)
 	insecure := addresses != nil && addresses.Status == dnssec.Insecure
 	if insecure && result.State != StateFound && service.NamedSecurely() && needsSecureAddress(service, v.Policy) {
 		find(AddressInsecure, kindOf(addresses.Type), describe(addresses))
@@ -293,12 +352,14 @@ func (j *judge) judgeRecords(v *ServiceVerdict, records []tlsa.Record) securityL
 		j.find(Finding{Reason: TLSAUnusable, Host: v.Host, Port: v.Port, Lookup: LookupTLSA, Detail: strings.Join(unusable, "; ")})
 	}
 	switch {
-	case slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable }):
+	case anyUsable(assessments):
 		return levelAuthenticate
-	case v.Policy == SMTPRelay:
-		return levelEncrypt // the host has committed itself to TLS (RFC 7672 §2.2.3)
+	case v.Service.SRV != nil:
+		return levelPKIX
 	default:
-		return levelOpportunistic // RFC 6698 §4.1: as if there were no records
+		// The host has committed itself to TLS (RFC 7672 §2.2.3, RFC 7671 §10.3). By
+		// RFC 6698 §4.1 there would be no records; RFC 7671 §14 updates that.
+		return levelEncrypt
 	}
 }
 
@@ -348,6 +409,9 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 	if ev.Reason = reason; reason != "" {
 		find(reason, e.Err.Error())
 	}
+	if e.Dialogue.EarlyData != "" {
+		j.find(Finding{Reason: PlaintextAfterSTARTTLS, Host: v.Host, Port: v.Port, Address: e.Address, Detail: e.Dialogue.EarlyData})
+	}
 	if e.Reached == StageTLS && e.Chain != nil {
 		j.measure(&ev, v)
 	}
@@ -356,7 +420,16 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		ev.Outcome = Refused
 	case level == levelUnknown:
 		ev.Outcome = Unknown
-	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate:
+	case e.Reached == StageTLS && e.Chain != nil && level == levelPKIX:
+		switch ev.Outcome = Encrypted; ev.PKIX {
+		case No:
+			ev.Outcome = Refused
+			find(PKIXUntrusted, ev.PKIXWhy)
+		case NotMeasured:
+			ev.Outcome = Unknown
+			find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
+		}
+	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
 		if level == levelEncrypt {

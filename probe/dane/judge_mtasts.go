@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"dane_exporter/probe/mtasts"
@@ -36,7 +37,8 @@ type Senders struct {
 	DANE   Outcome // supports DANE alone: the outcome of the Verdict
 	MTASTS Outcome // supports MTA-STS alone
 	// Both: supports both. DANE alone decides where secure TLSA records exist, which
-	// is common practice. RFC 8461 §2 only forbids MTA-STS to override a failure of DANE.
+	// is common practice. RFC 8461 §2 only forbids MTA-STS to override a failure of
+	// DANE, and §5 forbids delivery if an enforced policy fails, DANE or not.
 	Both Outcome
 }
 
@@ -69,7 +71,21 @@ func (j *judge) judgeMTASTS() {
 	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNoRecord) {
 		j.find(Finding{Reason: TLSRPTRecordInvalid, Lookup: LookupTXT, Detail: err.Error()})
 	}
+	j.findTolerated(TLSRPTSyntax, LookupTXT, j.facts.MTASTS.TLSRPT.Tolerated)
+	if j.facts.MTASTS.RecordErr == nil {
+		j.findTolerated(MTASTSSyntax, LookupTXT, j.facts.MTASTS.Record.Tolerated)
+	}
+	if policy := j.facts.MTASTS.Policy; policy != nil {
+		j.findTolerated(MTASTSSyntax, "", policy.Tolerated)
+	}
 	j.verdict.MTASTS = v
+}
+
+// findTolerated reports what some senders tolerate and others do not.
+func (j *judge) findTolerated(reason Reason, kind LookupKind, tolerated []string) {
+	if len(tolerated) > 0 {
+		j.find(Finding{Reason: reason, Lookup: kind, Detail: strings.Join(tolerated, "; ")})
+	}
 }
 
 // judgePolicy follows a sender from the record to the policy (RFC 8461 §3). If
@@ -278,14 +294,17 @@ func bothOutcome(s Senders) Outcome {
 	return s.DANE
 }
 
+// bothDiffer says what senders that support both do if only DANE succeeds.
+const bothDiffer = "; most senders that support both deliver, although RFC 8461 §5 forbids it"
+
 // disagreement says which of two senders delivers where the other refuses. It is
 // empty if they agree, or if one of them was not measured.
 func disagreement(e EndpointSenders, covered Measure) string {
 	switch {
 	case e.DANE.delivers() && e.MTASTS == Refused && covered == No:
-		return fmt.Sprintf("the outcome under DANE is %s; MTA-STS senders do not deliver: the policy does not list the host", e.DANE)
+		return fmt.Sprintf("the outcome under DANE is %s; MTA-STS senders do not deliver: the policy does not list the host%s", e.DANE, bothDiffer)
 	case e.DANE.delivers() && e.MTASTS == Refused:
-		return fmt.Sprintf("the outcome under DANE is %s; MTA-STS senders do not deliver: %s", e.DANE, e.Why)
+		return fmt.Sprintf("the outcome under DANE is %s; MTA-STS senders do not deliver: %s%s", e.DANE, e.Why, bothDiffer)
 	case e.DANE == Refused && e.MTASTS.delivers():
 		return "DANE senders do not deliver; MTA-STS senders do, because the certificate is valid for the Web PKI"
 	default:

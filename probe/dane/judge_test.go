@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -46,7 +47,7 @@ func TestJudgeMailServers(t *testing.T) {
 		{"no record matches", "usable records that do not match mean refusal (RFC 7672 §2.2)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain))},
 			Refused, false, false, []Reason{TLSAMismatch}},
-		{"records of the current and the next key", "one match is enough (RFC 6698 §2.1)",
+		{"records of the current and the next key", "one match is enough (RFC 6698 §4.1)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching, matching), completed(chain))},
 			Authenticated, true, true, nil},
 		{"no usable record", "TLS is mandatory, authentication is not (RFC 7672 §2.2)",
@@ -234,7 +235,11 @@ func TestJudgeClientPolicy(t *testing.T) {
 		reasons  []Reason
 	}{
 		{"DANE-EE matches, insecure address", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %x", digest)), completed(chain), nil, Authenticated, nil},
-		{"only malformed records count as no records", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), completed(chain), nil, Opportunistic, []Reason{TLSAUnusable}},
+		{"only malformed records require TLS (RFC 7671 §10.3)", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), completed(chain), nil, Encrypted, []Reason{TLSAUnusable}},
+		{"only malformed records, no STARTTLS", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), failedAt(StageConnect, errorWithCause(CauseStartTLSNotOffered)), nil, Refused, []Reason{StartTLSNotOffered, TLSAUnusable}},
+		{"only malformed records, handshake fails", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), tlsFailed, nil, Refused, []Reason{TLSHandshakeFailed, TLSAUnusable}},
+		{"only malformed records, unparsable certificate", tlsaLookup(dnssec.Secure, name, "3 1 1 abcd"), withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseUnparsable))), nil, Encrypted, []Reason{CertificateUnparsable, TLSAUnusable}},
+		{"insecure malformed records require nothing", tlsaLookup(dnssec.Insecure, name, "3 1 1 abcd"), failedAt(StageConnect, errorWithCause(CauseStartTLSNotOffered)), nil, Opportunistic, []Reason{StartTLSNotOffered, TLSAInsecure}},
 		{"handshake fails, no records: every client fails", tlsaLookup(dnssec.Secure, name), tlsFailed, nil, Unreachable, []Reason{NoTLSA, TLSHandshakeFailed}},
 		{"PKIX-EE matches, no root trusts the chain", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), completed(chain), x509.NewCertPool(), Refused, []Reason{PKIXUntrusted}},
 		{"PKIX-EE matches, no roots on this machine: not measured", tlsaLookup(dnssec.Secure, name, fmt.Sprintf("1 1 1 %x", digest)), completed(chain), nil, Unknown, []Reason{RootsUnavailable}},
@@ -248,6 +253,68 @@ func TestJudgeClientPolicy(t *testing.T) {
 			}
 			if got := reasonsOf(v); !slices.Equal(got, c.reasons) {
 				t.Errorf("reasons %v, want %v", got, c.reasons)
+			}
+		})
+	}
+}
+
+// A service that a secure SRV record names: without a usable TLSA record the Web
+// PKI counts (RFC 7673 §4.1), and one failed address lookup is enough to refuse
+// (RFC 7673 §3.2).
+func TestJudgeSRV(t *testing.T) {
+	const name, unusable = "mx.example.org", "3 1 1 abcd"
+	chain, roots := trustedChain(t, name, name)
+	ofDomain, domainRoots := trustedChain(t, "example.org", "example.org")
+	other, otherRoots := trustedChain(t, "other.example", "other.example")
+	matching := fmt.Sprintf("3 1 1 %x", sha256.Sum256(chain.Certificates[0].RawSubjectPublicKeyInfo))
+	noSTARTTLS := failedAt(StageConnect, errorWithCause(CauseStartTLSNotOffered))
+	bogus := answer(dnssec.Bogus, name, dns.TypeAAAA)
+	deadline := failedAnswer(dnssec.ErrDeadline, name, dns.TypeAAAA)
+	absent := answer(dnssec.Secure, name, dns.TypeAAAA)
+	for _, c := range []struct {
+		name     string
+		srv      dnssec.Status
+		fallback bool
+		aaaa     *dnssec.Answer
+		tlsa     []string
+		endpoint Endpoint
+		roots    *x509.CertPool
+		want     Outcome
+		reasons  []Reason
+	}{
+		{"a record matches", dnssec.Secure, false, &absent, []string{matching}, completed(chain), roots, Authenticated, nil},
+		{"none usable, trusted certificate of the host", dnssec.Secure, false, nil, []string{unusable}, completed(chain), roots, Encrypted, []Reason{TLSAUnusable}},
+		{"none usable, trusted certificate of the domain", dnssec.Secure, false, nil, []string{unusable}, completed(ofDomain), domainRoots, Encrypted, []Reason{TLSAUnusable}},
+		{"none usable, trusted certificate of another name", dnssec.Secure, false, nil, []string{unusable}, completed(other), otherRoots, Refused, []Reason{PKIXUntrusted, TLSAUnusable}},
+		{"none usable, certificate not trusted", dnssec.Secure, false, nil, []string{unusable}, completed(chain), x509.NewCertPool(), Refused, []Reason{PKIXUntrusted, TLSAUnusable}},
+		{"none usable, no roots here", dnssec.Secure, false, nil, []string{unusable}, completed(chain), nil, Unknown, []Reason{RootsUnavailable, TLSAUnusable}},
+		{"none usable, no STARTTLS", dnssec.Secure, false, nil, []string{unusable}, noSTARTTLS, roots, Refused, []Reason{StartTLSNotOffered, TLSAUnusable}},
+		{"none usable, certificate that cannot be parsed", dnssec.Secure, false, nil, []string{unusable}, withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseUnparsable))), roots, Unknown, []Reason{CertificateUnparsable, TLSAUnusable}},
+		{"no records, certificate not trusted", dnssec.Secure, false, nil, []string{}, completed(chain), x509.NewCertPool(), Opportunistic, []Reason{NoTLSA}},
+		{"the AAAA lookup is bogus", dnssec.Secure, false, &bogus, []string{matching}, completed(chain), roots, Refused, []Reason{DNSSECBogus}},
+		{"the AAAA lookup is bogus, no records", dnssec.Secure, false, &bogus, []string{}, completed(chain), roots, Refused, []Reason{DNSSECBogus, NoTLSA}},
+		{"our deadline cut the AAAA lookup short", dnssec.Secure, false, &deadline, []string{matching}, completed(chain), roots, Unknown, []Reason{ProbeDeadline}},
+		{"insecure SRV record, the AAAA lookup is bogus", dnssec.Insecure, false, &bogus, nil, completed(chain), roots, Opportunistic, []Reason{DNSSECBogus, SRVInsecure}},
+		{"fallback to the domain", dnssec.Secure, true, nil, nil, completed(chain), roots, Opportunistic, []Reason{NoSRV}},
+		{"fallback to the domain, no STARTTLS", dnssec.Secure, true, nil, nil, noSTARTTLS, roots, Opportunistic, []Reason{NoSRV, StartTLSNotOffered}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := answer(c.srv, "_xmpp-client._tcp.example.org", dns.TypeSRV)
+			service := Service{SRV: &srv, Endpoints: []Endpoint{c.endpoint}}
+			if c.fallback {
+				service.SRV, service.Fallback = nil, true
+			} else {
+				srv.Records = []dns.RR{&dns.SRV{Target: name + "."}}
+			}
+			if c.tlsa != nil {
+				service.TLSA = []TLSALookup{tlsaLookup(dnssec.Secure, name, c.tlsa...)}
+			}
+			h := host(0, addressAnswer(dnssec.Secure, name), service)
+			h.AAAA = c.aaaa
+			v := Judge(&Facts{SRV: []SRVLookup{{Service: "xmpp-client", Answer: srv}}, Hosts: []Host{h}},
+				Rules{Target: "example.org", Policy: Client, Require: RequireIfPublished, Roots: c.roots}, noon)
+			if got := reasonsOf(v); v.Outcome != c.want || !slices.Equal(got, c.reasons) {
+				t.Errorf("got %s, %v; want %s, %v\n%v", v.Outcome, got, c.want, c.reasons, v.Findings)
 			}
 		})
 	}
@@ -335,5 +402,30 @@ func TestJudgeInconsistentResolver(t *testing.T) {
 	}
 	if f := inconsistent.Findings; len(f) != 1 || f[0].Reason != ResolverInconsistent || f[0].Lookup != LookupTLSA || f[0].Host != "mx.example.org" || f[0].Detail == "" {
 		t.Errorf("findings %+v", f)
+	}
+}
+
+// A finding about one failed address family says that senders differ.
+func TestFailedFamilySaysThatSendersDiffer(t *testing.T) {
+	const name, differ = "mx.example.org", "strict senders delay the mail"
+	bogus := answer(dnssec.Bogus, name, dns.TypeAAAA)
+	for _, c := range []struct {
+		name   string
+		a      *dnssec.Answer
+		policy Policy
+		want   bool
+	}{
+		{"a relay, with other addresses", addressAnswer(dnssec.Secure, name), SMTPRelay, true},
+		{"a relay, without", nil, SMTPRelay, false},
+		{"a client", addressAnswer(dnssec.Secure, name), Client, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := Host{Name: name, A: c.a, AAAA: &bogus, Services: []Service{{Port: 25}}}
+			v := Judge(&Facts{Hosts: []Host{h}}, Rules{Target: name, Policy: c.policy}, noon)
+			i := slices.IndexFunc(v.Findings, func(f Finding) bool { return f.Lookup == LookupAAAA })
+			if i < 0 || strings.Contains(v.Findings[i].Detail, differ) != c.want {
+				t.Errorf("%v", v.Findings)
+			}
+		})
 	}
 }

@@ -9,6 +9,10 @@ type Reason string
 const (
 	NoSuchDomain           Reason = "no_such_domain"
 	NullMX                 Reason = "null_mx"
+	NullMXConflict         Reason = "null_mx_conflict"
+	MXNamesAddress         Reason = "mx_names_address"
+	InvalidHostname        Reason = "invalid_hostname"
+	SpecialUseName         Reason = "special_use_name"
 	NoAddress              Reason = "no_address"
 	DNSFailure             Reason = "dns_failure"
 	DNSSECBogus            Reason = "dnssec_bogus"
@@ -35,14 +39,17 @@ const (
 	StartTLSNotOffered     Reason = "starttls_not_offered"
 	StartTLSRejected       Reason = "starttls_rejected"
 	TLSHandshakeFailed     Reason = "tls_handshake_failed"
+	PlaintextAfterSTARTTLS Reason = "plaintext_after_starttls"
 	NameserverInconsistent Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
+	MTASTSSyntax            Reason = "mta_sts_syntax"
 	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
 	MTASTSPolicyInvalid     Reason = "mta_sts_policy_invalid"
 	MTASTSHostNotCovered    Reason = "mta_sts_host_not_covered"
 	MTASTSDisagreement      Reason = "mta_sts_disagreement"
 	TLSRPTRecordInvalid     Reason = "tlsrpt_record_invalid"
+	TLSRPTSyntax            Reason = "tlsrpt_syntax"
 
 	ResolverUnreachable   Reason = "resolver_unreachable"
 	DNSSECStripped        Reason = "dnssec_stripped"
@@ -115,6 +122,26 @@ var reasons = []ReasonInfo{
 		Senders: "Senders bounce the mail, as the domain requests.",
 		Remedy:  "Nothing to do if this is intended; otherwise publish MX records and remove the null MX.",
 		Verify:  "`check` lists the hosts. Until the TTL of the null MX has passed, some senders still use it."},
+	{Reason: NullMXConflict, Effect: EffectError,
+		Meaning: "A null MX, which states that the domain receives no mail, is published with other MX records. It must be the only one (RFC 7505 §3).",
+		Senders: "Postfix bounces all mail for the domain. Other senders ignore the null MX and deliver to the other hosts.",
+		Remedy:  "Remove the null MX if the domain receives mail; otherwise remove the other MX records.",
+		Verify:  "`dane_finding{reason=\"null_mx_conflict\"}` is absent."},
+	{Reason: MXNamesAddress, Effect: EffectDegraded,
+		Meaning: "An MX record names an address in place of a hostname (RFC 5321 §5.1 requires a name). There can be no TLSA records for it.",
+		Senders: "Postfix connects to the address, without DANE. Other senders do not deliver to it, and some bounce the mail.",
+		Remedy:  "Give the server a name with an address record, and name that in the MX record.",
+		Verify:  "`check` lists a hostname."},
+	{Reason: InvalidHostname, Effect: EffectWarning,
+		Meaning: "An MX or SRV record, or an alias, leads to a name that is not a hostname: letters, digits and hyphens in labels (RFC 5321 §2.3.5). The exporter does not connect to it.",
+		Senders: "Postfix ignores the host. Senders try the other hosts of the domain. If there is none, mail waits or bounces.",
+		Remedy:  "Name the host by its A-labels: xn--bcher-kva.example, not the characters themselves. Check the zone file for stray characters.",
+		Verify:  "`check` lists the host by a valid name."},
+	{Reason: SpecialUseName, Effect: EffectWarning,
+		Meaning: "The target, an MX or SRV record, or an alias leads to a special-use name: localhost, or a name below invalid, local, onion or home.arpa (RFC 6761, RFC 6762, RFC 7686, RFC 8375). Such names mean nothing in the public DNS. The exporter does not query for them.",
+		Senders: "Senders try the other hosts of the domain. If there is none, mail waits or bounces. A sender may take localhost for itself.",
+		Remedy:  "Name a host of the public DNS. A domain that receives no mail publishes a null MX (RFC 7505).",
+		Verify:  "`check` lists a host with a public name."},
 	{Reason: NoAddress, Effect: EffectWarning,
 		Meaning: "The host has no address record of a family that the module requires (ip_protocol), so there is nothing to connect to.",
 		Senders: "Senders try the other hosts of the domain. If there is none, mail waits or bounces.",
@@ -125,7 +152,7 @@ var reasons = []ReasonInfo{
 		Meaning: "A lookup that DANE depends on failed: the nameservers returned an error. A DANE client must not continue without the answer (RFC 7672 §2.1.2).",
 		Senders: "Senders that validate DANE queue the mail and retry for some days. Other senders deliver.",
 		Remedy:  "Query the zone's nameservers for this name and type. Nameservers and firewalls that mishandle TLSA queries, or drop large answers, are the usual cause.",
-		More:    "The finding names the lookup that failed: mx, a, aaaa, srv or tlsa. Query each nameserver of the zone over UDP and TCP; a module with `nameservers: true` does so.",
+		More:    "If a lookup of one address family fails, Postfix uses the other; stricter senders, and clients of SRV records, do not connect (RFC 7672 §2.2.2, RFC 7673 §3.2). The finding names the lookup that failed: mx, a, aaaa, srv or tlsa. Query each nameserver of the zone over UDP and TCP; a module with `nameservers: true` does so.",
 		Verify:  "`dane_dnssec_info` of that lookup no longer has the status `indeterminate`."},
 	{Reason: DNSSECBogus, Effect: EffectError,
 		Meaning: "An answer that must be signed does not validate, so it is not used. Signatures are missing, expired or wrong, or a DS record matches no key.",
@@ -144,8 +171,8 @@ var reasons = []ReasonInfo{
 		Remedy:  signTheDomain,
 		Verify:  "`dane_dnssec_valid{lookup=\"srv\"}` is 1."},
 	{Reason: NoSRV, Effect: EffectWarning,
-		Meaning: "The domain has no SRV records for the service, and its clients have no fallback.",
-		Senders: "Clients connect to the domain itself on the default port, or do not find the service.",
+		Meaning: "The domain has no SRV records for the service. DANE does not apply to the domain itself, to which some clients fall back (RFC 7673 §3.1).",
+		Senders: "Clients connect to the domain itself on the default port, without DANE, or do not find the service.",
 		Remedy:  "Publish SRV records for the service, or probe its host by name with another module.",
 		Verify:  "`check` lists the hosts."},
 	{Reason: SRVNone, Effect: EffectWarning,
@@ -171,7 +198,7 @@ var reasons = []ReasonInfo{
 		Verify:  "`dane_tlsa_records{usable=\"yes\"}` is above 0, and `dane_tlsa_match` is 1."},
 	{Reason: TLSAUnusable, Effect: EffectDegraded,
 		Meaning: "A TLSA record cannot be used: it is malformed, has unknown parameters, or has a certificate usage that this client does not support. If no record is usable, the server cannot be authenticated.",
-		Senders: "If another record is usable, only that one counts. If none is usable, senders require TLS and do not authenticate the server: the outcome is `encrypted`.",
+		Senders: "If another record is usable, only that one counts. If none is usable, senders require TLS and do not authenticate the server: the outcome is `encrypted`. Clients of SRV records also require a certificate of the Web PKI (RFC 7673 §4.1). Some clients treat unusable records like none.",
 		Remedy:  "Replace it with a well-formed record. Mail servers act on usages 2 and 3 only (RFC 7672 §3.1).",
 		More:    "`check` prints for each record why it cannot be used.",
 		Verify:  "`dane_tlsa_records{usable=\"no\"}` is 0."},
@@ -217,8 +244,8 @@ var reasons = []ReasonInfo{
 		More:    "Check the exporter's own clock too: the self-check reports it.",
 		Verify:  tlsaMatches},
 	{Reason: PKIXUntrusted, Effect: EffectError,
-		Meaning: "A record with a PKIX usage also requires a chain to a Web PKI root, and there is none.",
-		Senders: "Clients that act on usages 0 and 1 do not connect. Mail servers ignore such records.",
+		Meaning: "A record with a PKIX usage, or an SRV record without a usable TLSA record (RFC 7673 §4.1), also requires a chain to a Web PKI root for a name of the service. There is none.",
+		Senders: "Clients that act on usages 0 and 1, or follow SRV records, do not connect. Mail servers ignore such records.",
 		Remedy:  "Send the complete chain of a public CA, or publish a record with usage 2 or 3.",
 		Verify:  "`dane_pkix_valid` is 1."},
 	{Reason: ConnectFailed, Effect: EffectError,
@@ -234,7 +261,7 @@ var reasons = []ReasonInfo{
 		More:    "Some servers delay the greeting for unknown clients, such as Postfix with postscreen. Use a module with a longer `timeout`, or add the exporter's address to their allowlist: see [etiquette.md](etiquette.md).",
 		Verify:  "`dane_endpoint_up` is 1, and the phases in `check` show which step takes the time."},
 	{Reason: ClientRejected, Effect: EffectError,
-		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply.",
+		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply, which may follow lines of 220.",
 		Senders: "Not known: the server rejected the exporter and may accept others.",
 		Remedy:  "Allow the exporter's address at the server, or find the cause in its reply. Examples are a blocklist, a rate limit, maintenance, or a domain that it does not serve.",
 		More:    "[etiquette.md](etiquette.md) says how to avoid rejection.",
@@ -245,7 +272,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Check which program listens on this port. A middlebox may rewrite the dialogue.",
 		Verify:  "`check` shows the expected dialogue."},
 	{Reason: StartTLSNotOffered, Effect: EffectError,
-		Meaning: "The server does not offer STARTTLS. With secure TLSA records, DANE clients do not deliver; without them, mail is sent in cleartext.",
+		Meaning: "The server does not offer STARTTLS, or refuses EHLO and accepts HELO only. With secure TLSA records, DANE clients do not deliver; without them, mail is sent in cleartext.",
 		Senders: withSecureTLSA + "Without them, all senders deliver in cleartext.",
 		Remedy:  "Enable STARTTLS, and check that no middlebox removes it from the server's reply.",
 		Verify:  "`dane_starttls_offered` is 1."},
@@ -259,18 +286,29 @@ var reasons = []ReasonInfo{
 		Senders: withSecureTLSA + "Without them, many senders retry in cleartext.",
 		Remedy:  "Check the server's protocol versions, cipher suites and certificate. The detail contains its alert or the client's error.",
 		Verify:  "`dane_tls_info` is present."},
+	{Reason: PlaintextAfterSTARTTLS, Effect: EffectWarning,
+		Meaning: "The server sent plaintext after the reply by which it agreed to TLS. An attacker on the path can inject such text (CVE-2011-0411).",
+		Senders: "Senders discard the text and start TLS, as Postfix does, or end the connection.",
+		Remedy:  "Check the server, and load balancers and filters in front of it: nothing may follow that reply. If the text appears on some paths only, an attacker may inject it.",
+		More:    "Text that arrives later than the reply is not seen as such: the TLS handshake fails.",
+		Verify:  "`dane_finding{reason=\"plaintext_after_starttls\"}` is absent."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
 		Remedy:  "Publish exactly one TXT record there, such as v=STSv1; id=20260131; with an id of letters and digits.",
 		Verify:  "`dane_mta_sts_record_valid` is 1."},
+	{Reason: MTASTSSyntax, Effect: EffectWarning,
+		Meaning: "The MTA-STS record or policy has text that its syntax does not allow or that does not count, such as empty lines, a repeated key, or a second record (RFC 8461 §3.1, §3.2).",
+		Senders: "Most MTA-STS senders tolerate the text. Strict ones reject the record or policy, and deliver without MTA-STS.",
+		Remedy:  "Remove what the detail names, and change the id of the record.",
+		Verify:  "`dane_finding{reason=\"mta_sts_syntax\"}` is absent."},
 	{Reason: MTASTSPolicyUnavailable, Effect: EffectWarning,
 		Meaning: "There is an MTA-STS record, or its lookup failed, and the policy cannot be fetched. Senders without a cached policy continue without MTA-STS; others use theirs until it expires (RFC 8461 §3.3).",
 		Senders: mtastsAsNoOne,
 		Remedy:  "Serve the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt with status 200, no redirect, and a certificate of a public CA for that name.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
 	{Reason: MTASTSPolicyInvalid, Effect: EffectWarning,
-		Meaning: "The MTA-STS policy is not valid: not text/plain, too large, or malformed. Senders continue as if there were no policy (RFC 8461 §3.2, §3.3).",
+		Meaning: "The MTA-STS policy is not valid: not text/plain or malformed (RFC 8461 §3.2), or too large (RFC 8461 §3.3). Senders without a cached policy continue as if there were none.",
 		Senders: mtastsAsNoOne,
 		Remedy:  "Correct the file: version: STSv1, mode, max_age and one mx for each MX host, one per line, served as text/plain.",
 		Verify:  "`dane_mta_sts_policy_fetched` is 1."},
@@ -281,16 +319,21 @@ var reasons = []ReasonInfo{
 		More:    "Senders read the new policy only when the id of the record changes or their copy expires.",
 		Verify:  "`dane_mta_sts_host_covered` is 1."},
 	{Reason: MTASTSDisagreement, Effect: EffectWarning,
-		Meaning: "The MTA-STS policy is in mode enforce, and DANE and MTA-STS senders treat this host differently: one kind delivers to it, the other does not. If there are secure TLSA records, senders that support both follow DANE (RFC 8461 §2).",
-		Senders: "One kind of sender delivers, the other does not. So mail from only some correspondents arrives.",
+		Meaning: "The MTA-STS policy is in mode enforce, and DANE and MTA-STS senders treat this host differently: one kind delivers to it, the other does not. MTA-STS must not override a failure of DANE (RFC 8461 §2). If only MTA-STS fails, the text forbids delivery (RFC 8461 §5).",
+		Senders: "One kind of sender delivers, the other does not. So mail from only some correspondents arrives. Most senders that support both follow DANE where secure TLSA records exist. A Postfix whose TLS policy comes from mta-sts-daemon alone follows MTA-STS.",
 		Remedy:  "The detail says which senders do not deliver, and why. Serve a certificate of a public CA for the host's own name, and keep the TLSA records consistent with it.",
 		More:    "[mta-sts.md](mta-sts.md) explains which senders follow DANE, MTA-STS or both.",
 		Verify:  "`check --module smtp_mx_mta_sts` lists the same result for the three kinds of sender."},
 	{Reason: TLSRPTRecordInvalid, Effect: EffectWarning,
-		Meaning: "The TLSRPT record at _smtp._tls is malformed, or there are several, so senders report no TLS failures (RFC 8460 §3).",
-		Senders: "Senders deliver, and report no failures.",
+		Meaning: "The TLSRPT record at _smtp._tls is malformed, or there are several, so it does not count (RFC 8460 §3). For DANE, senders may also use the record of the TLSA base domain (RFC 8460 §1.1).",
+		Senders: "Senders deliver, and report no failures to the domain.",
 		Remedy:  "Publish exactly one TXT record there, such as v=TLSRPTv1; rua=mailto:tls-reports@example.org.",
 		Verify:  "`dane_tlsrpt_record_valid` is 1."},
+	{Reason: TLSRPTSyntax, Effect: EffectWarning,
+		Meaning: "The TLSRPT record is valid, but a part of it does not count: a URI with a scheme that senders do not support, or a second record (RFC 8460 §3).",
+		Senders: "Senders deliver, and report to the URIs that they support.",
+		Remedy:  "Remove what the detail names. Reports are sent to mailto: and https: URIs.",
+		Verify:  "`dane_finding{reason=\"tlsrpt_syntax\"}` is absent."},
 	{Reason: NameserverInconsistent, Effect: EffectWarning,
 		Meaning: "A nameserver of the zone returns other TLSA records than the resolver, returns invalid signatures, or does not serve the zone. Senders whose resolver queries it get another result.",
 		Senders: "The result depends on the nameserver that a sender's resolver queries: some get the correct records, others do not.",

@@ -77,7 +77,7 @@ func (s *sizer) addService(service *Service) {
 }
 
 func (s *sizer) addEndpoint(e *Endpoint) {
-	s.bytes += sizeOfServer
+	s.bytes += sizeOfServer + len(e.Dialogue.EarlyData)
 	for _, line := range e.Dialogue.Transcript {
 		s.bytes += sizeOfLine + len(line.Text)
 	}

@@ -2,6 +2,7 @@ package dane
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +59,17 @@ func DecideTLSA(lookups []TLSALookup) TLSAResult {
 	return result
 }
 
+// Usable reports whether secure records were found of which a client of this
+// policy can use at least one.
+func (r TLSAResult) Usable(policy Policy) bool {
+	return r.State == StateFound && anyUsable(tlsa.Assess(TLSARecords(&r.Lookup.Answer), usagesOf(policy)))
+}
+
+// anyUsable reports whether a client can use at least one of the records.
+func anyUsable(assessments []tlsa.Assessment) bool {
+	return slices.ContainsFunc(assessments, func(a tlsa.Assessment) bool { return a.Usability == tlsa.Usable })
+}
+
 // Final reports whether no further candidate may be looked up.
 func (r TLSAResult) Final() bool { return r.State == StateFound || r.State == StateFailed }
 
@@ -73,12 +85,15 @@ func (r TLSAResult) Final() bool { return r.State == StateFound || r.State == St
 // host's own CNAME is secure: then its own name may have records ("Insecure
 // CNAME" in RFC 7672 §2.2.2).
 //
-// Hosts that SRV records name are treated alike. RFC 7673 §3.2 forbids the lookup
-// if no address RRset is secure, and does not mention a secure CNAME. An insecure
-// SRV record leads to no candidate (RFC 7673 §3.1).
+// Of a host that a secure SRV record names, one secure address RRset suffices.
+// Without one there is no lookup, even if a CNAME is secure (RFC 7673 §3.2). An
+// insecure SRV record leads to no candidate (RFC 7673 §3.1).
 func BaseCandidates(host *Host, service *Service, policy Policy) []string {
-	addresses := host.AddressAnswer()
+	addresses := host.deciding(service)
 	if addresses == nil || !service.NamedSecurely() {
+		return nil
+	}
+	if service.SRV != nil && addresses.Status != dnssec.Secure {
 		return nil
 	}
 	var candidates []string
@@ -86,7 +101,7 @@ func BaseCandidates(host *Host, service *Service, policy Policy) []string {
 	if alias && addresses.Status == dnssec.Secure {
 		candidates = append(candidates, TextName(addresses.Canonical))
 	}
-	ownNameCounts := !needsSecureAddress(service, policy) || addresses.Status == dnssec.Secure ||
+	ownNameCounts := policy != SMTPRelay || addresses.Status == dnssec.Secure ||
 		alias && addresses.Aliases[0].Status == dnssec.Secure
 	if ownNameCounts {
 		candidates = append(candidates, host.Name)
@@ -103,7 +118,26 @@ func needsSecureAddress(service *Service, policy Policy) bool {
 // those that returned addresses or, where the target is an address, the worst
 // of those that did not fail. It returns nil if there is none.
 func (h *Host) AddressAnswer() *dnssec.Answer {
-	var worst *dnssec.Answer
+	worst, _ := h.addressAnswers()
+	return worst
+}
+
+// deciding returns the address lookup whose status decides whether the TLSA
+// records of a service are looked up: the best one if an SRV record named the
+// service (RFC 7673 §3.2), else the worst one (RFC 7672 §2.2.2).
+func (h *Host) deciding(service *Service) *dnssec.Answer {
+	worst, best := h.addressAnswers()
+	if service.SRV != nil {
+		return best
+	}
+	return worst
+}
+
+// addressAnswers returns the address lookups of worst and of best status.
+func (h *Host) addressAnswers() (worst, best *dnssec.Answer) {
+	if h.Fault != HostFine {
+		return nil, nil
+	}
 	for _, answer := range []*dnssec.Answer{h.A, h.AAAA} {
 		if answer == nil || answer.Status.Failed() || !answer.Found() && !h.Pinned.IsValid() {
 			continue
@@ -111,8 +145,11 @@ func (h *Host) AddressAnswer() *dnssec.Answer {
 		if worst == nil || answer.Status < worst.Status {
 			worst = answer
 		}
+		if best == nil || answer.Status > best.Status {
+			best = answer
+		}
 	}
-	return worst
+	return worst, best
 }
 
 // TLSAOwner returns the fully qualified name of the TLSA records of a TCP port (RFC 6698 §3).

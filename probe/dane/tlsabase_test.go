@@ -39,6 +39,10 @@ func TestBaseCandidates(t *testing.T) {
 		{"one family bogus is ignored", Host{A: addressAnswer(secure, name), AAAA: addressAnswer(dnssec.Bogus, name)}, Service{}, SMTPRelay, []string{name}},
 		{"secure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{name}},
 		{"secure SRV record, insecure address", Host{A: addressAnswer(insecure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, nil},
+		{"secure SRV record, one family secure", Host{A: addressAnswer(insecure, name), AAAA: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{name}},
+		{"secure SRV record, secure alias of an insecure address", Host{A: aliased(secure, insecure, insecure)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, nil},
+		{"secure SRV record, secure alias chain", Host{A: aliased(secure, secure, secure)}, Service{SRV: &dnssec.Answer{Status: secure}}, Client, []string{"real.example.net", name}},
+		{"no SRV record: fallback to the domain", Host{A: addressAnswer(secure, name)}, Service{Fallback: true}, Client, nil},
 		{"insecure SRV record", Host{A: addressAnswer(secure, name)}, Service{SRV: &dnssec.Answer{Status: insecure}}, Client, nil},
 		{"pinned address", Host{Pinned: netip.MustParseAddr("192.0.2.9"), A: &dnssec.Answer{Status: secure}}, Service{}, SMTPRelay, []string{name}},
 	} {

@@ -39,6 +39,16 @@ func TestParseRecord(t *testing.T) {
 		{"white space before the value", []string{"v=STSv1; id= 1"}, "", "is not 1 to 32 letters and digits"},
 		{"a field without a value", []string{"v=STSv1; id"}, "", `"id" is not of the form name=value`},
 		{"an empty field", []string{"v=STSv1;; id=1"}, "", `"" is not of the form name=value`},
+		{"an extension without a value", []string{"v=STSv1; id=1; foo="}, "", `the value "" of the field foo is empty`},
+		{"an extension with an equals sign", []string{"v=STSv1; x=a=b; id=1"}, "", `the value "a=b" of the field x`},
+		{"an extension with a space", []string{"v=STSv1; x=a b; id=1"}, "", `the value "a b" of the field x`},
+		{"an extension that is not ASCII", []string{"v=STSv1; x=é; id=1"}, "", `the value "é" of the field x`},
+		{"an extension with the last printable characters", []string{"v=STSv1; x=!~; id=1"}, "1", ""},
+		{"a record in quotation marks", []string{`"v=STSv1; id=1"`}, "", `does not begin with "v=STSv1;"`},
+		{"an id in quotation marks", []string{`v=STSv1; id="1"`}, "", "is not 1 to 32 letters and digits"},
+		{"a record without v=", []string{"STSv1; id=1"}, "", `does not begin with "v=STSv1;"`},
+		{"a version without v", []string{"v=STS1; id=1"}, "", `does not begin with "v=STSv1;"`},
+		{"a byte order mark", []string{"\ufeffv=STSv1; id=1"}, "", `does not begin with "v=STSv1;"`},
 		{"a terminal escape sequence", []string{"v=STSv1; id=\x1b[2J"}, "", `\x1b[2J`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -48,6 +58,70 @@ func TestParseRecord(t *testing.T) {
 				t.Errorf("id %q, want %q", record.ID, test.id)
 			}
 		})
+	}
+}
+
+// What some senders tolerate and others do not is never silent.
+func TestTolerated(t *testing.T) {
+	record := func(txt ...string) []string {
+		t.Helper()
+		r, err := ParseRecord(txt)
+		if err != nil {
+			t.Error(err)
+		}
+		return r.Tolerated
+	}
+	report := func(txt ...string) []string {
+		t.Helper()
+		r, err := ParseTLSRPT(txt)
+		if err != nil {
+			t.Error(err)
+		}
+		return r.Tolerated
+	}
+	policy := func(text string) []string {
+		t.Helper()
+		p, err := ParsePolicy([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Tolerated
+	}
+	const rest = "mode: none\nmax_age: 1\n"
+	for _, test := range []struct {
+		name string
+		got  []string
+		want string // of the only sentence; empty: there is none
+	}{
+		{"a record", record("v=STSv1; id=1; x=y"), ""},
+		{"white space after the version", record("v=STSv1 ; id=1"), `white space follows v=STSv1; senders that require "v=STSv1;" ignore the record`},
+		{"two ids", record("v=STSv1; id=1; id=2"), "the field id is repeated"},
+		{"another record in quotation marks", record("v=STSv1; id=1", `"v=STSv1; id=2"`), "another record, "},
+		{"an unrelated record", record("v=STSv1; id=1", "v=spf1 -all"), ""},
+
+		{"a report record", report("v=TLSRPTv1; rua=mailto:a@example.com"), ""},
+		{"one unsupported scheme of two", report("v=TLSRPTv1; rua=ftp://example.com/,mailto:a@example.com"), `rua "ftp://example.com/" is neither mailto: with an address nor https: with a host; senders ignore it`},
+		{"an unsupported scheme in a second field", report("v=TLSRPTv1; rua=mailto:a@example.com; rua=http://example.com/"), `rua "http://example.com/"`},
+		{"another version beside it", report("v=TLSRPTv1; rua=mailto:a@example.com", "v=TLSRPT1; rua=mailto:a@example.com"), `another record, "v=TLSRPT1;`},
+
+		{"a policy", policy("version: STSv1\r\n" + rest), ""},
+		{"white space at the end of a line, no line end at the end", policy("version: STSv1 \t\nmode: none\nmax_age: 1"), ""},
+		{"an extension", policy("version: STSv1\nx: ü y\n" + rest), ""},
+		{"an empty line", policy("version: STSv1\n\n" + rest), "line 2 is empty"},
+		{"an empty line at the end", policy("version: STSv1\n" + rest + "\r\n"), "line 4 is empty"},
+		{"a line of white space", policy("version: STSv1\n \t\n" + rest), "line 2 is empty"},
+		{"a repeated key", policy("version: STSv1\nversion: STSv1\n" + rest), "line 2 repeats the key version"},
+		{"an extension without a value", policy("version: STSv1\nfoo:\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo:"`},
+		{"an extension with a control character", policy("version: STSv1\nfoo: a\x1bb\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo: a\x1bb"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.want == "" && len(test.got) > 0 || test.want != "" && (len(test.got) != 1 || !strings.HasPrefix(test.got[0], test.want)) {
+				t.Errorf("got %q, want %q", test.got, test.want)
+			}
+		})
+	}
+	if many := policy("version: STSv1\n" + strings.Repeat("\n", 1000) + rest); len(many) != maxTolerated {
+		t.Errorf("%d sentences", len(many))
 	}
 }
 
@@ -79,6 +153,15 @@ func TestParseTLSRPT(t *testing.T) {
 		{"no TXT record", nil, nil, "there is no such record"},
 		{"two records", []string{"v=TLSRPTv1; rua=mailto:a@example.com", "v=TLSRPTv1;"}, nil, "there are 2 records where one is expected"},
 		{"wrong case", []string{"v=tlsrptv1; rua=mailto:a@example.com"}, nil, `does not begin with "v=TLSRPTv1;"`},
+		{"one unsupported scheme of two", []string{"v=TLSRPTv1; rua=http://example.com/,mailto:a@example.com"}, []string{"mailto:a@example.com"}, ""},
+		{"a URI with an equals sign", []string{"v=TLSRPTv1; rua=https://example.com/?a=b"}, []string{"https://example.com/?a=b"}, ""},
+		{"another version", []string{"v=TLSRPT1; rua=mailto:a@example.com"}, nil, `does not begin with "v=TLSRPTv1;"`},
+		{"a record in quotation marks", []string{`"v=TLSRPTv1; rua=mailto:a@example.com"`}, nil, `does not begin with "v=TLSRPTv1;"`},
+		{"a URI in quotation marks", []string{`v=TLSRPTv1; rua="mailto:a@example.com"`}, nil, "is not a URI"},
+		{"a URI that is not ASCII", []string{"v=TLSRPTv1; rua=mailto:é@example.com"}, nil, "is not a URI"},
+		{"only unsupported schemes", []string{"v=TLSRPTv1; rua=http://example.com/,ftp://example.com/"}, nil, `rua "ftp://example.com/" is neither`},
+		{"a malformed URI beside a valid one", []string{"v=TLSRPTv1; rua=mailto:a@example.com,reports@example.com"}, nil, `rua "reports@example.com" is neither`},
+		{"an extension without a value", []string{"v=TLSRPTv1; x=; rua=mailto:a@example.com"}, nil, `the value "" of the field x`},
 		{"no rua", []string{"v=TLSRPTv1;"}, nil, "the field rua is missing"},
 		{"an empty rua", []string{"v=TLSRPTv1; rua="}, nil, `rua "" is neither mailto: with an address nor https: with a host`},
 		{"a bare address", []string{"v=TLSRPTv1; rua=reports@example.com"}, nil, `rua "reports@example.com" is neither`},

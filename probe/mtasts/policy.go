@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,22 +30,35 @@ type Policy struct {
 	Mode   Mode
 	MaxAge time.Duration // how long a sender may cache the policy
 	MX     []string      // patterns: hostnames in lower case, some with a leading "*."
+	// Tolerated is what some senders tolerate and others do not, one sentence each,
+	// at most maxTolerated of them.
+	Tolerated []string
 }
+
+const maxTolerated = 4
 
 // ParsePolicy parses a policy (RFC 8461 §3.2): one key and value on each line,
 // which ends with LF or CRLF. If a key other than mx is repeated, the first one
-// counts. Unknown keys and, as in senders, empty lines are ignored. The error is a
-// *SyntaxError.
+// counts. Unknown keys are ignored. The error is a *SyntaxError.
+//
+// Some senders ignore empty lines and unknown keys without a value, and others
+// reject the policy, as the syntax does not have them. They are tolerated here.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if !utf8.Valid(text) {
 		return nil, syntaxErrorf(string(text), "the policy is not valid UTF-8")
 	}
 	policy, seen := new(Policy), make(map[string]bool)
 	number := 0
+	tolerate := func(format string, args ...any) {
+		if len(policy.Tolerated) < maxTolerated {
+			policy.Tolerated = append(policy.Tolerated, fmt.Sprintf("line %d ", number)+fmt.Sprintf(format, args...))
+		}
+	}
 	for line := range strings.Lines(string(text)) {
 		number++
 		line = strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), wsp)
 		if line == "" {
+			tolerate("is empty")
 			continue
 		}
 		key, value, ok := strings.Cut(line, ":")
@@ -54,7 +68,11 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		repeated := seen[key]
 		seen[key] = true
 		if repeated && key != "mx" {
+			tolerate("repeats the key %s; the first one counts", key)
 			continue
+		}
+		if !slices.Contains([]string{"version", "mode", "max_age", "mx"}, key) && !isPolicyValue(strings.TrimLeft(value, wsp)) {
+			tolerate("has an unknown key with an empty value or control characters: %s", quote(line))
 		}
 		if why := policy.set(key, strings.TrimLeft(value, wsp)); why != "" {
 			return nil, &SyntaxError{Line: number, Text: line, Why: why}
@@ -66,6 +84,12 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		}
 	}
 	return policy, nil
+}
+
+// isPolicyValue reports whether value is an sts-policy-ext-value (RFC 8461 §3.2):
+// UTF-8 without control characters.
+func isPolicyValue(value string) bool {
+	return value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // set sets the value of one key. It returns what is wrong with the value, or "".

@@ -1,6 +1,9 @@
 package mtasts
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // RecordName returns the name of the domain's MTA-STS record (RFC 8461 §3.1).
 func RecordName(domain string) string { return "_mta-sts." + domain }
@@ -8,6 +11,8 @@ func RecordName(domain string) string { return "_mta-sts." + domain }
 // Record is an MTA-STS record. It says that the domain has a policy.
 type Record struct {
 	ID string // changes whenever the policy does
+	// Tolerated is what some senders tolerate and others do not, one sentence each.
+	Tolerated []string
 }
 
 // ParseRecord returns the MTA-STS record among the TXT records at RecordName. The
@@ -16,20 +21,39 @@ type Record struct {
 // The error is ErrNoRecord, a *MultipleRecordsError or a *SyntaxError. In each case
 // senders assume that the domain has no policy.
 func ParseRecord(txt []string) (Record, error) {
-	text, all, err := parseVersion(txt, "v=STSv1")
+	text, all, tolerated, err := parseVersion(txt, "v=STSv1")
 	if err != nil {
 		return Record{}, err
 	}
+	record := Record{Tolerated: tolerated}
 	for _, f := range all {
-		if f.name != "id" {
-			continue // an extension, to be ignored
-		}
-		if !isID(f.value) {
+		switch {
+		case f.name != "id": // an extension, to be ignored
+			if !isExtensionValue(f.value) {
+				return Record{}, extensionError(text, f)
+			}
+		case record.ID != "": // the first of several counts (RFC 8461 §3.2)
+			record.Tolerated = append(record.Tolerated, "the field id is repeated; the first one counts")
+		case !isID(f.value):
 			return Record{}, syntaxErrorf(text, "id %s is not 1 to 32 letters and digits", quote(f.value))
+		default:
+			record.ID = f.value
 		}
-		return Record{ID: f.value}, nil // the first of several counts (RFC 8461 §3.2)
 	}
-	return Record{}, syntaxErrorf(text, "the field id is missing")
+	if record.ID == "" {
+		return Record{}, syntaxErrorf(text, "the field id is missing")
+	}
+	return record, nil
+}
+
+// isExtensionValue reports whether value is an sts-ext-value: printable ASCII
+// without "=" and ";" (RFC 8461 §3.1). RFC 8460 §3 has the same syntax.
+func isExtensionValue(value string) bool {
+	return value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '=' || r == ';' })
+}
+
+func extensionError(text string, f field) error {
+	return syntaxErrorf(text, "the value %s of the field %s is empty or has characters other than printable ASCII without = and ;", quote(f.value), f.name)
 }
 
 func isID(id string) bool {
@@ -46,13 +70,14 @@ const wsp = " \t"
 // field is one name=value of a record.
 type field struct{ name, value string }
 
-// parseVersion returns the record of a version among TXT records, and its fields.
-func parseVersion(txt []string, version string) (text string, all []field, err error) {
-	if text, err = findVersion(txt, version); err != nil {
-		return "", nil, err
+// parseVersion returns the record of a version among TXT records, its fields, and
+// what strict senders do not tolerate.
+func parseVersion(txt []string, version string) (text string, all []field, tolerated []string, err error) {
+	if text, tolerated, err = findVersion(txt, version); err != nil {
+		return "", nil, nil, err
 	}
 	all, err = parseFields(text, version)
-	return text, all, err
+	return text, all, tolerated, err
 }
 
 // findVersion returns the record of a version among TXT records. Records that do
@@ -60,8 +85,8 @@ func parseVersion(txt []string, version string) (text string, all []field, err e
 // remain (RFC 8461 §3.1, RFC 8460 §3).
 //
 // If none remains but one resembles such a record, the error says why that one
-// does not count.
-func findVersion(txt []string, version string) (string, error) {
+// does not count. If one remains, a record that resembles it is tolerated.
+func findVersion(txt []string, version string) (text string, tolerated []string, err error) {
 	var found, similar []string
 	for _, record := range txt {
 		rest, ok := strings.CutPrefix(record, version)
@@ -74,23 +99,28 @@ func findVersion(txt []string, version string) (string, error) {
 	}
 	switch {
 	case len(found) > 1:
-		return "", &MultipleRecordsError{found}
-	case len(found) == 1:
-		return found[0], nil
-	case len(similar) > 0:
-		return "", syntaxErrorf(similar[0], "does not begin with %q", version+";")
-	default:
-		return "", ErrNoRecord
+		return "", nil, &MultipleRecordsError{found}
+	case len(found) == 0 && len(similar) > 0:
+		return "", nil, syntaxErrorf(similar[0], "does not begin with %q", version+";")
+	case len(found) == 0:
+		return "", nil, ErrNoRecord
 	}
+	if !strings.HasPrefix(found[0], version+";") {
+		tolerated = append(tolerated, fmt.Sprintf("white space follows %s; senders that require %q ignore the record", version, version+";"))
+	}
+	for _, record := range similar {
+		tolerated = append(tolerated, fmt.Sprintf("another record, %s, does not begin with %q and does not count", quote(record), version+";"))
+	}
+	return found[0], tolerated, nil
 }
 
-// resembles reports whether a record begins with the version if case, white space
-// and the version number are ignored.
+// resembles reports whether a record is meant to have the version: it begins with
+// it if case, white space, quotation marks and the number of the version are
+// ignored, or it has the version somewhere.
 func resembles(record, version string) bool {
-	normalize := func(s string) string {
-		return strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(s))
-	}
-	return strings.HasPrefix(normalize(record), normalize(strings.TrimRight(version, "0123456789")))
+	text := strings.ToLower(strings.NewReplacer(" ", "", "\t", "", `"`, "", `'`, "", `\`, "").Replace(record))
+	version = strings.ToLower(version) // as "v=stsv1"
+	return strings.HasPrefix(text, strings.TrimSuffix(version, "v1")) || strings.Contains(text, strings.TrimPrefix(version, "v="))
 }
 
 // parseFields splits what follows the version. The delimiter is a semicolon with

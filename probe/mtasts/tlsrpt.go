@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -11,6 +12,8 @@ func TLSRPTName(domain string) string { return "_smtp._tls." + domain }
 // TLSRPT is a TLSRPT record. It says where senders report TLS connections.
 type TLSRPT struct {
 	RUA []string // URIs with the scheme mailto or https
+	// Tolerated is what some senders tolerate and others do not, one sentence each.
+	Tolerated []string
 }
 
 // ParseTLSRPT returns the TLSRPT record among the TXT records at TLSRPTName. The
@@ -19,22 +22,34 @@ type TLSRPT struct {
 // The error is ErrNoRecord, a *MultipleRecordsError or a *SyntaxError. In each case
 // senders do not report.
 func ParseTLSRPT(txt []string) (TLSRPT, error) {
-	text, all, err := parseVersion(txt, "v=TLSRPTv1")
+	text, all, tolerated, err := parseVersion(txt, "v=TLSRPTv1")
 	if err != nil {
 		return TLSRPT{}, err
 	}
-	var record TLSRPT
+	record := TLSRPT{Tolerated: tolerated}
+	unsupported := ""
 	for _, f := range all {
-		if f.name != "rua" {
-			continue // an extension, to be ignored
+		if f.name != "rua" { // an extension, to be ignored
+			if !isExtensionValue(f.value) {
+				return TLSRPT{}, extensionError(text, f)
+			}
+			continue
 		}
 		for uri := range strings.SplitSeq(f.value, ",") {
 			uri = strings.Trim(uri, wsp)
-			if why := checkReportURI(uri); why != "" {
+			switch supported, why := checkReportURI(uri); {
+			case why == "":
+				record.RUA = append(record.RUA, uri)
+			case supported:
 				return TLSRPT{}, syntaxErrorf(text, "rua %s %s", quote(uri), why)
+			default: // senders use the URIs that they support (RFC 8460 §3)
+				unsupported = fmt.Sprintf("rua %s %s", quote(uri), why)
+				record.Tolerated = append(record.Tolerated, unsupported+"; senders ignore it")
 			}
-			record.RUA = append(record.RUA, uri)
 		}
+	}
+	if record.RUA == nil && unsupported != "" {
+		return TLSRPT{}, syntaxErrorf(text, "%s", unsupported)
 	}
 	if record.RUA == nil {
 		return TLSRPT{}, syntaxErrorf(text, "the field rua is missing")
@@ -42,16 +57,18 @@ func ParseTLSRPT(txt []string) (TLSRPT, error) {
 	return record, nil
 }
 
-// checkReportURI returns why reports cannot be sent to a URI, or "". Reports are
-// sent by mail or by POST over HTTPS (RFC 8460 §3).
-func checkReportURI(text string) string {
+// checkReportURI returns why reports cannot be sent to a URI, or "", and whether
+// its scheme is supported or it is no URI. Reports are sent by mail or by POST over
+// HTTPS (RFC 8460 §3).
+func checkReportURI(text string) (supported bool, why string) {
 	uri, err := url.Parse(text)
 	switch {
-	case err != nil || strings.ContainsAny(text, wsp+"!"):
-		return "is not a URI, or contains characters that must be encoded"
+	case err != nil || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '!' }):
+		return true, "is not a URI, or contains characters that must be encoded"
 	case uri.Scheme == "mailto" && strings.Contains(uri.Opaque, "@"), uri.Scheme == "https" && uri.Host != "":
-		return ""
+		return true, ""
 	default:
-		return "is neither mailto: with an address nor https: with a host"
+		supported = uri.Scheme == "" || uri.Scheme == "mailto" || uri.Scheme == "https"
+		return supported, "is neither mailto: with an address nor https: with a host"
 	}
 }

@@ -32,6 +32,10 @@ func (postgres) startTLS(s *session) error {
 	switch answer {
 	case 'S':
 		s.offered = true
+		// libpq ends the connection here (CVE-2021-23222).
+		if s.discardEarlyData(); s.early != "" {
+			return protocolErrorf("the start of TLS", "%s", s.early)
+		}
 		return nil
 	case 'N':
 		return ErrNotOffered

@@ -12,9 +12,10 @@ import (
 
 // Limits of a session.
 const (
-	maxLine  = 4096    // bytes; RFC 5321 §4.5.3.1.5 allows 512, real servers send more
-	maxLines = 128     // lines of one reply
-	maxTotal = 1 << 18 // bytes that are read in one session
+	maxLine       = 4096    // bytes; RFC 5321 §4.5.3.1.5 allows 512, real servers send more
+	maxLines      = 128     // lines of one reply, except in SMTP and LMTP
+	maxTotal      = 1 << 18 // bytes that are read in one session
+	maxTranscript = 256     // lines of the transcript
 )
 
 // A session reads and writes the lines of one dialogue. It enforces the limits
@@ -26,6 +27,7 @@ type session struct {
 	writer     io.Writer
 	secured    bool // the session is inside TLS
 	offered    bool // the server has offered TLS
+	early      string
 	transcript Transcript
 	watch      func(Dialogue) // nil: nothing to call
 }
@@ -40,23 +42,32 @@ func newSession(conn net.Conn) *session {
 
 // dialogue returns the dialogue so far.
 func (s *session) dialogue() Dialogue {
-	return Dialogue{Offered: s.offered, Transcript: s.transcript}
+	return Dialogue{Offered: s.offered, EarlyData: s.early, Transcript: s.transcript}
 }
 
-// rejectEarlyData returns an error if the server has sent plaintext after it
-// agreed to TLS. The client speaks first in TLS, so that data is injected or
-// the server is broken (CVE-2011-0411).
-func (s *session) rejectEarlyData() error {
+// discardEarlyData removes the plaintext that arrived together with the reply by
+// which the server agreed to TLS. The client speaks first in TLS, so that data is
+// injected or the server is broken (CVE-2011-0411). Postfix and OpenSSL discard
+// it too.
+func (s *session) discardEarlyData() {
 	n := s.reader.Buffered()
 	if n == 0 {
-		return nil
+		return
 	}
 	early, _ := s.reader.Peek(n)
-	return protocolErrorf("the start of TLS", "%d bytes in plaintext after the reply to STARTTLS: \"%s\"", n, printable(string(early)))
+	s.early = fmt.Sprintf("%d bytes in plaintext after the reply to STARTTLS: \"%s\"", n, printable(string(early)))
+	s.recordReceived(string(early))
+	_, _ = s.reader.Discard(n)
 }
 
-// record appends a line to the transcript.
+// record appends a line to the transcript. It drops lines beyond maxTranscript.
 func (s *session) record(line Line) {
+	switch n := len(s.transcript); {
+	case n > maxTranscript:
+		return
+	case n == maxTranscript:
+		line = Line{Text: "…"}
+	}
 	s.transcript = append(s.transcript, line)
 	if s.watch != nil {
 		s.watch(s.dialogue())
@@ -90,6 +101,24 @@ func (s *session) readLine(step string) (string, error) {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return "", protocolErrorf(step, "a line of more than %d bytes: \"%s\"", maxLine, printable(line))
 	case err != nil:
+		return "", readError(step, err)
+	}
+	return line, nil
+}
+
+// readTruncated reads one line like readLine. It drops what exceeds limit bytes,
+// which must be less than maxLine.
+func (s *session) readTruncated(step string, limit int) (string, error) {
+	raw, err := s.reader.ReadSlice('\n')
+	line := strings.TrimRight(string(raw), "\r\n")
+	line = line[:min(len(line), limit)]
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = s.reader.ReadSlice('\n')
+	}
+	if line != "" || err == nil {
+		s.recordReceived(line)
+	}
+	if err != nil {
 		return "", readError(step, err)
 	}
 	return line, nil

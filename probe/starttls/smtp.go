@@ -3,11 +3,15 @@ package starttls
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // smtp negotiates TLS in SMTP (RFC 5321) with the STARTTLS command (RFC 3207 §4).
 // LMTP differs in one word.
+//
+// Replies are read as Postfix reads them, which accepts more than RFC 5321 §4.2
+// allows: see reply and offers.
 type smtp struct {
 	hello string // the command that introduces the client: EHLO or LHLO
 	name  string // the name of the client
@@ -17,20 +21,31 @@ func newSMTP(s Settings) negotiator { return smtp{hello: "EHLO", name: s.EHLO} }
 
 // startTLS reads the greeting, says EHLO and requests TLS.
 //
-// A server that does not know EHLO supports HELO only (RFC 5321 §3.2), and thus
-// no extensions. STARTTLS is an extension.
+// If the server rejects EHLO, the client says HELO (RFC 5321 §3.2), after which
+// there are no extensions, and thus no STARTTLS. After 421 the server closes the
+// connection (RFC 5321 §3.8), so the client does not. LMTP has no HELO.
 func (p smtp) startTLS(s *session) error {
 	if _, err := s.positiveReply("greeting", "the greeting"); err != nil {
 		return err
 	}
 	extensions, err := s.smtpCommand(p.hello, p.hello+" "+p.name)
-	if p.hello == "EHLO" && isUnknownCommand(err) {
-		return fmt.Errorf("%w: %w", ErrNotOffered, err)
+	if rejected, ok := errors.AsType[*Rejected](err); ok && p.hello == "EHLO" && !strings.HasPrefix(rejected.Reply, "421") {
+		_, err := s.smtpCommand("HELO", "HELO "+p.name)
+		if _, again := errors.AsType[*Rejected](err); err != nil && !again {
+			return fmt.Errorf("%w: then %w", rejected, err) // the refusal explains more than the lost connection
+		}
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrNotOffered, rejected)
 	}
 	if err != nil {
 		return err
 	}
 	if s.offered = extensions.offers("STARTTLS"); !s.offered {
+		if extensions.truncated {
+			return fmt.Errorf("%w in the first %d bytes of the reply to %s, which are all that Postfix reads", ErrNotOffered, maxReply, p.hello)
+		}
 		return ErrNotOffered
 	}
 	_, err = s.smtpCommand("STARTTLS", "STARTTLS")
@@ -42,13 +57,6 @@ func (smtp) goodbye(s *session) {
 	if s.send("QUIT") == nil {
 		_, _ = s.reply("the reply to QUIT")
 	}
-}
-
-// isUnknownCommand reports whether err is a reply that the server does not know
-// or does not implement a command (RFC 5321 §4.2.2).
-func isUnknownCommand(err error) bool {
-	r, ok := errors.AsType[*Rejected](err)
-	return ok && (strings.HasPrefix(r.Reply, "500") || strings.HasPrefix(r.Reply, "502"))
 }
 
 // smtpCommand sends a command and returns the reply, which must be positive.
@@ -66,88 +74,117 @@ func (s *session) positiveReply(command, step string) (smtpReply, error) {
 	switch {
 	case err != nil:
 		return smtpReply{}, err
-	case r.negative():
-		return smtpReply{}, &Rejected{Step: command, Reply: r.String()}
 	case !r.positive():
-		return smtpReply{}, protocolErrorf(step, "the code %d, which is neither positive nor negative", r.code)
+		return smtpReply{}, &Rejected{Step: command, Reply: r.String()}
 	}
 	return r, nil
 }
 
+// maxReply is the number of bytes of a reply, and of a line of it, that Postfix
+// reads: its line_length_limit. It skips the rest.
+const maxReply = 2048
+
 // reply reads one reply. A reply may have several lines: all but the last have a
-// hyphen after the code, and the code is the same on each (RFC 5321 §4.2.1).
+// hyphen after the code (RFC 5321 §4.2.1). As in Postfix, only three digits that
+// end the line or precede a space end the reply, and their code counts. So blank
+// lines, lines of no reply, and codes that differ are tolerated before that.
+//
+// If the input ends after a line that is not part of a reply, the error is also a
+// *ProtocolError with that line.
 func (s *session) reply(step string) (smtpReply, error) {
 	var r smtpReply
-	for len(r.lines) < maxLines {
-		line, err := s.readLine(step)
-		if err != nil {
+	var foreign error
+	size := 0
+	for {
+		line, err := s.readTruncated(step, maxReply)
+		switch {
+		case err != nil && foreign != nil:
+			return smtpReply{}, fmt.Errorf("%w: %w", foreign, err)
+		case err != nil:
 			return smtpReply{}, err
 		}
-		code, text, more, ok := parseReplyLine(line)
-		if !ok {
-			return smtpReply{}, unexpected(step, line)
+		if size < maxReply {
+			r.lines = append(r.lines, line)
+			if size += len(line); len(r.lines) > 1 {
+				size++ // Postfix joins the lines
+			}
+		} else {
+			r.truncated = true
 		}
-		if len(r.lines) > 0 && code != r.code {
-			return smtpReply{}, protocolErrorf(step, "one reply with two codes, %d and %d", r.code, code)
-		}
-		r.code = code
-		r.lines = append(r.lines, printable(text))
-		if !more {
+		code, more, ok := parseReplyLine(line)
+		switch {
+		case !ok && foreign == nil && strings.TrimSpace(line) != "":
+			foreign = unexpected(step, line)
+		case ok && !more:
+			r.code = code
 			return r, nil
 		}
 	}
-	return smtpReply{}, protocolErrorf(step, "a reply of more than %d lines", maxLines)
 }
 
-// parseReplyLine splits a line of a reply: three digits, then a hyphen if more
-// lines follow, or a space and text, or nothing.
-func parseReplyLine(line string) (code int, text string, more, ok bool) {
-	if len(line) < 3 || line[0] < '2' || line[0] > '5' {
-		return 0, "", false, false
+// parseReplyLine reads the code of a line of a reply: three digits, then a hyphen
+// if more lines follow, or a space and text, or nothing.
+func parseReplyLine(line string) (code int, more, ok bool) {
+	digits := strings.IndexFunc(line+" ", func(r rune) bool { return r < '0' || r > '9' })
+	if digits != 3 {
+		return 0, false, false
 	}
-	for _, digit := range []byte(line[:3]) {
-		if digit < '0' || digit > '9' {
-			return 0, "", false, false
-		}
-		code = 10*code + int(digit-'0')
+	code, _ = strconv.Atoi(line[:3])
+	switch rest := line[3:]; {
+	case rest == "", rest[0] == ' ':
+		return code, false, true
+	case rest[0] == '-':
+		return code, true, true
 	}
-	if len(line) == 3 {
-		return code, "", false, true
-	}
-	switch line[3] {
-	case '-':
-		return code, line[4:], true, true
-	case ' ':
-		return code, line[4:], false, true
-	}
-	return 0, "", false, false
+	return 0, false, false
 }
 
 // smtpReply is an SMTP reply (RFC 5321 §4.2).
 type smtpReply struct {
-	code  int
-	lines []string // text of each line, without the code; printable, limited in length
+	code      int      // of the last line
+	lines     []string // as sent, as far as Postfix reads them
+	truncated bool     // there were more lines
 }
 
 // String returns the reply on one line, as "550 no, thank you", truncated to a
-// length that fits into an error.
+// length that fits into an error. It has the code of the last line and the text of all.
 func (r smtpReply) String() string {
-	return truncate(strings.TrimSpace(fmt.Sprintf("%d %s", r.code, strings.Join(r.lines, " / "))))
+	texts := make([]string, 0, len(r.lines))
+	for _, line := range r.lines {
+		text := line
+		if _, _, ok := parseReplyLine(line); ok {
+			text = line[min(len(line), 4):]
+		}
+		if text = strings.TrimSpace(printable(text)); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return truncate(strings.TrimSpace(fmt.Sprintf("%03d %s", r.code, strings.Join(texts, " / "))))
 }
 
 // positive reports success. Senders look at the first digit alone, as
 // RFC 5321 §4.2 requires for codes that they do not know.
 func (r smtpReply) positive() bool { return r.code/100 == 2 }
 
-// negative reports a transient (4) or permanent (5) failure.
-func (r smtpReply) negative() bool { return r.code/100 == 4 || r.code/100 == 5 }
-
 // offers reports whether a reply to EHLO lists the extension keyword. The first
-// line is the server's greeting. On the others the keyword comes first, in any
-// case, and parameters may follow (RFC 5321 §4.1.1.1).
+// line is the server's name, even if it reads like a keyword. On the others the
+// keyword comes first, in any case, and parameters may follow (RFC 5321
+// §4.1.1.1). Postfix ignores lines without a word after the code, takes an equals
+// sign for the end of a keyword, and a tab for a part of it.
 func (r smtpReply) offers(keyword string) bool {
-	for _, line := range r.lines[1:] {
-		if words := strings.Fields(line); len(words) > 0 && strings.EqualFold(words[0], keyword) {
+	named := false
+	for _, line := range r.lines {
+		rest := strings.TrimLeft(line, "- ")
+		code := strings.IndexAny(rest, "- ")
+		if code < 0 {
+			continue
+		}
+		words := strings.FieldsFunc(rest[code+1:], func(r rune) bool { return r == ' ' || r == '=' })
+		switch {
+		case len(words) == 0:
+		case !named:
+			named = true
+		case strings.EqualFold(words[0], keyword):
 			return true
 		}
 	}

@@ -29,7 +29,7 @@
 //
 // Plaintext that arrives after the last reply must never be taken for data that
 // TLS protects (CVE-2011-0411). The client's ClientHello comes next, so any such
-// byte is an error here.
+// byte is discarded, and [Dialogue].EarlyData has it.
 //
 // The server is not trusted. Lines, replies and whole dialogues are limited in
 // size, and errors and transcripts contain printable text only.
@@ -124,7 +124,7 @@ func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	s.watch = c.watch
 	err := c.negotiator.startTLS(s)
 	if err == nil {
-		err = s.rejectEarlyData()
+		s.discardEarlyData()
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))

@@ -150,7 +150,7 @@ func TestTranscript(t *testing.T) {
 
 func TestTranscriptIsPrintable(t *testing.T) {
 	hostile := "550-\x00\x1b[2J\xff\u202e\r\r\n550 " + strings.Repeat("\xff", 4000) + "\r\n"
-	conn, _ := serve(t, script{greeting, hostile}, false)
+	conn, _ := serve(t, script{greeting, hostile, hostile}, false)
 	dialogue, err := newClient(t, "smtp").Start(t.Context(), conn)
 	rejected, ok := errors.AsType[*Rejected](err)
 	if !ok {
@@ -249,12 +249,30 @@ func TestContextEndsDialogue(t *testing.T) {
 	})
 }
 
-// Plaintext after the last reply is an attack (CVE-2011-0411).
+// Plaintext after the last reply may be an attack (CVE-2011-0411). It is
+// discarded, so that TLS does not read it. Clients of PostgreSQL refuse it.
 func TestPlaintextAfterLastReply(t *testing.T) {
 	for protocol, server := range wellBehaved() {
 		server = slices.Clone(server)
 		server[len(server)-1] += "injected"
-		runCases(t, protocol, []testCase{{protocol, server, &ProtocolError{}, `8 bytes in plaintext after the reply to STARTTLS: "injected"`}})
+		const want = `8 bytes in plaintext after the reply to STARTTLS: "injected"`
+		if protocol == "postgres" {
+			runCases(t, protocol, []testCase{{protocol, server, &ProtocolError{}, want}})
+			continue
+		}
+		t.Run(protocol, func(t *testing.T) {
+			conn, _ := serve(t, append(server, "TLS\n"), false)
+			dialogue, err := newClient(t, protocol).Start(t.Context(), conn)
+			if err != nil || dialogue.EarlyData != want {
+				t.Fatalf("got %v, early data %q", err, dialogue.EarlyData)
+			}
+			if _, err := io.WriteString(conn, "ClientHello"); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := bufio.NewReader(conn).ReadString('\n'); line != "TLS\n" {
+				t.Errorf("TLS reads %q, %v", line, err)
+			}
+		})
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 
 // Dialogue is the result of Start: what the server offered, and what was said.
 type Dialogue struct {
-	Offered    bool // the server offered TLS, so a later failure is a failure of TLS
+	Offered    bool   // the server offered TLS, so a later failure is a failure of TLS
+	EarlyData  string // plaintext after the server agreed to TLS, described in one line; empty: none
 	Transcript Transcript
 }
 

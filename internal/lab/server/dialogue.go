@@ -12,18 +12,19 @@ import (
 type dialogue struct {
 	conn  net.Conn
 	lines *bufio.Scanner
+	noise string // sent before each reply
 }
 
 // newDialogue returns a dialogue that reads lines of at most 4 KiB.
 func newDialogue(conn net.Conn) *dialogue {
 	lines := bufio.NewScanner(conn)
 	lines.Buffer(nil, 4096)
-	return &dialogue{conn, lines}
+	return &dialogue{conn: conn, lines: lines}
 }
 
 // reply writes lines, each with CRLF.
 func (d *dialogue) reply(lines ...string) {
-	fmt.Fprint(d.conn, strings.Join(lines, "\r\n")+"\r\n") // the next read reports any error
+	fmt.Fprint(d.conn, d.noise+strings.Join(lines, "\r\n")+"\r\n") // the next read reports any error
 }
 
 // words returns the words of the next line, or false at the end of the input.

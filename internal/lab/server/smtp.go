@@ -14,7 +14,9 @@ type SMTP struct {
 	Name string      // its hostname
 	TLS  *tls.Config // for STARTTLS
 
-	Greeting   string // instead of 220; unless it begins with 2, only QUIT is served
+	Greeting   string // instead of 220, maybe of several lines; unless the last begins with 2, only QUIT is served
+	Noise      string // lines of no reply, sent before each reply
+	Hello      string // reply to EHLO outside TLS, instead of the list of extensions
 	NoStartTLS bool   // STARTTLS is neither an extension nor a known command
 	Reject     string // reply to STARTTLS, instead of 220
 	BreakTLS   bool   // answer the ClientHello with an SMTP reply
@@ -28,8 +30,9 @@ func (s SMTP) Serve(_ context.Context, conn net.Conn) {
 	greeting := cmp.Or(s.Greeting, "220 "+s.Name+" ESMTP")
 	s.hello = cmp.Or(s.hello, "EHLO")
 	d := newDialogue(conn)
+	d.noise = s.Noise
 	d.reply(greeting)
-	s.serveCommands(d, strings.HasPrefix(greeting, "2"), false)
+	s.serveCommands(d, strings.HasPrefix(greeting[strings.LastIndexByte(greeting, '\n')+1:], "2"), false)
 }
 
 // serveCommands serves commands (RFC 5321 §4.1) until QUIT or the end of the connection.
@@ -44,6 +47,8 @@ func (s SMTP) serveCommands(d *dialogue, accepted, encrypted bool) {
 			return
 		case !accepted:
 			d.reply("503 not here")
+		case command == s.hello && s.Hello != "" && !encrypted:
+			d.reply(s.Hello)
 		case command == s.hello:
 			d.reply(s.extensions(encrypted)...)
 		case command == "HELO" && s.hello == "EHLO", command == "NOOP", command == "RSET":

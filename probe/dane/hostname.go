@@ -1,0 +1,121 @@
+package dane
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// HostFault is why clients do not connect to a host, or connect without DANE,
+// although its name alone is known.
+type HostFault uint8
+
+const (
+	HostFine       HostFault = iota
+	HostSpecialUse           // a special-use name, which no DNS lookup resolves
+	HostInvalid              // not a hostname
+	HostAddress              // an address in place of a hostname, which MX records must not name
+)
+
+// blocks reports whether clients do not connect to the host.
+func (f HostFault) blocks() bool { return f == HostSpecialUse || f == HostInvalid }
+
+// FaultOfMX returns the fault of a host that an MX record of target names. Names
+// are as [TextName] returns them. Postfix takes a name that reads like an address
+// for that address.
+func FaultOfMX(name, target string) HostFault {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return HostAddress
+	}
+	return FaultOfName(name, target)
+}
+
+// FaultOfName returns the fault of a host that records of target name. It never
+// returns HostAddress.
+func FaultOfName(name, target string) HostFault {
+	switch {
+	case IsSpecialUse(name, target):
+		return HostSpecialUse
+	case !isHostname(name):
+		return HostInvalid
+	}
+	return HostFine
+}
+
+// IsSpecialUse reports whether a name that target leads to is a special-use name:
+// it means nothing outside of one machine or network, or is no DNS name. Resolvers
+// answer for such names themselves, without signatures (RFC 6761 §6.3, §6.4,
+// RFC 6762, RFC 7686, RFC 8375).
+//
+// A target below home.arpa may lead to hosts there. The name test is for tests
+// (RFC 6761 §6.2), such as those of the lab, and is not listed.
+func IsSpecialUse(name, target string) bool {
+	for _, special := range []string{"localhost", "invalid", "local", "onion"} {
+		if isBelow(name, special) {
+			return true
+		}
+	}
+	return isBelow(name, "home.arpa") && !isBelow(target, "home.arpa")
+}
+
+func isBelow(name, parent string) bool { return name == parent || strings.HasSuffix(name, "."+parent) }
+
+// isHostname reports whether Postfix takes name for a hostname: labels of letters,
+// digits, hyphens within a label, and underscores, not all of it digits. RFC 5321
+// §2.3.5 allows no underscores, but such hosts exist.
+func isHostname(name string) bool {
+	allDigits := true
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			switch {
+			case c >= '0' && c <= '9':
+			case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '_':
+				allDigits = false
+			default:
+				return false
+			}
+		}
+	}
+	return !allDigits && len(name) <= 255
+}
+
+// ExamineAliases sets Fault if the host is an alias of a name that clients do not
+// connect to, and FaultyName to that name. The addresses behind such an alias do
+// not count, nor does a failure to look them up: resolvers answer for special-use
+// names without signatures. A lookup that failed before that alias remains.
+func (h *Host) ExamineAliases(target string) {
+	for _, answer := range []**dnssec.Answer{&h.A, &h.AAAA} {
+		if *answer == nil {
+			continue
+		}
+		for _, alias := range (*answer).Aliases {
+			fault := FaultOfName(TextName(alias.To), target)
+			if fault == HostFine {
+				continue
+			}
+			h.Fault, h.FaultyName = fault, TextName(alias.To)
+			if (*answer).Status.Failed() {
+				*answer = nil
+			}
+			break
+		}
+	}
+}
+
+// hasNullMX reports whether one of several MX records is a null MX, which must be
+// the only record (RFC 7505 §3).
+func hasNullMX(records []dns.RR) bool {
+	return len(records) > 1 && slices.ContainsFunc(records, isNull)
+}
+
+func isNull(rr dns.RR) bool {
+	mx, ok := rr.(*dns.MX)
+	return ok && mx.Mx == "."
+}

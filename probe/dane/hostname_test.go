@@ -1,0 +1,108 @@
+package dane
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// Names that lead nowhere (RFC 6761, RFC 6762, RFC 7686, RFC 8375), and names that
+// Postfix does not take for hostnames.
+func TestFaultOfMX(t *testing.T) {
+	for _, c := range []struct {
+		name, target string
+		want         HostFault
+	}{
+		{"mx.example.org", "example.org", HostFine},
+		{"mx_1.example-2.org", "example.org", HostFine},
+		{"mx", "example.org", HostFine},
+		{"1.2.3.4.example", "example.org", HostFine},
+		{"mx.example.test", "example.org", HostFine},
+		{"mx.nonexistent", "example.org", HostFine},
+		{"notlocalhost", "example.org", HostFine},
+		{"invalid.example.org", "example.org", HostFine},
+		{"xn--bcher-kva.example", "example.org", HostFine},
+		{strings.Repeat("a", 63) + ".example", "example.org", HostFine},
+
+		{"localhost", "example.org", HostSpecialUse},
+		{"mx.localhost", "example.org", HostSpecialUse},
+		{"mx.invalid", "example.org", HostSpecialUse},
+		{"printer.local", "example.org", HostSpecialUse},
+		{"mx.onion", "example.org", HostSpecialUse},
+		{"home.arpa", "example.org", HostSpecialUse},
+		{"mx.home.arpa", "example.org", HostSpecialUse},
+		{"mx.home.arpa", "house.home.arpa", HostFine},
+		{"mx.home.arpa", "home.arpa", HostFine},
+		{"mx.athome.arpa", "example.org", HostFine},
+
+		{"192.0.2.1", "example.org", HostAddress},
+		{"2001:db8::1", "example.org", HostAddress},
+
+		{`b\195\188cher.example`, "example.org", HostInvalid},
+		{`\"mx.example.org`, "example.org", HostInvalid},
+		{`mx\ .example.org`, "example.org", HostInvalid},
+		{"*.example.org", "example.org", HostInvalid},
+		{"-mx.example.org", "example.org", HostInvalid},
+		{"mx-.example.org", "example.org", HostInvalid},
+		{"192.0.2.1.25", "example.org", HostInvalid},
+		{"12345", "example.org", HostInvalid},
+		{"", "example.org", HostInvalid},
+		{"a..b", "example.org", HostInvalid},
+		{strings.Repeat("a", 64) + ".example", "example.org", HostInvalid},
+		{strings.Repeat("a.", 128) + "example", "example.org", HostInvalid},
+	} {
+		t.Run(c.name+" of "+c.target, func(t *testing.T) {
+			if got := FaultOfMX(c.name, c.target); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+			want := c.want
+			if want == HostAddress {
+				want = HostInvalid
+			}
+			if got := FaultOfName(c.name, c.target); got != want {
+				t.Errorf("not of an MX record: got %d, want %d", got, want)
+			}
+		})
+	}
+}
+
+// An alias of a name that clients do not connect to decides, whatever resolvers
+// answer for that name; a failure before it does not.
+func TestExamineAliases(t *testing.T) {
+	const name = "mx.example.org"
+	alias := func(status dnssec.Status, to string) *dnssec.Answer {
+		a := answer(status, name, dns.TypeA)
+		a.Aliases, a.Canonical = []dnssec.Alias{{From: name + ".", To: to, Status: dnssec.Secure}}, to
+		return &a
+	}
+	bogus := answer(dnssec.Bogus, name, dns.TypeAAAA)
+	for _, c := range []struct {
+		name    string
+		a, aaaa *dnssec.Answer
+		want    Outcome
+		reasons []Reason
+	}{
+		{"special-use, bogus there", alias(dnssec.Bogus, "parked.invalid."), alias(dnssec.Bogus, "parked.invalid."), None, []Reason{SpecialUseName}},
+		{"special-use, insecure there", alias(dnssec.Insecure, "localhost."), alias(dnssec.Insecure, "localhost."), None, []Reason{SpecialUseName}},
+		{"special-use, one lookup failed before the alias", alias(dnssec.Bogus, "parked.invalid."), &bogus, None, []Reason{DNSSECBogus, SpecialUseName}},
+		{"not a hostname", alias(dnssec.Secure, `b\195\188cher.example.`), nil, None, []Reason{InvalidHostname}},
+		{"an ordinary name, bogus there", alias(dnssec.Bogus, "parked.example."), nil, Refused, []Reason{DNSSECBogus}},
+		{"no alias, bogus", nil, &bogus, Refused, []Reason{DNSSECBogus}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := Host{Name: name, A: c.a, AAAA: c.aaaa, Services: []Service{{Port: 25, Protocol: "smtp"}}}
+			h.ExamineAliases("example.org")
+			v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{h}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+			if v.Outcome != c.want || fmt.Sprint(reasonsOf(v)) != fmt.Sprint(c.reasons) {
+				t.Errorf("got %s, %v; want %s, %v", v.Outcome, v.Findings, c.want, c.reasons)
+			}
+			if h.Fault.blocks() && len(h.Addresses()) > 0 {
+				t.Errorf("addresses %v", h.Addresses())
+			}
+		})
+	}
+}
