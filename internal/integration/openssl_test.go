@@ -157,6 +157,7 @@ type sClient struct {
 	base    string   // TLSA base domain, which is also the server's name
 	records []string // in presentation format
 	roots   string   // PEM file with the roots of the Web PKI
+	options []string // more options
 }
 
 // verify connects to a server and reports whether s_client authenticates it, with
@@ -167,6 +168,7 @@ func (c sClient) verify(t testing.TB, server netip.AddrPort) (verified bool, tex
 		// With DANE-EE the names of the certificate do not count (RFC 7671 §5.1); OpenSSL needs an option for that.
 		"-dane_ee_no_namechecks",
 		"-dane_tlsa_domain", c.base, "-verify_return_error", "-brief"}
+	arguments = append(arguments, c.options...)
 	for _, record := range c.records {
 		arguments = append(arguments, "-dane_tlsa_rrdata", record)
 	}
