@@ -46,7 +46,7 @@ func TestJudgeMailServers(t *testing.T) {
 		{"no record matches", "usable records that do not match mean refusal (RFC 7672 §2.2)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching), completed(chain))},
 			Refused, false, false, []Reason{TLSAMismatch}},
-		{"records of the current and the next key", "one match is enough (RFC 6698 §2.1)",
+		{"records of the current and the next key", "one match is enough (RFC 6698 §4.1)",
 			Facts{MX: mxAnswer(secure, name), Hosts: singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, mismatching, matching), completed(chain))},
 			Authenticated, true, true, nil},
 		{"no usable record", "TLS is mandatory, authentication is not (RFC 7672 §2.2)",
