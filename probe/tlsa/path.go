@@ -186,6 +186,22 @@ func withoutRestrictions(certificate *x509.Certificate) *x509.Certificate {
 	return &c
 }
 
+// CheckIssuer returns an error if a certificate cannot be the anchor of a path at a
+// time, whatever a server sends: it is not that of a CA for TLS servers, or its dates
+// count and it is out of date.
+func CheckIssuer(certificate *x509.Certificate, at time.Time) error {
+	n := newNode(certificate)
+	if err := errors.Join(n.checkCA(true), n.checkCritical(), n.checkPurpose(false)); err != nil {
+		return err
+	}
+	if n.selfIssued() {
+		if _, failure, why := (path{nodes: []*node{n}}).checkDates(at); failure != None {
+			return errors.New(why)
+		}
+	}
+	return nil
+}
+
 // The limits of a search for paths. Honest servers are far below them.
 const (
 	maxSignatures = 256 // signatures that are checked
