@@ -22,6 +22,7 @@ type Chain struct {
 	pathsOnce sync.Once
 	nodes     []*node
 	paths     *pathSet
+	memo      signatureMemo
 }
 
 // associations is the association data of one certificate for each selector and
@@ -50,7 +51,7 @@ func (c *Chain) sent() []*x509.Certificate {
 func (c *Chain) pathSet() (*pathSet, []*node) {
 	c.pathsOnce.Do(func() {
 		c.nodes = newNodes(c.sent())
-		c.paths = newPathSet(c.nodes)
+		c.paths = newPathSet(c.nodes, &c.memo)
 	})
 	paths := *c.paths
 	paths.signatures = 0 // of the anchors that the caller adds

@@ -195,7 +195,7 @@ func (m *matcher) pathsToRecordAnchor(r Record) []path {
 		if err != nil {
 			return nil
 		}
-		return m.paths().toKey(key)
+		return m.paths().toKey(key, r.Data)
 	}
 	certificate, err := x509.ParseCertificate(r.Data)
 	if err != nil || certificate.Equal(m.chain.leaf()) {

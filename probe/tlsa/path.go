@@ -6,11 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -216,11 +218,12 @@ type pathSet struct {
 	signatures  int    // checked
 	truncated   bool   // a limit was reached
 	unsupported bool   // a signature could not be checked
+	memo        *signatureMemo
 }
 
 // newPathSet finds the paths. Each certificate occurs once in a path.
-func newPathSet(sent []*node) *pathSet {
-	s := &pathSet{all: []path{{nodes: sent[:1:1]}}}
+func newPathSet(sent []*node, memo *signatureMemo) *pathSet {
+	s := &pathSet{all: []path{{nodes: sent[:1:1]}}, memo: memo}
 	type edge struct{ issuer, child *node }
 	valid := make(map[edge]bool)
 	for i := 0; i < len(s.all); i++ {
@@ -233,7 +236,7 @@ func newPathSet(sent []*node) *pathSet {
 			e := edge{issuer, child}
 			ok, known := valid[e]
 			if !known {
-				ok = s.checkSignature(child, issuer.PublicKey)
+				ok = s.checkSignature(child, issuer.PublicKey, issuer.RawSubjectPublicKeyInfo)
 				valid[e] = ok
 			}
 			switch {
@@ -254,17 +257,52 @@ func contains(nodes []*node, n *node) bool {
 	return slices.ContainsFunc(nodes, func(other *node) bool { return other.Equal(n.Certificate) })
 }
 
-// checkSignature reports whether a key has signed a certificate.
-func (s *pathSet) checkSignature(child *node, key crypto.PublicKey) bool {
+// checkSignature reports whether a key has signed a certificate. What is known from
+// another search counts too, so that the result does not depend on earlier ones.
+func (s *pathSet) checkSignature(child *node, key crypto.PublicKey, spki []byte) bool {
 	if s.signatures == maxSignatures {
 		s.truncated = true
 		return false
 	}
 	s.signatures++
-	issuer := x509.Certificate{PublicKey: key}
-	err := issuer.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+	err := s.memo.check(child, key, spki)
 	s.unsupported = s.unsupported || errors.Is(err, x509.ErrUnsupportedAlgorithm)
 	return err == nil
+}
+
+// A signatureMemo keeps the results of signature checks of one chain. A probe judges
+// a chain for several times, and against the same records.
+type signatureMemo struct {
+	mu      sync.Mutex
+	results map[signatureKey]error
+}
+
+type signatureKey struct {
+	child *node
+	spki  [sha256.Size]byte
+}
+
+// check returns an error unless a key has signed child, which was sent.
+func (m *signatureMemo) check(child *node, key crypto.PublicKey, spki []byte) error {
+	const maxResults = 4 * maxSignatures
+	k := signatureKey{child, sha256.Sum256(spki)}
+	m.mu.Lock()
+	err, known := m.results[k]
+	m.mu.Unlock()
+	if known {
+		return err
+	}
+	issuer := x509.Certificate{PublicKey: key}
+	err = issuer.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.results == nil {
+		m.results = make(map[signatureKey]error)
+	}
+	if len(m.results) < maxResults {
+		m.results[k] = err
+	}
+	return err
 }
 
 // toSent returns the paths that end at a certificate that was sent.
@@ -289,7 +327,7 @@ func (s *pathSet) toUnsent(anchor *node) []path {
 		}
 		ok, known := signed[child]
 		if !known {
-			ok = s.checkSignature(child, anchor.PublicKey)
+			ok = s.checkSignature(child, anchor.PublicKey, anchor.RawSubjectPublicKeyInfo)
 			signed[child] = ok
 		}
 		if ok {
@@ -300,8 +338,8 @@ func (s *pathSet) toUnsent(anchor *node) []path {
 }
 
 // toKey returns the paths to a certificate that a key has signed. Only the key of
-// the issuer is known (RFC 7671 §5.2.3).
-func (s *pathSet) toKey(key crypto.PublicKey) []path {
+// the issuer is known (RFC 7671 §5.2.3). spki is its SubjectPublicKeyInfo in DER.
+func (s *pathSet) toKey(key crypto.PublicKey, spki []byte) []path {
 	var paths []path
 	signed := make(map[*node]bool)
 	for _, p := range s.all {
@@ -311,7 +349,7 @@ func (s *pathSet) toKey(key crypto.PublicKey) []path {
 		}
 		ok, known := signed[child]
 		if !known {
-			ok = s.checkSignature(child, key)
+			ok = s.checkSignature(child, key, spki)
 			signed[child] = ok
 		}
 		if ok {

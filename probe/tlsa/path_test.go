@@ -344,3 +344,36 @@ func TestPathLimits(t *testing.T) {
 		t.Errorf("%d paths and %d signatures, the limits are %d and %d", len(paths.all), chain.paths.signatures, maxPaths, maxSignatures)
 	}
 }
+
+// Many keys in records cost a bounded number of signature checks, which are made once.
+func TestSignatureMemo(t *testing.T) {
+	root := issue(t, nil, "Root", authority())
+	leaf := issue(t, root, "leaf", host(mx))
+	sent := []*party{leaf}
+	issuer := root
+	for i := range 20 {
+		issuer = issue(t, issuer, fmt.Sprint("Issuer ", i), authority())
+		sent = append([]*party{issuer}, sent...)
+	}
+	sent = append([]*party{issue(t, issuer, "leaf", host(mx))}, sent[:20]...)
+	var set []Record
+	for range 60 {
+		set = append(set, record(t, issue(t, nil, "key", nil), DANETA, SPKI, Full))
+	}
+	chain := chainOf(sent...)
+	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
+	first := v.Match(set, chain)
+	made := len(chain.memo.results)
+	second := v.Match(set, chain)
+	if made > 2*maxSignatures || len(chain.memo.results) != made {
+		t.Errorf("%d signature checks, then %d more; the limit is %d for a chain and as many for the records", made, len(chain.memo.results)-made, maxSignatures)
+	}
+	for i := range first {
+		if first[i].Failure != second[i].Failure || first[i].Why != second[i].Why {
+			t.Errorf("record %d: first failure %d (%s), then %d (%s)", i, first[i].Failure, first[i].Why, second[i].Failure, second[i].Why)
+		}
+	}
+	if first[0].Failure != Mismatch || first[59].Failure != Unmeasured {
+		t.Errorf("failure %d of the first record, %d of the last; want %d, and %d beyond the limit", first[0].Failure, first[59].Failure, Mismatch, Unmeasured)
+	}
+}
