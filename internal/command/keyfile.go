@@ -88,7 +88,7 @@ func (s keySource) verifiedRecord(certificate *x509.Certificate, p tlsaParameter
 	if m := v.Match([]tlsa.Record{record}, chain)[0]; !m.Authenticates() {
 		return tlsa.Record{}, fmt.Errorf("a record with usage %s would not authenticate the server: %s", p.usage, m.Why)
 	}
-	if p.usage != tlsa.DANETA {
+	if p.usage == tlsa.DANEEE {
 		return record, nil
 	}
 	if single := v.SinglePath([]tlsa.Record{record}, chain); single.Failure != "" {

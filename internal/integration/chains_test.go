@@ -511,6 +511,76 @@ func TestChains(t *testing.T) {
 	}
 }
 
+// TestPKIXChains compares the verdict on PKIX usages with that of openssl s_client.
+// Postfix does not support these usages.
+func TestPKIXChains(t *testing.T) {
+	configureLoopback(t)
+	dir := tempDir(t)
+	f := forge{t, time.Now()}
+	at := netip.MustParseAddrPort("127.0.0.78:25")
+	server := newChainServer(t, at)
+	root, oldRoot, private := f.issue(nil, "Root", ca), f.issue(nil, "Old Root", ca, f.expired), f.issue(nil, "Private Root", ca)
+	roots := writeFile(t, dir, "roots.pem", pemOf(root.Raw)+pemOf(oldRoot.Raw))
+	pool := x509.NewCertPool()
+	pool.AddCert(root.Certificate)
+	pool.AddCert(oldRoot.Certificate)
+	client := extKeyUsage(x509.ExtKeyUsageClientAuth)
+	sub, oldSub, clientSub := f.issue(root, "Issuer", ca), f.issue(root, "Old", ca, f.expired), f.issue(root, "Client", ca, client)
+	capital := *sub.Certificate
+	subjectAs(asn1.TagUTF8String, "ISSUER")(&capital)
+	crossed := f.issueFor(private, sub.key, "Issuer", ca)
+	leaf := f.issue(sub, "leaf", mxLeaf)
+	for _, c := range []struct {
+		name  string
+		leaf  *party
+		above []*party
+		want  bool // for us; SinglePath and openssl agree unless the order of the chain differs
+	}{
+		{"complete", leaf, []*party{sub}, true},
+		{"with the root", leaf, []*party{sub, root}, true},
+		{"intermediate missing", leaf, nil, false},
+		{"private root", f.issue(private, "leaf", mxLeaf), []*party{private}, false},
+		{"expired root", f.issue(oldRoot, "leaf", mxLeaf), nil, false},
+		{"expired intermediate", f.issue(oldSub, "leaf", mxLeaf), []*party{oldSub}, false},
+		{"expired leaf", f.issue(sub, "leaf", mxLeaf, f.expired), []*party{sub}, false},
+		{"clientAuth", f.issue(sub, "leaf", mxLeaf, client), []*party{sub}, false},
+		{"anyExtendedKeyUsage", f.issue(sub, "leaf", mxLeaf, extKeyUsage(x509.ExtKeyUsageAny)), []*party{sub}, false},
+		{"Microsoft SGC", f.issue(sub, "leaf", mxLeaf, extKeyUsage(x509.ExtKeyUsageMicrosoftServerGatedCrypto)), []*party{sub}, true},
+		{"intermediate for clients", f.issue(clientSub, "leaf", mxLeaf), []*party{clientSub}, false},
+		{"nsCertType client", f.issue(sub, "leaf", mxLeaf, nsCertType(0x80)), []*party{sub}, false},
+		{"nonRepudiation", f.issue(sub, "leaf", mxLeaf, keyUsage(x509.KeyUsageContentCommitment)), []*party{sub}, false},
+		{"another name", f.issue(sub, "leaf"), []*party{sub}, false},
+		{"issuer name in capitals", f.issue(&party{&capital, sub.key}, "leaf", mxLeaf), []*party{sub}, true},
+		{"cross-signed, the public path second", leaf, []*party{crossed, sub}, true}, // openssl follows the other path
+		{"cross-signed, the public path first", leaf, []*party{sub, crossed}, true},
+	} {
+		sent := append([]*party{c.leaf}, c.above...)
+		records := []string{tlsaOf(verifier.PKIXEE, verifier.SPKI, verifier.SHA256, c.leaf)}
+		if len(c.above) > 0 {
+			records = append(records, tlsaOf(verifier.PKIXTA, verifier.SPKI, verifier.SHA256, c.above[0]))
+		}
+		server.serve(sent)
+		for _, text := range records {
+			var certificates []*x509.Certificate
+			for _, p := range sent {
+				certificates = append(certificates, p.Certificate)
+			}
+			r, err := verifier.ParseRecord(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := verifier.Verifier{Usages: verifier.Client(), Names: []string{mxName}, Roots: pool, At: time.Now()}
+			m := v.Match([]verifier.Record{r}, verifier.NewChain(certificates))[0]
+			theirs, output := sClient{base: mxName, records: []string{text}, roots: roots, options: []string{"-starttls", "smtp"}}.verify(t, at)
+			single := v.SinglePath([]verifier.Record{r}, verifier.NewChain(certificates))
+			wantTheirs := c.want && (len(c.above) == 0 || c.above[0] != crossed)
+			if m.Authenticates() != c.want || theirs != wantTheirs || (single.Failure == "") != wantTheirs {
+				t.Errorf("%s, usage %s: ours %v (%s), single path %+v, openssl %v; want %v and %v\n%s", c.name, r.Usage, m.Authenticates(), m.Why, single, theirs, c.want, wantTheirs, output)
+			}
+		}
+	}
+}
+
 func pemOf(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

@@ -144,7 +144,7 @@ func anchorNotInChain(m tlsa.Match) bool {
 const maxPostfixDepth = 11
 
 // adviseOnPaths compares the paths to anchors with the one path that senders with
-// OpenSSL follow, at the endpoints that only DANE-TA records authenticate.
+// OpenSSL follow, at the endpoints that no DANE-EE record authenticates.
 func (j *judge) adviseOnPaths(v *ServiceVerdict) {
 	for i := range v.Endpoints {
 		e := &v.Endpoints[i]
@@ -163,9 +163,9 @@ func (j *judge) adviseOnPaths(v *ServiceVerdict) {
 }
 
 // authenticatedWithoutPath reports whether a record authenticates the endpoint for
-// which no path to a DANE-TA anchor matters.
+// which the chain does not matter.
 func authenticatedWithoutPath(e *EndpointVerdict) bool {
-	return slices.ContainsFunc(e.Matches, func(m tlsa.Match) bool { return m.Authenticates() && m.Record.Usage != tlsa.DANETA })
+	return slices.ContainsFunc(e.Matches, func(m tlsa.Match) bool { return m.Authenticates() && m.Record.Usage == tlsa.DANEEE })
 }
 
 func (j *judge) adviseOnRenewal(v *ServiceVerdict) {

@@ -53,7 +53,7 @@ type node struct {
 	extKeyUsage     bool // present
 	netscapeType    *asn1.BitString
 	proxy           bool
-	malformed       bool // an extension that counts cannot be parsed, or is empty against RFC 5280
+	malformed       bool // an extension that counts cannot be parsed
 	authority       authorityKeyIdentifier
 }
 
@@ -71,8 +71,6 @@ func newNode(c *x509.Certificate) *node {
 		switch {
 		case extension.Id.Equal(oidKeyUsage):
 			n.keyUsage, err = parseBits(extension.Value)
-			// A keyUsage without a bit is an error (RFC 5280 §4.2.1.3).
-			n.malformed = n.malformed || err == nil && !slices.ContainsFunc(n.keyUsage.Bytes, func(b byte) bool { return b != 0 })
 		case extension.Id.Equal(oidNetscapeCertType):
 			n.netscapeType, err = parseBits(extension.Value)
 		case extension.Id.Equal(oidExtendedKeyUsage):
@@ -112,7 +110,7 @@ func (n *node) mayHaveIssued(child *node) bool {
 		return false
 	case a.Serial != nil && a.Serial.Cmp(n.SerialNumber) != 0:
 		return false
-	case len(a.Issuer.Bytes) > 0 && !a.issuerIs(n.issuer):
+	case !a.issuerIs(n.issuer):
 		return false
 	}
 	want := keyAlgorithmOf(child.SignatureAlgorithm)

@@ -28,7 +28,7 @@ func newMatcher(v Verifier, chain *Chain) *matcher {
 		paths, _ := chain.pathSet()
 		return paths
 	})
-	m.rootPaths = sync.OnceValues(func() ([]path, error) { return toRoots(chain.sent(), v.Roots, v.At) })
+	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.paths().toRoots(v.Roots, v.At) })
 	m.nameMatches = sync.OnceValue(func() bool { return v.NameMatches(chain) })
 	return m
 }
@@ -153,14 +153,10 @@ func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
 // noPath returns the result for a chain without a path to the anchor. It is
 // Unmeasured if a path may exist that was not found here.
 func (m *matcher) noPath(why string) Match {
-	switch paths := m.paths(); {
-	case paths.unsupported:
+	if paths := m.paths(); paths.unsupported || paths.truncated {
 		return Match{Depth: -1, Failure: Unmeasured, Why: errUnsupported.Error()}
-	case paths.truncated:
-		return Match{Depth: -1, Failure: Unmeasured, Why: "not judged: the certificates sent form too many paths"}
-	default:
-		return Match{Depth: -1, Failure: ChainInvalid, Why: why}
 	}
+	return Match{Depth: -1, Failure: ChainInvalid, Why: why}
 }
 
 // maxRecordAnchors is the number of anchors that are taken from the records of a set.
@@ -284,7 +280,7 @@ func untrusted(err error) (Failure, string) {
 	}
 	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())
 	// The dates of what was sent are ignored there, so only a root can have expired.
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+	if isExpired(err) {
 		return Expired, why
 	}
 	return PKIXUntrusted, why

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -95,7 +94,7 @@ func (p path) anchorOutOfDate(at time.Time) string {
 
 // errUnsupported means that a path could not be judged here, and that other
 // clients may accept it.
-var errUnsupported = errors.New("not judged: crypto/x509 does not support the algorithm of a key or signature, or the kind of a name constraint")
+var errUnsupported = errors.New("not judged: the certificates form too many paths, or crypto/x509 does not support the algorithm of a key or signature, or the kind of a name constraint")
 
 // check checks the extensions of the path as OpenSSL does: critical extensions, CA
 // flags, purposes, path lengths and name constraints.
@@ -360,41 +359,56 @@ func (s *pathSet) toKey(key crypto.PublicKey, spki []byte) []path {
 }
 
 // toRoots returns the paths to any certificate of roots. It checks the dates of
-// roots that were not sent, and no others, in order to distinguish a path that has
-// expired from one that never existed. The error says why there is none.
-func toRoots(sent []*x509.Certificate, roots *x509.CertPool, at time.Time) ([]path, error) {
-	original := make(map[*x509.Certificate]*x509.Certificate)
-	others := x509.NewCertPool()
-	var leaf *x509.Certificate
-	for depth, certificate := range sent {
-		neutral := withoutRestrictions(certificate)
-		original[neutral] = certificate
-		if depth == 0 {
-			leaf = neutral
-		} else {
-			others.AddCert(neutral)
-		}
+// roots, and no others, in order to distinguish a path that has expired from one that
+// never existed. The error says why there is none.
+func (s *pathSet) toRoots(roots *x509.CertPool, at time.Time) ([]path, error) {
+	type ending struct {
+		above []*node // the roots that have issued the certificate; none: it is a root
+		err   error
 	}
-	found, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: others, CurrentTime: at,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // path.check checks the purposes
-	})
-	if err != nil {
-		if strings.Contains(err.Error(), "signature check attempts limit") {
-			return nil, errUnsupported
-		}
-		return nil, err
-	}
-	paths := make([]path, len(found))
-	for i, certificates := range found {
-		for _, certificate := range certificates {
-			if sent, ok := original[certificate]; ok {
-				certificate = sent
+	endings := make(map[*node]ending)
+	var paths []path
+	var failed error
+	for _, p := range s.all {
+		last := p.last()
+		e, known := endings[last]
+		if !known {
+			var found [][]*x509.Certificate
+			found, e.err = withoutRestrictions(last.Certificate).Verify(x509.VerifyOptions{
+				Roots: roots, CurrentTime: at,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // path.check checks the purposes
+			})
+			for _, certificates := range found {
+				if len(certificates) > 1 {
+					e.above = append(e.above, newNode(certificates[len(certificates)-1]))
+				}
 			}
-			paths[i].nodes = append(paths[i].nodes, newNode(certificate))
+			endings[last] = e
+		}
+		switch {
+		case e.err != nil && (failed == nil || isExpired(e.err)):
+			failed = e.err
+		case e.err == nil && len(e.above) == 0:
+			paths = append(paths, p)
+		}
+		for _, root := range e.above {
+			paths = append(paths, p.extend(root))
 		}
 	}
-	return paths, nil
+	switch {
+	case len(paths) > 0:
+		return paths, nil
+	case s.truncated || s.unsupported:
+		return nil, errUnsupported
+	default:
+		return nil, failed
+	}
+}
+
+// isExpired reports whether a certificate failed to verify because it is out of date.
+func isExpired(err error) bool {
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	return ok && invalid.Reason == x509.Expired
 }
 
 func keyAlgorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {

@@ -165,8 +165,12 @@ func TestPurpose(t *testing.T) {
 				if m.Authenticates() != c.want {
 					t.Errorf("%s: authenticates: %v, want %v (failure %d, %s)", c.what, m.Authenticates(), c.want, m.Failure, m.Why)
 				}
-				if !c.want && m.Failure != c.failure && m.Failure != Mismatch {
-					t.Errorf("%s: failure %d, want %d (%s)", c.what, m.Failure, c.failure, m.Why)
+				failure := c.failure
+				if c.roots != nil && strings.HasPrefix(test.name, "malformed") { // there is no path
+					failure = PKIXUntrusted
+				}
+				if !c.want && m.Failure != failure && m.Failure != Mismatch {
+					t.Errorf("%s: failure %d, want %d (%s)", c.what, m.Failure, failure, m.Why)
 				}
 			}
 		})
@@ -195,12 +199,12 @@ func TestLinks(t *testing.T) {
 	longer := issue(t, short, "Longer", authority())
 	akid := func(der string) func(*x509.Certificate) { return extension(false, der, 2, 5, 29, 35) }
 	serial := fmt.Sprintf("\x30\x03\x82\x01%c", sub.SerialNumber.Bytes()[0])
-	issuerName := func(der []byte) string {
+	generalNames := func(names string) string {
 		value, err := asn1.Marshal(struct {
 			Issuer asn1.RawValue
 			Serial asn1.RawValue
 		}{
-			asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 1, IsCompound: true, Bytes: append([]byte{0xa4, byte(len(der))}, der...)},
+			asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 1, IsCompound: true, Bytes: []byte(names)},
 			asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: sub.SerialNumber.Bytes()},
 		})
 		if err != nil {
@@ -208,6 +212,11 @@ func TestLinks(t *testing.T) {
 		}
 		return string(value)
 	}
+	issuerName := func(der []byte) string { return "\xa4" + string([]byte{byte(len(der))}) + string(der) }
+	plain := issue(t, root, "Plain", func(c *x509.Certificate) { // crypto/x509 adds a key identifier to CAs that it knows as such
+		c.KeyUsage = x509.KeyUsageCertSign
+		extension(true, "\x30\x03\x01\x01\xff", 2, 5, 29, 19)(c)
+	})
 	leafOf := func(issuer *party, changes ...func(*x509.Certificate)) *party {
 		return issue(t, issuer, "leaf", all(append(changes, host(mx))...))
 	}
@@ -227,8 +236,11 @@ func TestLinks(t *testing.T) {
 		{"authority key identifier of another key", []*party{leafOf(&party{&otherKey, sub.key}), sub}, sub, false},
 		{"authority serial number", []*party{leafOf(sub, akid(serial)), sub}, sub, true},
 		{"another authority serial number", []*party{leafOf(sub, akid("\x30\x03\x82\x01\x7e")), sub}, sub, false},
-		{"authority issuer", []*party{leafOf(sub, akid(issuerName(root.RawSubject))), sub}, sub, true},
-		{"another authority issuer", []*party{leafOf(sub, akid(issuerName(sub.RawSubject))), sub}, sub, false},
+		{"authority issuer", []*party{leafOf(sub, akid(generalNames(issuerName(root.RawSubject)))), sub}, sub, true},
+		{"another authority issuer", []*party{leafOf(sub, akid(generalNames(issuerName(sub.RawSubject)))), sub}, sub, false},
+		{"another authority issuer after a name of another kind", []*party{leafOf(sub, akid(generalNames("\x82\x01a"+issuerName(sub.RawSubject)))), sub}, sub, false},
+		{"authority issuer of another kind", []*party{leafOf(sub, akid(generalNames("\x82\x01a"))), sub}, sub, true},
+		{"authority key identifier, the issuer has none", []*party{leafOf(plain, keyIDs("", "some key")), plain}, plain, true},
 		{"path length 0", []*party{leafOf(short), short}, short, true},
 		{"one issuer below path length 0", []*party{leafOf(longer), longer, short}, short, false},
 		{"a self-issued certificate does not count", []*party{leafOf(again), again, short}, short, true},
@@ -264,30 +276,38 @@ func TestSinglePath(t *testing.T) {
 		records []Record
 		depth   int
 		failure string // part of Failure; empty: authenticates
+		roots   *x509.CertPool
 	}{
-		{"root", []*party{leaf, sub, root}, []Record{ta(root)}, 2, ""},
-		{"it stops at the first anchor", []*party{leaf, sub, root}, []Record{ta(root), ta(sub)}, 1, ""},
-		{"the certificate to the root comes first", []*party{leaf, sub, crossed, root}, []Record{ta(root)}, 2, ""},
-		{"the certificate to another root comes first", []*party{leaf, crossed, sub, root}, []Record{ta(root)}, 1, "no record describes"},
-		{"another root is an anchor too", []*party{leaf, crossed, sub, root, other}, []Record{ta(root), ta(other)}, 2, ""},
-		{"an expired certificate is passed over", []*party{leaf, expired, sub, root}, []Record{ta(root)}, 2, ""},
-		{"a certificate that is not valid yet is passed over", []*party{leaf, ahead, sub, root}, []Record{ta(root)}, 2, ""},
-		{"all have expired or are not valid yet: the last to expire counts", []*party{leaf, expired, ahead}, []Record{ta(ahead)}, 1, ""},
-		{"the first has the wrong purpose", []*party{leaf, client, sub}, []Record{record(t, sub, DANETA, SPKI, SHA256)}, 1, "serverAuth"},
-		{"a certificate in DNS comes before those sent", []*party{leaf, sub}, []Record{ta(sub), record(t, client, DANETA, Cert, Full)}, 1, "serverAuth"},
-		{"a key in DNS", []*party{leaf, sub}, []Record{record(t, root, DANETA, SPKI, Full)}, 2, ""},
-		{"a key in DNS that did not sign the last certificate", []*party{leaf, sub, root}, []Record{record(t, other, DANETA, SPKI, Full)}, 2, "no record describes"},
-		{"another name", []*party{wrongName, sub}, []Record{ta(sub)}, 1, "www.example.org"},
-		{"11 certificates above the leaf", chainBelow(10), []Record{ta(root)}, 11, ""},
-		{"43 certificates above the leaf", chainBelow(42), []Record{ta(root)}, 43, ""},
-		{"101 certificates above the leaf", chainBelow(100), []Record{ta(root)}, 101, ""},
-		{"102 certificates above the leaf", chainBelow(101), []Record{ta(root)}, 101, "no record describes"},
-		{"101 certificates above the leaf and a key in DNS", chainBelow(101)[:102], []Record{record(t, root, DANETA, SPKI, Full)}, 101, "no record describes"},
-		{"100 certificates above the leaf and a key in DNS", chainBelow(100)[:101], []Record{record(t, root, DANETA, SPKI, Full)}, 101, ""},
-		{"records of other usages do not count", []*party{leaf, sub}, []Record{record(t, leaf, DANEEE, Cert, SHA256), record(t, sub, PKIXTA, Cert, SHA256)}, 1, "no record describes"},
-		{"no certificate", nil, []Record{ta(root)}, 0, "no certificate"},
+		{"root", []*party{leaf, sub, root}, []Record{ta(root)}, 2, "", nil},
+		{"it stops at the first anchor", []*party{leaf, sub, root}, []Record{ta(root), ta(sub)}, 1, "", nil},
+		{"the certificate to the root comes first", []*party{leaf, sub, crossed, root}, []Record{ta(root)}, 2, "", nil},
+		{"the certificate to another root comes first", []*party{leaf, crossed, sub, root}, []Record{ta(root)}, 1, "no record describes", nil},
+		{"another root is an anchor too", []*party{leaf, crossed, sub, root, other}, []Record{ta(root), ta(other)}, 2, "", nil},
+		{"an expired certificate is passed over", []*party{leaf, expired, sub, root}, []Record{ta(root)}, 2, "", nil},
+		{"a certificate that is not valid yet is passed over", []*party{leaf, ahead, sub, root}, []Record{ta(root)}, 2, "", nil},
+		{"all have expired or are not valid yet: the last to expire counts", []*party{leaf, expired, ahead}, []Record{ta(ahead)}, 1, "", nil},
+		{"the first has the wrong purpose", []*party{leaf, client, sub}, []Record{record(t, sub, DANETA, SPKI, SHA256)}, 1, "serverAuth", nil},
+		{"a certificate in DNS comes before those sent", []*party{leaf, sub}, []Record{ta(sub), record(t, client, DANETA, Cert, Full)}, 1, "serverAuth", nil},
+		{"a key in DNS", []*party{leaf, sub}, []Record{record(t, root, DANETA, SPKI, Full)}, 2, "", nil},
+		{"a key in DNS that did not sign the last certificate", []*party{leaf, sub, root}, []Record{record(t, other, DANETA, SPKI, Full)}, 2, "no record describes", nil},
+		{"another name", []*party{wrongName, sub}, []Record{ta(sub)}, 1, "www.example.org", nil},
+		{"11 certificates above the leaf", chainBelow(10), []Record{ta(root)}, 11, "", nil},
+		{"43 certificates above the leaf", chainBelow(42), []Record{ta(root)}, 43, "", nil},
+		{"101 certificates above the leaf", chainBelow(100), []Record{ta(root)}, 101, "", nil},
+		{"102 certificates above the leaf", chainBelow(101), []Record{ta(root)}, 101, "no record describes", nil},
+		{"101 certificates above the leaf and a key in DNS", chainBelow(101)[:102], []Record{record(t, root, DANETA, SPKI, Full)}, 101, "no record describes", nil},
+		{"100 certificates above the leaf and a key in DNS", chainBelow(100)[:101], []Record{record(t, root, DANETA, SPKI, Full)}, 101, "", nil},
+		{"records of other usages do not count", []*party{leaf, sub}, []Record{record(t, leaf, DANEEE, Cert, SHA256), record(t, sub, PKIXTA, Cert, SHA256)}, 1, "no record describes", nil},
+		{"the leaf, under a system root", []*party{leaf, sub}, []Record{record(t, leaf, PKIXEE, Cert, SHA256)}, 2, "", poolOf(root)},
+		{"an issuer, under a system root", []*party{leaf, sub}, []Record{record(t, sub, PKIXTA, Cert, SHA256)}, 2, "", poolOf(root)},
+		{"a system root that was not sent", []*party{leaf, sub}, []Record{record(t, root, PKIXTA, Cert, SHA256)}, 2, "", poolOf(root)},
+		{"another system root than that of the record", []*party{leaf, sub}, []Record{record(t, other, PKIXTA, Cert, SHA256)}, 2, "no record describes", poolOf(root, other)},
+		{"no path to the system roots", []*party{leaf, sub}, []Record{record(t, leaf, PKIXEE, Cert, SHA256)}, 1, "no record describes", poolOf(other)},
+		{"the certificate to another root than the system's comes first", []*party{leaf, crossed, sub}, []Record{record(t, leaf, PKIXEE, Cert, SHA256)}, 1, "no record describes", poolOf(root)},
+		{"the certificate to the system root comes first", []*party{leaf, sub, crossed}, []Record{record(t, leaf, PKIXEE, Cert, SHA256)}, 2, "", poolOf(root)},
+		{"no certificate", nil, []Record{ta(root)}, 0, "no certificate", nil},
 	} {
-		v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
+		v := Verifier{Usages: Client(), Names: []string{mx}, Roots: test.roots, At: now}
 		got := v.SinglePath(test.records, chainOf(test.sent...))
 		if got.Depth != test.depth || (got.Failure == "") != (test.failure == "") || !strings.Contains(got.Failure, test.failure) {
 			t.Errorf("%s: depth %d, failure %q; want %d, %q", test.name, got.Depth, got.Failure, test.depth, test.failure)
@@ -375,5 +395,87 @@ func TestSignatureMemo(t *testing.T) {
 	}
 	if first[0].Failure != Mismatch || first[59].Failure != Unmeasured {
 		t.Errorf("failure %d of the first record, %d of the last; want %d, and %d beyond the limit", first[0].Failure, first[59].Failure, Mismatch, Unmeasured)
+	}
+}
+
+// The type of the issuer's key must be that of the signature. Types that crypto/x509
+// does not know are left open.
+func TestKeyAlgorithms(t *testing.T) {
+	for _, c := range []struct {
+		signature x509.SignatureAlgorithm
+		key       x509.PublicKeyAlgorithm
+		want      bool
+	}{
+		{x509.SHA256WithRSA, x509.RSA, true},
+		{x509.SHA256WithRSAPSS, x509.RSA, true},
+		{x509.ECDSAWithSHA384, x509.ECDSA, true},
+		{x509.PureEd25519, x509.Ed25519, true},
+		{x509.DSAWithSHA256, x509.DSA, true},
+		{x509.SHA256WithRSA, x509.ECDSA, false},
+		{x509.ECDSAWithSHA256, x509.RSA, false},
+		{x509.PureEd25519, x509.ECDSA, false},
+		{x509.UnknownSignatureAlgorithm, x509.RSA, true},
+		{x509.SHA256WithRSA, x509.UnknownPublicKeyAlgorithm, true},
+	} {
+		n := newNode(&x509.Certificate{SignatureAlgorithm: c.signature, PublicKeyAlgorithm: c.key})
+		if got := n.selfIssued(); got != c.want {
+			t.Errorf("signature %s, key %s: self-issued %v, want %v", c.signature, c.key, got, c.want)
+		}
+	}
+}
+
+// The topmost certificate may be an old root of version 1.
+func TestVersion1(t *testing.T) {
+	root := &x509.Certificate{Version: 1}
+	other := &x509.Certificate{Version: 1, RawIssuer: []byte("other")}
+	for _, c := range []struct {
+		name          string
+		certificate   *x509.Certificate
+		topmost, want bool
+	}{
+		{"self-signed root", root, true, true},
+		{"intermediate", root, false, false},
+		{"not self-signed", other, true, false},
+		{"version 3", &x509.Certificate{Version: 3}, true, false},
+	} {
+		if err := newNode(c.certificate).checkCA(c.topmost); (err == nil) != c.want {
+			t.Errorf("%s: %v, want CA: %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestCheckIssuer(t *testing.T) {
+	root := issue(t, nil, "Root", authority())
+	for _, c := range []struct {
+		name string
+		of   *party
+		want bool
+	}{
+		{"root", root, true},
+		{"intermediate", issue(t, root, "Issuer", authority()), true},
+		{"expired intermediate", issue(t, root, "Issuer", authority(notAfter(now.Add(-day)))), true},
+		{"expired root", issue(t, nil, "Old", authority(notAfter(now.Add(-day)))), false},
+		{"root that is not valid yet", issue(t, nil, "New", authority(notBefore(now.Add(day)))), false},
+		{"leaf", issue(t, root, "leaf", host(mx)), false},
+		{"CA for clients", issue(t, root, "Clients", authority(extKeyUsage(x509.ExtKeyUsageClientAuth))), false},
+		{"unknown critical extension", issue(t, root, "Strange", authority(extension(true, "\x05\x00", 1, 2, 3))), false},
+	} {
+		if err := CheckIssuer(c.of.Certificate, now); (err == nil) != c.want {
+			t.Errorf("%s: %v, want an issuer: %v", c.name, err, c.want)
+		}
+	}
+}
+
+// A signature that crypto/x509 cannot check leaves the verdict open.
+func TestUnsupportedSignature(t *testing.T) {
+	root := issue(t, nil, "Root", authority())
+	leaf := issue(t, root, "leaf", host(mx))
+	unsupported := *root.Certificate
+	unsupported.PublicKey, unsupported.PublicKeyAlgorithm = nil, x509.UnknownPublicKeyAlgorithm // as of an Ed448 key
+	chain := chainOf(leaf, &party{&unsupported, root.key})
+	r := record(t, root, DANETA, Cert, SHA256)
+	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
+	if m := v.Match([]Record{r}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
+		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
 }

@@ -1,9 +1,11 @@
 package tlsa
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // SinglePath is what a client finds that follows one path, as OpenSSL does. Match
@@ -18,10 +20,11 @@ type SinglePath struct {
 const maxVerifyDepth = 100
 
 // SinglePath returns the path that OpenSSL follows to authenticate a chain by the
-// usable DANE-TA records of set. At each step it takes the first certificate that may
-// have issued the last one and is valid at v.At, or else the one that expires last;
-// certificates in records come before those sent. It stops at the first anchor, and
-// tries no second path (RFC 5280 leaves the choice of the path to the client).
+// usable records of set, except those with usage DANE-EE. At each step it takes a
+// system root, if there are PKIX usages, or the first certificate that may have issued
+// the last one and is valid at v.At, or else the one that expires last. Certificates in
+// records come before those sent. It stops at the first anchor, and tries no second
+// path (RFC 5280 leaves the choice of the path to the client).
 func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 	if chain.empty() {
 		return SinglePath{Failure: errNoCertificate.Error()}
@@ -29,8 +32,12 @@ func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 	_, sent := chain.pathSet()
 	f := &pathFollower{verifier: v, anchors: make(map[associationParameters]map[string]bool)}
 	for _, a := range Assess(set, v.Usages) {
-		if a.Usability == Usable && a.Record.Usage == DANETA {
+		switch {
+		case a.Usability != Usable || a.Record.Usage == DANEEE:
+		case a.Record.Usage == DANETA:
 			f.addRecord(a.Record)
+		case v.Roots != nil:
+			f.pkix = append(f.pkix, a.Record)
 		}
 	}
 	f.pool = append(f.pool, sent...)
@@ -58,6 +65,7 @@ type pathFollower struct {
 	verifier Verifier
 	anchors  map[associationParameters]map[string]bool // the data of the usable DANE-TA records
 	keys     []x509.Certificate                        // of the records with a full key: only the key is set
+	pkix     []Record                                  // usable records with a PKIX usage
 	pool     []*node                                   // certificates that may extend the path, in the order of preference
 }
 
@@ -89,6 +97,13 @@ func (f *pathFollower) addRecord(r Record) {
 func (f *pathFollower) follow(leaf *node) (path, error) {
 	p := path{nodes: []*node{leaf}}
 	for len(p.nodes) <= maxVerifyDepth+1 && !p.last().selfIssued() {
+		if root := f.rootAbove(p.last()); root != nil {
+			p = p.extend(root)
+			if slices.ContainsFunc(f.pkix, p.hasPKIX) {
+				return p, nil
+			}
+			break
+		}
 		issuer := f.issuerOf(p)
 		if issuer == nil {
 			break
@@ -105,6 +120,30 @@ func (f *pathFollower) follow(leaf *node) (path, error) {
 		}
 	}
 	return p, fmt.Errorf("the path ends at %s, which no record describes", subject(child.Certificate))
+}
+
+// rootAbove returns the system root that issued a certificate, or nil. It returns nil
+// if there are no records with a PKIX usage.
+func (f *pathFollower) rootAbove(child *node) *node {
+	if len(f.pkix) == 0 {
+		return nil
+	}
+	found, err := withoutRestrictions(child.Certificate).Verify(x509.VerifyOptions{
+		Roots: f.verifier.Roots, CurrentTime: f.verifier.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil || len(found[0]) < 2 {
+		return nil
+	}
+	return newNode(found[0][1])
+}
+
+// hasPKIX reports whether the leaf or an issuer of p has the data of a record, as its
+// PKIX usage requires.
+func (p path) hasPKIX(r Record) bool {
+	if r.Usage == PKIXEE {
+		return bytes.Equal(associationData(p.nodes[0].Certificate, r.Selector, r.MatchingType), r.Data)
+	}
+	return p.issuerWith(r) != nil
 }
 
 // issuerOf returns the certificate that extends a path, or nil.
