@@ -345,12 +345,24 @@ func chainCases(f forge) []chainCase {
 		}
 	}
 	inside, outside := f.issue(root, "Inside", ca, permits("chains.test")), f.issue(root, "Outside", ca, permits("example.org"))
+	dotted, capitals, exact := f.issue(root, "Dotted", ca, permits(".chains.test")), f.issue(root, "Capitals", ca, permits("Chains.TEST")), f.issue(root, "Exact", ca, permits(mxName))
 	excluding := f.issue(root, "Excluding", ca, func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{"chains.test"} })
 	cases = append(cases,
 		authenticates("name constraint met", []*party{f.issue(inside, "leaf", mxLeaf), inside, root}, ta(root)),
 		authenticates("name constraint of the anchor met", []*party{f.issue(inside, "leaf", mxLeaf), inside}, ta(inside)),
 		refuses("name constraint not met", []*party{f.issue(outside, "leaf", mxLeaf), outside, root}, ta(root)),
 		refuses("name constraint of the anchor not met", []*party{f.issue(outside, "leaf", mxLeaf), outside}, ta(outside)),
+		authenticates("name constraint met by the common name", []*party{f.issue(inside, mxName), inside}, ta(inside)),
+		refuses("name constraint not met by the common name", []*party{f.issue(outside, mxName), outside}, ta(outside)),
+		refuses("common name excluded", []*party{f.issue(excluding, mxName), excluding}, ta(excluding)),
+		authenticates("name constraint not met by a common name beside a dNSName", []*party{f.issue(inside, "www.example.org", mxLeaf), inside}, ta(inside)),
+		authenticates("name constraint with a leading dot", []*party{f.issue(dotted, "leaf", mxLeaf), dotted}, ta(dotted)),
+		authenticates("name constraint with a leading dot, common name", []*party{f.issue(dotted, mxName), dotted}, ta(dotted)),
+		authenticates("name constraint in capitals", []*party{f.issue(capitals, "leaf", mxLeaf), capitals}, ta(capitals)),
+		authenticates("name constraint met by the host itself", []*party{f.issue(exact, "leaf", mxLeaf), exact}, ta(exact)),
+		refuses("second name outside of the constraint", []*party{f.issue(inside, "leaf", func(c *x509.Certificate) { c.DNSNames = []string{mxName, "www.example.org"} }), inside}, ta(inside)),
+		authenticates("name constraint met by a wildcard", []*party{f.issue(inside, "leaf", func(c *x509.Certificate) { c.DNSNames = []string{"*.chains.test"} }), inside}, ta(inside)),
+		authenticates("name constraint met by a name with an underscore", []*party{f.issue(inside, "leaf", func(c *x509.Certificate) { c.DNSNames = []string{mxName, "a_b.chains.test"} }), inside}, ta(inside)),
 		refuses("name excluded", []*party{f.issue(excluding, "leaf", mxLeaf), excluding}, ta(excluding)),
 	)
 

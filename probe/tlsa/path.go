@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -142,10 +143,10 @@ func isWeak(algorithm x509.SignatureAlgorithm) bool {
 
 // maxPathLength returns the pathLenConstraint, or -1 if there is none.
 func (n *node) maxPathLength() int {
-	if !n.BasicConstraintsValid || n.MaxPathLen == 0 && !n.MaxPathLenZero {
+	if !n.BasicConstraintsValid {
 		return -1
 	}
-	return n.MaxPathLen
+	return n.MaxPathLen // -1 if absent
 }
 
 // checkNameConstraints lets crypto/x509 check the name constraints, if there are
@@ -161,6 +162,9 @@ func (p path) checkNameConstraints() error {
 	if !constrained {
 		return nil
 	}
+	if err := p.checkCommonNames(); err != nil {
+		return err
+	}
 	copies := make([]*x509.Certificate, len(p.nodes))
 	for i, n := range p.nodes {
 		copies[i] = withoutRestrictions(n.Certificate)
@@ -173,6 +177,32 @@ func (p path) checkNameConstraints() error {
 	}
 	_, err := copies[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: others, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
+}
+
+// checkCommonNames checks the common names of a leaf without a dNSName, which stand
+// for its names, against the name constraints. crypto/x509 does not.
+func (p path) checkCommonNames() error {
+	leaf := p.nodes[0].Certificate
+	if len(leaf.DNSNames) > 0 {
+		return nil
+	}
+	for _, name := range presentedNames(leaf) {
+		within := func(domain string) bool { return isWithin(name, domain) }
+		for _, n := range p.nodes[1:] {
+			if slices.ContainsFunc(n.ExcludedDNSDomains, within) ||
+				len(n.PermittedDNSDomains) > 0 && !slices.ContainsFunc(n.PermittedDNSDomains, within) {
+				return fmt.Errorf("the name constraints of %s do not allow %q", subject(n.Certificate), truncate(name))
+			}
+		}
+	}
+	return nil
+}
+
+// isWithin reports whether a name satisfies a constraint (RFC 5280 §4.2.1.10). A
+// constraint with a leading dot is of the names below it.
+func isWithin(name, domain string) bool {
+	name, domain = strings.ToLower(name), strings.ToLower(domain)
+	return name == domain || domain == "" || strings.HasSuffix(name, "."+strings.TrimPrefix(domain, "."))
 }
 
 // withoutRestrictions returns a copy of a certificate that is valid at any time, for

@@ -457,6 +457,7 @@ func TestCheckIssuer(t *testing.T) {
 		{"expired root", issue(t, nil, "Old", authority(notAfter(now.Add(-day)))), false},
 		{"root that is not valid yet", issue(t, nil, "New", authority(notBefore(now.Add(day)))), false},
 		{"leaf", issue(t, root, "leaf", host(mx)), false},
+		{"no basic constraints, keyCertSign", issue(t, root, "Old CA", keyUsage(x509.KeyUsageCertSign)), true},
 		{"CA for clients", issue(t, root, "Clients", authority(extKeyUsage(x509.ExtKeyUsageClientAuth))), false},
 		{"unknown critical extension", issue(t, root, "Strange", authority(extension(true, "\x05\x00", 1, 2, 3))), false},
 	} {
@@ -477,5 +478,40 @@ func TestUnsupportedSignature(t *testing.T) {
 	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
 	if m := v.Match([]Record{r}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
 		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
+	}
+}
+
+// The common names of a leaf without a dNSName must satisfy name constraints too.
+func TestNameConstraints(t *testing.T) {
+	constrained := func(permitted, excluded []string) func(*x509.Certificate) {
+		return authority(func(c *x509.Certificate) { c.PermittedDNSDomains, c.ExcludedDNSDomains = permitted, excluded })
+	}
+	for _, c := range []struct {
+		name                string
+		permitted, excluded []string
+		want                bool
+	}{
+		{"permitted", []string{"example.org"}, nil, true},
+		{"permitted in capitals", []string{"Example.ORG"}, nil, true},
+		{"permitted below", []string{".example.org"}, nil, true},
+		{"one of two is permitted", []string{"example.net", "example.org"}, nil, true},
+		{"the host is permitted", []string{mx}, nil, true},
+		{"another domain is permitted", []string{"example.net"}, nil, false},
+		{"another domain with the same end", []string{"ample.org"}, nil, false},
+		{"excluded", nil, []string{"example.org"}, false},
+		{"another domain is excluded", nil, []string{"example.net"}, true},
+	} {
+		issuer := issue(t, nil, "Issuer", constrained(c.permitted, c.excluded))
+		for what, leaf := range map[string]*party{"dNSName": issue(t, issuer, "leaf", host(mx)), "common name": issue(t, issuer, mx, nil)} {
+			if m := matchOne(record(t, issuer, DANETA, Cert, SHA256), nil, leaf, issuer); m.Authenticates() != c.want {
+				t.Errorf("%s, %s: authenticates: %v, want %v (%s)", c.name, what, m.Authenticates(), c.want, m.Why)
+			}
+		}
+	}
+	// A constraint that crypto/x509 does not know leaves the verdict open: here a permitted directoryName.
+	const permittedDirectoryName = "\x30\x06\xa0\x04\x30\x02\xa4\x00"
+	issuer := issue(t, nil, "Issuer", authority(extension(true, permittedDirectoryName, 2, 5, 29, 30)))
+	if m := matchOne(record(t, issuer, DANETA, Cert, SHA256), nil, issue(t, issuer, "leaf", host(mx)), issuer); m.Failure != Unmeasured {
+		t.Errorf("constraint on directory names: failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
 }

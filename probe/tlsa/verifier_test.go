@@ -182,6 +182,8 @@ func TestMatch(t *testing.T) {
 			record: record(t, self, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the leaf, under a root that has expired",
 			record: record(t, underOld, PKIXEE, SPKI, SHA256), chain: chainOf(underOld), roots: poolOf(oldRoot), matches: true, failure: Expired},
+		{name: "the leaf is a system root, and has expired",
+			record: record(t, oldLeaf, PKIXEE, SPKI, SHA256), chain: chainOf(oldLeaf), roots: poolOf(oldLeaf), matches: true, failure: Expired},
 		{name: "the leaf, without system roots",
 			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), matches: true, failure: Unmeasured},
 
