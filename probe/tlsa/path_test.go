@@ -290,6 +290,7 @@ func TestSinglePath(t *testing.T) {
 		{"a certificate in DNS comes before those sent", []*party{leaf, sub}, []Record{ta(sub), record(t, client, DANETA, Cert, Full)}, 1, "serverAuth", nil},
 		{"a key in DNS", []*party{leaf, sub}, []Record{record(t, root, DANETA, SPKI, Full)}, 2, "", nil},
 		{"a key in DNS that did not sign the last certificate", []*party{leaf, sub, root}, []Record{record(t, other, DANETA, SPKI, Full)}, 2, "no record describes", nil},
+		{"a record that a stronger digest supersedes", []*party{leaf, sub}, []Record{ta(sub), record(t, other, DANETA, Cert, SHA512)}, 1, "no record describes", nil},
 		{"another name", []*party{wrongName, sub}, []Record{ta(sub)}, 1, "www.example.org", nil},
 		{"11 certificates above the leaf", chainBelow(10), []Record{ta(root)}, 11, "", nil},
 		{"43 certificates above the leaf", chainBelow(42), []Record{ta(root)}, 43, "", nil},
@@ -478,6 +479,10 @@ func TestUnsupportedSignature(t *testing.T) {
 	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
 	if m := v.Match([]Record{r}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
 		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
+	}
+	v.Roots = poolOf(issue(t, nil, "Other", authority()))
+	if m := v.Match([]Record{record(t, leaf, PKIXEE, Cert, SHA256)}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
+		t.Errorf("PKIX-EE: failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
 }
 
