@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -47,7 +48,7 @@ func (s *session) addTLSA(app *kingpin.Application, commands map[string]runFunc)
 
 func newTLSAFlags(cmd *kingpin.CmdClause) *tlsaFlags {
 	f := new(tlsaFlags)
-	cmd.Flag("cert", "File with a certificate, as PEM or DER. The first certificate is used.").StringVar(&f.cert)
+	cmd.Flag("cert", "File with a certificate, as PEM or DER, or with the chain of a server as PEM. Usages 3 and 1 use the first certificate, usages 2 and 0 the first issuer whose record authenticates the server.").StringVar(&f.cert)
 	cmd.Flag("key", "File with a public key, private key or certificate request, as PEM or DER.").StringVar(&f.key)
 	cmd.Flag("connect", "Server to get the certificate from: host:port, or address:port with --name.").StringVar(&f.connect)
 	cmd.Flag("starttls", "Protocol of the server before TLS; tls is TLS from the first byte. Default: the protocol of the port, such as smtp for 25, otherwise tls. One of: "+strings.Join(starttls.Names(), ", ")+".").EnumVar(&f.protocol, starttls.Names()...)
@@ -89,10 +90,15 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 		}
 	}
 	code := exitOK
+	verifier := tlsa.Verifier{Usages: tlsa.Client(), Names: []string{host.Name}, At: time.Now()}
 	var sources []keySource
 	if f.connect != "" {
 		r := prober.ProbeUncached(ctx, host, f.module(module, host.Port))
-		if sources, err = s.servedSources(r, f.parameters().usage); err != nil {
+		verifier.At, verifier.Roots = r.Verdict.At, r.Rules.Roots
+		for _, service := range r.Verdict.Services {
+			verifier.Names = append(verifier.Names, service.Names...)
+		}
+		if sources, err = s.servedSources(r); err != nil {
 			return exitUnknown, err
 		}
 		if len(sources) < len(endpointsOf(r)) {
@@ -104,6 +110,9 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 			return exitUnknown, fmt.Errorf("read certificate or key: %w", err)
 		}
 		sources = append(sources, source)
+		if f.usage <= uint8(tlsa.PKIXEE) {
+			verifier.Roots = systemRoots()
+		}
 	}
 	if f.next != "" {
 		next, err := readKeyFile(f.next)
@@ -112,7 +121,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 		}
 		sources = append(sources, next)
 	}
-	records, err := f.records(sources)
+	records, err := f.records(sources, verifier)
 	if err != nil {
 		return exitUnknown, err
 	}
@@ -171,14 +180,13 @@ func (s *session) tlsaProber(f *tlsaFlags, env environment) (*probe.Prober, prob
 	return prober, c.Modules[config.DefaultModule], err
 }
 
-// servedSources returns the certificate of each address that a record with this
-// usage is made from. It prints the errors of addresses that did not answer, and
-// returns them if none did.
-func (s *session) servedSources(r *probe.Report, usage tlsa.Usage) ([]keySource, error) {
+// servedSources returns the certificates of each address. It prints the errors of
+// addresses that did not answer, and returns them if none did.
+func (s *session) servedSources(r *probe.Report) ([]keySource, error) {
 	var sources []keySource
 	var failed []error
 	for _, endpoint := range endpointsOf(r) {
-		source, err := servedSource(endpoint, usage)
+		source, err := servedSource(endpoint)
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -197,21 +205,16 @@ func (s *session) servedSources(r *probe.Report, usage tlsa.Usage) ([]keySource,
 	return sources, nil
 }
 
-// servedSource returns the leaf certificate of an endpoint, or the issuer
-// certificate that it sends if the usage is DANE-TA or PKIX-TA.
-func servedSource(e *dane.Endpoint, usage tlsa.Usage) (keySource, error) {
+// servedSource returns the certificates of an endpoint.
+func servedSource(e *dane.Endpoint) (keySource, error) {
 	if e.Err != nil {
 		return keySource{}, e.Err
 	}
-	depth := 0
-	if usage == tlsa.DANETA || usage == tlsa.PKIXTA {
-		depth = 1
+	if e.Chain == nil || len(e.Chain.Certificates) == 0 {
+		return keySource{}, fmt.Errorf("%s sends no certificate", e.Address)
 	}
-	if len(e.Chain.Certificates) <= depth {
-		return keySource{}, fmt.Errorf("%s sends no issuer certificate, which a record with usage %s needs", e.Address, usage)
-	}
-	certificate := e.Chain.Certificates[depth]
-	return keySource{name: e.Address.String(), certificate: certificate, spki: certificate.RawSubjectPublicKeyInfo}, nil
+	leaf := e.Chain.Certificates[0]
+	return keySource{name: e.Address.String(), certificate: leaf, chain: e.Chain.Certificates, served: true, spki: leaf.RawSubjectPublicKeyInfo}, nil
 }
 
 // namedRecord is a TLSA record and the names of its sources.
@@ -220,11 +223,12 @@ type namedRecord struct {
 	sources []string
 }
 
-// records returns the records of all sources, without duplicates.
-func (f *tlsaFlags) records(sources []keySource) ([]namedRecord, error) {
+// records returns the records of all sources, without duplicates. It returns an error
+// if a record would not authenticate its server.
+func (f *tlsaFlags) records(sources []keySource, verifier tlsa.Verifier) ([]namedRecord, error) {
 	var all []namedRecord
 	for _, source := range sources {
-		record, err := source.record(f.parameters())
+		record, err := source.record(f.parameters(), verifier)
 		if err != nil {
 			return nil, err
 		}
@@ -271,6 +275,10 @@ func (s *session) comparePublished(answer dnssec.Answer, expected []namedRecord)
 			label, code = "not published", exitCritical
 		}
 		fmt.Fprintf(s.stdout, "; %s: %s\n", label, r.record)
+		if why := supersededBy(r.record, published); why != "" {
+			code = exitCritical
+			fmt.Fprintf(s.stdout, "; ignored by clients: %s\n", why)
+		}
 	}
 	for _, record := range published {
 		if !slices.ContainsFunc(expected, func(r namedRecord) bool { return r.record.String() == record.String() }) {
@@ -282,4 +290,14 @@ func (s *session) comparePublished(answer dnssec.Answer, expected []namedRecord)
 
 func containsRecord(records []tlsa.Record, record tlsa.Record) bool {
 	return slices.ContainsFunc(records, func(r tlsa.Record) bool { return r.String() == record.String() })
+}
+
+// supersededBy returns why clients ignore a record beside the published ones, which
+// have a stronger digest (RFC 7671 §9). It is empty if they use it.
+func supersededBy(record tlsa.Record, published []tlsa.Record) string {
+	a := tlsa.Assess(append([]tlsa.Record{record}, published...), tlsa.Client())[0]
+	if a.Usability != tlsa.Superseded {
+		return ""
+	}
+	return a.Why
 }

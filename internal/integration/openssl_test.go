@@ -157,6 +157,7 @@ type sClient struct {
 	base    string   // TLSA base domain, which is also the server's name
 	records []string // in presentation format
 	roots   string   // PEM file with the roots of the Web PKI
+	options []string // more options
 }
 
 // verify connects to a server and reports whether s_client authenticates it, with
@@ -167,6 +168,7 @@ func (c sClient) verify(t testing.TB, server netip.AddrPort) (verified bool, tex
 		// With DANE-EE the names of the certificate do not count (RFC 7671 §5.1); OpenSSL needs an option for that.
 		"-dane_ee_no_namechecks",
 		"-dane_tlsa_domain", c.base, "-verify_return_error", "-brief"}
+	arguments = append(arguments, c.options...)
 	for _, record := range c.records {
 		arguments = append(arguments, "-dane_tlsa_rrdata", record)
 	}
@@ -247,6 +249,47 @@ func TestTLSACommand(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTLSACommandOfIssuer checks that records with usage 2 are of an issuer, and that
+// openssl authenticates the server with each. No record of the leaf is written.
+func TestTLSACommandOfIssuer(t *testing.T) {
+	configureLoopback(t)
+	dir := tempDir(t)
+	config := writeFile(t, dir, "dane.yml", "resolver: {servers: [127.0.0.1], timeout: 100ms, attempts: 1}\naccess: {allow_networks: [127.0.0.0/8]}\n")
+	a := newAuthority(t, dir)
+	leaf := a.issue(t, "mx", a.intermediate, "leaf", false, "mx.example.org")
+	whole := concatenate(t, filepath.Join(dir, "whole"), leaf, a.intermediate, a.root)
+	rest := concatenate(t, filepath.Join(dir, "rest"), a.intermediate, a.root)
+	server := netip.MustParseAddrPort("127.0.0.1:4450")
+	start(t, dir, exec.Command(program(t, "openssl"), "s_server", "-accept", server.String(), "-quiet", "-www",
+		"-cert", leaf, "-key", keyOf(leaf), "-cert_chain", rest), server.String())
+	for _, source := range [][]string{
+		{"--cert", whole, "--port", "4450"}, {"--cert", rest, "--port", "4450"}, {"--cert", a.intermediate, "--port", "4450"},
+		{"--connect", server.String(), "--config.file", config},
+	} {
+		for selector := range 2 {
+			for matching := range 3 {
+				want, err := tlsa(t, 2, selector, matching, a.intermediate)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := tlsaCommand(t, append(source, "--name", "mx.example.org", "--usage", "2", "--selector", strconv.Itoa(selector), "--type", strconv.Itoa(matching))...)
+				if want := "_4450._tcp.mx.example.org. IN " + want + "\n"; got != want {
+					t.Errorf("%s: selector %d, type %d:\n%swant\n%s", source, selector, matching, got, want)
+					continue
+				}
+				_, record, _ := strings.Cut(want, "TLSA ")
+				if verified, text := (sClient{base: "mx.example.org", records: []string{record}, roots: a.other}).verify(t, server); !verified {
+					t.Errorf("openssl does not authenticate the server with %s:\n%s", record, text)
+				}
+			}
+		}
+	}
+	command := exec.Command(os.Getenv(binaryEnv), "tlsa", "--cert", leaf, "--name", "mx.example.org", "--usage", "2")
+	if out, err := command.Output(); err == nil || len(out) > 0 {
+		t.Errorf("usage 2 and the leaf alone: %q, error %v; want no record", out, err)
 	}
 }
 

@@ -71,8 +71,8 @@ func adviceScenarios() []Scenario {
 		},
 		{
 			Name:        "both-keys-one-stale",
-			Description: "The record of the server's RSA key is of its former key. Clients that prefer ECDSA authenticate the server, and do not notice.",
-			Module:      "smtp_mx_full", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
+			Description: "The record of the server's RSA key is of its former key. DANE clients that get the ECDSA certificate deliver; those that get the RSA certificate do not.",
+			Module:      "smtp_mx_full", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
 			Series: []string{`dane_tlsa_match{key_type="ecdsa"} 1`, `dane_tlsa_match{key_type="rsa"} 0`, `dane_tlsa_stale_records 1`},
 			build:  func(b *builder) { b.bothKeys(tls.VersionTLS13, false) },
 		},

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -191,7 +192,71 @@ func daneTAScenarios() []Scenario {
 				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.privateRoot.Certificate)
 			},
 		},
+		{
+			Name:        "dane-ta-anchor-expired",
+			Description: "The record is of an intermediate CA certificate that has expired. Postfix and other clients with OpenSSL ignore its dates and authenticate the server; others refuse.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"trust_anchor_out_of_date"},
+			build: func(b *builder) {
+				expired := b.must(b.privateRoot.IntermediateUntil("Lab Expired CA", b.now.AddDate(0, 0, -1)))
+				b.serveSMTP(b.mx("mx"), b.issue(expired, server.Leaf{Names: []string{"mx"}}))
+				b.tlsa("_25._tcp.mx", 2, 1, 1, &expired.Certificate)
+			},
+		},
+		{
+			Name:        "dane-ta-client-certificate",
+			Description: "The server's certificate is for TLS clients only (extended key usage clientAuth). DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"chain_invalid"},
+			build: func(b *builder) {
+				b.serveSMTP(b.mx("mx"), b.issue(b.privateCA, server.Leaf{Names: []string{"mx"}, ForClients: true}))
+				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.privateCA.Certificate)
+			},
+		},
+		{
+			Name:        "dane-ee-client-certificate",
+			Description: "The server's certificate is for TLS clients only, but under DANE-EE its purpose does not count. DANE clients authenticate the server.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				b.mxWithRecord(3, 1, server.Leaf{Names: []string{"mx"}, ForClients: true})
+			},
+		},
+		{
+			Name:        "dane-ta-cross-signed",
+			Description: "The server sends two certificates of its issuer. The first leads to another root than that of the record. Clients with OpenSSL follow it only, and do not deliver.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"chain_order"},
+			build: func(b *builder) {
+				crossed, err := b.webRoot.CrossSign(b.privateCA)
+				if err != nil {
+					b.fail(err)
+					return
+				}
+				b.serveChain(b.mx("mx"), b.privateLeaf("mx"), crossed, &b.privateCA.Certificate, &b.privateRoot.Certificate)
+				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.privateRoot.Certificate)
+			},
+		},
+		{
+			Name:        "dane-ta-deep-chain",
+			Description: "The record is of a root that is the 13th certificate above the server's. Postfix verifies 11 by default, and does not deliver.",
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"chain_too_deep"},
+			build: func(b *builder) {
+				issuer, above := b.privateRoot, []*server.Certificate{&b.privateRoot.Certificate}
+				for i := range 12 {
+					issuer = b.must(issuer.Intermediate(fmt.Sprintf("Lab Deep CA %d", i)))
+					above = append([]*server.Certificate{&issuer.Certificate}, above...)
+				}
+				b.serveChain(b.mx("mx"), b.issue(issuer, server.Leaf{Names: []string{"mx"}}), above...)
+				b.tlsa("_25._tcp.mx", 2, 1, 1, &b.privateRoot.Certificate)
+			},
+		},
 	}
+}
+
+// must returns an authority, or the private CA after an error, which it records.
+func (b *builder) must(authority *server.Authority, err error) *server.Authority {
+	if err != nil {
+		b.fail(err)
+		return b.privateCA
+	}
+	return authority
 }
 
 // privateRootMX adds a mail server that sends certificate and its chain, including

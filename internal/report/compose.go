@@ -326,6 +326,9 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 		if err != nil {
 			continue
 		}
+		if !authenticates(record, v, e.Facts.Chain) {
+			continue
+		}
 		text := record.String()
 		if slices.ContainsFunc(all, func(p Publish) bool { return p.Record == text }) {
 			continue
@@ -334,6 +337,18 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 		all = append(all, Publish{owner, text, owner + " IN TLSA " + text, published})
 	}
 	return all
+}
+
+// authenticates reports whether a record authenticates a server beside the published
+// records, of which one with a stronger digest may supersede it (RFC 7671 §9).
+func authenticates(record tlsa.Record, v *dane.ServiceVerdict, chain *tlsa.Chain) bool {
+	set := []tlsa.Record{record}
+	for _, published := range v.Records {
+		if r := published.Record; r.Usage == record.Usage && r.Selector == record.Selector {
+			set = append(set, published.Record)
+		}
+	}
+	return tlsa.Verifier{Usages: tlsa.Client(), Names: v.Names}.Match(set, chain)[0].Authenticates()
 }
 
 // publishMatchingType returns SHA-256, or SHA-512 if there is a usable 3 1 2 record.

@@ -19,6 +19,8 @@ const (
 	PKIXUsageOnRelay       Topic = "pkix_usage_on_relay"
 	ShortLivedCertificate  Topic = "short_lived_certificate_pinned"
 	AnchorNotInChain       Topic = "trust_anchor_not_in_chain"
+	AnchorOutOfDate        Topic = "trust_anchor_out_of_date"
+	ChainOrder             Topic = "chain_order"
 	NoNextKey              Topic = "no_next_key"
 	SHA1Zone               Topic = "sha1_zone"
 	NSEC3Iterations        Topic = "nsec3_iterations"
@@ -64,6 +66,12 @@ func Topics() []TopicInfo {
 		{AnchorNotInChain,
 			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record contains the full certificate, some clients cannot use it from there (RFC 7672 §3.1.2).",
 			"Configure the server to send the whole chain, including the certificate that the record describes, even a root. Or publish a record for a certificate that is sent."},
+		{AnchorOutOfDate,
+			"A DANE-TA record describes a certificate that has expired or is not valid yet. It is not self-issued, so its dates do not count in Postfix and in other clients with OpenSSL. Clients that check the dates of every certificate do not connect.",
+			"Replace the certificate by one that is valid, and publish its record in addition, at least two TTLs before. Or publish a DANE-EE record."},
+		{ChainOrder,
+			"The server sends several certificates that may have issued the same certificate. One path leads to the certificate of a TLSA record, another does not. Postfix and other clients with OpenSSL follow one path only, and do not connect.",
+			"Send only the certificates of the path to the one that the record describes, in this order, each followed by its issuer. Or publish a DANE-EE record."},
 		{NoNextKey,
 			"The certificate expires soon, and no record for the next one is published. A new key matches no record until its record is published and the old one has expired from all caches.",
 			"Publish the record for the next key in addition to the current one, at least two TTLs before the key is used. Or renew with the same key under a 3 1 1 record."},
@@ -92,6 +100,7 @@ const (
 func (j *judge) advise() {
 	for i := range j.verdict.Services {
 		j.adviseOnRecords(&j.verdict.Services[i])
+		j.adviseOnPaths(&j.verdict.Services[i])
 		j.adviseOnRenewal(&j.verdict.Services[i])
 		j.adviseOnHost(&j.verdict.Services[i])
 	}
@@ -118,6 +127,9 @@ func (j *judge) adviseOnRecords(v *ServiceVerdict) {
 			if i < len(e.Matches) && anchorNotInChain(e.Matches[i]) && e.Outcome == Authenticated {
 				j.addAdvice(AnchorNotInChain, v, "%s", record.Record)
 			}
+			if i < len(e.Matches) && e.Outcome == Authenticated && e.Matches[i].Authenticates() && e.Matches[i].AnchorOutOfDate != "" && !authenticatedWithoutPath(&e) {
+				j.addAdvice(AnchorOutOfDate, v, "%s: %s", record.Record, e.Matches[i].AnchorOutOfDate)
+			}
 		}
 	}
 }
@@ -125,6 +137,35 @@ func (j *judge) adviseOnRecords(v *ServiceVerdict) {
 // anchorNotInChain reports whether a record describes an issuer that the server did not send.
 func anchorNotInChain(m tlsa.Match) bool {
 	return m.Record.Usage == tlsa.DANETA && (m.Failure == tlsa.AnchorNotSent || m.Matches && m.Depth < 0)
+}
+
+// maxPostfixDepth is the greatest depth of an anchor that Postfix accepts: two more
+// than the default of smtp_tls_scert_verifydepth.
+const maxPostfixDepth = 11
+
+// adviseOnPaths compares the paths to anchors with the one path that senders with
+// OpenSSL follow, at the endpoints that no DANE-EE record authenticates.
+func (j *judge) adviseOnPaths(v *ServiceVerdict) {
+	for i := range v.Endpoints {
+		e := &v.Endpoints[i]
+		if e.Outcome != Authenticated || authenticatedWithoutPath(e) {
+			continue
+		}
+		single := j.verifier(v, j.verdict.At).SinglePath(recordsOf(v), e.Facts.Chain)
+		switch {
+		case single.Depth > maxPostfixDepth:
+			j.find(Finding{Reason: ChainTooDeep, Host: v.Host, Port: v.Port, Address: e.Address,
+				Detail: fmt.Sprintf("the chain has %d certificates above the server's, Postfix accepts %d", single.Depth, maxPostfixDepth)})
+		case single.Failure != "":
+			j.addAdvice(ChainOrder, v, "%s: %s", e.Address, single.Failure)
+		}
+	}
+}
+
+// authenticatedWithoutPath reports whether a record authenticates the endpoint for
+// which the chain does not matter.
+func authenticatedWithoutPath(e *EndpointVerdict) bool {
+	return slices.ContainsFunc(e.Matches, func(m tlsa.Match) bool { return m.Authenticates() && m.Record.Usage == tlsa.DANEEE })
 }
 
 func (j *judge) adviseOnRenewal(v *ServiceVerdict) {
@@ -181,5 +222,5 @@ func onlySHA1(link dnssec.Link) bool {
 		return slices.ContainsFunc(link.DS, func(ds dnssec.DS) bool { return slices.Contains(algorithms, ds.Algorithm) })
 	}
 	return has(dns.RSASHA1, dns.RSASHA1NSEC3SHA1) &&
-		!has(dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519)
+		!has(dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519, dns.ED448)
 }

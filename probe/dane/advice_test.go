@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -19,10 +20,17 @@ func TestAdvice(t *testing.T) {
 	year, quarter, expiring := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
 	next := leaf(90*day, 90*day)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
-	singleHost := func(sent *certificate, records ...string) Facts {
+	withChain := func(sent []*certificate, records ...string) Facts {
 		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
-			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, sent))}})}}
+			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, sent...))}})}}
 	}
+	singleHost := func(sent *certificate, records ...string) Facts { return withChain([]*certificate{sent}, records...) }
+	ta := func(of *certificate) string { return record(tlsa.DANETA, tlsa.Cert, of) }
+	expired := issue(t, "expired", root, nil, noon.Add(-400*day), noon.Add(-day))
+	underExpired := issue(t, name, expired, nil, noon.Add(-30*day), noon.Add(300*day))
+	intermediate := issue(t, "intermediate", root, nil, noon.Add(-day), noon.Add(400*day))
+	crossed := issue(t, "intermediate", issue(t, "other", nil, nil, noon.Add(-day), noon.Add(400*day)), intermediate.key, noon.Add(-day), noon.Add(400*day))
+	below := issue(t, name, intermediate, nil, noon.Add(-30*day), noon.Add(300*day))
 	withParent := func(parent dnssec.Link, facts Facts) Facts {
 		facts.MX.Chain = append([]dnssec.Link{parent}, facts.MX.Chain...)
 		return facts
@@ -58,8 +66,14 @@ func TestAdvice(t *testing.T) {
 		{"14 days to expiry", "there is no record of the next key", singleHost(expiring, ee(tlsa.SPKI, expiring)), []Topic{NoNextKey}},
 		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},
 		{"trust anchor in DNS only", "not every client accepts an anchor that the server does not send", singleHost(year, fullRecord(root)), []Topic{AnchorNotInChain}},
+		{"expired anchor that is not self-issued", "clients differ", withChain([]*certificate{underExpired, expired}, ta(expired)), []Topic{AnchorOutOfDate}},
+		{"expired anchor and a record of the leaf", "no client needs the anchor", withChain([]*certificate{underExpired, expired}, ta(expired), ee(tlsa.SPKI, underExpired)), nil},
+		{"the path to another root comes first", "OpenSSL follows it only", withChain([]*certificate{below, crossed, intermediate, root}, ta(root)), []Topic{ChainOrder}},
+		{"the path to another root comes first, record of the leaf", "no client needs a path", withChain([]*certificate{below, crossed, intermediate, root}, ta(root), ee(tlsa.SPKI, below)), nil},
+		{"the path to another root comes second", "OpenSSL follows the first", withChain([]*certificate{below, intermediate, crossed, root}, ta(root)), nil},
 		{"zone signed with RSASHA1", "senders differ", withAlgorithms(dnssec.Insecure, 7), []Topic{SHA1Zone}},
 		{"zone signed with RSASHA1 and ECDSA", "no sender needs RSASHA1", withAlgorithms(dnssec.Secure, 7, 13), nil},
+		{"zone signed with RSASHA1 and Ed448", "RFC 9904 recommends Ed448 for validation", withAlgorithms(dnssec.Secure, 7, 16), nil},
 		{"zone signed with ECDSA below one with RSASHA1", "the operator does not control the parent",
 			withParent(dnssec.Link{Zone: "org.", DS: []dnssec.DS{{Algorithm: 7}}}, withAlgorithms(dnssec.Secure, 13)), nil},
 		{"NSEC3 iterations", "RFC 9276 requires 0", withIterations("example.org.", 5), []Topic{NSEC3Iterations}},
@@ -93,5 +107,34 @@ func TestTopicTable(t *testing.T) {
 			t.Errorf("%s is in the table twice, or has no text or remedy", info.Topic)
 		}
 		seen = append(seen, info.Topic)
+	}
+}
+
+// A record of a certificate above the 11th is a warning, as Postfix does not verify it.
+func TestChainTooDeep(t *testing.T) {
+	const name = "mx.example.org"
+	month := 30 * 24 * time.Hour
+	root := issue(t, "root", nil, nil, noon.Add(-month), noon.Add(month))
+	chain := []*certificate{root}
+	for i := range 11 {
+		chain = append([]*certificate{issue(t, fmt.Sprint("CA ", i), chain[0], nil, noon.Add(-month), noon.Add(month))}, chain...)
+	}
+	leaf := issue(t, name, chain[0], nil, noon.Add(-month), noon.Add(month))
+	for _, c := range []struct {
+		name    string
+		records []string
+		want    []Reason
+	}{
+		{"the 12th", []string{record(tlsa.DANETA, tlsa.Cert, root)}, []Reason{ChainTooDeep}},
+		{"the 11th", []string{record(tlsa.DANETA, tlsa.Cert, chain[10])}, nil},
+		{"the 11th and the 12th", []string{record(tlsa.DANETA, tlsa.Cert, root), record(tlsa.DANETA, tlsa.Cert, chain[10])}, nil},
+		{"the 12th and the leaf", []string{record(tlsa.DANETA, tlsa.Cert, root), record(tlsa.DANEEE, tlsa.SPKI, leaf)}, nil},
+	} {
+		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
+			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: []Endpoint{completed(chainOf(t, append([]*certificate{leaf}, chain...)...))}})}}
+		verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, noon)
+		if got := reasonsOf(verdict); verdict.Outcome != Authenticated || !verdict.Success || !slices.Equal(got, c.want) {
+			t.Errorf("%s: outcome %s, reasons %v, want %v", c.name, verdict.Outcome, got, c.want)
+		}
 	}
 }

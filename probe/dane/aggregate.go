@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"net/netip"
 	"slices"
 
 	"dane_exporter/probe/dnssec"
@@ -90,19 +91,34 @@ func choose(all []candidate) Outcome {
 	return None
 }
 
-// outcomesOf returns the outcomes that count for a service: those of the
-// endpoints that were not skipped, or the service's own if there are none.
+// outcomesOf returns the outcomes that count for a service: one for each address that
+// was not skipped, or the service's own if there are none.
 func outcomesOf(v ServiceVerdict) []Outcome {
-	var outcomes []Outcome
+	var all addressOutcomes
 	for _, e := range v.Endpoints {
 		if !e.Skipped {
-			outcomes = append(outcomes, e.Outcome)
+			all.add(e.Address, e.Outcome)
 		}
 	}
-	if len(outcomes) == 0 {
+	if len(all.outcomes) == 0 {
 		return []Outcome{v.Outcome}
 	}
-	return outcomes
+	return all.outcomes
+}
+
+// addressOutcomes has one outcome for each address: the worst of its key types. A
+// client cannot choose among them. It gets the certificate of one, by what it offers.
+type addressOutcomes struct {
+	addresses []netip.Addr
+	outcomes  []Outcome // in the order of addresses
+}
+
+func (a *addressOutcomes) add(address netip.Addr, outcome Outcome) {
+	if i := slices.Index(a.addresses, address); i >= 0 {
+		a.outcomes[i] = worse(a.outcomes[i], outcome)
+		return
+	}
+	a.addresses, a.outcomes = append(a.addresses, address), append(a.outcomes, outcome)
 }
 
 // worstEndpoint returns the outcome of a service with these endpoints.

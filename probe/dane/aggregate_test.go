@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"net/netip"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -50,6 +51,46 @@ func TestTargetOutcome(t *testing.T) {
 			}
 			if lost := j.lostServices(); len(lost) > 0 && j.succeeds() {
 				t.Error("the probe succeeds although an SRV lookup failed")
+			}
+		})
+	}
+}
+
+// A client gets the certificate of one key type of an address, and cannot choose:
+// the worst counts. Addresses are alternatives.
+func TestKeyTypesAreNoAlternatives(t *testing.T) {
+	first, second := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	endpoint := func(address netip.Addr, outcome Outcome) EndpointVerdict {
+		return EndpointVerdict{Address: address, Outcome: outcome}
+	}
+	skipped := EndpointVerdict{Address: first, Outcome: Unknown, Skipped: true}
+	for _, c := range []struct {
+		name      string
+		endpoints []EndpointVerdict
+		want      Outcome
+	}{
+		{"both key types are authenticated", []EndpointVerdict{endpoint(first, Authenticated), endpoint(first, Authenticated)}, Authenticated},
+		{"the second key type has no record", []EndpointVerdict{endpoint(first, Authenticated), endpoint(first, Refused)}, Refused},
+		{"the first key type has no record", []EndpointVerdict{endpoint(first, Refused), endpoint(first, Authenticated)}, Refused},
+		{"one key type could not be judged", []EndpointVerdict{endpoint(first, Authenticated), endpoint(first, Unknown)}, Unknown},
+		{"one key type fails", []EndpointVerdict{endpoint(first, Unreachable), endpoint(first, Opportunistic)}, Unreachable},
+		{"the server has one key type", []EndpointVerdict{endpoint(first, Authenticated), skipped}, Authenticated},
+		{"another address has records for both", []EndpointVerdict{endpoint(first, Authenticated), endpoint(first, Refused), endpoint(second, Authenticated), endpoint(second, Authenticated)}, Authenticated},
+		{"each address lacks the record of one", []EndpointVerdict{endpoint(first, Authenticated), endpoint(first, Refused), endpoint(second, Refused), endpoint(second, Authenticated)}, Refused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := &judge{facts: &Facts{}}
+			j.verdict.Services = []ServiceVerdict{{Service: &Service{}, Endpoints: c.endpoints}}
+			if got := j.targetOutcome(); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			mtasts := &MTASTSVerdict{Services: []ServiceSenders{{}}}
+			for _, e := range c.endpoints {
+				mtasts.Services[0].Endpoints = append(mtasts.Services[0].Endpoints,
+					EndpointSenders{Address: e.Address, Skipped: e.Skipped, Senders: Senders{MTASTS: e.Outcome, Both: e.Outcome}})
+			}
+			if got := j.sendersAtDomain(mtasts); got.MTASTS != c.want || got.Both != c.want {
+				t.Errorf("MTA-STS: got %s and %s, want %s", got.MTASTS, got.Both, c.want)
 			}
 		})
 	}

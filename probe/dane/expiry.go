@@ -1,20 +1,26 @@
 package dane
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
 	"dane_exporter/probe/tlsa"
 )
 
-// authenticationPeriod returns when the first of the service's endpoints stops being
+// authenticationPeriod returns when the first of the service's addresses stops being
 // authenticated if nothing changes, until: the last second at which [Judge] still
-// authenticates it. It is zero if no date counts, or if nothing is authenticated.
+// authenticates it. It is zero if no date counts, or if nothing is authenticated. An
+// address is authenticated if the certificates of all its key types are.
 // from is the start of the validity of the certificate that expires then.
 func (j *judge) authenticationPeriod(v *ServiceVerdict) (from, until time.Time) {
+	refused := make(map[netip.Addr]bool)
+	for _, e := range v.Endpoints {
+		refused[e.Address] = refused[e.Address] || !e.Skipped && e.Outcome != Authenticated
+	}
 	for i := range v.Endpoints {
 		e := &v.Endpoints[i]
-		if e.Outcome != Authenticated {
+		if e.Outcome != Authenticated || refused[e.Address] {
 			continue
 		}
 		if end := j.endpointExpiry(e, v); !end.IsZero() && (until.IsZero() || end.Before(until)) {

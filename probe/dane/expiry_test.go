@@ -88,3 +88,56 @@ func TestExpiryWithOverlappingAnchors(t *testing.T) {
 		t.Errorf("now %s, later %s at %s", verdict.Outcome, later.Outcome, later.At)
 	}
 }
+
+// An address is authenticated until the certificate of any of its key types expires.
+// If one of them is refused, the address is not authenticated.
+func TestExpiryWithKeyTypes(t *testing.T) {
+	const name = "mx.example.org"
+	day := 24 * time.Hour
+	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
+	early := issue(t, name, root, nil, noon.Add(-day), noon.Add(10*day))
+	late := issue(t, name, root, nil, noon.Add(-day), noon.Add(30*day))
+	for _, c := range []struct {
+		name   string
+		record string
+		want   time.Time
+	}{
+		{"the record of the root is of both", record(tlsa.DANETA, tlsa.Cert, root), early.NotAfter},
+		{"one key type has no record", record(tlsa.DANEEE, tlsa.SPKI, late), time.Time{}},
+	} {
+		service := Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.record)}, Endpoints: []Endpoint{completed(chainOf(t, late, root)), completed(chainOf(t, early, root))}}
+		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), service)}}
+		endpoints := facts.Hosts[0].Services[0].Endpoints
+		endpoints[0].KeyType, endpoints[1].KeyType, endpoints[1].Address = ECDSA, RSA, endpoints[0].Address
+		if got := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon).Services[0].Until; !got.Equal(c.want) {
+			t.Errorf("%s: until %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// The dates of an anchor that is not self-issued do not end authentication.
+func TestExpiryOfIntermediateAnchor(t *testing.T) {
+	const name = "mx.example.org"
+	day := 24 * time.Hour
+	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(5*day))
+	sub := issue(t, "sub", root, nil, noon.Add(-day), noon.Add(10*day))
+	leaf := issue(t, name, sub, nil, noon.Add(-day), noon.Add(30*day))
+	for _, c := range []struct {
+		name   string
+		anchor *certificate
+		want   time.Time
+	}{
+		{"intermediate", sub, leaf.NotAfter},
+		{"self-signed root", root, root.NotAfter},
+	} {
+		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
+			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, record(tlsa.DANETA, tlsa.Cert, c.anchor))}, Endpoints: []Endpoint{completed(chainOf(t, leaf, sub, root))}})}}
+		rules := Rules{Target: "example.org", Policy: SMTPRelay}
+		if got := Judge(facts, rules, noon).Services[0].Until; !got.Equal(c.want) {
+			t.Errorf("%s: until %s, want %s", c.name, got, c.want)
+		}
+		if now, later := Judge(facts, rules, c.want).Outcome, Judge(facts, rules, c.want.Add(time.Second)).Outcome; now != Authenticated || later != Refused {
+			t.Errorf("%s: %s at its end, %s a second later", c.name, now, later)
+		}
+	}
+}

@@ -442,7 +442,7 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 	default:
 		var failed Reason
 		var detail string
-		if ev.Outcome, failed, detail = authenticate(ev.Matches); failed != "" {
+		if ev.Outcome, failed, detail = j.authenticate(ev.Matches); failed != "" {
 			find(failed, detail)
 		}
 	}
@@ -498,7 +498,7 @@ func recordsOf(v *ServiceVerdict) []tlsa.Record {
 
 // authenticate returns Authenticated if any record authenticates the server.
 // Otherwise reason and detail are those of the record that came closest.
-func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail string) {
+func (j *judge) authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail string) {
 	closest := -1
 	for i, match := range matches {
 		if match.Authenticates() {
@@ -513,10 +513,14 @@ func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail 
 	}
 	match := matches[closest]
 	detail = fmt.Sprintf("%s: %s", match.Record, match.Why)
-	if match.Failure == tlsa.Unmeasured {
+	switch {
+	case match.Failure != tlsa.Unmeasured:
+		return Refused, reasonOfMismatch(match.Failure), detail
+	case match.Record.Usage <= tlsa.PKIXEE && j.rules.Roots == nil:
 		return Unknown, RootsUnavailable, detail
+	default:
+		return Unknown, LimitExceeded, detail
 	}
-	return Refused, reasonOfMismatch(match.Failure), detail
 }
 
 // closeness orders failures by how close the record came to authenticating the

@@ -326,17 +326,19 @@ func (j *judge) sendersAtDomain(v *MTASTSVerdict) Senders {
 	var mtaSTS, both []candidate
 	for i, service := range v.Services {
 		preference := j.verdict.Services[i].Service.Preference
-		counted := 0
+		var withMTASTS, withBoth addressOutcomes
 		for _, e := range service.Endpoints {
 			if !e.Skipped {
-				counted++
-				mtaSTS = append(mtaSTS, candidate{preference, e.MTASTS})
-				both = append(both, candidate{preference, e.Both})
+				withMTASTS.add(e.Address, e.MTASTS)
+				withBoth.add(e.Address, e.Both)
 			}
 		}
-		if counted == 0 {
-			mtaSTS = append(mtaSTS, candidate{preference, service.MTASTS})
-			both = append(both, candidate{preference, service.Both})
+		if len(withMTASTS.outcomes) == 0 {
+			withMTASTS.outcomes, withBoth.outcomes = []Outcome{service.MTASTS}, []Outcome{service.Both}
+		}
+		for k := range withMTASTS.outcomes {
+			mtaSTS = append(mtaSTS, candidate{preference, withMTASTS.outcomes[k]})
+			both = append(both, candidate{preference, withBoth.outcomes[k]})
 		}
 	}
 	s.MTASTS, s.Both = choose(mtaSTS), choose(both)

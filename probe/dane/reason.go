@@ -40,6 +40,7 @@ const (
 	StartTLSRejected       Reason = "starttls_rejected"
 	TLSHandshakeFailed     Reason = "tls_handshake_failed"
 	PlaintextAfterSTARTTLS Reason = "plaintext_after_starttls"
+	ChainTooDeep           Reason = "chain_too_deep"
 	NameserverInconsistent Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
@@ -220,10 +221,10 @@ var reasons = []ReasonInfo{
 		More:    "In Postfix, `smtpd_tls_chain_files` takes the whole chain. The files that CAs deliver do not contain the root, so append it, or publish a record of the intermediate.",
 		Verify:  "`check` lists the certificate among those sent, and `dane_tlsa_match` is 1."},
 	{Reason: ChainInvalid, Effect: EffectError,
-		Meaning: "A TLSA record matches a certificate that was sent, but the chain from the server's certificate does not lead to it.",
-		Senders: senderRefuses,
-		Remedy:  "Send every intermediate certificate, and check signatures, CA flags and path lengths of the chain.",
-		More:    "The usual cause: an intermediate is missing, or the server sends an outdated one.",
+		Meaning: "A TLSA record describes a certificate that was sent, or contains it, but no valid chain leads from the server's certificate to it. Each certificate must be for TLS servers, or for a CA that issues them.",
+		Senders: senderRefuses + " Some clients do not check the purpose of certificates, and deliver.",
+		Remedy:  "Send every intermediate certificate. Check signatures, CA flags and path lengths, and that an extended key usage of any certificate includes serverAuth. Or publish a DANE-EE(3) record, for which none of this counts.",
+		More:    "The usual causes: an intermediate is missing, or the server sends an outdated one, or a CA issued a certificate for TLS clients only.",
 		Verify:  tlsaMatches},
 	{Reason: NameMismatch, Effect: EffectError,
 		Meaning: "The chain leads to the trust anchor, but the server's certificate is valid for other names (RFC 7672 §3.2.2).",
@@ -292,6 +293,12 @@ var reasons = []ReasonInfo{
 		Remedy:  "Check the server, and load balancers and filters in front of it: nothing may follow that reply. If the text appears on some paths only, an attacker may inject it.",
 		More:    "Text that arrives later than the reply is not seen as such: the TLS handshake fails.",
 		Verify:  "`dane_finding{reason=\"plaintext_after_starttls\"}` is absent."},
+	{Reason: ChainTooDeep, Effect: EffectWarning,
+		Meaning: "The only TLSA records that match describe a certificate further above the server's certificate than Postfix verifies.",
+		Senders: "Postfix does not deliver with its default of 9 for smtp_tls_scert_verifydepth, which accepts at most 11 certificates above the server's. OpenSSL itself accepts 101.",
+		Remedy:  "Publish a record of a lower certificate of the chain, or a DANE-EE(3) record, for which the chain does not count.",
+		More:    "Remove the certificates from the chain that are not needed to reach the one that the record describes.",
+		Verify:  "`dane_finding{reason=\"chain_too_deep\"}` is absent."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",

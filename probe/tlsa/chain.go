@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// maxCertificates is the number of certificates of a chain that are matched.
-// Senders give up far earlier. The limit bounds the CPU time that a hostile
-// server can consume.
-const maxCertificates = 32
+// maxChain is the size in bytes of the certificates that are matched, as much as
+// OpenSSL accepts (SSL_MAX_CERT_LIST_DEFAULT). It bounds the CPU time that a hostile
+// server can consume. The number of certificates has no limit of its own.
+const maxChain = 100 << 10
 
 // Chain is the list of certificates that the server sent, leaf first, in the
 // order sent. A complete Chain is safe for concurrent use. It must not be copied.
@@ -18,21 +18,44 @@ type Chain struct {
 
 	once sync.Once
 	data []associations // of each certificate
+
+	pathsOnce sync.Once
+	nodes     []*node
+	paths     *pathSet
+	memo      signatureMemo
 }
 
 // associations is the association data of one certificate for each selector and
 // matching type.
 type associations [SPKI + 1][SHA512 + 1][]byte
 
-// NewChain returns a chain of the first 32 certificates of a TLS handshake. The
-// caller must not modify them.
+// NewChain returns the chain of the certificates of a TLS handshake. The caller must
+// not modify them.
 func NewChain(sent []*x509.Certificate) *Chain {
-	return &Chain{Certificates: sent[:min(len(sent), maxCertificates)]}
+	return &Chain{Certificates: sent}
 }
 
-// sent returns the certificates that are matched.
+// sent returns the certificates that are matched: the first maxChain bytes.
 func (c *Chain) sent() []*x509.Certificate {
-	return c.Certificates[:min(len(c.Certificates), maxCertificates)]
+	size := 0
+	for i, certificate := range c.Certificates {
+		if size += len(certificate.Raw); i > 0 && size > maxChain {
+			return c.Certificates[:i]
+		}
+	}
+	return c.Certificates
+}
+
+// pathSet returns a copy of the paths from the leaf through the certificates sent.
+// They do not depend on the time, so they are found once in the life of the chain.
+func (c *Chain) pathSet() (*pathSet, []*node) {
+	c.pathsOnce.Do(func() {
+		c.nodes = newNodes(c.sent())
+		c.paths = newPathSet(c.nodes, &c.memo)
+	})
+	paths := *c.paths
+	paths.signatures = 0 // of the anchors that the caller adds
+	return &paths, c.nodes
 }
 
 func (c *Chain) leaf() *x509.Certificate { return c.Certificates[0] }

@@ -28,9 +28,14 @@
 //
 // DANE-TA(2) names an issuer. The client builds a path from the leaf to a
 // certificate with the data. The path must satisfy PKIX: signatures, dates, CA
-// flags, path lengths, and a name in the leaf that the client expects (RFC 7671
-// §5.2). The client's own roots never extend the path. The server must therefore
-// send the issuer, unless the record contains it in full (§5.2.2, §5.2.3).
+// flags, purposes, path lengths, and a name in the leaf that the client expects
+// (RFC 7671 §5.2). The client's own roots never extend the path. The server must
+// therefore send the issuer, unless the record contains it in full (§5.2.2, §5.2.3).
+//
+// Where RFC 5280 leaves room, OpenSSL decides, because most senders use it. The
+// dates of an anchor count only if it is self-issued. Every certificate of the path
+// must be for TLS servers. OpenSSL follows one path; [Verifier.SinglePath] returns
+// it, and [Verifier.Match] tries all.
 //
 // PKIX-EE(1) and PKIX-TA(0) restrict what PKIX accepts. They require a path to
 // the client's own roots, valid by its dates and names, whose leaf or one of

@@ -14,7 +14,7 @@ type matcher struct {
 	verifier Verifier
 	chain    *Chain
 
-	builder     func() *pathBuilder
+	paths       func() *pathSet        // through the certificates sent
 	rootPaths   func() ([]path, error) // to the system roots, which must not be nil
 	nameMatches func() bool            // the leaf is for an expected name
 
@@ -24,8 +24,11 @@ type matcher struct {
 
 func newMatcher(v Verifier, chain *Chain) *matcher {
 	m := &matcher{verifier: v, chain: chain, bySentAnchor: make(map[string]Match)}
-	m.builder = sync.OnceValue(func() *pathBuilder { return newPathBuilder(chain.sent(), v.At) })
-	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.builder().toRoots(v.Roots) })
+	m.paths = sync.OnceValue(func() *pathSet {
+		paths, _ := chain.pathSet()
+		return paths
+	})
+	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.paths().toRoots(v.Roots, v.At) })
 	m.nameMatches = sync.OnceValue(func() bool { return v.NameMatches(chain) })
 	return m
 }
@@ -136,12 +139,10 @@ func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
 	key := string(anchor.Raw)
 	result, known := m.bySentAnchor[key]
 	if !known {
-		paths, err := m.builder().toAnchor(anchor)
-		if err != nil {
-			result = Match{Depth: -1, Failure: ChainInvalid,
-				Why: "a certificate with this data was sent, but the chain as sent does not lead to it: " + printable(err.Error())}
-		} else {
+		if paths := m.paths().toSent(anchor); len(paths) > 0 {
 			result = m.bestPath(paths)
+		} else {
+			result = m.noPath("a certificate with this data was sent, but the chain as sent does not lead to it")
 		}
 		result.Matches = true
 		m.bySentAnchor[key] = result
@@ -149,18 +150,32 @@ func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
 	return result
 }
 
+// noPath returns the result for a chain without a path to the anchor. It is
+// Unmeasured if a path may exist that was not found here.
+func (m *matcher) noPath(why string) Match {
+	if paths := m.paths(); paths.unsupported || paths.truncated {
+		return Match{Depth: -1, Failure: Unmeasured, Why: errUnsupported.Error()}
+	}
+	return Match{Depth: -1, Failure: ChainInvalid, Why: why}
+}
+
+// maxRecordAnchors is the number of anchors that are taken from the records of a set.
+// Each costs signature checks, and a set can contain a thousand.
+const maxRecordAnchors = 64
+
 // matchRecordAnchor judges the paths to an anchor that the record contains in
 // full, so that the server need not send it: a certificate (RFC 7671 §5.2.2), or
 // a key that has signed a certificate that was sent (§5.2.3). The failure is
 // Mismatch if no path leads to it.
 func (m *matcher) matchRecordAnchor(r Record) Match {
-	// Each anchor costs signature checks, and a set can contain a thousand.
-	const limit = 64
-	if m.recordAnchors++; m.recordAnchors > limit {
-		return Match{Depth: -1, Failure: Unmeasured, Why: fmt.Sprintf("not judged: more than %d records of the set contain an anchor in full", limit)}
+	if m.recordAnchors++; m.recordAnchors > maxRecordAnchors {
+		return Match{Depth: -1, Failure: Unmeasured, Why: fmt.Sprintf("not judged: more than %d records of the set contain an anchor in full", maxRecordAnchors)}
 	}
 	paths := m.pathsToRecordAnchor(r)
 	if len(paths) == 0 {
+		if result := m.noPath(""); result.Failure == Unmeasured {
+			return result
+		}
 		return Match{Depth: -1, Failure: Mismatch}
 	}
 	result := m.bestPath(paths)
@@ -176,15 +191,13 @@ func (m *matcher) pathsToRecordAnchor(r Record) []path {
 		if err != nil {
 			return nil
 		}
-		paths, _ := m.builder().toKey(key)
-		return paths
+		return m.paths().toKey(key, r.Data)
 	}
 	certificate, err := x509.ParseCertificate(r.Data)
 	if err != nil || certificate.Equal(m.chain.leaf()) {
 		return nil
 	}
-	paths, _ := m.builder().toAnchor(certificate)
-	return paths
+	return m.paths().toUnsent(newNode(certificate))
 }
 
 // unsentRoot returns a certificate that has the data of r, was not sent, and is
@@ -223,8 +236,8 @@ func (m *matcher) bestPKIXPath(accept func(path) bool) Match {
 	return m.bestPath(accepted)
 }
 
-// bestPath judges each path by its dates and then by the names of the leaf. One
-// valid path is enough, so it returns the result of the best.
+// bestPath judges each path by its extensions, its dates, and the names of the leaf.
+// One valid path is enough, so it returns the result of the best.
 func (m *matcher) bestPath(paths []path) Match {
 	var best Match
 	for i, p := range paths {
@@ -236,6 +249,13 @@ func (m *matcher) bestPath(paths []path) Match {
 }
 
 func (m *matcher) judgePath(p path) Match {
+	if err := p.check(); err != nil {
+		failure := ChainInvalid
+		if errors.Is(err, errUnsupported) {
+			failure = Unmeasured
+		}
+		return Match{Failure: failure, Why: printable(err.Error())}
+	}
 	expiry, failure, why := p.checkDates(m.verifier.At)
 	switch {
 	case failure != None:
@@ -243,7 +263,8 @@ func (m *matcher) judgePath(p path) Match {
 	case !m.nameMatches():
 		return Match{Failure: NameMismatch, Why: nameMismatch(m.chain.leaf(), m.verifier.Names)}
 	default:
-		return Match{Expiry: expiry, Why: fmt.Sprintf("the chain leads to %s and is valid until %s", subject(p.anchor()), formatTime(expiry))}
+		return Match{Expiry: expiry, AnchorOutOfDate: p.anchorOutOfDate(m.verifier.At),
+			Why: fmt.Sprintf("the chain leads to %s and is valid until %s", p.describeAnchor(), formatTime(expiry))}
 	}
 }
 
@@ -254,9 +275,12 @@ func noRoots() Match {
 
 // untrusted classifies an error of rootPaths.
 func untrusted(err error) (Failure, string) {
+	if errors.Is(err, errUnsupported) {
+		return Unmeasured, err.Error()
+	}
 	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())
 	// The dates of what was sent are ignored there, so only a root can have expired.
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+	if isExpired(err) {
 		return Expired, why
 	}
 	return PKIXUntrusted, why

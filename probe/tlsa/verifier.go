@@ -22,12 +22,12 @@ const (
 	None          Failure = iota // the record authenticates the server, or was not compared (see Match.Usability)
 	Mismatch                     // no certificate at a depth that the usage allows has the data
 	AnchorNotSent                // DANE-TA: the record is of a known root, which the server did not send
-	ChainInvalid                 // a certificate has the data, but the chain as sent does not lead to it
+	ChainInvalid                 // a certificate has the data, but the chain as sent does not lead to it by certificates for that purpose
 	NameMismatch                 // the chain is valid, but the leaf is for other names
 	Expired                      // a certificate that counts is past its notAfter
 	NotYetValid                  // a certificate that counts is before its notBefore
 	PKIXUntrusted                // PKIX usages: no valid chain to the system roots
-	Unmeasured                   // not judged: a PKIX usage without system roots, or over a limit
+	Unmeasured                   // not judged: a PKIX usage without system roots, an unsupported algorithm, or over a limit
 )
 
 // Match is the result of matching one record against one chain.
@@ -39,6 +39,9 @@ type Match struct {
 	Failure   Failure   // None if the record authenticates the server, or is Unusable
 	Expiry    time.Time // last second at which the record authenticates the server, if no certificate changes; zero if no date counts
 	Why       string    // explanation for people: printable, limited in length
+	// AnchorOutOfDate says that the anchor has expired or is not valid yet, where its
+	// dates do not count. Clients that check them refuse the server.
+	AnchorOutOfDate string
 }
 
 // Authenticates reports whether this record alone authenticates the server.
@@ -58,6 +61,8 @@ func (m Match) better(other Match) bool {
 func (m Match) progress() int {
 	switch m.Failure {
 	case None:
+		return 4
+	case Unmeasured: // it may be None
 		return 3
 	case NameMismatch:
 		return 2

@@ -3,7 +3,6 @@ package tlsa
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +49,7 @@ func TestMatch(t *testing.T) {
 
 	// The issuer is also certified by another root, which is not sent.
 	crossed := issueFor(t, other, sub.key, "Issuer", authority(notAfter(now.Add(20*day))))
+	renewed := issueFor(t, nil, root.key, "Root", authority(notAfter(now.Add(20*day))))
 
 	wrongName := issue(t, sub, "wrong name", host("elsewhere.example"))
 	commonName := issue(t, sub, mx, nil)
@@ -97,7 +97,9 @@ func TestMatch(t *testing.T) {
 		{name: "an unrelated certificate in between does not matter",
 			record: record(t, sub, DANETA, Cert, SHA256), chain: chainOf(leaf, other, sub), matches: true, depth: 2, expiry: leafExpiry},
 		{name: "a key with two certificates: the one that expires later counts",
-			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, crossed, sub), matches: true, depth: 2, expiry: leafExpiry},
+			record: record(t, root, DANETA, SPKI, SHA256), chain: chainOf(leaf, sub, renewed, root), matches: true, depth: 3, expiry: leafExpiry},
+		{name: "a key with two certificates, neither self-issued: their dates do not count",
+			record: record(t, sub, DANETA, SPKI, SHA256), chain: chainOf(leaf, crossed, sub), matches: true, depth: 1, expiry: leafExpiry},
 		{name: "the leaf as its own anchor",
 			record: record(t, self, DANETA, SPKI, SHA256), chain: chainOf(self),
 			depth: -1, failure: Mismatch, why: "only the leaf has this data"},
@@ -150,7 +152,7 @@ func TestMatch(t *testing.T) {
 		{name: "an anchor that is not a CA",
 			record: record(t, notCA, DANETA, Cert, SHA256), chain: chainOf(underNotCA, notCA), matches: true, depth: 1, failure: ChainInvalid},
 		{name: "an anchor in DNS that is not a CA",
-			record: record(t, notCA, DANETA, Cert, Full), chain: chainOf(underNotCA), depth: -1, failure: Mismatch},
+			record: record(t, notCA, DANETA, Cert, Full), chain: chainOf(underNotCA), matches: true, depth: -1, failure: ChainInvalid, why: "not that of a CA"},
 		{name: "an issuer that may not sign certificates",
 			record: record(t, noSign, DANETA, Cert, SHA256), chain: chainOf(underNoSign, noSign), matches: true, depth: 1, failure: ChainInvalid},
 		{name: "a path longer than its anchor allows",
@@ -180,6 +182,8 @@ func TestMatch(t *testing.T) {
 			record: record(t, self, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the leaf, under a root that has expired",
 			record: record(t, underOld, PKIXEE, SPKI, SHA256), chain: chainOf(underOld), roots: poolOf(oldRoot), matches: true, failure: Expired},
+		{name: "the leaf is a system root, and has expired",
+			record: record(t, oldLeaf, PKIXEE, SPKI, SHA256), chain: chainOf(oldLeaf), roots: poolOf(oldLeaf), matches: true, failure: Expired},
 		{name: "the leaf, without system roots",
 			record: record(t, leaf, PKIXEE, SPKI, SHA256), chain: chainOf(leaf, sub), matches: true, failure: Unmeasured},
 
@@ -324,11 +328,26 @@ func TestChainConcurrentUse(t *testing.T) {
 	wait.Wait()
 }
 
+// The number of certificates has no limit. Their size in bytes has one.
 func TestChainLimit(t *testing.T) {
-	leaf := issue(t, nil, "leaf", nil)
-	chain := NewChain(slices.Repeat([]*x509.Certificate{leaf.Certificate}, 10*maxCertificates))
-	if len(chain.Certificates) != maxCertificates {
-		t.Errorf("%d certificates are matched, want %d", len(chain.Certificates), maxCertificates)
+	root := issue(t, nil, "root", authority())
+	leaf := issue(t, root, "leaf", host(mx))
+	unrelated := issue(t, nil, "unrelated", nil)
+	verify := func(r Record, chain *Chain) Match {
+		return Verifier{Usages: Client(), Names: []string{mx}, At: now}.Match([]Record{r}, chain)[0]
+	}
+	sent := []*party{leaf}
+	for range 200 {
+		sent = append(sent, unrelated)
+	}
+	if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(append(sent, root)...)); !m.Authenticates() || m.Depth != 201 {
+		t.Errorf("the anchor is the 202nd certificate: failure %d, depth %d (%s)", m.Failure, m.Depth, m.Why)
+	}
+	for size := 0; size <= maxChain; size += len(unrelated.Raw) {
+		sent = append(sent, unrelated)
+	}
+	if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(append(sent, root)...)); m.Matches {
+		t.Errorf("the anchor lies beyond 100 KiB, which no sender reads: depth %d (%s)", m.Depth, m.Why)
 	}
 }
 

@@ -60,26 +60,38 @@ const (
 // NewRoot returns a new self-signed authority. Validity periods of all certificates
 // below it are relative to now.
 func NewRoot(name string, now time.Time) (*Authority, error) {
-	return newAuthority(name, nil, now)
+	return newAuthority(name, nil, now, now.Add(caLifetime))
 }
 
 // Intermediate returns a new authority whose certificate a issues.
 func (a *Authority) Intermediate(name string) (*Authority, error) {
-	return newAuthority(name, a, a.now)
+	return newAuthority(name, a, a.now, a.now.Add(caLifetime))
+}
+
+// IntermediateUntil is like Intermediate for a certificate that expires at a time.
+func (a *Authority) IntermediateUntil(name string, notAfter time.Time) (*Authority, error) {
+	return newAuthority(name, a, a.now, notAfter)
+}
+
+// CrossSign returns a certificate for the name and key of another authority.
+func (a *Authority) CrossSign(other *Authority) (*Certificate, error) {
+	template := *other.parsed
+	template.AuthorityKeyId = nil // of the former issuer
+	return issue(other.key, &template, a)
 }
 
 // X509 returns the parsed certificate of the authority.
 func (a *Authority) X509() *x509.Certificate { return a.parsed }
 
-func newAuthority(name string, issuer *Authority, now time.Time) (*Authority, error) {
+func newAuthority(name string, issuer *Authority, now, notAfter time.Time) (*Authority, error) {
 	key, err := newKey(ECDSA)
 	if err != nil {
 		return nil, err
 	}
 	certificate, err := issue(key, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(caLifetime),
+		NotBefore:             notAfter.Add(-caLifetime - backdate),
+		NotAfter:              notAfter,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -102,6 +114,7 @@ type Leaf struct {
 	NotAfter   time.Time     // default: a year after the time given to NewRoot
 	Lifetime   time.Duration // default: a year
 	Key        KeyType
+	ForClients bool // its extended key usage is clientAuth, not serverAuth
 }
 
 // KeyType is the type of a certificate's key.
@@ -128,6 +141,10 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	usage := x509.ExtKeyUsageServerAuth
+	if leaf.ForClients {
+		usage = x509.ExtKeyUsageClientAuth
+	}
 	return issue(key, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: leaf.CommonName},
 		RawSubject:            leaf.RawSubject,
@@ -136,7 +153,7 @@ func (a *Authority) Issue(leaf Leaf) (*Certificate, error) {
 		NotAfter:              leaf.NotAfter,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage:           []x509.ExtKeyUsage{usage},
 	}, a)
 }
 
