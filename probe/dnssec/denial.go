@@ -35,13 +35,14 @@ type cut uint8
 
 const (
 	unprovenCut  cut = iota
-	insecureCut      // a delegation without DS, or one that opt-out may hide
+	presumedCut      // there may be a delegation without DS: opt-out, or too many iterations
+	insecureCut      // a delegation without DS
 	noCut            // the name is no delegation
 	nothingBelow     // nothing exists at the name or below it
 )
 
-// cutResult is the verdict on a cut. It has a reason for unprovenCut and
-// insecureCut.
+// cutResult is the verdict on a cut. It has a reason for unprovenCut,
+// presumedCut and insecureCut.
 type cutResult struct {
 	cut cut
 	why string

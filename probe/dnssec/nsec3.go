@@ -257,7 +257,7 @@ func (s *nsec3Set) noCloserMatch(name, wildcard string) (denialResult, error) {
 
 func (s *nsec3Set) delegation(name string) (cutResult, error) {
 	if s.weak != "" {
-		return cutResult{insecureCut, s.weak}, nil
+		return cutResult{presumedCut, s.weak}, nil
 	}
 	r, err := s.matching(name)
 	if err != nil {
@@ -282,7 +282,7 @@ func (s *nsec3Set) delegation(name string) (cutResult, error) {
 	case e.cover == nil:
 		return cutResult{unprovenCut, e.why}, nil
 	case e.cover.optOut:
-		return cutResult{insecureCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
+		return cutResult{presumedCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
 	}
 	return cutResult{cut: nothingBelow}, nil
 }

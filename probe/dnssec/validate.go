@@ -18,10 +18,11 @@ type rules struct {
 }
 
 // evidence is everything collected for one lookup: replies as received, and
-// zones that were validated before.
+// verdicts on zones and cuts that were proven before.
 type evidence struct {
 	replies map[question]*reply
 	zones   map[string]*zone
+	noCuts  map[string]noZoneCut
 	bogus   map[string]*fault // zones that recently failed to validate
 }
 
