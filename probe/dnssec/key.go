@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rsa"
 	_ "crypto/sha1" // algorithms 5 and 7
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -155,9 +154,6 @@ func algorithmName(algorithm uint8) string {
 	return fmt.Sprint(algorithm)
 }
 
-// maxModulusBits is the maximum size of RSA keys: RFC 3110 §2 allows 4096.
-const maxModulusBits = 4096
-
 // verifier verifies the signature of one key over data. It does not check what
 // the key may sign, or when.
 type verifier func(data, signature []byte) error
@@ -193,46 +189,6 @@ func digest(hash crypto.Hash, data []byte) []byte {
 	h := hash.New()
 	h.Write(data)
 	return h.Sum(nil)
-}
-
-func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
-	key, err := rsaKey(public)
-	if err != nil {
-		return nil, err
-	}
-	return func(data, signature []byte) error {
-		if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
-			return fmt.Errorf("it does not verify (%w)", err)
-		}
-		return nil
-	}, nil
-}
-
-// rsaKey parses the public key field of RFC 3110 §2: the length of the exponent
-// in one octet, or zero and two octets, then exponent and modulus.
-func rsaKey(public []byte) (*rsa.PublicKey, error) {
-	if len(public) < 1 {
-		return nil, errors.New("the RSA key is empty")
-	}
-	n, rest := int(public[0]), public[1:]
-	if n == 0 {
-		if len(rest) < 2 {
-			return nil, errors.New("the RSA key is truncated")
-		}
-		n, rest = int(rest[0])<<8|int(rest[1]), rest[2:]
-	}
-	if n == 0 || n >= len(rest) {
-		return nil, errors.New("the RSA key is truncated")
-	}
-	exponent := new(big.Int).SetBytes(rest[:n])
-	if exponent.BitLen() > 31 {
-		return nil, fmt.Errorf("the RSA key's exponent has %d bits, and at most 31 are supported", exponent.BitLen())
-	}
-	if bits := (len(rest) - n) * 8; bits > maxModulusBits {
-		return nil, fmt.Errorf("the RSA key has %d bits, and at most %d are allowed (RFC 3110)", bits, maxModulusBits)
-	}
-	modulus := new(big.Int).SetBytes(rest[n:])
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
 
 // ecdsaVerifier parses key and signatures as in RFC 6605 §4: two numbers each,
