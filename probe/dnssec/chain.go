@@ -265,10 +265,10 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 	}
 	switch result.cut {
 	case noCut, nothingBelow:
-		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(d.proof.ttl)}
+		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(result.chain.proof.ttl)}
 		return nil, nil
 	case insecureCut, presumedCut:
-		z := v.insecureZone(name, parent, d.proof, nil, result.why)
+		z := v.insecureZone(name, parent, result.chain.proof, nil, result.why)
 		z.presumed = result.cut == presumedCut
 		return z, nil
 	}

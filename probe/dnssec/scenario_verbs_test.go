@@ -703,8 +703,12 @@ func unlist(b *faultBuilder, args []string) (zone.Fault, error) {
 			if !slices.ContainsFunc(response.Ns, isUnlisted) {
 				return nil
 			}
-			rest, err := b.scenario.net.Denial(apex)
-			response.Ns = slices.DeleteFunc(rest, isUnlisted)
+			whole, err := b.scenario.net.Denial(apex)
+			inChain := func(rr dns.RR) bool {
+				return slices.ContainsFunc(whole, func(other dns.RR) bool { return other.Header().Name == rr.Header().Name })
+			}
+			others := slices.DeleteFunc(response.Ns, inChain)
+			response.Ns = append(slices.DeleteFunc(whole, isUnlisted), others...)
 			return err
 		},
 	}, nil

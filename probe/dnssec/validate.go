@@ -211,7 +211,7 @@ func (v *validation) expanded(s step, set *rrset, wildcard string, r *reply) (st
 	default:
 		s.why += ", from the wildcard " + wildcard
 	}
-	s.valid, s.ttl = s.valid.And(d.proof.validity), min(s.ttl, d.proof.ttl)
+	s.valid, s.ttl = s.valid.And(result.chain.proof.validity), min(s.ttl, result.chain.proof.ttl)
 	return s, nil
 }
 
@@ -249,20 +249,21 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	if err != nil {
 		return step{}, err
 	}
-	result, rcode, err := d.deny(q, r.rcode)
+	result, err := d.deny(q, r.rcode)
 	if err != nil {
 		return step{}, err
 	}
-	if result.absence == denied && d.isNXNAME(q.name) {
-		rcode = dns.RcodeNameError
-	}
-	s := step{status: Secure, zone: z, valid: d.proof.validity.And(soa), ttl: d.proof.ttl, signing: d.proof.key, rcode: rcode}
-	switch result.absence {
-	case unproven:
+	if result.absence == unproven {
 		return step{}, inZone(bogus("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)
-	case optedOut:
+	}
+	if result.absence == denied && result.chain.isNXNAME(q.name) {
+		result.rcode = dns.RcodeNameError
+	}
+	p := result.chain.proof
+	s := step{status: Secure, zone: z, valid: p.validity.And(soa), ttl: p.ttl, signing: p.key, rcode: result.rcode}
+	if result.absence == optedOut {
 		s.status, s.why = Insecure, result.why
-	default:
+	} else {
 		s.why = fmt.Sprintf("%s proves that there is no %s, valid until %s", z.name, q, clock(s.valid.Expiry))
 	}
 	return s, nil
