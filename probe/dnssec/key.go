@@ -90,15 +90,34 @@ func newKeys(set []dns.RR) []*key {
 	return keys
 }
 
-// records returns the records of one Go type.
+// records returns the records of one Go type. It parses those that came as they
+// were on the wire.
 func records[T dns.RR](set []dns.RR) []T {
 	var list []T
 	for _, rr := range set {
+		if raw, ok := rr.(*dns.RFC3597); ok {
+			rr = parseRaw(raw)
+		}
 		if r, ok := rr.(T); ok {
 			list = append(list, r)
 		}
 	}
 	return list
+}
+
+// parseRaw returns a record of the type that raw has, or raw if that fails.
+func parseRaw(raw *dns.RFC3597) dns.RR {
+	rdata, err := hex.DecodeString(raw.Rdata)
+	if err != nil {
+		return raw
+	}
+	header := raw.Hdr
+	header.Rdlength = uint16(len(rdata))
+	rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0)
+	if err != nil {
+		return raw
+	}
+	return rr
 }
 
 // keyTag computes a key tag (RFC 4034 appendix B).

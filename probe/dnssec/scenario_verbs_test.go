@@ -42,6 +42,7 @@ var verbs = map[string]verb{
 	"ttl":       ttl,
 	"rcode":     rcode,
 	"silence":   silence,
+	"drop-cd":   dropCD,
 	"ede":       ede,
 	"also":      also,
 	"unlist":    unlist,
@@ -589,6 +590,12 @@ func rcode(_ *faultBuilder, args []string) (zone.Fault, error) {
 func silence(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
 	return zone.Silence(at), errors.Join(err, noMoreWords(rest))
+}
+
+// dropCD: QUESTION, does not answer queries with CD=1.
+func dropCD(_ *faultBuilder, args []string) (zone.Fault, error) {
+	at, _, rest, err := where(args)
+	return withCD(zone.Silence(at)), errors.Join(err, noMoreWords(rest))
 }
 
 // ede: QUESTION CODE TEXT, adds an extended error (RFC 8914).

@@ -117,6 +117,9 @@ func (c *serverCheck) run(ctx context.Context) Health {
 	health := Health{Server: c.server, Anchored: c.anchored(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
+	} else if c.resolver.droppedCD.lasts(c.resolver.now()) {
+		health.Problem = ProblemRefusesCD
+		health.Why = "does not respond to queries with CD=1, so that lookups are slow and cannot tell why a zone fails: allow them, or set resolver.servers to another resolver"
 	} else if address := c.fakeAddress(ctx); address != "" {
 		health.Problem = ProblemFakesAnswers
 		health.Why = fmt.Sprintf("returns the address %s for a name that does not exist, so that the absence of names cannot be validated; "+

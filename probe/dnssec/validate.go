@@ -128,11 +128,19 @@ func (v *validation) step(q question, r *reply) (step, error) {
 		}
 	}
 	cname := r.find(q.name, dns.TypeCNAME)
+	if dname != nil {
+		// A signature over a CNAME that follows from a DNAME does not count (RFC 6672
+		// §5.3.1). A CNAME that does not is judged alone.
+		s, err := v.dname(q, dname, cname, r)
+		if _, isBogus := asBogus(err); !isBogus || cname == nil || len(cname.sigs) == 0 {
+			return s, err
+		}
+	}
 	switch {
-	case cname != nil && (dname == nil || len(cname.sigs) > 0):
+	case cname != nil && q.qtype == dns.TypeCNAME:
+		return v.positive(cname, r)
+	case cname != nil:
 		return v.cname(cname, r)
-	case dname != nil:
-		return v.dname(q, dname, cname, r)
 	}
 	return v.negative(q, r)
 }
