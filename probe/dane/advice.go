@@ -181,5 +181,5 @@ func onlySHA1(link dnssec.Link) bool {
 		return slices.ContainsFunc(link.DS, func(ds dnssec.DS) bool { return slices.Contains(algorithms, ds.Algorithm) })
 	}
 	return has(dns.RSASHA1, dns.RSASHA1NSEC3SHA1) &&
-		!has(dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519)
+		!has(dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519, dns.ED448)
 }

@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"strconv"
 
+	"github.com/cloudflare/circl/sign/ed448"
 	"github.com/miekg/dns"
 )
 
@@ -25,7 +26,7 @@ func (o Options) supports(algorithm uint8) bool {
 	switch algorithm {
 	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
 		return o.SHA1 == SHA1Accept // RFC 9905 §2
-	case dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519:
+	case dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519, dns.ED448:
 		return true
 	}
 	return false
@@ -194,7 +195,11 @@ func newVerifier(algorithm uint8, public []byte) verifier {
 	case dns.ECDSAP384SHA384:
 		verify, err = ecdsaVerifier(elliptic.P384(), crypto.SHA384, public)
 	case dns.ED25519:
-		verify, err = ed25519Verifier(public)
+		verify, err = eddsaVerifier(public, ed25519.PublicKeySize, ed25519.SignatureSize,
+			func(data, signature []byte) bool { return ed25519.Verify(public, data, signature) })
+	case dns.ED448:
+		verify, err = eddsaVerifier(public, ed448.PublicKeySize, ed448.SignatureSize,
+			func(data, signature []byte) bool { return ed448.Verify(public, data, signature, "") })
 	default:
 		err = fmt.Errorf("algorithm %s is not supported", algorithmName(algorithm))
 	}
@@ -233,16 +238,16 @@ func ecdsaVerifier(curve elliptic.Curve, hash crypto.Hash, public []byte) (verif
 	}, nil
 }
 
-// ed25519Verifier parses key and signatures as in RFC 8080 §3 and §4.
-func ed25519Verifier(public []byte) (verifier, error) {
-	if len(public) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
+// eddsaVerifier checks the sizes of key and signatures, in octets (RFC 8080 §3, §4).
+func eddsaVerifier(public []byte, keySize, signatureSize int, verify func(data, signature []byte) bool) (verifier, error) {
+	if len(public) != keySize {
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), keySize)
 	}
 	return func(data, signature []byte) error {
-		if len(signature) != ed25519.SignatureSize {
-			return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
+		if len(signature) != signatureSize {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), signatureSize)
 		}
-		if !ed25519.Verify(public, data, signature) {
+		if !verify(data, signature) {
 			return errors.New("it does not verify")
 		}
 		return nil
