@@ -369,7 +369,9 @@ func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, pare
 	if err != nil {
 		return nil, err
 	}
-	entry := slices.DeleteFunc(slices.Clone(all), func(k *key) bool { return !matched[k] || !mayVerify(k.record) })
+	entry := slices.DeleteFunc(slices.Clone(all), func(k *key) bool {
+		return !matched[k] || !mayVerify(k.record) || k.record.Flags&dns.REVOKE != 0 // it would revoke itself by its signature
+	})
 	if len(entry) == 0 {
 		source := "the DS set"
 		if parent == nil {
@@ -398,7 +400,14 @@ func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, pare
 		ttl = min(ttl, p.ttl)
 	}
 	for _, k := range all {
-		if mayVerify(k.record) && v.rules.options.supports(k.record.Algorithm) {
+		if !mayVerify(k.record) || !v.rules.options.supports(k.record.Algorithm) {
+			continue
+		}
+		revoked, err := v.isRevoked(k, keys, name)
+		if err != nil {
+			return nil, err
+		}
+		if !revoked {
 			z.keys = append(z.keys, k)
 		}
 	}

@@ -53,11 +53,22 @@ func (o Options) usableDS(set []*dns.DS) []*dns.DS {
 	return sha1
 }
 
-// mayVerify reports whether k may verify records of its zone: it has the ZONE
-// flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2), and is not revoked (RFC 5011
-// §2.1).
-func mayVerify(k *dns.DNSKEY) bool {
-	return k.Flags&dns.ZONE != 0 && k.Flags&dns.REVOKE == 0 && k.Protocol == 3
+// mayVerify reports whether k may verify records of its zone, unless it is revoked:
+// it has the ZONE flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2).
+func mayVerify(k *dns.DNSKEY) bool { return k.Flags&dns.ZONE != 0 && k.Protocol == 3 }
+
+// isRevoked reports whether a key of a zone is revoked: it has the REVOKE bit and
+// signs the DNSKEY RRset. Without that signature, the bit has no effect (RFC 5011
+// §2.1). The error is a fault.
+func (v *validation) isRevoked(k *key, keys *rrset, zone string) (bool, error) {
+	if k.record.Flags&dns.REVOKE == 0 {
+		return false, nil
+	}
+	_, err := v.authenticate(keys, []*key{k}, zone)
+	if _, isBogus := asBogus(err); isBogus {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // key is a parsed DNSKEY.
