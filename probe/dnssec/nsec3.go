@@ -210,7 +210,9 @@ func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
 		}
 		return s.optOutResult(e.cover, name), nil
 	}
-	if e.cover.optOut { // RFC 5155 §8.6; here, as in Unbound, for any type
+	// RFC 5155 §8.6 is for DS. For other types §8.5 demands a record of the name itself;
+	// like Unbound, this takes the name for an unsigned delegation, which is insecure.
+	if e.cover.optOut {
 		return s.optOutResult(e.cover, name), nil
 	}
 	return denialResult{unproven, fmt.Sprintf("no NSEC3 record matches %s or %s", name, wildcard)}, nil

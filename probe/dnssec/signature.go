@@ -143,7 +143,9 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // signersOf returns the zones that claim to have signed an RRset or a denial of
 // name, deepest first, without those that cannot have. A signer is the name
-// itself or a zone above it (RFC 4035 §5.3.1). The parent signs a DS, so the
+// itself or a zone above it. RFC 4035 §5.3.1 demands the zone that contains the
+// name. Like Unbound, this does not search for a zone cut between them: a zone
+// controls all names below it in any case. The parent signs a DS, so the
 // signer of a DS is strictly above it, except for the root, which has no parent.
 // Zones above the trust anchor that covers name do not count.
 func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {

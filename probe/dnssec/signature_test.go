@@ -133,8 +133,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestShortRSAKeys checks RSA keys of 512 bits and more. RFC 3110 and 5702 allow
-// them, and other validators accept them. crypto/rsa does so only with
+// TestShortRSAKeys checks RSA keys of 512 bits and more, which RFC 3110 §3 allows, and
+// RFC 5702 §2.1 for RSASHA256. Other validators accept them. crypto/rsa does so only with
 // rsa1024min=0, which go.mod sets.
 func TestShortRSAKeys(t *testing.T) {
 	t.Parallel()
