@@ -117,14 +117,14 @@ func endOfSections(message []byte, n int) (int, bool) {
 	if len(message) < headerSize {
 		return 0, false
 	}
-	at, ok := headerSize, true
+	at := headerSize
 	for section := range n {
 		for range binary.BigEndian.Uint16(message[4+2*section:]) {
 			if section == 0 {
-				if at, ok = endOfName(message, at); !ok || at+4 > len(message) {
+				end, ok := endOfName(message, at)
+				if at = end + 4; !ok || at > len(message) { // type and class follow the name
 					return 0, false
 				}
-				at += 4
 				continue
 			}
 			record, ok := recordAt(message, at)
@@ -144,11 +144,11 @@ func keepBitmaps(response *dns.Msg, message []byte) {
 	if !slices.ContainsFunc(response.Answer, isLong) && !slices.ContainsFunc(response.Ns, isLong) {
 		return
 	}
-	at, ok := endOfSections(message, 1)
+	at, _ := endOfSections(message, 1) // response was parsed, so its sections are there
 	for _, section := range [][]dns.RR{response.Answer, response.Ns} {
 		for i, rr := range section {
-			var record wireRecord
-			if record, ok = recordAt(message, at); !ok {
+			record, ok := recordAt(message, at)
+			if !ok {
 				return
 			}
 			at = record.end

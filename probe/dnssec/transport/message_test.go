@@ -170,3 +170,49 @@ func TestDiscardEarly(t *testing.T) {
 		t.Errorf("got %v after the last datagram", err)
 	}
 }
+
+// FuzzUnpack checks that what dns.Msg accepts stays the same, but for raw records.
+func FuzzUnpack(f *testing.F) {
+	m := new(dns.Msg).SetQuestion("a.example.", dns.TypeA)
+	m.SetEdns0(1232, true)
+	m.Answer = []dns.RR{rawRecord(dns.TypeA, 192, 0, 2, 1)}
+	m.Ns = []dns.RR{rawRecord(dns.TypeNSEC, 1, 'b', 0, 0, 2, 0x40, 0)}
+	wire, err := m.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wire)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		response, err := unpack(message)
+		whole := new(dns.Msg)
+		if whole.Unpack(message) != nil {
+			return
+		}
+		if err != nil {
+			if !errors.Is(err, errShort) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for i, rr := range whole.Ns {
+			if raw, ok := response.Ns[i].(*dns.RFC3597); ok && rr.Header().Rrtype == dns.TypeNSEC {
+				parsed, _, err := dns.UnpackRRWithHeader(raw.Hdr, mustHex(t, raw.Rdata), 0)
+				if err != nil || !dns.IsDuplicate(parsed, rr) {
+					t.Fatalf("%s: %v, want %s", raw, err, rr)
+				}
+			}
+		}
+		if len(response.Answer) != len(whole.Answer) || len(response.Ns) != len(whole.Ns) || len(response.Extra) != len(whole.Extra) {
+			t.Fatalf("%s\nwant %s", response, whole)
+		}
+	})
+}
+
+func mustHex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
