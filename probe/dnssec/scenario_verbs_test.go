@@ -715,7 +715,7 @@ func unlist(b *faultBuilder, args []string) (zone.Fault, error) {
 				return slices.ContainsFunc(whole, func(other dns.RR) bool { return other.Header().Name == rr.Header().Name })
 			}
 			others := slices.DeleteFunc(response.Ns, inChain)
-			response.Ns = append(slices.DeleteFunc(whole, isUnlisted), others...)
+			response.Ns = append(copies(slices.DeleteFunc(whole, isUnlisted)), others...) // the chain is shared
 			return err
 		},
 	}, nil

@@ -117,7 +117,7 @@ func (c *serverCheck) run(ctx context.Context) Health {
 	health := Health{Server: c.server, Anchored: c.anchored(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
-	} else if c.resolver.droppedCD.lasts(c.resolver.now()) {
+	} else if c.resolver.droppedCD.lasts(time.Now()) {
 		health.Problem = ProblemRefusesCD
 		health.Why = "does not respond to queries with CD=1, so that lookups are slow and cannot tell why a zone fails: allow them, or set resolver.servers to another resolver"
 	} else if address := c.fakeAddress(ctx); address != "" {

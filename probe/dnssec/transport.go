@@ -77,7 +77,7 @@ const maxUDPSize = 1232
 func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	checked := query{q.question, upstream{q.upstream.server, true}}
 	top := q.question == question{r.topZone(), dns.TypeDNSKEY}
-	if q.upstream.checking || !top && r.droppedCD.lasts(r.now()) {
+	if q.upstream.checking || !top && r.droppedCD.lasts(time.Now()) {
 		return r.exchangeOnce(ctx, checked)
 	}
 	limited, cancel := context.WithTimeout(ctx, r.options.QueryTimeout*4/5)
@@ -94,7 +94,7 @@ func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	if errors.Is(again.err, ErrUnreachable) {
 		return reply
 	}
-	r.droppedCD.record(r.now(), top)
+	r.droppedCD.record(time.Now(), top)
 	return again
 }
 
