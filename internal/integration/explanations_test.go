@@ -108,7 +108,7 @@ func explanations() []explanation {
 		},
 		{
 			class: "a zone signs a DS of a zone two or more cuts below: Unbound validates from zone to zone; we accept the signer, " +
-				"which has authority over all names below it, as both do for other records. RFC 4035 §5.3.1",
+				"which has authority over all names below it, as both do for other records. RFC 4035 §5.3.1 demands the zone that contains the RRset",
 			applies: func(d disagreement) bool {
 				return !d.ours.Status.Failed() && statusOf(d.reference).Failed() &&
 					(d.mutatedBy(signWithParentOrChild) || d.mutatedBy(signWithOtherZone) || d.mutatedBy(changeSigner))

@@ -402,8 +402,45 @@ func denialMutations() []mutation {
 			n.Iterations = pick(rnd, []uint16{0, 1, nsec3Limit, nsec3Limit + 1, 2500})
 		})},
 		{name: changeSalt, types: hashed, resign: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Salt, n.SaltLength = "CD34", 2 })},
+		{name: "pad the type bitmap with a zero", types: either, resign: true, set: func(_ *rand.Rand, s *signedSet) {
+			for i, record := range s.records {
+				s.records[i] = padBitmap(record)
+			}
+		}},
 		{name: "change the NSEC3 hash algorithm", types: hashed, resign: true, set: each(func(_ *rand.Rand, n *dns.NSEC3) { n.Hash = 2 })},
 	}
+}
+
+// padBitmap returns an NSEC or NSEC3 record with an octet of zero at the end of its
+// type bitmap, which RFC 4034 §4.1.2 forbids. It returns other records unchanged.
+func padBitmap(record dns.RR) dns.RR {
+	wire := make([]byte, dns.MaxMsgSize)
+	end, err := dns.PackRR(record, wire, 0, nil, false)
+	if err != nil {
+		return record
+	}
+	length := int(record.Header().Rdlength)
+	rdata := slices.Clone(wire[end-length : end])
+	block := 0 // where the bitmap starts
+	switch r := record.(type) {
+	case *dns.NSEC:
+		for rdata[block] != 0 {
+			block += 1 + int(rdata[block])
+		}
+		block++
+	case *dns.NSEC3:
+		block = 6 + int(r.SaltLength) + int(r.HashLength)
+	default:
+		return record
+	}
+	for block < length && block+2+int(rdata[block+1]) < length {
+		block += 2 + int(rdata[block+1])
+	}
+	if block >= length || rdata[block+1] >= 32 {
+		return record
+	}
+	rdata[block+1]++
+	return &dns.RFC3597{Hdr: *record.Header(), Rdata: hex.EncodeToString(append(rdata, 0))}
 }
 
 func flipType(bitmap []uint16, flip uint16) []uint16 {

@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cloudflare/circl/sign/ed448"
 	"github.com/miekg/dns"
 )
 
@@ -191,11 +193,44 @@ func loadBINDKey(t testing.TB, dir, zone string, key *dns.DNSKEY) crypto.Signer 
 		t.Fatal(err)
 	}
 	defer file.Close()
+	if key.Algorithm == dns.ED448 {
+		return readEd448(t, file)
+	}
 	private, err := key.ReadPrivateKey(file, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return private.(crypto.Signer)
+}
+
+// readEd448 reads a key of an algorithm that miekg/dns does not support.
+func readEd448(t testing.TB, file io.Reader) crypto.Signer {
+	t.Helper()
+	text, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, field, _ := strings.Cut(string(text), "\nPrivateKey: ")
+	field, _, _ = strings.Cut(field, "\n")
+	seed, err := base64.StdEncoding.DecodeString(field)
+	if err != nil || len(seed) != ed448.SeedSize {
+		t.Fatalf("a private key of %d octets: %v", len(seed), err)
+	}
+	return ed448.NewKeyFromSeed(seed)
+}
+
+// parsePKCS8 parses a private key. crypto/x509 lacks Ed448, of which the seed is at
+// the end (RFC 8410 §7).
+func parsePKCS8(der []byte) (crypto.Signer, error) {
+	oidEd448 := []byte{6, 3, 0x2b, 0x65, 0x71}
+	if bytes.Contains(der, oidEd448) && len(der) > ed448.SeedSize {
+		return ed448.NewKeyFromSeed(der[len(der)-ed448.SeedSize:]), nil
+	}
+	private, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	return private.(crypto.Signer), nil
 }
 
 // loadKnotKeys reads the keys that keymgr made, by the public key field of their
@@ -216,11 +251,10 @@ func loadKnotKeys(t testing.TB, dir string) map[string]crypto.Signer {
 		if block == nil {
 			t.Fatalf("%s is not a PEM file", file)
 		}
-		private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		signer, err := parsePKCS8(block.Bytes)
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		signer := private.(crypto.Signer)
 		keys[dnskeyPublicKey(t, signer.Public())] = signer
 	}
 	return keys
@@ -241,6 +275,8 @@ func dnskeyPublicKey(t testing.TB, public crypto.PublicKey) string {
 		}
 		octets = point[1:] // without the prefix of an uncompressed point
 	case ed25519.PublicKey:
+		octets = key
+	case ed448.PublicKey:
 		octets = key
 	default:
 		t.Fatalf("unsupported key type %T", public)
@@ -343,7 +379,8 @@ func signOctets(private crypto.Signer, algorithm uint8, data []byte) ([]byte, er
 	case dns.ECDSAP384SHA384:
 		hash = crypto.SHA384
 	}
-	if _, ok := private.(ed25519.PrivateKey); ok {
+	switch private.(type) {
+	case ed25519.PrivateKey, ed448.PrivateKey:
 		return private.Sign(nil, data, crypto.Hash(0))
 	}
 	digest := hash.New()

@@ -92,7 +92,7 @@ func zones() []*zone {
 		{name: "rsasha1.example.", signer: signedByBIND, algorithm: "NSEC3RSASHA1", denial: nsec3, records: zoneRecords,
 			desc: "a deprecated algorithm"},
 		{name: "ed448.example.", signer: signedByBIND, algorithm: "ED448", records: zoneRecords,
-			desc: "an algorithm that validators need not support"},
+			desc: "Ed448"},
 
 		{name: "unsigned.test.", records: zoneRecords,
 			desc: "unsigned below NSEC3 with opt-out"},
@@ -174,6 +174,7 @@ func differentialZones() []*zone {
 		{"ecdsap256sha256", "ECDSAP256SHA256"},
 		{"ecdsap384sha384", "ECDSAP384SHA384"},
 		{"ed25519", "ED25519"},
+		{"ed448", "ED448"},
 	} {
 		for j, software := range []signer{signedByKnot, signedByBIND} {
 			z := &zone{

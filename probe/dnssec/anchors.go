@@ -91,7 +91,7 @@ func parseAnchor(text string) (*Anchor, error) {
 		}
 		return record, nil
 	case *dns.DNSKEY:
-		if !mayVerify(record) || record.Flags&dns.SEP == 0 {
+		if !mayVerify(record) || record.Flags&dns.REVOKE != 0 || record.Flags&dns.SEP == 0 {
 			return nil, nil
 		}
 		k := newKey(record)

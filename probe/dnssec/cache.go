@@ -9,9 +9,9 @@ import (
 )
 
 // zoneCache holds verdicts on names until their TTL or their signatures end:
-// zones, secure and insecure, and names that are no zone cut. The latter only
-// save queries; no verdict depends on them. The cache holds bogus zones for
-// bogusTTL. If it exceeds its limits, it evicts the least recently used entry.
+// zones, secure and insecure, and names that are no zone cut. It holds bogus
+// zones for bogusTTL. A verdict is what the same replies would prove again: what was
+// looked up before saves queries and changes no verdict. If it exceeds its limits, it evicts the least recently used entry.
 type zoneCache struct {
 	maxEntries int
 	maxBytes   int // as estimated by sizeOf
@@ -34,11 +34,13 @@ const bogusTTL = 5 * time.Second
 // the error of the clock.
 const clockSlack = 5 * time.Minute
 
-// cachedName is what the cache holds about a name: a zone, or the fault of a
-// bogus zone, or neither if the name is no zone cut.
+// cachedName is what the cache holds about a name: a zone, the fault of a bogus
+// zone, or the proof that the name is no zone cut. If it is empty, the name
+// probably is none, which only saves speculative queries.
 type cachedName struct {
 	zone  *zone
 	fault *fault
+	noCut *noZoneCut
 }
 
 type cacheEntry struct {

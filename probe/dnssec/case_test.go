@@ -158,6 +158,7 @@ type countingTransport struct {
 	dnssec.Transport
 	mu    sync.Mutex
 	asked map[string]int
+	drops bool          // a query with CD=1 was not answered, so that others may have CD=0
 	hold  chan struct{} // replies wait until it is closed; nil: no delay
 	ended chan error    // the errors of exchanges that ended while they waited
 }
@@ -169,9 +170,9 @@ func newCountingTransport(inner dnssec.Transport) *countingTransport {
 func (c *countingTransport) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
 	c.mu.Lock()
 	c.asked[query.Question[0].Name+" "+dns.Type(query.Question[0].Qtype).String()]++
-	hold := c.hold
+	hold, drops := c.hold, c.drops
 	c.mu.Unlock()
-	if opt := query.IsEdns0(); opt == nil || !opt.Do() || !query.CheckingDisabled || !query.RecursionDesired || opt.UDPSize() != 1232 {
+	if opt := query.IsEdns0(); opt == nil || !opt.Do() || !query.CheckingDisabled && !drops || !query.RecursionDesired || opt.UDPSize() != 1232 {
 		return nil, "", errors.New("the query lacks DO, CD, RD or the buffer size")
 	}
 	if hold != nil {
@@ -182,7 +183,13 @@ func (c *countingTransport) Exchange(ctx context.Context, query *dns.Msg) (*dns.
 			return nil, "", ctx.Err()
 		}
 	}
-	return c.Transport.Exchange(ctx, query)
+	response, server, err := c.Transport.Exchange(ctx, query)
+	if errors.Is(err, zone.ErrSilent) {
+		c.mu.Lock()
+		c.drops = true
+		c.mu.Unlock()
+	}
+	return response, server, err
 }
 
 // count returns the number of queries for a question, once all goroutines of the

@@ -19,6 +19,11 @@ type zone struct {
 	parent *zone // nil for a zone with a trust anchor
 	link   Link
 
+	// presumed: the parent does not prove that the name is delegated, only that it
+	// may be, by opt-out or by NSEC3 records with too many iterations. A zone that
+	// the parent delegates below that name with a signed DS is secure all the same.
+	presumed bool
+
 	own   Validity  // of the signature over its keys
 	cut   Validity  // of its DS or the proof of its absence, signed by the parent
 	until time.Time // the end of its TTL or of its signatures, whichever is first
@@ -60,7 +65,7 @@ func (v *validation) zone(name string) (*zone, error) {
 	if z := v.knownZone(name); z != nil {
 		return z, nil
 	}
-	if _, ok := v.noCuts[name]; ok {
+	if _, ok := v.noCut(name); ok {
 		return nil, nil
 	}
 	if f := cmp.Or(v.evidence.bogus[name], v.bogus[name]); f != nil {
@@ -72,7 +77,7 @@ func (v *validation) zone(name string) (*zone, error) {
 		v.recordZone(name, z, err)
 		return z, err
 	}
-	if v.closestKnown(name) == "" {
+	if v.anchorOver(name, dns.TypeNone) == "" {
 		return v.unanchoredZone(), nil
 	}
 	if slices.Contains(v.signers, name) {
@@ -91,8 +96,30 @@ func (v *validation) zone(name string) (*zone, error) {
 		return parent, err
 	}
 	z, err := v.delegation(name, r, parent)
+	if z != nil && z.presumed {
+		z, err = v.confirmPresumed(z, name)
+	}
 	v.recordZone(name, z, err)
 	return z, err
+}
+
+// confirmPresumed returns z, which its parent presumes to be insecure, unless a
+// zone between them contains the name: then the parent proves nothing about it.
+func (v *validation) confirmPresumed(z *zone, name string) (*zone, error) {
+	above := parentOf(name)
+	if above == z.parent.name {
+		return z, nil
+	}
+	closest, err := v.enclosingZone(above)
+	switch {
+	case err != nil:
+		return nil, err
+	case closest.name == z.parent.name:
+		return z, nil
+	case !closest.secure():
+		return closest, nil
+	}
+	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: the denial is signed by %s", closest.name, name, z.parent.name), closest, name)
 }
 
 // recordZone records the verdict on the zone at name.
@@ -136,22 +163,22 @@ func (v *validation) unanchoredZone() *zone {
 		link: Link{Zone: ".", Status: Insecure, Why: "no trust anchor covers the name"}}
 }
 
-// closestKnown returns the deepest zone at or above name that is known or has an
-// anchor, or the empty string if no anchor covers the name.
-func (v *validation) closestKnown(name string) string {
-	for n := labels(name); n >= 0; n-- {
-		candidate := suffix(name, n)
-		if v.knownZone(candidate) != nil || len(v.rules.anchors[candidate]) > 0 {
-			return candidate
-		}
+// noCut returns the proof that name is not a zone cut, found in this run or
+// before.
+func (v *validation) noCut(name string) (noZoneCut, bool) {
+	if n, ok := v.noCuts[name]; ok {
+		return n, true
 	}
-	return ""
+	n, ok := v.evidence.noCuts[name]
+	return n, ok
 }
 
 // enclosingZone returns the deepest zone that contains name. It finds it cut by
-// cut, from the deepest known zone down, and stops at an insecure zone.
+// cut, from the trust anchor down, and stops at an insecure zone. It does not start
+// from a deeper zone that is known already: the result must not depend on what was
+// looked up before.
 func (v *validation) enclosingZone(name string) (*zone, error) {
-	start := v.closestKnown(name)
+	start := v.anchorOver(name, dns.TypeNone)
 	if start == "" {
 		return v.unanchoredZone(), nil
 	}
@@ -167,7 +194,7 @@ func (v *validation) enclosingZone(name string) (*zone, error) {
 		}
 		if next != nil {
 			z = next
-		} else if v.noCuts[child].nxdomain {
+		} else if proof, _ := v.noCut(child); proof.nxdomain {
 			break // nothing exists below a name that does not exist (RFC 8020 §2)
 		}
 	}
@@ -175,22 +202,20 @@ func (v *validation) enclosingZone(name string) (*zone, error) {
 }
 
 // parentZone returns the zone above a cut at name. It is the deepest zone that
-// claims to have signed what r contains about the DS of name. If no claim is
-// true, or only for a zone above the known ones, it is the zone that should have.
+// claims to have signed what r contains about the DS of name. If that is no zone, it
+// is the zone that should have signed it.
 func (v *validation) parentZone(name string, r *reply) (*zone, error) {
-	above := parentOf(name)
-	known := v.closestKnown(above)
-	if signers := v.signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 && within(signers[0], known) {
+	if signers := v.signersOf(delegationSigs(r, name), name, dns.TypeDS); len(signers) > 0 {
 		z, err := v.signerZone(signers[0])
 		if z != nil || err != nil {
 			return z, err
 		}
 	}
-	return v.enclosingZone(above)
+	return v.enclosingZone(parentOf(name))
 }
 
 // delegationSigs returns the signatures that show which zone is authoritative
-// for the DS of name.
+// for the DS of name: over the DS or an alias, or else over the denial.
 func delegationSigs(r *reply, name string) []*dns.RRSIG {
 	var sigs []*dns.RRSIG
 	for _, set := range r.answer {
@@ -199,7 +224,10 @@ func delegationSigs(r *reply, name string) []*dns.RRSIG {
 			sigs = append(sigs, set.sigs...)
 		}
 	}
-	return append(sigs, denialSigs(r)...)
+	if len(sigs) > 0 {
+		return sigs
+	}
+	return denialSigs(r)
 }
 
 // delegation judges the cut at name by the reply about its DS, from the secure
@@ -237,10 +265,12 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 	}
 	switch result.cut {
 	case noCut, nothingBelow:
-		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(d.proof.ttl)}
+		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(result.chain.proof.ttl)}
 		return nil, nil
-	case insecureCut:
-		return v.insecureZone(name, parent, d.proof, nil, result.why), nil
+	case insecureCut, presumedCut:
+		z := v.insecureZone(name, parent, result.chain.proof, nil, result.why)
+		z.presumed = result.cut == presumedCut
+		return z, nil
 	}
 	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
 }
@@ -339,7 +369,9 @@ func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, pare
 	if err != nil {
 		return nil, err
 	}
-	entry := slices.DeleteFunc(slices.Clone(all), func(k *key) bool { return !matched[k] || !mayVerify(k.record) })
+	entry := slices.DeleteFunc(slices.Clone(all), func(k *key) bool {
+		return !matched[k] || !mayVerify(k.record) || k.record.Flags&dns.REVOKE != 0 // it would revoke itself by its signature
+	})
 	if len(entry) == 0 {
 		source := "the DS set"
 		if parent == nil {
@@ -368,7 +400,14 @@ func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, pare
 		ttl = min(ttl, p.ttl)
 	}
 	for _, k := range all {
-		if mayVerify(k.record) && v.rules.options.supports(k.record.Algorithm) {
+		if !mayVerify(k.record) || !v.rules.options.supports(k.record.Algorithm) {
+			continue
+		}
+		revoked, err := v.isRevoked(k, keys, name)
+		if err != nil {
+			return nil, err
+		}
+		if !revoked {
 			z.keys = append(z.keys, k)
 		}
 	}

@@ -1,19 +1,49 @@
 package dnssec
 
-import "github.com/miekg/dns"
+import (
+	"slices"
 
-// denial is the proof of one zone that names or types do not exist: the
-// authentic NSEC or NSEC3 records of a reply.
+	"github.com/miekg/dns"
+)
+
+// denial is what a reply contains to prove that names or types of one zone do not
+// exist: its authentic NSEC and NSEC3 records. A zone that changes the method, or that
+// several operators sign, may send records of several chains (RFC 8901 §5.2). Each
+// proof is made with the records of one chain, and one proof is enough.
 type denial struct {
 	zone   string
-	nsec   nsecSet
-	nsec3  *nsec3Set // nil: no NSEC3 records
-	proof  proof     // the validity and TTL that all records share
-	signed bool      // some records came with signatures, valid or not
-	why    string    // why a record was rejected, if any was
+	chains []*chain // cheapest first
+	signed bool     // some records came with signatures, valid or not
+	why    string   // why a record was rejected, if any was
 }
 
-func (d *denial) empty() bool { return len(d.nsec) == 0 && d.nsec3 == nil }
+func (d *denial) empty() bool { return len(d.chains) == 0 }
+
+// maxChains is the number of chains of a denial that are tried.
+const maxChains = 4
+
+// chain is the NSEC records of a denial, or the NSEC3 records with the same
+// parameters.
+type chain struct {
+	prover
+	proof proof // the validity and TTL that all records share
+}
+
+// prover proves what does not exist. The methods fail if a limit is exceeded.
+type prover interface {
+	// nodata proves that the name exists and has no records of qtype (RFC 4035 §5.4,
+	// RFC 5155 §8.5 to 8.7).
+	nodata(name string, qtype uint16) (denialResult, error)
+	// nameError proves that neither the name nor a wildcard for it exists (RFC 4035
+	// §5.4, RFC 5155 §8.4).
+	nameError(name string) (denialResult, error)
+	// noCloserMatch proves that nothing exists between name and the wildcard that it
+	// was expanded from (RFC 4035 §5.3.4, RFC 5155 §8.8).
+	noCloserMatch(name, wildcard string) (denialResult, error)
+	// delegation judges the zone cut at name by the denial of its DS (RFC 4035 §5.2,
+	// RFC 5155 §8.9).
+	delegation(name string) (cutResult, error)
+}
 
 // absence is how far it is proven that something does not exist.
 type absence uint8
@@ -30,21 +60,36 @@ type denialResult struct {
 	why     string
 }
 
+// provenDenial is a denialResult, the chain that proves it, and the response code
+// that is proven. There is no chain if the absence is unproven.
+type provenDenial struct {
+	denialResult
+	chain *chain
+	rcode int
+}
+
 // cut is what a parent proves about a zone cut at a name without DS.
 type cut uint8
 
 const (
 	unprovenCut  cut = iota
-	insecureCut      // a delegation without DS, or one that opt-out may hide
+	presumedCut      // there may be a delegation without DS: opt-out, or too many iterations
+	insecureCut      // a delegation without DS
 	noCut            // the name is no delegation
 	nothingBelow     // nothing exists at the name or below it
 )
 
-// cutResult is the verdict on a cut. It has a reason for unprovenCut and
-// insecureCut.
+// cutResult is the verdict on a cut. It has a reason for unprovenCut,
+// presumedCut and insecureCut.
 type cutResult struct {
 	cut cut
 	why string
+}
+
+// provenCut is a cutResult and the chain that proves it, if any does.
+type provenCut struct {
+	cutResult
+	chain *chain
 }
 
 // denialSigs returns the signatures over the denial in a reply.
@@ -63,7 +108,6 @@ func denialSigs(r *reply) []*dns.RRSIG {
 // only if a limit is exceeded.
 func (v *validation) denial(r *reply, z *zone) (*denial, error) {
 	d := &denial{zone: z.name}
-	first := true
 	for _, set := range r.authority {
 		if set.rrtype != dns.TypeNSEC && set.rrtype != dns.TypeNSEC3 || !within(set.name, z.name) {
 			continue
@@ -82,104 +126,132 @@ func (v *validation) denial(r *reply, z *zone) (*denial, error) {
 			continue
 		}
 		if set.rrtype == dns.TypeNSEC {
-			d.addNSEC(set)
+			d.addNSEC(set, p)
 		} else {
-			d.addNSEC3(set, v)
-		}
-		if first {
-			d.proof, first = p, false
-		} else {
-			d.proof.validity = d.proof.validity.And(p.validity)
-			d.proof.ttl = min(d.proof.ttl, p.ttl)
+			d.addNSEC3(set, p, v)
 		}
 	}
+	slices.SortStableFunc(d.chains, func(a, b *chain) int { return a.cost() - b.cost() })
+	d.chains = d.chains[:min(len(d.chains), maxChains)]
 	return d, nil
+}
+
+// cost returns the number of hashes for one name, and −1 for NSEC.
+func (c *chain) cost() int {
+	if s, ok := c.prover.(*nsec3Set); ok {
+		return int(s.iterations)
+	}
+	return -1
+}
+
+// add adds the proof of one more record to the chain.
+func (c *chain) add(p proof) {
+	if c.proof.key == nil {
+		c.proof = p
+		return
+	}
+	c.proof.validity = c.proof.validity.And(p.validity)
+	c.proof.ttl = min(c.proof.ttl, p.ttl)
+}
+
+// best makes a proof with each chain and returns the best result, with the chain that
+// gave it.
+func (d *denial) best(prove func(prover) (denialResult, error)) (best provenDenial, err error) {
+	best.why = d.reason("")
+	for i, c := range d.chains {
+		result, err := prove(c)
+		if err != nil {
+			return provenDenial{}, err
+		}
+		switch {
+		case result.absence > best.absence:
+			best = provenDenial{denialResult: result, chain: c}
+		case i == 0:
+			best.why = d.reason(result.why)
+		}
+		if best.absence == denied {
+			break
+		}
+	}
+	return best, nil
 }
 
 // deny proves that q has no records. It tries the proof that belongs to the
 // response code first, then the other one: the code is not signed, and the proof
-// decides. It returns the proven response code.
-func (d *denial) deny(q question, rcode int) (denialResult, int, error) {
+// decides.
+func (d *denial) deny(q question, rcode int) (provenDenial, error) {
 	nxdomain := rcode == dns.RcodeNameError
 	first, err := d.denyAs(q, nxdomain)
-	if err != nil || first.absence != unproven {
-		return first, rcode, err
+	first.rcode = rcode
+	if err != nil || first.absence == denied {
+		return first, err
 	}
 	other, err := d.denyAs(q, !nxdomain)
 	switch {
 	case err != nil:
-		return denialResult{}, 0, err
-	case other.absence == unproven:
-		return first, rcode, nil
+		return provenDenial{}, err
+	case other.absence <= first.absence:
+		return first, nil
 	case other.absence == optedOut:
-		return other, rcode, nil // nothing is proven, so the code of the response stands
+		other.rcode = rcode // nothing is proven, so the code of the response stands
 	case nxdomain:
-		return other, dns.RcodeSuccess, nil
+		other.rcode = dns.RcodeSuccess
+	default:
+		other.rcode = dns.RcodeNameError
 	}
-	return other, dns.RcodeNameError, nil
+	return other, nil
 }
 
 // denyAs proves that the name of q does not exist, or else that it has no
 // records of the type.
-func (d *denial) denyAs(q question, nxdomain bool) (denialResult, error) {
-	if nxdomain {
-		return d.nameError(q.name)
-	}
-	return d.nodata(q.name, q.qtype)
+func (d *denial) denyAs(q question, nxdomain bool) (provenDenial, error) {
+	return d.best(func(p prover) (denialResult, error) {
+		if nxdomain {
+			return p.nameError(q.name)
+		}
+		return p.nodata(q.name, q.qtype)
+	})
 }
 
-// nodata proves that the name exists and has no records of qtype (RFC 4035 §5.4,
-// RFC 5155 §8.5 to 8.7).
-func (d *denial) nodata(name string, qtype uint16) (denialResult, error) {
-	if d.nsec3 != nil {
-		return d.nsec3.nodata(name, qtype)
-	}
-	return d.explain(d.nsec.nodata(name, qtype)), nil
+// noCloserMatch proves that nothing exists between name and a wildcard.
+func (d *denial) noCloserMatch(name, wildcard string) (provenDenial, error) {
+	return d.best(func(p prover) (denialResult, error) { return p.noCloserMatch(name, wildcard) })
 }
 
-// nameError proves that neither the name nor a wildcard for it exists (RFC 4035
-// §5.4, RFC 5155 §8.4).
-func (d *denial) nameError(name string) (denialResult, error) {
-	if d.nsec3 != nil {
-		return d.nsec3.nameError(name)
+// delegation judges the zone cut at name by the denial of its DS.
+func (d *denial) delegation(name string) (best provenCut, err error) {
+	best.why = d.reason("")
+	for i, c := range d.chains {
+		result, err := c.delegation(name)
+		if err != nil {
+			return provenCut{}, err
+		}
+		switch {
+		case result.cut > best.cut:
+			best = provenCut{result, c}
+		case i == 0:
+			best.why = d.reason(result.why)
+		}
+		if best.cut > presumedCut {
+			break
+		}
 	}
-	return d.explain(d.nsec.nameError(name)), nil
-}
-
-// noCloserMatch proves that nothing exists between name and the wildcard that it
-// was expanded from (RFC 4035 §5.3.4, RFC 5155 §8.8).
-func (d *denial) noCloserMatch(name, wildcard string) (denialResult, error) {
-	if d.nsec3 != nil {
-		return d.nsec3.noCloserMatch(name, wildcard)
-	}
-	return d.explain(d.nsec.noCloserMatch(name, wildcard)), nil
-}
-
-// delegation judges the zone cut at name by the denial of its DS (RFC 4035 §5.2,
-// RFC 5155 §8.9).
-func (d *denial) delegation(name string) (cutResult, error) {
-	if d.nsec3 != nil {
-		return d.nsec3.delegation(name)
-	}
-	result := d.nsec.delegation(name)
-	result.why = d.reason(result.why)
-	return result, nil
+	return best, nil
 }
 
 // isNXNAME reports whether an NSEC record at the name itself has the type
 // NXNAME. A server that signs online denies a name with such a record (RFC 9824).
-func (d *denial) isNXNAME(name string) bool {
-	n := d.nsec.matching(name)
+func (c *chain) isNXNAME(name string) bool {
+	s, ok := c.prover.(*nsecSet)
+	if !ok {
+		return false
+	}
+	n := s.matching(name)
 	return n != nil && n.types.has(dns.TypeNXNAME)
 }
 
-func (d *denial) explain(result denialResult) denialResult {
-	result.why = d.reason(result.why)
-	return result
-}
-
-// reason returns why a proof with NSEC records fails. A rejected record comes
-// before what the others lack.
+// reason returns why a proof fails. A rejected record comes before what the others
+// lack.
 func (d *denial) reason(lack string) string {
 	switch {
 	case d.why != "":

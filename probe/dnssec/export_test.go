@@ -17,3 +17,16 @@ func (r *Resolver) DisableSigCache() { r.sigs = nil }
 
 // ClearZoneCache empties the cache of zones.
 func (r *Resolver) ClearZoneCache() { r.cache = newZoneCache(1000, 1<<20) }
+
+// Fork returns a Resolver with the settings and a copy of the caches of r. The
+// cache of signatures, on which no verdict depends, is shared.
+func (r *Resolver) Fork() *Resolver {
+	fork := &Resolver{transport: r.transport, anchors: r.anchors, now: r.now, options: r.options, limits: r.limits,
+		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), sigs: r.sigs}
+	for element := r.cache.order.Back(); element != nil; element = element.Prev() {
+		entry := element.Value.(*cacheEntry)
+		fork.cache.put(entry.name, entry.value, entry.stored, entry.until)
+	}
+	fork.outage.seen = r.outage.seen
+	return fork
+}

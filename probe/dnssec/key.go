@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rsa"
 	_ "crypto/sha1" // algorithms 5 and 7
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -18,6 +17,7 @@ import (
 	"math/big"
 	"strconv"
 
+	"github.com/cloudflare/circl/sign/ed448"
 	"github.com/miekg/dns"
 )
 
@@ -26,7 +26,7 @@ func (o Options) supports(algorithm uint8) bool {
 	switch algorithm {
 	case dns.RSASHA1, dns.RSASHA1NSEC3SHA1:
 		return o.SHA1 == SHA1Accept // RFC 9905 §2
-	case dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519:
+	case dns.RSASHA256, dns.RSASHA512, dns.ECDSAP256SHA256, dns.ECDSAP384SHA384, dns.ED25519, dns.ED448:
 		return true
 	}
 	return false
@@ -53,11 +53,22 @@ func (o Options) usableDS(set []*dns.DS) []*dns.DS {
 	return sha1
 }
 
-// mayVerify reports whether k may verify records of its zone: it has the ZONE
-// flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2), and is not revoked (RFC 5011
-// §2.1).
-func mayVerify(k *dns.DNSKEY) bool {
-	return k.Flags&dns.ZONE != 0 && k.Flags&dns.REVOKE == 0 && k.Protocol == 3
+// mayVerify reports whether k may verify records of its zone, unless it is revoked:
+// it has the ZONE flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2).
+func mayVerify(k *dns.DNSKEY) bool { return k.Flags&dns.ZONE != 0 && k.Protocol == 3 }
+
+// isRevoked reports whether a key of a zone is revoked: it has the REVOKE bit and
+// signs the DNSKEY RRset. Without that signature, the bit has no effect (RFC 5011
+// §2.1). The error is a fault.
+func (v *validation) isRevoked(k *key, keys *rrset, zone string) (bool, error) {
+	if k.record.Flags&dns.REVOKE == 0 {
+		return false, nil
+	}
+	_, err := v.authenticate(keys, []*key{k}, zone)
+	if _, isBogus := asBogus(err); isBogus {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // key is a parsed DNSKEY.
@@ -91,15 +102,34 @@ func newKeys(set []dns.RR) []*key {
 	return keys
 }
 
-// records returns the records of one Go type.
+// records returns the records of one Go type. It parses those that came as they
+// were on the wire.
 func records[T dns.RR](set []dns.RR) []T {
 	var list []T
 	for _, rr := range set {
+		if raw, ok := rr.(*dns.RFC3597); ok {
+			rr = parseRaw(raw)
+		}
 		if r, ok := rr.(T); ok {
 			list = append(list, r)
 		}
 	}
 	return list
+}
+
+// parseRaw returns a record of the type that raw has, or raw if that fails.
+func parseRaw(raw *dns.RFC3597) dns.RR {
+	rdata, err := hex.DecodeString(raw.Rdata)
+	if err != nil {
+		return raw
+	}
+	header := raw.Hdr
+	header.Rdlength = uint16(len(rdata))
+	rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0)
+	if err != nil {
+		return raw
+	}
+	return rr
 }
 
 // keyTag computes a key tag (RFC 4034 appendix B).
@@ -155,9 +185,6 @@ func algorithmName(algorithm uint8) string {
 	return fmt.Sprint(algorithm)
 }
 
-// maxModulusBits is the maximum size of RSA keys: RFC 3110 §2 allows 4096.
-const maxModulusBits = 4096
-
 // verifier verifies the signature of one key over data. It does not check what
 // the key may sign, or when.
 type verifier func(data, signature []byte) error
@@ -179,7 +206,11 @@ func newVerifier(algorithm uint8, public []byte) verifier {
 	case dns.ECDSAP384SHA384:
 		verify, err = ecdsaVerifier(elliptic.P384(), crypto.SHA384, public)
 	case dns.ED25519:
-		verify, err = ed25519Verifier(public)
+		verify, err = eddsaVerifier(public, ed25519.PublicKeySize, ed25519.SignatureSize,
+			func(data, signature []byte) bool { return ed25519.Verify(public, data, signature) })
+	case dns.ED448:
+		verify, err = eddsaVerifier(public, ed448.PublicKeySize, ed448.SignatureSize,
+			func(data, signature []byte) bool { return ed448.Verify(public, data, signature, "") })
 	default:
 		err = fmt.Errorf("algorithm %s is not supported", algorithmName(algorithm))
 	}
@@ -193,46 +224,6 @@ func digest(hash crypto.Hash, data []byte) []byte {
 	h := hash.New()
 	h.Write(data)
 	return h.Sum(nil)
-}
-
-func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
-	key, err := rsaKey(public)
-	if err != nil {
-		return nil, err
-	}
-	return func(data, signature []byte) error {
-		if err := rsa.VerifyPKCS1v15(key, hash, digest(hash, data), signature); err != nil {
-			return fmt.Errorf("it does not verify (%w)", err)
-		}
-		return nil
-	}, nil
-}
-
-// rsaKey parses the public key field of RFC 3110 §2: the length of the exponent
-// in one octet, or zero and two octets, then exponent and modulus.
-func rsaKey(public []byte) (*rsa.PublicKey, error) {
-	if len(public) < 1 {
-		return nil, errors.New("the RSA key is empty")
-	}
-	n, rest := int(public[0]), public[1:]
-	if n == 0 {
-		if len(rest) < 2 {
-			return nil, errors.New("the RSA key is truncated")
-		}
-		n, rest = int(rest[0])<<8|int(rest[1]), rest[2:]
-	}
-	if n == 0 || n >= len(rest) {
-		return nil, errors.New("the RSA key is truncated")
-	}
-	exponent := new(big.Int).SetBytes(rest[:n])
-	if exponent.BitLen() > 31 {
-		return nil, fmt.Errorf("the RSA key's exponent has %d bits, and at most 31 are supported", exponent.BitLen())
-	}
-	if bits := (len(rest) - n) * 8; bits > maxModulusBits {
-		return nil, fmt.Errorf("the RSA key has %d bits, and at most %d are allowed (RFC 3110)", bits, maxModulusBits)
-	}
-	modulus := new(big.Int).SetBytes(rest[n:])
-	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
 
 // ecdsaVerifier parses key and signatures as in RFC 6605 §4: two numbers each,
@@ -258,16 +249,16 @@ func ecdsaVerifier(curve elliptic.Curve, hash crypto.Hash, public []byte) (verif
 	}, nil
 }
 
-// ed25519Verifier parses key and signatures as in RFC 8080 §3 and §4.
-func ed25519Verifier(public []byte) (verifier, error) {
-	if len(public) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), ed25519.PublicKeySize)
+// eddsaVerifier checks the sizes of key and signatures, in octets (RFC 8080 §3, §4).
+func eddsaVerifier(public []byte, keySize, signatureSize int, verify func(data, signature []byte) bool) (verifier, error) {
+	if len(public) != keySize {
+		return nil, fmt.Errorf("the key has %d octets instead of %d", len(public), keySize)
 	}
 	return func(data, signature []byte) error {
-		if len(signature) != ed25519.SignatureSize {
-			return fmt.Errorf("it has %d octets instead of %d", len(signature), ed25519.SignatureSize)
+		if len(signature) != signatureSize {
+			return fmt.Errorf("it has %d octets instead of %d", len(signature), signatureSize)
 		}
-		if !ed25519.Verify(public, data, signature) {
+		if !verify(data, signature) {
 			return errors.New("it does not verify")
 		}
 		return nil

@@ -68,7 +68,8 @@ func (r *Resolver) newLookup(q question, u upstream, lim limits) *lookup {
 		question: q,
 		upstream: u,
 		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
-		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone), bogus: make(map[string]*fault)},
+		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone),
+			noCuts: make(map[string]noZoneCut), bogus: make(map[string]*fault)},
 		budget:   newWorkBudget(lim, r.sigs),
 		noCuts:   make(map[string]noZoneCut),
 		bogus:    make(map[string]*fault),
@@ -154,8 +155,9 @@ func (l *lookup) validate() verdict {
 	}
 }
 
-// loadCached adds the cached zones at and above name to the evidence, and
-// reports whether it added any.
+// loadCached adds what the cache holds about name and the names above to the
+// evidence, and reports whether it added anything. A retry does not use cached
+// proofs that a name is no zone cut, because the zone may have changed since.
 func (l *lookup) loadCached(name string) (added bool) {
 	for n := labels(name); n >= 0; n-- {
 		ancestor := suffix(name, n)
@@ -168,6 +170,9 @@ func (l *lookup) loadCached(name string) (added bool) {
 		}
 		if cached.fault != nil {
 			l.evidence.bogus[ancestor], added = cached.fault, true
+		}
+		if _, loaded := l.evidence.noCuts[ancestor]; cached.noCut != nil && !loaded && l.upstream == (upstream{}) {
+			l.evidence.noCuts[ancestor], added = *cached.noCut, true
 		}
 	}
 	return added
@@ -289,7 +294,11 @@ func (l *lookup) store(a Answer) {
 		cache.put(name, cachedName{zone: z}, at, z.until)
 	}
 	for name, noCut := range l.noCuts {
-		cache.put(name, cachedName{}, at, noCut.until)
+		value := cachedName{}
+		if !noCut.nxdomain { // the name may be created while the proof is cached
+			value.noCut = &noCut
+		}
+		cache.put(name, value, at, noCut.until)
 	}
 	cache.count(hits, misses)
 	if a.Status != Secure || a.Type == dns.TypeDS {

@@ -68,17 +68,26 @@ func (n *nsecRecord) encloser(name string) string {
 }
 
 // nsecSet is the NSEC records of a denial.
-type nsecSet []*nsecRecord
+type nsecSet struct{ records []*nsecRecord }
 
-func (d *denial) addNSEC(set *rrset) {
+// addNSEC adds records with their proof.
+func (d *denial) addNSEC(set *rrset, p proof) {
+	i := slices.IndexFunc(d.chains, func(c *chain) bool { _, ok := c.prover.(*nsecSet); return ok })
+	if i < 0 {
+		i = len(d.chains)
+		d.chains = append(d.chains, &chain{prover: &nsecSet{}})
+	}
+	c := d.chains[i]
+	c.add(p)
+	list := c.prover.(*nsecSet)
 	for _, rr := range records[*dns.NSEC](set.records) {
-		d.nsec = append(d.nsec, &nsecRecord{zone: d.zone, owner: set.name, next: fold(rr.NextDomain), types: rr.TypeBitMap})
+		list.records = append(list.records, &nsecRecord{zone: d.zone, owner: set.name, next: fold(rr.NextDomain), types: rr.TypeBitMap})
 	}
 }
 
 // matching returns the record whose owner is name, or nil.
-func (s nsecSet) matching(name string) *nsecRecord {
-	for _, n := range s {
+func (s *nsecSet) matching(name string) *nsecRecord {
+	for _, n := range s.records {
 		if n.owner == name {
 			return n
 		}
@@ -87,8 +96,8 @@ func (s nsecSet) matching(name string) *nsecRecord {
 }
 
 // covering returns a record that covers name, or nil.
-func (s nsecSet) covering(name string) *nsecRecord {
-	for _, n := range s {
+func (s *nsecSet) covering(name string) *nsecRecord {
+	for _, n := range s.records {
 		if n.covers(name) {
 			return n
 		}
@@ -96,75 +105,78 @@ func (s nsecSet) covering(name string) *nsecRecord {
 	return nil
 }
 
-func (s nsecSet) nodata(name string, qtype uint16) denialResult {
+func (s *nsecSet) nodata(name string, qtype uint16) (denialResult, error) {
 	if n := s.matching(name); n != nil {
 		if err := n.types.deny(name, qtype); err != nil {
-			return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}
+			return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}, nil
 		}
-		return denialResult{absence: denied}
+		return denialResult{absence: denied}, nil
 	}
 	n := s.covering(name)
 	if n == nil {
-		return denialResult{unproven, "no NSEC record matches or covers " + name}
+		return denialResult{unproven, "no NSEC record matches or covers " + name}, nil
 	}
 	if n.emptyNonTerminal(name) {
-		return denialResult{absence: denied}
+		return denialResult{absence: denied}, nil
 	}
 	wildcard := wildcardAt(n.encloser(name))
 	w := s.matching(wildcard)
 	if w == nil {
-		return denialResult{unproven, fmt.Sprintf("no NSEC record matches %s or %s", name, wildcard)}
+		return denialResult{unproven, fmt.Sprintf("no NSEC record matches %s or %s", name, wildcard)}, nil
 	}
 	if err := w.types.deny(wildcard, qtype); err != nil {
-		return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", wildcard, err)}
+		return denialResult{unproven, fmt.Sprintf("the NSEC record of %s proves nothing: %v", wildcard, err)}, nil
 	}
-	return denialResult{absence: denied}
+	return denialResult{absence: denied}, nil
 }
 
-func (s nsecSet) nameError(name string) denialResult {
+func (s *nsecSet) nameError(name string) (denialResult, error) {
 	n := s.covering(name)
 	if n == nil {
-		return denialResult{unproven, "no NSEC record covers " + name}
+		return denialResult{unproven, "no NSEC record covers " + name}, nil
 	}
 	if n.emptyNonTerminal(name) {
-		return denialResult{unproven, "an NSEC record shows that names exist below " + name}
+		return denialResult{unproven, "an NSEC record shows that names exist below " + name}, nil
 	}
 	wildcard := wildcardAt(n.encloser(name))
 	w := s.covering(wildcard)
 	if w == nil || w.emptyNonTerminal(wildcard) {
-		return denialResult{unproven, "no NSEC record covers the wildcard " + wildcard}
+		return denialResult{unproven, "no NSEC record covers the wildcard " + wildcard}, nil
 	}
-	return denialResult{absence: denied}
+	return denialResult{absence: denied}, nil
 }
 
-func (s nsecSet) noCloserMatch(name, wildcard string) denialResult {
-	for _, n := range s {
+func (s *nsecSet) noCloserMatch(name, wildcard string) (denialResult, error) {
+	for _, n := range s.records {
 		if n.covers(name) && !n.emptyNonTerminal(name) && wildcardAt(n.encloser(name)) == wildcard {
-			return denialResult{absence: denied}
+			return denialResult{absence: denied}, nil
 		}
 	}
-	return denialResult{unproven, fmt.Sprintf("no NSEC record proves that %s has no closer match than %s", name, wildcard)}
+	return denialResult{unproven, fmt.Sprintf("no NSEC record proves that %s has no closer match than %s", name, wildcard)}, nil
 }
 
-func (s nsecSet) delegation(name string) cutResult {
+func (s *nsecSet) delegation(name string) (cutResult, error) {
 	if n := s.matching(name); n != nil {
 		if n.types.isAlias() {
-			return cutResult{cut: noCut}
+			return cutResult{cut: noCut}, nil
 		}
 		if err := n.types.deny(name, dns.TypeDS); err != nil {
-			return cutResult{unprovenCut, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}
+			return cutResult{unprovenCut, fmt.Sprintf("the NSEC record of %s proves nothing: %v", name, err)}, nil
 		}
 		if n.types.has(dns.TypeNS) {
-			return cutResult{insecureCut, fmt.Sprintf("the NSEC record of %s in %s proves a delegation without DS", name, n.zone)}
+			return cutResult{insecureCut, fmt.Sprintf("the NSEC record of %s in %s proves a delegation without DS", name, n.zone)}, nil
 		}
-		return cutResult{cut: noCut}
+		return cutResult{cut: noCut}, nil
 	}
-	if s.nameError(name).absence == denied {
-		return cutResult{cut: nothingBelow}
+	if result, err := s.nameError(name); err != nil || result.absence == denied {
+		return cutResult{cut: nothingBelow}, err
 	}
-	result := s.nodata(name, dns.TypeDS)
+	result, err := s.nodata(name, dns.TypeDS)
+	if err != nil {
+		return cutResult{}, err
+	}
 	if result.absence == denied {
-		return cutResult{cut: noCut}
+		return cutResult{cut: noCut}, nil
 	}
-	return cutResult{unprovenCut, result.why}
+	return cutResult{unprovenCut, result.why}, nil
 }

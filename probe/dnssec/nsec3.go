@@ -29,10 +29,9 @@ type nsec3Record struct {
 	types       typeBitmap
 }
 
-// addNSEC3 adds records with the only defined hash, SHA-1, and known flags. It
-// ignores others (RFC 5155 §8.1, §8.2), and records of another chain than the
-// first.
-func (d *denial) addNSEC3(set *rrset, v *validation) {
+// addNSEC3 adds records with the only defined hash, SHA-1, and known flags, with
+// their proof. It ignores others (RFC 5155 §8.1, §8.2).
+func (d *denial) addNSEC3(set *rrset, p proof, v *validation) {
 	owner := hashLabel(set.name, d.zone)
 	for _, rr := range records[*dns.NSEC3](set.records) {
 		next, err := decodeHash(rr.NextDomain)
@@ -41,18 +40,29 @@ func (d *denial) addNSEC3(set *rrset, v *validation) {
 			d.why = fmt.Sprintf("%s is not a usable NSEC3 record (RFC 5155 §8.1, §8.2)", set)
 			continue
 		}
-		if d.nsec3 == nil {
-			d.nsec3 = &nsec3Set{zone: d.zone, salt: salt, iterations: rr.Iterations, budget: v.budget}
-			v.iterations[d.zone] = rr.Iterations
-			if limit := v.rules.options.NSEC3MaxIterations; rr.Iterations > limit {
-				d.nsec3.weak = fmt.Sprintf("the NSEC3 records of %s have %d iterations, and above %d they prove nothing (RFC 9276 §3.2)", d.zone, rr.Iterations, limit)
-			}
-		}
-		if rr.Iterations != d.nsec3.iterations || !bytes.Equal(salt, d.nsec3.salt) {
-			continue
-		}
-		d.nsec3.records = append(d.nsec3.records, nsec3Record{owner: owner, next: next, optOut: rr.Flags&1 != 0, types: rr.TypeBitMap})
+		c := d.nsec3Chain(salt, rr.Iterations, v)
+		c.add(p)
+		list := c.prover.(*nsec3Set)
+		list.records = append(list.records, nsec3Record{owner: owner, next: next, optOut: rr.Flags&1 != 0, types: rr.TypeBitMap})
 	}
+}
+
+// nsec3Chain returns the chain with a salt and a number of iterations. It adds it if
+// there is none.
+func (d *denial) nsec3Chain(salt []byte, iterations uint16, v *validation) *chain {
+	for _, c := range d.chains {
+		if s, ok := c.prover.(*nsec3Set); ok && s.iterations == iterations && bytes.Equal(s.salt, salt) {
+			return c
+		}
+	}
+	s := &nsec3Set{zone: d.zone, salt: salt, iterations: iterations, budget: v.budget}
+	v.iterations[d.zone] = max(v.iterations[d.zone], iterations)
+	if limit := v.rules.options.NSEC3MaxIterations; iterations > limit {
+		s.weak = fmt.Sprintf("the NSEC3 records of %s have %d iterations, and above %d they prove nothing (RFC 9276 §3.2)", d.zone, iterations, limit)
+	}
+	c := &chain{prover: s}
+	d.chains = append(d.chains, c)
+	return c
 }
 
 // hashLabel decodes the owner of an NSEC3 record, a hash directly below the apex
@@ -200,7 +210,9 @@ func (s *nsec3Set) nodata(name string, qtype uint16) (denialResult, error) {
 		}
 		return s.optOutResult(e.cover, name), nil
 	}
-	if e.cover.optOut { // RFC 5155 §8.6; here, as in Unbound, for any type
+	// RFC 5155 §8.6 is for DS. For other types §8.5 demands a record of the name itself;
+	// like Unbound, this takes the name for an unsigned delegation, which is insecure.
+	if e.cover.optOut {
 		return s.optOutResult(e.cover, name), nil
 	}
 	return denialResult{unproven, fmt.Sprintf("no NSEC3 record matches %s or %s", name, wildcard)}, nil
@@ -257,7 +269,7 @@ func (s *nsec3Set) noCloserMatch(name, wildcard string) (denialResult, error) {
 
 func (s *nsec3Set) delegation(name string) (cutResult, error) {
 	if s.weak != "" {
-		return cutResult{insecureCut, s.weak}, nil
+		return cutResult{presumedCut, s.weak}, nil
 	}
 	r, err := s.matching(name)
 	if err != nil {
@@ -282,7 +294,7 @@ func (s *nsec3Set) delegation(name string) (cutResult, error) {
 	case e.cover == nil:
 		return cutResult{unprovenCut, e.why}, nil
 	case e.cover.optOut:
-		return cutResult{insecureCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
+		return cutResult{presumedCut, fmt.Sprintf("%s falls into an NSEC3 opt-out span of %s, where delegations without DS are not listed (RFC 5155 §8.9)", name, s.zone)}, nil
 	}
 	return cutResult{cut: nothingBelow}, nil
 }

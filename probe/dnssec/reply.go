@@ -47,10 +47,11 @@ func (s *rrset) ttl() time.Duration {
 	return seconds(lowest)
 }
 
-// seconds converts a TTL. A TTL with the top bit set counts as zero (RFC 2181 §8).
+// seconds converts a TTL. A TTL with the top bit set counts as a large one, which is
+// capped (RFC 8767 §4).
 func seconds(ttl uint32) time.Duration {
 	if ttl > 1<<31-1 {
-		return 0
+		return maxTTL
 	}
 	return time.Duration(ttl) * time.Second
 }

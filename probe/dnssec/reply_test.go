@@ -3,6 +3,7 @@ package dnssec
 import (
 	"runtime"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/miekg/dns"
@@ -38,4 +39,14 @@ func TestRecordsDoNotRetainResponse(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(kept)
+}
+
+// TestSeconds checks that a TTL with the top bit set is large, not zero.
+func TestSeconds(t *testing.T) {
+	for ttl, want := range map[uint32]time.Duration{0: 0, 300: 5 * time.Minute, 1<<31 - 1: (1<<31 - 1) * time.Second,
+		1 << 31: 24 * time.Hour, 1<<32 - 1: 24 * time.Hour} {
+		if got := seconds(ttl); got != want {
+			t.Errorf("%d: %s, want %s", ttl, got, want)
+		}
+	}
 }

@@ -61,6 +61,7 @@ type Resolver struct {
 	cache     *zoneCache
 	sigs      *sigCache // nil: no signatures are cached
 	outage    outage
+	droppedCD droppedCD
 
 	lookups    flight.Group[question, *Answer]
 	queries    flight.Group[query, *reply]

@@ -42,7 +42,10 @@ var verbs = map[string]verb{
 	"ttl":       ttl,
 	"rcode":     rcode,
 	"silence":   silence,
+	"drop-cd":   dropCD,
 	"ede":       ede,
+	"also":      also,
+	"unlist":    unlist,
 }
 
 // fault builds the fault of one line. "server 1" before a verb of the second group
@@ -589,6 +592,12 @@ func silence(_ *faultBuilder, args []string) (zone.Fault, error) {
 	return zone.Silence(at), errors.Join(err, noMoreWords(rest))
 }
 
+// dropCD: QUESTION, does not answer queries with CD=1.
+func dropCD(_ *faultBuilder, args []string) (zone.Fault, error) {
+	at, _, rest, err := where(args)
+	return withCD(zone.Silence(at)), errors.Join(err, noMoreWords(rest))
+}
+
 // ede: QUESTION CODE TEXT, adds an extended error (RFC 8914).
 func ede(_ *faultBuilder, args []string) (zone.Fault, error) {
 	at, _, rest, err := where(args)
@@ -607,4 +616,107 @@ func ede(_ *faultBuilder, args []string) (zone.Fault, error) {
 		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: uint16(code), ExtraText: strings.Join(rest[1:], " ")})
 		return nil
 	}}, err
+}
+
+// also: ZONE [first] WORDS, adds the NSEC and NSEC3 records that the zone would send
+// if it were defined with these words too. With "first", they precede the others.
+func also(b *faultBuilder, args []string) (zone.Fault, error) {
+	if len(args) < 2 {
+		return zone.Fault{}, errors.New("expected a zone and its words")
+	}
+	apex, words := dns.CanonicalName(args[0]), args[1:]
+	first := words[0] == "first"
+	if first {
+		words = words[1:]
+	}
+	other, found := *b.scenario, false
+	other.zones, other.faults = nil, nil
+	for _, z := range b.scenario.zones {
+		copied := *z
+		if copied.Apex == apex {
+			found, copied.NSEC3 = true, nil
+			for _, word := range words {
+				if err := copied.set(word); err != nil {
+					return zone.Fault{}, fmt.Errorf("%s: %w", word, err)
+				}
+			}
+		}
+		other.zones = append(other.zones, &copied)
+	}
+	if !found {
+		return zone.Fault{}, fmt.Errorf("%s: no such zone", apex)
+	}
+	zones, err := other.buildZones()
+	if err != nil {
+		return zone.Fault{}, err
+	}
+	net, err := zone.New(clock, zones...)
+	if err != nil {
+		return zone.Fault{}, err
+	}
+	return zone.Fault{Where: zone.In(apex), Answer: func(query, response *dns.Msg) error {
+		same, err := net.ExchangeWith(context.Background(), net.Servers()[0], query.Copy())
+		if err != nil {
+			return err
+		}
+		more := slices.DeleteFunc(same.Ns, func(rr dns.RR) bool { return !isDenial(rr) })
+		if first {
+			response.Ns = append(more, response.Ns...)
+		} else {
+			response.Ns = append(response.Ns, more...)
+		}
+		return nil
+	}}, nil
+}
+
+// isDenial reports whether rr is an NSEC or NSEC3 record, or a signature over one.
+func isDenial(rr dns.RR) bool {
+	rrtype := rr.Header().Rrtype
+	if sig, ok := rr.(*dns.RRSIG); ok {
+		rrtype = sig.TypeCovered
+	}
+	return rrtype == dns.TypeNSEC || rrtype == dns.TypeNSEC3
+}
+
+// unlist: ZONE NAME, takes a name out of the NSEC3 chain of a zone. A denial that
+// would have its record has the whole chain instead.
+func unlist(b *faultBuilder, args []string) (zone.Fault, error) {
+	if len(args) != 2 {
+		return zone.Fault{}, errors.New("expected a zone and a name")
+	}
+	apex := dns.CanonicalName(args[0])
+	chain, err := b.scenario.net.Denial(apex)
+	if err != nil {
+		return zone.Fault{}, err
+	}
+	hashOf := func(rr dns.RR) string { return strings.ToUpper(dns.SplitDomainName(rr.Header().Name)[0]) }
+	var hash, next string
+	for _, rr := range chain {
+		if record, ok := rr.(*dns.NSEC3); ok && record.Match(args[1]) {
+			hash, next = hashOf(record), record.NextDomain
+		}
+	}
+	if hash == "" {
+		return zone.Fault{}, fmt.Errorf("%s has no NSEC3 record", args[1])
+	}
+	isUnlisted := func(rr dns.RR) bool { return isDenial(rr) && hashOf(rr) == hash }
+	return zone.Fault{Where: zone.In(apex),
+		Edit: func(rr dns.RR) {
+			if record, ok := rr.(*dns.NSEC3); ok && strings.EqualFold(record.NextDomain, hash) {
+				record.NextDomain = next
+			}
+		},
+		Answer: func(_, response *dns.Msg) error {
+			if !slices.ContainsFunc(response.Ns, isUnlisted) {
+				return nil
+			}
+			whole, err := b.scenario.net.Denial(apex)
+			inChain := func(rr dns.RR) bool {
+				return slices.ContainsFunc(whole, func(other dns.RR) bool { return other.Header().Name == rr.Header().Name })
+			}
+			others := slices.DeleteFunc(response.Ns, inChain)
+			response.Ns = append(copies(slices.DeleteFunc(whole, isUnlisted)), others...) // the chain is shared
+			return err
+		},
+	}, nil
 }

@@ -117,6 +117,9 @@ func (c *serverCheck) run(ctx context.Context) Health {
 	health := Health{Server: c.server, Anchored: c.anchored(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
+	} else if c.resolver.droppedCD.lasts(time.Now()) {
+		health.Problem = ProblemRefusesCD
+		health.Why = "does not respond to queries with CD=1, so that lookups are slow and cannot tell why a zone fails: allow them, or set resolver.servers to another resolver"
 	} else if address := c.fakeAddress(ctx); address != "" {
 		health.Problem = ProblemFakesAnswers
 		health.Why = fmt.Sprintf("returns the address %s for a name that does not exist, so that the absence of names cannot be validated; "+
@@ -188,7 +191,8 @@ func (c *serverCheck) answersShortQuery(ctx context.Context) bool {
 }
 
 // fakeAddress returns the address that the server returns for a name that cannot
-// exist (RFC 6761 §6.4), if any.
+// exist, if any. RFC 6761 §6.4 advises against such queries in general. This one shows
+// what the resolver does with them.
 func (c *serverCheck) fakeAddress(ctx context.Context) string {
 	response, err := c.resolver.transport.ExchangeWith(ctx, c.server, new(dns.Msg).SetQuestion("no-such-name.invalid.", dns.TypeA))
 	if err != nil || response == nil {

@@ -58,6 +58,7 @@ func TestSelfCheck(t *testing.T) {
 		{name: "DNSSEC records are stripped", faults: []zone.Fault{withDO(strip)}, problem: dnssec.ProblemStripped, why: "set resolver.servers"},
 		{name: "proofs are stripped", faults: []zone.Fault{respond(zone.Under("com."), strip)}, problem: dnssec.ProblemStripped, why: "strips DNSSEC records", anchored: &yes},
 		{name: "CD=1 is refused", faults: []zone.Fault{withCD(zone.Rcode(everything, dns.RcodeRefused))}, problem: dnssec.ProblemRefusesCD, why: "CD=1"},
+		{name: "CD=1 is dropped", faults: []zone.Fault{withCD(zone.Silence(everything))}, problem: dnssec.ProblemRefusesCD, why: "does not respond to queries with CD=1", anchored: &yes},
 		{name: "large answers are truncated, and there is no TCP", faults: []zone.Fault{withDO(func(m *dns.Msg) { m.Truncated, m.Answer = true, nil })}, problem: dnssec.ProblemNoTCP, why: "allow TCP"},
 		{name: "large answers are lost", faults: []zone.Fault{large}, problem: dnssec.ProblemNoTCP, why: "allow TCP"},
 		{name: "names that do not exist have an address", faults: []zone.Fault{invents}, problem: dnssec.ProblemFakesAnswers, why: "203.0.113.80", anchored: &yes},

@@ -22,21 +22,23 @@ type proof struct {
 // signatureError is the reason why one signature is invalid. Of several, the one
 // with the highest rank is reported.
 type signatureError struct {
-	why  string
-	rank int
+	why      string
+	rank     int
+	tooLarge bool // errTooLarge, so that the signature may be valid
 }
 
 func (e *signatureError) Error() string { return e.why }
 
 // authenticate finds a signature over set by one of keys, the keys of zone, that
 // is valid now (RFC 4035 §5.3). Of several, the one that expires last counts,
-// because the RRset is valid until then. The error is a fault.
+// because the RRset is valid until then. The error is a fault. It is not bogus if a
+// signature was not verified because of its cost.
 func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, error) {
 	sigs := slices.Clone(set.sigs)
 	slices.SortStableFunc(sigs, func(a, b *dns.RRSIG) int {
 		return signatureTimes(b, v.rules.at).Expiry.Compare(signatureTimes(a, v.rules.at).Expiry)
 	})
-	var worst *signatureError
+	var worst, unchecked *signatureError
 	for _, sig := range sigs {
 		if fold(sig.SignerName) != zone {
 			continue
@@ -52,6 +54,12 @@ func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, 
 		if worst == nil || invalid.rank > worst.rank {
 			worst = invalid
 		}
+		if invalid.tooLarge {
+			unchecked = invalid
+		}
+	}
+	if unchecked != nil {
+		return proof{}, &fault{status: Indeterminate, why: unchecked.why, err: fmt.Errorf("%w: %s", ErrLimit, unchecked.why)}
 	}
 	if worst == nil {
 		return proof{}, bogus("%s carries no signature by %s", set, zone)
@@ -62,9 +70,9 @@ func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, 
 // checkSignature verifies one signature (RFC 4035 §5.3.1 to 5.3.3). The error is
 // a signatureError, or a fault if a limit is exceeded.
 func (v *validation) checkSignature(set *rrset, sig *dns.RRSIG, keys []*key) (proof, error) {
-	invalid := func(rank int, format string, args ...any) error {
+	invalid := func(rank int, format string, args ...any) *signatureError {
 		subject := fmt.Sprintf("the signature over %s by %s (%s) ", set, fold(sig.SignerName), keyName(sig.KeyTag, sig.Algorithm))
-		return &signatureError{subject + fmt.Sprintf(format, args...), rank}
+		return &signatureError{why: subject + fmt.Sprintf(format, args...), rank: rank}
 	}
 	times := signatureTimes(sig, v.rules.at)
 	switch {
@@ -79,7 +87,7 @@ func (v *validation) checkSignature(set *rrset, sig *dns.RRSIG, keys []*key) (pr
 	case v.rules.at.Before(times.Inception):
 		return proof{}, invalid(5, "is not valid before %s", clock(times.Inception))
 	}
-	tried, why := 0, ""
+	tried, why, tooLarge := 0, "", ""
 	for _, k := range keys {
 		if k.record.Algorithm != sig.Algorithm || !mayVerify(k.record) || k.tag != sig.KeyTag {
 			continue
@@ -96,6 +104,14 @@ func (v *validation) checkSignature(set *rrset, sig *dns.RRSIG, keys []*key) (pr
 			return proof{}, err
 		}
 		why = err.Error()
+		if errors.Is(err, errTooLarge) {
+			tooLarge = why
+		}
+	}
+	if tooLarge != "" {
+		err := invalid(4, "cannot be verified here: %s", tooLarge)
+		err.tooLarge = true
+		return proof{}, err
 	}
 	if tried == 0 {
 		return proof{}, invalid(3, "names a key that the zone does not publish")
@@ -127,7 +143,9 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // signersOf returns the zones that claim to have signed an RRset or a denial of
 // name, deepest first, without those that cannot have. A signer is the name
-// itself or a zone above it (RFC 4035 §5.3.1). The parent signs a DS, so the
+// itself or a zone above it. RFC 4035 §5.3.1 demands the zone that contains the
+// name. Like Unbound, this does not search for a zone cut between them: a zone
+// controls all names below it in any case. The parent signs a DS, so the
 // signer of a DS is strictly above it, except for the root, which has no parent.
 // Zones above the trust anchor that covers name do not count.
 func (v *validation) signersOf(sigs []*dns.RRSIG, name string, rrtype uint16) []string {

@@ -52,6 +52,16 @@ var vectors = []vector{
 		[]string{"example.com. 3600 IN MX 10 mail.example.com."},
 		"example.com. 3600 IN RRSIG MX 15 2 3600 1440021600 1438207200 35217 example.com. zXQ0bkYgQTEFyfLyi9QoiY6D8ZdYo4wyUhVioYZXFdT410QPRITQSqJSnzQoSm5poJ7gD7AQR0O7KuI5k2pcBg==",
 		"401781b934e392de492ec77ae2e15d70f6575a1c0bc59c5275c04ebe80c6614c"},
+	{"RFC 8080 §6.2, first, as corrected by erratum 4935",
+		"example.com. 3600 IN DNSKEY 257 3 16 3kgROaDjrh0H2iuixWBrc8g2EpBBLCdGzHmn+G2MpTPhpj/OiBVHHSfPodx1FYYUcJKm1MDpJtIA",
+		[]string{"example.com. 3600 IN MX 10 mail.example.com."},
+		"example.com. 3600 IN RRSIG MX 16 2 3600 1440021600 1438207200 9713 example.com. 3cPAHkmlnxcDHMyg7vFC34l0blBhuG1qpwLmjInI8w1CMB29FkEAIJUA0amxWndkmnBZ6SKiwZSAxGILn/NBtOXft0+Gj7FSvOKxE/07+4RQvE581N3Aj/JtIyaiYVdnYtyMWbSNyGEY2213WKsJlwEA",
+		"6ccf18d5bc5d7fc2fceb1d59d17321402f2aa8d368048db93dd811f5cb2b19c7"},
+	{"RFC 8080 §6.2, second, as corrected by erratum 4935",
+		"example.com. 3600 IN DNSKEY 257 3 16 kkreGWoccSDmUBGAe7+zsbG6ZAFQp+syPmYUurBRQc3tDjeMCJcVMRDmgcNLp5HlHAMy12VoISsA",
+		[]string{"example.com. 3600 IN MX 10 mail.example.com."},
+		"example.com. 3600 IN RRSIG MX 16 2 3600 1440021600 1438207200 38353 example.com. E1/oLjSGIbmLny/4fcgM1z4oL6aqo+izT3urCyHyvEp4Sp8Syg1eI+lJ57CSnZqjJP41O/9l4m0AsQ4f7qI1gVnML8vWWiyW2KXhT9kuAICUSxv5OWbf81Rq7Yu60npabODB0QFPb/rkW3kUZmQ0YQUA",
+		"645ff078b3568f5852b70cb60e8e696cc77b75bfaaffc118cf79cbda1ba28af4"},
 }
 
 var rfc4035 = []vector{
@@ -110,7 +120,7 @@ func TestVectors(t *testing.T) {
 				}
 			}
 			if example.ds != "" {
-				digestType := map[uint8]uint8{13: dns.SHA256, 14: dns.SHA384, 15: dns.SHA256}[public.Algorithm]
+				digestType := map[uint8]uint8{13: dns.SHA256, 14: dns.SHA384, 15: dns.SHA256, 16: dns.SHA256}[public.Algorithm]
 				if got := hex.EncodeToString(newKey(public).digest(zone, digestType)); got != example.ds {
 					t.Errorf("DS digest %s, want %s", got, example.ds)
 				}
@@ -123,8 +133,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestShortRSAKeys checks RSA keys of 512 bits and more. RFC 3110 and 5702 allow
-// them, and other validators accept them. crypto/rsa does so only with
+// TestShortRSAKeys checks RSA keys of 512 bits and more, which RFC 3110 §3 allows, and
+// RFC 5702 §2.1 for RSASHA256. Other validators accept them. crypto/rsa does so only with
 // rsa1024min=0, which go.mod sets.
 func TestShortRSAKeys(t *testing.T) {
 	t.Parallel()

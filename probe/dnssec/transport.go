@@ -5,6 +5,7 @@ import (
 	"dane_exporter/internal/flight"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -68,7 +69,67 @@ const maxUDPSize = 1232
 
 // exchange sends one query with DO and CD set (RFC 4035 §4.9.1, §4.9.2,
 // RFC 6840 §5.9), unless the upstream is to check the answer itself.
+//
+// Some resolvers and middleboxes drop queries with CD=1. So a query without any
+// response is sent again with CD=0. If that helps for the keys of the top zone, which
+// each chain of trust needs, the resolvers drop all such queries: the next ones have
+// CD=0 at once.
 func (r *Resolver) exchange(ctx context.Context, q query) *reply {
+	checked := query{q.question, upstream{q.upstream.server, true}}
+	top := q.question == question{r.topZone(), dns.TypeDNSKEY}
+	if q.upstream.checking || !top && r.droppedCD.lasts(time.Now()) {
+		return r.exchangeOnce(ctx, checked)
+	}
+	limited, cancel := context.WithTimeout(ctx, r.options.QueryTimeout*4/5)
+	defer cancel()
+	reply := r.exchangeOnce(limited, q)
+	if !errors.Is(reply.err, ErrUnreachable) {
+		r.droppedCD.clear()
+		return reply
+	}
+	if ctx.Err() != nil {
+		return reply
+	}
+	again := r.exchangeOnce(ctx, checked)
+	if errors.Is(again.err, ErrUnreachable) {
+		return reply
+	}
+	r.droppedCD.record(time.Now(), top)
+	return again
+}
+
+// droppedCD remembers for dropsCDFor that the resolvers drop queries with CD=1.
+type droppedCD struct {
+	mu   sync.Mutex
+	seen time.Time // zero: they do not, as far as is known
+}
+
+const dropsCDFor = 10 * time.Minute
+
+// record records that a query with CD=1 was dropped, if that is known to concern all
+// such queries: the first one must be the query for the keys of the top zone.
+func (d *droppedCD) record(at time.Time, top bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if top || !d.seen.IsZero() {
+		d.seen = at
+	}
+}
+
+func (d *droppedCD) clear() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = time.Time{}
+}
+
+func (d *droppedCD) lasts(at time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.seen.IsZero() && at.Sub(d.seen).Abs() <= dropsCDFor
+}
+
+// exchangeOnce sends one query.
+func (r *Resolver) exchangeOnce(ctx context.Context, q query) *reply {
 	msg := &dns.Msg{
 		MsgHdr:   dns.MsgHdr{RecursionDesired: true, CheckingDisabled: !q.upstream.checking},
 		Question: []dns.Question{{Name: q.question.name, Qtype: q.question.qtype, Qclass: dns.ClassINET}},

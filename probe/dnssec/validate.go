@@ -18,10 +18,11 @@ type rules struct {
 }
 
 // evidence is everything collected for one lookup: replies as received, and
-// zones that were validated before.
+// verdicts on zones and cuts that were proven before.
 type evidence struct {
 	replies map[question]*reply
 	zones   map[string]*zone
+	noCuts  map[string]noZoneCut
 	bogus   map[string]*fault // zones that recently failed to validate
 }
 
@@ -127,11 +128,19 @@ func (v *validation) step(q question, r *reply) (step, error) {
 		}
 	}
 	cname := r.find(q.name, dns.TypeCNAME)
+	if dname != nil {
+		// A signature over a CNAME that follows from a DNAME does not count (RFC 6672
+		// §5.3.1). A CNAME that does not is judged alone.
+		s, err := v.dname(q, dname, cname, r)
+		if _, isBogus := asBogus(err); !isBogus || cname == nil || len(cname.sigs) == 0 {
+			return s, err
+		}
+	}
 	switch {
-	case cname != nil && (dname == nil || len(cname.sigs) > 0):
+	case cname != nil && q.qtype == dns.TypeCNAME:
+		return v.positive(cname, r)
+	case cname != nil:
 		return v.cname(cname, r)
-	case dname != nil:
-		return v.dname(q, dname, cname, r)
 	}
 	return v.negative(q, r)
 }
@@ -210,7 +219,7 @@ func (v *validation) expanded(s step, set *rrset, wildcard string, r *reply) (st
 	default:
 		s.why += ", from the wildcard " + wildcard
 	}
-	s.valid, s.ttl = s.valid.And(d.proof.validity), min(s.ttl, d.proof.ttl)
+	s.valid, s.ttl = s.valid.And(result.chain.proof.validity), min(s.ttl, result.chain.proof.ttl)
 	return s, nil
 }
 
@@ -248,20 +257,21 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 	if err != nil {
 		return step{}, err
 	}
-	result, rcode, err := d.deny(q, r.rcode)
+	result, err := d.deny(q, r.rcode)
 	if err != nil {
 		return step{}, err
 	}
-	if result.absence == denied && d.isNXNAME(q.name) {
-		rcode = dns.RcodeNameError
-	}
-	s := step{status: Secure, zone: z, valid: d.proof.validity.And(soa), ttl: d.proof.ttl, signing: d.proof.key, rcode: rcode}
-	switch result.absence {
-	case unproven:
+	if result.absence == unproven {
 		return step{}, inZone(bogus("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)
-	case optedOut:
+	}
+	if result.absence == denied && result.chain.isNXNAME(q.name) {
+		result.rcode = dns.RcodeNameError
+	}
+	p := result.chain.proof
+	s := step{status: Secure, zone: z, valid: p.validity.And(soa), ttl: p.ttl, signing: p.key, rcode: result.rcode}
+	if result.absence == optedOut {
 		s.status, s.why = Insecure, result.why
-	default:
+	} else {
 		s.why = fmt.Sprintf("%s proves that there is no %s, valid until %s", z.name, q, clock(s.valid.Expiry))
 	}
 	return s, nil

@@ -66,10 +66,12 @@ func exchangeTCP(ctx context.Context, to netip.AddrPort, q packedQuery) (*dns.Ms
 	if _, err := conn.Write(q.appendWithID(nil, id)); err != nil {
 		return nil, err
 	}
-	response, err := conn.ReadMsg()
+	message, err := conn.ReadMsgHeader(nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := unpack(message)
 	switch {
-	case err != nil && response != nil:
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	case err != nil:
 		return nil, err
 	case !q.matches(response, id):

@@ -372,9 +372,9 @@ func (c *call) cancel(sent bool) {
 // parse returns the response in a message. If the message is for another
 // question, the stream ends: its server confuses responses.
 func (c *call) parse(message []byte, q packedQuery) (*dns.Msg, error) {
-	response := new(dns.Msg)
-	if err := response.Unpack(message); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	response, err := unpack(message)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case !q.matches(response, c.id):

@@ -180,6 +180,36 @@ func respondTCP(changes ...func(*dns.Msg)) func(*dns.Msg) []byte {
 	return func(q *dns.Msg) []byte { return framed(response(q, changes...)) }
 }
 
+// cutOff returns a function for resolver.udp that sends a response without its last
+// n bytes.
+func cutOff(n int) func(*dns.Msg) [][]byte {
+	return func(q *dns.Msg) [][]byte {
+		wire := response(q)
+		return [][]byte{wire[:len(wire)-n]}
+	}
+}
+
+// large adds text to the answer section, so that the message has n bytes.
+func large(n int) func(*dns.Msg) {
+	return func(m *dns.Msg) {
+		txt := &dns.TXT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeTXT, Class: dns.ClassINET}}
+		for rest := n - m.Len() - dns.Len(txt); rest > 0; rest -= 256 {
+			txt.Txt = append(txt.Txt, strings.Repeat("x", min(rest-1, 255)))
+		}
+		m.Answer = append(m.Answer, txt)
+	}
+}
+
+// brokenOption returns a response with an EDNS option that is longer than its record.
+func brokenOption(q *dns.Msg) [][]byte {
+	wire := response(q, func(m *dns.Msg) {
+		m.SetEdns0(1232, true)
+		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: 65001, Data: []byte{1, 2}}}
+	})
+	wire[len(wire)-3] = 200
+	return [][]byte{wire}
+}
+
 func truncated(m *dns.Msg) { m.Truncated, m.Answer = true, nil }
 
 func query() *dns.Msg {
@@ -240,10 +270,36 @@ func TestOneServer(t *testing.T) {
 		{"only a forged response", &resolver{udp: respond(func(m *dns.Msg) { m.Id++ })},
 			"no response within", []string{"udp timeout", "udp timeout"}},
 		{"no response", &resolver{}, "no response within", []string{"udp timeout", "udp timeout"}},
-		{"malformed with the right ID", &resolver{udp: func(q *dns.Msg) [][]byte {
-			wire := response(q)
-			return [][]byte{wire[:len(wire)-2]}
-		}}, "malformed response", []string{"udp malformed", "udp malformed"}},
+		{"cut off without the TC bit", &resolver{udp: cutOff(2), tcp: respondTCP()}, "NOERROR", []string{"udp", "tcp"}},
+		{"cut off between records without the TC bit", &resolver{udp: func(q *dns.Msg) [][]byte {
+			wire := response(q, func(m *dns.Msg) { m.Extra = nil })
+			wire[7]++ // one answer more than there is
+			return [][]byte{wire}
+		}, tcp: respondTCP()}, "NOERROR", []string{"udp", "tcp"}},
+		{"cut off at 512 bytes without the TC bit", &resolver{udp: func(q *dns.Msg) [][]byte {
+			return [][]byte{response(q, large(1000))[:512]}
+		}, tcp: respondTCP(large(1000))}, "NOERROR", []string{"udp", "tcp"}},
+		{"4096 bytes", &resolver{udp: respond(large(4096))}, "NOERROR", []string{"udp"}},
+		{"4097 bytes", &resolver{udp: respond(large(4097)), tcp: respondTCP(large(4097))}, "NOERROR", []string{"udp", "tcp"}},
+		{"60000 bytes", &resolver{udp: respond(large(60000)), tcp: respondTCP(large(60000))}, "NOERROR", []string{"udp", "tcp"}},
+		{"cut off, and TCP fails", &resolver{udp: cutOff(2)}, "tcp: the connection ended: EOF", []string{"udp", "tcp network", "udp", "tcp network"}},
+		{"cut off within the question, then the answer", &resolver{udp: func(q *dns.Msg) [][]byte {
+			return [][]byte{response(q)[:20], response(q)[:12], response(q)}
+		}}, "NOERROR", []string{"udp"}},
+		{"only a response cut off within the question", &resolver{udp: func(q *dns.Msg) [][]byte { return [][]byte{response(q)[:20]} }},
+			"no response within", []string{"udp timeout", "udp timeout"}},
+		{"cut off and of another question, then the answer", &resolver{udp: func(q *dns.Msg) [][]byte {
+			other := response(q, func(m *dns.Msg) { m.Question[0].Name = "mx.example.com." })
+			return [][]byte{other[:len(other)-2], response(q)}
+		}}, "NOERROR", []string{"udp"}},
+		{"an EDNS option that cannot be parsed", &resolver{udp: brokenOption}, "NOERROR", []string{"udp"}},
+		{"TCP: an EDNS option that cannot be parsed", &resolver{udp: respond(truncated), tcp: func(q *dns.Msg) []byte { return framed(brokenOption(q)[0]) }},
+			"NOERROR", []string{"udp", "tcp"}},
+		{"TCP: cut off between records", &resolver{udp: respond(truncated), tcp: func(q *dns.Msg) []byte {
+			wire := response(q, func(m *dns.Msg) { m.Extra = nil })
+			wire[7]++
+			return framed(wire)
+		}}, "ends before its last record", []string{"udp", "tcp malformed", "udp", "tcp malformed"}},
 		{"SERVFAIL is returned after one query", &resolver{udp: respond(rcode(dns.RcodeServerFailure))}, "SERVFAIL", []string{"udp servfail"}},
 		{"REFUSED without the question", &resolver{udp: respond(rcode(dns.RcodeRefused), func(m *dns.Msg) { m.Question = nil })}, "REFUSED", []string{"udp refused"}},
 		{"FORMERR", &resolver{udp: respond(rcode(dns.RcodeFormatError))}, "FORMERR", []string{"udp formerr"}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -18,7 +19,9 @@ const (
 	// unanswered queries is slow.
 	maxSockets = 1024
 
-	maxDatagram = 4096 // bytes; far above what any query allows (EDNS 1232)
+	// maxDatagram is the maximum size in bytes of a response over UDP. It is far
+	// above what any query allows (EDNS 1232). A larger one is read over TCP.
+	maxDatagram = 4096
 )
 
 // exchangeUDP sends a query over UDP and returns the response. If maxSockets
@@ -34,8 +37,8 @@ func (s *server) exchangeUDP(ctx context.Context, q packedQuery) (*dns.Msg, erro
 }
 
 // exchangeUDP sends a query from a new socket and returns the response. It
-// ignores datagrams that do not match the query. It returns the error of ctx if
-// ctx ends first.
+// ignores datagrams that arrive before the query is sent, or do not match it. It
+// returns the error of ctx if ctx ends first.
 //
 // The socket serves this query alone, and the kernel gives it a random port. So
 // an attacker who cannot see the query must guess both the port and the ID
@@ -49,6 +52,9 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort, q packedQuery) (*dns.Ms
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if err := discardEarly(conn); err != nil {
+		return nil, err
+	}
 	id := randomID()
 	if _, err = conn.Write(q.appendWithID(nil, id)); err == nil {
 		var response *dns.Msg
@@ -62,9 +68,13 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort, q packedQuery) (*dns.Ms
 	return nil, err
 }
 
-// receiveUDP returns the first response on conn that matches a query.
+// receiveUDP returns the first response on conn that matches a query. A datagram
+// that does not match, or of which the header and the question cannot be parsed, is
+// ignored. If only the rest cannot be parsed, the response was cut off on the way,
+// with the TC bit or without: receiveUDP returns it without records and as truncated,
+// so that the query is sent again over TCP (RFC 2181 §9).
 func receiveUDP(conn *net.UDPConn, q packedQuery, id uint16) (*dns.Msg, error) {
-	datagram := make([]byte, maxDatagram)
+	datagram := make([]byte, maxDatagram+1)
 	for {
 		n, err := conn.Read(datagram)
 		if err != nil {
@@ -73,19 +83,33 @@ func receiveUDP(conn *net.UDPConn, q packedQuery, id uint16) (*dns.Msg, error) {
 		if !hasResponseHeader(datagram[:n], id) {
 			continue
 		}
-		response := new(dns.Msg)
-		if err := response.Unpack(datagram[:n]); err != nil {
-			// A truncated response may end within a record. Its content is
-			// unused, since the query is sent again over TCP (RFC 2181 §9).
-			if response.Truncated && q.matches(response, id) {
-				return response, nil
+		response, err := unpack(datagram[:n])
+		if err != nil || n > maxDatagram {
+			if response = unpackQuestion(datagram[:n]); response == nil {
+				continue
 			}
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			response.Truncated = true
 		}
 		if q.matches(response, id) {
 			return response, nil
 		}
 	}
+}
+
+// unpackQuestion parses the header and the question of a message. It returns nil if
+// they cannot be parsed, or if there is no question.
+func unpackQuestion(message []byte) *dns.Msg {
+	end, ok := endOfSections(message, 1)
+	if !ok || end == headerSize {
+		return nil
+	}
+	start := slices.Clone(message[:end])
+	clear(start[answerCount:headerSize])
+	response := new(dns.Msg)
+	if response.Unpack(start) != nil {
+		return nil
+	}
+	return response
 }
 
 // hasResponseHeader reports whether a message starts with the header of a response
