@@ -122,10 +122,23 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
 		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
 	}
-	if protocol, _ := starttls.Lookup(service.Protocol); protocol.NeedsDomain {
+	if service.Protocol == starttls.ImplicitTLS {
+		request.Key.Service = srvName(service)
+	}
+	if protocol, _ := starttls.Resolve(service.Protocol, request.Key.Service, service.Port); protocol.NeedsDomain {
 		request.Key.Domain = r.target.Name
 	}
 	return request
+}
+
+// srvName returns the name of a service in the SRV record that named its host,
+// such as "imaps"; empty if none did.
+func srvName(service *dane.Service) string {
+	if service.SRV == nil {
+		return ""
+	}
+	label, _, _ := strings.Cut(service.SRV.Name, ".")
+	return strings.ToLower(strings.TrimPrefix(label, "_"))
 }
 
 // route returns the module's way to an address.

@@ -41,6 +41,7 @@ func Scenarios() []Scenario {
 		nameserverScenarios(),
 		daneTAScenarios(),
 		serverScenarios(),
+		tlsScenarios(),
 		hostileScenarios(),
 		clientScenarios(),
 		protocolScenarios(),

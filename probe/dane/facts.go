@@ -73,7 +73,7 @@ type Endpoint struct {
 	Address       netip.Addr
 	KeyType       KeyType   // the only one that was offered; empty: all
 	Reached       Stage     // the last stage that was completed
-	Err           error     // why the handshake ended before StageTLS; CauseOf classifies it
+	Err           error     // why the handshake, or the first exchange after it, failed; CauseOf classifies it
 	TimedOutEarly bool      // the probe's deadline came before the server had the minimum time to answer
 	Reused        bool      // the handshake was made by another probe, or for both
 	Copied        bool      // not tried: the handshake for the previous key type failed before TLS

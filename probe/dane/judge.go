@@ -356,33 +356,44 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		ev.Outcome = Refused
 	case level == levelUnknown:
 		ev.Outcome = Unknown
-	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate:
+	case (e.Reached == StageTLS && reason == "" || reason == CertificateUnparsable) && level != levelAuthenticate:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
 		if level == levelEncrypt {
 			ev.Outcome = Encrypted
+		}
+	case e.Reached == StageTLS && level == levelAuthenticate:
+		var failed Reason
+		var detail string
+		if ev.Outcome, failed, detail = authenticate(ev.Matches); failed != "" {
+			find(failed, detail)
+		} else if reason != "" {
+			ev.Outcome = refusedUnlessInternal(reason) // the session failed inside TLS
 		}
 	case reason != "" && reason.Info().Effect == EffectInternal:
 		ev.Outcome = Unknown
 	case reason != "":
 		ev.Outcome = outcomeWithoutTLS(e, reason, level, v.Policy)
 	default:
-		var failed Reason
-		var detail string
-		if ev.Outcome, failed, detail = authenticate(ev.Matches); failed != "" {
-			find(failed, detail)
-		}
+		ev.Outcome = Unknown // not reached: an endpoint without an error has reached StageTLS
 	}
 	return ev
 }
 
-// outcomeWithoutTLS judges an endpoint that failed before the end of the TLS
-// handshake, by a cause on its side. Under levelOpportunistic a relay may retry in
-// cleartext; under the other levels it must not (RFC 7672 §2.2).
+// outcomeWithoutTLS judges an endpoint that failed before the server accepted the
+// client inside TLS, by a cause on its side. Under levelOpportunistic a relay may
+// retry in cleartext; under the other levels it must not (RFC 7672 §2.2).
 func outcomeWithoutTLS(e *Endpoint, reason Reason, level securityLevel, policy Policy) Outcome {
 	switch {
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // the failure has nothing to do with TLS
+	case e.Reached == StageTLS, reason == ClientCertificateRequired:
+		// The server rejects the client, not the client the server. But records that
+		// authenticate it are why a sender does not retry without TLS.
+		if level == levelAuthenticate {
+			return Refused
+		}
+		return Unreachable
 	case level != levelOpportunistic:
 		return Refused
 	case e.Reached == StageStartTLS && policy == Client:

@@ -7,35 +7,36 @@ import "slices"
 type Reason string
 
 const (
-	NoSuchDomain           Reason = "no_such_domain"
-	NullMX                 Reason = "null_mx"
-	NoAddress              Reason = "no_address"
-	DNSFailure             Reason = "dns_failure"
-	DNSSECBogus            Reason = "dnssec_bogus"
-	MXInsecure             Reason = "mx_insecure"
-	SRVInsecure            Reason = "srv_insecure"
-	NoSRV                  Reason = "no_srv"
-	SRVNone                Reason = "srv_none"
-	AddressInsecure        Reason = "address_insecure"
-	TLSAInsecure           Reason = "tlsa_insecure"
-	NoTLSA                 Reason = "no_tlsa"
-	TLSAUnusable           Reason = "tlsa_unusable"
-	TLSAAliasDangling      Reason = "tlsa_alias_dangling"
-	TLSAMismatch           Reason = "tlsa_mismatch"
-	TrustAnchorNotSent     Reason = "trust_anchor_not_sent"
-	ChainInvalid           Reason = "chain_invalid"
-	NameMismatch           Reason = "name_mismatch"
-	CertificateExpired     Reason = "certificate_expired"
-	CertificateNotYetValid Reason = "certificate_not_yet_valid"
-	PKIXUntrusted          Reason = "pkix_untrusted"
-	ConnectFailed          Reason = "connect_failed"
-	Timeout                Reason = "timeout"
-	ClientRejected         Reason = "client_rejected"
-	ProtocolError          Reason = "protocol_error"
-	StartTLSNotOffered     Reason = "starttls_not_offered"
-	StartTLSRejected       Reason = "starttls_rejected"
-	TLSHandshakeFailed     Reason = "tls_handshake_failed"
-	NameserverInconsistent Reason = "nameserver_inconsistent"
+	NoSuchDomain              Reason = "no_such_domain"
+	NullMX                    Reason = "null_mx"
+	NoAddress                 Reason = "no_address"
+	DNSFailure                Reason = "dns_failure"
+	DNSSECBogus               Reason = "dnssec_bogus"
+	MXInsecure                Reason = "mx_insecure"
+	SRVInsecure               Reason = "srv_insecure"
+	NoSRV                     Reason = "no_srv"
+	SRVNone                   Reason = "srv_none"
+	AddressInsecure           Reason = "address_insecure"
+	TLSAInsecure              Reason = "tlsa_insecure"
+	NoTLSA                    Reason = "no_tlsa"
+	TLSAUnusable              Reason = "tlsa_unusable"
+	TLSAAliasDangling         Reason = "tlsa_alias_dangling"
+	TLSAMismatch              Reason = "tlsa_mismatch"
+	TrustAnchorNotSent        Reason = "trust_anchor_not_sent"
+	ChainInvalid              Reason = "chain_invalid"
+	NameMismatch              Reason = "name_mismatch"
+	CertificateExpired        Reason = "certificate_expired"
+	CertificateNotYetValid    Reason = "certificate_not_yet_valid"
+	PKIXUntrusted             Reason = "pkix_untrusted"
+	ConnectFailed             Reason = "connect_failed"
+	Timeout                   Reason = "timeout"
+	ClientRejected            Reason = "client_rejected"
+	ProtocolError             Reason = "protocol_error"
+	StartTLSNotOffered        Reason = "starttls_not_offered"
+	StartTLSRejected          Reason = "starttls_rejected"
+	TLSHandshakeFailed        Reason = "tls_handshake_failed"
+	ClientCertificateRequired Reason = "client_certificate_required"
+	NameserverInconsistent    Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
 	MTASTSPolicyUnavailable Reason = "mta_sts_policy_unavailable"
@@ -222,7 +223,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Send the complete chain of a public CA, or publish a record with usage 2 or 3.",
 		Verify:  "`dane_pkix_valid` is 1."},
 	{Reason: ConnectFailed, Effect: EffectError,
-		Meaning: "The connection failed, or ended before TLS: refused, reset, closed, or no route.",
+		Meaning: "The connection failed, or ended before the server answered the client: refused, reset, closed, or no route.",
 		Senders: "No sender delivers to this host, with DANE or without. Senders use the other hosts, or queue the mail.",
 		Remedy:  "Check that the service runs and that no firewall drops the connection. If every host has this reason, the exporter's own provider may block the port.",
 		More:    "`dane_exporter check --self --smtp-host HOST` shows whether the exporter's network is the cause.",
@@ -234,11 +235,11 @@ var reasons = []ReasonInfo{
 		More:    "Some servers delay the greeting for unknown clients, such as Postfix with postscreen. Use a module with a longer `timeout`, or add the exporter's address to their allowlist: see [etiquette.md](etiquette.md).",
 		Verify:  "`dane_endpoint_up` is 1, and the phases in `check` show which step takes the time."},
 	{Reason: ClientRejected, Effect: EffectError,
-		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply.",
+		Meaning: "The server rejected the client, before STARTTLS or inside TLS: in SMTP, with a 4xx or 5xx reply.",
 		Senders: "Not known: the server rejected the exporter and may accept others.",
 		Remedy:  "Allow the exporter's address at the server, or find the cause in its reply. Examples are a blocklist, a rate limit, maintenance, or a domain that it does not serve.",
 		More:    "[etiquette.md](etiquette.md) says how to avoid rejection.",
-		Verify:  "`check` shows a dialogue that reaches STARTTLS."},
+		Verify:  "`check` shows a dialogue that reaches STARTTLS, and no finding for the address."},
 	{Reason: ProtocolError, Effect: EffectError,
 		Meaning: "The server sent something that is not valid in its protocol.",
 		Senders: "Probably no sender delivers to this host.",
@@ -259,6 +260,12 @@ var reasons = []ReasonInfo{
 		Senders: withSecureTLSA + "Without them, many senders retry in cleartext.",
 		Remedy:  "Check the server's protocol versions, cipher suites and certificate. The detail contains its alert or the client's error.",
 		Verify:  "`dane_tls_info` is present."},
+	{Reason: ClientCertificateRequired, Effect: EffectError,
+		Meaning: "The server requires a certificate of the client, and ends the session because the exporter sends none.",
+		Senders: "Mail servers rarely send a certificate, and clients that follow DANE need none. No such sender delivers. Without secure TLSA records, Postfix retries in cleartext later.",
+		Remedy:  "Request client certificates without requiring them, at least on ports that the public uses.",
+		More:    "In TLS 1.3 the server rejects the client only after the client has completed the handshake, so a test that stops there succeeds. In Postfix, `smtpd_tls_req_ccert` requires certificates, and `smtpd_tls_ask_ccert` requests them.",
+		Verify:  "`check` reports no finding for the address."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",

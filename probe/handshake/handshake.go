@@ -39,6 +39,7 @@ func New(dial Dialer, hostname string, reuse time.Duration) *Client {
 type Key struct {
 	Address  netip.AddrPort
 	Protocol string // a name of package starttls
+	Service  string // of the SRV record that named the server; empty unless TLS begins with the first byte
 	Domain   string // that the client asks for; empty unless the protocol needs it
 	EHLO     string // empty: the client's hostname
 	SNI      string
@@ -112,10 +113,17 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 	return a
 }
 
-// handshake connects to a server and completes TLS. It reports its progress in
-// a, and ends the dialogue when nothing more can be learned.
+// handshake makes the handshake of a key, and further ones where the first failure
+// needs an explanation: a sender may offer something else.
 func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error) {
 	defer dane.CatchPanic(&err)
+	return c.try(ctx, key, offer{keyType: key.KeyType}, a)
+}
+
+// try connects to a server, completes TLS and makes the first exchange inside it.
+// It reports its progress in a, and ends the dialogue when nothing more can be
+// learned.
+func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err error) {
 	e := &a.endpoint
 	a.begin("connecting to", &e.Connect)
 	conn, err := c.Dial(ctx, key.Route, key.Address)
@@ -127,7 +135,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	e.Reached = dane.StageConnect
 
 	protocol, err := starttls.New(key.Protocol, starttls.Settings{
-		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain,
+		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain, Service: key.Service, Port: key.Address.Port(),
 		Watch: func(soFar starttls.Dialogue) { e.Dialogue = soFar; a.update() },
 	})
 	if err != nil {
@@ -146,9 +154,9 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	}
 	e.Reached = dane.StageStartTLS
 
-	e.SNI = key.SNI
+	e.SNI, o.alpn = key.SNI, protocol.ALPN()
 	a.begin("TLS handshake with", &e.TLS)
-	session, err := startTLS(ctx, conn, key.SNI, key.KeyType)
+	session, err := startTLS(ctx, conn, key.SNI, o)
 	a.end(&e.TLS)
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
@@ -156,10 +164,17 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	e.Reached = dane.StageTLS
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
-	a.conclude(nil)
-	protocol.Goodbye(ctx, session)
+	a.step = "speaking " + key.Protocol + " inside TLS with"
+	a.update()
+	if err = session.accepted(ctx, protocol); err != nil {
+		err = fmt.Errorf("speaking %s inside TLS with %s: %w", key.Protocol, key.Address, err)
+	}
+	a.conclude(err)
+	if ctx.Err() == nil {
+		protocol.Goodbye(ctx, session)
+	}
 	session.Close()
-	return nil
+	return err
 }
 
 // Lock waits until no other connection of this client to an address is open.

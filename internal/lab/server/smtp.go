@@ -17,6 +17,7 @@ type SMTP struct {
 	Greeting   string // instead of 220; unless it begins with 2, only QUIT is served
 	NoStartTLS bool   // STARTTLS is neither an extension nor a known command
 	Reject     string // reply to STARTTLS, instead of 220
+	Inside     string // reply to EHLO and HELO inside TLS, instead of 250
 	BreakTLS   bool   // answer the ClientHello with an SMTP reply
 	Inject     string // plain text sent together with the reply to STARTTLS
 
@@ -44,6 +45,8 @@ func (s SMTP) serveCommands(d *dialogue, accepted, encrypted bool) {
 			return
 		case !accepted:
 			d.reply("503 not here")
+		case encrypted && s.Inside != "" && (command == s.hello || command == "HELO"):
+			d.reply(s.Inside)
 		case command == s.hello:
 			d.reply(s.extensions(encrypted)...)
 		case command == "HELO" && s.hello == "EHLO", command == "NOOP", command == "RSET":

@@ -8,13 +8,21 @@ import (
 	"strings"
 )
 
-// TLS is a server with implicit TLS that sends nothing inside it.
-type TLS struct{ Config *tls.Config }
+// TLS is a server with implicit TLS.
+type TLS struct {
+	Config *tls.Config
+	Inside Handler // serves the connection inside TLS; nil: nothing is sent there
+}
 
 // Serve implements Handler.
-func (t TLS) Serve(_ context.Context, conn net.Conn) {
+func (t TLS) Serve(ctx context.Context, conn net.Conn) {
 	secured := tls.Server(conn, t.Config)
 	if secured.Handshake() != nil {
+		return
+	}
+	if t.Inside != nil {
+		t.Inside.Serve(ctx, secured)
+		secured.Close()
 		return
 	}
 	io.Copy(io.Discard, secured) // until the client closes
