@@ -83,6 +83,11 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 	full := dane.Endpoint{Address: endpoints[0].Address}
 	job{run: func() { r.probeEndpoint(ctx, service, &full, sni) }, err: &full.Err}.do()
 	if full.Reached < dane.StageTLS {
+		if dane.CauseOf(full.Err) == dane.CauseTLSUnsupported {
+			for i := range endpoints { // the failures are no lack of keys
+				endpoints[i].Err = full.Err
+			}
+		}
 		endpoints[0].Other = &full
 		return
 	}

@@ -200,8 +200,11 @@ func (s *session) servedSources(r *probe.Report, usage tlsa.Usage) ([]keySource,
 // servedSource returns the leaf certificate of an endpoint, or the issuer
 // certificate that it sends if the usage is DANE-TA or PKIX-TA.
 func servedSource(e *dane.Endpoint, usage tlsa.Usage) (keySource, error) {
-	if e.Err != nil {
+	switch {
+	case e.Err != nil:
 		return keySource{}, e.Err
+	case e.ALPNRefused:
+		return keySource{}, fmt.Errorf("%s answers only without ALPN, so the certificate may be of another service", e.Address)
 	}
 	depth := 0
 	if usage == tlsa.DANETA || usage == tlsa.PKIXTA {

@@ -52,7 +52,8 @@ var (
 	reasons = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
-		starttls_not_offered starttls_rejected tls_handshake_failed client_certificate_required certificate_unparsable resolver_inconsistent
+		starttls_not_offered starttls_rejected tls_handshake_failed client_certificate_required tls_unsupported_here tls_obsolete
+		large_client_hello_dropped certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
 		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
 		proxy_failed ipv6_unavailable`)

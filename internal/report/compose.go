@@ -313,8 +313,8 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 	owner, matchingType := publishOwner(v), publishMatchingType(v.Records)
 	var all []Publish
 	for _, e := range v.Endpoints {
-		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
-			continue
+		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 || e.Facts.ALPNRefused {
+			continue // a certificate that was got without ALPN may be of another service
 		}
 		record, err := tlsa.NewRecord(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, matchingType)
 		if err != nil {

@@ -31,6 +31,7 @@ const (
 	CauseStartTLSRejected                // the server rejects the STARTTLS command
 	CauseTLS                             // the TLS handshake failed
 	CauseClientCertificate               // the server requires a certificate of the client
+	CauseTLSUnsupported                  // the server requires what this program's TLS does not implement
 	CauseNoKey                           // the server has no key of the only type that was offered
 	CauseNotAuthoritative                // a nameserver does not serve a zone that is delegated to it
 	CausePolicyInvalid                   // the MTA-STS policy has a wrong media type or is too large
@@ -113,6 +114,8 @@ func reasonOfCause(cause Cause) Reason {
 		return StartTLSRejected
 	case CauseTLS, CauseNoKey:
 		return TLSHandshakeFailed
+	case CauseTLSUnsupported:
+		return TLSUnsupportedHere
 	case CauseClientCertificate:
 		return ClientCertificateRequired
 	case CausePolicyInvalid:

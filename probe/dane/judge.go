@@ -345,17 +345,38 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
 	}
 	reason := reasonOfEndpoint(e)
-	if ev.Reason = reason; reason != "" {
+	ev.Reason = reason
+	excluded := false
+	switch {
+	case reason == "":
+	case level == levelAuthenticate && e.Reached < StageTLS && len(e.Raw) > 0:
+		var detail string
+		if excluded, detail = matchRaw(v.Records, e.Raw); excluded {
+			find(TLSAMismatch, fmt.Sprintf("%s (%v)", detail, e.Err))
+		} else {
+			find(reason, fmt.Sprintf("%v; %s", e.Err, detail))
+		}
+	default:
 		find(reason, e.Err.Error())
 	}
 	if e.Reached == StageTLS && e.Chain != nil {
 		j.measure(&ev, v)
+	}
+	if e.Reached == StageTLS && (e.TLSVersion != 0 && e.TLSVersion < tls12 || e.InsecureRenegotiation) {
+		find(TLSObsolete, describeTLS(e))
+	}
+	if e.LargeDropped {
+		find(LargeClientHelloDropped, "no answer to a ClientHello with an ML-KEM key share; one without was answered")
 	}
 	switch {
 	case level == levelRefuse:
 		ev.Outcome = Refused
 	case level == levelUnknown:
 		ev.Outcome = Unknown
+	case excluded:
+		ev.Outcome = Refused
+	case reason == TLSUnsupportedHere && level == levelOpportunistic && v.Policy == SMTPRelay:
+		ev.Outcome = Opportunistic // a relay delivers, with TLS or in cleartext
 	case (e.Reached == StageTLS && reason == "" || reason == CertificateUnparsable) && level != levelAuthenticate:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
@@ -378,6 +399,24 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		ev.Outcome = Unknown // not reached: an endpoint without an error has reached StageTLS
 	}
 	return ev
+}
+
+// tls12 is the version number of TLS 1.2 (RFC 5246 §6.2.1).
+const tls12 = 0x0303
+
+// describeTLS says what is obsolete about the TLS of an endpoint.
+func describeTLS(e *Endpoint) string {
+	var faults []string
+	switch e.TLSVersion {
+	case 0x0301:
+		faults = append(faults, "the server selects TLS 1.0")
+	case 0x0302:
+		faults = append(faults, "the server selects TLS 1.1")
+	}
+	if e.InsecureRenegotiation {
+		faults = append(faults, "the server does not support secure renegotiation (RFC 5746), so OpenSSL 3 refuses it")
+	}
+	return strings.Join(faults, "; ")
 }
 
 // outcomeWithoutTLS judges an endpoint that failed before the server accepted the
@@ -455,6 +494,34 @@ func authenticate(matches []tlsa.Match) (outcome Outcome, reason Reason, detail 
 		return Unknown, RootsUnavailable, detail
 	}
 	return Refused, reasonOfMismatch(match.Failure), detail
+}
+
+// matchRaw compares the usable records with certificates of a handshake that this
+// program could not complete. excluded reports that none of the records can
+// authenticate the server.
+func matchRaw(records []RecordVerdict, sent [][]byte) (excluded bool, detail string) {
+	excluded = true
+	var matching []string
+	for _, r := range records {
+		if r.Usability != tlsa.Usable {
+			continue
+		}
+		switch tlsa.MatchRaw(r.Record, sent) {
+		case tlsa.RawMatches:
+			matching = append(matching, r.Record.String())
+			excluded = false
+		case tlsa.RawUnknown:
+			excluded = false
+		}
+	}
+	switch {
+	case excluded:
+		return true, "no usable record matches a certificate that the server sends"
+	case len(matching) > 0:
+		return false, "a certificate that the server sends matches " + strings.Join(matching, ", ") + "; it is not proven that the server has the key"
+	default:
+		return false, "whether a record matches is not known"
+	}
 }
 
 // closeness orders failures by how close the record came to authenticating the

@@ -262,6 +262,8 @@ func opportunisticOutcome(e *Endpoint) Outcome {
 	switch reason := reasonOfEndpoint(e); {
 	case e.Reached == StageTLS && reason == "":
 		return Opportunistic
+	case reason == TLSUnsupportedHere:
+		return Opportunistic
 	case reason.Info().Effect == EffectInternal:
 		return Unknown
 	default:

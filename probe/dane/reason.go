@@ -36,6 +36,8 @@ const (
 	StartTLSRejected          Reason = "starttls_rejected"
 	TLSHandshakeFailed        Reason = "tls_handshake_failed"
 	ClientCertificateRequired Reason = "client_certificate_required"
+	TLSObsolete               Reason = "tls_obsolete"
+	LargeClientHelloDropped   Reason = "large_client_hello_dropped"
 	NameserverInconsistent    Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
@@ -54,6 +56,7 @@ const (
 	ProxyFailed           Reason = "proxy_failed"
 	TargetNotAllowed      Reason = "target_not_allowed"
 	CertificateUnparsable Reason = "certificate_unparsable"
+	TLSUnsupportedHere    Reason = "tls_unsupported_here"
 	RootsUnavailable      Reason = "roots_unavailable"
 	InternalError         Reason = "internal_error"
 )
@@ -266,6 +269,18 @@ var reasons = []ReasonInfo{
 		Remedy:  "Request client certificates without requiring them, at least on ports that the public uses.",
 		More:    "In TLS 1.3 the server rejects the client only after the client has completed the handshake, so a test that stops there succeeds. In Postfix, `smtpd_tls_req_ccert` requires certificates, and `smtpd_tls_ask_ccert` requests them.",
 		Verify:  "`check` reports no finding for the address."},
+	{Reason: TLSObsolete, Effect: EffectWarning,
+		Meaning: "The server's TLS is obsolete: its best version is TLS 1.0 or 1.1 (RFC 8996), or it lacks secure renegotiation (RFC 5746).",
+		Senders: "Postfix with OpenSSL 3 still accepts TLS 1.0 and 1.1, and refuses a server without secure renegotiation. Senders that require TLS 1.2 refuse both. With secure TLSA records, a sender that refuses does not deliver.",
+		Remedy:  "Update the TLS library of the server, and enable TLS 1.2 and 1.3.",
+		More:    "`openssl s_client -tls1_2` shows whether the server speaks TLS 1.2. With OpenSSL 3, `-legacy_server_connect` accepts a server without secure renegotiation.",
+		Verify:  "`dane_tls_info` has the version `TLS 1.2` or `TLS 1.3`, and `check` reports no finding for the address."},
+	{Reason: LargeClientHelloDropped, Effect: EffectWarning,
+		Meaning: "The server, or a device before it, does not answer a ClientHello of two packets, as clients with ML-KEM send it. It answered a shorter one.",
+		Senders: "Senders with OpenSSL 3.5 or later, and Go, offer ML-KEM and fail. Others deliver. With secure TLSA records, a sender that fails does not deliver.",
+		Remedy:  "Update the TLS library of the server, and the firewall or load balancer before it. A ClientHello may consist of several TCP segments and TLS records.",
+		More:    "`openssl s_client -groups X25519MLKEM768:X25519` of OpenSSL 3.5 reproduces it, and `-groups X25519` succeeds.",
+		Verify:  "`check` reports no finding for the address, and `dane_tls_info` has the group that the server prefers."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
@@ -348,10 +363,16 @@ var reasons = []ReasonInfo{
 		More:    "Before you list a private network, read [security-model.md](security-model.md).",
 		Verify:  outcomeNotUnknown},
 	{Reason: CertificateUnparsable, Effect: EffectInternal,
-		Meaning: "The TLS library of the exporter cannot parse the server's certificate, so it was not judged.",
+		Meaning: "The TLS library of the exporter cannot parse the server's certificate, so it was not judged. If the certificate matches no TLSA record, the reason is tlsa_mismatch instead.",
 		Senders: "The result depends on their TLS library. Most fail too; some accept the certificate.",
 		Remedy:  "Check the certificate; other clients may accept it.",
 		More:    "`openssl x509` may show the fault. Have the certificate issued again.",
+		Verify:  outcomeNotUnknown},
+	{Reason: TLSUnsupportedHere, Effect: EffectInternal,
+		Meaning: "The server requires what the TLS library of the exporter does not implement, such as finite-field Diffie-Hellman or an Ed448 key, so it was not judged.",
+		Senders: "Senders with OpenSSL get further than the exporter and probably deliver. Senders with other libraries may fail as the exporter does.",
+		Remedy:  "Nothing to do for mail. To have the server judged, enable an ECDHE suite, the group X25519 or P-256, and an RSA or ECDSA certificate.",
+		More:    "The detail has what the server selects with an offer like that of OpenSSL, and the records that match its certificate. `openssl s_client` with `-dane_tlsa_domain` and `-dane_tlsa_rrdata` completes the handshake.",
 		Verify:  outcomeNotUnknown},
 	{Reason: RootsUnavailable, Effect: EffectInternal,
 		Meaning: "This machine has no CA certificates. TLSA records with a PKIX usage need them, so those were not judged.",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"dane_exporter/internal/flight"
@@ -117,7 +118,47 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 // needs an explanation: a sender may offer something else.
 func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error) {
 	defer dane.CatchPanic(&err)
-	return c.try(ctx, key, offer{keyType: key.KeyType}, a)
+	o := offer{keyType: key.KeyType}
+	err = c.try(ctx, key, o, a)
+	if refusesALPN(err) && HasTime(ctx) {
+		o.noALPN = true
+		if err = c.retry(ctx, key, o, a, err); a.endpoint.Reached == dane.StageTLS {
+			a.endpoint.ALPNRefused = true
+		}
+	}
+	if key.KeyType != "" || a.endpoint.Reached != dane.StageStartTLS {
+		return err
+	}
+	if !a.answered && (isEnd(err) || isTimeout(err)) && HasTime(ctx) {
+		o.small = true
+		if err = c.retry(ctx, key, o, a, err); a.answered {
+			a.endpoint.LargeDropped = true
+		}
+	}
+	if a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
+		err = c.explain(ctx, key, o, a, err)
+	}
+	return err
+}
+
+// retry makes another handshake after a failure, with another offer. It replaces
+// the first if the server goes further.
+func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
+	a.endpoint.Err = first
+	a.update() // what is known if ctx ends meanwhile
+	again := attempt{started: a.started, report: func(attempt) {}}
+	err := c.try(ctx, key, o, &again)
+	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
+		return first
+	}
+	a.endpoint, a.answered = again.endpoint, again.answered
+	return err
+}
+
+// refusesALPN reports whether a handshake failed because of the protocol that the
+// client named in ALPN (RFC 7301 §3.2), or named another.
+func refusesALPN(err error) bool {
+	return err != nil && (alertOf(err) == "no application protocol" || strings.Contains(err.Error(), "server selected unadvertised ALPN protocol"))
 }
 
 // try connects to a server, completes TLS and makes the first exchange inside it.
@@ -154,15 +195,24 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	}
 	e.Reached = dane.StageStartTLS
 
-	e.SNI, o.alpn = key.SNI, protocol.ALPN()
+	e.SNI = key.SNI
+	if !o.noALPN {
+		o.alpn = protocol.ALPN()
+	}
+	flight := &firstFlight{Conn: conn}
+	if deadline, limited := ctx.Deadline(); limited && !o.small {
+		flight.until = time.Now().Add(time.Until(deadline) / 2) // the rest is for another offer
+	}
 	a.begin("TLS handshake with", &e.TLS)
-	session, err := startTLS(ctx, conn, key.SNI, o)
+	session, err := startTLS(ctx, flight, key.SNI, o)
 	a.end(&e.TLS)
+	a.answered = flight.answered()
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
 	}
 	e.Reached = dane.StageTLS
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
+	e.InsecureRenegotiation = flight.lacksSecureRenegotiation()
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()

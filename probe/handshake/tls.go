@@ -32,6 +32,7 @@ type session struct {
 type offer struct {
 	keyType dane.KeyType // the only one that can answer; empty: all
 	alpn    string       // empty: no ALPN
+	noALPN  bool         // alpn stays empty
 	small   bool         // no ML-KEM, so that the ClientHello fits into one packet
 }
 
