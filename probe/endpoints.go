@@ -85,7 +85,7 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 	if full.Reached < dane.StageTLS {
 		if dane.CauseOf(full.Err) == dane.CauseTLSUnsupported {
 			for i := range endpoints { // the failures are no lack of keys
-				endpoints[i].Err = full.Err
+				endpoints[i].Err, endpoints[i].Raw = full.Err, full.Raw
 			}
 		}
 		endpoints[0].Other = &full

@@ -90,6 +90,15 @@ func tlsScenarios() []Scenario {
 			build: func(b *builder) { b.tlsMX(server.TLSConfigDHE(b.leaf("mx").Chain())) },
 		},
 		{
+			Name:        "unparsable-certificate-mismatch",
+			Description: "The exporter cannot parse the certificate, which does not match the TLSA record. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) {
+				b.serveSMTP(b.mx("mx"), b.issueWithSubject(unparsableSubject()))
+				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
+			},
+		},
+		{
 			Name:        "no-common-cipher",
 			Description: "The mail server has no certificate for its cipher suite, so it fails every TLS handshake. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"tls_handshake_failed"},

@@ -87,7 +87,7 @@ func TestFurtherHandshakes(t *testing.T) {
 		{"more than 1400 bytes: silence", silentAbove{1400, server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(ecdsa)}}, Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, true, false},
 		{"silence, whatever the client offers", silentAbove{0, server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(ecdsa)}}, Key{Protocol: "smtp"}, dane.CauseTimeout, "", 2, false, false, false},
 		{"key type: no ML-KEM, so no retry", smtp(server.TLSConfigOldPath(ecdsa, false)), Key{Protocol: "smtp", KeyType: dane.ECDSA}, dane.CauseNone, "", 1, false, false, false},
-		{"DHE only", smtp(server.TLSConfigDHE(rsa)), Key{Protocol: "smtp"}, dane.CauseTLSUnsupported, "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, 1 certificates", 2, false, false, true},
+		{"DHE only", smtp(server.TLSConfigDHE(rsa)), Key{Protocol: "smtp"}, dane.CauseTLSUnsupported, "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, certificates: 1", 2, false, false, true},
 		{"DHE only, key type: the prober makes the full offer", smtp(server.TLSConfigDHE(rsa)), Key{Protocol: "smtp", KeyType: dane.RSA}, dane.CauseTLS, "handshake failure", 1, false, false, false},
 		{"no suite for the key: OpenSSL fails too", smtp(only(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, rsa)), Key{Protocol: "smtp"}, dane.CauseTLS, "fails too (TLS 1.2: alert handshake failure; TLS 1.3: alert", 3, false, false, false},
 		{"plaintext instead of TLS", server.SMTP{Name: "mx.example.org", BreakTLS: true}, Key{Protocol: "smtp"}, dane.CauseTLS, "first record does not look like a TLS handshake", 1, false, false, false},
@@ -226,9 +226,9 @@ func TestReadFlight(t *testing.T) {
 		refusal    string
 		chain      []string
 	}{
-		{"TLS 1.2", record(hello("\x03\x03", renegotiation)) + record(certificates) + record(done), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, 2 certificates", "", []string{"A", "BC"}},
-		{"one record", record(hello("\x03\x03", renegotiation) + certificates + done), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, 2 certificates", "", []string{"A", "BC"}},
-		{"a message in two records", record(hello("\x03\x01", "")) + record(certificates[:7]) + record(certificates[7:]) + record(done), "TLS 1.0, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, 2 certificates", "", []string{"A", "BC"}},
+		{"TLS 1.2", record(hello("\x03\x03", renegotiation)) + record(certificates) + record(done), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, certificates: 2", "", []string{"A", "BC"}},
+		{"one record", record(hello("\x03\x03", renegotiation) + certificates + done), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, certificates: 2", "", []string{"A", "BC"}},
+		{"a message in two records", record(hello("\x03\x01", "")) + record(certificates[:7]) + record(certificates[7:]) + record(done), "TLS 1.0, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, certificates: 2", "", []string{"A", "BC"}},
 		{"a warning first", "\x15\x03\x01\x00\x02\x01\x70" + record(hello("\x03\x03", "")+done), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "", nil},
 		{"closed after the ServerHello", record(hello("\x03\x03", "")), "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", "", nil},
 		{"HelloRetryRequest for a group", record(tls13), "TLS 1.3, TLS_AES_256_GCM_SHA384, group 0x0100", "", nil},

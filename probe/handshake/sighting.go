@@ -27,7 +27,7 @@ func (s sighting) String() string {
 		text += ", group " + name
 	}
 	if n := len(s.certificates); n > 0 {
-		text += fmt.Sprintf(", %d certificates", n)
+		text += fmt.Sprintf(", certificates: %d", n)
 	}
 	return text
 }
