@@ -366,7 +366,7 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		find(TLSObsolete, describeTLS(e))
 	}
 	if e.LargeDropped {
-		find(LargeClientHelloDropped, "no answer to a ClientHello with an ML-KEM key share; one without was answered")
+		find(LargeClientHelloDropped, "the server does not accept a ClientHello with an ML-KEM key share; it answered one without")
 	}
 	switch {
 	case level == levelRefuse:

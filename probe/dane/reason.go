@@ -276,7 +276,7 @@ var reasons = []ReasonInfo{
 		More:    "`openssl s_client -tls1_2` shows whether the server speaks TLS 1.2. With OpenSSL 3, `-legacy_server_connect` accepts a server without secure renegotiation.",
 		Verify:  "`dane_tls_info` has the version `TLS 1.2` or `TLS 1.3`, and `check` reports no finding for the address."},
 	{Reason: LargeClientHelloDropped, Effect: EffectWarning,
-		Meaning: "The server, or a device before it, does not answer a ClientHello of two packets, as clients with ML-KEM send it. It answered a shorter one.",
+		Meaning: "The server, or a device before it, drops or rejects a ClientHello of two packets, as clients with ML-KEM send it. It answered a shorter one.",
 		Senders: "Senders with OpenSSL 3.5 or later, and Go, offer ML-KEM and fail. Others deliver. With secure TLSA records, a sender that fails does not deliver.",
 		Remedy:  "Update the TLS library of the server, and the firewall or load balancer before it. A ClientHello may consist of several TCP segments and TLS records.",
 		More:    "`openssl s_client -groups X25519MLKEM768:X25519` of OpenSSL 3.5 reproduces it, and `-groups X25519` succeeds.",

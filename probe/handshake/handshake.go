@@ -129,17 +129,21 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	if key.KeyType != "" || a.endpoint.Reached != dane.StageStartTLS {
 		return err
 	}
-	if !a.answered && (isEnd(err) || isTimeout(err)) && HasTime(ctx) {
+	if dropped := !a.answered && (isEnd(err) || isTimeout(err)); (dropped || rejectsHello(err)) && HasTime(ctx) {
 		o.small = true
-		if err = c.retry(ctx, key, o, a, err); a.answered {
-			a.endpoint.LargeDropped = true
-		}
+		err = c.retry(ctx, key, o, a, err)
+		span := a.endpoint.TLS
+		a.endpoint.LargeDropped = (a.endpoint.Reached == dane.StageTLS || dropped && a.answered) && span.End.Sub(span.Start) < maxSilence // else it is slow
 	}
 	if a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
 		err = c.explain(ctx, key, o, a, err)
 	}
 	return err
 }
+
+// maxSilence is the maximum time that a server has to begin its answer to a
+// ClientHello, if another one can be tried.
+const maxSilence = 6 * time.Second
 
 // retry makes another handshake after a failure, with another offer. It replaces
 // the first if the server goes further.
@@ -153,6 +157,16 @@ func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first 
 	}
 	a.endpoint, a.answered = again.endpoint, again.answered
 	return err
+}
+
+// rejectsHello reports whether the server answered with an alert of a TLS library
+// that cannot read a ClientHello (RFC 8446 §6.2).
+func rejectsHello(err error) bool {
+	switch alertOf(err) {
+	case "error decoding message", "record overflow", "unexpected message", "illegal parameter":
+		return true
+	}
+	return false
 }
 
 // refusesALPN reports whether a handshake failed because of the protocol that the
@@ -201,7 +215,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	}
 	flight := &firstFlight{Conn: conn}
 	if deadline, limited := ctx.Deadline(); limited && !o.small {
-		flight.until = time.Now().Add(time.Until(deadline) / 2) // the rest is for another offer
+		flight.until = time.Now().Add(min(maxSilence, time.Until(deadline)/2)) // the rest is for another offer
 	}
 	a.begin("TLS handshake with", &e.TLS)
 	session, err := startTLS(ctx, flight, key.SNI, o)

@@ -57,6 +57,31 @@ func (l *limitedWrites) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// rejectsMLKEM returns the configuration of a server that cannot decode a ClientHello
+// with ML-KEM.
+func rejectsMLKEM(certificate tls.Certificate) *tls.Config {
+	config := server.TLSConfig(certificate)
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.Contains(hello.SupportedCurves, tls.X25519MLKEM768) {
+			return nil, nil
+		}
+		io.WriteString(hello.Conn, "\x15\x03\x03\x00\x02\x02\x32") // alert decode_error
+		hello.Conn.Close()
+		return nil, io.EOF
+	}
+	return config
+}
+
+// slow returns the configuration of a server that answers each ClientHello late.
+func slow(certificate tls.Certificate, delay time.Duration) *tls.Config {
+	config := server.TLSConfig(certificate)
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		time.Sleep(delay) // of the clock in the bubble
+		return nil, nil
+	}
+	return config
+}
+
 // TestFurtherHandshakes checks which handshakes follow a failed one, and what they
 // show.
 func TestFurtherHandshakes(t *testing.T) {
@@ -85,6 +110,9 @@ func TestFurtherHandshakes(t *testing.T) {
 		{"ML-KEM: closed", smtp(server.TLSConfigOldPath(ecdsa, false)), Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, true, false},
 		{"ML-KEM: silence", smtp(server.TLSConfigOldPath(ecdsa, true)), Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, true, false},
 		{"more than 1400 bytes: silence", silentAbove{1400, server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(ecdsa)}}, Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, true, false},
+		{"ML-KEM: decode_error", smtp(rejectsMLKEM(ecdsa)), Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, true, false},
+		{"slow with every ClientHello", smtp(slow(ecdsa, 7*time.Second)), Key{Protocol: "smtp"}, dane.CauseNone, "", 2, false, false, false},
+		{"a little slow", smtp(slow(ecdsa, 4*time.Second)), Key{Protocol: "smtp"}, dane.CauseNone, "", 1, false, false, false},
 		{"silence, whatever the client offers", silentAbove{0, server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(ecdsa)}}, Key{Protocol: "smtp"}, dane.CauseTimeout, "", 2, false, false, false},
 		{"key type: no ML-KEM, so no retry", smtp(server.TLSConfigOldPath(ecdsa, false)), Key{Protocol: "smtp", KeyType: dane.ECDSA}, dane.CauseNone, "", 1, false, false, false},
 		{"DHE only", smtp(server.TLSConfigDHE(rsa)), Key{Protocol: "smtp"}, dane.CauseTLSUnsupported, "TLS 1.2, TLS_DHE_RSA_WITH_AES_256_GCM_SHA384, certificates: 1", 2, false, false, true},
