@@ -3,6 +3,10 @@
 package integration
 
 import (
+	"encoding/binary"
+	"encoding/pem"
+	"io"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -102,4 +106,60 @@ func postfixTLS(t testing.TB, dir string, server netip.AddrPort) (result, text s
 		return established, text
 	}
 	return notPossible, text
+}
+
+// TestSecureRenegotiation shows why the exporter warns of servers without RFC 5746:
+// Postfix refuses them, in any version before TLS 1.3, and accepts TLS 1.0 with it. The
+// server sends its first messages and makes no key exchange.
+func TestSecureRenegotiation(t *testing.T) {
+	const refusal = "unsafe legacy renegotiation disabled"
+	dir := tempDir(t)
+	configureLoopback(t)
+	writeFile(t, filepath.Join(dir, "postfix"), "main.cf", "compatibility_level = 3.6\n")
+	block, _ := pem.Decode([]byte(readFile(t, selfSignedPair(t, dir, "renegotiation", "rsa", "rsa_keygen_bits:2048"))))
+	vector := func(size int, data string) string {
+		length := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
+		return string(length[4-size:]) + data
+	}
+	for _, c := range []struct {
+		name, version, extensions string
+		refused                   bool
+	}{
+		{"TLS 1.2 with RFC 5746", "\x03\x03", vector(2, "\xff\x01\x00\x01\x00"), false},
+		{"TLS 1.2 without", "\x03\x03", "", true},
+		{"TLS 1.0 with RFC 5746", "\x03\x01", vector(2, "\xff\x01\x00\x01\x00"), false},
+		{"TLS 1.0 without", "\x03\x01", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			flight := "\x02" + vector(3, c.version+strings.Repeat("r", 32)+"\x00"+"\x00\x2f"+"\x00"+c.extensions) + // TLS_RSA_WITH_AES_128_CBC_SHA
+				"\x0b" + vector(3, vector(3, vector(3, string(block.Bytes)))) + "\x0e\x00\x00\x00"
+			listener, err := net.Listen("tcp", "127.0.0.1:443")
+			if err != nil {
+				t.Fatal(err)
+			}
+			served := make(chan string, 1)
+			go func() {
+				answer := make([]byte, 4096)
+				conn, err := listener.Accept()
+				if err != nil {
+					served <- err.Error()
+					return
+				}
+				defer conn.Close()
+				_, _ = conn.Read(answer)
+				_, _ = io.WriteString(conn, "\x16"+c.version+vector(2, flight))
+				n, _ := conn.Read(answer)
+				served <- string(answer[:min(n, 1)])
+			}()
+			_, text := postfixTLS(t, dir, netip.MustParseAddrPort("127.0.0.1:443"))
+			listener.Close()
+			answer := <-served
+			if refused := strings.Contains(text, refusal); refused != c.refused {
+				t.Errorf("Postfix refuses: %t, want %t\n%s", refused, c.refused, text)
+			}
+			if want := map[bool]string{true: "\x15", false: "\x16"}[c.refused]; answer != want { // an alert, or the key exchange
+				t.Errorf("Postfix answers with record type %q, want %q", answer, want)
+			}
+		})
+	}
 }

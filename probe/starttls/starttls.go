@@ -39,9 +39,11 @@
 // Each protocol is one file and one row of the table in protocols.go:
 //
 //  1. In a file named after the protocol, declare a type with the methods of
-//     negotiator: startTLS runs the dialogue, goodbye ends it. Cite the RFC.
+//     negotiator: startTLS runs the dialogue, firstExchange does what a client does
+//     first inside TLS, goodbye ends the session. Cite the RFC.
 //  2. Declare a constructor for it, and add a row to registry with the name, the
-//     default ports, the settings that the protocol needs, and the constructor.
+//     default ports, the settings that the protocol needs, its name in ALPN, and the
+//     constructor. A protocol inside implicit TLS is a row of applications.
 //
 // The row makes the protocol known to [New], the configuration and the command
 // line. Add a well-behaved server for it to wellBehaved in the tests.
