@@ -93,6 +93,11 @@ func (r *run) probeAddress(ctx context.Context, service *dane.Service, endpoints
 	full := dane.Endpoint{Address: endpoints[0].Address}
 	job{run: func() { r.probeEndpoint(ctx, service, &full, sni) }, err: &full.Err}.do()
 	if full.Reached < dane.StageTLS {
+		if dane.CauseOf(full.Err) == dane.CauseTLSUnsupported {
+			for i := range endpoints { // the failures are no lack of keys
+				endpoints[i].Err, endpoints[i].Raw = full.Err, full.Raw
+			}
+		}
 		endpoints[0].Other = &full
 		return
 	}
@@ -132,10 +137,23 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
 		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
 	}
-	if protocol, _ := starttls.Lookup(service.Protocol); protocol.NeedsDomain {
+	if service.Protocol == starttls.ImplicitTLS {
+		request.Key.Service = srvName(service)
+	}
+	if protocol, _ := starttls.Resolve(service.Protocol, request.Key.Service, service.Port); protocol.NeedsDomain {
 		request.Key.Domain = r.target.Name
 	}
 	return request
+}
+
+// srvName returns the name of a service in the SRV record that named its host,
+// such as "imaps"; empty if none did.
+func srvName(service *dane.Service) string {
+	if service.SRV == nil {
+		return ""
+	}
+	label, _, _ := strings.Cut(service.SRV.Name, ".")
+	return strings.ToLower(strings.TrimPrefix(label, "_"))
 }
 
 // route returns the module's way to an address.

@@ -207,8 +207,11 @@ func (s *session) servedSources(r *probe.Report) ([]keySource, error) {
 
 // servedSource returns the certificates of an endpoint.
 func servedSource(e *dane.Endpoint) (keySource, error) {
-	if e.Err != nil {
+	switch {
+	case e.Err != nil:
 		return keySource{}, e.Err
+	case e.ALPNRefused:
+		return keySource{}, fmt.Errorf("%s answers only without ALPN, so the certificate may be of another service", e.Address)
 	}
 	if e.Chain == nil || len(e.Chain.Certificates) == 0 {
 		return keySource{}, fmt.Errorf("%s sends no certificate", e.Address)

@@ -332,6 +332,17 @@ func mailCases() []mailCase {
 			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
 			server:  server{options: []string{"smtpd_client_restrictions=reject", "smtpd_delay_reject=no"}}},
 			outcome: "unreachable", reasons: []string{"client_rejected"}},
+		{scenario: scenario{name: "requires-certificate",
+			desc:    "a mail server that requires a certificate of the client",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{options: []string{"smtpd_tls_security_level=encrypt", "smtpd_tls_req_ccert=yes"}}},
+			outcome: "refused", reasons: []string{"client_rejected"}, // Postfix completes the handshake and answers EHLO with 421
+			dane: verified, daneOnly: verified, difference: "posttls-finger reports the handshake; smtp(8) defers the mail after the 421, which RFC 5321 §4.3.2 allows as a reply to EHLO"},
+		{scenario: scenario{name: "requests-certificate",
+			desc:    "a mail server that requests a certificate of the client and accepts none",
+			records: onlyMX + `_25._tcp.mx {{tlsa 3 1 1 .Leaf}}`,
+			server:  server{options: []string{"smtpd_tls_ask_ccert=yes"}}},
+			outcome: "authenticated"},
 	}
 	// The same record in zones of every algorithm and kind of denial.
 	for _, z := range []struct {

@@ -32,6 +32,7 @@ type certificate struct {
 	names   []string // dNSNames; by default only the hostname
 	expired bool
 	chain   chain
+	key     []string // options of openssl req for the key; by default P-256
 }
 
 // An authority is a certification authority with one root and one intermediate,
@@ -73,22 +74,25 @@ func newAuthority(t testing.TB, parent string) *authority {
 	dir := filepath.Join(parent, "certificates")
 	writeFile(t, dir, "index", "")
 	a := &authority{dir: dir, config: writeFile(t, dir, "openssl.cnf", fmt.Sprintf(opensslConfig, dir))}
-	a.root = a.issue(t, "Integration Root", "", "authority", false)
-	a.intermediate = a.issue(t, "Integration Intermediate", a.root, "authority", false)
-	a.other = a.issue(t, "Other", "", "authority", false)
+	a.root = a.issue(t, "Integration Root", "", "authority", certificate{})
+	a.intermediate = a.issue(t, "Integration Intermediate", a.root, "authority", certificate{})
+	a.other = a.issue(t, "Other", "", "authority", certificate{})
 	return a
 }
 
 // issue makes a key and a certificate, and returns the file of the certificate.
 // Without an issuer the certificate is self-signed.
-func (a *authority) issue(t testing.TB, subject, issuer, profile string, expired bool, names ...string) string {
+func (a *authority) issue(t testing.TB, subject, issuer, profile string, c certificate) string {
 	t.Helper()
 	base := filepath.Join(a.dir, strings.ReplaceAll(subject, " ", "-"))
 	key, request, cert := base+".key", base+".csr", base+".pem"
-	arguments := []string{"req", "-new", "-config", a.config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-		"-noenc", "-keyout", key, "-out", request, "-subj", "/CN=" + subject}
-	if len(names) > 0 {
-		arguments = append(arguments, "-addext", "subjectAltName=DNS:"+strings.Join(names, ",DNS:"))
+	arguments := []string{"req", "-new", "-config", a.config, "-noenc", "-keyout", key, "-out", request, "-subj", "/CN=" + subject}
+	if len(c.key) == 0 {
+		c.key = []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"}
+	}
+	arguments = append(arguments, c.key...)
+	if len(c.names) > 0 {
+		arguments = append(arguments, "-addext", "subjectAltName=DNS:"+strings.Join(c.names, ",DNS:"))
 	}
 	run(t, "openssl", arguments...)
 
@@ -97,7 +101,7 @@ func (a *authority) issue(t testing.TB, subject, issuer, profile string, expired
 		signing = []string{"-cert", issuer, "-keyfile", keyOf(issuer)}
 	}
 	from, until := -48*time.Hour, 48*time.Hour
-	if expired {
+	if c.expired {
 		until = -time.Hour
 	}
 	timestamp := func(after time.Duration) string { return time.Now().UTC().Add(after).Format("060102150405Z") }
@@ -149,6 +153,7 @@ func startSServer(t testing.TB, dir string, s *site) {
 	if s.rest != "" {
 		command.Args = append(command.Args, "-cert_chain", s.rest)
 	}
+	command.Args = append(command.Args, s.server.options...)
 	start(t, dir, command, address)
 }
 
@@ -259,7 +264,7 @@ func TestTLSACommandOfIssuer(t *testing.T) {
 	dir := tempDir(t)
 	config := writeFile(t, dir, "dane.yml", "resolver: {servers: [127.0.0.1], timeout: 100ms, attempts: 1}\naccess: {allow_networks: [127.0.0.0/8]}\n")
 	a := newAuthority(t, dir)
-	leaf := a.issue(t, "mx", a.intermediate, "leaf", false, "mx.example.org")
+	leaf := a.issue(t, "mx", a.intermediate, "leaf", certificate{names: []string{"mx.example.org"}})
 	whole := concatenate(t, filepath.Join(dir, "whole"), leaf, a.intermediate, a.root)
 	rest := concatenate(t, filepath.Join(dir, "rest"), a.intermediate, a.root)
 	server := netip.MustParseAddrPort("127.0.0.1:4450")

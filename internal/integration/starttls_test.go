@@ -43,7 +43,7 @@ func TestSTARTTLS(t *testing.T) {
 	dir := tempDir(t)
 	configureLoopback(t)
 	authority := newAuthority(t, dir)
-	leaf := authority.issue(t, "dialogues", "", "leaf", false, xmppDomain)
+	leaf := authority.issue(t, "dialogues", "", "leaf", certificate{names: []string{xmppDomain}})
 	at := netip.MustParseAddr("127.0.1.1")
 	for _, d := range daemons() {
 		withTLS, withoutTLS := at, at.Next()
@@ -68,7 +68,8 @@ func TestSTARTTLS(t *testing.T) {
 }
 
 // checkWithTLS checks that the dialogue leads to a handshake with the server's
-// certificate, and that the server understands the logout.
+// certificate, and that the server understands the first exchange inside TLS and the
+// logout.
 func checkWithTLS(t *testing.T, s service, server netip.AddrPort, leaf, log string) {
 	conn, client := connect(t, s.protocol, server, xmppDomain)
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -85,6 +86,9 @@ func checkWithTLS(t *testing.T, s service, server netip.AddrPort, leaf, log stri
 	block, _ := pem.Decode([]byte(readFile(t, leaf)))
 	if shown := secured.ConnectionState().PeerCertificates[0].Raw; !bytes.Equal(shown, block.Bytes) {
 		t.Error("the server sends another certificate")
+	}
+	if made, err := client.FirstExchange(ctx, secured); err != nil || made != (s.protocol != "postgres") {
+		t.Errorf("first exchange inside TLS: made %v, error %v", made, err)
 	}
 	client.Goodbye(t.Context(), secured)
 	secured.Close()

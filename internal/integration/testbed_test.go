@@ -224,7 +224,7 @@ type scenario struct {
 type server struct {
 	certificate
 	absent  bool     // nothing listens
-	options []string // options of Postfix's smtpd
+	options []string // options of Postfix's smtpd, or of openssl s_server
 }
 
 // A site is a scenario with its addresses and certificates. Templates read its
@@ -246,15 +246,15 @@ func newSite(t testing.TB, a *authority, s scenario, label string, v4, v6 netip.
 	t.Helper()
 	placed := &site{scenario: s, IPv4: v4, IPv6: v6, Unused: unusedAddress,
 		Intermediate: a.intermediate, Root: a.root, Other: a.other}
-	names := s.server.names
-	if len(names) == 0 {
-		names = []string{label + "." + strings.TrimSuffix(placed.domain(), ".")}
+	certificate := s.server.certificate
+	if len(certificate.names) == 0 {
+		certificate.names = []string{label + "." + strings.TrimSuffix(placed.domain(), ".")}
 	}
 	issuer := a.intermediate
 	if s.server.chain == selfSigned {
 		issuer = ""
 	}
-	placed.Leaf = a.issue(t, s.name, issuer, "leaf", s.server.expired, names...)
+	placed.Leaf = a.issue(t, s.name, issuer, "leaf", certificate)
 	rest := filepath.Join(a.dir, s.name+".rest")
 	switch s.server.chain {
 	case whole:

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -21,6 +22,10 @@ type webCase struct {
 	scenario
 	outcome string
 	reasons []string
+
+	reference string // outcome of s_client, if another
+	postfix   string // what posttls-finger does with the server, for TLS on port 443; empty: not tested
+	why       string // the difference
 }
 
 // onlyWWW is a web server with one address.
@@ -28,7 +33,7 @@ const onlyWWW = "www A {{.IPv4}}\n"
 
 // webCases returns the web servers of the testbed.
 func webCases() []webCase {
-	return []webCase{
+	return append(tlsCases(), []webCase{
 		{scenario: scenario{name: "pkix-ta",
 			desc:    "0 0 1 of a root that the Web PKI trusts",
 			records: onlyWWW + `_443._tcp.www {{tlsa 0 0 1 .Root}}`},
@@ -120,7 +125,7 @@ func webCases() []webCase {
 			desc:    "a bogus zone",
 			records: onlyWWW + `_443._tcp.www {{tlsa 3 1 1 .Leaf}}`},
 			outcome: "refused", reasons: []string{"dnssec_bogus"}},
-	}
+	}...)
 }
 
 // testWeb compares the exporter and OpenSSL for every web server.
@@ -134,8 +139,15 @@ func testWeb(t *testing.T, tb *testbed, e *exporter) {
 				t.Errorf("%s: outcome %s, reasons %q; want %s and %q\n%s", c.desc,
 					ours.outcome(t), ours.reasons(), c.outcome, c.reasons, e.report(t, host, "https"))
 			}
-			if got, text := daneClient(t, tb, host, netip.AddrPortFrom(s.IPv4, 443)); got != c.outcome {
-				t.Errorf("%s: the outcome of Unbound and s_client is %s, want %s\n%s", c.desc, got, c.outcome, text)
+			want := cmp.Or(c.reference, c.outcome)
+			if got, text := daneClient(t, tb, host, netip.AddrPortFrom(s.IPv4, 443)); got != want {
+				t.Errorf("%s: the outcome of Unbound and s_client is %s, want %s\n%s", c.desc, got, want, text)
+			}
+			if c.reference != "" && c.why == "" {
+				t.Error("the table gives no reason for the difference")
+			}
+			if got, text := postfixTLS(t, tb.dir, netip.AddrPortFrom(s.IPv4, 443)); c.postfix != "" && got != c.postfix {
+				t.Errorf("%s: Postfix: %s, want %s\n%s", c.desc, got, c.postfix, text)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -181,6 +182,25 @@ func (b *builder) a(host string) netip.Addr {
 func (b *builder) serve(at netip.Addr, port uint16, handler server.Handler) {
 	place := netip.AddrPortFrom(at, port)
 	b.handlers[place], b.owners[place] = handler, b.scenario
+}
+
+// serveTLS adds a working server with implicit TLS. The port decides what it speaks
+// inside.
+func (b *builder) serveTLS(at netip.Addr, port uint16, config *tls.Config) {
+	var inside server.Handler
+	switch port {
+	case 465:
+		inside = server.SMTP{Name: b.hostname("@"), NoStartTLS: true}
+	case 636:
+		inside = server.LDAP{NoStartTLS: true}
+	case 993:
+		inside = server.IMAP{NoStartTLS: true}
+	case 995:
+		inside = server.POP3{NoStartTLS: true}
+	case 5223, 5270:
+		inside = server.XMPP{Domain: b.hostname("@"), NoStartTLS: true, ServerToServer: port == 5270}
+	}
+	b.serve(at, port, server.TLS{Config: config, Inside: inside})
 }
 
 // serveSMTP adds a working mail server with that certificate.

@@ -42,6 +42,7 @@ func Scenarios() []Scenario {
 		daneTAScenarios(),
 		serverScenarios(),
 		dialogueScenarios(),
+		tlsScenarios(),
 		hostileScenarios(),
 		clientScenarios(),
 		protocolScenarios(),

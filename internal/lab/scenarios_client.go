@@ -35,7 +35,7 @@ func clientScenarios() []Scenario {
 			Description: "A web server has no TLSA record. DANE does not apply.",
 			Module:      "https", Outcome: "opportunistic", Reasons: []string{"no_tlsa"},
 			build: func(b *builder) {
-				b.serve(b.a("@"), 443, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
+				b.serveTLS(b.a("@"), 443, server.TLSConfig(b.leaf("@").Chain()))
 			},
 		},
 		{
@@ -43,7 +43,7 @@ func clientScenarios() []Scenario {
 			Description: "The digest in the only record of a web server is one octet short. DANE clients require TLS and do not authenticate the server.",
 			Module:      "https", Outcome: "encrypted", Reasons: []string{"tlsa_unusable"},
 			build: func(b *builder) {
-				b.serve(b.a("@"), 443, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
+				b.serveTLS(b.a("@"), 443, server.TLSConfig(b.leaf("@").Chain()))
 				b.add("_443._tcp TLSA 3 1 1 %s", strings.Repeat("ab", 31))
 			},
 		},
@@ -81,7 +81,7 @@ func clientScenarios() []Scenario {
 			Module:      "submissions", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				chain := b.privateLeaf("@").ChainWith(&b.privateCA.Certificate, &b.privateRoot.Certificate)
-				b.serve(b.a("@"), 465, server.TLS{Config: server.TLSConfig(chain)})
+				b.serveTLS(b.a("@"), 465, server.TLSConfig(chain))
 				b.tlsa("_465._tcp", 2, 0, 1, &b.privateRoot.Certificate)
 			},
 		},
@@ -90,7 +90,7 @@ func clientScenarios() []Scenario {
 
 // web443 makes the domain a web server with a record of its certificate's key.
 func (b *builder) web443(usage uint8, certificate *server.Certificate) {
-	b.serve(b.a("@"), 443, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.serveTLS(b.a("@"), 443, server.TLSConfig(certificate.Chain()))
 	b.tlsa("_443._tcp", usage, 1, 1, certificate)
 }
 
@@ -111,7 +111,7 @@ func servicesScenarios() []Scenario {
 			Series: []string{`dane_host_outcome{port="465",outcome="refused"} 1`, `dane_host_outcome{port="993",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				at := b.mailServices(b.leaf("@"))
-				b.serve(at, 465, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
+				b.serveTLS(at, 465, server.TLSConfig(b.leaf("@").Chain()))
 			},
 		},
 		{
@@ -146,6 +146,6 @@ func (b *builder) startMailServices(at netip.Addr, certificate *server.Certifica
 		b.serve(at, port, server.SMTP{Name: b.hostname("@"), TLS: server.TLSConfig(certificate.Chain())})
 	}
 	for _, port := range []uint16{465, 993} {
-		b.serve(at, port, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+		b.serveTLS(at, port, server.TLSConfig(certificate.Chain()))
 	}
 }

@@ -24,7 +24,7 @@ func srvScenarios() []Scenario {
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
 				at := b.a("chat")
 				b.serve(at, 5222, server.XMPP{Domain: b.hostname("@"), TLS: server.TLSConfig(certificate.Chain())})
-				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(at, 5223, server.TLSConfig(certificate.Chain()))
 				b.tlsa("_5222._tcp.chat", 3, 1, 1, certificate)
 				b.tlsa("_5223._tcp.chat", 3, 1, 1, certificate)
 			},
@@ -38,7 +38,7 @@ func srvScenarios() []Scenario {
 				hoster := "hoster-of-" + b.domain
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat.%s", hoster)
 				certificate, at := b.leaf("@"), b.address()
-				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(at, 5223, server.TLSConfig(certificate.Chain()))
 				b.zone(zone.Zone{Apex: hoster, Records: fmt.Sprintf("chat A %s\n_5223._tcp.chat TLSA %s", at, tlsaData(3, 1, 1, certificate))})
 			},
 		},
@@ -67,7 +67,7 @@ func srvScenarios() []Scenario {
 			build: func(b *builder) {
 				first := b.chat(5, "chat")
 				b.chat(10, "chat2")
-				b.serve(first, 5223, server.TLS{Config: server.TLSConfig(b.leaf("@").Chain())})
+				b.serveTLS(first, 5223, server.TLSConfig(b.leaf("@").Chain()))
 			},
 		},
 		{
@@ -78,7 +78,7 @@ func srvScenarios() []Scenario {
 				certificate := b.leaf("real")
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
 				b.add("chat CNAME real")
-				b.serve(b.a("real"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(b.a("real"), 5223, server.TLSConfig(certificate.Chain()))
 				b.tlsa("_5223._tcp.real", 2, 0, 1, &b.webCA.Certificate)
 			},
 		},
@@ -101,7 +101,7 @@ func srvScenarios() []Scenario {
 			build: func(b *builder) {
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat.plain")
 				at := b.address()
-				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(b.leaf("chat.plain").Chain())})
+				b.serveTLS(at, 5223, server.TLSConfig(b.leaf("chat.plain").Chain()))
 				b.zone(zone.Zone{Apex: "plain", Unsigned: true, Records: "chat A " + at.String()})
 			},
 		},
@@ -124,7 +124,7 @@ func srvScenarios() []Scenario {
 			build: func(b *builder) {
 				b.chat(5, "chat")
 				at := b.address6()
-				b.serve(at, 5223, server.TLS{Config: server.TLSConfig(b.leaf("chat").Chain())})
+				b.serveTLS(at, 5223, server.TLSConfig(b.leaf("chat").Chain()))
 				b.add("chat AAAA %s", at)
 				b.inject(zone.Corrupt(zone.At("chat."+b.domain, dns.TypeAAAA)))
 			},
@@ -215,7 +215,7 @@ func srvScenarios() []Scenario {
 			Module:      "sip", Outcome: "refused", Reasons: []string{"tlsa_mismatch"},
 			build: func(b *builder) {
 				at := b.srvHost("sips", 0, 5061, "sip")
-				b.serve(at, 5061, server.TLS{Config: server.TLSConfig(b.leaf("sip").Chain())})
+				b.serveTLS(at, 5061, server.TLSConfig(b.leaf("sip").Chain()))
 			},
 		},
 		{
@@ -224,7 +224,7 @@ func srvScenarios() []Scenario {
 			Module:      "sip", Outcome: "opportunistic", Reasons: []string{"no_srv"},
 			build: func(b *builder) {
 				certificate := b.leaf("@")
-				b.serve(b.a("@"), 5061, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(b.a("@"), 5061, server.TLSConfig(certificate.Chain()))
 				b.tlsa("_5061._tcp", 3, 1, 1, certificate)
 			},
 		},
@@ -242,7 +242,7 @@ func (b *builder) chat(priority int, host string) netip.Addr {
 func (b *builder) srvHost(service string, priority int, port uint16, host string) netip.Addr {
 	certificate, at := b.leaf("@"), b.a(host)
 	b.add("_%s._tcp SRV %d 0 %d %s", service, priority, port, host)
-	b.serve(at, port, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.serveTLS(at, port, server.TLSConfig(certificate.Chain()))
 	b.tlsa(fmt.Sprintf("_%d._tcp.%s", port, host), 3, 1, 1, certificate)
 	return at
 }
@@ -265,14 +265,14 @@ func (b *builder) starttlsChat(side string, chat server.XMPP, matching bool) {
 // chatUnusable adds an XMPP server with certificate and a malformed TLSA record.
 func (b *builder) chatUnusable(certificate *server.Certificate) {
 	b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
-	b.serve(b.a("chat"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.serveTLS(b.a("chat"), 5223, server.TLSConfig(certificate.Chain()))
 	b.add("_5223._tcp.chat TLSA 3 1 1 abcd")
 }
 
 // chatWithTA adds an XMPP server with certificate and a DANE-TA record of the Web CA.
 func (b *builder) chatWithTA(certificate *server.Certificate) {
 	b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
-	b.serve(b.a("chat"), 5223, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+	b.serveTLS(b.a("chat"), 5223, server.TLSConfig(certificate.Chain()))
 	b.tlsa("_5223._tcp.chat", 2, 0, 1, &b.webCA.Certificate)
 }
 
@@ -294,7 +294,7 @@ func mailSRVScenarios() []Scenario {
 				certificate := b.leaf("mail")
 				b.add("_imap._tcp SRV 0 0 0 .")
 				b.add("_imaps._tcp SRV 0 1 993 mail")
-				b.serve(b.a("mail"), 993, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(b.a("mail"), 993, server.TLSConfig(certificate.Chain()))
 				b.tlsa("_993._tcp.mail", 3, 1, 1, certificate)
 			},
 		},
@@ -307,7 +307,7 @@ func mailSRVScenarios() []Scenario {
 				b.add("_imaps._tcp SRV 0 1 993 mail")
 				b.add("_imap._tcp SRV 10 1 143 mail")
 				at := b.a("mail")
-				b.serve(at, 993, server.TLS{Config: server.TLSConfig(certificate.Chain())})
+				b.serveTLS(at, 993, server.TLSConfig(certificate.Chain()))
 				b.serve(at, 143, server.IMAP{TLS: server.TLSConfig(certificate.Chain())})
 				b.tlsa("_993._tcp.mail", 3, 1, 1, certificate)
 				b.tlsa("_143._tcp.mail", 3, 1, 1, certificate)
@@ -341,7 +341,7 @@ func mailSRVScenarios() []Scenario {
 			Series: []string{`dane_host_outcome{port="465",outcome="refused"} 1`, `dane_host_outcome{port="587",outcome="authenticated"} 1`},
 			build: func(b *builder) {
 				at := b.srvHost("submissions", 0, 465, "first")
-				b.serve(at, 465, server.TLS{Config: server.TLSConfig(b.leaf("first").Chain())})
+				b.serveTLS(at, 465, server.TLSConfig(b.leaf("first").Chain()))
 				b.submission(10, "second")
 			},
 		},

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -319,8 +320,8 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 	owner, matchingType := publishOwner(v), publishMatchingType(v.Records)
 	var all []Publish
 	for _, e := range v.Endpoints {
-		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
-			continue
+		if e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 || e.Facts.ALPNRefused || e.Facts.SNI != publishBase(v) {
+			continue // with another SNI, or without ALPN, a server may send the certificate of another service
 		}
 		record, err := tlsa.NewRecord(e.Facts.Chain.Certificates[0], tlsa.DANEEE, tlsa.SPKI, matchingType)
 		if err != nil {
@@ -361,6 +362,15 @@ func publishMatchingType(published []dane.RecordVerdict) tlsa.MatchingType {
 		return tlsa.SHA512
 	}
 	return tlsa.SHA256
+}
+
+// publishBase returns the TLSA base domain of records to publish, which clients send as
+// SNI once there are records (RFC 7672 §8.1).
+func publishBase(v *dane.ServiceVerdict) string {
+	if v.Base == "" && len(v.Service.TLSA) > 0 {
+		return v.Service.TLSA[0].Base
+	}
+	return cmp.Or(v.Base, v.Host)
 }
 
 // publishOwner returns the owner name of records to publish: that of the records that

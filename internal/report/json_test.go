@@ -244,6 +244,27 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestPublishNeedsOwnCertificate checks that there is no record to publish of a
+// certificate that clients may not get: those send another SNI, or ALPN.
+func TestPublishNeedsOwnCertificate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*dane.Endpoint)
+		want   int
+	}{
+		{"as clients do", func(*dane.Endpoint) {}, 1},
+		{"another SNI", func(e *dane.Endpoint) { e.SNI = "example.org" }, 0},
+		{"no SNI", func(e *dane.Endpoint) { e.SNI = "" }, 0},
+		{"without ALPN", func(e *dane.Endpoint) { e.ALPNRefused = true }, 0},
+	} {
+		r := labReport(t, "no-tlsa.lab.test")
+		c.change(r.Verdict.Services[0].Endpoints[0].Facts)
+		if got := NewDocument(r).Services[0].Publish; len(got) != c.want {
+			t.Errorf("%s: %+v, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 // TestPublishMatchingType checks that a record is SHA-512 if there is one with SHA-512
 // already. Clients would ignore SHA-256.
 func TestPublishMatchingType(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// A record to publish authenticates the server beside the records that are published.
+// A record to publish authenticates the server together with those that are published.
 func TestComposePublish(t *testing.T) {
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -43,7 +43,7 @@ func TestComposePublish(t *testing.T) {
 		{"a malformed record with SHA-512", []dane.RecordVerdict{malformed}, "3 1 1 ", true},
 	} {
 		v := &dane.ServiceVerdict{Service: &dane.Service{}, Host: "mx.example.org", Port: 25, Records: c.published,
-			Endpoints: []dane.EndpointVerdict{{Facts: &dane.Endpoint{Chain: chain}}}}
+			Endpoints: []dane.EndpointVerdict{{Facts: &dane.Endpoint{SNI: "mx.example.org", Chain: chain}}}}
 		all := composePublish(v)
 		if len(all) != 1 || !strings.HasPrefix(all[0].Record, c.want) {
 			t.Errorf("%s: %+v, want one record %s", c.name, all, c.want)

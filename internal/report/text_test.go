@@ -260,6 +260,7 @@ func TestTextHostile(t *testing.T) {
 		r.Verdict.Findings[0].Host, r.Verdict.Findings[0].Detail = hostile, hostile
 		e := r.Verdict.Services[0].Endpoints[0].Facts
 		e.Dialogue.Transcript[0].Text, e.SNI, e.Err = hostile, hostile, errors.New(hostile)
+		r.Verdict.Services[0].Base = hostile // as the SNI, so that there is a record to publish
 		e.Chain.Certificates[0].Subject, e.Chain.Certificates[0].DNSNames = pkix.Name{CommonName: hostile}, []string{hostile}
 		got := textOf(t, r)
 		if strings.ContainsAny(got, "\x1b\r\x00\x07\u202e") || !utf8.ValidString(got) {

@@ -26,10 +26,12 @@ const (
 	CauseConnect                         // no TCP connection, or one that ended before TLS
 	CauseTimeout                         // the peer did not answer in time
 	CauseProtocol                        // the server does not speak the protocol
-	CauseClientRejected                  // the server rejects the client before STARTTLS
+	CauseClientRejected                  // the server rejects the client, before TLS or inside
 	CauseStartTLSNotOffered              // the server does not offer STARTTLS
 	CauseStartTLSRejected                // the server rejects the STARTTLS command
 	CauseTLS                             // the TLS handshake failed
+	CauseClientCertificate               // the server requires a certificate of the client
+	CauseTLSUnsupported                  // the server requires what this program's TLS does not implement
 	CauseNoKey                           // the server has no key of the only type that was offered
 	CauseNotAuthoritative                // a nameserver does not serve a zone that is delegated to it
 	CausePolicyInvalid                   // the MTA-STS policy has a wrong media type or is too large
@@ -112,6 +114,10 @@ func reasonOfCause(cause Cause) Reason {
 		return StartTLSRejected
 	case CauseTLS, CauseNoKey:
 		return TLSHandshakeFailed
+	case CauseTLSUnsupported:
+		return TLSUnsupportedHere
+	case CauseClientCertificate:
+		return ClientCertificateRequired
 	case CausePolicyInvalid:
 		return MTASTSPolicyInvalid
 	case CausePolicyUnavailable:

@@ -80,7 +80,7 @@ type Endpoint struct {
 	Address       netip.Addr
 	KeyType       KeyType   // the only one that was offered; empty: all
 	Reached       Stage     // the last stage that was completed
-	Err           error     // why the handshake ended before StageTLS; CauseOf classifies it
+	Err           error     // why the handshake, or the first exchange after it, failed; CauseOf classifies it
 	TimedOutEarly bool      // the probe's deadline came before the server had the minimum time to answer
 	Reused        bool      // the handshake was made by another probe, or for both
 	Copied        bool      // not tried: the handshake for the previous key type failed before TLS
@@ -88,14 +88,21 @@ type Endpoint struct {
 	Skipped       bool      // does not count: no IPv6 here, or no key of this type there
 	Dialogue      starttls.Dialogue
 	SNI           string
-	TLSVersion    uint16      // a constant of crypto/tls
-	Cipher        uint16      // a constant of crypto/tls
-	Group         uint16      // of the key exchange, for GroupName; 0: none, as with static RSA, or not known
-	Raw           [][]byte    // certificates as sent, leaf first
-	Chain         *tlsa.Chain // Raw, parsed; nil if crypto/x509 cannot parse it
-	Connect       Span
-	StartTLS      Span
-	TLS           Span
+	ALPNRefused   bool   // the handshake was complete only without ALPN, so another service may have answered
+	LargeDropped  bool   // the server answered only a ClientHello of one packet, without ML-KEM
+	TLSVersion    uint16 // a constant of crypto/tls
+	Cipher        uint16 // a constant of crypto/tls
+
+	// InsecureRenegotiation reports that the server selects TLS 1.2 or earlier and
+	// does not support RFC 5746.
+	InsecureRenegotiation bool
+
+	Group    uint16      // of the key exchange, for GroupName; 0: none, as with static RSA, or not known
+	Raw      [][]byte    // certificates as sent, leaf first; before StageTLS without proof that the server has the key
+	Chain    *tlsa.Chain // Raw, parsed; nil before StageTLS
+	Connect  Span
+	StartTLS Span
+	TLS      Span
 }
 
 // Time returns when the last stage of the handshake ended; zero if nothing was tried.

@@ -406,7 +406,18 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Address: e.Address, Detail: detail})
 	}
 	reason := reasonOfEndpoint(e)
-	if ev.Reason = reason; reason != "" {
+	ev.Reason = reason
+	excluded := false
+	switch {
+	case reason == "":
+	case level == levelAuthenticate && e.Reached < StageTLS && len(e.Raw) > 0:
+		var detail string
+		if excluded, detail = matchRaw(v.Records, e.Raw); excluded {
+			find(TLSAMismatch, fmt.Sprintf("%s (%v)", detail, e.Err))
+		} else {
+			find(reason, fmt.Sprintf("%v; %s", e.Err, detail))
+		}
+	default:
 		find(reason, e.Err.Error())
 	}
 	if e.Dialogue.EarlyData != "" {
@@ -415,12 +426,22 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 	if e.Reached == StageTLS && e.Chain != nil {
 		j.measure(&ev, v)
 	}
+	if e.Reached == StageTLS && (e.TLSVersion != 0 && e.TLSVersion < tls12 || e.InsecureRenegotiation) {
+		find(TLSObsolete, describeTLS(e))
+	}
+	if e.LargeDropped {
+		find(LargeClientHelloDropped, "the server does not accept a ClientHello with an ML-KEM key share; it answered one without")
+	}
 	switch {
 	case level == levelRefuse:
 		ev.Outcome = Refused
 	case level == levelUnknown:
 		ev.Outcome = Unknown
-	case e.Reached == StageTLS && e.Chain != nil && level == levelPKIX:
+	case excluded:
+		ev.Outcome = Refused
+	case reason == TLSUnsupportedHere && level == levelOpportunistic && v.Policy == SMTPRelay:
+		ev.Outcome = Opportunistic // a relay delivers, with TLS or in cleartext
+	case e.Reached == StageTLS && reason == "" && e.Chain != nil && level == levelPKIX:
 		switch ev.Outcome = Encrypted; ev.PKIX {
 		case No:
 			ev.Outcome = Refused
@@ -429,33 +450,62 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 			ev.Outcome = Unknown
 			find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
 		}
-	case (e.Reached == StageTLS || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
+	case (e.Reached == StageTLS && reason == "" || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
 		ev.Outcome = Opportunistic
 		if level == levelEncrypt {
 			ev.Outcome = Encrypted
+		}
+	case e.Reached == StageTLS && level == levelAuthenticate:
+		var failed Reason
+		var detail string
+		if ev.Outcome, failed, detail = j.authenticate(ev.Matches); failed != "" {
+			find(failed, detail)
+		} else if reason != "" {
+			ev.Outcome = refusedUnlessInternal(reason) // the session failed inside TLS
 		}
 	case reason != "" && reason.Info().Effect == EffectInternal:
 		ev.Outcome = Unknown
 	case reason != "":
 		ev.Outcome = outcomeWithoutTLS(e, reason, level, v.Policy)
 	default:
-		var failed Reason
-		var detail string
-		if ev.Outcome, failed, detail = j.authenticate(ev.Matches); failed != "" {
-			find(failed, detail)
-		}
+		ev.Outcome = Unknown // not reached: an endpoint without an error has reached StageTLS
 	}
 	return ev
 }
 
-// outcomeWithoutTLS judges an endpoint that failed before the end of the TLS
-// handshake, by a cause on its side. Under levelOpportunistic a relay may retry in
-// cleartext; under the other levels it must not (RFC 7672 §2.2).
+// tls12 is the version number of TLS 1.2 (RFC 5246 §6.2.1).
+const tls12 = 0x0303
+
+// describeTLS says what is obsolete about the TLS of an endpoint.
+func describeTLS(e *Endpoint) string {
+	var faults []string
+	switch e.TLSVersion {
+	case 0x0301:
+		faults = append(faults, "the server selects TLS 1.0")
+	case 0x0302:
+		faults = append(faults, "the server selects TLS 1.1")
+	}
+	if e.InsecureRenegotiation {
+		faults = append(faults, "the server does not support secure renegotiation (RFC 5746), so OpenSSL 3 refuses it")
+	}
+	return strings.Join(faults, "; ")
+}
+
+// outcomeWithoutTLS judges an endpoint that failed before the server accepted the
+// client inside TLS, by a cause on its side. Under levelOpportunistic a relay may
+// retry in cleartext; under the other levels it must not (RFC 7672 §2.2).
 func outcomeWithoutTLS(e *Endpoint, reason Reason, level securityLevel, policy Policy) Outcome {
 	switch {
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // the failure has nothing to do with TLS
+	case e.Reached == StageTLS, reason == ClientCertificateRequired:
+		// The server rejects the client, not the client the server. But records that
+		// authenticate it are why a sender does not retry without TLS.
+		if level == levelAuthenticate {
+			return Refused
+		}
+		return Unreachable
 	case level != levelOpportunistic:
 		return Refused
 	case e.Reached == StageStartTLS && policy == Client:
@@ -520,6 +570,34 @@ func (j *judge) authenticate(matches []tlsa.Match) (outcome Outcome, reason Reas
 		return Unknown, RootsUnavailable, detail
 	default:
 		return Unknown, LimitExceeded, detail
+	}
+}
+
+// matchRaw compares the usable records with certificates of a handshake that this
+// program could not complete. excluded reports that none of the records can
+// authenticate the server.
+func matchRaw(records []RecordVerdict, sent [][]byte) (excluded bool, detail string) {
+	excluded = true
+	var matching []string
+	for _, r := range records {
+		if r.Usability != tlsa.Usable {
+			continue
+		}
+		switch tlsa.MatchRaw(r.Record, sent) {
+		case tlsa.RawMatches:
+			matching = append(matching, r.Record.String())
+			excluded = false
+		case tlsa.RawUnknown:
+			excluded = false
+		}
+	}
+	switch {
+	case excluded:
+		return true, "no usable record matches a certificate that the server sends"
+	case len(matching) > 0:
+		return false, "a certificate that the server sends matches " + strings.Join(matching, ", ") + "; it is not proven that the server has the key"
+	default:
+		return false, "whether a record matches is not known"
 	}
 }
 

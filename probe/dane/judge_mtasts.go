@@ -276,7 +276,9 @@ func (j *judge) mtastsOutcome(state PolicyState, covered, passes Measure, e *End
 // opportunisticOutcome returns the outcome of a sender that requires no TLS.
 func opportunisticOutcome(e *Endpoint) Outcome {
 	switch reason := reasonOfEndpoint(e); {
-	case e.Reached == StageTLS:
+	case e.Reached == StageTLS && reason == "":
+		return Opportunistic
+	case reason == TLSUnsupportedHere:
 		return Opportunistic
 	case reason.Info().Effect == EffectInternal:
 		return Unknown

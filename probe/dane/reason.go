@@ -7,41 +7,44 @@ import "slices"
 type Reason string
 
 const (
-	NoSuchDomain           Reason = "no_such_domain"
-	NullMX                 Reason = "null_mx"
-	NullMXConflict         Reason = "null_mx_conflict"
-	MXNamesAddress         Reason = "mx_names_address"
-	InvalidHostname        Reason = "invalid_hostname"
-	SpecialUseName         Reason = "special_use_name"
-	NoAddress              Reason = "no_address"
-	DNSFailure             Reason = "dns_failure"
-	DNSSECBogus            Reason = "dnssec_bogus"
-	MXInsecure             Reason = "mx_insecure"
-	SRVInsecure            Reason = "srv_insecure"
-	NoSRV                  Reason = "no_srv"
-	SRVNone                Reason = "srv_none"
-	AddressInsecure        Reason = "address_insecure"
-	TLSAInsecure           Reason = "tlsa_insecure"
-	NoTLSA                 Reason = "no_tlsa"
-	TLSAUnusable           Reason = "tlsa_unusable"
-	TLSAAliasDangling      Reason = "tlsa_alias_dangling"
-	TLSAMismatch           Reason = "tlsa_mismatch"
-	TrustAnchorNotSent     Reason = "trust_anchor_not_sent"
-	ChainInvalid           Reason = "chain_invalid"
-	NameMismatch           Reason = "name_mismatch"
-	CertificateExpired     Reason = "certificate_expired"
-	CertificateNotYetValid Reason = "certificate_not_yet_valid"
-	PKIXUntrusted          Reason = "pkix_untrusted"
-	ConnectFailed          Reason = "connect_failed"
-	Timeout                Reason = "timeout"
-	ClientRejected         Reason = "client_rejected"
-	ProtocolError          Reason = "protocol_error"
-	StartTLSNotOffered     Reason = "starttls_not_offered"
-	StartTLSRejected       Reason = "starttls_rejected"
-	TLSHandshakeFailed     Reason = "tls_handshake_failed"
-	PlaintextAfterSTARTTLS Reason = "plaintext_after_starttls"
-	ChainTooDeep           Reason = "chain_too_deep"
-	NameserverInconsistent Reason = "nameserver_inconsistent"
+	NoSuchDomain              Reason = "no_such_domain"
+	NullMX                    Reason = "null_mx"
+	NullMXConflict            Reason = "null_mx_conflict"
+	MXNamesAddress            Reason = "mx_names_address"
+	InvalidHostname           Reason = "invalid_hostname"
+	SpecialUseName            Reason = "special_use_name"
+	NoAddress                 Reason = "no_address"
+	DNSFailure                Reason = "dns_failure"
+	DNSSECBogus               Reason = "dnssec_bogus"
+	MXInsecure                Reason = "mx_insecure"
+	SRVInsecure               Reason = "srv_insecure"
+	NoSRV                     Reason = "no_srv"
+	SRVNone                   Reason = "srv_none"
+	AddressInsecure           Reason = "address_insecure"
+	TLSAInsecure              Reason = "tlsa_insecure"
+	NoTLSA                    Reason = "no_tlsa"
+	TLSAUnusable              Reason = "tlsa_unusable"
+	TLSAAliasDangling         Reason = "tlsa_alias_dangling"
+	TLSAMismatch              Reason = "tlsa_mismatch"
+	TrustAnchorNotSent        Reason = "trust_anchor_not_sent"
+	ChainInvalid              Reason = "chain_invalid"
+	NameMismatch              Reason = "name_mismatch"
+	CertificateExpired        Reason = "certificate_expired"
+	CertificateNotYetValid    Reason = "certificate_not_yet_valid"
+	PKIXUntrusted             Reason = "pkix_untrusted"
+	ConnectFailed             Reason = "connect_failed"
+	Timeout                   Reason = "timeout"
+	ClientRejected            Reason = "client_rejected"
+	ProtocolError             Reason = "protocol_error"
+	StartTLSNotOffered        Reason = "starttls_not_offered"
+	StartTLSRejected          Reason = "starttls_rejected"
+	TLSHandshakeFailed        Reason = "tls_handshake_failed"
+	ClientCertificateRequired Reason = "client_certificate_required"
+	TLSObsolete               Reason = "tls_obsolete"
+	LargeClientHelloDropped   Reason = "large_client_hello_dropped"
+	PlaintextAfterSTARTTLS    Reason = "plaintext_after_starttls"
+	ChainTooDeep              Reason = "chain_too_deep"
+	NameserverInconsistent    Reason = "nameserver_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
 	MTASTSSyntax            Reason = "mta_sts_syntax"
@@ -61,6 +64,7 @@ const (
 	ProxyFailed           Reason = "proxy_failed"
 	TargetNotAllowed      Reason = "target_not_allowed"
 	CertificateUnparsable Reason = "certificate_unparsable"
+	TLSUnsupportedHere    Reason = "tls_unsupported_here"
 	RootsUnavailable      Reason = "roots_unavailable"
 	InternalError         Reason = "internal_error"
 )
@@ -250,7 +254,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Send the complete chain of a public CA, or publish a record with usage 2 or 3.",
 		Verify:  "`dane_pkix_valid` is 1."},
 	{Reason: ConnectFailed, Effect: EffectError,
-		Meaning: "The connection failed, or ended before TLS: refused, reset, closed, or no route.",
+		Meaning: "The connection failed, or ended before the server answered the client: refused, reset, closed, or no route.",
 		Senders: "No sender delivers to this host, with DANE or without. Senders use the other hosts, or queue the mail.",
 		Remedy:  "Check that the service runs and that no firewall drops the connection. If every host has this reason, the exporter's own provider may block the port.",
 		More:    "`dane_exporter check --self --smtp-host HOST` shows whether the exporter's network is the cause.",
@@ -262,11 +266,11 @@ var reasons = []ReasonInfo{
 		More:    "Some servers delay the greeting for unknown clients, such as Postfix with postscreen. Use a module with a longer `timeout`, or add the exporter's address to their allowlist: see [etiquette.md](etiquette.md).",
 		Verify:  "`dane_endpoint_up` is 1, and the phases in `check` show which step takes the time."},
 	{Reason: ClientRejected, Effect: EffectError,
-		Meaning: "The server rejected the client before STARTTLS: in SMTP, with a 4xx or 5xx reply, which may follow lines of 220.",
+		Meaning: "The server rejected the client, before STARTTLS or inside TLS: in SMTP, with a 4xx or 5xx reply, which may follow lines of 220.",
 		Senders: "Not known: the server rejected the exporter and may accept others.",
 		Remedy:  "Allow the exporter's address at the server, or find the cause in its reply. Examples are a blocklist, a rate limit, maintenance, or a domain that it does not serve.",
 		More:    "[etiquette.md](etiquette.md) says how to avoid rejection.",
-		Verify:  "`check` shows a dialogue that reaches STARTTLS."},
+		Verify:  "`check` shows a dialogue that reaches STARTTLS, and no finding for the address."},
 	{Reason: ProtocolError, Effect: EffectError,
 		Meaning: "The server sent something that is not valid in its protocol.",
 		Senders: "Probably no sender delivers to this host.",
@@ -299,6 +303,24 @@ var reasons = []ReasonInfo{
 		Remedy:  "Publish a record of a lower certificate of the chain, or a DANE-EE(3) record, for which the chain does not count.",
 		More:    "Remove the certificates from the chain that are not needed to reach the one that the record describes.",
 		Verify:  "`dane_finding{reason=\"chain_too_deep\"}` is absent."},
+	{Reason: ClientCertificateRequired, Effect: EffectError,
+		Meaning: "The server requires a certificate of the client, and ends the session because the exporter sends none.",
+		Senders: "Mail servers rarely send a certificate, and clients that follow DANE need none. No such sender delivers. Without secure TLSA records, Postfix retries in cleartext later.",
+		Remedy:  "Request client certificates without requiring them, at least on ports that the public uses.",
+		More:    "In TLS 1.3 the server rejects the client only after the client has completed the handshake, so a test that stops there succeeds. In Postfix, `smtpd_tls_req_ccert` requires certificates, and `smtpd_tls_ask_ccert` requests them.",
+		Verify:  "`check` reports no finding for the address."},
+	{Reason: TLSObsolete, Effect: EffectWarning,
+		Meaning: "The server's TLS is obsolete: its best version is TLS 1.0 or 1.1 (RFC 8996), or it lacks secure renegotiation (RFC 5746).",
+		Senders: "Postfix with OpenSSL 3 still accepts TLS 1.0 and 1.1, and refuses a server without secure renegotiation. Senders that require TLS 1.2 refuse both. With secure TLSA records, a sender that refuses does not deliver.",
+		Remedy:  "Update the TLS library of the server, and enable TLS 1.2 and 1.3.",
+		More:    "`openssl s_client -tls1_2` shows whether the server speaks TLS 1.2. With OpenSSL 3, `-legacy_server_connect` accepts a server without secure renegotiation.",
+		Verify:  "`dane_tls_info` has the version `TLS 1.2` or `TLS 1.3`, and `check` reports no finding for the address."},
+	{Reason: LargeClientHelloDropped, Effect: EffectWarning,
+		Meaning: "The server, or a device before it, drops or rejects a ClientHello of two packets, as clients with ML-KEM send it. It answered a shorter one.",
+		Senders: "Senders with OpenSSL 3.5 or later, and Go, offer ML-KEM and fail. Others deliver. With secure TLSA records, a sender that fails does not deliver.",
+		Remedy:  "Update the TLS library of the server, and the firewall or load balancer before it. A ClientHello may consist of several TCP segments and TLS records.",
+		More:    "`openssl s_client -groups X25519MLKEM768:X25519` of OpenSSL 3.5 reproduces it, and `-groups X25519` succeeds.",
+		Verify:  "`check` reports no finding for the address, and `dane_tls_info` has the group that the server prefers."},
 	{Reason: MTASTSRecordInvalid, Effect: EffectWarning,
 		Meaning: "The MTA-STS record at _mta-sts is malformed, or there are several. Senders then assume that the domain has no policy (RFC 8461 §3.1).",
 		Senders: "MTA-STS senders continue without a policy, or with the one in their cache.",
@@ -391,10 +413,16 @@ var reasons = []ReasonInfo{
 		More:    "Before you list a private network, read [security-model.md](security-model.md).",
 		Verify:  outcomeNotUnknown},
 	{Reason: CertificateUnparsable, Effect: EffectInternal,
-		Meaning: "The TLS library of the exporter cannot parse the server's certificate, so it was not judged.",
+		Meaning: "The TLS library of the exporter cannot parse the server's certificate, so it was not judged. If the certificate matches no TLSA record, the reason is tlsa_mismatch instead.",
 		Senders: "The result depends on their TLS library. Most fail too; some accept the certificate.",
 		Remedy:  "Check the certificate; other clients may accept it.",
 		More:    "`openssl x509` may show the fault. Have the certificate issued again.",
+		Verify:  outcomeNotUnknown},
+	{Reason: TLSUnsupportedHere, Effect: EffectInternal,
+		Meaning: "The server requires what the TLS library of the exporter does not implement, such as finite-field Diffie-Hellman or an Ed448 key, so it was not judged.",
+		Senders: "Senders with OpenSSL get further than the exporter and probably deliver. Senders with other libraries may fail as the exporter does.",
+		Remedy:  "Nothing to do for mail. To have the server judged, enable an ECDHE suite, the group X25519 or P-256, and an RSA or ECDSA certificate.",
+		More:    "The detail has what the server selects with an offer like that of OpenSSL, and the records that match its certificate. `openssl s_client` with `-dane_tlsa_domain` and `-dane_tlsa_rrdata` completes the handshake.",
 		Verify:  outcomeNotUnknown},
 	{Reason: RootsUnavailable, Effect: EffectInternal,
 		Meaning: "This machine has no CA certificates. TLSA records with a PKIX usage need them, so those were not judged.",

@@ -15,6 +15,7 @@ type attempt struct {
 	endpoint dane.Endpoint
 	step     string        // in progress; the address completes the phrase
 	started  time.Time     // when the address was free; zero: the attempt still waits for it
+	answered bool          // the server has answered the ClientHello
 	done     bool          // the result is final
 	cut      bool          // the attempt's own deadline ended it before there was a cacheable result
 	report   func(attempt) // publishes progress to the requests that wait
@@ -50,6 +51,9 @@ func (a *attempt) timedOutEarly(requested time.Time, minWait time.Duration) bool
 // interrupt makes a copy of an unfinished attempt final for a request whose ctx has ended.
 func (a *attempt) interrupt(ctx context.Context, address netip.AddrPort) {
 	e := &a.endpoint
+	if e.Err != nil {
+		return // a further handshake was to explain the error
+	}
 	if a.started.IsZero() {
 		e.Err = fmt.Errorf("waiting for another connection to %s to end: %w", address, context.Cause(ctx))
 		return

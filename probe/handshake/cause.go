@@ -35,7 +35,7 @@ func classify(e *dane.Endpoint) error {
 	switch {
 	case isTimeout(err):
 		return dane.WithCause(dane.CauseTimeout, err)
-	case e.Reached == dane.StageStartTLS:
+	case e.Reached == dane.StageStartTLS, e.Reached == dane.StageTLS && alertOf(err) != "":
 		return dane.WithCause(dane.CauseTLS, err)
 	default:
 		return dane.WithCause(dane.CauseConnect, err)
@@ -85,9 +85,8 @@ func Exhausted(err error) bool {
 // was offered suits the server's keys: with one of the two alerts for that
 // (RFC 8446 §6.2), or by closing the connection.
 func LacksKey(err error) bool {
-	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" { // crypto/tls and utls export no type for alerts
-		text := alert.Err.Error()
-		return text == "tls: handshake failure" || text == "tls: insufficient security level"
+	if alert := alertOf(err); alert != "" {
+		return alert == "handshake failure" || alert == "insufficient security level"
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }

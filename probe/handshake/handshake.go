@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"dane_exporter/internal/flight"
@@ -39,6 +40,7 @@ func New(dial Dialer, hostname string, reuse time.Duration) *Client {
 type Key struct {
 	Address  netip.AddrPort
 	Protocol string // a name of package starttls
+	Service  string // of the SRV record that named the server; empty unless TLS begins with the first byte
 	Domain   string // that the client asks for; empty unless the protocol needs it
 	EHLO     string // empty: the client's hostname
 	SNI      string
@@ -112,10 +114,71 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 	return a
 }
 
-// handshake connects to a server and completes TLS. It reports its progress in
-// a, and ends the dialogue when nothing more can be learned.
+// handshake makes the handshake of a key, and further ones where the first failure
+// needs an explanation: a sender may offer something else.
 func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error) {
 	defer dane.CatchPanic(&err)
+	o := offer{keyType: key.KeyType}
+	err = c.try(ctx, key, o, a)
+	if refusesALPN(err) && HasTime(ctx) {
+		o.noALPN = true
+		if err = c.retry(ctx, key, o, a, err); a.endpoint.Reached == dane.StageTLS {
+			a.endpoint.ALPNRefused = true
+		}
+	}
+	if key.KeyType != "" || a.endpoint.Reached != dane.StageStartTLS {
+		return err
+	}
+	if dropped := !a.answered && (isEnd(err) || isTimeout(err)); (dropped || rejectsHello(err)) && HasTime(ctx) {
+		o.small = true
+		err = c.retry(ctx, key, o, a, err)
+		span := a.endpoint.TLS
+		a.endpoint.LargeDropped = (a.endpoint.Reached == dane.StageTLS || dropped && a.answered) && span.End.Sub(span.Start) < maxSilence // else it is slow
+	}
+	if a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
+		err = c.explain(ctx, key, o, a, err)
+	}
+	return err
+}
+
+// maxSilence is the maximum time that a server has to begin its answer to a
+// ClientHello, if another one can be tried.
+const maxSilence = 6 * time.Second
+
+// retry makes another handshake after a failure, with another offer. It replaces
+// the first if the server goes further.
+func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
+	a.endpoint.Err = first
+	a.update() // what is known if ctx ends meanwhile
+	again := attempt{started: a.started, report: func(attempt) {}}
+	err := c.try(ctx, key, o, &again)
+	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
+		return first
+	}
+	a.endpoint, a.answered = again.endpoint, again.answered
+	return err
+}
+
+// rejectsHello reports whether the server answered with an alert of a TLS library
+// that cannot read a ClientHello (RFC 8446 §6.2).
+func rejectsHello(err error) bool {
+	switch alertOf(err) {
+	case "error decoding message", "record overflow", "unexpected message", "illegal parameter":
+		return true
+	}
+	return false
+}
+
+// refusesALPN reports whether a handshake failed because of the protocol that the
+// client named in ALPN (RFC 7301 §3.2), or named another.
+func refusesALPN(err error) bool {
+	return err != nil && (alertOf(err) == "no application protocol" || strings.Contains(err.Error(), "server selected unadvertised ALPN protocol"))
+}
+
+// try connects to a server, completes TLS and makes the first exchange inside it.
+// It reports its progress in a, and ends the dialogue when nothing more can be
+// learned.
+func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err error) {
 	e := &a.endpoint
 	a.begin("connecting to", &e.Connect)
 	conn, err := c.Dial(ctx, key.Route, key.Address)
@@ -127,7 +190,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	e.Reached = dane.StageConnect
 
 	protocol, err := starttls.New(key.Protocol, starttls.Settings{
-		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain,
+		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain, Service: key.Service, Port: key.Address.Port(),
 		Watch: func(soFar starttls.Dialogue) { e.Dialogue = soFar; a.update() },
 	})
 	if err != nil {
@@ -147,19 +210,35 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	e.Reached = dane.StageStartTLS
 
 	e.SNI = key.SNI
+	if !o.noALPN {
+		o.alpn = protocol.ALPN()
+	}
+	flight := &firstFlight{Conn: conn}
+	if deadline, limited := ctx.Deadline(); limited && !o.small {
+		flight.until = time.Now().Add(min(maxSilence, time.Until(deadline)/2)) // the rest is for another offer
+	}
 	a.begin("TLS handshake with", &e.TLS)
-	session, err := startTLS(ctx, conn, key.SNI, key.KeyType)
+	session, err := startTLS(ctx, flight, key.SNI, o)
 	a.end(&e.TLS)
+	a.answered = flight.answered()
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
 	}
 	e.Reached = dane.StageTLS
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
+	e.InsecureRenegotiation = flight.lacksSecureRenegotiation()
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
-	a.conclude(nil)
-	protocol.Goodbye(ctx, session)
+	a.step = "speaking " + key.Protocol + " inside TLS with"
+	a.update()
+	if err = session.accepted(ctx, protocol); err != nil {
+		err = fmt.Errorf("speaking %s inside TLS with %s: %w", key.Protocol, key.Address, err)
+	}
+	a.conclude(err)
+	if ctx.Err() == nil {
+		protocol.Goodbye(ctx, session)
+	}
 	session.Close()
-	return nil
+	return err
 }
 
 // Lock waits until no other connection of this client to an address is open.

@@ -25,22 +25,46 @@ type session struct {
 	version, cipher uint16              // constants of crypto/tls
 	group           uint16              // of the key exchange; 0: none, or not known
 	certificates    []*x509.Certificate // as sent, leaf first
+	asked           bool                // the server requested a certificate of the client
 }
 
-// startTLS makes the TLS handshake that a sender makes or, if keyType is not
-// empty, one that only a key of that type can answer. It fails with
-// errChainTooLong before an oversized chain is parsed.
-func startTLS(ctx context.Context, conn net.Conn, sni string, keyType dane.KeyType) (*session, error) {
-	if keyType != "" {
-		return startTLSWithKeyType(ctx, conn, sni, keyType)
+// offer is what a ClientHello offers, apart from the name of the server.
+type offer struct {
+	keyType dane.KeyType // the only one that can answer; empty: all
+	alpn    string       // empty: no ALPN
+	noALPN  bool         // alpn stays empty
+	small   bool         // no ML-KEM, so that the ClientHello fits into one packet
+}
+
+// startTLS makes the TLS handshake that a sender makes or, if the offer has a key
+// type, one that only a key of that type can answer. It fails with errChainTooLong
+// before an oversized chain is parsed.
+func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session, error) {
+	if o.keyType != "" {
+		return startTLSWithKeyType(ctx, conn, sni, o)
 	}
-	client := tls.Client(conn, clientConfig(sni))
+	asked := false
+	config := clientConfig(sni)
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked = true
+		return new(tls.Certificate), nil // senders have none
+	}
+	if o.alpn != "" {
+		config.NextProtos = []string{o.alpn}
+	}
+	if o.small {
+		config.CurvePreferences = smallGroups
+	}
+	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
-		return nil, classifyTLSError(err)
+		return nil, classifyTLSError(err, asked)
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, uint16(state.CurveID), state.PeerCertificates}, nil
+	return &session{client, state.Version, state.CipherSuite, uint16(state.CurveID), state.PeerCertificates, asked}, nil
 }
+
+// smallGroups are the groups of crypto/tls with short key shares. It is never modified.
+var smallGroups = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 
 // clientConfig offers what a mail sender offers: every version and cipher suite
 // of crypto/tls. It offers no session resumption, because a resumed session
@@ -79,18 +103,48 @@ func verifyChainSize(chain [][]byte, _ [][]*x509.Certificate) error {
 	return nil
 }
 
-// classifyTLSError separates the limits of crypto/tls from faults of the server.
-// crypto/tls exports no error types for them, so the text decides.
-func classifyTLSError(err error) error {
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "remote error: tls: handshake failure"), strings.Contains(text, "remote error: tls: insufficient security"):
-		return fmt.Errorf("%w (this client supports no finite-field Diffie-Hellman, no Ed448 and no Brainpool curves; others may)", err)
+// classifyTLSError attaches the causes that show in the error of a handshake.
+// crypto/tls exports no error types for its limits, so the text decides. asked
+// says whether the server requested a certificate of the client.
+func classifyTLSError(err error, asked bool) error {
+	switch text := err.Error(); {
+	case asked && rejectsCertificate(alertOf(err)):
+		return clientCertificateError(err)
 	case strings.Contains(text, "failed to parse certificate"), strings.Contains(text, "certificate containing RSA key larger than"):
 		return dane.WithCause(dane.CauseUnparsable, fmt.Errorf("a certificate cannot be parsed: %w", err))
 	default:
 		return err
 	}
+}
+
+// clientCertificateError returns the error of a server that ended the session
+// after it had requested a certificate and received none.
+func clientCertificateError(err error) error {
+	return dane.WithCause(dane.CauseClientCertificate, fmt.Errorf("the server requests a certificate of the client, and receives none: %w", err))
+}
+
+// alertOf returns the text of the TLS alert that the server sent, without the
+// prefix "tls: "; empty if err is no such alert. crypto/tls and utls export no
+// common type for alerts.
+func alertOf(err error) string {
+	alert, ok := errors.AsType[*net.OpError](err)
+	if !ok || alert.Op != "remote error" {
+		return ""
+	}
+	return strings.TrimPrefix(alert.Err.Error(), "tls: ")
+}
+
+// rejectsCertificate reports whether an alert is one with which servers reject a
+// client without a certificate: certificate_required in TLS 1.3 (RFC 8446
+// §4.4.2.4), handshake_failure before (RFC 5246 §7.4.6), and the alerts for
+// certificates that some send instead (RFC 5246 §7.2.2).
+func rejectsCertificate(alert string) bool {
+	switch alert {
+	case "certificate required", "handshake failure", "bad certificate", "unsupported certificate",
+		"unknown certificate", "unknown certificate authority", "access denied", "alert(41)":
+		return true
+	}
+	return false
 }
 
 func rawCertificates(certificates []*x509.Certificate) [][]byte {

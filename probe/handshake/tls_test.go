@@ -61,7 +61,7 @@ func TestMemSizeCountsWholeMessage(t *testing.T) {
 		done <- tls.Server(server, &tls.Config{Certificates: []tls.Certificate{served}}).Handshake()
 	}()
 	client.SetDeadline(time.Now().Add(time.Minute))
-	session, err := startTLS(t.Context(), client, "mx.example.org", "")
+	session, err := startTLS(t.Context(), client, "mx.example.org", offer{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestGroup(t *testing.T) {
 			}
 			defer client.Close()
 			client.SetDeadline(time.Now().Add(time.Minute))
-			session, err := startTLS(t.Context(), client, "mx.example.org", c.keyType)
+			session, err := startTLS(t.Context(), client, "mx.example.org", offer{keyType: c.keyType})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,22 +15,27 @@ import (
 // one type. In TLS 1.3 the signature schemes of the offer decide this (RFC 8446
 // §4.2.3), in TLS 1.2 and earlier also the cipher suites (RFC 8422 §2).
 // crypto/tls does not let its caller choose the schemes, utls does.
-func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, keyType dane.KeyType) (*session, error) {
+func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, o offer) (*session, error) {
+	asked := false
 	client := utls.UClient(conn, &utls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
 		VerifyPeerCertificate:  verifyChainSize,
 		MinVersion:             utls.VersionTLS10,
 		SessionTicketsDisabled: true,
+		GetClientCertificate: func(*utls.CertificateRequestInfo) (*utls.Certificate, error) {
+			asked = true
+			return new(utls.Certificate), nil
+		},
 	}, utls.HelloCustom)
-	if err := client.ApplyPreset(clientHello(keyType, sni)); err != nil {
-		return nil, fmt.Errorf("offering only %s keys: %w", keyType, err)
+	if err := client.ApplyPreset(clientHello(sni, o)); err != nil {
+		return nil, fmt.Errorf("offering only %s keys: %w", o.keyType, err)
 	}
 	if err := client.HandshakeContext(ctx); err != nil {
-		return nil, classifyTLSError(err)
+		return nil, classifyTLSError(err, asked)
 	}
 	state := client.ConnectionState()
-	return &session{client, state.Version, state.CipherSuite, groupOf(client), state.PeerCertificates}, nil
+	return &session{client, state.Version, state.CipherSuite, groupOf(client), state.PeerCertificates, asked}, nil
 }
 
 // groupOf returns the group of the key exchange in TLS 1.3. It returns 0 for
@@ -44,7 +49,8 @@ func groupOf(client *utls.UConn) uint16 {
 
 // clientHello returns the ClientHello that only a key of one type can answer. It
 // offers all versions, and otherwise what crypto/tls offers.
-func clientHello(keyType dane.KeyType, sni string) *utls.ClientHelloSpec {
+func clientHello(sni string, o offer) *utls.ClientHelloSpec {
+	keyType := o.keyType
 	extensions := []utls.TLSExtension{
 		&utls.ExtendedMasterSecretExtension{},
 		&utls.RenegotiationInfoExtension{Renegotiation: utls.RenegotiateNever},
@@ -55,6 +61,9 @@ func clientHello(keyType dane.KeyType, sni string) *utls.ClientHelloSpec {
 		&utls.SignatureAlgorithmsCertExtension{SupportedSignatureAlgorithms: append(signatureSchemes(dane.ECDSA), append(signatureSchemes(dane.RSA), utls.Ed25519)...)},
 		&utls.SupportedVersionsExtension{Versions: []uint16{utls.VersionTLS13, utls.VersionTLS12, utls.VersionTLS11, utls.VersionTLS10}},
 		&utls.KeyShareExtension{KeyShares: []utls.KeyShare{{Group: utls.X25519}, {Group: utls.CurveP256}}},
+	}
+	if o.alpn != "" {
+		extensions = append(extensions, &utls.ALPNExtension{AlpnProtocols: []string{o.alpn}})
 	}
 	if sni != "" {
 		extensions = append([]utls.TLSExtension{&utls.SNIExtension{ServerName: sni}}, extensions...)

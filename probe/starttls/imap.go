@@ -22,20 +22,13 @@ type imap struct{}
 func newIMAP(Settings) negotiator { return imap{} }
 
 func (imap) startTLS(s *session) error {
-	const step = "the greeting"
-	line, err := s.readLineWithLiterals(step)
+	authenticated, err := s.imapGreeting()
 	if err != nil {
 		return err
 	}
-	switch status, text := cutIMAPStatus(line, "*"); status {
-	case "OK":
-	case "PREAUTH":
+	if authenticated {
 		// STARTTLS is for clients that are not authenticated (RFC 9051 §7.1.4).
 		return fmt.Errorf("%w: it greets with PREAUTH, after which STARTTLS is not allowed", ErrNotOffered)
-	case "BYE":
-		return rejected("greeting", status, text)
-	default:
-		return unexpected(step, line)
 	}
 	capabilities, err := s.imapCommand("a", "CAPABILITY")
 	if err != nil {
@@ -46,6 +39,38 @@ func (imap) startTLS(s *session) error {
 	}
 	_, err = s.imapCommand("b", "STARTTLS")
 	return err
+}
+
+// firstExchange asks for the capabilities, which may differ inside TLS (RFC 9051
+// §6.2.1).
+func (imap) firstExchange(s *session) error {
+	if s.implicit {
+		if _, err := s.imapGreeting(); err != nil {
+			return err
+		}
+	}
+	_, err := s.imapCommand("c", "CAPABILITY")
+	return err
+}
+
+// imapGreeting reads the greeting, and reports whether the server takes the client
+// for authenticated (RFC 9051 §7.1).
+func (s *session) imapGreeting() (authenticated bool, err error) {
+	const step = "the greeting"
+	line, err := s.readLineWithLiterals(step)
+	if err != nil {
+		return false, err
+	}
+	switch status, text := cutIMAPStatus(line, "*"); status {
+	case "OK":
+		return false, nil
+	case "PREAUTH":
+		return true, nil
+	case "BYE":
+		return false, rejected("greeting", status, text)
+	default:
+		return false, unexpected(step, line)
+	}
 }
 
 // goodbye sends LOGOUT. The server answers BYE, which is no refusal here, and

@@ -17,14 +17,17 @@ const (
 
 // Tags of RFC 4511 in BER; each is one byte.
 const (
+	tagBoolean      = 0x01
 	tagInteger      = 0x02
 	tagOctetString  = 0x04
 	tagEnumerated   = 0x0a
 	tagSequence     = 0x30
 	tagUnbind       = 0x42 // [APPLICATION 2], primitive
+	tagSearch       = 0x63 // [APPLICATION 3]
 	tagExtended     = 0x77 // [APPLICATION 23]
 	tagExtendedDone = 0x78 // [APPLICATION 24]
 	tagRequestName  = 0x80 // [0], in an extended request
+	tagPresent      = 0x87 // [7], a filter
 	tagResponseName = 0x8a // [10], in an extended response
 )
 
@@ -67,9 +70,37 @@ func (ldap) startTLS(s *session) error {
 	return nil
 }
 
+// firstExchange asks for the root DSE, which anonymous clients may read, without
+// its attributes (RFC 4511 §4.5.1, RFC 4512 §5.1). Any result is an answer.
+func (ldap) firstExchange(s *session) error {
+	const step = "the response to the search of the root DSE"
+	number := func(tag byte, n byte) string { return encodeBER(tag, string([]byte{n})) }
+	search := encodeBER(tagOctetString, "") + // baseObject
+		number(tagEnumerated, 0) + // scope: baseObject
+		number(tagEnumerated, 0) + // derefAliases: never
+		number(tagInteger, 1) + number(tagInteger, 0) + // sizeLimit, timeLimit: none
+		number(tagBoolean, 0) + // typesOnly
+		encodeBER(tagPresent, "objectClass") +
+		encodeBER(tagSequence, encodeBER(tagOctetString, "1.1")) // no attributes (RFC 4511 §4.5.1.8)
+	if err := s.write(encodeBER(tagSequence, number(tagInteger, 2)+encodeBER(tagSearch, search)), "search of the root DSE"); err != nil {
+		return err
+	}
+	message, err := s.ldapMessage(step)
+	if err != nil {
+		return err
+	}
+	if response, ok := parseExtendedResponse(message); ok && response.id == 0 {
+		return &Rejected{Step: "the search of the root DSE", Reply: response.String()}
+	}
+	if id, _, ok := cutBERNumber(message, tagInteger); !ok || id != 2 {
+		return protocolErrorf(step, "a message to another request: \"%s\"", printable(message))
+	}
+	return nil
+}
+
 // goodbye sends an unbind request, which has no response (RFC 4511 §4.3).
 func (ldap) goodbye(s *session) {
-	_ = s.write(encodeBER(tagSequence, encodeBER(tagInteger, "\x02")+encodeBER(tagUnbind, "")), "unbind")
+	_ = s.write(encodeBER(tagSequence, encodeBER(tagInteger, "\x03")+encodeBER(tagUnbind, "")), "unbind")
 }
 
 // extendedResponse holds the parts of an ExtendedResponse that are used here

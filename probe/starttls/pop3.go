@@ -49,6 +49,27 @@ func (pop3) startTLS(s *session) error {
 	return s.pop3Status("STARTTLS", "the reply to STLS")
 }
 
+// firstExchange asks for the capabilities, which may differ inside TLS (RFC 2595
+// §4). A server without capabilities answers -ERR (RFC 2449 §5), which is an answer.
+func (pop3) firstExchange(s *session) error {
+	if s.implicit {
+		if err := s.pop3Status("greeting", "the greeting"); err != nil {
+			return err
+		}
+	}
+	if err := s.send("CAPA"); err != nil {
+		return err
+	}
+	err := s.pop3Status("CAPA", "the reply to CAPA")
+	if _, refused := errors.AsType[*Rejected](err); refused {
+		return nil
+	}
+	if err == nil {
+		_, err = s.pop3List("the capabilities")
+	}
+	return err
+}
+
 // goodbye sends QUIT and waits for the reply (RFC 1939 §4).
 func (pop3) goodbye(s *session) {
 	if s.send("QUIT") == nil {

@@ -50,6 +50,9 @@ func (postgres) startTLS(s *session) error {
 	return unexpected(step, string(rune(answer)))
 }
 
+// firstExchange does nothing: a client's first message asks for a database as a user.
+func (postgres) firstExchange(*session) error { return nil }
+
 // goodbye sends nothing. Without a startup message there is no session to
 // terminate: a client that does not proceed closes the connection.
 func (postgres) goodbye(*session) {}

@@ -8,8 +8,11 @@ type Protocol struct {
 	Ports       []uint16 // default ports; must not be modified
 	NeedsEHLO   bool     // Settings.EHLO is required
 	NeedsDomain bool     // Settings.Domain is required: the server may answer differently for each domain
+	ALPN        string   // protocol name that clients send in TLS (RFC 7301); empty: they send none
 
-	negotiator func(Settings) negotiator // nil: TLS begins with the first byte
+	silent     bool                      // a client that needs only TLS has nothing to say inside
+	implicit   bool                      // TLS begins with the first byte, and negotiator is for what follows
+	negotiator func(Settings) negotiator // nil: no dialogue before TLS and none inside
 }
 
 // ImplicitTLS is the name of the protocol without a dialogue: TLS begins with
@@ -18,12 +21,12 @@ const ImplicitTLS = "tls"
 
 // registry lists the protocols, sorted by name. It is never modified.
 var registry = [...]Protocol{
-	{Name: "imap", Ports: []uint16{143}, negotiator: newIMAP},
+	{Name: "imap", Ports: []uint16{143}, ALPN: "imap", negotiator: newIMAP},
 	{Name: "ldap", Ports: []uint16{389}, negotiator: newLDAP},
 	{Name: "lmtp", Ports: []uint16{24}, NeedsEHLO: true, negotiator: newLMTP},
-	{Name: "pop3", Ports: []uint16{110}, negotiator: newPOP3},
-	{Name: "postgres", Ports: []uint16{5432}, negotiator: newPostgres},
-	{Name: "sieve", Ports: []uint16{4190}, negotiator: newSieve},
+	{Name: "pop3", Ports: []uint16{110}, ALPN: "pop3", negotiator: newPOP3},
+	{Name: "postgres", Ports: []uint16{5432}, ALPN: "postgresql", silent: true, negotiator: newPostgres},
+	{Name: "sieve", Ports: []uint16{4190}, ALPN: "managesieve", negotiator: newSieve},
 	{Name: "smtp", Ports: []uint16{25, 587}, NeedsEHLO: true, negotiator: newSMTP},
 	{Name: ImplicitTLS}, // every other port
 	{Name: "xmpp-client", Ports: []uint16{5222}, NeedsDomain: true, negotiator: newXMPPClient},

@@ -26,6 +26,7 @@ type session struct {
 	reader     *bufio.Reader
 	writer     io.Writer
 	secured    bool // the session is inside TLS
+	implicit   bool // TLS began with the first byte
 	offered    bool // the server has offered TLS
 	early      string
 	transcript Transcript

@@ -32,14 +32,15 @@ func (sieve) startTLS(s *session) error {
 	return err
 }
 
-// goodbye sends LOGOUT. Inside TLS the server first lists its capabilities again
+// firstExchange reads the capabilities, which the server lists again inside TLS
 // without being asked (RFC 5804 §2.2).
+func (sieve) firstExchange(s *session) error {
+	_, err := s.sieveReply("greeting", "the capabilities inside TLS")
+	return err
+}
+
+// goodbye sends LOGOUT.
 func (sieve) goodbye(s *session) {
-	if s.secured {
-		if _, err := s.sieveReply("greeting", "the capabilities inside TLS"); err != nil {
-			return
-		}
-	}
 	if s.send("LOGOUT") == nil {
 		_, _ = s.sieveReply("LOGOUT", "the reply to LOGOUT")
 	}

@@ -50,6 +50,9 @@ func TestSieveGoodbyeInsideTLS(t *testing.T) {
 	}
 	<-commands
 	inside, commands := serve(t, script{sieveGreeting, "OK \"bye\"\r\n"}, false)
+	if made, err := client.FirstExchange(t.Context(), inside); !made || err != nil {
+		t.Fatal(made, err)
+	}
 	client.Goodbye(t.Context(), inside)
 	if got := <-commands; !slices.Equal(got, []string{"LOGOUT\r\n"}) {
 		t.Errorf("the server received %q", got)

@@ -52,6 +52,21 @@ func (p smtp) startTLS(s *session) error {
 	return err
 }
 
+// firstExchange says EHLO again (RFC 3207 §4.2). Postfix says HELO if the reply is
+// negative, unless it is 421, and gives up the server if that fails too.
+func (p smtp) firstExchange(s *session) error {
+	if s.implicit {
+		if _, err := s.positiveReply("greeting", "the greeting"); err != nil {
+			return err
+		}
+	}
+	_, err := s.smtpCommand(p.hello+" inside TLS", p.hello+" "+p.name)
+	if refused, ok := errors.AsType[*Rejected](err); ok && p.hello == "EHLO" && !strings.HasPrefix(refused.Reply, "421") {
+		_, err = s.smtpCommand("HELO inside TLS", "HELO "+p.name)
+	}
+	return err
+}
+
 // goodbye sends QUIT and waits for the reply (RFC 5321 §4.1.1.10).
 func (smtp) goodbye(s *session) {
 	if s.send("QUIT") == nil {

@@ -39,9 +39,11 @@
 // Each protocol is one file and one row of the table in protocols.go:
 //
 //  1. In a file named after the protocol, declare a type with the methods of
-//     negotiator: startTLS runs the dialogue, goodbye ends it. Cite the RFC.
+//     negotiator: startTLS runs the dialogue, firstExchange does what a client does
+//     first inside TLS, goodbye ends the session. Cite the RFC.
 //  2. Declare a constructor for it, and add a row to registry with the name, the
-//     default ports, the settings that the protocol needs, and the constructor.
+//     default ports, the settings that the protocol needs, its name in ALPN, and the
+//     constructor. A protocol inside implicit TLS is a row of applications.
 //
 // The row makes the protocol known to [New], the configuration and the command
 // line. Add a well-behaved server for it to wellBehaved in the tests.
@@ -60,6 +62,9 @@ import (
 type Settings struct {
 	EHLO   string // name that SMTP and LMTP introduce the client with: an FQDN or an address literal such as "[192.0.2.1]"
 	Domain string // service domain that XMPP asks for, in A-labels
+	// Service and Port select the protocol inside ImplicitTLS; see Resolve.
+	Service string
+	Port    uint16
 	// Watch, if not nil, is called after each line of the dialogue with the
 	// dialogue so far.
 	Watch func(Dialogue)
@@ -69,7 +74,7 @@ type Settings struct {
 // name, one of [Names]. It returns an error if there is no such protocol, or if
 // a setting that the protocol needs is missing or malformed.
 func New(name string, s Settings) (*Client, error) {
-	p, ok := Lookup(name)
+	p, ok := Resolve(name, s.Service, s.Port)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("unknown protocol %q: must be one of %s", name, strings.Join(Names(), ", "))
@@ -78,7 +83,7 @@ func New(name string, s Settings) (*Client, error) {
 	case p.NeedsDomain && !isWord(s.Domain):
 		return nil, fmt.Errorf("protocol %s: the service domain %q is not a domain name", name, s.Domain)
 	}
-	c := &Client{watch: s.Watch}
+	c := &Client{watch: s.Watch, implicit: p.implicit, silent: p.silent, alpn: p.ALPN}
 	if p.negotiator != nil {
 		c.negotiator = p.negotiator(s)
 	}
@@ -93,10 +98,17 @@ func isWord(text string) bool {
 
 // Client negotiates TLS on one connection.
 type Client struct {
-	negotiator negotiator // nil: TLS begins with the first byte
+	negotiator negotiator // nil: no dialogue before TLS and none inside
+	implicit   bool       // TLS begins with the first byte
+	silent     bool       // there is no first exchange
+	alpn       string
 	watch      func(Dialogue)
-	secured    bool // Start has succeeded
+	inside     *session // inside TLS; nil before FirstExchange
 }
+
+// ALPN returns the protocol name that clients send in TLS (RFC 7301), and "" if
+// they send none.
+func (c *Client) ALPN() string { return c.alpn }
 
 // A negotiator is what differs between protocols. The session reads, writes,
 // enforces the limits and keeps the transcript.
@@ -104,8 +116,12 @@ type negotiator interface {
 	// startTLS runs the dialogue until the server agrees to TLS. It sets
 	// session.offered as soon as the server has offered TLS.
 	startTLS(*session) error
-	// goodbye ends the session politely. If Start has succeeded, it runs in a
-	// new session inside TLS, and session.secured is set.
+	// firstExchange does inside TLS what a client does there first, and nothing
+	// more. If session.implicit is set, nothing was said before TLS. It is not
+	// called if Protocol.silent is set.
+	firstExchange(*session) error
+	// goodbye ends the session politely, in plaintext or, if session.secured is
+	// set, inside TLS after firstExchange.
 	goodbye(*session)
 }
 
@@ -116,7 +132,7 @@ type negotiator interface {
 // The error is or wraps ErrNotOffered, *Rejected, *ProtocolError, or an error of
 // the connection such as a timeout; after ctx has ended, the cause of ctx too.
 func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
-	if c.negotiator == nil {
+	if c.negotiator == nil || c.implicit {
 		return Dialogue{Offered: true}, nil
 	}
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
@@ -129,12 +145,29 @@ func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
 	}
-	c.secured = err == nil
 	return s.dialogue(), err
 }
 
-// Goodbye ends the session politely: inside TLS after Start has succeeded, and
-// in plaintext otherwise. It waits at most one second for the server's answer,
+// FirstExchange does on conn, which is inside TLS, what a client does there first:
+// in SMTP, it says EHLO again (RFC 3207 §4.2). Only the reply shows that the server
+// accepts the client: in TLS 1.3, the client's side of the handshake is complete
+// before the server has verified the client's certificate (RFC 8446 §2). made is
+// false if the protocol has no such exchange. The error is as that of Start.
+func (c *Client) FirstExchange(ctx context.Context, conn net.Conn) (made bool, err error) {
+	if c.negotiator == nil || c.silent {
+		return false, nil
+	}
+	defer context.AfterFunc(ctx, func() { expire(conn) })()
+	c.inside = newSession(conn)
+	c.inside.secured, c.inside.implicit = true, c.implicit
+	if err = c.negotiator.firstExchange(c.inside); err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	}
+	return true, err
+}
+
+// Goodbye ends the session politely: inside TLS after FirstExchange, and in
+// plaintext otherwise. It waits at most one second for the server's answer,
 // and returns earlier if ctx ends. It does not close conn. Its errors are of no
 // interest to the caller and are not returned.
 func (c *Client) Goodbye(ctx context.Context, conn net.Conn) {
@@ -144,8 +177,10 @@ func (c *Client) Goodbye(ctx context.Context, conn net.Conn) {
 	const timeout = time.Second
 	conn.SetDeadline(time.Now().Add(timeout))
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
-	s := newSession(conn)
-	s.secured = c.secured
+	s := c.inside
+	if s == nil {
+		s = newSession(conn)
+	}
 	c.negotiator.goodbye(s)
 }
 

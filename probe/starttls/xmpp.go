@@ -37,28 +37,12 @@ const (
 )
 
 func (p xmpp) startTLS(s *session) error {
-	const step = "the answer to the stream header"
-	header := p.header()
-	if err := s.write(header, printable(header)); err != nil {
-		return err
-	}
-	stream := newXMLStream(s)
-	current, err := stream.open(step)
+	stream, features, err := p.openStream(s, "the answer to the stream header")
 	if err != nil {
 		return err
 	}
-	if !current {
-		// Without a version the stream has no features (RFC 6120 §4.7.5).
+	if stream == nil {
 		return fmt.Errorf("%w: its stream is older than XMPP 1.0", ErrNotOffered)
-	}
-	features, err := stream.element(step)
-	switch {
-	case err != nil:
-		return err
-	case features.is(nsStreams, "error"):
-		return &Rejected{Step: "the stream header", Reply: features.condition()}
-	case !features.is(nsStreams, "features"):
-		return unexpected(step, features.raw)
 	}
 	if s.offered = features.hasChild(nsTLS, "starttls"); !s.offered {
 		return ErrNotOffered
@@ -85,14 +69,40 @@ func requestXMPPTLS(s *session, stream *xmlStream) error {
 	return unexpected(step, reply.raw)
 }
 
-// goodbye closes the stream and waits until the server closes its own (RFC 6120
-// §4.4). Inside TLS, it must open a new stream first (RFC 6120 §5.4.3.3).
-func (p xmpp) goodbye(s *session) {
-	text := "</stream:stream>"
-	if s.secured {
-		text = p.header() + text
+// firstExchange opens a new stream (RFC 6120 §5.4.3.3) and reads its features.
+func (p xmpp) firstExchange(s *session) error {
+	_, _, err := p.openStream(s, "the answer to the stream header inside TLS")
+	return err
+}
+
+// openStream opens a stream and reads its features; stream is nil if the server's
+// is older than XMPP 1.0 and has none (RFC 6120 §4.7.5).
+func (p xmpp) openStream(s *session, step string) (stream *xmlStream, features xmlElement, err error) {
+	header := p.header()
+	if err := s.write(header, printable(header)); err != nil {
+		return nil, features, err
 	}
-	if s.write(text, printable(text)) == nil {
+	stream = newXMLStream(s)
+	current, err := stream.open(step)
+	if err != nil || !current {
+		return nil, features, err
+	}
+	features, err = stream.element(step)
+	switch {
+	case err != nil:
+	case features.is(nsStreams, "error"):
+		err = &Rejected{Step: "the stream header", Reply: features.condition()}
+	case !features.is(nsStreams, "features"):
+		err = unexpected(step, features.raw)
+	}
+	return stream, features, err
+}
+
+// goodbye closes the stream and waits until the server closes its own (RFC 6120
+// §4.4).
+func (p xmpp) goodbye(s *session) {
+	const text = "</stream:stream>"
+	if s.write(text, text) == nil {
 		_, _ = io.Copy(io.Discard, s.reader)
 	}
 }

@@ -102,9 +102,12 @@ func TestXMPPGoodbye(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-commands
-	conn, commands = serve(t, script{"", xmppFeatures + "</stream:stream>"}, false)
+	conn, commands = serve(t, script{"", xmppFeatures, "</stream:stream>"}, false)
+	if made, err := client.FirstExchange(t.Context(), conn); !made || err != nil {
+		t.Fatal(made, err)
+	}
 	client.Goodbye(t.Context(), conn)
-	if got := <-commands; !slices.Equal(got, []string{header + "</stream:stream>"}) {
+	if got := <-commands; !slices.Equal(got, []string{header, "</stream:stream>"}) {
 		t.Errorf("inside TLS the server received %q", got)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"net"
 )
 
-// LDAP is an LDAP server that supports StartTLS (RFC 4511 §4.14). It closes the
-// connection on any other request.
+// LDAP is an LDAP server that supports StartTLS (RFC 4511 §4.14) and has no entries.
+// It closes the connection on any other request.
 type LDAP struct {
 	TLS        *tls.Config // for StartTLS
 	NoStartTLS bool        // StartTLS is unknown: the result is protocolError (RFC 4511 §4.12)
@@ -26,12 +26,26 @@ const (
 // oidStartTLS is the name of the StartTLS request and its response.
 const oidStartTLS = "1.3.6.1.4.1.1466.20037"
 
-// ldapRequest is an LDAPMessage with an ExtendedRequest.
+// Tags of operations (RFC 4511 §4.5.1, §4.12).
+const (
+	ldapSearch   = 3
+	ldapExtended = 23
+)
+
+// ldapRequest is an LDAPMessage.
 type ldapRequest struct {
-	ID       int
-	Extended struct {
-		Name []byte `asn1:"tag:0"`
-	} `asn1:"application,tag:23"`
+	ID        int
+	Operation asn1.RawValue
+}
+
+// ldapSearchDoneMessage is an LDAPMessage with a SearchResultDone.
+type ldapSearchDoneMessage struct {
+	ID   int
+	Done struct {
+		Result     asn1.Enumerated
+		MatchedDN  []byte
+		Diagnostic []byte
+	} `asn1:"application,tag:5"`
 }
 
 // ldapResponse is an LDAPMessage with an ExtendedResponse.
@@ -48,12 +62,20 @@ type extendedResponse struct {
 }
 
 // Serve implements Handler.
-func (l LDAP) Serve(_ context.Context, conn net.Conn) {
+func (l LDAP) Serve(ctx context.Context, conn net.Conn) {
 	request, ok := readLDAP(conn)
-	if !ok || string(request.Extended.Name) != oidStartTLS {
+	if !ok {
 		return
 	}
-	answer := extendedResponse{Result: ldapSuccess, Name: request.Extended.Name}
+	if request.Operation.Tag == ldapSearch {
+		l.answerSearch(ctx, conn, request.ID)
+		return
+	}
+	var name []byte
+	if _, err := asn1.UnmarshalWithParams(request.Operation.Bytes, &name, "tag:0"); err != nil || request.Operation.Tag != ldapExtended || string(name) != oidStartTLS {
+		return
+	}
+	answer := extendedResponse{Result: ldapSuccess, Name: name}
 	switch {
 	case l.NoStartTLS:
 		answer = extendedResponse{Result: ldapProtocolError, Diagnostic: []byte("no such operation")}
@@ -66,14 +88,20 @@ func (l LDAP) Serve(_ context.Context, conn net.Conn) {
 	}
 	conn.Write(response) // the next read reports any error
 	if answer.Result == ldapSuccess {
-		secured := tls.Server(conn, l.TLS)
-		if secured.Handshake() != nil {
-			return
-		}
-		defer secured.Close()
-		conn = secured
+		TLS{l.TLS, LDAP{NoStartTLS: true}}.Serve(ctx, conn)
+		return
 	}
 	io.CopyN(io.Discard, conn, 1) // unbind has no response
+}
+
+// answerSearch answers that there is nothing, and serves the next request.
+func (l LDAP) answerSearch(ctx context.Context, conn net.Conn, id int) {
+	done, err := asn1.Marshal(ldapSearchDoneMessage{ID: id})
+	if err != nil {
+		return
+	}
+	conn.Write(done) // the next read reports any error
+	l.Serve(ctx, conn)
 }
 
 // readLDAP reads one message, or returns false. The message must be shorter than

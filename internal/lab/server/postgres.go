@@ -32,7 +32,7 @@ func (p Postgres) Serve(ctx context.Context, conn net.Conn) {
 		io.WriteString(conn, "N")
 	default:
 		io.WriteString(conn, "S")
-		TLS{p.TLS}.Serve(ctx, conn)
+		TLS{Config: p.TLS}.Serve(ctx, conn)
 		return
 	}
 	io.CopyN(io.Discard, conn, 1) // until the client closes

@@ -130,7 +130,7 @@ func TestCertificateByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := start(t, TLS{TLSConfigBySNI(other.Chain(), map[string]tls.Certificate{"mx.example": leaf.Chain()})})
+	addr := start(t, TLS{Config: TLSConfigBySNI(other.Chain(), map[string]tls.Certificate{"mx.example": leaf.Chain()})})
 	for asked, want := range map[string]string{"mx.example": "mx.example", "else.example": "other.example", "": "other.example"} {
 		config := clientConfig(root, asked)
 		config.InsecureSkipVerify = true
@@ -154,7 +154,7 @@ func TestGarbageIsNotAReply(t *testing.T) {
 
 func TestCloseEndsConnections(t *testing.T) {
 	before := runtime.NumGoroutine()
-	for name, handler := range map[string]Handler{"tarpit": Tarpit{}, "SMTP": SMTP{}, "TLS": TLS{&tls.Config{}}} {
+	for name, handler := range map[string]Handler{"tarpit": Tarpit{}, "SMTP": SMTP{}, "TLS": TLS{Config: &tls.Config{}}} {
 		s, err := Start(handler)
 		if err != nil {
 			t.Fatal(err)

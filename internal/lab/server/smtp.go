@@ -19,6 +19,7 @@ type SMTP struct {
 	Hello      string // reply to EHLO outside TLS, instead of the list of extensions
 	NoStartTLS bool   // STARTTLS is neither an extension nor a known command
 	Reject     string // reply to STARTTLS, instead of 220
+	Inside     string // reply to EHLO and HELO inside TLS, instead of 250
 	BreakTLS   bool   // answer the ClientHello with an SMTP reply
 	Inject     string // plain text sent together with the reply to STARTTLS
 
@@ -49,6 +50,8 @@ func (s SMTP) serveCommands(d *dialogue, accepted, encrypted bool) {
 			d.reply("503 not here")
 		case command == s.hello && s.Hello != "" && !encrypted:
 			d.reply(s.Hello)
+		case encrypted && s.Inside != "" && (command == s.hello || command == "HELO"):
+			d.reply(s.Inside)
 		case command == s.hello:
 			d.reply(s.extensions(encrypted)...)
 		case command == "HELO" && s.hello == "EHLO", command == "NOOP", command == "RSET":

@@ -9,8 +9,8 @@ import (
 	"net"
 )
 
-// XMPP is an XMPP server that offers STARTTLS for its Domain (RFC 6120 §5). It closes
-// the stream inside TLS as soon as the client sends something.
+// XMPP is an XMPP server that offers STARTTLS for its Domain (RFC 6120 §5). Inside TLS
+// its stream has no features.
 type XMPP struct {
 	Domain string
 	TLS    *tls.Config
@@ -26,13 +26,9 @@ func (x XMPP) Serve(ctx context.Context, conn net.Conn) {
 		fmt.Fprint(conn, "</stream:stream>")
 		return
 	}
-	secured := tls.Server(conn, x.TLS)
-	if secured.HandshakeContext(ctx) != nil {
-		return
-	}
-	secured.Read(make([]byte, 1))
-	fmt.Fprint(secured, "</stream:stream>")
-	secured.Close()
+	inside := x
+	inside.NoStartTLS = true
+	TLS{x.TLS, inside}.Serve(ctx, conn)
 }
 
 // negotiate serves the stream up to proceed. It reports whether TLS follows.

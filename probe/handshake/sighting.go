@@ -1,0 +1,231 @@
+package handshake
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/starttls"
+)
+
+// sighting is how far a server goes with a client that is like OpenSSL.
+type sighting struct {
+	hello        serverHello
+	certificates [][]byte // as sent, without proof that the server has the key; nil in TLS 1.3, which encrypts them
+}
+
+func (s sighting) String() string {
+	text := fmt.Sprintf("%s, %s", tls.VersionName(s.hello.version), suiteName(s.hello.suite))
+	if name := dane.GroupName(s.hello.group); name != "" {
+		text += ", group " + name
+	}
+	if n := len(s.certificates); n > 0 {
+		text += fmt.Sprintf(", certificates: %d", n)
+	}
+	return text
+}
+
+// refusal is the error of a server that answers a ClientHello, or the end of the
+// connection instead of an answer, but not with a ServerHello that a client accepts.
+type refusal struct{ text string }
+
+func (r refusal) Error() string { return r.text }
+
+// explain finds out whether a handshake failed by a limit of crypto/tls, after an
+// error that allows it. OpenSSL implements more, so if the server accepts a
+// ClientHello like that of OpenSSL, the outcome is not known. If it refuses that
+// too, the fault is the server's.
+func (c *Client) explain(ctx context.Context, key Key, o offer, a *attempt, first error) error {
+	e := &a.endpoint
+	unparsable := dane.CauseOf(first) == dane.CauseUnparsable
+	unsupported := func(format string, args ...any) error {
+		if unparsable {
+			return first
+		}
+		return dane.WithCause(dane.CauseTLSUnsupported, fmt.Errorf("%w; "+format, append([]any{first}, args...)...))
+	}
+	e.Err = unsupported("whether another client gets further is not known yet")
+	a.update() // what is known if ctx ends meanwhile
+
+	var refused []string
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		seen, err := c.see(ctx, key, o, version)
+		if err == nil {
+			e.Raw = seen.certificates
+			return unsupported("with OpenSSL, the handshake would continue: %s", seen)
+		}
+		if _, ok := errors.AsType[refusal](err); !ok {
+			return unsupported("whether another client gets further is not known: %w", err)
+		}
+		refused = append(refused, fmt.Sprintf("%s: %s", tls.VersionName(version), err))
+	}
+	if unparsable {
+		return first
+	}
+	return fmt.Errorf("%w; an offer like that of OpenSSL fails too (%s)", first, strings.Join(refused, "; "))
+}
+
+// maybeOurLimit reports whether a limit of crypto/tls may have caused a failure of
+// the TLS handshake. answered says whether the server had answered the ClientHello.
+func maybeOurLimit(err error, answered bool) bool {
+	if err == nil || dane.CauseOf(err) == dane.CauseClientCertificate {
+		return false
+	}
+	if dane.CauseOf(err) == dane.CauseUnparsable {
+		return true
+	}
+	switch alertOf(err) {
+	case "handshake failure", "insufficient security level":
+		return true
+	case "":
+	default:
+		return false
+	}
+	text := err.Error()
+	for _, limit := range []string{"unsupported type of public key", "selected unsupported curve", "selected unoffered curve", "selected unsupported group"} {
+		if strings.Contains(text, limit) {
+			return true
+		}
+	}
+	return !answered && isEnd(err) // some servers close instead of an alert
+}
+
+// see connects to a server, sends a ClientHello like that of OpenSSL and reads the
+// answer as far as it is not encrypted. The error is a refusal if the server
+// answered.
+func (c *Client) see(ctx context.Context, key Key, o offer, version uint16) (s sighting, err error) {
+	conn, err := c.Dial(ctx, key.Route, key.Address)
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close()
+	protocol, err := starttls.New(key.Protocol, starttls.Settings{
+		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain, Service: key.Service, Port: key.Address.Port(),
+	})
+	if err != nil {
+		return s, err
+	}
+	if _, err := protocol.Start(ctx, conn); err != nil {
+		return s, err
+	}
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if !o.noALPN {
+		o.alpn = protocol.ALPN()
+	}
+	hello, err := openSSLHello(version, key.SNI, o.alpn)
+	if err != nil {
+		return s, err
+	}
+	if _, err = conn.Write(hello); err == nil {
+		s, err = readFlight(conn)
+	}
+	if isEnd(err) {
+		err = refusal{"the server closes the connection"}
+	}
+	return s, err
+}
+
+// readFlight reads the first messages of a server up to ServerHelloDone or, in TLS
+// 1.3, up to the ServerHello.
+func readFlight(conn net.Conn) (s sighting, err error) {
+	messages := &handshakeReader{records: bufio.NewReader(io.LimitReader(conn, MaxChain+64<<10))}
+	seen := false
+	for {
+		kind, body, err := messages.next()
+		if err != nil {
+			if seen && isEnd(err) { // the server goes no further, but has gone far enough
+				return s, nil
+			}
+			return s, err
+		}
+		switch {
+		case !seen:
+			hello, ok := parseServerHello(body)
+			if kind != messageServerHello || !ok || !hello.offered() {
+				return s, refusal{"the server answers with something that was not offered"}
+			}
+			seen, s.hello = true, hello
+			if hello.version == tls.VersionTLS13 {
+				return s, nil
+			}
+		case kind == messageCertificate:
+			if s.certificates, err = parseCertificates(body); err != nil {
+				return s, err
+			}
+		case kind == messageServerHelloDone:
+			return s, nil
+		}
+	}
+}
+
+// parseCertificates parses the body of a Certificate message of TLS 1.2 (RFC 5246 §7.4.2).
+func parseCertificates(body []byte) (certificates [][]byte, err error) {
+	in := input{rest: body}
+	list := input{rest: in.vector(3)}
+	size := 0
+	for len(list.rest) > 0 {
+		certificate := list.vector(3)
+		size += len(certificate)
+		certificates = append(certificates, certificate)
+	}
+	if in.failed || list.failed || len(in.rest) > 0 || len(certificates) == 0 {
+		return nil, refusal{"the server sends a malformed list of certificates"}
+	}
+	if size > MaxChain {
+		return nil, refusal{errChainTooLong.Error()}
+	}
+	return certificates, nil
+}
+
+// handshakeReader reads the handshake messages in the records of a server.
+type handshakeReader struct {
+	records *bufio.Reader
+	pending []byte
+}
+
+// next returns the next message. The error is a refusal for an alert and for
+// anything that is not TLS.
+func (r *handshakeReader) next() (kind byte, body []byte, err error) {
+	for {
+		if len(r.pending) >= 4 {
+			size := int(r.pending[1])<<16 | int(r.pending[2])<<8 | int(r.pending[3])
+			if size > MaxChain+16<<10 {
+				return 0, nil, refusal{"the server sends a message that is too long"}
+			}
+			if len(r.pending) >= 4+size {
+				kind, body = r.pending[0], r.pending[4:4+size:4+size]
+				r.pending = r.pending[4+size:]
+				return kind, body, nil
+			}
+		}
+		var head [5]byte
+		if _, err := io.ReadFull(r.records, head[:]); err != nil {
+			return 0, nil, err
+		}
+		size := int(head[3])<<8 | int(head[4])
+		if head[1] != 3 || size == 0 || size > 16<<10+256 {
+			return 0, nil, refusal{"the server sends something that is not TLS"}
+		}
+		payload := make([]byte, size)
+		if _, err := io.ReadFull(r.records, payload); err != nil {
+			return 0, nil, err
+		}
+		switch {
+		case head[0] == recordAlert && size >= 2 && payload[0] == 1 && payload[1] != 0:
+			// a warning; close_notify is an end whatever its level
+		case head[0] == recordAlert && size >= 2:
+			return 0, nil, refusal{"alert " + strings.TrimPrefix(tls.AlertError(payload[1]).Error(), "tls: ")}
+		case head[0] == recordHandshake:
+			r.pending = append(r.pending, payload...)
+		default:
+			return 0, nil, refusal{"the server sends something that is not a handshake"}
+		}
+	}
+}
