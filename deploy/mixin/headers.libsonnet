@@ -34,7 +34,9 @@
     # deploy/prometheus/rules.yml, not both: the alerts and their names are the same.
     %s#
     # These rules need the same labels as rules.yml, and none of its recording rules. A lost
-    # series sends no notification:
+    # series sends no notification. One rule is coarser
+    # than in rules.yml: a finding of a host ends when the outcome of the host becomes unknown
+    # while that of the domain is known.
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
     #    its "for" period.
     #  - noDataState is OK: no series means that there is no problem or that nothing is

@@ -28,6 +28,10 @@ function(config) {
     known: { record: 'target:dane_outcome_known:timestamp', expr: 'max by (%s) (timestamp(dane_outcome{outcome="refused"}))' % p.target },
     finding: { record: 'target:dane_finding:timestamp', expr: 'timestamp(dane_finding)' },
     host: { record: 'target:dane_host_outcome:timestamp', expr: 'timestamp(dane_host_outcome{outcome="unknown"})' },
+    hostKnown: {
+      record: 'target:dane_host_outcome_known:timestamp',
+      expr: 'max by (%s, host, port) (timestamp(dane_host_outcome{outcome="refused"}))' % p.target,
+    },
   },
 
   // finding(matchers) selects findings that hold, without the address: a mismatch at two

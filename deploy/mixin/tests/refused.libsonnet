@@ -82,6 +82,28 @@ function(t) [
   },
 
   {
+    name: 'A finding of a host stays while the outcome of the host is unknown and that of the domain is known; it ends when the host is no longer listed, or recovers',
+    local timeline = 'ok*10 bad*17 unknown*2 bad*2 %s*35',
+    local bad(instance, end) =
+      t.outcome(instance, 'ok*66')
+      + t.hostOutcome(instance, 'mx.' + instance, timeline % end)
+      + t.hostOutcome(instance, 'mx2.' + instance, 'ok*66')
+      + [
+        t.finding(instance, 'tlsa_mismatch', 'mx.' + instance, timeline % end),
+        t.finding(instance, 'timeout', 'mx.' + instance, timeline % end, ['unknown']),
+      ],
+    series: bad('gone.example', 'gone') + bad('repaired.example', 'ok'),
+    local alerts = [t.alert(name, i, 'mx.' + i) for name in ['DaneHostRefused', 'DaneTLSAMismatch'] for i in ['gone.example', 'repaired.example']],
+    firing: [
+      t.firing(t.at(26), alerts),
+      t.firing(t.at(28) + std.min(t.interval, 5) - t.step, alerts),
+      t.firing(t.at(29), alerts),
+      t.firing(t.at(31) + 5 - t.step, alerts),
+      t.firing(t.at(31) + 5 + t.step, []),
+    ],
+  },
+
+  {
     name: 'DaneTLSAMismatch: a mismatch at two addresses is one alert, which continues when one address recovers; an unusable record and few bad probes do not fire',
     local mismatch(address, timeline) = t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline, labels={ address: address }),
     series: t.outcome('bad.example', t.problem)
