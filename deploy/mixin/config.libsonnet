@@ -10,7 +10,10 @@
     // How far rules look back for the last sample of a target: three intervals, so that
     // two lost scrapes change nothing. Prometheus itself looks back five minutes.
     window: '%dm' % (3 * c.intervalMinutes),
-    // The same for metrics of the exporter. The increase of a counter needs at least two
+    // Alerts about targets need two observations of a problem within this time. It is one
+    // interval longer than the window, so that two lost scrapes do not end an alert.
+    confirmationWindow: '%dm' % (4 * c.intervalMinutes),
+    // How far rules look back for metrics of the exporter. The increase of a counter needs at least two
     // samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 

@@ -34,11 +34,11 @@
     # deploy/prometheus/rules.yml, not both: the alerts and their names are the same.
     %s#
     # These rules need the same labels as rules.yml, and none of its recording rules. A lost
-    # series sends no notification. One rule is coarser
-    # than in rules.yml: a finding of a host ends when the outcome of the host becomes unknown
-    # while that of the domain is known.
+    # series sends no notification:
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
-    #    its "for" period.
+    #    its "for" period. With one exception, which rules.yml does not have: a finding of a
+    #    host ends when the outcome of the host becomes unknown while that of the domain is
+    #    known.
     #  - noDataState is OK: no series means that there is no problem or that nothing is
     #    scraped. These rules do not detect missing scrapes.
     #  - execErrState is KeepLast: a Prometheus that does not answer changes nothing.

@@ -11,6 +11,14 @@ function(config) {
   // have no sample, so they neither end an alert nor restart its "for" period.
   last(selector):: 'last_over_time(%s[%s])' % [selector, config.window],
 
+  // confirmed(selector) is the last value of states that were 1 at least twice: one
+  // observation raises no alert.
+  confirmed(selector):: |||
+    %s
+    and
+    sum_over_time(%s[%s]) >= 2
+  ||| % [p.last(selector), selector, config.confirmationWindow],
+
   // holding(times, known) filters series that contain the time of a probe: those of the last
   // probe whose outcome is known, and of later ones. All, if no outcome is known.
   //
@@ -34,9 +42,15 @@ function(config) {
     },
   },
 
-  // finding(matchers) selects findings that hold, without the address: a mismatch at two
-  // addresses of a host is one alert.
-  finding(matchers):: 'max without (address) (target:dane_finding:current{%s})' % matchers,
+  // finding(matchers) selects findings that hold and were seen at least twice, without the
+  // address: a mismatch at two addresses of a host is one alert.
+  finding(matchers):: |||
+    max without (address) (
+      target:dane_finding:current{%(matchers)s}
+      %(seenTwice)s
+    )
+  ||| % { matchers: matchers, seenTwice: p.seenTwice(matchers) },
+  seenTwice(matchers):: 'and count_over_time(dane_finding{%s}[%s]) >= 2' % [matchers, config.confirmationWindow],
 
   // The same without recording rules, by subqueries. They are evaluated every minute, so
   // that they find each sample within the five minutes that it is visible.
@@ -47,9 +61,13 @@ function(config) {
         (
           %s
         ) > bool 0
+        %s
       )
-    ||| % std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
-      'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
+    ||| % [
+      std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
+        'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
+      p.seenTwice(matchers),
+    ],
     signatureRemaining: p.signatureRemainingExpr,
   },
 
