@@ -19,7 +19,10 @@
 
     // The labels that the scrape configuration gives to a target. Two modules of one
     // instance, or two exporters that probe it, are kept apart. Texts of alerts use these
-    // four; add a label, such as cluster, if your targets are the same in several.
+    // four; add a label, such as cluster, if your targets are the same in several. A label
+    // that tells replicas of one Prometheus apart, such as replica of HA rulers, must be
+    // deduplicated before the rules. Otherwise findings alternate, and the "for" period
+    // starts again.
     targetLabels: ['job', 'instance', 'module', 'exporter'],
     // Selects the probe jobs among all scrape jobs: only they have a label module.
     probeSelector: 'module!=""',

@@ -10,8 +10,10 @@
     %s#
     # Probe jobs have the labels instance (the target), module and exporter, as in the scrape
     # configurations in deploy/prometheus. They are scraped at least every five minutes;
-    # for a longer interval, set intervalMinutes. The evaluation interval is at most five
-    # minutes. The job of the exporter itself has the label exporter too, with the same value.
+    # for a longer interval, set intervalMinutes. The evaluation interval is at most two
+    # minutes: Prometheus stores a sample when the probe ends, and sees it until five minutes
+    # after the start of the scrape. The job of the exporter itself has the label exporter too,
+    # with the same value.
     #
     # Severities: critical (mail is being lost now), warning (look today), info (look this
     # week), none (Watchdog). The label scope is what an alert is about: domain, host,

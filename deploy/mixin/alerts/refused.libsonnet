@@ -15,8 +15,13 @@ function(config, p, t)
   ];
   local starttls = ['starttls_not_offered', 'starttls_rejected'];
   local absences = ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'];
-  // Findings of a host, or of all hosts where the alert does not name one.
-  local ofHost = { matchers: ', host=~%q', args: ['(or $labels.host ".+")'] };
+  // Findings of a host, or of all hosts where the alert does not name one. Names of MX
+  // hosts may contain characters of regular expressions, so no expression is made of them.
+  local ofHost = {
+    matchers: ', %s',
+    args: ['$host'],
+    define: '{{ $host := "host!=\\"\\"" }}{{ with $labels.host }}{{ $host = printf "host=%q" . }}{{ end }}',
+  };
 
   [
     now {
@@ -53,9 +58,9 @@ function(config, p, t)
       ||| % { confirmation: config.confirmationWindow, refused: p.last('dane_hosts_refused'), summaryOnly: p.summaryOnly },
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
+      summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
                + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
-      description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
                    + t.advice(ofHost.matchers, ofHost.args),
       section: 'danehostrefused',
     },

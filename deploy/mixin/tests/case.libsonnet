@@ -9,7 +9,8 @@ function(config) {
   local minutes(duration) = std.parseInt(std.rstripChars(duration, 'm')),
 
   interval: interval,
-  // The evaluation interval. It is the longest possible one if the tests last for hours.
+  // The evaluation interval. It is long if the tests last for hours: samples are stored at
+  // the time of an evaluation here.
   step: if interval < 10 then 1 else 5,
   window: minutes(config.window),
   exporterWindow: minutes(config.exporterWindow),

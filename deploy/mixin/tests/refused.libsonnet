@@ -84,6 +84,23 @@ function(t) [
   },
 
   {
+    name: 'DaneHostRefused: the name of a host is no regular expression',
+    local names = ['*.bad.example', 'mx(1.bad.example', '\\128.bad.example', 'mx"1.bad.example'],
+    series: t.outcome('bad.example', t.problem)
+            + std.flattenArrays([t.hostOutcome('bad.example', name, t.problem) for name in names])
+            + [t.finding('bad.example', 'dns_failure', name, t.problem) for name in names]
+            + [t.finding('bad.example', 'timeout', 'mx1.bad.example', t.problem)],
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', name) for name in names], t.refused, start=t.confirmed),
+    texts: [t.text(t.at(26), 'DaneHostRefused', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: name, port: '25', outcome: 'refused' }),
+      annotations: {
+        summary: 'bad.example: DANE senders refuse %s port 25 (dns_failure)' % name,
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+      } + t.links('bad.example', 'danehostrefused'),
+    } for name in names])],
+  },
+
+  {
     name: 'A finding of a host stays while the outcome of the host is unknown and that of the domain is known; it ends when the host is no longer listed, or recovers',
     local timeline = 'ok*10 bad*17 unknown*2 bad*2 %s*35',
     local bad(instance, end) =
@@ -266,15 +283,16 @@ function(t) [
   },
 
   {
-    name: 'Links: the external URL of the exporter, its label, and the setting',
+    name: 'Links: the external URL of the exporter if it is absolute, its label, and the setting',
     local of(instance, labels) = t.outcome(instance, 'ok*66', labels=labels) + [t.finding(instance, 'starttls_rejected', 'mx.example', 'ok*66', ['ok'], labels)],
     local info(exporter, url) = t.ofExporter('dane_exporter_info', exporter, { external_url: url }, t.values('ok*66', { ok: 1 })),
     series: of('xn--bd-yla.example', {}) + of('slash.example', { exporter: 'slash.example:10125' })
             + of('unset.example', { exporter: 'unset.example:10125' }) + of('none.example', { exporter: '' })
+            + of('path.example', { exporter: 'path.example:10125' }) + [info('path.example:10125', '/dane')]
             + [info('exporter.example:10125', 'https://dane.example/path'), info('slash.example:10125', 'http://slash.example/'), info('unset.example:10125', '')],
     firing: [t.firing(t.at(26), [
       t.alert('DaneSTARTTLSGone', i, 'mx.example')
-      for i in ['xn--bd-yla.example', 'slash.example', 'unset.example', 'none.example']
+      for i in ['xn--bd-yla.example', 'slash.example', 'unset.example', 'none.example', 'path.example']
     ])],
     local text(instance, exporter, url) = {
       labels: t.labels({ instance: instance, severity: 'warning', scope: 'host', host: 'mx.example', port: '25', reason: 'starttls_rejected', effect: 'error', [if exporter != '' then 'exporter']: exporter })
@@ -291,6 +309,7 @@ function(t) [
       text('slash.example', 'slash.example:10125', 'http://slash.example'),
       text('unset.example', 'unset.example:10125', 'http://unset.example:10125'),
       text('none.example', '', 'https://dane-exporter.example'),
+      text('path.example', 'path.example:10125', 'http://path.example:10125'),
     ])],
   },
 ]
