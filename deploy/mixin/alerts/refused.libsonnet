@@ -60,7 +60,7 @@ function(config, p, t)
       scope: 'host',
       summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
                + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
-      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
                    + t.advice(ofHost.matchers, ofHost.args),
       section: 'danehostrefused',
     },

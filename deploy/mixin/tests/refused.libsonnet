@@ -95,7 +95,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: name, port: '25', outcome: 'refused' }),
       annotations: {
         summary: 'bad.example: DANE senders refuse %s port 25 (dns_failure)' % name,
-        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, so mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
       } + t.links('bad.example', 'danehostrefused'),
     } for name in names])],
   },
