@@ -10,13 +10,19 @@
     // How far rules look back for the last sample of a target: three intervals, so that
     // two lost scrapes have no effect. Prometheus itself looks back five minutes.
     window: '%dm' % (3 * c.intervalMinutes),
-    // The same for metrics of the exporter. The increase of a counter needs at least two
+    // Alerts about targets need two observations of a problem within this time. It is one
+    // interval longer than the window, so that two lost scrapes do not end an alert.
+    confirmationWindow: '%dm' % (4 * c.intervalMinutes),
+    // How far rules look back for metrics of the exporter. The increase of a counter needs at least two
     // samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 
-    // The labels that the scrape configuration gives to a target. They distinguish two
-    // modules of one instance, and two exporters that probe it. Texts of alerts use these
-    // four labels. Add a label, such as cluster, if several clusters have the same targets.
+    // The labels that the scrape configuration gives to a target. Two modules of one
+    // instance, or two exporters that probe it, are kept apart. Texts of alerts use these
+    // four; add a label, such as cluster, if your targets are the same in several. A label
+    // that tells replicas of one Prometheus apart, such as replica of HA rulers, must be
+    // deduplicated before the rules. Otherwise findings alternate, and the "for" period
+    // starts again.
     targetLabels: ['job', 'instance', 'module', 'exporter'],
     // Selects the probe jobs among all scrape jobs: only they have a label module.
     probeSelector: 'module!=""',

@@ -9,9 +9,11 @@
     # Alerting and recording rules for dane_exporter. They need Prometheus 2.42 or later.
     %s#
     # Probe jobs have the labels instance (the target), module and exporter, as in the scrape
-    # configurations in deploy/prometheus. They are scraped at least every five minutes.
-    # For a longer interval, set intervalMinutes. The evaluation interval is at most five
-    # minutes. The job of the exporter itself has the label exporter too, with the same value.
+    # configurations in deploy/prometheus. They are scraped at least every five minutes;
+    # for a longer interval, set intervalMinutes. The evaluation interval is at most two
+    # minutes: Prometheus stores a sample when the probe ends, and sees it until five minutes
+    # after the start of the scrape. The job of the exporter itself has the label exporter too,
+    # with the same value.
     #
     # Severities: critical (mail is being lost now), warning (look today), info (look this
     # week), none (Watchdog). The label scope is what an alert is about: domain, host,
@@ -36,7 +38,9 @@
     # These rules need the same labels as rules.yml, and none of its recording rules. If a
     # series ends, no notification is sent:
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
-    #    its "for" period.
+    #    its "for" period. With one exception, which rules.yml does not have: a finding of a
+    #    host ends when the outcome of the host becomes unknown while that of the domain is
+    #    known.
     #  - noDataState is OK: no series means that there is no problem or that nothing is
     #    scraped. These rules do not detect missing scrapes.
     #  - execErrState is KeepLast: if Prometheus does not answer, the alerts keep their state.

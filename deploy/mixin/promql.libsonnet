@@ -11,9 +11,16 @@ function(config) {
   // They neither end an alert nor restart its "for" period.
   last(selector):: 'last_over_time(%s[%s])' % [selector, config.window],
 
-  // holding(times, known) filters series whose value is the time of a probe. It selects those
-  // of the last probe with a known outcome, and of later probes. If no outcome is known, it
-  // selects all.
+  // confirmed(selector) is the last value of states that were 1 at least twice: one
+  // observation raises no alert.
+  confirmed(selector):: |||
+    %s
+    and
+    sum_over_time(%s[%s]) >= 2
+  ||| % [p.last(selector), selector, config.confirmationWindow],
+
+  // holding(times, known) filters series that contain the time of a probe: those of the last
+  // probe whose outcome is known, and of later ones. All, if no outcome is known.
   //
   // A finding that has ended has no series. After a failed scrape, there are no series
   // either. The time of the last known outcome distinguishes the two cases.
@@ -29,11 +36,21 @@ function(config) {
     known: { record: 'target:dane_outcome_known:timestamp', expr: 'max by (%s) (timestamp(dane_outcome{outcome="refused"}))' % p.target },
     finding: { record: 'target:dane_finding:timestamp', expr: 'timestamp(dane_finding)' },
     host: { record: 'target:dane_host_outcome:timestamp', expr: 'timestamp(dane_host_outcome{outcome="unknown"})' },
+    hostKnown: {
+      record: 'target:dane_host_outcome_known:timestamp',
+      expr: 'max by (%s, host, port) (timestamp(dane_host_outcome{outcome="refused"}))' % p.target,
+    },
   },
 
-  // finding(matchers) selects findings that hold, without the address: a mismatch at two
-  // addresses of a host is one alert.
-  finding(matchers):: 'max without (address) (target:dane_finding:current{%s})' % matchers,
+  // finding(matchers) selects findings that hold and were seen at least twice, without the
+  // address: a mismatch at two addresses of a host is one alert.
+  finding(matchers):: |||
+    max without (address) (
+      target:dane_finding:current{%(matchers)s}
+      %(seenTwice)s
+    )
+  ||| % { matchers: matchers, seenTwice: p.seenTwice(matchers) },
+  seenTwice(matchers):: 'and count_over_time(dane_finding{%s}[%s]) >= 2' % [matchers, config.confirmationWindow],
 
   // The same with subqueries instead of recording rules. The subqueries are evaluated every
   // minute, because Prometheus finds a sample for five minutes only.
@@ -44,9 +61,13 @@ function(config) {
         (
           %s
         ) > bool 0
+        %s
       )
-    ||| % std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
-      'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
+    ||| % [
+      std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
+        'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
+      p.seenTwice(matchers),
+    ],
     signatureRemaining: p.signatureRemainingExpr,
   },
 

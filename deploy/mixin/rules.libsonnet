@@ -5,6 +5,9 @@ local newPromql = import 'promql.libsonnet';
   local config = $._config,
   local p = newPromql(config),
   local times = p.times,
+  local known = p.last(times.known.record),
+  // The hosts that the last probe of the target lists.
+  local listed = p.holding(p.last(times.host.record), known),
   local indent(expr) = '  ' + std.strReplace(std.stripChars(expr, '\n'), '\n', '\n  ') + '\n',
 
   prometheusRules+:: {
@@ -15,9 +18,24 @@ local newPromql = import 'promql.libsonnet';
           times.known,
           times.finding,
           times.host,
+          times.hostKnown,
+          // A finding of a host also holds while the outcome of the host is unknown and the
+          // host is listed. Findings without a host, of hosts without an outcome, and of
+          // modules with "series: summary" depend on the outcome of the target alone.
           {
+            local finding = p.last(times.finding.record),
             record: 'target:dane_finding:current',
-            expr: '(\n' + indent(p.holding(p.last(times.finding.record), p.last(times.known.record))) + ') > bool 0\n',
+            expr: |||
+              (
+              %s  or
+                (
+                  %s >= %s group_left () %s
+                  and %s
+                  (
+              %s    )
+                )
+              ) > bool 0
+            ||| % [indent(p.holding(finding, known)), finding, p.on(['host', 'port']), p.last(times.hostKnown.record), p.on(['host', 'port']), indent(indent(indent(listed)))],
           },
           // A host that is no longer listed has no outcome. A host whose outcome is unknown is
           // listed, and keeps its last known outcome.
@@ -28,7 +46,7 @@ local newPromql = import 'promql.libsonnet';
               and %s
               (
               %s)
-            ||| % [p.last('dane_host_outcome{outcome="refused"}'), p.on(['host', 'port']), indent(p.holding(p.last(times.host.record), p.last(times.known.record)))],
+            ||| % [p.last('dane_host_outcome{outcome="refused"}'), p.on(['host', 'port']), indent(listed)],
           },
           { record: p.signatureRemaining, expr: p.signatureRemainingExpr },
         ],

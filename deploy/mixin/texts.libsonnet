@@ -47,7 +47,7 @@ function(config) {
     local address = std.join('', [
       '{{ $url := "%s" }}' % config.exporterUrl,
       '{{ with $labels.exporter }}{{ $url = printf "http://%s" . }}{{ end }}',
-      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url!=\\"\\"}[%s])" $labels.exporter) }}' % config.exporterWindow,
+      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url=~\\"https?://.+\\"}[%s])" $labels.exporter) }}' % config.exporterWindow,
       '{{ $url = .Labels.external_url }}{{ end }}',
       '{{ reReplaceAll "/+$" "" $url }}',
     ]);

@@ -1,7 +1,7 @@
 // Alerts about results that depend on the sender. They need "series: full": findings of
 // effect warning are not in the summary.
 function(config, p, t)
-  local lasting = { minutes: std.max(config.inconsistentMinutes, config.intervalMinutes + 5), keep: '5m', severity: 'warning', scope: 'host' };
+  local lasting = { minutes: config.inconsistentMinutes, keep: '5m', severity: 'warning', scope: 'host' };
   local finding(reason) = {
     query: p.finding('reason="%s"' % reason),
     op: '==',

@@ -1,7 +1,7 @@
 // Alerts about what senders do now.
 function(config, p, t)
-  // One failed probe raises no alert. The next probe must fail too.
-  local now = { minutes: std.max(10, config.intervalMinutes + 5), keep: '5m' };
+  // The conditions need two observations, so "for" does not depend on the interval.
+  local now = { minutes: 10, keep: '5m' };
   local findings(reasons) = { query: p.finding('reason=~"%s"' % std.join('|', reasons)), op: '==', threshold: 1 };
 
   local mismatches = [
@@ -15,13 +15,18 @@ function(config, p, t)
   ];
   local starttls = ['starttls_not_offered', 'starttls_rejected'];
   local absences = ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'];
-  // Selects the findings of the host, or those of all hosts if the alert has no label host.
-  local ofHost = { matchers: ', host=~%q', args: ['(or $labels.host ".+")'] };
+  // Findings of a host, or of all hosts where the alert does not name one. Names of MX
+  // hosts may contain characters of regular expressions, so no expression is made of them.
+  local ofHost = {
+    matchers: ', %s',
+    args: ['$host'],
+    define: '{{ $host := "host!=\\"\\"" }}{{ with $labels.host }}{{ $host = printf "host=%q" . }}{{ end }}',
+  };
 
   [
     now {
       name: 'DaneDomainRefused',
-      query: p.last('dane_outcome{outcome="refused"}'),
+      query: p.confirmed('dane_outcome{outcome="refused"}'),
       op: '==',
       threshold: 1,
       severity: 'critical',
@@ -38,15 +43,24 @@ function(config, p, t)
     now {
       name: 'DaneHostRefused',
       expr: |||
-        target:dane_host_outcome_refused:current == 1
+        (
+          target:dane_host_outcome_refused:current == 1
+          and
+          sum_over_time(dane_host_outcome{outcome="refused"}[%(confirmation)s]) >= 2
+        )
         or
-        (%s > 0 %s)
-      ||| % [p.last('dane_hosts_refused'), p.summaryOnly],
+        (
+          %(refused)s > 0
+          and
+          sum_over_time(dane_hosts_refused[%(confirmation)s]) > %(refused)s
+          %(summaryOnly)s
+        )
+      ||| % { confirmation: config.confirmationWindow, refused: p.last('dane_hosts_refused'), summaryOnly: p.summaryOnly },
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
+      summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
                + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
-      description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
                    + t.advice(ofHost.matchers, ofHost.args),
       section: 'danehostrefused',
     },
@@ -79,43 +93,49 @@ function(config, p, t)
     },
 
     // The service had usable records within the last day, and it is now proven that none
-    // apply. The alert ends after a day without usable records. With series: summary, the
-    // domain must have as many hosts as before, and fewer hosts with records. The alert then
-    // names each host without records.
+    // apply. The alert ends after a day without usable records. Without series of hosts, the
+    // alert counts: fewer hosts have records, and more have none. A host that is removed, and
+    // a new host without records, change only one of the two numbers. The hosts without
+    // records were seen at least twice if, summed over the observations, they are at least
+    // twice those that the last one added.
     now {
       local found = findings(absences),
       local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],
+      local sum(metric) = 'sum_over_time(%s[%s])' % [metric, config.confirmationWindow],
+      local without = '(%s - %s)' % [most('dane_hosts'), most('dane_hosts_with_tlsa')],
+      local withoutNow = '(%s - %s)' % [p.last('dane_hosts'), p.last('dane_hosts_with_tlsa')],
       name: 'DaneTLSARecordsGone',
       expr: |||
         (
-          %(found)s
-          and %(onHost)s
+          %(found)s  and %(onHost)s
           %(records)s > 0
         )
         or
         (
-          %(found)s
-          and %(on)s
-          (%(withNow)s < %(with)s)
-          and %(on)s
-          (%(hostsNow)s >= %(hosts)s)
+          (%(with)s - %(withNow)s) > 0
+          and
+          %(withoutNow)s > %(without)s
+          and
+          (%(sumOfHosts)s - %(sumWith)s - %(observations)s * %(without)s) >= 2 * (%(withoutNow)s - %(without)s)
           %(summaryOnly)s
         )
       ||| % {
-        found: '%s == 1' % found.query,
+        found: std.strReplace(found.query, '\n', '\n  '),
         onHost: p.on(['host', 'port']),
-        on: p.on(),
         records: most('dane_tlsa_records{usable="yes"}'),
         withNow: p.last('dane_hosts_with_tlsa'),
         with: most('dane_hosts_with_tlsa'),
-        hostsNow: p.last('dane_hosts'),
-        hosts: most('dane_hosts'),
+        withoutNow: withoutNow,
+        without: without,
+        sumOfHosts: sum('dane_hosts'),
+        sumWith: sum('dane_hosts_with_tlsa'),
+        observations: 'count_over_time(dane_hosts[%s])' % config.confirmationWindow,
         summaryOnly: p.summaryOnly,
       },
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: {{ $labels.host }} port {{ $labels.port }} has lost its TLSA records ({{ $labels.reason }})',
-      description: t.explanation(absences),
-      section: '{{ $labels.reason }}',
+      summary: '{{ $labels.instance }}: {{ with $labels.host }}{{ . }} port {{ $labels.port }} has lost its TLSA records ({{ $labels.reason }}){{ else }}{{ $value }} fewer hosts have TLSA records{{ end }}',
+      description: '{{ if $labels.host }}' + t.explanation(absences) + '{{ else }}Senders deliver to these hosts without DANE, with TLS if the server offers it. dane_exporter check names each host without records and the reason.{{ end }}',
+      section: '{{ or $labels.reason "no_tlsa" }}',
     },
   ]

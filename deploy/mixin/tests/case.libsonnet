@@ -9,14 +9,15 @@ function(config) {
   local minutes(duration) = std.parseInt(std.rstripChars(duration, 'm')),
 
   interval: interval,
-  // The evaluation interval. It is the longest possible one if the tests last for hours.
+  // The evaluation interval. It is long if the tests last for hours: samples are stored at
+  // the time of an evaluation here.
   step: if interval < 10 then 1 else 5,
   window: minutes(config.window),
   exporterWindow: minutes(config.exporterWindow),
   // How long the condition of an alert holds before the alert fires.
-  refused: std.max(10, interval + 5),
+  refused: 10,
   ending: std.max(15, interval + 5),
-  inconsistent: std.max(config.inconsistentMinutes, interval + 5),
+  inconsistent: config.inconsistentMinutes,
   day: 86400,
 
   // The minute of a scrape.
@@ -28,8 +29,13 @@ function(config) {
   // The number of bad probes in sequence that do not raise an alert.
   brief(minutes):: std.floor(minutes / interval),
 
+  // The same with alerts that need two observations.
+  unconfirmed(minutes):: 1 + t.brief(minutes),
+
   // Problems last from scrape 10 to 40. The second scrape of the problem is lost, while
   // the alert is pending, and another one while the alert fires.
+  // Alerts that need two observations become pending at scrape 12.
+  confirmed: 12,
   problem: 'ok*10 bad lost bad*14 lost bad*14 ok*25',
 
   words(timeline):: std.flattenArrays([

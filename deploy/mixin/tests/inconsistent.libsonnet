@@ -2,7 +2,7 @@
 function(t)
   // Longer than half an hour at every interval.
   local problem = 'ok*10 bad lost bad*38 lost bad*9 ok*15';
-  local lasts = { start: 10, lost: 50, end: 60 };
+  local lasts = { start: t.confirmed, lost: 50, end: 60 };
   local firing(alert) = t.lifecycle([alert], t.inconsistent, start=lasts.start, lost=lasts.lost, end=lasts.end);
   [
     {
@@ -10,7 +10,7 @@ function(t)
       series: t.outcome('bad.example', problem)
               + [t.finding('bad.example', 'nameserver_inconsistent', 'mx.bad.example', problem)]
               + t.outcome('behind.example', 'ok*75')
-              + [t.finding('behind.example', 'nameserver_inconsistent', 'mx.behind.example', 'ok*10 bad*%d ok*40' % t.brief(t.inconsistent))],
+              + [t.finding('behind.example', 'nameserver_inconsistent', 'mx.behind.example', 'ok*10 bad*%d ok*40' % t.unconfirmed(t.inconsistent))],
       firing: firing(t.alert('DaneNameserverInconsistent', 'bad.example', 'mx.bad.example')),
       texts: [t.text(t.at(50), 'DaneNameserverInconsistent', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'nameserver_inconsistent', effect: 'warning' }),

@@ -5,7 +5,9 @@ function(t) [
     local bad = t.alert('DaneDomainRefused', 'bad.example'),
     local unknown = t.alert('DaneDomainRefused', 'unknown.example'),
     local mismatch = t.alert('DaneTLSAMismatch', 'bad.example', 'mx1.bad.example'),
-    local brief = t.brief(t.refused),
+    local brief = t.unconfirmed(t.refused),
+    // Two refusals within the confirmation window are two observations.
+    local flapping = if t.brief(t.refused) > 0 then [t.brief(t.refused), 1] else [1, 4],
     series: t.outcome('bad.example', t.problem, ['bad'])
             + [
               t.finding('bad.example', 'tlsa_mismatch', 'mx1.bad.example', t.problem),
@@ -13,9 +15,9 @@ function(t) [
             ]
             + t.outcome('unknown.example', 'ok*10 bad unknown bad*13 unknown*2 bad*14 ok*25', ['bad'])
             + t.outcome('brief.example', 'ok*10 bad*%d ok*50' % brief, ['bad'])
-            + t.outcome('flapping.example', 'ok*10' + std.repeat(' bad*%d ok' % brief, 5) + ' ok*20', ['bad'])
+            + t.outcome('flapping.example', 'ok*10' + std.repeat(' bad*%d ok*%d' % flapping, 5) + ' ok*20', ['bad'])
             + t.outcome('unreachable.example', 'ok*66'),
-    firing: t.lifecycle([bad, mismatch, unknown], t.refused),
+    firing: t.lifecycle([bad, mismatch, unknown], t.refused, start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneDomainRefused', [
       {
         labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
@@ -64,7 +66,7 @@ function(t) [
               t.finding('bad.example', 'dns_failure', 'mx.bad.example', t.problem),
               t.finding('bad.example', 'no_address', 'mx3.bad.example', t.problem),
             ],
-    firing: t.lifecycle([host], t.refused),
+    firing: t.lifecycle([host], t.refused, start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneHostRefused', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', outcome: 'refused' }),
       annotations: {
@@ -78,7 +80,46 @@ function(t) [
     name: 'DaneHostRefused: a host whose outcome becomes unknown, while that of the domain is known, stays refused',
     series: t.outcome('bad.example', 'ok*66')
             + t.hostOutcome('bad.example', 'mx.bad.example', 'ok*10 bad unknown bad*14 unknown bad*14 ok*25'),
-    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], t.refused),
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
+  },
+
+  {
+    name: 'DaneHostRefused: the name of a host is no regular expression',
+    local names = ['*.bad.example', 'mx(1.bad.example', '\\128.bad.example', 'mx"1.bad.example'],
+    series: t.outcome('bad.example', t.problem)
+            + std.flattenArrays([t.hostOutcome('bad.example', name, t.problem) for name in names])
+            + [t.finding('bad.example', 'dns_failure', name, t.problem) for name in names]
+            + [t.finding('bad.example', 'timeout', 'mx1.bad.example', t.problem)],
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', name) for name in names], t.refused, start=t.confirmed),
+    texts: [t.text(t.at(26), 'DaneHostRefused', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: name, port: '25', outcome: 'refused' }),
+      annotations: {
+        summary: 'bad.example: DANE senders refuse %s port 25 (dns_failure)' % name,
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+      } + t.links('bad.example', 'danehostrefused'),
+    } for name in names])],
+  },
+
+  {
+    name: 'A finding of a host stays while the outcome of the host is unknown and that of the domain is known; it ends when the host is no longer listed, or recovers',
+    local timeline = 'ok*10 bad*17 unknown*2 bad*2 %s*35',
+    local bad(instance, end) =
+      t.outcome(instance, 'ok*66')
+      + t.hostOutcome(instance, 'mx.' + instance, timeline % end)
+      + t.hostOutcome(instance, 'mx2.' + instance, 'ok*66')
+      + [
+        t.finding(instance, 'tlsa_mismatch', 'mx.' + instance, timeline % end),
+        t.finding(instance, 'timeout', 'mx.' + instance, timeline % end, ['unknown']),
+      ],
+    series: bad('gone.example', 'gone') + bad('repaired.example', 'ok'),
+    local alerts = [t.alert(name, i, 'mx.' + i) for name in ['DaneHostRefused', 'DaneTLSAMismatch'] for i in ['gone.example', 'repaired.example']],
+    firing: [
+      t.firing(t.at(26), alerts),
+      t.firing(t.at(28) + std.min(t.interval, 5) - t.step, alerts),
+      t.firing(t.at(29), alerts),
+      t.firing(t.at(31) + 5 - t.step, alerts),
+      t.firing(t.at(31) + 5 + t.step, []),
+    ],
   },
 
   {
@@ -91,8 +132,8 @@ function(t) [
               t.finding('bad.example', 'tlsa_unusable', 'mx2.bad.example', t.problem),
             ]
             + t.outcome('repaired.example', 'ok*66')
-            + [t.finding('repaired.example', 'tlsa_mismatch', 'mx.repaired.example', 'ok*10 bad*%d ok*50' % t.brief(t.refused))],
-    firing: t.lifecycle([t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')], t.refused),
+            + [t.finding('repaired.example', 'tlsa_mismatch', 'mx.repaired.example', 'ok*10 bad*%d ok*50' % t.unconfirmed(t.refused))],
+    firing: t.lifecycle([t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneTLSAMismatch', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'tlsa_mismatch', effect: 'error' }),
       annotations: {
@@ -108,7 +149,7 @@ function(t) [
       t.outcome(f[0], t.problem) + [t.finding(f[0], f[1], '', t.problem)]
       for f in [['bad.example', 'dnssec_bogus'], ['unsigned.example', 'mx_insecure'], ['failing.example', 'dns_failure']]
     ]),
-    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'bad.example')], t.refused),
+    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'bad.example')], t.refused, start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneDNSSECBogus', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', reason: 'dnssec_bogus', effect: 'error' }),
       annotations: {
@@ -125,7 +166,7 @@ function(t) [
               t.finding('bad.example', 'starttls_not_offered', 'mx.bad.example', t.problem),
               t.finding('bad.example', 'tls_handshake_failed', 'mx2.bad.example', t.problem),
             ],
-    firing: t.lifecycle([t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example')], t.refused),
+    firing: t.lifecycle([t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneSTARTTLSGone', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'starttls_not_offered', effect: 'error' }),
       annotations: {
@@ -153,8 +194,8 @@ function(t) [
               t.finding('never.example', 'no_tlsa', 'mx.never.example', timeline, ['ok', 'bad']),
             ],
     firing: [
-      t.firing(t.at(10) + t.refused - t.step, []),
-      t.firing(t.at(10) + t.refused, [gone]),
+      t.firing(t.at(t.confirmed) + t.refused - t.step, []),
+      t.firing(t.at(t.confirmed) + t.refused, [gone]),
       t.firing(t.at(26), [gone]),
       t.firing(day - 2 * t.step, [gone]),
       t.firing(day + 5 + 3 * t.step, []),
@@ -166,6 +207,37 @@ function(t) [
         description: t.explanation('no_tlsa'),
       } + t.links('bad.example', 'no_tlsa'),
     }])],
+  },
+
+  {
+    name: 'One observation raises no alert, at any interval, if the scrapes after it are lost or the problem is over',
+    local one(instance, timeline) =
+      t.outcome(instance, timeline, ['bad'])
+      + t.hostOutcome(instance, 'mx.' + instance, timeline)
+      + [t.finding(instance, reason, 'mx.' + instance, timeline) for reason in ['tlsa_mismatch', 'starttls_rejected', 'dnssec_bogus', 'nameserver_inconsistent']],
+    series: one('once.example', 'ok*4 bad lost ok*60')
+            + one('twice.example', 'ok*4 bad ok*20 bad ok*40')
+            + one('lost.example', 'ok*4 bad lost*2 ok*60')
+            + one('last.example', 'ok*4 bad lost*60'),
+    firing: [
+      t.firing(minute, [])
+      for scrape in std.range(4, 8) + [26]
+      for minute in std.set([t.at(scrape), t.at(scrape) + t.interval - std.min(t.step, t.interval), t.at(scrape) + t.refused + t.step])
+    ],
+  },
+
+  {
+    name: 'Two observations raise an alert ten minutes after the second, at any interval, and two lost scrapes do not end it',
+    local timeline = 'ok*10 bad lost*2 bad*10 lost*2 bad*10 lost*2 bad*4 ok*25',
+    series: t.outcome('bad.example', timeline, ['bad'])
+            + t.hostOutcome('bad.example', 'mx.bad.example', timeline)
+            + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)],
+    local alerts = [t.alert('DaneDomainRefused', 'bad.example')]
+                   + [t.alert(name, 'bad.example', 'mx.bad.example') for name in ['DaneHostRefused', 'DaneTLSAMismatch']],
+    firing: [
+      t.firing(t.at(13) + t.refused - t.step, []),
+      t.firing(t.at(13) + t.refused, alerts),
+    ] + [t.firing(t.at(scrape), alerts) for scrape in std.range(23, 30) + std.range(35, 40)],
   },
 
   {
@@ -182,7 +254,8 @@ function(t) [
     firing: [
       t.firing(t.at(32) + 5 - t.step, [mismatch]),
       t.firing(t.at(32) + 5 + t.step, []),
-      t.firing(t.at(32) + t.refused, [starttls]),
+      t.firing(t.at(33) + t.refused - t.step, []),
+      t.firing(t.at(33) + t.refused, [starttls]),
     ],
   },
 
@@ -206,19 +279,20 @@ function(t) [
     series: bad({}, timeline)
             + t.outcome('bad.example', 'ok*66', labels={ module: 'smtp_mx_full' })
             + t.outcome('bad.example', 'ok*66', labels={ exporter: 'other.example:10125' }),
-    firing: t.lifecycle(alerts, t.refused),
+    firing: t.lifecycle(alerts, t.refused, start=t.confirmed),
   },
 
   {
-    name: 'Links: the external URL of the exporter, its label, and the setting',
+    name: 'Links: the external URL of the exporter if it is absolute, its label, and the setting',
     local of(instance, labels) = t.outcome(instance, 'ok*66', labels=labels) + [t.finding(instance, 'starttls_rejected', 'mx.example', 'ok*66', ['ok'], labels)],
     local info(exporter, url) = t.ofExporter('dane_exporter_info', exporter, { external_url: url }, t.values('ok*66', { ok: 1 })),
     series: of('xn--bd-yla.example', {}) + of('slash.example', { exporter: 'slash.example:10125' })
             + of('unset.example', { exporter: 'unset.example:10125' }) + of('none.example', { exporter: '' })
+            + of('path.example', { exporter: 'path.example:10125' }) + [info('path.example:10125', '/dane')]
             + [info('exporter.example:10125', 'https://dane.example/path'), info('slash.example:10125', 'http://slash.example/'), info('unset.example:10125', '')],
     firing: [t.firing(t.at(26), [
       t.alert('DaneSTARTTLSGone', i, 'mx.example')
-      for i in ['xn--bd-yla.example', 'slash.example', 'unset.example', 'none.example']
+      for i in ['xn--bd-yla.example', 'slash.example', 'unset.example', 'none.example', 'path.example']
     ])],
     local text(instance, exporter, url) = {
       labels: t.labels({ instance: instance, severity: 'warning', scope: 'host', host: 'mx.example', port: '25', reason: 'starttls_rejected', effect: 'error', [if exporter != '' then 'exporter']: exporter })
@@ -235,6 +309,7 @@ function(t) [
       text('slash.example', 'slash.example:10125', 'http://slash.example'),
       text('unset.example', 'unset.example:10125', 'http://unset.example:10125'),
       text('none.example', '', 'https://dane-exporter.example'),
+      text('path.example', 'path.example:10125', 'http://path.example:10125'),
     ])],
   },
 ]
