@@ -215,7 +215,12 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	}
 	flight := &firstFlight{Conn: conn}
 	if deadline, limited := ctx.Deadline(); limited && !o.small {
-		flight.until = time.Now().Add(min(maxSilence, time.Until(deadline)/2)) // the rest is for another offer
+		// Another offer needs the time of this dialogue again, and time for an answer.
+		now := time.Now()
+		left := deadline.Sub(now) - now.Sub(e.Connect.Start)
+		if left >= maxSilence {
+			flight.until = now.Add(min(maxSilence, left*2/3))
+		}
 	}
 	a.begin("TLS handshake with", &e.TLS)
 	session, err := startTLS(ctx, flight, key.SNI, o)

@@ -89,7 +89,7 @@ func maybeOurLimit(err error, answered bool) bool {
 		return false
 	}
 	text := err.Error()
-	for _, limit := range []string{"unsupported type of public key", "selected unsupported curve", "selected unoffered curve", "selected unsupported group"} {
+	for _, limit := range []string{"unsupported type of public key", "selected unsupported curve", "selected unoffered curve", "selected unsupported group", "crypto/rsa: public exponent too large"} {
 		if strings.Contains(text, limit) {
 			return true
 		}

@@ -89,8 +89,10 @@ func TestFirstExchange(t *testing.T) {
 		{"LDAP, disconnected", "ldap", Settings{}, script{"", noticeOfDisconnection}, &Rejected{}, "Notice of Disconnection", nil},
 		{"LDAP, not LDAP", "ldap", Settings{}, script{"", "HTTP/1.1 400\r\n\r\n"}, &ProtocolError{}, "", nil},
 		{"XMPP", "xmpp-client", Settings{}, script{"", xmppFeatures}, nil, "", nil},
-		{"XMPP, stream error", "xmpp-server", Settings{},
+		{"XMPP, stream error", "xmpp-client", Settings{},
 			script{"", "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"}, &Rejected{}, "policy-violation", nil},
+		{"XMPP, a server without a certificate", "xmpp-server", Settings{},
+			script{"", "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"}, nil, "", nil},
 		{"xmpps", "tls", Settings{Service: "xmpps-client"}, script{"", xmppFeatures}, nil, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
