@@ -18,15 +18,15 @@ func (s *metricSet) setHosts(report *probe.Report) {
 	for i := range report.Facts.Hosts {
 		names[report.Facts.Hosts[i].Name] = true
 	}
-	refused, unjudged := make(map[string]bool), make(map[string]bool)
-	withTLSA, recordsUnknown := make(map[string]bool), make(map[string]bool)
+	refused, withTLSA, recordsUnknown := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	allJudged := true
 	for i := range report.Verdict.Services {
 		v := &report.Verdict.Services[i]
 		switch v.Outcome {
 		case dane.Refused:
 			refused[v.Host] = true
 		case dane.Unknown:
-			unjudged[v.Host] = true
+			allJudged = false
 		}
 		switch {
 		case hasUsableRecord(v):
@@ -36,7 +36,7 @@ func (s *metricSet) setHosts(report *probe.Report) {
 		}
 	}
 	s.set(hostCount, float64(len(names)))
-	if len(refused) > 0 || len(unjudged) == 0 {
+	if len(refused) > 0 || allJudged {
 		s.set(hostsRefused, float64(len(refused)))
 	}
 	for host := range withTLSA {

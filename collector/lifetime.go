@@ -59,7 +59,7 @@ func (s *metricSet) convertLifetimes() {
 		for _, l := range all {
 			s.samples[m.end] = append(s.samples[m.end], sample{l.labels, float64(l.end.Unix())})
 			if !l.start.IsZero() {
-				s.samples[m.start] = append(s.samples[m.start], sample{slices.Clone(l.labels), float64(l.start.Unix())})
+				s.samples[m.start] = append(s.samples[m.start], sample{l.labels, float64(l.start.Unix())})
 			}
 		}
 	}

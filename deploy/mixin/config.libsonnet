@@ -13,8 +13,8 @@
     // Alerts about targets need two observations of a problem within this time. It is one
     // interval longer than the window, so that two lost scrapes do not end an alert.
     confirmationWindow: '%dm' % (4 * c.intervalMinutes),
-    // How far rules look back for metrics of the exporter. The increase of a counter needs at least two
-    // samples, so the window is not shorter than ten minutes.
+    // How far rules look back for metrics of the exporter. The increase of a counter needs
+    // at least two samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 
     // The labels that the scrape configuration gives to a target. Two modules of one

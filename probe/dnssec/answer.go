@@ -274,8 +274,8 @@ func (b *answerBuilder) link(zone string, status Status) *Link {
 }
 
 // addSignature adds the signatures over the data or denial of a step to the link
-// of its zone, which must be secure and have a link. The keys of a link are shared with other lookups, so
-// it copies them before it marks the one that signed.
+// of its zone, which must be secure and have a link. The keys of a link are shared
+// with other lookups, so it copies them before it marks the one that signed.
 func (b *answerBuilder) addSignature(s step) {
 	link := b.link(s.zone.name, Secure)
 	link.Validity = link.And(s.valid)

@@ -1,20 +1,24 @@
 // PromQL of the dashboards. All metrics of a target are read with last_over_time and the
 // window. Prometheus finds a sample for five minutes only, and targets may be scraped less
 // often.
+local newPromql = import '../promql.libsonnet';
 local outcomes = ['authenticated', 'encrypted', 'opportunistic', 'none', 'unknown', 'unreachable', 'refused'];
 
 function(config) {
   local q = self,
-  local list(labels) = std.join(', ', labels),
+  local p = newPromql(config),
 
   // Selects the probe jobs.
   probes: config.probeSelector,
 
   // Labels that identify a target, and additional ones.
-  labels(more=[]): list(config.targetLabels + more),
+  labels(more=[]): std.join(', ', config.targetLabels + more),
 
   // The last value of each series of a metric.
-  last(metric, selector): 'last_over_time(%s{%s}[%s])' % [metric, selector, config.window],
+  last(metric, selector): p.last('%s{%s}' % [metric, selector]),
+
+  // The same one step earlier, for annotations.
+  local before(metric, selector) = 'last_over_time(%s{%s}[%s] offset $__interval)' % [metric, selector, config.window],
 
   // The worst values for each target, or for each of its hosts and so on.
   max(metric, selector, by=[]): 'max by (%s) (%s)' % [q.labels(by), q.last(metric, selector)],
@@ -71,8 +75,7 @@ function(config) {
   ||| % { labels: q.labels(by), end: q.last(end, selector), begin: q.last(begin, selector) },
 
   // Series whose value differs from that of the previous step, for annotations.
-  changed(metric, selector): '%s\n!= last_over_time(%s{%s}[%s] offset $__interval)' %
-                             [q.last(metric, selector), metric, selector, config.window],
+  changed(metric, selector): '%s\n!= %s' % [q.last(metric, selector), before(metric, selector)],
 
   // The new outcome at the time of a change. The first outcome is no change.
   outcomeChanged(selector): |||
@@ -83,7 +86,7 @@ function(config) {
   ||| % {
     labels: q.labels(),
     now: q.last('dane_outcome', selector),
-    before: 'last_over_time(dane_outcome{%s}[%s] offset $__interval)' % [selector, config.window],
+    before: before('dane_outcome', selector),
   },
 
   // The times of the last loads of the configuration, in milliseconds, of exporters that
