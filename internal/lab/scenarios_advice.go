@@ -3,6 +3,7 @@ package lab
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"time"
 
 	"dane_exporter/internal/lab/server"
@@ -119,6 +120,18 @@ func adviceScenarios() []Scenario {
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Algorithms: []uint8{dns.RSASHA1}})
 				b.goodMX()
+			},
+		},
+		{
+			Name:        "unsupported-ds",
+			Description: "The zone of the mail host has a DS record with algorithm 12 (GOST), which validators do not support. They treat the zone as unsigned.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"address_insecure"}, Advice: []string{"unsupported_ds"},
+			build: func(b *builder) {
+				address := b.address()
+				b.add("@ MX 10 mx.mail")
+				b.add("mail DS 4711 12 2 %s", strings.Repeat("00", 32))
+				b.serveSMTP(address, b.leaf("mx.mail"))
+				b.zone(zone.Zone{Apex: "mail", Records: fmt.Sprintf("mx A %s", address)})
 			},
 		},
 		{

@@ -23,6 +23,7 @@ const (
 	ChainOrder             Topic = "chain_order"
 	NoNextKey              Topic = "no_next_key"
 	SHA1Zone               Topic = "sha1_zone"
+	UnsupportedDS          Topic = "unsupported_ds"
 	NSEC3Iterations        Topic = "nsec3_iterations"
 	MicrosoftUnsigned      Topic = "microsoft_unsigned_host"
 	UnsignedBeforeSignedMX Topic = "unsigned_domain_signed_host"
@@ -78,6 +79,9 @@ func Topics() []TopicInfo {
 		{SHA1Zone,
 			"A zone is signed only with RSASHA1 (algorithm 5 or 7). Validators that follow RFC 9905 treat it as unsigned, others validate it. So DANE applies for some senders only.",
 			"Sign the zone with algorithm 13 or 8 and replace its DS record."},
+		{UnsupportedDS,
+			"A zone has DS records, but each has an algorithm or a digest type that this exporter and most validators do not support. They treat the zone as unsigned, so DANE does not apply.",
+			"Sign the zone with algorithm 13 or 8, and publish a DS record with digest type 2."},
 		{NSEC3Iterations,
 			"A zone uses additional NSEC3 hash iterations. RFC 9276 §3.1 requires zero iterations. Above their own limit, validators treat answers with such records as insecure, or fail.",
 			"Set the NSEC3 iterations of the zone to 0 and use no salt."},
@@ -204,8 +208,11 @@ func (j *judge) adviseOnHost(v *ServiceVerdict) {
 func (j *judge) adviseOnZones() {
 	for _, lookup := range j.facts.Lookups() {
 		link := deepestLink(lookup.Answer)
-		if onlySHA1(link) {
+		switch {
+		case onlySHA1(link):
 			j.addAdvice(SHA1Zone, nil, "%s, which is %s here", TextName(link.Zone), link.Status)
+		case link.Status == dnssec.Insecure && len(link.DS) > 0:
+			j.addAdvice(UnsupportedDS, nil, "%s: %s", TextName(link.Zone), link.Why)
 		}
 		for _, hashed := range lookup.Answer.NSEC3 {
 			if hashed.Iterations > 0 && hashed.Zone == link.Zone {

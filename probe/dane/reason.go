@@ -112,7 +112,8 @@ const (
 	mtastsAsNoOne     = "MTA-STS senders without a cached policy deliver as if there were none."
 	outcomeNotUnknown = "The outcome is no longer `unknown`."
 	tlsaMatches       = "`dane_tlsa_match` is 1."
-	signTheDomain     = "Sign the domain and publish its DS record at the registrar."
+	signTheDomain     = "Sign the domain and publish its DS record at the registrar. " + ifSigned
+	ifSigned          = "If there is a DS record already, the detail says why it does not count. Validators support algorithm 13 with digest type 2."
 )
 
 // reasons is the table of all reasons. It is never modified.
@@ -188,12 +189,12 @@ var reasons = []ReasonInfo{
 	{Reason: AddressInsecure, Effect: EffectDegraded,
 		Meaning: "The host's addresses are not protected by DNSSEC. So mail servers, and clients that follow SRV records, do not look up its TLSA records (RFC 7672 §2.2.2, RFC 7673 §3.2).",
 		Senders: "Senders deliver without DANE, with TLS if the server offers it. They do not query for TLSA records.",
-		Remedy:  "Sign the zone that contains the host's addresses, or name the host in a signed zone.",
+		Remedy:  "Sign the zone that contains the host's addresses, or name the host in a signed zone. " + ifSigned,
 		Verify:  "`dane_dnssec_valid` of the lookups `a` and `aaaa` is 1."},
 	{Reason: TLSAInsecure, Effect: EffectDegraded,
 		Meaning: "The zone that would hold the TLSA records is not protected by DNSSEC, so they prove nothing.",
 		Senders: senderWithout,
-		Remedy:  "Sign the zone that holds the TLSA records. If they are reached through an alias, sign the zone of the alias target.",
+		Remedy:  "Sign the zone that holds the TLSA records. If they are reached through an alias, sign the zone of the alias target. " + ifSigned,
 		Verify:  "`dane_dnssec_valid{lookup=\"tlsa\"}` is 1."},
 	{Reason: NoTLSA, Effect: EffectDegraded,
 		Meaning: "No TLSA records are published for this service, and their absence is proven.",
