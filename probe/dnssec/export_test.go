@@ -1,5 +1,7 @@
 package dnssec
 
+import "time"
+
 // Speculate switches speculative queries on or off.
 func (r *Resolver) Speculate(on bool) { r.speculate = on }
 
@@ -30,3 +32,10 @@ func (r *Resolver) Fork() *Resolver {
 	fork.outage.seen = r.outage.seen
 	return fork
 }
+
+// DroppedCD is droppedCD.
+type DroppedCD struct{ d droppedCD }
+
+func (d *DroppedCD) Record(server string, at time.Time)     { d.d.record(server, at) }
+func (d *DroppedCD) Clear(upstream, server string)          { d.d.clear(upstream, server) }
+func (d *DroppedCD) Lasts(server string, at time.Time) bool { return d.d.lasts(server, at) }
