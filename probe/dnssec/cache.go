@@ -11,7 +11,8 @@ import (
 // zoneCache holds verdicts on names until their TTL or their signatures end:
 // zones, secure and insecure, and names that are no zone cut. It holds bogus
 // zones for bogusTTL. A verdict is what the same replies would prove again: what was
-// looked up before saves queries and changes no verdict. If it exceeds its limits, it evicts the least recently used entry.
+// looked up before saves queries and changes no verdict. If it exceeds its limits,
+// it evicts the least recently used entry.
 type zoneCache struct {
 	maxEntries int
 	maxBytes   int // as estimated by sizeOf

@@ -309,7 +309,7 @@ func (l *lookup) store(a Answer) {
 	for n := labels(a.Canonical); n > labels(a.Signer); n-- {
 		name := suffix(a.Canonical, n)
 		if _, ok := cache.get(name, at); !ok {
-			cache.put(name, cachedName{}, at, at.Add(a.TTL))
+			cache.put(name, cachedName{}, at, at.Add(min(a.TTL, maxTTL)))
 		}
 	}
 }
