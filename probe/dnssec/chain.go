@@ -272,7 +272,7 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 		z.presumed = result.cut == presumedCut
 		return z, nil
 	}
-	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
+	return nil, atCut(d.unproven("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
 }
 
 // recordAlias records that name is no zone cut, because set, a CNAME at the name
