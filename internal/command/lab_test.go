@@ -40,10 +40,6 @@ func TestControlHandler(t *testing.T) {
 	}
 	env := labEnvironment{l}
 	c := env.adjust(defaults)
-	prober, err := newProber(c, env, func(transport.Event) {})
-	if err != nil {
-		t.Fatal(err)
-	}
 	module := c.Modules["smtp_mx"]
 	target, err := probe.ParseTarget("good.lab.test", "", module)
 	if err != nil {
@@ -71,6 +67,10 @@ func TestControlHandler(t *testing.T) {
 	} {
 		if status := breakScenario(step.scenario, step.fault); status != step.status {
 			t.Errorf("%s %s: status %d, want %d", step.scenario, step.fault, status, step.status)
+		}
+		prober, err := newProber(c, env, func(transport.Event) {}) // a new one, since failed lookups are cached for seconds
+		if err != nil {
+			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		report := prober.Probe(ctx, target, module)

@@ -10,8 +10,9 @@ import (
 
 // zoneCache holds verdicts on names until their TTL or their signatures end:
 // zones, secure and insecure, and names that are no zone cut. It holds bogus
-// zones for bogusTTL. A verdict is what the same replies would prove again: what was
-// looked up before saves queries and changes no verdict. If it exceeds its limits, it evicts the least recently used entry.
+// zones for failureTTL. A verdict is what the same replies would prove again: what was
+// looked up before saves queries and changes no verdict. If it exceeds its limits,
+// it evicts the least recently used entry.
 type zoneCache struct {
 	maxEntries int
 	maxBytes   int // as estimated by sizeOf
@@ -23,11 +24,6 @@ type zoneCache struct {
 	hits    uint64
 	misses  uint64
 }
-
-// bogusTTL is how long a bogus zone is cached (RFC 4035 §4.7, required by
-// RFC 9520). A crowd of lookups fails once, and the next probe sees a repair.
-// The outage of all resolvers is remembered for the same time.
-const bogusTTL = 5 * time.Second
 
 // clockSlack is how much older than an entry a lookup that uses it may be. If it
 // is older still, the clock was set back, and the entry would outlive its TTL by

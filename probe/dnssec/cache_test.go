@@ -1,6 +1,8 @@
 package dnssec_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,8 +90,8 @@ func TestBogusIsCachedBriefly(t *testing.T) {
 			return a
 		}
 		lookup(tlsa, dns.TypeTLSA)
-		for range 50 {
-			if a := lookup("mx2.example.org.", dns.TypeA); a.Work.Queries != 1 || a.Work.Signatures != 0 {
+		for i := range 50 {
+			if a := lookup(fmt.Sprintf("mx%d.example.org.", i), dns.TypeA); a.Work.Queries != 1 || a.Work.Signatures != 0 {
 				t.Errorf("the zone is cached as bogus: %+v", a.Work)
 			}
 		}
@@ -145,10 +147,11 @@ func TestCacheLimits(t *testing.T) {
 	}
 }
 
-// TestLongTTL checks that a TTL of years does not cache a zone for more than a day.
+// TestLongTTL checks that a TTL of years does not cache a zone, or that a name is
+// probably none, for more than a day.
 func TestLongTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		chain := zone.Under(".", dns.TypeDS, dns.TypeDNSKEY)
+		chain := zone.Under(".", dns.TypeDS, dns.TypeDNSKEY, dns.TypeTLSA)
 		long := zone.Fault{Where: chain, Sign: func(s *zone.Signing) {
 			for i, rr := range s.Set {
 				s.Set[i] = dns.Copy(rr)
@@ -175,7 +178,72 @@ func TestLongTTL(t *testing.T) {
 		if n := w.count("example.org. DNSKEY"); n != 2 {
 			t.Errorf("after a day: the keys were queried %d times", n)
 		}
+		if n := w.count("mx.example.org. DS"); n != 2 {
+			t.Errorf("after a day: the DS of a host was queried %d times", n)
+		}
 	})
+}
+
+// TestNoCutLifetime checks how long a proof that a name is no zone cut is used: for its
+// TTL, a day at most, and not beyond the zone that gave it.
+func TestNoCutLifetime(t *testing.T) {
+	const years = 1 << 30
+	withTTL := func(where zone.Where, ttl uint32) []zone.Fault {
+		return []zone.Fault{
+			{Where: where, Sign: func(s *zone.Signing) {
+				for i, rr := range s.Set {
+					s.Set[i] = dns.Copy(rr)
+					s.Set[i].Header().Ttl = ttl
+				}
+				s.Inception, s.Expiry = today.Add(-time.Hour), today.Add(20*365*24*time.Hour)
+			}},
+			respond(where, func(m *dns.Msg) {
+				for _, section := range [][]dns.RR{m.Answer, m.Ns} {
+					for _, rr := range section {
+						rr.Header().Ttl = ttl
+					}
+				}
+			}),
+		}
+	}
+	anything := withTTL(zone.Under("."), years)
+	keys := zone.At("example.org.", dns.TypeDNSKEY)
+	for _, c := range []struct {
+		name   string
+		cut    string // whose DS is denied
+		faults []zone.Fault
+		before time.Duration // when the proof is used still
+		after  time.Duration // when it is not
+	}{
+		{"NSEC", "plain.example.org.", anything, 24 * time.Hour, 24*time.Hour + time.Second},
+		{"CNAME", "alias.example.org.", anything, 24 * time.Hour, 24*time.Hour + time.Second},
+		{"DNAME", "below.tree.example.org.", anything, 24 * time.Hour, 24*time.Hour + time.Second},
+		{"NSEC, and the keys have a TTL of a minute", "plain.example.org.", slices.Concat(anything, withTTL(keys, 60)), time.Minute, time.Minute + time.Second},
+		{"CNAME, and the keys have a TTL of a minute", "alias.example.org.", slices.Concat(anything, withTTL(keys, 60)), time.Minute, time.Minute + time.Second},
+		{"NSEC with a TTL of a minute", "plain.example.org.", slices.Concat(anything, withTTL(zone.At("plain.example.org."), 60)), time.Minute, time.Minute + time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// Data without a signature needs a verdict on each cut above.
+				unsigned := respond(zone.At(c.cut, dns.TypeTXT), func(m *dns.Msg) {
+					m.Ns, m.Answer = nil, []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: c.cut, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{"a"}}}
+				})
+				for at, want := range map[time.Duration]int{c.before: 1, c.after: 2} {
+					r, w, now := setup(t, dnssec.Options{}, testZones("plain TXT a\nalias CNAME mx\ntree DNAME other.example.\n"), slices.Concat(c.faults, []zone.Fault{unsigned})...)
+					r.Speculate(false)
+					for _, at := range []time.Duration{0, at} {
+						*now = today.Add(at)
+						if a := r.Lookup(t.Context(), c.cut, dns.TypeTXT); a.Status != dnssec.Bogus {
+							t.Fatalf("after %s: %s: %s", at, a.Status, a.Why)
+						}
+					}
+					if n := w.count(c.cut + " DS"); n != want {
+						t.Errorf("after %s: the DS was queried %d times, want %d", at, n, want)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestSigCache checks that a signature is not verified again, and that its dates

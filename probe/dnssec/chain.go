@@ -265,14 +265,14 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 	}
 	switch result.cut {
 	case noCut, nothingBelow:
-		v.noCuts[name] = noZoneCut{nxdomain: result.cut == nothingBelow, until: v.rules.at.Add(result.chain.proof.ttl)}
+		v.recordNoCut(name, result.cut == nothingBelow, result.chain.proof, parent)
 		return nil, nil
 	case insecureCut, presumedCut:
 		z := v.insecureZone(name, parent, result.chain.proof, nil, result.why)
 		z.presumed = result.cut == presumedCut
 		return z, nil
 	}
-	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
+	return nil, atCut(d.unproven("%s proves neither that %s has a DS nor that it has none: %s", parent.name, name, result.why), parent, name)
 }
 
 // recordAlias records that name is no zone cut, because set, a CNAME at the name
@@ -282,8 +282,18 @@ func (v *validation) recordAlias(name string, set *rrset, parent *zone) error {
 	if err != nil {
 		return atCut(err, parent, name)
 	}
-	v.noCuts[name] = noZoneCut{until: v.rules.at.Add(p.ttl)}
+	v.recordNoCut(name, false, p, parent)
 	return nil
+}
+
+// recordNoCut records that parent proves that name is no zone cut; p is the proof. It
+// is used for its TTL, and not longer than the verdict on parent, which maxTTL limits.
+func (v *validation) recordNoCut(name string, nxdomain bool, p proof, parent *zone) {
+	until := v.rules.at.Add(p.ttl)
+	if parent.until.Before(until) {
+		until = parent.until
+	}
+	v.noCuts[name] = noZoneCut{nxdomain: nxdomain, until: until}
 }
 
 // insecureZone returns the verdict on a zone that its parent, a secure zone,

@@ -15,6 +15,9 @@ type denial struct {
 	chains []*chain // cheapest first
 	signed bool     // some records came with signatures, valid or not
 	why    string   // why a record was rejected, if any was
+	// unchecked is the fault of a record whose signature costs too much. It may be valid,
+	// so what the other records do not prove is not bogus.
+	unchecked *fault
 }
 
 func (d *denial) empty() bool { return len(d.chains) == 0 }
@@ -105,7 +108,7 @@ func denialSigs(r *reply) []*dns.RRSIG {
 }
 
 // denial verifies the NSEC and NSEC3 records of a reply that z signed. It fails
-// only if a limit is exceeded.
+// only if a limit of the lookup is exceeded.
 func (v *validation) denial(r *reply, z *zone) (*denial, error) {
 	d := &denial{zone: z.name}
 	for _, set := range r.authority {
@@ -118,11 +121,13 @@ func (v *validation) denial(r *reply, z *zone) (*denial, error) {
 			err = bogus("%s was expanded from the wildcard %s", set, p.wildcard) // its owner is not the name that was signed
 		}
 		if err != nil {
-			f, isBogus := asBogus(err)
-			if !isBogus {
+			if f, isBogus := asBogus(err); isBogus {
+				d.why = f.why
+			} else if f, isUnchecked := asUnchecked(err); isUnchecked {
+				d.unchecked = f
+			} else {
 				return nil, err
 			}
-			d.why = f.why
 			continue
 		}
 		if set.rrtype == dns.TypeNSEC {
@@ -142,6 +147,16 @@ func (c *chain) cost() int {
 		return int(s.iterations)
 	}
 	return -1
+}
+
+// unproven returns the fault of a denial that does not prove what it should, which is
+// bogus unless some of its records could not be checked.
+func (d *denial) unproven(format string, args ...any) *fault {
+	if d.unchecked != nil {
+		own := *d.unchecked
+		return &own
+	}
+	return bogus(format, args...)
 }
 
 // add adds the proof of one more record to the chain.

@@ -53,8 +53,9 @@
 //
 // The cache holds verdicts on zones, not answers, until their TTL or their
 // signatures end. A second cache holds the digests of signatures that were
-// verified (cache.go). [Resolver.KeepWarm] refreshes the root and the top-level
-// domains in use before they expire (prefetch.go).
+// verified (cache.go). A third one holds failed lookups for five seconds, as
+// the first does bogus zones (failure.go, RFC 9520). [Resolver.KeepWarm] refreshes
+// the root and the top-level domains in use before they expire (prefetch.go).
 //
 // # Budgets
 //

@@ -1,5 +1,7 @@
 package dnssec
 
+import "time"
+
 // Speculate switches speculative queries on or off.
 func (r *Resolver) Speculate(on bool) { r.speculate = on }
 
@@ -18,11 +20,11 @@ func (r *Resolver) DisableSigCache() { r.sigs = nil }
 // ClearZoneCache empties the cache of zones.
 func (r *Resolver) ClearZoneCache() { r.cache = newZoneCache(1000, 1<<20) }
 
-// Fork returns a Resolver with the settings and a copy of the caches of r. The
-// cache of signatures, on which no verdict depends, is shared.
+// Fork returns a Resolver with the settings and a copy of the caches of r, without the
+// failed lookups. The cache of signatures, on which no verdict depends, is shared.
 func (r *Resolver) Fork() *Resolver {
 	fork := &Resolver{transport: r.transport, anchors: r.anchors, now: r.now, options: r.options, limits: r.limits,
-		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), sigs: r.sigs}
+		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), failures: newFailureCache(r.failures.size), sigs: r.sigs}
 	for element := r.cache.order.Back(); element != nil; element = element.Prev() {
 		entry := element.Value.(*cacheEntry)
 		fork.cache.put(entry.name, entry.value, entry.stored, entry.until)
@@ -30,3 +32,16 @@ func (r *Resolver) Fork() *Resolver {
 	fork.outage.seen = r.outage.seen
 	return fork
 }
+
+// DroppedCD is droppedCD.
+type DroppedCD struct{ d droppedCD }
+
+func (d *DroppedCD) Record(server string, at time.Time)     { d.d.record(server, at) }
+func (d *DroppedCD) Clear(upstream, server string)          { d.d.clear(upstream, server) }
+func (d *DroppedCD) Lasts(server string, at time.Time) bool { return d.d.lasts(server, at) }
+
+// LimitFailures limits the number of cached failures, and Failures returns it.
+// ClearFailures empties the cache, so that a lookup that failed is repeated.
+func (r *Resolver) LimitFailures(n int) { r.failures.size = n }
+func (r *Resolver) Failures() int       { return len(r.failures.entries) }
+func (r *Resolver) ClearFailures()      { clear(r.failures.entries) }

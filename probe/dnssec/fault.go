@@ -15,6 +15,8 @@ type fault struct {
 	err    error  // becomes Answer.Err
 	above  *zone  // the last zone of the chain that validated, if any
 	failed string // the zone below it that did not
+
+	unchecked bool // a signature was not verified because of its cost, and may be valid
 }
 
 func (f *fault) Error() string { return f.why }
@@ -34,6 +36,13 @@ func bogus(format string, args ...any) *fault {
 func asBogus(err error) (*fault, bool) {
 	f, ok := errors.AsType[*fault](err)
 	return f, ok && f.status == Bogus
+}
+
+// asUnchecked returns err as a fault, and whether it is that of a signature that was not
+// verified because of its cost.
+func asUnchecked(err error) (*fault, bool) {
+	f, ok := errors.AsType[*fault](err)
+	return f, ok && f.unchecked
 }
 
 // inZone records z as the last zone that validated, unless err has one. It

@@ -59,13 +59,16 @@ func mayVerify(k *dns.DNSKEY) bool { return k.Flags&dns.ZONE != 0 && k.Protocol 
 
 // isRevoked reports whether a key of a zone is revoked: it has the REVOKE bit and
 // signs the DNSKEY RRset. Without that signature, the bit has no effect (RFC 5011
-// §2.1). The error is a fault.
+// §2.1). A key that costs too much verifies nothing else either, so it need not be
+// known whether it is revoked. The error is a fault.
 func (v *validation) isRevoked(k *key, keys *rrset, zone string) (bool, error) {
 	if k.record.Flags&dns.REVOKE == 0 {
 		return false, nil
 	}
 	_, err := v.authenticate(keys, []*key{k}, zone)
-	if _, isBogus := asBogus(err); isBogus {
+	_, isBogus := asBogus(err)
+	_, isUnchecked := asUnchecked(err)
+	if isBogus || isUnchecked {
 		return false, nil
 	}
 	return err == nil, err

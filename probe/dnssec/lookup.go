@@ -49,7 +49,9 @@ func (r *Resolver) resolve(ctx context.Context, q question) Answer {
 		answer = l.classifyFailure(ctx, answer)
 	}
 	if answer.Status == Bogus {
-		l.storeBogus(answer)
+		if ctx.Err() == nil { // otherwise the retries may be incomplete
+			l.storeBogus(answer)
+		}
 		retries := "no resolver returned a valid answer"
 		if limited {
 			retries = "no valid answer was found within the limits of a lookup"
@@ -309,16 +311,17 @@ func (l *lookup) store(a Answer) {
 	for n := labels(a.Canonical); n > labels(a.Signer); n-- {
 		name := suffix(a.Canonical, n)
 		if _, ok := cache.get(name, at); !ok {
-			cache.put(name, cachedName{}, at, at.Add(a.TTL))
+			cache.put(name, cachedName{}, at, at.Add(min(a.TTL, maxTTL)))
 		}
 	}
 }
 
-// storeBogus caches for bogusTTL that a zone is bogus, if the verdict depends
+// storeBogus caches for failureTTL that a zone is bogus, if the verdict depends
 // on that.
 func (l *lookup) storeBogus(a Answer) {
 	if failed := failedZone(a); l.bogus[failed] != nil && !l.isKnownBogus(a) {
-		l.resolver.cache.put(failed, cachedName{fault: l.bogus[failed]}, l.rules.at, l.rules.at.Add(bogusTTL))
+		now := l.resolver.now() // a lookup may take longer than failureTTL
+		l.resolver.cache.put(failed, cachedName{fault: l.bogus[failed]}, now, now.Add(failureTTL))
 	}
 }
 

@@ -59,6 +59,7 @@ type Resolver struct {
 	limits    limits
 	speculate bool // query for the chain before a signature names its zones
 	cache     *zoneCache
+	failures  *failureCache
 	sigs      *sigCache // nil: no signatures are cached
 	outage    outage
 	droppedCD droppedCD
@@ -85,6 +86,7 @@ func New(transport Transport, anchors []Anchor, now func() time.Time, options Op
 		limits:    defaultLimits(),
 		speculate: true,
 		cache:     newZoneCache(options.CacheEntries, options.CacheBytes),
+		failures:  newFailureCache(failureEntries),
 		sigs:      newSigCache(sigCacheEntries),
 	}
 	for i := range anchors {
@@ -103,7 +105,13 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
 	found, _, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context, _ func(*Answer)) *Answer {
+		if failed, ok := r.failures.get(q, r.now()); ok {
+			return &failed
+		}
 		answer := r.resolve(ctx, q)
+		if ctx.Err() == nil { // otherwise the retries may be incomplete
+			r.failures.put(q, answer, r.now())
+		}
 		return &answer
 	})
 	switch {

@@ -174,8 +174,8 @@ func (r *Resolver) topZone() string {
 	return slices.Min(slices.Collect(maps.Keys(r.anchors)))
 }
 
-// outage remembers for bogusTTL that all resolvers fail, so that a crowd of
-// lookups checks once (RFC 9520 requires such restraint).
+// outage remembers for failureTTL that all resolvers fail, so that a crowd of
+// lookups checks once.
 type outage struct {
 	mu   sync.Mutex
 	seen time.Time
@@ -187,9 +187,9 @@ func (o *outage) record(at time.Time) {
 	o.seen = at
 }
 
-// recent reports whether an outage was recorded within bogusTTL of a time.
+// recent reports whether an outage was recorded within failureTTL of a time.
 func (o *outage) recent(at time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.seen.IsZero() && at.Sub(o.seen).Abs() <= bogusTTL
+	return !o.seen.IsZero() && at.Sub(o.seen).Abs() <= failureTTL
 }

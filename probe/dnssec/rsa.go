@@ -14,8 +14,8 @@ const (
 	maxModulusBits = 4096
 	// maxExponentBits is the maximum size of RSA exponents. RFC 3110 §2 allows as
 	// many bits as a modulus has. The time to verify a signature grows with the
-	// exponent, and whoever publishes a key chooses it. OpenSSL 3.0 has no limit for
-	// moduli of 2048 bits, and 64 bits for those of 4096.
+	// exponent, which the zone chooses. OpenSSL 3.0 has no limit for moduli of 2048
+	// bits, and 64 bits for those of 4096.
 	maxExponentBits = 128
 	// maxStandardExponentBits is the maximum size of the exponents of crypto/rsa.
 	maxStandardExponentBits = 31

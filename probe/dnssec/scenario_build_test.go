@@ -21,12 +21,18 @@ func (s *scenario) build() error {
 	if s.net, err = zone.New(clock, zones...); err != nil {
 		return err
 	}
+	var rrsets []zone.Fault
 	for _, line := range s.faults {
 		fault, err := (&faultBuilder{s}).fault(line)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", line.at, line.verb, err)
 		}
 		s.net.Break(fault)
+		fault.Answer = nil // the other faults concern RRsets, wherever they occur
+		rrsets = append(rrsets, fault)
+	}
+	for _, twin := range s.twins {
+		twin.Break(rrsets...)
 	}
 	s.trustAnchors, err = s.buildAnchors()
 	return err

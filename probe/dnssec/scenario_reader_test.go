@@ -31,7 +31,8 @@ type scenario struct {
 	faults  []faultLine
 	asks    []askLine
 
-	net          *zone.Internet // built from the rest by finish
+	net          *zone.Internet   // built from the rest by finish
+	twins        []*zone.Internet // that the verb "also" takes records from
 	trustAnchors []dnssec.Anchor
 }
 

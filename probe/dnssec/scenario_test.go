@@ -68,6 +68,7 @@ func (s *scenario) play(t *testing.T, speculate bool) []summary {
 			t.Errorf("%s: %s\nspeculate %v: %s: %s", ask.at, problem, speculate, a.Status, a.Why)
 		}
 		verdict := summarize(a)
+		r.ClearFailures()
 		again := summarize(r.Lookup(ctx, ask.name, ask.qtype))
 		// The retries that found a difference may not be needed again.
 		again.Differ = verdict.Differ

@@ -654,6 +654,7 @@ func also(b *faultBuilder, args []string) (zone.Fault, error) {
 	if err != nil {
 		return zone.Fault{}, err
 	}
+	b.scenario.twins = append(b.scenario.twins, net)
 	return zone.Fault{Where: zone.In(apex), Answer: func(query, response *dns.Msg) error {
 		same, err := net.ExchangeWith(context.Background(), net.Servers()[0], query.Copy())
 		if err != nil {

@@ -117,15 +117,34 @@ func (c *serverCheck) run(ctx context.Context) Health {
 	health := Health{Server: c.server, Anchored: c.anchored(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
-	} else if c.resolver.droppedCD.lasts(time.Now()) {
+		if health.Problem == ProblemRefusesCD { // the first query may have failed by chance
+			c = newServerCheck(c.resolver, c.server)
+			if l, again := c.lookup(ctx, upstream{server: c.server}); !again.Status.Failed() {
+				health = Health{Server: c.server, Anchored: c.anchored(l)}
+			}
+		}
+	} else if c.resolver.droppedCD.lasts(c.server, time.Now()) && !c.respondsToCD(ctx) {
 		health.Problem = ProblemRefusesCD
 		health.Why = "does not respond to queries with CD=1, so that lookups are slow and cannot tell why a zone fails: allow them, or set resolver.servers to another resolver"
-	} else if address := c.fakeAddress(ctx); address != "" {
+	}
+	if health.Problem != "" {
+		return health
+	}
+	if address := c.fakeAddress(ctx); address != "" {
 		health.Problem = ProblemFakesAnswers
 		health.Why = fmt.Sprintf("returns the address %s for a name that does not exist, so that the absence of names cannot be validated; "+
 			"turn this off, or set resolver.servers to another resolver", address)
 	}
 	return health
+}
+
+// respondsToCD reports whether the server responds to one more query with CD=1. The
+// first one may have been lost.
+func (c *serverCheck) respondsToCD(ctx context.Context) bool {
+	limited, cancel := context.WithTimeout(ctx, c.resolver.options.QueryTimeout)
+	defer cancel()
+	again := c.resolver.exchangeOnce(limited, query{question{c.top, dns.TypeDNSKEY}, upstream{server: c.server}})
+	return !errors.Is(again.err, ErrUnreachable)
 }
 
 // question is the question of the check. Its answer, positive or negative, needs

@@ -1,10 +1,12 @@
 package dnssec_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,5 +130,74 @@ func TestSelfCheckOtherAnchors(t *testing.T) {
 		if anchored, known := e.Anchored(); !e.Healthy() || known != c.known || anchored != c.known {
 			t.Errorf("%s: %s, anchored %v, known %v", name, e, anchored, known)
 		}
+	}
+}
+
+// losing loses the first queries with CD=1 for a question to each server.
+type losing struct {
+	*zone.Internet
+	question dns.Question
+	n        int
+	lose     func(response *dns.Msg) (*dns.Msg, error)
+
+	mu   sync.Mutex
+	lost map[string]int
+}
+
+func (l *losing) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	response, err := l.Internet.ExchangeWith(ctx, server, query)
+	l.mu.Lock()
+	lose := query.CheckingDisabled && query.Question[0] == l.question && l.lost[server] < l.n
+	if lose {
+		l.lost[server]++
+	}
+	l.mu.Unlock()
+	if lose {
+		return l.lose(response)
+	}
+	return response, err
+}
+
+// TestSelfCheckConfirms checks that a resolver is reported for its treatment of CD=1
+// only if it treats a second query in the same way.
+func TestSelfCheckConfirms(t *testing.T) {
+	drop := func(*dns.Msg) (*dns.Msg, error) { return nil, errors.New("no response") }
+	fail := func(response *dns.Msg) (*dns.Msg, error) {
+		response.Rcode, response.Answer, response.Ns = dns.RcodeServerFailure, nil, nil
+		return response, nil
+	}
+	keys := dns.Question{Name: ".", Qtype: dns.TypeDNSKEY, Qclass: dns.ClassINET}
+	ds := dns.Question{Name: "com.", Qtype: dns.TypeDS, Qclass: dns.ClassINET}
+	for _, c := range []struct {
+		name     string
+		question dns.Question
+		lose     func(*dns.Msg) (*dns.Msg, error)
+		n        int
+		problem  dnssec.Problem
+	}{
+		{"one is lost", keys, drop, 1, ""},
+		{"all are lost", keys, drop, 100, dnssec.ProblemRefusesCD},
+		{"one fails", ds, fail, 1, ""},
+		{"one for the keys fails", keys, fail, 1, ""},
+		{"all fail", ds, fail, 100, dnssec.ProblemRefusesCD},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inner, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			transport := &losing{Internet: inner, question: c.question, n: c.n, lose: c.lose, lost: make(map[string]int)}
+			for _, h := range dnssec.New(transport, inner.Anchors(), clock, dnssec.Options{}).SelfCheck(t.Context()).Resolvers {
+				if h.Problem != c.problem || (h.Why == "") != (c.problem == "") {
+					t.Errorf("%s: %q: %s", h.Server, h.Problem, h.Why)
+				}
+				if h.Problem == "" && (h.Anchored == nil || !*h.Anchored) {
+					t.Errorf("%s: not anchored", h.Server)
+				}
+				if transport.lost[h.Server] == 0 {
+					t.Errorf("%s: no query was lost", h.Server)
+				}
+			}
+		})
 	}
 }

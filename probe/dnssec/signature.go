@@ -59,7 +59,7 @@ func (v *validation) authenticate(set *rrset, keys []*key, zone string) (proof, 
 		}
 	}
 	if unchecked != nil {
-		return proof{}, &fault{status: Indeterminate, why: unchecked.why, err: fmt.Errorf("%w: %s", ErrLimit, unchecked.why)}
+		return proof{}, &fault{status: Indeterminate, why: unchecked.why, err: fmt.Errorf("%w: %s", ErrLimit, unchecked.why), unchecked: true}
 	}
 	if worst == nil {
 		return proof{}, bogus("%s carries no signature by %s", set, zone)

@@ -2,13 +2,14 @@ package dnssec
 
 import (
 	"context"
-	"dane_exporter/internal/flight"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"dane_exporter/internal/flight"
 )
 
 // Transport sends DNS messages to recursive resolvers. Its responses are
@@ -72,19 +73,21 @@ const maxUDPSize = 1232
 //
 // Some resolvers and middleboxes drop queries with CD=1. So a query without any
 // response is sent again with CD=0. If that helps for the keys of the top zone, which
-// each chain of trust needs, the resolvers drop all such queries: the next ones have
-// CD=0 at once.
+// each chain of trust needs, the upstream drops all such queries: the next ones have
+// CD=0 at once. Queries for other names prove nothing about the upstream: the
+// nameservers of a zone decide whether they are answered.
 func (r *Resolver) exchange(ctx context.Context, q query) *reply {
-	checked := query{q.question, upstream{q.upstream.server, true}}
+	server := q.upstream.server
+	checked := query{q.question, upstream{server, true}}
 	top := q.question == question{r.topZone(), dns.TypeDNSKEY}
-	if q.upstream.checking || !top && r.droppedCD.lasts(time.Now()) {
+	if q.upstream.checking || !top && r.droppedCD.lasts(server, time.Now()) {
 		return r.exchangeOnce(ctx, checked)
 	}
 	limited, cancel := context.WithTimeout(ctx, r.options.QueryTimeout*4/5)
 	defer cancel()
 	reply := r.exchangeOnce(limited, q)
 	if !errors.Is(reply.err, ErrUnreachable) {
-		r.droppedCD.clear()
+		r.droppedCD.clear(server, reply.server)
 		return reply
 	}
 	if ctx.Err() != nil {
@@ -94,38 +97,51 @@ func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	if errors.Is(again.err, ErrUnreachable) {
 		return reply
 	}
-	r.droppedCD.record(time.Now(), top)
+	if top {
+		r.droppedCD.record(server, time.Now())
+	}
 	return again
 }
 
-// droppedCD remembers for dropsCDFor that the resolvers drop queries with CD=1.
+// droppedCD remembers for dropsCDFor which upstreams drop queries with CD=1, by
+// server. The empty name is all resolvers in turn: it has an entry if none of them
+// responds.
 type droppedCD struct {
 	mu   sync.Mutex
-	seen time.Time // zero: they do not, as far as is known
+	seen map[string]time.Time
 }
 
 const dropsCDFor = 10 * time.Minute
 
-// record records that a query with CD=1 was dropped, if that is known to concern all
-// such queries: the first one must be the query for the keys of the top zone.
-func (d *droppedCD) record(at time.Time, top bool) {
+func (d *droppedCD) record(server string, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if top || !d.seen.IsZero() {
-		d.seen = at
+	if d.seen == nil {
+		d.seen = make(map[string]time.Time)
+	}
+	d.seen[server] = at
+}
+
+// clear records that a query with CD=1 to an upstream was answered by a server.
+// So at least one resolver responds to such queries.
+func (d *droppedCD) clear(upstream, server string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range []string{"", upstream, server} {
+		delete(d.seen, name)
 	}
 }
 
-func (d *droppedCD) clear() {
+// lasts reports whether an upstream drops queries with CD=1, as far as is known.
+func (d *droppedCD) lasts(server string, at time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.seen = time.Time{}
-}
-
-func (d *droppedCD) lasts(at time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.seen.IsZero() && at.Sub(d.seen).Abs() <= dropsCDFor
+	for _, name := range []string{"", server} {
+		if seen, ok := d.seen[name]; ok && at.Sub(seen).Abs() <= dropsCDFor {
+			return true
+		}
+	}
+	return false
 }
 
 // exchangeOnce sends one query.

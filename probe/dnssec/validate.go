@@ -213,7 +213,7 @@ func (v *validation) expanded(s step, set *rrset, wildcard string, r *reply) (st
 	}
 	switch result.absence {
 	case unproven:
-		return step{}, inZone(bogus("%s was expanded from the wildcard %s without proof that the name itself does not exist: %s", set, wildcard, result.why), s.zone)
+		return step{}, inZone(d.unproven("%s was expanded from the wildcard %s without proof that the name itself does not exist: %s", set, wildcard, result.why), s.zone)
 	case optedOut:
 		s.status, s.why = Insecure, result.why
 	default:
@@ -262,7 +262,7 @@ func (v *validation) deniedBy(signer string, q question, r *reply) (step, error)
 		return step{}, err
 	}
 	if result.absence == unproven {
-		return step{}, inZone(bogus("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)
+		return step{}, inZone(d.unproven("%s does not prove its answer that %s does not exist: %s", z.name, q, result.why), z)
 	}
 	if result.absence == denied && result.chain.isNXNAME(q.name) {
 		result.rcode = dns.RcodeNameError
