@@ -130,8 +130,8 @@ func isPattern(pattern string) bool {
 		if len(label) < 1 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
-		for _, c := range []byte(label) {
-			if !isAlphanumeric(c) && c != '-' && c != '_' { // underscores are not allowed, but such hosts exist
+		for _, r := range label {
+			if !isAlphanumeric(r) && r != '-' && r != '_' { // underscores are not allowed, but such hosts exist
 				return false
 			}
 		}

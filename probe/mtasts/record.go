@@ -57,8 +57,7 @@ func extensionError(text string, f field) error {
 }
 
 func isID(id string) bool {
-	return len(id) >= 1 && len(id) <= 32 &&
-		!strings.ContainsFunc(id, func(r rune) bool { return r > 127 || !isAlphanumeric(byte(r)) })
+	return len(id) >= 1 && len(id) <= 32 && !strings.ContainsFunc(id, func(r rune) bool { return !isAlphanumeric(r) })
 }
 
 // MTA-STS and TLSRPT records have one syntax: a version and fields, separated by
@@ -145,12 +144,10 @@ func parseFields(record, version string) ([]field, error) {
 // isFieldName reports whether name is an sts-ext-name (RFC 8461 §3.1). RFC 8460 §3
 // has the same syntax.
 func isFieldName(name string) bool {
-	return len(name) >= 1 && len(name) <= 32 && isAlphanumeric(name[0]) &&
-		!strings.ContainsFunc(name, func(r rune) bool {
-			return r > 127 || !isAlphanumeric(byte(r)) && !strings.ContainsRune("_-.", r)
-		})
+	return len(name) >= 1 && len(name) <= 32 && isAlphanumeric(rune(name[0])) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("_-.", r) })
 }
 
-func isAlphanumeric(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+func isAlphanumeric(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
