@@ -102,11 +102,16 @@ func TestTolerated(t *testing.T) {
 		{"white space after the version", record("v=STSv1 ; id=1"), `white space follows v=STSv1; senders that require "v=STSv1;" ignore the record`},
 		{"two ids", record("v=STSv1; id=1; id=2"), "the field id is repeated"},
 		{"another record in quotation marks", record("v=STSv1; id=1", `"v=STSv1; id=2"`), "another record, "},
+		{"white space at the end", record("v=STSv1; id=1\t"), "white space ends the record"},
+		{"white space around the last delimiter", record("v=STSv1; id=1 ; "), ""},
 		{"an unrelated record", record("v=STSv1; id=1", "v=spf1 -all"), ""},
 
 		{"a report record", report("v=TLSRPTv1; rua=mailto:a@example.com"), ""},
 		{"one unsupported scheme of two", report("v=TLSRPTv1; rua=ftp://example.com/,mailto:a@example.com"), `rua "ftp://example.com/" is neither mailto: with an address nor https: with a host; senders ignore it`},
 		{"an unsupported scheme in a second field", report("v=TLSRPTv1; rua=mailto:a@example.com; rua=http://example.com/"), `rua "http://example.com/"`},
+		{"white space around a comma", report("v=TLSRPTv1; rua=mailto:a@example.com , mailto:b@example.com"), ""},
+		{"white space before the first URI", report("v=TLSRPTv1; rua= mailto:a@example.com"), "white space follows rua="},
+		{"white space at the end of a report record", report("v=TLSRPTv1; rua=mailto:a@example.com "), "white space ends the record"},
 		{"another version beside it", report("v=TLSRPTv1; rua=mailto:a@example.com", "v=TLSRPT1; rua=mailto:a@example.com"), `another record, "v=TLSRPT1;`},
 
 		{"a policy", policy("version: STSv1\r\n" + rest), ""},
@@ -117,6 +122,7 @@ func TestTolerated(t *testing.T) {
 		{"a line of white space", policy("version: STSv1\n \t\n" + rest), "line 2 is empty"},
 		{"a repeated key", policy("version: STSv1\nversion: STSv1\n" + rest), "line 2 repeats the key version"},
 		{"an extension without a value", policy("version: STSv1\nfoo:\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo:"`},
+		{"an underscore in mx", policy("version: STSv1\nmx: *.my_mail.example\n" + rest), `line 2 has an underscore in mx, which hostnames do not have: "mx: *.my_mail.example"`},
 		{"an extension with a control character", policy("version: STSv1\nfoo: a\x1bb\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo: a\x1bb"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,8 +131,20 @@ func TestTolerated(t *testing.T) {
 			}
 		})
 	}
-	if many := policy("version: STSv1\n" + strings.Repeat("\n", 1000) + rest); len(many) != maxTolerated {
-		t.Errorf("%d sentences", len(many))
+	var similar []string
+	for range 1000 {
+		similar = append(similar, "v=STSv2; id=1", "v=TLSRPTv2;")
+	}
+	for name, many := range map[string][]string{
+		"empty lines":         policy("version: STSv1\n" + strings.Repeat("\n", 1000) + rest),
+		"ids":                 record("v=STSv1" + strings.Repeat("; id=1", 1000)),
+		"similar records":     record(append(similar, "v=STSv1; id=1")...),
+		"reports":             report(append(similar, "v=TLSRPTv1; rua=mailto:a@example.com")...),
+		"unsupported schemes": report("v=TLSRPTv1; rua=mailto:a@example.com" + strings.Repeat(",ftp://example.com/", 1000)),
+	} {
+		if len(many) != maxTolerated {
+			t.Errorf("%s: %d sentences", name, len(many))
+		}
 	}
 }
 
@@ -175,6 +193,9 @@ func TestParseTLSRPT(t *testing.T) {
 		{"an empty rua", []string{"v=TLSRPTv1; rua="}, nil, `rua "" is neither mailto: with an address nor https: with a host`},
 		{"a bare address", []string{"v=TLSRPTv1; rua=reports@example.com"}, nil, `rua "reports@example.com" is neither`},
 		{"mailto without a local part", []string{"v=TLSRPTv1; rua=mailto:example.com"}, nil, `rua "mailto:example.com" is neither`},
+		{"mailto with an empty local part", []string{"v=TLSRPTv1; rua=mailto:@example.com"}, nil, `rua "mailto:@example.com" is neither`},
+		{"mailto without a domain", []string{"v=TLSRPTv1; rua=mailto:a@?subject=b@c"}, nil, `rua "mailto:a@?subject=b@c" is neither`},
+		{"https with a port only", []string{"v=TLSRPTv1; rua=https://:443/"}, nil, `rua "https://:443/" is neither`},
 		{"plain HTTP", []string{"v=TLSRPTv1; rua=http://example.com/"}, nil, `rua "http://example.com/" is neither`},
 		{"a comma at the end", []string{"v=TLSRPTv1; rua=mailto:a@example.com,"}, nil, `rua "" is neither`},
 		{"an exclamation mark", []string{"v=TLSRPTv1; rua=mailto:a@example.com!10m"}, nil, "must be encoded"},
