@@ -49,7 +49,7 @@ func FaultOfName(name, target string) HostFault {
 // IsSpecialUse reports whether a name that target leads to is a special-use name:
 // it means nothing outside of one machine or network, or is no DNS name. Resolvers
 // answer for such names themselves, without signatures (RFC 6761 §6.3, §6.4,
-// RFC 6762, RFC 7686, RFC 8375).
+// RFC 6762 §22.1, RFC 7686 §2, RFC 8375 §4).
 //
 // A target below home.arpa may lead to hosts there. The name test is for tests
 // (RFC 6761 §6.2), such as those of the lab, and is not listed.

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Names that lead nowhere (RFC 6761, RFC 6762, RFC 7686, RFC 8375), and names that
-// Postfix does not take for hostnames.
+// Names that lead nowhere (RFC 6761 §6.3, §6.4, RFC 6762 §22.1, RFC 7686 §2, RFC 8375
+// §4), and names that Postfix does not take for hostnames.
 func TestFaultOfMX(t *testing.T) {
 	for _, c := range []struct {
 		name, target string
