@@ -109,11 +109,24 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// hasNullMX reports whether one of several MX records is a null MX, which must be
-// the only record (RFC 7505 §3).
-func hasNullMX(records []dns.RR) bool {
-	return len(records) > 1 && slices.ContainsFunc(records, isNull)
+// specialUseAlias returns the special-use name that a failed lookup leads to by an
+// alias, or "". There are no records at such a name: a resolver that answers for it
+// without signatures fails validation, and one that asks the root proves its absence.
+func specialUseAlias(answer *dnssec.Answer) string {
+	if !answer.Status.Failed() {
+		return ""
+	}
+	for _, alias := range answer.Aliases {
+		if name := TextName(alias.To); IsSpecialUse(name, TextName(answer.Name)) {
+			return name
+		}
+	}
+	return ""
 }
+
+// hasNullMX reports whether one of the MX records is a null MX. It must be the only
+// record (RFC 7505 §3).
+func hasNullMX(records []dns.RR) bool { return slices.ContainsFunc(records, isNull) }
 
 func isNull(rr dns.RR) bool {
 	mx, ok := rr.(*dns.MX)

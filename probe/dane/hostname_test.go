@@ -106,3 +106,42 @@ func TestExamineAliases(t *testing.T) {
 		})
 	}
 }
+
+// An MX, SRV or TLSA name that is an alias of a special-use name has no records,
+// whatever resolvers answer for that name.
+func TestAliasOfSpecialUseName(t *testing.T) {
+	const domain, name = "example.org", "mx.example.org"
+	failed := func(owner string, qtype uint16, to string) dnssec.Answer {
+		a := answer(dnssec.Bogus, owner, qtype)
+		a.Aliases, a.Canonical = []dnssec.Alias{{From: dns.Fqdn(owner), To: to, Status: dnssec.Secure}}, to
+		return a
+	}
+	hosts := func(to string) []Host {
+		lookup := TLSALookup{Base: name, Answer: failed(TLSAOwner(name, 25), dns.TypeTLSA, to)}
+		return []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{completed(selfSigned(t))}})}
+	}
+	mx := func(to string) *dnssec.Answer { a := failed(domain, dns.TypeMX, to); return &a }
+	srv := func(to string) []SRVLookup {
+		return []SRVLookup{{Service: "submission", Answer: failed("_submission._tcp."+domain, dns.TypeSRV, to)}}
+	}
+	for _, c := range []struct {
+		name    string
+		facts   Facts
+		want    Outcome
+		reasons []Reason
+	}{
+		{"MX", Facts{MX: mx("parked.invalid.")}, None, []Reason{SpecialUseName}},
+		{"MX, an ordinary name", Facts{MX: mx("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+		{"SRV", Facts{SRV: srv("parked.invalid.")}, None, []Reason{NoSRV}},
+		{"SRV, an ordinary name", Facts{SRV: srv("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+		{"TLSA", Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: hosts("parked.invalid.")}, Opportunistic, []Reason{TLSAAliasDangling}},
+		{"TLSA, an ordinary name", Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: hosts("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Judge(&c.facts, Rules{Target: domain, Policy: SMTPRelay}, noon)
+			if v.Outcome != c.want || fmt.Sprint(reasonsOf(v)) != fmt.Sprint(c.reasons) {
+				t.Errorf("got %s, %v; want %s, %v", v.Outcome, v.Findings, c.want, c.reasons)
+			}
+		})
+	}
+}
