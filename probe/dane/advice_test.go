@@ -19,6 +19,8 @@ func TestAdvice(t *testing.T) {
 	}
 	year, quarter, expiring := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
 	next := leaf(90*day, 90*day)
+	longest, longer := leaf(100*day, 60*day), leaf(100*day+time.Second, 60*day)
+	later, today := leaf(90*day, 14*day+time.Second), leaf(90*day, 0)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
 	withChain := func(sent []*certificate, records ...string) Facts {
 		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
@@ -60,10 +62,15 @@ func TestAdvice(t *testing.T) {
 	}{
 		{"no advice", "a certificate valid for a year, and a record of its key", singleHost(year, ee(tlsa.SPKI, year)), nil},
 		{"PKIX usage", "a relay ignores it, and another record authenticates", singleHost(year, ee(tlsa.SPKI, year), record(tlsa.PKIXTA, tlsa.SPKI, root)), []Topic{PKIXUsageOnRelay}},
+		{"PKIX-EE usage", "a relay ignores it too", singleHost(year, ee(tlsa.SPKI, year), record(tlsa.PKIXEE, tlsa.SPKI, year)), []Topic{PKIXUsageOnRelay}},
 		{"full-certificate record, certificate valid for a year", "yearly renewal by hand is rare enough", singleHost(year, ee(tlsa.Cert, year)), nil},
 		{"full-certificate record, certificate valid for 90 days", "every renewal invalidates the record", singleHost(quarter, ee(tlsa.Cert, quarter)), []Topic{ShortLivedCertificate}},
+		{"full-certificate record, certificate valid for 100 days", "the longest that counts as short-lived", singleHost(longest, ee(tlsa.Cert, longest)), []Topic{ShortLivedCertificate}},
+		{"full-certificate record, certificate valid for longer", "it is renewed by hand", singleHost(longer, ee(tlsa.Cert, longer)), nil},
 		{"full-certificate record and key record", "the key record survives a renewal", singleHost(quarter, ee(tlsa.Cert, quarter), ee(tlsa.SPKI, quarter)), nil},
 		{"14 days to expiry", "there is no record of the next key", singleHost(expiring, ee(tlsa.SPKI, expiring)), []Topic{NoNextKey}},
+		{"more than 14 days to expiry", "there is time", singleHost(later, ee(tlsa.SPKI, later)), nil},
+		{"the last second", "the certificate is valid yet", singleHost(today, ee(tlsa.SPKI, today)), []Topic{NoNextKey}},
 		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},
 		{"trust anchor in DNS only", "not every client accepts an anchor that the server does not send", singleHost(year, fullRecord(root)), []Topic{AnchorNotInChain}},
 		{"expired anchor that is not self-issued", "clients differ", withChain([]*certificate{underExpired, expired}, ta(expired)), []Topic{AnchorOutOfDate}},
@@ -90,6 +97,9 @@ func TestAdvice(t *testing.T) {
 				topics = append(topics, advice.Topic)
 				if advice.Detail == "" {
 					t.Errorf("%s has no detail", advice.Topic)
+				}
+				if advice.Topic == ShortLivedCertificate && advice.Detail != "the certificate is valid for 90 days" && advice.Detail != "the certificate is valid for 100 days" {
+					t.Errorf("detail %q", advice.Detail)
 				}
 			}
 			if !slices.Equal(topics, c.want) {

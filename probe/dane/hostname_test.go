@@ -28,6 +28,8 @@ func TestFaultOfMX(t *testing.T) {
 		{"xn--bcher-kva.example", "example.org", HostFine},
 		{strings.Repeat("a", 63) + ".example", "example.org", HostFine},
 
+		{strings.Repeat("a.", 127) + "a", "example.org", HostFine}, // 255 octets
+
 		{"localhost", "example.org", HostSpecialUse},
 		{"mx.localhost", "example.org", HostSpecialUse},
 		{"mx.invalid", "example.org", HostSpecialUse},
@@ -53,7 +55,7 @@ func TestFaultOfMX(t *testing.T) {
 		{"", "example.org", HostInvalid},
 		{"a..b", "example.org", HostInvalid},
 		{strings.Repeat("a", 64) + ".example", "example.org", HostInvalid},
-		{strings.Repeat("a.", 128) + "example", "example.org", HostInvalid},
+		{strings.Repeat("a.", 127) + "aa", "example.org", HostInvalid},
 	} {
 		t.Run(c.name+" of "+c.target, func(t *testing.T) {
 			if got := FaultOfMX(c.name, c.target); got != c.want {
