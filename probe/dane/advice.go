@@ -157,7 +157,7 @@ func (j *judge) adviseOnPaths(v *ServiceVerdict) {
 		}
 		single := j.verifier(v, j.verdict.At).SinglePath(recordsOf(v), e.Facts.Chain)
 		switch {
-		case single.Depth > maxPostfixDepth:
+		case v.Policy == SMTPRelay && single.Depth > maxPostfixDepth:
 			j.find(Finding{Reason: ChainTooDeep, Host: v.Host, Port: v.Port, Address: e.Address,
 				Detail: fmt.Sprintf("the chain has %d certificates above the server's, Postfix accepts %d", single.Depth, maxPostfixDepth)})
 		case single.Failure != "":

@@ -120,7 +120,8 @@ func TestTopicTable(t *testing.T) {
 	}
 }
 
-// A record of a certificate above the 11th is a warning, as Postfix does not verify it.
+// A record of a certificate above the 11th is a warning, as Postfix does not verify
+// it. Clients other than mail servers have no such limit.
 func TestChainTooDeep(t *testing.T) {
 	const name = "mx.example.org"
 	month := 30 * 24 * time.Hour
@@ -142,6 +143,10 @@ func TestChainTooDeep(t *testing.T) {
 	} {
 		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
 			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: []Endpoint{completed(chainOf(t, append([]*certificate{leaf}, chain...)...))}})}}
+		client := Judge(facts, Rules{Target: "example.org", Policy: Client, Require: RequireDANE}, noon)
+		if got := reasonsOf(client); client.Outcome != Authenticated || len(got) > 0 || len(client.Advice) > 0 {
+			t.Errorf("%s, client: outcome %s, reasons %v, advice %v", c.name, client.Outcome, got, client.Advice)
+		}
 		verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, noon)
 		if got := reasonsOf(verdict); verdict.Outcome != Authenticated || !verdict.Success || !slices.Equal(got, c.want) {
 			t.Errorf("%s: outcome %s, reasons %v, want %v", c.name, verdict.Outcome, got, c.want)

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Names that lead nowhere (RFC 6761 §6.3, §6.4, RFC 6762 §22.1, RFC 7686 §2, RFC 8375
-// §4), and names that Postfix does not take for hostnames.
+// Some names lead nowhere (RFC 6761 §6.3, §6.4, RFC 6762 §22.1, RFC 7686 §2, RFC 8375
+// §4). Others are no hostnames to Postfix.
 func TestFaultOfMX(t *testing.T) {
 	for _, c := range []struct {
 		name, target string
