@@ -80,3 +80,39 @@ func TestZoneOf(t *testing.T) {
 		}
 	}
 }
+
+// The serial number of a zone is known from one SOA record only.
+func TestNameserverSerial(t *testing.T) {
+	soa, other := &dns.SOA{Serial: 7}, &dns.SOA{Serial: 8}
+	withRecords := func(records ...dns.RR) *dnssec.Answer {
+		a := answer(dnssec.Secure, "example.org", dns.TypeSOA, records...)
+		return &a
+	}
+	for _, c := range []struct {
+		name   string
+		soa    *dnssec.Answer
+		serial uint32
+		known  bool
+	}{
+		{"one record", withRecords(soa), 7, true},
+		{"no answer", nil, 0, false},
+		{"no record", withRecords(), 0, false},
+		{"two records", withRecords(soa, other), 0, false},
+		{"a record of another type", withRecords(&dns.A{}), 0, false},
+	} {
+		server := Nameserver{SOA: c.soa}
+		if serial, known := server.Serial(); serial != c.serial || known != c.known {
+			t.Errorf("%s: got %d, %t; want %d, %t", c.name, serial, known, c.serial, c.known)
+		}
+	}
+}
+
+// A list in a finding has at most 8 elements.
+func TestFirstFew(t *testing.T) {
+	list := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
+	for n, want := range map[int]string{0: "", 1: "1", 8: "1, 2, 3, 4, 5, 6, 7, 8", 9: "1, 2, 3, 4, 5, 6, 7, 8 and 1 more", 10: "1, 2, 3, 4, 5, 6, 7, 8 and 2 more"} {
+		if got := firstFew(list[:n]); got != want {
+			t.Errorf("%d elements: %q, want %q", n, got, want)
+		}
+	}
+}
