@@ -116,6 +116,9 @@ func TestTopicTable(t *testing.T) {
 		if slices.Contains(seen, info.Topic) || info.Text == "" || info.Remedy == "" {
 			t.Errorf("%s is in the table twice, or has no text or remedy", info.Topic)
 		}
+		if got := info.Topic.Info(); got != info {
+			t.Errorf("%s: got %+v", info.Topic, got)
+		}
 		seen = append(seen, info.Topic)
 	}
 }

@@ -112,8 +112,9 @@ func (h *Host) ExamineAliases(target string) {
 // specialUseAlias returns the special-use name that a failed lookup leads to by an
 // alias, or "". There are no records at such a name: a resolver that answers for it
 // without signatures fails validation, and one that asks the root proves its absence.
+// answer may be nil.
 func specialUseAlias(answer *dnssec.Answer) string {
-	if !answer.Status.Failed() {
+	if answer == nil || !answer.Status.Failed() {
 		return ""
 	}
 	for _, alias := range answer.Aliases {

@@ -21,6 +21,7 @@ func TestFaultOfMX(t *testing.T) {
 		{"mx_1.example-2.org", "example.org", HostFine},
 		{"mx", "example.org", HostFine},
 		{"1.2.3.4.example", "example.org", HostFine},
+		{"09.az.AZ", "example.org", HostFine},
 		{"mx.example.test", "example.org", HostFine},
 		{"mx.nonexistent", "example.org", HostFine},
 		{"notlocalhost", "example.org", HostFine},

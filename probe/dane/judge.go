@@ -80,10 +80,8 @@ func (j *judge) findResolverDifferences() {
 // judged although the domain cannot be authenticated (RFC 7672 §2.2.1). A domain
 // without MX records is its own host (RFC 7672 §2.2.2).
 func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
-	mx, alias := j.facts.MX, ""
-	if mx != nil {
-		alias = specialUseAlias(mx)
-	}
+	mx := j.facts.MX
+	alias := specialUseAlias(mx)
 	switch {
 	case j.facts.Denied:
 		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})

@@ -3,6 +3,7 @@ package dane
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -52,6 +53,34 @@ func TestNameserverVerdicts(t *testing.T) {
 				t.Error("Why is empty")
 			}
 		})
+	}
+}
+
+// A nameserver that differs, or does not serve the zone, is a finding. One that does
+// not answer is not: the resolver uses another.
+func TestNameserverFindings(t *testing.T) {
+	const name = "mx.example.org"
+	one, two := "3 1 1 "+fmt.Sprintf("%064x", 1), "3 1 1 "+fmt.Sprintf("%064x", 2)
+	lookup, other := tlsaLookup(dnssec.Secure, name, one), tlsaLookup(dnssec.Secure, name, two)
+	for _, c := range []struct {
+		name   string
+		server Nameserver
+		want   bool
+	}{
+		{"the same records", Nameserver{TLSA: &lookup.Answer}, false},
+		{"other records", Nameserver{TLSA: &other.Answer}, true},
+		{"not authoritative", Nameserver{Err: errorWithCause(CauseNotAuthoritative)}, true},
+		{"not authoritative for the SOA only", Nameserver{Err: errorWithCause(CauseNotAuthoritative), TLSA: &lookup.Answer}, true},
+		{"timeout", Nameserver{Err: errorWithCause(CauseTimeout)}, false},
+		{"not queried", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, false},
+	} {
+		c.server.Name = "ns1.example.org"
+		h := host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{failedAt(StageNone, errorWithCause(CauseConnect))},
+			Nameservers: &Nameservers{Zone: "example.org", Servers: []Nameserver{c.server}}})
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{h}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		if got := slices.Contains(reasonsOf(v), NameserverInconsistent); got != c.want || len(v.Services[0].Nameservers) != 1 {
+			t.Errorf("%s: finding %t, want %t: %+v", c.name, got, c.want, v.Findings)
+		}
 	}
 }
 
