@@ -3,7 +3,7 @@
 version := $(shell git describe --tags --always --dirty 2>/dev/null)
 tool = go tool -modfile=tools/$(1)/go.mod $(1)
 
-.PHONY: build test lint integration bench lab docs mixin ci
+.PHONY: build test lint mutation integration bench lab docs mixin ci
 
 build: ## the program, with its version
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/prometheus/common/version.Version=$(version)" .
@@ -14,6 +14,9 @@ test: ## unit tests: need nothing but Go
 lint: ## golangci-lint and actionlint
 	$(call tool,golangci-lint) run ./...
 	$(call tool,actionlint)
+
+mutation: ## mutation testing of one package: make mutation PACKAGE=./probe/dane
+	$(call tool,gremlins) unleash $(PACKAGE) --workers 2 --timeout-coefficient 10
 
 integration: ## against other software: needs root and the Debian packages of .ci/install
 	go test -tags integration -count=1 -timeout 10m ./internal/integration/...

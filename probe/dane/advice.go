@@ -128,11 +128,15 @@ func (j *judge) adviseOnRecords(v *ServiceVerdict) {
 			j.addAdvice(PKIXUsageOnRelay, v, "%s", record.Record)
 		}
 		for _, e := range v.Endpoints {
-			if i < len(e.Matches) && anchorNotInChain(e.Matches[i]) && e.Outcome == Authenticated {
+			if e.Outcome != Authenticated {
+				continue
+			}
+			match := e.Matches[i]
+			if anchorNotInChain(match) {
 				j.addAdvice(AnchorNotInChain, v, "%s", record.Record)
 			}
-			if i < len(e.Matches) && e.Outcome == Authenticated && e.Matches[i].Authenticates() && e.Matches[i].AnchorOutOfDate != "" && !authenticatedWithoutPath(&e) {
-				j.addAdvice(AnchorOutOfDate, v, "%s: %s", record.Record, e.Matches[i].AnchorOutOfDate)
+			if match.Authenticates() && match.AnchorOutOfDate != "" && !authenticatedWithoutPath(&e) {
+				j.addAdvice(AnchorOutOfDate, v, "%s: %s", record.Record, match.AnchorOutOfDate)
 			}
 		}
 	}
@@ -157,7 +161,7 @@ func (j *judge) adviseOnPaths(v *ServiceVerdict) {
 		}
 		single := j.verifier(v, j.verdict.At).SinglePath(recordsOf(v), e.Facts.Chain)
 		switch {
-		case single.Depth > maxPostfixDepth:
+		case v.Policy == SMTPRelay && single.Depth > maxPostfixDepth:
 			j.find(Finding{Reason: ChainTooDeep, Host: v.Host, Port: v.Port, Address: e.Address,
 				Detail: fmt.Sprintf("the chain has %d certificates above the server's, Postfix accepts %d", single.Depth, maxPostfixDepth)})
 		case single.Failure != "":

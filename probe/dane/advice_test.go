@@ -19,6 +19,8 @@ func TestAdvice(t *testing.T) {
 	}
 	year, quarter, expiring := leaf(365*day, 300*day), leaf(90*day, 60*day), leaf(90*day, 14*day)
 	next := leaf(90*day, 90*day)
+	longest, longer := leaf(100*day, 60*day), leaf(100*day+time.Second, 60*day)
+	later, today := leaf(90*day, 14*day+time.Second), leaf(90*day, 0)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
 	withChain := func(sent []*certificate, records ...string) Facts {
 		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
@@ -60,10 +62,15 @@ func TestAdvice(t *testing.T) {
 	}{
 		{"no advice", "a certificate valid for a year, and a record of its key", singleHost(year, ee(tlsa.SPKI, year)), nil},
 		{"PKIX usage", "a relay ignores it, and another record authenticates", singleHost(year, ee(tlsa.SPKI, year), record(tlsa.PKIXTA, tlsa.SPKI, root)), []Topic{PKIXUsageOnRelay}},
+		{"PKIX-EE usage", "a relay ignores it too", singleHost(year, ee(tlsa.SPKI, year), record(tlsa.PKIXEE, tlsa.SPKI, year)), []Topic{PKIXUsageOnRelay}},
 		{"full-certificate record, certificate valid for a year", "yearly renewal by hand is rare enough", singleHost(year, ee(tlsa.Cert, year)), nil},
 		{"full-certificate record, certificate valid for 90 days", "every renewal invalidates the record", singleHost(quarter, ee(tlsa.Cert, quarter)), []Topic{ShortLivedCertificate}},
+		{"full-certificate record, certificate valid for 100 days", "the longest that counts as short-lived", singleHost(longest, ee(tlsa.Cert, longest)), []Topic{ShortLivedCertificate}},
+		{"full-certificate record, certificate valid for longer", "it is renewed by hand", singleHost(longer, ee(tlsa.Cert, longer)), nil},
 		{"full-certificate record and key record", "the key record survives a renewal", singleHost(quarter, ee(tlsa.Cert, quarter), ee(tlsa.SPKI, quarter)), nil},
 		{"14 days to expiry", "there is no record of the next key", singleHost(expiring, ee(tlsa.SPKI, expiring)), []Topic{NoNextKey}},
+		{"more than 14 days to expiry", "there is time", singleHost(later, ee(tlsa.SPKI, later)), nil},
+		{"the last second", "the certificate is valid yet", singleHost(today, ee(tlsa.SPKI, today)), []Topic{NoNextKey}},
 		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},
 		{"trust anchor in DNS only", "not every client accepts an anchor that the server does not send", singleHost(year, fullRecord(root)), []Topic{AnchorNotInChain}},
 		{"expired anchor that is not self-issued", "clients differ", withChain([]*certificate{underExpired, expired}, ta(expired)), []Topic{AnchorOutOfDate}},
@@ -95,6 +102,9 @@ func TestAdvice(t *testing.T) {
 				if advice.Detail == "" {
 					t.Errorf("%s has no detail", advice.Topic)
 				}
+				if advice.Topic == ShortLivedCertificate && advice.Detail != "the certificate is valid for 90 days" && advice.Detail != "the certificate is valid for 100 days" {
+					t.Errorf("detail %q", advice.Detail)
+				}
 			}
 			if !slices.Equal(topics, c.want) {
 				t.Errorf("%s: got %v, want %v", c.why, topics, c.want)
@@ -110,11 +120,15 @@ func TestTopicTable(t *testing.T) {
 		if slices.Contains(seen, info.Topic) || info.Text == "" || info.Remedy == "" {
 			t.Errorf("%s is in the table twice, or has no text or remedy", info.Topic)
 		}
+		if got := info.Topic.Info(); got != info {
+			t.Errorf("%s: got %+v", info.Topic, got)
+		}
 		seen = append(seen, info.Topic)
 	}
 }
 
-// A record of a certificate above the 11th is a warning, as Postfix does not verify it.
+// A record of a certificate above the 11th is a warning, as Postfix does not verify
+// it. Clients other than mail servers have no such limit.
 func TestChainTooDeep(t *testing.T) {
 	const name = "mx.example.org"
 	month := 30 * 24 * time.Hour
@@ -136,6 +150,10 @@ func TestChainTooDeep(t *testing.T) {
 	} {
 		facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
 			TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: []Endpoint{completed(chainOf(t, append([]*certificate{leaf}, chain...)...))}})}}
+		client := Judge(facts, Rules{Target: "example.org", Policy: Client, Require: RequireDANE}, noon)
+		if got := reasonsOf(client); client.Outcome != Authenticated || len(got) > 0 || len(client.Advice) > 0 {
+			t.Errorf("%s, client: outcome %s, reasons %v, advice %v", c.name, client.Outcome, got, client.Advice)
+		}
 		verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireDANE}, noon)
 		if got := reasonsOf(verdict); verdict.Outcome != Authenticated || !verdict.Success || !slices.Equal(got, c.want) {
 			t.Errorf("%s: outcome %s, reasons %v, want %v", c.name, verdict.Outcome, got, c.want)

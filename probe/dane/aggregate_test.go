@@ -39,6 +39,8 @@ func TestTargetOutcome(t *testing.T) {
 		{"SRV: one lookup is bogus, the other host has no address", Facts{SRV: bogus}, []service{{"chat", 5223, 10, None}}, Refused},
 		{"SRV: no resolver answers one lookup, another service works", Facts{SRV: unreachable}, []service{{"chat", 5223, 10, Authenticated}}, Authenticated},
 		{"SRV: no resolver answers one lookup, no other service works", Facts{SRV: unreachable}, []service{{"chat", 5223, 10, None}}, Unknown},
+		{"two hosts of equal preference, the second worse", Facts{}, []service{{"mx1", 25, 10, Authenticated}, {"mx2", 25, 10, Opportunistic}}, Opportunistic},
+		{"two hosts of equal preference, the first worse", Facts{}, []service{{"mx1", 25, 10, Opportunistic}, {"mx2", 25, 10, Authenticated}}, Opportunistic},
 		{"no services", Facts{}, nil, None},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
+
+	"github.com/miekg/dns"
 )
 
 func TestCauseOf(t *testing.T) {
@@ -103,5 +105,51 @@ func TestJudgeErrorWithoutCause(t *testing.T) {
 				t.Errorf("got %s, %s; want %s, %s", v.Outcome, reason, c.want, c.reason)
 			}
 		})
+	}
+}
+
+// A failed lookup says nothing about the zone if the cause is on our side.
+func TestFailedLocally(t *testing.T) {
+	const name = "example.org"
+	for _, c := range []struct {
+		name   string
+		answer dnssec.Answer
+		want   bool
+	}{
+		{"secure", answer(dnssec.Secure, name, dns.TypeA), false},
+		{"bogus", answer(dnssec.Bogus, name, dns.TypeA), false},
+		{"nameservers fail", failedAnswer(dnssec.ErrServer, name, dns.TypeA), false},
+		{"no resolver answers", failedAnswer(dnssec.ErrUnreachable, name, dns.TypeA), true},
+		{"the probe's deadline", failedAnswer(dnssec.ErrDeadline, name, dns.TypeA), true},
+	} {
+		if got := FailedLocally(&c.answer); got != c.want {
+			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
+// Every panic that was recovered during a probe is counted.
+func TestPanics(t *testing.T) {
+	fault := func(value any) *PanicError { return &PanicError{Value: value} }
+	lookup, txt := answer(dnssec.Indeterminate, "example.org", dns.TypeMX), answer(dnssec.Indeterminate, "_mta-sts.example.org", dns.TypeTXT)
+	lookup.Err, txt.Err = fault("lookup"), fault("TXT lookup")
+	all := &Facts{
+		Err: fault("discovery"), MX: &lookup,
+		MTASTS: &MTASTS{Err: fault("MTA-STS"), TXT: &txt},
+		Hosts: []Host{{Err: fault("host"), Services: []Service{{
+			Err: fault("service"), Endpoints: []Endpoint{{Err: fault("endpoint"), Other: &Endpoint{Err: fault("other handshake")}}},
+			Nameservers: &Nameservers{Servers: []Nameserver{{Err: fault("nameserver")}}},
+		}}}},
+	}
+	var got []string
+	for _, p := range all.Panics() {
+		got = append(got, fmt.Sprint(p.Value))
+	}
+	slices.Sort(got)
+	if want := []string{"MTA-STS", "TXT lookup", "discovery", "endpoint", "host", "lookup", "nameserver", "other handshake", "service"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := (&Facts{MX: mxAnswer(dnssec.Bogus), Hosts: []Host{{Services: []Service{{Endpoints: []Endpoint{failedAt(StageNone, errorWithCause(CauseConnect))}}}}}}).Panics(); len(got) > 0 {
+		t.Errorf("without panics: %v", got)
 	}
 }

@@ -72,7 +72,9 @@ type SRVLookup struct {
 }
 
 // Failed reports whether it is unknown which services exist.
-func (l SRVLookup) Failed() bool { return l.Answer.Status.Failed() }
+func (l SRVLookup) Failed() bool {
+	return l.Answer.Status.Failed() && specialUseAlias(&l.Answer) == ""
+}
 
 // Endpoint is one address of a service, and how far a handshake with it got.
 // If the module lists key types, each address has one Endpoint for each.
@@ -184,7 +186,7 @@ type Lookup struct {
 
 // Lookups returns all lookups for DANE in the order in which a client makes them.
 func (f *Facts) Lookups() []Lookup {
-	all := make([]Lookup, 0, 1+len(f.SRV)+4*len(f.Hosts))
+	var all []Lookup
 	add := func(kind LookupKind, host string, answer *dnssec.Answer) {
 		if answer != nil {
 			all = append(all, Lookup{kind, host, answer})

@@ -193,6 +193,15 @@ func withFailedAAAA(h Host) Host {
 	return h
 }
 
+// withFailedA makes the addresses of a host IPv6 ones, and its A lookup one that the
+// deadline of the probe cut short.
+func withFailedA(h Host) Host {
+	aaaa := answer(h.A.Status, h.Name, dns.TypeAAAA, &dns.AAAA{AAAA: net.ParseIP("2001:db8::1")})
+	a := failedAnswer(dnssec.ErrDeadline, h.Name, dns.TypeA)
+	h.A, h.AAAA = &a, &aaaa
+	return h
+}
+
 // withPinnedAddress makes 192.0.2.1 the only address to connect to.
 func withPinnedAddress(h Host) Host {
 	h.Pinned = netip.MustParseAddr("192.0.2.1")

@@ -49,7 +49,7 @@ func FaultOfName(name, target string) HostFault {
 // IsSpecialUse reports whether a name that target leads to is a special-use name:
 // it means nothing outside of one machine or network, or is no DNS name. Resolvers
 // answer for such names themselves, without signatures (RFC 6761 §6.3, §6.4,
-// RFC 6762, RFC 7686, RFC 8375).
+// RFC 6762 §22.1, RFC 7686 §2, RFC 8375 §4).
 //
 // A target below home.arpa may lead to hosts there. The name test is for tests
 // (RFC 6761 §6.2), such as those of the lab, and is not listed.
@@ -109,11 +109,25 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// hasNullMX reports whether one of several MX records is a null MX, which must be
-// the only record (RFC 7505 §3).
-func hasNullMX(records []dns.RR) bool {
-	return len(records) > 1 && slices.ContainsFunc(records, isNull)
+// specialUseAlias returns the special-use name that a failed lookup leads to by an
+// alias, or "". There are no records at such a name: a resolver that answers for it
+// without signatures fails validation, and one that asks the root proves its absence.
+// answer may be nil.
+func specialUseAlias(answer *dnssec.Answer) string {
+	if answer == nil || !answer.Status.Failed() {
+		return ""
+	}
+	for _, alias := range answer.Aliases {
+		if name := TextName(alias.To); IsSpecialUse(name, TextName(answer.Name)) {
+			return name
+		}
+	}
+	return ""
 }
+
+// hasNullMX reports whether one of the MX records is a null MX. It must be the only
+// record (RFC 7505 §3).
+func hasNullMX(records []dns.RR) bool { return slices.ContainsFunc(records, isNull) }
 
 func isNull(rr dns.RR) bool {
 	mx, ok := rr.(*dns.MX)

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Names that lead nowhere (RFC 6761, RFC 6762, RFC 7686, RFC 8375), and names that
-// Postfix does not take for hostnames.
+// Some names lead nowhere (RFC 6761 §6.3, §6.4, RFC 6762 §22.1, RFC 7686 §2, RFC 8375
+// §4). Others are no hostnames to Postfix.
 func TestFaultOfMX(t *testing.T) {
 	for _, c := range []struct {
 		name, target string
@@ -21,12 +21,15 @@ func TestFaultOfMX(t *testing.T) {
 		{"mx_1.example-2.org", "example.org", HostFine},
 		{"mx", "example.org", HostFine},
 		{"1.2.3.4.example", "example.org", HostFine},
+		{"09.az.AZ", "example.org", HostFine},
 		{"mx.example.test", "example.org", HostFine},
 		{"mx.nonexistent", "example.org", HostFine},
 		{"notlocalhost", "example.org", HostFine},
 		{"invalid.example.org", "example.org", HostFine},
 		{"xn--bcher-kva.example", "example.org", HostFine},
 		{strings.Repeat("a", 63) + ".example", "example.org", HostFine},
+
+		{strings.Repeat("a.", 127) + "a", "example.org", HostFine}, // 255 octets
 
 		{"localhost", "example.org", HostSpecialUse},
 		{"mx.localhost", "example.org", HostSpecialUse},
@@ -53,7 +56,7 @@ func TestFaultOfMX(t *testing.T) {
 		{"", "example.org", HostInvalid},
 		{"a..b", "example.org", HostInvalid},
 		{strings.Repeat("a", 64) + ".example", "example.org", HostInvalid},
-		{strings.Repeat("a.", 128) + "example", "example.org", HostInvalid},
+		{strings.Repeat("a.", 127) + "aa", "example.org", HostInvalid},
 	} {
 		t.Run(c.name+" of "+c.target, func(t *testing.T) {
 			if got := FaultOfMX(c.name, c.target); got != c.want {
@@ -102,6 +105,45 @@ func TestExamineAliases(t *testing.T) {
 			}
 			if h.Fault.blocks() && len(h.Addresses()) > 0 {
 				t.Errorf("addresses %v", h.Addresses())
+			}
+		})
+	}
+}
+
+// An MX, SRV or TLSA name that is an alias of a special-use name has no records,
+// whatever resolvers answer for that name.
+func TestAliasOfSpecialUseName(t *testing.T) {
+	const domain, name = "example.org", "mx.example.org"
+	failed := func(owner string, qtype uint16, to string) dnssec.Answer {
+		a := answer(dnssec.Bogus, owner, qtype)
+		a.Aliases, a.Canonical = []dnssec.Alias{{From: dns.Fqdn(owner), To: to, Status: dnssec.Secure}}, to
+		return a
+	}
+	hosts := func(to string) []Host {
+		lookup := TLSALookup{Base: name, Answer: failed(TLSAOwner(name, 25), dns.TypeTLSA, to)}
+		return []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{completed(selfSigned(t))}})}
+	}
+	mx := func(to string) *dnssec.Answer { a := failed(domain, dns.TypeMX, to); return &a }
+	srv := func(to string) []SRVLookup {
+		return []SRVLookup{{Service: "submission", Answer: failed("_submission._tcp."+domain, dns.TypeSRV, to)}}
+	}
+	for _, c := range []struct {
+		name    string
+		facts   Facts
+		want    Outcome
+		reasons []Reason
+	}{
+		{"MX", Facts{MX: mx("parked.invalid.")}, None, []Reason{SpecialUseName}},
+		{"MX, an ordinary name", Facts{MX: mx("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+		{"SRV", Facts{SRV: srv("parked.invalid.")}, None, []Reason{NoSRV}},
+		{"SRV, an ordinary name", Facts{SRV: srv("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+		{"TLSA", Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: hosts("parked.invalid.")}, Opportunistic, []Reason{TLSAAliasDangling}},
+		{"TLSA, an ordinary name", Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: hosts("parked.example.")}, Refused, []Reason{DNSSECBogus}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Judge(&c.facts, Rules{Target: domain, Policy: SMTPRelay}, noon)
+			if v.Outcome != c.want || fmt.Sprint(reasonsOf(v)) != fmt.Sprint(c.reasons) {
+				t.Errorf("got %s, %v; want %s, %v", v.Outcome, v.Findings, c.want, c.reasons)
 			}
 		})
 	}

@@ -81,6 +81,7 @@ func (j *judge) findResolverDifferences() {
 // without MX records is its own host (RFC 7672 §2.2.2).
 func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	mx := j.facts.MX
+	alias := specialUseAlias(mx)
 	switch {
 	case j.facts.Denied:
 		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})
@@ -95,6 +96,9 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 		return j.judgeSRV()
 	case mx == nil:
 		return "", false
+	case alias != "":
+		j.find(Finding{Reason: SpecialUseName, Lookup: LookupMX, Detail: fmt.Sprintf("%s is an alias: %s is a special-use name", j.rules.Target, alias)})
+		return None, true
 	case mx.Status.Failed():
 		reason := reasonOfAnswer(mx)
 		j.find(Finding{Reason: reason, Lookup: LookupMX, Detail: describe(mx)})
@@ -121,7 +125,7 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 	for i := range j.facts.SRV {
 		switch answer := &j.facts.SRV[i].Answer; {
-		case answer.Status.Failed():
+		case j.facts.SRV[i].Failed():
 			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Detail: describe(answer)})
 		case answer.Found() && answer.Status == dnssec.Insecure:
 			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})

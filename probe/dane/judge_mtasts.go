@@ -72,9 +72,7 @@ func (j *judge) judgeMTASTS() {
 		j.find(Finding{Reason: TLSRPTRecordInvalid, Lookup: LookupTXT, Detail: err.Error()})
 	}
 	j.findTolerated(TLSRPTSyntax, LookupTXT, j.facts.MTASTS.TLSRPT.Tolerated)
-	if j.facts.MTASTS.RecordErr == nil {
-		j.findTolerated(MTASTSSyntax, LookupTXT, j.facts.MTASTS.Record.Tolerated)
-	}
+	j.findTolerated(MTASTSSyntax, LookupTXT, j.facts.MTASTS.Record.Tolerated)
 	if policy := j.facts.MTASTS.Policy; policy != nil {
 		j.findTolerated(MTASTSSyntax, "", policy.Tolerated)
 	}

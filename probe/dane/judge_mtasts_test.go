@@ -144,6 +144,51 @@ func TestJudgeSenders(t *testing.T) {
 	}
 }
 
+// The finding on a disagreement says who does not deliver, and why.
+func TestDisagreement(t *testing.T) {
+	const untrusted = "unknown authority"
+	for _, c := range []struct {
+		name         string
+		dane, mtasts Outcome
+		covered      Measure
+		want         string // its beginning; empty: no finding
+	}{
+		{"the policy does not list the host", Authenticated, Refused, No, "the outcome under DANE is authenticated; MTA-STS senders do not deliver: the policy does not list the host; most senders"},
+		{"the certificate is not trusted", Encrypted, Refused, Yes, "the outcome under DANE is encrypted; MTA-STS senders do not deliver: unknown authority; most senders"},
+		{"DANE refuses", Refused, Authenticated, Yes, "DANE senders do not deliver; MTA-STS senders do"},
+		{"both deliver", Authenticated, Authenticated, Yes, ""},
+		{"both refuse", Refused, Refused, Yes, ""},
+		{"both refuse, the policy does not list the host", Refused, Refused, No, ""},
+		{"MTA-STS is not measured", Authenticated, Unknown, Yes, ""},
+		{"DANE is not measured", Unknown, Refused, No, ""},
+		{"unreachable", Unreachable, Refused, No, ""},
+	} {
+		got := disagreement(EndpointSenders{Why: untrusted, Senders: Senders{DANE: c.dane, MTASTS: c.mtasts}}, c.covered)
+		if (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// The fetch that counts is the last one.
+func TestPolicyFetchTimedOutEarly(t *testing.T) {
+	cut := PolicyFetch{TimedOutEarly: true}
+	for _, c := range []struct {
+		name    string
+		fetches []PolicyFetch
+		want    bool
+	}{
+		{"no fetch", nil, false},
+		{"the only fetch was cut short", []PolicyFetch{cut}, true},
+		{"the last fetch was cut short", []PolicyFetch{{}, cut}, true},
+		{"a fetch before was cut short", []PolicyFetch{cut, {}}, false},
+	} {
+		if got := (&MTASTS{Fetches: c.fetches}).TimedOutEarly(); got != c.want {
+			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
 // judgeWithMTASTS judges facts with and without those of MTA-STS, and checks that
 // MTA-STS changes nothing in the verdict of DANE and adds only its own findings.
 func judgeWithMTASTS(t *testing.T, facts *Facts, rules Rules, at time.Time) Verdict {

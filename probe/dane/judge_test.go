@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
 
 	"github.com/miekg/dns"
 )
@@ -108,6 +109,23 @@ func TestJudgeMailServers(t *testing.T) {
 		{"AAAA lookup failed", "mail is delivered, but the unknown addresses may be broken",
 			Facts{MX: mxAnswer(secure, name), Hosts: []Host{withFailedAAAA(host(10, addressAnswer(secure, name), Service{TLSA: []TLSALookup{tlsaLookup(secure, name, matching)}, Endpoints: []Endpoint{completed(chain)}}))}},
 			Authenticated, false, false, []Reason{ProbeDeadline}},
+		{"A lookup failed", "as for the AAAA lookup",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{withFailedA(host(10, addressAnswer(secure, name), Service{TLSA: []TLSALookup{tlsaLookup(secure, name, matching)}, Endpoints: []Endpoint{completed(chain)}}))}},
+			Authenticated, false, false, []Reason{ProbeDeadline}},
+		{"a panic lost the second host", "the host may have been broken",
+			Facts{MX: mxAnswer(secure, name, "mx2.example.org"), Hosts: slices.Concat(
+				singleHost(addressAnswer(secure, name), tlsaLookup(secure, name, matching), completed(chain)),
+				[]Host{{Name: "mx2.example.org", Err: &PanicError{Value: "a defect"}, Services: []Service{{Port: 25, Preference: 20}}}})},
+			Authenticated, false, false, []Reason{InternalError}},
+		{"no such MX host", "only of the target is it no such domain",
+			Facts{MX: mxAnswer(secure, name), Hosts: []Host{host(10, &dnssec.Answer{Name: name + ".", Status: secure, Rcode: dns.RcodeNameError}, Service{})}},
+			None, false, false, []Reason{NoAddress}},
+		{"target without MX lookup does not exist", "its address lookups return NXDOMAIN",
+			Facts{Hosts: []Host{host(0, &dnssec.Answer{Name: domain + ".", Status: secure, Rcode: dns.RcodeNameError}, Service{})}},
+			None, false, false, []Reason{NoSuchDomain}},
+		{"target without MX lookup has no address", "the name exists",
+			Facts{Hosts: []Host{host(0, &dnssec.Answer{Name: domain + ".", Status: secure}, Service{})}},
+			None, false, false, []Reason{NoAddress}},
 		{"pinned address, bogus address lookup", "no client gets as far as the TLSA records",
 			Facts{Hosts: []Host{withPinnedAddress(host(10, addressAnswer(bogus, name), Service{Endpoints: []Endpoint{completed(chain)}}))}},
 			Refused, false, false, []Reason{DNSSECBogus}},
@@ -317,6 +335,109 @@ func TestJudgeSRV(t *testing.T) {
 				t.Errorf("got %s, %v; want %s, %v\n%v", v.Outcome, got, c.want, c.reasons, v.Findings)
 			}
 		})
+	}
+}
+
+// Without a host, the SRV lookups decide.
+func TestJudgeSRVWithoutHosts(t *testing.T) {
+	lookup := func(a dnssec.Answer) SRVLookup { return SRVLookup{Service: "xmpp-client", Answer: a} }
+	const owner = "_xmpp-client._tcp.example.org"
+	absent := lookup(answer(dnssec.Secure, owner, dns.TypeSRV))
+	withdrawn := lookup(answer(dnssec.Secure, owner, dns.TypeSRV, &dns.SRV{Target: "."}))
+	bogus := lookup(answer(dnssec.Bogus, owner, dns.TypeSRV))
+	unreachable := lookup(failedAnswer(dnssec.ErrUnreachable, owner, dns.TypeSRV))
+	for _, c := range []struct {
+		name    string
+		lookups []SRVLookup
+		want    Outcome
+		reasons []Reason
+	}{
+		{"no records", []SRVLookup{absent}, None, []Reason{NoSRV}},
+		{"the service is not offered", []SRVLookup{withdrawn}, None, []Reason{SRVNone}},
+		{"one service is not offered, no records of the other", []SRVLookup{withdrawn, absent}, None, []Reason{NoSRV, SRVNone}},
+		{"bogus", []SRVLookup{bogus}, Refused, []Reason{DNSSECBogus}},
+		{"one service is not offered, the other is bogus", []SRVLookup{withdrawn, bogus}, Refused, []Reason{DNSSECBogus}},
+		{"no resolver answers", []SRVLookup{unreachable}, Unknown, []Reason{ResolverUnreachable}},
+		{"bogus, and no resolver answers", []SRVLookup{unreachable, bogus}, Refused, []Reason{DNSSECBogus, ResolverUnreachable}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Judge(&Facts{SRV: c.lookups}, Rules{Target: "example.org", Policy: Client}, noon)
+			if got := reasonsOf(v); v.Outcome != c.want || v.Success || !slices.Equal(got, c.reasons) {
+				t.Errorf("got %s, %v; want %s, %v", v.Outcome, got, c.want, c.reasons)
+			}
+		})
+	}
+}
+
+// The finding on a host that clients do not connect to names the records and the name.
+func TestFindingOfHostFault(t *testing.T) {
+	const name = "mx.example.org"
+	srv := answer(dnssec.Secure, "_xmpp-client._tcp.example.org", dns.TypeSRV)
+	for _, c := range []struct {
+		name string
+		host Host
+		want Finding
+	}{
+		{"MX record", Host{Name: "mx.invalid", Fault: HostSpecialUse, Services: []Service{{}}},
+			Finding{Reason: SpecialUseName, Host: "mx.invalid", Lookup: LookupMX, Detail: "mx.invalid is a special-use name"}},
+		{"SRV record", Host{Name: "-a.example", Fault: HostInvalid, Services: []Service{{SRV: &srv}}},
+			Finding{Reason: InvalidHostname, Host: "-a.example", Lookup: LookupSRV, Detail: "-a.example is not a hostname"}},
+		{"alias", Host{Name: name, Fault: HostSpecialUse, FaultyName: "parked.invalid", Services: []Service{{}}},
+			Finding{Reason: SpecialUseName, Host: name, Detail: "mx.example.org is an alias: parked.invalid is a special-use name"}},
+	} {
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{c.host}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		if len(v.Findings) != 1 || v.Findings[0] != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.name, v.Findings, c.want)
+		}
+	}
+}
+
+// If no record authenticates the server, the finding is on the one that came closest,
+// and on the first of several equal ones.
+func TestFindingOfClosestRecord(t *testing.T) {
+	const name = "mx.example.org"
+	root := issue(t, "root", nil, nil, noon.AddDate(0, 0, -1), noon.AddDate(0, 0, 1))
+	expired := issue(t, name, root, nil, noon.AddDate(0, 0, -2), noon.AddDate(0, 0, -1))
+	other := func(n int) string { return fmt.Sprintf("3 1 1 %064x", n) }
+	ta := record(tlsa.DANETA, tlsa.Cert, root)
+	for _, c := range []struct {
+		name    string
+		records []string
+		want    Reason
+		detail  string // its beginning
+	}{
+		{"the first is closest", []string{ta, other(1)}, CertificateExpired, "2 0 1 "},
+		{"the last is closest", []string{other(1), ta}, CertificateExpired, "2 0 1 "},
+		{"one in the middle is closest", []string{other(1), ta, other(2)}, CertificateExpired, "2 0 1 "},
+		{"several of equal rank", []string{other(1), other(2)}, TLSAMismatch, other(1)},
+	} {
+		service := Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: []Endpoint{completed(chainOf(t, expired, root))}}
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), service)}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		if len(v.Findings) != 1 || v.Findings[0].Reason != c.want || !strings.HasPrefix(v.Findings[0].Detail, c.detail) {
+			t.Errorf("%s: got %+v, want %s: %s", c.name, v.Findings, c.want, c.detail)
+		}
+	}
+}
+
+// A finding names the key type if the handshake got as far as to depend on it.
+func TestFindingOfKeyType(t *testing.T) {
+	const name = "mx.example.org"
+	for _, c := range []struct {
+		name    string
+		keyType KeyType
+		failed  Endpoint
+		want    string
+	}{
+		{"no key types", "", withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseTLS))), "as the case says"},
+		{"in the TLS handshake", RSA, withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseTLS))), "rsa key: as the case says"},
+		{"before STARTTLS", RSA, failedAt(StageConnect, errorWithCause(CauseTimeout)), "as the case says"},
+	} {
+		c.failed.KeyType = c.keyType
+		service := Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, fmt.Sprintf("3 1 1 %064x", 1))}, Endpoints: []Endpoint{c.failed}}
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), service)}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		if len(v.Findings) != 1 || v.Findings[0].Detail != c.want {
+			t.Errorf("%s: got %+v, want %q", c.name, v.Findings, c.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -18,7 +19,7 @@ func TestSessionFailsInsideTLS(t *testing.T) {
 	other := fmt.Sprintf("3 1 1 %x", sha256.Sum256([]byte("another key")))
 	inside := func(cause Cause) Endpoint {
 		e := withStartTLSOffered(completed(chain))
-		e.Err = errorWithCause(cause)
+		e.Err, e.Raw = errorWithCause(cause), [][]byte{chain.Certificates[0].Raw}
 		return e
 	}
 	inHandshake := withStartTLSOffered(failedAt(StageStartTLS, errorWithCause(CauseClientCertificate)))
@@ -78,25 +79,29 @@ func TestTLSUnsupportedHere(t *testing.T) {
 		policy   Policy
 		want     Outcome
 		reasons  []Reason
+		detail   string // part of the detail of a finding
 	}{
-		{"the certificate matches: no proof of possession", failed(CauseTLSUnsupported, leaf.Raw), []string{matching}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}},
-		{"one of two records matches", failed(CauseTLSUnsupported, leaf.Raw), []string{other, matching}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}},
-		{"the certificate matches no record", failed(CauseTLSUnsupported, leaf.Raw), []string{other, issuerOnly}, SMTPRelay, Refused, []Reason{TLSAMismatch}},
-		{"a record may supply the anchor", failed(CauseTLSUnsupported, leaf.Raw), []string{other, inDNS}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}},
-		{"unusable records do not count", failed(CauseTLSUnsupported, leaf.Raw), []string{other, "3 1 1 abcd"}, SMTPRelay, Refused, []Reason{TLSAMismatch, TLSAUnusable}},
-		{"no certificate seen", failed(CauseTLSUnsupported), []string{other}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}},
-		{"no record: a relay delivers", failed(CauseTLSUnsupported, leaf.Raw), nil, SMTPRelay, Opportunistic, []Reason{NoTLSA, TLSUnsupportedHere}},
-		{"no usable record: TLS is mandatory", failed(CauseTLSUnsupported, leaf.Raw), []string{"3 1 1 abcd"}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere, TLSAUnusable}},
-		{"no record, client", failed(CauseTLSUnsupported, leaf.Raw), nil, Client, Unknown, []Reason{NoTLSA, TLSUnsupportedHere}},
-		{"unparsable certificate matches", failed(CauseUnparsable, leaf.Raw), []string{matching}, SMTPRelay, Unknown, []Reason{CertificateUnparsable}},
-		{"unparsable certificate matches no record", failed(CauseUnparsable, leaf.Raw), []string{other}, SMTPRelay, Refused, []Reason{TLSAMismatch}},
-		{"unparsable certificate, not seen", failed(CauseUnparsable), []string{other}, SMTPRelay, Unknown, []Reason{CertificateUnparsable}},
+		{"the certificate matches: no proof of possession", failed(CauseTLSUnsupported, leaf.Raw), []string{matching}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}, "a certificate that the server sends matches 3 1 1 "},
+		{"one of two records matches", failed(CauseTLSUnsupported, leaf.Raw), []string{other, matching}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}, "a certificate that the server sends matches 3 1 1 "},
+		{"the certificate matches no record", failed(CauseTLSUnsupported, leaf.Raw), []string{other, issuerOnly}, SMTPRelay, Refused, []Reason{TLSAMismatch}, "no usable record matches"},
+		{"a record may supply the anchor", failed(CauseTLSUnsupported, leaf.Raw), []string{other, inDNS}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}, "whether a record matches is not known"},
+		{"unusable records do not count", failed(CauseTLSUnsupported, leaf.Raw), []string{other, "3 1 1 abcd"}, SMTPRelay, Refused, []Reason{TLSAMismatch, TLSAUnusable}, "no usable record matches"},
+		{"no certificate seen", failed(CauseTLSUnsupported), []string{other}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere}, "as the case says"},
+		{"no record: a relay delivers", failed(CauseTLSUnsupported, leaf.Raw), nil, SMTPRelay, Opportunistic, []Reason{NoTLSA, TLSUnsupportedHere}, "as the case says"},
+		{"no usable record: TLS is mandatory", failed(CauseTLSUnsupported, leaf.Raw), []string{"3 1 1 abcd"}, SMTPRelay, Unknown, []Reason{TLSUnsupportedHere, TLSAUnusable}, "as the case says"},
+		{"no record, client", failed(CauseTLSUnsupported, leaf.Raw), nil, Client, Unknown, []Reason{NoTLSA, TLSUnsupportedHere}, "as the case says"},
+		{"unparsable certificate matches", failed(CauseUnparsable, leaf.Raw), []string{matching}, SMTPRelay, Unknown, []Reason{CertificateUnparsable}, "a certificate that the server sends matches 3 1 1 "},
+		{"unparsable certificate matches no record", failed(CauseUnparsable, leaf.Raw), []string{other}, SMTPRelay, Refused, []Reason{TLSAMismatch}, "no usable record matches"},
+		{"unparsable certificate, not seen", failed(CauseUnparsable), []string{other}, SMTPRelay, Unknown, []Reason{CertificateUnparsable}, "as the case says"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			facts := &Facts{Hosts: []Host{host(0, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, c.records...)}, Endpoints: []Endpoint{c.endpoint}})}}
 			v := Judge(facts, Rules{Target: name, Policy: c.policy, Require: RequireDANE}, noon)
 			if reasons := reasonsOf(v); v.Outcome != c.want || v.Success || !slices.Equal(reasons, c.reasons) {
 				t.Errorf("got %s, %v; want %s, %v", v.Outcome, reasons, c.want, c.reasons)
+			}
+			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return strings.Contains(f.Detail, c.detail) }) {
+				t.Errorf("no detail in %+v has %q", v.Findings, c.detail)
 			}
 		})
 	}

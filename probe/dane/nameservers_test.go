@@ -3,6 +3,7 @@ package dane
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
@@ -55,6 +56,34 @@ func TestNameserverVerdicts(t *testing.T) {
 	}
 }
 
+// A nameserver that differs, or does not serve the zone, is a finding. One that does
+// not answer is not: the resolver uses another.
+func TestNameserverFindings(t *testing.T) {
+	const name = "mx.example.org"
+	one, two := "3 1 1 "+fmt.Sprintf("%064x", 1), "3 1 1 "+fmt.Sprintf("%064x", 2)
+	lookup, other := tlsaLookup(dnssec.Secure, name, one), tlsaLookup(dnssec.Secure, name, two)
+	for _, c := range []struct {
+		name   string
+		server Nameserver
+		want   bool
+	}{
+		{"the same records", Nameserver{TLSA: &lookup.Answer}, false},
+		{"other records", Nameserver{TLSA: &other.Answer}, true},
+		{"not authoritative", Nameserver{Err: errorWithCause(CauseNotAuthoritative)}, true},
+		{"not authoritative for the SOA only", Nameserver{Err: errorWithCause(CauseNotAuthoritative), TLSA: &lookup.Answer}, true},
+		{"timeout", Nameserver{Err: errorWithCause(CauseTimeout)}, false},
+		{"not queried", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, false},
+	} {
+		c.server.Name = "ns1.example.org"
+		h := host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{failedAt(StageNone, errorWithCause(CauseConnect))},
+			Nameservers: &Nameservers{Zone: "example.org", Servers: []Nameserver{c.server}}})
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{h}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		if got := slices.Contains(reasonsOf(v), NameserverInconsistent); got != c.want || len(v.Services[0].Nameservers) != 1 {
+			t.Errorf("%s: finding %t, want %t: %+v", c.name, got, c.want, v.Findings)
+		}
+	}
+}
+
 func TestZoneOf(t *testing.T) {
 	link := func(zone string, status dnssec.Status) dnssec.Link { return dnssec.Link{Zone: zone, Status: status} }
 	root, org := link(".", dnssec.Secure), link("org.", dnssec.Secure)
@@ -77,6 +106,42 @@ func TestZoneOf(t *testing.T) {
 	} {
 		if got := ZoneOf(&dnssec.Answer{Status: c.status, Canonical: c.canonical, Chain: c.chain}); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// The serial number of a zone is known from one SOA record only.
+func TestNameserverSerial(t *testing.T) {
+	soa, other := &dns.SOA{Serial: 7}, &dns.SOA{Serial: 8}
+	withRecords := func(records ...dns.RR) *dnssec.Answer {
+		a := answer(dnssec.Secure, "example.org", dns.TypeSOA, records...)
+		return &a
+	}
+	for _, c := range []struct {
+		name   string
+		soa    *dnssec.Answer
+		serial uint32
+		known  bool
+	}{
+		{"one record", withRecords(soa), 7, true},
+		{"no answer", nil, 0, false},
+		{"no record", withRecords(), 0, false},
+		{"two records", withRecords(soa, other), 0, false},
+		{"a record of another type", withRecords(&dns.A{}), 0, false},
+	} {
+		server := Nameserver{SOA: c.soa}
+		if serial, known := server.Serial(); serial != c.serial || known != c.known {
+			t.Errorf("%s: got %d, %t; want %d, %t", c.name, serial, known, c.serial, c.known)
+		}
+	}
+}
+
+// A list in a finding has at most 8 elements.
+func TestFirstFew(t *testing.T) {
+	list := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
+	for n, want := range map[int]string{0: "", 1: "1", 8: "1, 2, 3, 4, 5, 6, 7, 8", 9: "1, 2, 3, 4, 5, 6, 7, 8 and 1 more", 10: "1, 2, 3, 4, 5, 6, 7, 8 and 2 more"} {
+		if got := firstFew(list[:n]); got != want {
+			t.Errorf("%d elements: %q, want %q", n, got, want)
 		}
 	}
 }

@@ -47,7 +47,9 @@ func TestMemSize(t *testing.T) {
 		{"explanation of a link", answer(dnssec.Answer{Chain: []dnssec.Link{{Why: long}}}), 10_000, 15_000},
 		{"extended DNS error", answer(dnssec.Answer{EDE: []string{long}}), 10_000, 15_000},
 		{"dialogue", endpoints(Endpoint{Dialogue: starttls.Dialogue{Transcript: starttls.Transcript{{Text: long}}}}), 10_000, 15_000},
-		{"large certificate, which may consist of many small elements", endpoints(Endpoint{Raw: chain}), 120_000, 160_000},
+		{"large certificate, which may consist of many small elements", endpoints(Endpoint{Raw: chain}), 125_000, 145_000},
+		{"certificate in a larger message", endpoints(Endpoint{Raw: [][]byte{make([]byte, 100, 50_000)}}), 49_900, 60_000},
+		{"plaintext after STARTTLS", endpoints(Endpoint{Dialogue: starttls.Dialogue{EarlyData: long}}), 10_000, 15_000},
 		{"the same certificate at another address", endpoints(Endpoint{Raw: chain}, Endpoint{Raw: chain}), 120_000, 160_000},
 		{"second handshake with an address", endpoints(Endpoint{Other: &Endpoint{Raw: chain}}), 120_000, 160_000},
 		{"empty certificate", endpoints(Endpoint{Raw: [][]byte{{}}}), 0, 5_000},
@@ -56,6 +58,7 @@ func TestMemSize(t *testing.T) {
 		{"finding", report{Verdict: Verdict{Findings: []Finding{{Detail: long}}}}, 10_000, 15_000},
 		{"advice", report{Verdict: Verdict{Advice: []Advice{{Detail: long}}}}, 10_000, 15_000},
 		{"verdict on a record", verdict(ServiceVerdict{Records: []RecordVerdict{{Why: long}}}), 10_000, 15_000},
+		{"verdict on the Web PKI", verdict(ServiceVerdict{Endpoints: []EndpointVerdict{{PKIXWhy: long}}}), 10_000, 15_000},
 		{"match", verdict(ServiceVerdict{Endpoints: matches}), 10_000, 15_000},
 		{"second verdict", report{Later: &Verdict{Services: []ServiceVerdict{{Endpoints: matches}}}}, 10_000, 15_000},
 	} {

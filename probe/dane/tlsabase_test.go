@@ -81,6 +81,31 @@ func TestDecideTLSA(t *testing.T) {
 			if result.State != c.want || base != c.base {
 				t.Errorf("got %d at %q, want %d at %q", result.State, base, c.want, c.base)
 			}
+			if final := c.want == StateFound || c.want == StateFailed; result.Final() != final {
+				t.Errorf("final %t, want %t", result.Final(), final)
+			}
 		})
+	}
+}
+
+// Usable depends on the records and on the policy.
+func TestTLSAResultUsable(t *testing.T) {
+	const name, digest = "mx.example.org", " 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	for _, c := range []struct {
+		name          string
+		lookups       []TLSALookup
+		relay, client bool
+	}{
+		{"no lookup", nil, false, false},
+		{"no records", []TLSALookup{tlsaLookup(dnssec.Secure, name)}, false, false},
+		{"insecure records", []TLSALookup{tlsaLookup(dnssec.Insecure, name, "3"+digest)}, false, false},
+		{"DANE-EE", []TLSALookup{tlsaLookup(dnssec.Secure, name, "3"+digest)}, true, true},
+		{"PKIX-EE", []TLSALookup{tlsaLookup(dnssec.Secure, name, "1"+digest)}, false, true},
+		{"a malformed digest", []TLSALookup{tlsaLookup(dnssec.Secure, name, "3 1 1 abcd")}, false, false},
+	} {
+		result := DecideTLSA(c.lookups)
+		if relay, client := result.Usable(SMTPRelay), result.Usable(Client); relay != c.relay || client != c.client {
+			t.Errorf("%s: got %t, %t; want %t, %t", c.name, relay, client, c.relay, c.client)
+		}
 	}
 }

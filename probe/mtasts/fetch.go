@@ -130,8 +130,7 @@ func (f Fetcher) Fetch(ctx context.Context, domain string, from netip.AddrPort) 
 
 // invalidCertificate returns the certificate that a handshake failed to verify, or nil.
 func invalidCertificate(err error) *x509.Certificate {
-	invalid, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	if ok && len(invalid.UnverifiedCertificates) > 0 {
+	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return invalid.UnverifiedCertificates[0]
 	}
 	return nil

@@ -130,6 +130,8 @@ func TestFetch(t *testing.T) {
 		{"no content", "HTTP/1.1 204 No Content\r\nContent-Type: text/plain\r\n\r\n", 0, "the HTTP status is 204 No Content", isType[*StatusError]},
 		{"an unknown status", "HTTP/1.1 799 \x1b[2J\r\n\r\n", 0, "the HTTP status is 799", isType[*StatusError]},
 		{"a redirect", "HTTP/1.1 302 Found\r\nLocation: https://example.org/\r\n\r\n", 0, `the HTTP status is 302 Found, a redirect to "https://example.org/"; senders do not follow redirects`, isType[*StatusError]},
+		{"the first status of redirects", "HTTP/1.1 300 Multiple Choices\r\n\r\n", 0, `300 Multiple Choices, a redirect to ""`, isType[*StatusError]},
+		{"the first status behind redirects", "HTTP/1.1 400 Bad Request\r\nLocation: https://example.org/\r\n\r\n", 0, "at 192.0.2.80:443: the HTTP status is 400 Bad Request$", isType[*StatusError]},
 		{"a web page", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nx", 0, `the media type is "text/html", expected text/plain`, isType[*MediaTypeError]},
 		{"a type of which text/plain is a prefix", "HTTP/1.1 200 OK\r\nContent-Type: text/plainer\r\n\r\nx", 0, "expected text/plain", isType[*MediaTypeError]},
 		{"no type", "HTTP/1.1 200 OK\r\n\r\nx", 0, `the media type is ""`, isType[*MediaTypeError]},
@@ -150,6 +152,9 @@ func TestFetch(t *testing.T) {
 			}
 			if fetched.Certificate == nil || fetched.Certificate.DNSNames[0] != "mta-sts.example.org" {
 				t.Errorf("certificate %v", fetched.Certificate)
+			}
+			if len(requests) == 0 {
+				t.Fatal("the server received no request")
 			}
 			if r := <-requests; r.Method != "GET" || r.Host != "mta-sts.example.org" || r.RequestURI != "/.well-known/mta-sts.txt" || !r.Close || r.Header.Get("Accept-Encoding") != "" {
 				t.Errorf("request %s %s%s, close %t, %v", r.Method, r.Host, r.RequestURI, r.Close, r.Header)

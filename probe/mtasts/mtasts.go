@@ -68,6 +68,17 @@ func (e *SyntaxError) Error() string {
 	return message
 }
 
+// maxTolerated is the greatest number of sentences in a Tolerated field.
+const maxTolerated = 4
+
+// tolerate adds a sentence about what some senders tolerate and others do not.
+func tolerate(sentences []string, format string, args ...any) []string {
+	if len(sentences) >= maxTolerated {
+		return sentences
+	}
+	return append(sentences, fmt.Sprintf(format, args...))
+}
+
 // syntaxErrorf returns the error for text, with a formatted reason.
 func syntaxErrorf(text, format string, args ...any) *SyntaxError {
 	return &SyntaxError{Text: text, Why: fmt.Sprintf(format, args...)}

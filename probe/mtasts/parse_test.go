@@ -22,6 +22,8 @@ func TestParseRecord(t *testing.T) {
 		{"an extension before the id", []string{"v=STSv1; a.b-c_d=x; id=1"}, "1", ""},
 		{"of two ids the first counts", []string{"v=STSv1; id=1; id=2"}, "1", ""},
 		{"the longest id", []string{"v=STSv1; id=" + strings.Repeat("a", 32)}, strings.Repeat("a", 32), ""},
+		{"the first and the last of digits and letters", []string{"v=STSv1; 09azAZ=x; id=09azAZ"}, "09azAZ", ""},
+		{"the longest name of an extension", []string{"v=STSv1; " + strings.Repeat("a", 32) + "=x; id=1"}, "1", ""},
 		{"other records too", []string{"v=spf1 -all", "v=STSv1; id=1", "v=STSv2; id=2"}, "1", ""},
 
 		{"no TXT record", nil, "", "there is no such record"},
@@ -39,6 +41,9 @@ func TestParseRecord(t *testing.T) {
 		{"white space before the value", []string{"v=STSv1; id= 1"}, "", "is not 1 to 32 letters and digits"},
 		{"a field without a value", []string{"v=STSv1; id"}, "", `"id" is not of the form name=value`},
 		{"an empty field", []string{"v=STSv1;; id=1"}, "", `"" is not of the form name=value`},
+		{"a name too long", []string{"v=STSv1; " + strings.Repeat("a", 33) + "=x; id=1"}, "", "is not of the form name=value"},
+		{"a name in another script", []string{"v=STSv1; ı=x; id=1"}, "", "is not of the form name=value"},
+		{"a name that begins with a hyphen", []string{"v=STSv1; -a=x; id=1"}, "", "is not of the form name=value"},
 		{"an extension without a value", []string{"v=STSv1; id=1; foo="}, "", `the value "" of the field foo is empty`},
 		{"an extension with an equals sign", []string{"v=STSv1; x=a=b; id=1"}, "", `the value "a=b" of the field x`},
 		{"an extension with a space", []string{"v=STSv1; x=a b; id=1"}, "", `the value "a b" of the field x`},
@@ -97,11 +102,16 @@ func TestTolerated(t *testing.T) {
 		{"white space after the version", record("v=STSv1 ; id=1"), `white space follows v=STSv1; senders that require "v=STSv1;" ignore the record`},
 		{"two ids", record("v=STSv1; id=1; id=2"), "the field id is repeated"},
 		{"another record in quotation marks", record("v=STSv1; id=1", `"v=STSv1; id=2"`), "another record, "},
+		{"white space at the end", record("v=STSv1; id=1\t"), "white space ends the record"},
+		{"white space around the last delimiter", record("v=STSv1; id=1 ; "), ""},
 		{"an unrelated record", record("v=STSv1; id=1", "v=spf1 -all"), ""},
 
 		{"a report record", report("v=TLSRPTv1; rua=mailto:a@example.com"), ""},
 		{"one unsupported scheme of two", report("v=TLSRPTv1; rua=ftp://example.com/,mailto:a@example.com"), `rua "ftp://example.com/" is neither mailto: with an address nor https: with a host; senders ignore it`},
 		{"an unsupported scheme in a second field", report("v=TLSRPTv1; rua=mailto:a@example.com; rua=http://example.com/"), `rua "http://example.com/"`},
+		{"white space around a comma", report("v=TLSRPTv1; rua=mailto:a@example.com , mailto:b@example.com"), ""},
+		{"white space before the first URI", report("v=TLSRPTv1; rua= mailto:a@example.com"), "white space follows rua="},
+		{"white space at the end of a report record", report("v=TLSRPTv1; rua=mailto:a@example.com "), "white space ends the record"},
 		{"another version beside it", report("v=TLSRPTv1; rua=mailto:a@example.com", "v=TLSRPT1; rua=mailto:a@example.com"), `another record, "v=TLSRPT1;`},
 
 		{"a policy", policy("version: STSv1\r\n" + rest), ""},
@@ -112,6 +122,7 @@ func TestTolerated(t *testing.T) {
 		{"a line of white space", policy("version: STSv1\n \t\n" + rest), "line 2 is empty"},
 		{"a repeated key", policy("version: STSv1\nversion: STSv1\n" + rest), "line 2 repeats the key version"},
 		{"an extension without a value", policy("version: STSv1\nfoo:\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo:"`},
+		{"an underscore in mx", policy("version: STSv1\nmx: *.my_mail.example\n" + rest), `line 2 has an underscore in mx, which hostnames do not have: "mx: *.my_mail.example"`},
 		{"an extension with a control character", policy("version: STSv1\nfoo: a\x1bb\n" + rest), `line 2 has an unknown key with an empty value or control characters: "foo: a\x1bb"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,18 +131,32 @@ func TestTolerated(t *testing.T) {
 			}
 		})
 	}
-	if many := policy("version: STSv1\n" + strings.Repeat("\n", 1000) + rest); len(many) != maxTolerated {
-		t.Errorf("%d sentences", len(many))
+	var similar []string
+	for range 1000 {
+		similar = append(similar, "v=STSv2; id=1", "v=TLSRPTv2;")
+	}
+	for name, many := range map[string][]string{
+		"empty lines":         policy("version: STSv1\n" + strings.Repeat("\n", 1000) + rest),
+		"ids":                 record("v=STSv1" + strings.Repeat("; id=1", 1000)),
+		"similar records":     record(append(similar, "v=STSv1; id=1")...),
+		"reports":             report(append(similar, "v=TLSRPTv1; rua=mailto:a@example.com")...),
+		"unsupported schemes": report("v=TLSRPTv1; rua=mailto:a@example.com" + strings.Repeat(",ftp://example.com/", 1000)),
+	} {
+		if len(many) != maxTolerated {
+			t.Errorf("%s: %d sentences", name, len(many))
+		}
 	}
 }
 
-// check reports an error unless err contains want; an empty want means no error.
+// check reports an error unless err contains want, after which the text must end if
+// want ends with "$". An empty want means no error.
 func check(t *testing.T, err error, want string) {
 	t.Helper()
+	part, end := strings.CutSuffix(want, "$")
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("error %v", err)
-	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+	case want != "" && (err == nil || !strings.Contains(err.Error(), part) || end && !strings.HasSuffix(err.Error(), part)):
 		t.Errorf("error %v, want one that contains %q", err, want)
 	}
 }
@@ -148,6 +173,7 @@ func TestParseTLSRPT(t *testing.T) {
 		{"both", []string{"v=TLSRPTv1; rua=mailto:a@example.com , https://example.com/"}, []string{"mailto:a@example.com", "https://example.com/"}, ""},
 		{"two fields", []string{"v=TLSRPTv1; rua=mailto:a@example.com; rua=mailto:b@example.com"}, []string{"mailto:a@example.com", "mailto:b@example.com"}, ""},
 		{"an extension", []string{"v=TLSRPTv1; x=y; rua=mailto:a@example.com"}, []string{"mailto:a@example.com"}, ""},
+		{"the last printable character", []string{"v=TLSRPTv1; rua=https://example.com/~"}, []string{"https://example.com/~"}, ""},
 		{"an encoded comma", []string{"v=TLSRPTv1; rua=mailto:a%2Cb@example.com"}, []string{"mailto:a%2Cb@example.com"}, ""},
 
 		{"no TXT record", nil, nil, "there is no such record"},
@@ -157,6 +183,7 @@ func TestParseTLSRPT(t *testing.T) {
 		{"a URI with an equals sign", []string{"v=TLSRPTv1; rua=https://example.com/?a=b"}, []string{"https://example.com/?a=b"}, ""},
 		{"another version", []string{"v=TLSRPT1; rua=mailto:a@example.com"}, nil, `does not begin with "v=TLSRPTv1;"`},
 		{"a record in quotation marks", []string{`"v=TLSRPTv1; rua=mailto:a@example.com"`}, nil, `does not begin with "v=TLSRPTv1;"`},
+		{"a URI with a space", []string{"v=TLSRPTv1; rua=https://example.com/a b"}, nil, "is not a URI"},
 		{"a URI in quotation marks", []string{`v=TLSRPTv1; rua="mailto:a@example.com"`}, nil, "is not a URI"},
 		{"a URI that is not ASCII", []string{"v=TLSRPTv1; rua=mailto:é@example.com"}, nil, "is not a URI"},
 		{"only unsupported schemes", []string{"v=TLSRPTv1; rua=http://example.com/,ftp://example.com/"}, nil, `rua "ftp://example.com/" is neither`},
@@ -166,6 +193,9 @@ func TestParseTLSRPT(t *testing.T) {
 		{"an empty rua", []string{"v=TLSRPTv1; rua="}, nil, `rua "" is neither mailto: with an address nor https: with a host`},
 		{"a bare address", []string{"v=TLSRPTv1; rua=reports@example.com"}, nil, `rua "reports@example.com" is neither`},
 		{"mailto without a local part", []string{"v=TLSRPTv1; rua=mailto:example.com"}, nil, `rua "mailto:example.com" is neither`},
+		{"mailto with an empty local part", []string{"v=TLSRPTv1; rua=mailto:@example.com"}, nil, `rua "mailto:@example.com" is neither`},
+		{"mailto without a domain", []string{"v=TLSRPTv1; rua=mailto:a@?subject=b@c"}, nil, `rua "mailto:a@?subject=b@c" is neither`},
+		{"https with a port only", []string{"v=TLSRPTv1; rua=https://:443/"}, nil, `rua "https://:443/" is neither`},
 		{"plain HTTP", []string{"v=TLSRPTv1; rua=http://example.com/"}, nil, `rua "http://example.com/" is neither`},
 		{"a comma at the end", []string{"v=TLSRPTv1; rua=mailto:a@example.com,"}, nil, `rua "" is neither`},
 		{"an exclamation mark", []string{"v=TLSRPTv1; rua=mailto:a@example.com!10m"}, nil, "must be encoded"},
@@ -184,6 +214,8 @@ func TestParseTLSRPT(t *testing.T) {
 func TestParsePolicy(t *testing.T) {
 	const head = "version: STSv1\n"
 	good := Policy{Mode: Enforce, MaxAge: 604800 * time.Second, MX: []string{"mail.example.com", "*.example.net"}}
+	label := strings.Repeat("a", 63)
+	longest := strings.Repeat(label+".", 3) + label[:61] // of 253 octets
 	one := Policy{Mode: Testing, MaxAge: time.Second, MX: []string{"mx.example.com"}}
 	for _, test := range []struct {
 		name, text string
@@ -198,6 +230,8 @@ func TestParsePolicy(t *testing.T) {
 		{"of repeated keys the first counts", head + "version: STSv2\nmode: testing\nmode: enforce\nmx: mx.example.com\nmax_age: 1\nmax_age: x", &one, ""},
 		{"mode none needs no mx", head + "mode: none\nmax_age: 86400", &Policy{Mode: None, MaxAge: 24 * time.Hour}, ""},
 		{"the greatest max_age", head + "mode: none\nmax_age: 31557600", &Policy{Mode: None, MaxAge: MaxAge}, ""},
+		{"max_age with leading zeros", head + "mode: none\nmax_age: 0031557600", &Policy{Mode: None, MaxAge: MaxAge}, ""},
+		{"the longest label and the longest name", head + "mode: testing\nmx: " + longest + "\nmax_age: 1", &Policy{Mode: Testing, MaxAge: time.Second, MX: []string{longest}}, ""},
 		{"max_age 0", head + "mode: none\nmax_age: 0", &Policy{Mode: None}, ""},
 
 		{"an empty policy", "", nil, "the key version is missing"},
@@ -209,8 +243,12 @@ func TestParsePolicy(t *testing.T) {
 		{"max_age above the limit", head + "max_age: 31557601\n", nil, "max_age is not a whole number of seconds from 0 to 31557600"},
 		{"a negative max_age", head + "max_age: -1\n", nil, "max_age is not a whole number"},
 		{"max_age with a sign", head + "max_age: +1\n", nil, "max_age is not a whole number"},
-		{"max_age with leading zeros", head + "max_age: 00000000001\n", nil, "max_age is not a whole number"},
+		{"max_age of 11 digits", head + "max_age: 00000000001\n", nil, "max_age is not a whole number"},
 		{"max_age with a unit", head + "max_age: 1w\n", nil, "max_age is not a whole number"},
+		{"a label too long", head + "mx: " + label + "a.example\n", nil, "mx is not a hostname in A-labels"},
+		{"a name too long", head + "mx: a." + longest + "\n", nil, "mx is not a hostname in A-labels"},
+		{"a hyphen at the start of a label", head + "mx: mx.-a.example\n", nil, "mx is not a hostname in A-labels"},
+		{"a hyphen at the end of a label", head + "mx: mx.a-.example\n", nil, "mx is not a hostname in A-labels"},
 		{"a wildcard in the middle", head + "mx: mx.*.example\n", nil, "mx is not a hostname in A-labels"},
 		{"a wildcard inside a label", head + "mx: mx*.example\n", nil, "mx is not a hostname in A-labels"},
 		{"a wildcard alone", head + "mx: *.\n", nil, "mx is not a hostname in A-labels"},
@@ -231,6 +269,29 @@ func TestParsePolicy(t *testing.T) {
 				t.Errorf("got %+v, want %+v", policy, test.want)
 			}
 		})
+	}
+}
+
+// Errors quote what was published: whole up to 100 bytes, else its beginning, cut
+// between characters.
+func TestSyntaxErrorText(t *testing.T) {
+	x99 := strings.Repeat("x", 99)
+	for _, test := range []struct {
+		name string
+		err  SyntaxError
+		want string
+	}{
+		{"a line", SyntaxError{Line: 1, Text: "a\x1b", Why: "why"}, `line 1: "a\x1b": why`},
+		{"no line", SyntaxError{Text: "a", Why: "why"}, `"a": why`},
+		{"no text", SyntaxError{Why: "why"}, "why"},
+		{"100 bytes", SyntaxError{Text: x99 + "y", Why: "why"}, `"` + x99 + `y": why`},
+		{"101 bytes", SyntaxError{Text: x99 + "yz", Why: "why"}, `"` + x99 + `y…": why`},
+		{"the limit within a character", SyntaxError{Text: x99 + "é", Why: "why"}, `"` + x99 + `…": why`},
+		{"no start of a character", SyntaxError{Text: strings.Repeat("\x80", 101), Why: "why"}, `"…": why`},
+	} {
+		if got := test.err.Error(); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
 	}
 }
 

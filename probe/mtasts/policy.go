@@ -30,35 +30,32 @@ type Policy struct {
 	Mode   Mode
 	MaxAge time.Duration // how long a sender may cache the policy
 	MX     []string      // patterns: hostnames in lower case, some with a leading "*."
-	// Tolerated is what some senders tolerate and others do not, one sentence each,
-	// at most maxTolerated of them.
+	// Tolerated is what some senders tolerate and others do not, one sentence each.
 	Tolerated []string
 }
-
-const maxTolerated = 4
 
 // ParsePolicy parses a policy (RFC 8461 §3.2): one key and value on each line,
 // which ends with LF or CRLF. If a key other than mx is repeated, the first one
 // counts. Unknown keys are ignored. The error is a *SyntaxError.
 //
-// Some senders ignore empty lines and unknown keys without a value, and others
-// reject the policy, as the syntax does not have them. They are tolerated here.
+// Some senders ignore empty lines and unknown keys without a value, and accept
+// underscores in mx. Others reject the policy, as the syntax does not have them. They
+// are tolerated here.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if !utf8.Valid(text) {
 		return nil, syntaxErrorf(string(text), "the policy is not valid UTF-8")
 	}
+	keys := []string{"version", "mode", "max_age", "mx"}
 	policy, seen := new(Policy), make(map[string]bool)
 	number := 0
-	tolerate := func(format string, args ...any) {
-		if len(policy.Tolerated) < maxTolerated {
-			policy.Tolerated = append(policy.Tolerated, fmt.Sprintf("line %d ", number)+fmt.Sprintf(format, args...))
-		}
+	tolerateLine := func(format string, args ...any) {
+		policy.Tolerated = tolerate(policy.Tolerated, "line %d %s", number, fmt.Sprintf(format, args...))
 	}
 	for line := range strings.Lines(string(text)) {
 		number++
 		line = strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), wsp)
 		if line == "" {
-			tolerate("is empty")
+			tolerateLine("is empty")
 			continue
 		}
 		key, value, ok := strings.Cut(line, ":")
@@ -68,17 +65,21 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		repeated := seen[key]
 		seen[key] = true
 		if repeated && key != "mx" {
-			tolerate("repeats the key %s; the first one counts", key)
+			tolerateLine("repeats the key %s; the first one counts", key)
 			continue
 		}
-		if !slices.Contains([]string{"version", "mode", "max_age", "mx"}, key) && !isPolicyValue(strings.TrimLeft(value, wsp)) {
-			tolerate("has an unknown key with an empty value or control characters: %s", quote(line))
+		value = strings.TrimLeft(value, wsp)
+		switch {
+		case key == "mx" && strings.Contains(value, "_"):
+			tolerateLine("has an underscore in mx, which hostnames do not have: %s", quote(line))
+		case !slices.Contains(keys, key) && !isPolicyValue(value):
+			tolerateLine("has an unknown key with an empty value or control characters: %s", quote(line))
 		}
-		if why := policy.set(key, strings.TrimLeft(value, wsp)); why != "" {
+		if why := policy.set(key, value); why != "" {
 			return nil, &SyntaxError{Line: number, Text: line, Why: why}
 		}
 	}
-	for _, key := range []string{"version", "mode", "max_age", "mx"} {
+	for _, key := range keys {
 		if !seen[key] && (key != "mx" || policy.Mode != None) {
 			return nil, &SyntaxError{Why: "the key " + key + " is missing"}
 		}
@@ -130,8 +131,8 @@ func isPattern(pattern string) bool {
 		if len(label) < 1 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
-		for _, c := range []byte(label) {
-			if !isAlphanumeric(c) && c != '-' && c != '_' { // underscores are not allowed, but such hosts exist
+		for _, r := range label {
+			if !isAlphanumeric(r) && r != '-' && r != '_' { // underscores are not allowed, but such hosts exist
 				return false
 			}
 		}

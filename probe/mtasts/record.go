@@ -1,9 +1,6 @@
 package mtasts
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // RecordName returns the name of the domain's MTA-STS record (RFC 8461 §3.1).
 func RecordName(domain string) string { return "_mta-sts." + domain }
@@ -33,7 +30,7 @@ func ParseRecord(txt []string) (Record, error) {
 				return Record{}, extensionError(text, f)
 			}
 		case record.ID != "": // the first of several counts (RFC 8461 §3.2)
-			record.Tolerated = append(record.Tolerated, "the field id is repeated; the first one counts")
+			record.Tolerated = tolerate(record.Tolerated, "the field id is repeated; the first one counts")
 		case !isID(f.value):
 			return Record{}, syntaxErrorf(text, "id %s is not 1 to 32 letters and digits", quote(f.value))
 		default:
@@ -57,8 +54,7 @@ func extensionError(text string, f field) error {
 }
 
 func isID(id string) bool {
-	return len(id) >= 1 && len(id) <= 32 &&
-		!strings.ContainsFunc(id, func(r rune) bool { return r > 127 || !isAlphanumeric(byte(r)) })
+	return len(id) >= 1 && len(id) <= 32 && !strings.ContainsFunc(id, func(r rune) bool { return !isAlphanumeric(r) })
 }
 
 // MTA-STS and TLSRPT records have one syntax: a version and fields, separated by
@@ -106,10 +102,14 @@ func findVersion(txt []string, version string) (text string, tolerated []string,
 		return "", nil, ErrNoRecord
 	}
 	if !strings.HasPrefix(found[0], version+";") {
-		tolerated = append(tolerated, fmt.Sprintf("white space follows %s; senders that require %q ignore the record", version, version+";"))
+		tolerated = tolerate(tolerated, "white space follows %s; senders that require %q ignore the record", version, version+";")
+	}
+	if last := found[0][strings.LastIndex(found[0], ";")+1:]; strings.Trim(last, wsp) != "" && strings.TrimRight(last, wsp) != last {
+		// White space is part of a delimiter only (RFC 8461 §3.1, RFC 8460 §3).
+		tolerated = tolerate(tolerated, "white space ends the record, which the syntax allows only around a semicolon")
 	}
 	for _, record := range similar {
-		tolerated = append(tolerated, fmt.Sprintf("another record, %s, does not begin with %q and does not count", quote(record), version+";"))
+		tolerated = tolerate(tolerated, "another record, %s, does not begin with %q and does not count", quote(record), version+";")
 	}
 	return found[0], tolerated, nil
 }
@@ -145,12 +145,10 @@ func parseFields(record, version string) ([]field, error) {
 // isFieldName reports whether name is an sts-ext-name (RFC 8461 §3.1). RFC 8460 §3
 // has the same syntax.
 func isFieldName(name string) bool {
-	return len(name) >= 1 && len(name) <= 32 && isAlphanumeric(name[0]) &&
-		!strings.ContainsFunc(name, func(r rune) bool {
-			return r > 127 || !isAlphanumeric(byte(r)) && !strings.ContainsRune("_-.", r)
-		})
+	return len(name) >= 1 && len(name) <= 32 && isAlphanumeric(rune(name[0])) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("_-.", r) })
 }
 
-func isAlphanumeric(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+func isAlphanumeric(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }

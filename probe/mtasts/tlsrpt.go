@@ -35,6 +35,9 @@ func ParseTLSRPT(txt []string) (TLSRPT, error) {
 			}
 			continue
 		}
+		if strings.TrimLeft(f.value, wsp) != f.value {
+			record.Tolerated = tolerate(record.Tolerated, "white space follows rua=, where the syntax allows none")
+		}
 		for uri := range strings.SplitSeq(f.value, ",") {
 			uri = strings.Trim(uri, wsp)
 			switch supported, why := checkReportURI(uri); {
@@ -44,7 +47,7 @@ func ParseTLSRPT(txt []string) (TLSRPT, error) {
 				return TLSRPT{}, syntaxErrorf(text, "rua %s %s", quote(uri), why)
 			default: // senders use the URIs that they support (RFC 8460 §3)
 				unsupported = fmt.Sprintf("rua %s %s", quote(uri), why)
-				record.Tolerated = append(record.Tolerated, unsupported+"; senders ignore it")
+				record.Tolerated = tolerate(record.Tolerated, "%s; senders ignore it", unsupported)
 			}
 		}
 	}
@@ -65,10 +68,16 @@ func checkReportURI(text string) (supported bool, why string) {
 	switch {
 	case err != nil || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '!' }):
 		return true, "is not a URI, or contains characters that must be encoded"
-	case uri.Scheme == "mailto" && strings.Contains(uri.Opaque, "@"), uri.Scheme == "https" && uri.Host != "":
+	case uri.Scheme == "mailto" && isMailbox(uri.Opaque), uri.Scheme == "https" && uri.Hostname() != "":
 		return true, ""
 	default:
 		supported = uri.Scheme == "" || uri.Scheme == "mailto" || uri.Scheme == "https"
 		return supported, "is neither mailto: with an address nor https: with a host"
 	}
+}
+
+// isMailbox reports whether text has a local part and a domain.
+func isMailbox(text string) bool {
+	local, domain, _ := strings.Cut(text, "@")
+	return local != "" && domain != ""
 }
