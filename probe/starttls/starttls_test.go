@@ -441,6 +441,23 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// Texts are cut only if they exceed the limit.
+func TestTextLimits(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cut  func(string) string
+		size int
+	}{{"printable", printable, 512}, {"truncate", truncate, 600}} {
+		longest := strings.Repeat("x", c.size)
+		if got := c.cut(longest); got != longest {
+			t.Errorf("%s: %d bytes are cut to %d", c.name, len(longest), len(got))
+		}
+		if got := c.cut(longest + "y"); got != longest+"…" {
+			t.Errorf("%s: %d bytes are cut to %d", c.name, len(longest)+1, len(got))
+		}
+	}
+}
+
 // A refusal of a hundred long lines fits into one error.
 func TestReplyIsTruncated(t *testing.T) {
 	r := smtpReply{code: 550, lines: slices.Repeat([]string{strings.Repeat("ü", 200)}, maxLines)}
