@@ -230,7 +230,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	if err != nil {
 		err = fmt.Errorf("speaking %s with %s: %w", key.Protocol, key.Address, err)
 		a.conclude(err)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, starttls.ErrSilent) { // TLS may begin at any time
 			protocol.Goodbye(ctx, conn)
 		}
 		return err
@@ -270,7 +270,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()
-	if err = session.accepted(ctx, protocol); err != nil {
+	if err = session.accepted(ctx, protocol, func() { a.conclude(nil) }); err != nil {
 		err = fmt.Errorf("speaking %s inside TLS with %s: %w", key.Protocol, key.Address, err)
 	}
 	a.conclude(err)

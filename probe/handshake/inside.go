@@ -19,9 +19,12 @@ import (
 // If the protocol is mutual, real clients have a certificate. An alert for lack of
 // one then proves that the handshake is complete, and nothing is wrong with the
 // server. If the connection ends instead, the cause may be the certificate.
-func (s *session) accepted(ctx context.Context, protocol *starttls.Client) error {
+//
+// wait is called before the server has time to reject a client that has nothing to say.
+func (s *session) accepted(ctx context.Context, protocol *starttls.Client, wait func()) error {
 	made, err := protocol.FirstExchange(ctx, s)
 	if !made && s.asked {
+		wait()
 		err = s.awaitAlert(ctx)
 	}
 	ended := made && isEnd(err)
@@ -44,10 +47,11 @@ func (s *session) accepted(ctx context.Context, protocol *starttls.Client) error
 
 // awaitAlert ends the client's half of the session and waits for the server to end
 // its own. It returns an alert that the server sends instead. A server that sends
-// neither in time has accepted the client, as far as a client can see.
+// neither in time has accepted the client, as far as a client can see. The wait
+// takes at most half of the time that is left, so that ctx does not end it.
 func (s *session) awaitAlert(ctx context.Context) error {
 	const timeout, limit = 5 * time.Second, 64 << 10
-	s.SetDeadline(time.Now().Add(timeout))
+	s.SetDeadline(time.Now().Add(min(timeout, timeLeft(ctx)/2)))
 	defer context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })()
 	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // the read reports any error that matters

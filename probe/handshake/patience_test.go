@@ -256,3 +256,124 @@ func (p proceed) Serve(ctx context.Context, conn net.Conn) {
 	io.WriteString(conn, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
 	p.then.Serve(ctx, conn)
 }
+
+// handlerFunc is a server that is one function.
+type handlerFunc func(net.Conn)
+
+func (f handlerFunc) Serve(_ context.Context, conn net.Conn) { f(conn) }
+
+// tappedTLS is a server that completes TLS and then uses the connection below it.
+func tappedTLS(config *tls.Config, then func(plain net.Conn)) server.Handler {
+	return handlerFunc(func(conn net.Conn) {
+		if tls.Server(conn, config).Handshake() == nil {
+			then(conn)
+		}
+	})
+}
+
+// TestHostileInsideTLS: whatever a server sends inside TLS, the attempt ends in time,
+// with one connection, and the fault is the server's.
+func TestHostileInsideTLS(t *testing.T) {
+	config := server.TLSConfig(leafOf(t, server.ECDSA))
+	optional := config.Clone()
+	optional.ClientAuth = tls.RequestClientCert
+	smtp := func(inside server.Handler) server.Handler {
+		return smtpUntil{then: server.TLS{Config: config, Inside: inside}}
+	}
+	flood := func(opening, repeat string) server.Handler {
+		return smtp(handlerFunc(func(conn net.Conn) {
+			io.WriteString(conn, opening)
+			// More than any limit. The pipe takes all of it.
+			io.WriteString(conn, strings.Repeat(repeat, 1<<20/len(repeat)))
+			io.Copy(io.Discard, conn)
+		}))
+	}
+	drip := func(text string) server.Handler {
+		return smtp(handlerFunc(func(conn net.Conn) {
+			for i := 0; ; i++ {
+				if _, err := io.WriteString(conn, text[i%len(text):i%len(text)+1]); err != nil {
+					return
+				}
+				time.Sleep(time.Second) // of the clock in the bubble
+			}
+		}))
+	}
+	deaf := handlerFunc(func(conn net.Conn) { // ignores that the client ends its half
+		io.Copy(io.Discard, conn)
+		time.Sleep(time.Minute)
+	})
+	smtpKey, web := Key{Protocol: "smtp"}, Key{Protocol: "tls", Address: netip.MustParseAddrPort("192.0.2.25:443")}
+	for _, c := range []struct {
+		name    string
+		key     Key
+		delay   time.Duration // of the connection
+		server  server.Handler
+		want    dane.Cause
+		text    string
+		atLeast time.Duration // of the attempt
+		atMost  time.Duration
+	}{
+		{"endless line", smtpKey, 0, flood("250-", "x"), dane.CauseProtocol, "more than 262144 bytes", 0, time.Second},
+		{"endless continuation lines", smtpKey, 0, flood("", "250-x\r\n"), dane.CauseProtocol, "more than 262144 bytes", 0, time.Second},
+		{"endless blank lines", smtpKey, 0, flood("", "\n"), dane.CauseProtocol, "more than 262144 bytes", 0, time.Second},
+		{"endless binary", smtpKey, 0, flood("", "\x00\xff\x1b"), dane.CauseProtocol, "more than 262144 bytes", 0, time.Second},
+		{"thousands of lines, then the end of the reply", smtpKey, 0, smtp(answer{bytes: strings.Repeat("250-x\r\n", 10000) + "250 x\r\n", stays: true}), dane.CauseNone, "", 0, 2 * time.Second},
+		{"half a reply, then closed", smtpKey, 0, smtp(answer{bytes: "250-mx\r\n25"}), dane.CauseConnect, "reading the reply to EHLO inside TLS", 0, time.Second},
+		{"half a reply, then silence", smtpKey, 0, smtp(answer{bytes: "250-mx\r\n25", stays: true}), dane.CauseTimeout, "reading the reply to EHLO inside TLS", 20 * time.Second, 20 * time.Second},
+		{"slow drip of a reply that never ends", smtpKey, 0, drip("250-x\r\n"), dane.CauseTimeout, "reading the reply to EHLO inside TLS", 20 * time.Second, 20 * time.Second},
+		{"a reply byte by byte", smtpKey, 0, drip("250 x\r\n"), dane.CauseNone, "", 6 * time.Second, 8 * time.Second},
+		{"a reply before the command", smtpKey, 0, smtp(handlerFunc(func(conn net.Conn) { io.WriteString(conn, "250 mx\r\n"); io.Copy(io.Discard, conn) })), dane.CauseNone, "", 0, 2 * time.Second},
+		{"plaintext after the handshake", smtpKey, 0, smtpUntil{then: tappedTLS(config, func(plain net.Conn) { io.WriteString(plain, "250 mx.example.org\r\n"); io.Copy(io.Discard, plain) })}, dane.CauseTLS, "tls:", 0, 2 * time.Second},
+		{"a record that does not decrypt", smtpKey, 0, smtpUntil{then: tappedTLS(config, func(plain net.Conn) {
+			io.WriteString(plain, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32))
+			io.Copy(io.Discard, plain)
+		})}, dane.CauseTLS, "bad record MAC", 0, 2 * time.Second},
+		{"plaintext after the handshake, key type", Key{Protocol: "smtp", KeyType: dane.ECDSA}, 0, smtpUntil{then: tappedTLS(config, func(plain net.Conn) { io.WriteString(plain, "250 mx.example.org\r\n"); io.Copy(io.Discard, plain) })}, dane.CauseTLS, "tls:", 0, 2 * time.Second},
+		{"silence", smtpKey, 0, smtp(nil), dane.CauseTimeout, "reading the reply to EHLO inside TLS", 20 * time.Second, 20 * time.Second},
+
+		{"web, certificate requested, the server keeps the session open", web, 0, server.TLS{Config: optional, Inside: deaf}, dane.CauseNone, "", 5 * time.Second, 5 * time.Second},
+		{"web, certificate requested, little time left", web, 17 * time.Second, server.TLS{Config: optional, Inside: deaf}, dane.CauseNone, "", 18 * time.Second, 19 * time.Second},
+		{"web, certificate requested, endless data", web, 0, server.TLS{Config: optional, Inside: handlerFunc(func(conn net.Conn) {
+			io.WriteString(conn, strings.Repeat("x", 1<<20))
+		})}, dane.CauseNone, "", 0, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				started := time.Now()
+				e, connections := probeServer(t, c.key, 20*time.Second, connection{c.delay, c.server})
+				elapsed := time.Since(started)
+				if got := dane.CauseOf(e.Err); got != c.want || e.Err != nil && !strings.Contains(e.Err.Error(), c.text) || e.Reached != dane.StageTLS || connections != 1 {
+					t.Errorf("cause %d, want %d; stage %d, %d connections: %v", got, c.want, e.Reached, connections, e.Err)
+				}
+				if elapsed < c.atLeast || elapsed > c.atMost {
+					t.Errorf("after %v, want %v to %v", elapsed, c.atLeast, c.atMost)
+				}
+				time.Sleep(time.Hour) // of the clock in the bubble: the servers end
+			})
+		})
+	}
+}
+
+// TestRequestEndsWhileAnAlertMayCome: the server has not rejected the client by then.
+func TestRequestEndsWhileAnAlertMayCome(t *testing.T) {
+	config := server.TLSConfig(leafOf(t, server.ECDSA))
+	config.ClientAuth = tls.RequestClientCert
+	synctest.Test(t, func(t *testing.T) {
+		client := New(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+			near, far := bufferedPipe()
+			go func() {
+				defer far.Close()
+				server.TLS{Config: config, Inside: handlerFunc(func(conn net.Conn) { io.Copy(io.Discard, conn); time.Sleep(time.Minute) })}.Serve(t.Context(), far)
+			}()
+			time.Sleep(6 * time.Second) // of the clock in the bubble
+			return near, nil
+		}, "probe.example.net", time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		e := client.Do(ctx, Request{Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:443"), Protocol: "tls", SNI: "mx.example.org"}, Timeout: 20 * time.Second, MinWait: 5 * time.Second})
+		if e.Err != nil || e.Reached != dane.StageTLS {
+			t.Errorf("stage %d, cause %d: %v", e.Reached, dane.CauseOf(e.Err), e.Err)
+		}
+		time.Sleep(time.Hour) // of the clock in the bubble: the server ends
+	})
+}
