@@ -136,11 +136,18 @@ VirtualHost "plauderstübchen.test"
 // startProsody starts Prosody for XMPP clients and servers.
 func startProsody(t testing.TB, dir string, at netip.Addr, keys keyPair) (log string) {
 	t.Helper()
+	return startProsodyWith(t, dir, at, keys, "")
+}
+
+// startProsodyWith starts Prosody with further global settings.
+func startProsodyWith(t testing.TB, dir string, at netip.Addr, keys keyPair, settings string) (log string) {
+	t.Helper()
 	keys = userDir(t, dir, "prosody", keys)
 	disabled, files := `"tls"`, ""
 	if keys != (keyPair{}) {
 		disabled, files = "", fmt.Sprintf("ssl = { certificate = %q; key = %q }", keys.certificate, keys.key)
 	}
+	files += "\n" + settings
 	config := writeFile(t, dir, "prosody.cfg.lua", fmt.Sprintf(prosodyConfig, dir, at, disabled, files, xmppDomain))
 	command := runAs(t, "prosody", exec.Command(program(t, "prosody"), "-F", "--config", config))
 	return start(t, dir, command, netip.AddrPortFrom(at, 5222).String(), netip.AddrPortFrom(at, 5269).String()).log

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/handshake"
 	"dane_exporter/probe/starttls"
 )
 
@@ -146,6 +148,47 @@ func TestXMPPInternationalDomain(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", protocol, err, starttls.ErrNotOffered)
 		}
 		client.Goodbye(t.Context(), conn)
+	}
+}
+
+// TestXMPPServerCertificate checks handshakes with a server that requests or requires
+// a certificate of other servers. The exporter has none, and servers have one. What
+// follows the handshake therefore counts as an answer.
+func TestXMPPServerCertificate(t *testing.T) {
+	dir := tempDir(t)
+	configureLoopback(t)
+	leaf := newAuthority(t, dir).issue(t, "servers", "", "leaf", certificate{names: []string{xmppDomain}})
+	at := netip.MustParseAddr("127.0.4.1")
+	for _, c := range []struct {
+		name, settings string
+		cause          dane.Cause
+		stage          dane.Stage
+		log            string // of Prosody
+	}{
+		{"requested", `s2s_secure_auth = true`, dane.CauseNone, dane.StageTLS, "not-authorized"},
+		{"requested, TLS 1.2", `s2s_secure_auth = true; s2s_ssl = { protocol = "tlsv1_2" }`, dane.CauseNone, dane.StageTLS, "not-authorized"},
+		{"required", `s2s_secure_auth = true; s2s_ssl = { verify = { "peer", "fail_if_no_peer_cert" } }`, dane.CauseNone, dane.StageTLS, "peer did not return a certificate"},
+		{"required, TLS 1.2", `s2s_secure_auth = true; s2s_ssl = { protocol = "tlsv1_2"; verify = { "peer", "fail_if_no_peer_cert" } }`,
+			dane.CauseTLSUnsupported, dane.StageStartTLS, "peer did not return a certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log := startProsodyWith(t, filepath.Join(dir, strings.ReplaceAll(c.name, " ", "-")), at, keyPair{leaf, keyOf(leaf)}, c.settings)
+			client := handshake.New(func(ctx context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", to.String())
+			}, "", 0)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			for _, keyType := range []dane.KeyType{"", dane.ECDSA} {
+				e := client.Do(ctx, handshake.Request{Timeout: timeout, MinWait: time.Second, Key: handshake.Key{
+					Address: netip.AddrPortFrom(at, 5269), Protocol: "xmpp-server", Domain: xmppDomain, SNI: xmppDomain, KeyType: keyType}})
+				block, _ := pem.Decode([]byte(readFile(t, leaf)))
+				if dane.CauseOf(e.Err) != c.cause || e.Reached != c.stage || len(e.Raw) == 0 || !bytes.Equal(e.Raw[0], block.Bytes) {
+					t.Errorf("key type %q: cause %d, want %d; stage %d, want %d; %d certificates: %v", keyType, dane.CauseOf(e.Err), c.cause, e.Reached, c.stage, len(e.Raw), e.Err)
+				}
+			}
+			waitForLog(t, log, c.log)
+		})
+		at = at.Next()
 	}
 }
 

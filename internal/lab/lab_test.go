@@ -105,9 +105,10 @@ func TestTable(t *testing.T) {
 		srv-target-alias srv-certificate-of-domain srv-certificate-of-other srv-host-insecure sip-no-srv imap-no-srv
 		imap-srv-tls-alone services-good services-one-broken services-one-without-tlsa
 		lmtp-good lmtp-mismatch lmtp-no-starttls lmtp-starttls-rejected imap-good imap-mismatch imap-no-starttls imap-starttls-rejected
-		pop3-good pop3-mismatch pop3-no-starttls pop3-starttls-rejected sieve-good sieve-mismatch sieve-no-starttls sieve-starttls-rejected
+		pop3-good pop3-mismatch pop3-no-starttls pop3-starttls-rejected sieve-good sieve-mismatch sieve-no-starttls sieve-starttls-rejected sieve-silent-inside-tls
 		ldap-good ldap-mismatch ldap-no-starttls ldap-starttls-rejected postgres-good postgres-mismatch postgres-no-starttls postgres-garbage
 		xmpp-no-starttls xmpp-starttls-rejected xmpp-server-good xmpp-server-mismatch xmpp-server-no-starttls xmpp-server-starttls-rejected
+		xmpp-server-client-certificate xmpp-server-client-certificate-tls12
 		xmpp-one-srv-bogus sip-good sip-mismatch imap-srv-both pop3-srv submission-srv submission-srv-first-broken submission-srv-first-unknown
 		submission-srv-nothing-left proxy proxy-not-used proxy-dead proxy-without-ipv6 proxy-without-ipv6-demanded source-address
 		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone

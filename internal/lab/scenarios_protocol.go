@@ -91,7 +91,16 @@ func protocolScenarios() []Scenario {
 			all = append(all, s)
 		}
 	}
-	return all
+	return append(all, Scenario{
+		Name:        "sieve-silent-inside-tls",
+		Description: "A ManageSieve server does not list its capabilities inside TLS until the client asks. DANE clients authenticate it.",
+		Module:      "sieve", Outcome: "authenticated", Success: true,
+		build: func(b *builder) {
+			certificate := b.leaf("@")
+			b.serve(b.a("@"), 4190, server.Sieve{TLS: server.TLSConfig(certificate.Chain()), Silent: true})
+			b.tlsa("_4190._tcp", 3, 1, 1, certificate)
+		},
+	})
 }
 
 // build makes the domain a server, with a record of its key if matching is set.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 
@@ -148,6 +149,18 @@ func srvScenarios() []Scenario {
 			build: func(b *builder) { b.starttlsChat("client", server.XMPP{Domain: "elsewhere.example"}, true) },
 		},
 		{
+			Name:        "xmpp-server-client-certificate",
+			Description: "An XMPP server requires a certificate of other servers, which have one. DANE clients authenticate it.",
+			Module:      "xmpp_server", Outcome: "authenticated", Success: true,
+			build: func(b *builder) { b.chatRequiringCertificates(tls.VersionTLS13) },
+		},
+		{
+			Name:        "xmpp-server-client-certificate-tls12",
+			Description: "An XMPP server requires a certificate of other servers in TLS 1.2, where the exporter, which has none, cannot complete the handshake.",
+			Module:      "xmpp_server", Outcome: "unknown", Reasons: []string{"tls_unsupported_here"},
+			build: func(b *builder) { b.chatRequiringCertificates(tls.VersionTLS12) },
+		},
+		{
 			Name:        "xn--plauderstbchen-osb",
 			Description: "An internationalised chat domain: DNS and certificates have its A-labels, XMPP has its U-labels. DANE clients authenticate the server.",
 			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
@@ -253,13 +266,25 @@ func (b *builder) srvHost(service string, priority int, port uint16, host string
 func (b *builder) starttlsChat(side string, chat server.XMPP, matching bool) {
 	ports := map[string]uint16{"client": 5222, "server": 5269}
 	certificate := b.leaf("@")
-	chat.Domain, chat.TLS = cmp.Or(chat.Domain, b.hostname("@")), server.TLSConfig(certificate.Chain())
+	chat.Domain = cmp.Or(chat.Domain, b.hostname("@"))
+	config := server.TLSConfig(certificate.Chain())
+	if chat.TLS != nil {
+		config.MaxVersion, config.ClientAuth = chat.TLS.MaxVersion, chat.TLS.ClientAuth
+	}
+	chat.TLS = config
 	b.add("_xmpp-%s._tcp SRV 5 0 %d talk", side, ports[side])
 	b.serve(b.a("talk"), ports[side], chat)
 	if !matching {
 		certificate = b.leaf("@")
 	}
 	b.tlsa(fmt.Sprintf("_%d._tcp.talk", ports[side]), 3, 1, 1, certificate)
+}
+
+// chatRequiringCertificates adds an XMPP server for servers that requires a
+// certificate of its clients, in a version of TLS.
+func (b *builder) chatRequiringCertificates(version uint16) {
+	demand := &tls.Config{MaxVersion: version, ClientAuth: tls.RequireAnyClientCert}
+	b.starttlsChat("server", server.XMPP{ServerToServer: true, TLS: demand}, true)
 }
 
 // chatUnusable adds an XMPP server with certificate and a malformed TLSA record.

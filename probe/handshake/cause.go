@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/starttls"
+
+	utls "github.com/refraction-networking/utls"
 )
 
 // classify returns the error of an endpoint with its cause. The checks are
@@ -35,7 +38,7 @@ func classify(e *dane.Endpoint) error {
 	switch {
 	case isTimeout(err):
 		return dane.WithCause(dane.CauseTimeout, err)
-	case e.Reached == dane.StageStartTLS, e.Reached == dane.StageTLS && alertOf(err) != "":
+	case e.Reached == dane.StageStartTLS, e.Reached == dane.StageTLS && isTLSError(err):
 		return dane.WithCause(dane.CauseTLS, err)
 	default:
 		return dane.WithCause(dane.CauseConnect, err)
@@ -58,6 +61,17 @@ func causeOfDialogue(err error) dane.Cause {
 		return dane.CauseProtocol
 	}
 	return dane.CauseNone
+}
+
+// isTLSError reports whether an error inside TLS is one of TLS, and not of the
+// connection: an alert of either side, or what is no TLS record.
+func isTLSError(err error) bool {
+	if alert, ok := errors.AsType[*net.OpError](err); ok && (alert.Op == "remote error" || alert.Op == "local error") {
+		return true
+	}
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	_, plainWithKeyType := errors.AsType[utls.RecordHeaderError](err)
+	return plain || plainWithKeyType
 }
 
 func isTimeout(err error) bool {

@@ -49,7 +49,7 @@ func TestClassify(t *testing.T) {
 		{"the greeting rejects", dane.StageConnect, &starttls.Rejected{Step: "greeting", Reply: "554"}, false, dane.CauseClientRejected},
 		{"another protocol than expected", dane.StageConnect, &starttls.ProtocolError{}, false, dane.CauseProtocol},
 		{"TLS alert", dane.StageStartTLS, errors.New("remote error: tls: handshake failure"), false, dane.CauseTLS},
-		{"unparsable certificate", dane.StageStartTLS, classifyTLSError(errors.New("tls: failed to parse certificate from server: x509: malformed"), false), false, dane.CauseUnparsable},
+		{"unparsable certificate", dane.StageStartTLS, classifyTLSError(errors.New("tls: failed to parse certificate from server: x509: malformed"), false, nil), false, dane.CauseUnparsable},
 		{"chain too long", dane.StageStartTLS, errChainTooLong, false, dane.CauseTLS},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestClassify(t *testing.T) {
 // closes the connection. Other failures are not for lack of a key.
 func TestLacksKey(t *testing.T) {
 	alert := func(op, text string) error {
-		return fmt.Errorf("TLS handshake with 192.0.2.1:25: %w", classifyTLSError(&net.OpError{Op: op, Err: errors.New(text)}, false))
+		return fmt.Errorf("TLS handshake with 192.0.2.1:25: %w", classifyTLSError(&net.OpError{Op: op, Err: errors.New(text)}, false, nil))
 	}
 	reset := &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	for _, c := range []struct {

@@ -10,6 +10,7 @@ import (
 type firstFlight struct {
 	net.Conn
 	until time.Time // when silence ends the attempt; zero: at the end of the context
+	first time.Time // when the answer began
 	size  int
 	head  [256]byte // a ServerHello is usually shorter
 }
@@ -22,6 +23,9 @@ func (f *firstFlight) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
 	if n > 0 && !f.answered() && !f.until.IsZero() {
 		f.SetReadDeadline(time.Time{})
+	}
+	if n > 0 && !f.answered() {
+		f.first = time.Now()
 	}
 	f.size += copy(f.head[f.size:], p[:n])
 	return n, err

@@ -3,6 +3,7 @@ package handshake
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -120,6 +121,10 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	defer dane.CatchPanic(&err)
 	o := offer{keyType: key.KeyType}
 	err = c.try(ctx, key, o, a)
+	if errors.Is(err, starttls.ErrSilent) && HasTime(ctx) {
+		o.patient = true
+		err = c.retry(ctx, key, o, a, err)
+	}
 	if refusesALPN(err) && HasTime(ctx) {
 		o.noALPN = true
 		if err = c.retry(ctx, key, o, a, err); a.endpoint.Reached == dane.StageTLS {
@@ -131,9 +136,11 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	}
 	if dropped := !a.answered && (isEnd(err) || isTimeout(err)); (dropped || rejectsHello(err)) && HasTime(ctx) {
 		o.small = true
+		large := *a
+		slow := isTimeout(err)
 		err = c.retry(ctx, key, o, a, err)
-		span := a.endpoint.TLS
-		a.endpoint.LargeDropped = (a.endpoint.Reached == dane.StageTLS || dropped && a.answered) && span.End.Sub(span.Start) < maxSilence // else it is slow
+		slow = slow && a.silence >= large.silence // with every ClientHello
+		a.endpoint.LargeDropped = (a.endpoint.Reached == dane.StageTLS || dropped && a.answered) && !slow
 	}
 	if a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
 		err = c.explain(ctx, key, o, a, err)
@@ -141,9 +148,21 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 	return err
 }
 
-// maxSilence is the maximum time that a server has to begin its answer to a
-// ClientHello, if another one can be tried.
+// maxSilence is the maximum time that a server has to reply to STARTTLS, and to
+// begin its answer to a ClientHello, if another attempt can be made.
 const maxSilence = 6 * time.Second
+
+// replyBy returns the time by which a server must have replied to STARTTLS, and
+// zero if only ctx limits it. The same dialogue follows once more, so it must have
+// the time for itself and at least as long a wait.
+func replyBy(ctx context.Context, started time.Time) time.Time {
+	now := time.Now()
+	deadline, limited := ctx.Deadline()
+	if left := deadline.Sub(now) - now.Sub(started); !limited || left < 2*maxSilence {
+		return time.Time{}
+	}
+	return now.Add(maxSilence)
+}
 
 // retry makes another handshake after a failure, with another offer. It replaces
 // the first if the server goes further.
@@ -155,7 +174,7 @@ func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first 
 	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
 		return first
 	}
-	a.endpoint, a.answered = again.endpoint, again.answered
+	a.endpoint, a.answered, a.silence = again.endpoint, again.answered, again.silence
 	return err
 }
 
@@ -189,10 +208,19 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	defer conn.Close()
 	e.Reached = dane.StageConnect
 
-	protocol, err := starttls.New(key.Protocol, starttls.Settings{
+	settings := starttls.Settings{
 		EHLO: c.ehlo(key.EHLO, conn), Domain: key.Domain, Service: key.Service, Port: key.Address.Port(),
-		Watch: func(soFar starttls.Dialogue) { e.Dialogue = soFar; a.update() },
-	})
+		Watch: func(soFar starttls.Dialogue) {
+			if e.Dialogue = soFar; soFar.Requested {
+				a.step = "waiting for the reply to STARTTLS of"
+			}
+			a.update()
+		},
+	}
+	if !o.patient {
+		settings.ReplyBy = func() time.Time { return replyBy(ctx, e.Connect.Start) }
+	}
+	protocol, err := starttls.New(key.Protocol, settings)
 	if err != nil {
 		return err
 	}
@@ -202,7 +230,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	if err != nil {
 		err = fmt.Errorf("speaking %s with %s: %w", key.Protocol, key.Address, err)
 		a.conclude(err)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, starttls.ErrSilent) { // TLS may begin at any time
 			protocol.Goodbye(ctx, conn)
 		}
 		return err
@@ -225,7 +253,14 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	a.begin("TLS handshake with", &e.TLS)
 	session, err := startTLS(ctx, flight, key.SNI, o)
 	a.end(&e.TLS)
-	a.answered = flight.answered()
+	a.answered, a.silence = flight.answered(), e.TLS.End.Sub(e.TLS.Start)
+	if a.answered {
+		a.silence = flight.first.Sub(e.TLS.Start)
+	}
+	if required, ok := errors.AsType[*clientCertificateError](err); ok && protocol.Mutual() {
+		// Real clients have a certificate. The handshake is not complete without it.
+		e.Raw, err = required.sent, dane.WithCause(dane.CauseTLSUnsupported, required)
+	}
 	if err != nil {
 		return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
 	}
@@ -235,7 +270,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()
-	if err = session.accepted(ctx, protocol); err != nil {
+	if err = session.accepted(ctx, protocol, func() { a.conclude(nil) }); err != nil {
 		err = fmt.Errorf("speaking %s inside TLS with %s: %w", key.Protocol, key.Address, err)
 	}
 	a.conclude(err)

@@ -89,15 +89,18 @@ var openSSLGroups = []uint16{29, 23, 30, 25, 24, 0x100, 0x101, 0x102, 0x103, 0x1
 var openSSLSchemes = []uint16{0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x081a, 0x081b, 0x081c, 0x0809, 0x080a, 0x080b,
 	0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0303, 0x0301, 0x0302, 0x0402, 0x0502, 0x0602, 0x0203, 0x0201}
 
-// openSSLHello returns a record with a ClientHello like those of OpenSSL 3, for one
-// version of TLS: 1.2 and earlier, or 1.3. It offers what crypto/tls and utls do not
-// implement, so it shows only how far a server goes.
+// openSSLHello returns a record with a ClientHello like those of OpenSSL 3, for a
+// version of TLS, 1.2 or 1.3, and all earlier ones. It offers what crypto/tls and
+// utls do not implement, so it shows only how far a server goes.
 func openSSLHello(version uint16, sni, alpn string) ([]byte, error) {
 	random := make([]byte, 64)
 	if _, err := rand.Read(random); err != nil {
 		return nil, fmt.Errorf("making a ClientHello: %w", err)
 	}
 	var suites []uint16
+	if version == tls.VersionTLS13 {
+		suites = append(suites, tls13Suites...)
+	}
 	for _, suite := range openSSLSuites {
 		suites = append(suites, suite.id)
 	}
@@ -123,8 +126,8 @@ func openSSLHello(version uint16, sni, alpn string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making a ClientHello: %w", err)
 		}
-		suites, sessionID = tls13Suites, random[32:]
-		add(extensionSupportedVersions, vector8(numbers([]uint16{tls.VersionTLS13})))
+		sessionID = random[32:]
+		add(extensionSupportedVersions, vector8(numbers([]uint16{tls.VersionTLS13, tls.VersionTLS12, tls.VersionTLS11, tls.VersionTLS10})))
 		add(extensionPSKModes, vector8([]byte{1}))
 		add(extensionKeyShare, vector16(append(numbers([]uint16{uint16(tls.X25519)}), vector16(key.PublicKey().Bytes())...)))
 	}

@@ -42,43 +42,68 @@ func (r refusal) Error() string { return r.text }
 // error that allows it. OpenSSL implements more, so if the server accepts a
 // ClientHello like that of OpenSSL, the outcome is not known. If it refuses that
 // too, the fault is the server's.
+//
+// Without an explanation, a server that ends the connection is at fault; an alert
+// may be due to a limit of crypto/tls.
 func (c *Client) explain(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	e := &a.endpoint
 	unparsable := dane.CauseOf(first) == dane.CauseUnparsable
 	unsupported := func(format string, args ...any) error {
+		err := fmt.Errorf("%w; "+format, append([]any{first}, args...)...)
 		if unparsable {
 			return first
 		}
-		return dane.WithCause(dane.CauseTLSUnsupported, fmt.Errorf("%w; "+format, append([]any{first}, args...)...))
+		return dane.WithCause(dane.CauseTLSUnsupported, err)
 	}
-	e.Err = unsupported("whether another client gets further is not known yet")
+	unexplained := func(format string, args ...any) error {
+		if isEnd(first) {
+			return first
+		}
+		return unsupported("whether another client gets further is not known"+format, args...)
+	}
+	if needed, left := e.TLS.End.Sub(e.Connect.Start), timeLeft(ctx); left < needed {
+		return unexplained(": another handshake takes %s, and %s are left", needed.Round(time.Millisecond), left.Round(time.Millisecond))
+	}
+	e.Err = unexplained(": the deadline came before the answer to another offer")
 	a.update() // what is known if ctx ends meanwhile
 
-	var refused []string
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		seen, err := c.see(ctx, key, o, version)
-		if err == nil {
-			e.Raw = seen.certificates
-			return unsupported("with OpenSSL, the handshake would continue: %s", seen)
-		}
-		if _, ok := errors.AsType[refusal](err); !ok {
-			return unsupported("whether another client gets further is not known: %w", err)
-		}
-		refused = append(refused, fmt.Sprintf("%s: %s", tls.VersionName(version), err))
+	seen, err := c.see(ctx, key, o, tls.VersionTLS13)
+	if _, refused := errors.AsType[refusal](err); refused && !unparsable {
+		return fmt.Errorf("%w; an offer like that of OpenSSL fails too (%w)", first, err)
 	}
-	if unparsable {
-		return first
+	if err != nil {
+		return unexplained(": %w", err)
 	}
-	return fmt.Errorf("%w; an offer like that of OpenSSL fails too (%s)", first, strings.Join(refused, "; "))
+	if seen.hello.version == tls.VersionTLS13 && HasTime(ctx) { // which encrypts the certificates
+		e.Err = unsupported("with OpenSSL, the handshake would continue: %s", seen)
+		a.update()
+		if older, err := c.see(ctx, key, o, tls.VersionTLS12); err == nil {
+			seen.certificates = older.certificates
+		}
+	}
+	e.Raw = seen.certificates
+	return unsupported("with OpenSSL, the handshake would continue: %s", seen)
+}
+
+// timeLeft returns the time until the deadline of ctx, and a day if it has none.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return 24 * time.Hour
+	}
+	return time.Until(deadline)
 }
 
 // maybeOurLimit reports whether a limit of crypto/tls may have caused a failure of
 // the TLS handshake. answered says whether the server had answered the ClientHello.
 func maybeOurLimit(err error, answered bool) bool {
-	if err == nil || dane.CauseOf(err) == dane.CauseClientCertificate {
+	if err == nil {
 		return false
 	}
-	if dane.CauseOf(err) == dane.CauseUnparsable {
+	switch dane.CauseOf(err) {
+	case dane.CauseClientCertificate, dane.CauseTLSUnsupported:
+		return false
+	case dane.CauseUnparsable:
 		return true
 	}
 	switch alertOf(err) {
@@ -99,11 +124,11 @@ func maybeOurLimit(err error, answered bool) bool {
 
 // see connects to a server, sends a ClientHello like that of OpenSSL and reads the
 // answer as far as it is not encrypted. The error is a refusal if the server
-// answered.
+// answered, or had maxSilence to answer.
 func (c *Client) see(ctx context.Context, key Key, o offer, version uint16) (s sighting, err error) {
 	conn, err := c.Dial(ctx, key.Route, key.Address)
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("connecting again: %w", err)
 	}
 	defer conn.Close()
 	protocol, err := starttls.New(key.Protocol, starttls.Settings{
@@ -113,9 +138,8 @@ func (c *Client) see(ctx context.Context, key Key, o offer, version uint16) (s s
 		return s, err
 	}
 	if _, err := protocol.Start(ctx, conn); err != nil {
-		return s, err
+		return s, fmt.Errorf("speaking %s again: %w", key.Protocol, err)
 	}
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if !o.noALPN {
 		o.alpn = protocol.ALPN()
 	}
@@ -123,11 +147,20 @@ func (c *Client) see(ctx context.Context, key Key, o offer, version uint16) (s s
 	if err != nil {
 		return s, err
 	}
+	patient := timeLeft(ctx) >= maxSilence
+	limited, cancel := context.WithTimeout(ctx, maxSilence)
+	defer cancel()
+	defer context.AfterFunc(limited, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err = conn.Write(hello); err == nil {
 		s, err = readFlight(conn)
 	}
-	if isEnd(err) {
+	switch {
+	case isEnd(err):
 		err = refusal{"the server closes the connection"}
+	case isTimeout(err) && patient:
+		err = refusal{fmt.Sprintf("the server does not complete its answer within %s", maxSilence)}
+	case err != nil && ctx.Err() != nil:
+		err = fmt.Errorf("the server has not completed its answer: %w", context.Cause(ctx))
 	}
 	return s, err
 }

@@ -34,6 +34,7 @@ type offer struct {
 	alpn    string       // empty: no ALPN
 	noALPN  bool         // alpn stays empty
 	small   bool         // no ML-KEM, so that the ClientHello fits into one packet
+	patient bool         // only the context limits the wait for the reply to STARTTLS
 }
 
 // startTLS makes the TLS handshake that a sender makes or, if the offer has a key
@@ -44,7 +45,9 @@ func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session
 		return startTLSWithKeyType(ctx, conn, sni, o)
 	}
 	asked := false
+	var sent [][]byte
 	config := clientConfig(sni)
+	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error { sent = chain; return verifyChainSize(chain) }
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		asked = true
 		return new(tls.Certificate), nil // senders have none
@@ -57,7 +60,7 @@ func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session
 	}
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
-		return nil, classifyTLSError(err, asked)
+		return nil, classifyTLSError(err, asked, sent)
 	}
 	state := client.ConnectionState()
 	return &session{client, state.Version, state.CipherSuite, uint16(state.CurveID), state.PeerCertificates, asked}, nil
@@ -73,7 +76,6 @@ func clientConfig(sni string) *tls.Config {
 	return &tls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
-		VerifyPeerCertificate:  verifyChainSize,
 		MinVersion:             tls.VersionTLS10,
 		CipherSuites:           cipherSuiteIDs,
 		SessionTicketsDisabled: true,
@@ -92,7 +94,7 @@ func allCipherSuites() []uint16 {
 }
 
 // verifyChainSize returns an error that wraps errChainTooLong if a chain exceeds MaxChain.
-func verifyChainSize(chain [][]byte, _ [][]*x509.Certificate) error {
+func verifyChainSize(chain [][]byte) error {
 	size := 0
 	for _, certificate := range chain {
 		size += len(certificate)
@@ -105,11 +107,11 @@ func verifyChainSize(chain [][]byte, _ [][]*x509.Certificate) error {
 
 // classifyTLSError attaches the causes that show in the error of a handshake.
 // crypto/tls exports no error types for its limits, so the text decides. asked
-// says whether the server requested a certificate of the client.
-func classifyTLSError(err error, asked bool) error {
+// says whether the server requested a certificate of the client, and sent are its own.
+func classifyTLSError(err error, asked bool, sent [][]byte) error {
 	switch text := err.Error(); {
 	case asked && rejectsCertificate(alertOf(err)):
-		return clientCertificateError(err)
+		return clientCertificateRequired(err, sent)
 	case strings.Contains(text, "failed to parse certificate"), strings.Contains(text, "certificate containing RSA key larger than"):
 		return dane.WithCause(dane.CauseUnparsable, fmt.Errorf("a certificate cannot be parsed: %w", err))
 	default:
@@ -117,10 +119,21 @@ func classifyTLSError(err error, asked bool) error {
 	}
 }
 
-// clientCertificateError returns the error of a server that ended the session
-// after it had requested a certificate and received none.
-func clientCertificateError(err error) error {
-	return dane.WithCause(dane.CauseClientCertificate, fmt.Errorf("the server requests a certificate of the client, and receives none: %w", err))
+// clientCertificateError is the error of a server that ends the session after it
+// has requested a certificate and received none.
+type clientCertificateError struct {
+	err  error
+	sent [][]byte // the certificates of the server, if it ended the handshake
+}
+
+func (e *clientCertificateError) Error() string {
+	return "the server requests a certificate of the client, and receives none: " + e.err.Error()
+}
+
+func (e *clientCertificateError) Unwrap() error { return e.err }
+
+func clientCertificateRequired(err error, sent [][]byte) error {
+	return dane.WithCause(dane.CauseClientCertificate, &clientCertificateError{err, sent})
 }
 
 // alertOf returns the text of the TLS alert that the server sent, without the

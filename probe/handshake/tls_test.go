@@ -34,7 +34,7 @@ func TestChainSizeIsBounded(t *testing.T) {
 		{"one byte too large", chain(50<<10, 50<<10, 1), errChainTooLong},
 		{"one certificate too large", chain(MaxChain + 1), errChainTooLong},
 	} {
-		if err := verifyChainSize(c.chain, nil); !errors.Is(err, c.want) {
+		if err := verifyChainSize(c.chain); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
@@ -17,10 +18,11 @@ import (
 // crypto/tls does not let its caller choose the schemes, utls does.
 func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, o offer) (*session, error) {
 	asked := false
+	var sent [][]byte
 	client := utls.UClient(conn, &utls.Config{
 		ServerName:             sni,
 		InsecureSkipVerify:     true,
-		VerifyPeerCertificate:  verifyChainSize,
+		VerifyPeerCertificate:  func(chain [][]byte, _ [][]*x509.Certificate) error { sent = chain; return verifyChainSize(chain) },
 		MinVersion:             utls.VersionTLS10,
 		SessionTicketsDisabled: true,
 		GetClientCertificate: func(*utls.CertificateRequestInfo) (*utls.Certificate, error) {
@@ -32,7 +34,7 @@ func startTLSWithKeyType(ctx context.Context, conn net.Conn, sni string, o offer
 		return nil, fmt.Errorf("offering only %s keys: %w", o.keyType, err)
 	}
 	if err := client.HandshakeContext(ctx); err != nil {
-		return nil, classifyTLSError(err, asked)
+		return nil, classifyTLSError(err, asked, sent)
 	}
 	state := client.ConnectionState()
 	return &session{client, state.Version, state.CipherSuite, groupOf(client), state.PeerCertificates, asked}, nil

@@ -36,6 +36,8 @@ func (c *scriptedConn) Read(p []byte) (int, error) {
 func (c *scriptedConn) Write(p []byte) (int, error)   { return len(p), nil }
 func (c *scriptedConn) SetDeadline(_ time.Time) error { return nil }
 
+func (c *scriptedConn) SetReadDeadline(_ time.Time) error { return nil }
+
 // FuzzDialogues checks that whatever a server sends, a dialogue ends, stays
 // within its read limit, returns printable text only, and leads to TLS only if
 // all input was consumed.
@@ -87,6 +89,47 @@ func FuzzDialogues(f *testing.F) {
 		client.Goodbye(t.Context(), conn)
 		if conn.read > maxTotal {
 			t.Errorf("%d bytes read in Goodbye", conn.read)
+		}
+	})
+}
+
+// FuzzFirstExchange checks that whatever a server sends inside TLS, the first
+// exchange and the goodbye end, read no more than the limit, and return documented
+// errors of printable text.
+func FuzzFirstExchange(f *testing.F) {
+	ports := []uint16{25, 24, 143, 110, 4190, 389, 5222, 5269, 465, 636, 993, 995, 5223, 5270}
+	for _, answer := range []string{ehlo, greeting + ehlo, "c OK\r\n", "* PREAUTH\r\nc OK\r\n", "+OK\r\n.\r\n", "-ERR\r\n", sieveGreeting, xmppFeatures, streamError("host-unknown"), response(0, 0, "", "")} {
+		for _, port := range ports {
+			f.Add(port, answer, uint16(4096), false)
+			f.Add(port, answer[:len(answer)/2], uint16(1), true)
+		}
+	}
+	for _, endless := range []string{"x", "\n", "\x00", "250-x\r\n", "250\r\n", "550 no\r\n", "* x\r\n", "* {0}\r\n", "{0}\r\n", "+OK\r\n", "X\r\n", "\"x\"\r\n", "<a>", "<a/>", xmppHeader + "<stream:features>", " ", "\x30\x00", "\x30\x84\x00\x00\x0f\xff"} {
+		for _, port := range ports {
+			f.Add(port, endless, uint16(4096), true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, port uint16, text string, piece uint16, endless bool) {
+		client, err := New(ByPort(port).Name, Settings{EHLO: "probe.example.net", Domain: "example.org", Port: port})
+		if err != nil {
+			t.Skip()
+		}
+		conn := &scriptedConn{text: text, piece: int(piece) + 1, endless: endless}
+		made, err := client.FirstExchange(t.Context(), conn)
+		switch {
+		case err == nil, !made:
+		case isType[*Rejected](err), isType[*ProtocolError](err):
+		case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			t.Errorf("undocumented error: %v", err)
+		case endless && text != "":
+			t.Errorf("end of input of an endless server: %v", err)
+		}
+		if err != nil && !isPrintable(err.Error()) {
+			t.Errorf("not printable: %q", err)
+		}
+		client.Goodbye(t.Context(), conn)
+		if conn.read > maxTotal {
+			t.Errorf("%d bytes read", conn.read)
 		}
 	})
 }

@@ -37,6 +37,7 @@ func (imap) startTLS(s *session) error {
 	if s.offered = slices.Contains(capabilities, "STARTTLS"); !s.offered {
 		return ErrNotOffered
 	}
+	s.beginRequest()
 	_, err = s.imapCommand("b", "STARTTLS")
 	return err
 }

@@ -17,9 +17,9 @@ var applications = [...]application{
 	{853, "", Protocol{ALPN: "dot"}},
 	{993, "imaps", Protocol{ALPN: "imap", negotiator: newIMAP}},
 	{995, "pop3s", Protocol{ALPN: "pop3", negotiator: newPOP3}},
-	{5223, "xmpps-client", Protocol{NeedsDomain: true, ALPN: "xmpp-client", negotiator: newXMPPClient}}, // XEP-0368
-	{5270, "xmpps-server", Protocol{NeedsDomain: true, ALPN: "xmpp-server", negotiator: newXMPPServer}}, // XEP-0368
-	{5432, "", Protocol{ALPN: "postgresql"}},                                                            // sslnegotiation=direct of libpq
+	{5223, "xmpps-client", Protocol{NeedsDomain: true, ALPN: "xmpp-client", negotiator: newXMPPClient}},               // XEP-0368
+	{5270, "xmpps-server", Protocol{NeedsDomain: true, ALPN: "xmpp-server", Mutual: true, negotiator: newXMPPServer}}, // XEP-0368
+	{5432, "", Protocol{ALPN: "postgresql"}},                                                                          // sslnegotiation=direct of libpq
 }
 
 // Resolve returns the protocol of that name, and whether there is one. That of

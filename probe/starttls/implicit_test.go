@@ -35,13 +35,22 @@ func TestResolve(t *testing.T) {
 		{"sieve", "", 4190, "managesieve", true, true},
 		{"postgres", "", 5432, "postgresql", false, true},
 		{"xmpp-client", "xmpp-client", 5222, "", true, true},
+		{"xmpp-server", "xmpp-server", 5269, "", true, true},
 		{"gopher", "", 443, "", false, false},
 	} {
 		p, known := Resolve(c.name, c.service, c.port)
+		if mutual := strings.HasPrefix(c.name, "xmpp-server") || strings.HasPrefix(c.service, "xmpps-server"); p.Mutual != mutual {
+			t.Errorf("%s, service %q: mutual %t", c.name, c.service, p.Mutual)
+		}
 		if known != c.known || p.ALPN != c.alpn || (p.negotiator != nil && !p.silent) != c.exchange || known && p.Name != c.name {
 			t.Errorf("%s, service %q, port %d: %+v, %t", c.name, c.service, c.port, p, known)
 		}
 	}
+}
+
+// streamError returns a stream that ends with an error of this condition.
+func streamError(condition string) string {
+	return xmppHeader + "<stream:error><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"
 }
 
 // TestFirstExchange runs what a client does first inside TLS, on a connection
@@ -90,10 +99,20 @@ func TestFirstExchange(t *testing.T) {
 		{"LDAP, not LDAP", "ldap", Settings{}, script{"", "HTTP/1.1 400\r\n\r\n"}, &ProtocolError{}, "", nil},
 		{"XMPP", "xmpp-client", Settings{}, script{"", xmppFeatures}, nil, "", nil},
 		{"XMPP, stream error", "xmpp-client", Settings{},
-			script{"", "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"}, &Rejected{}, "policy-violation", nil},
+			script{"", streamError("policy-violation")}, &Rejected{}, "policy-violation", nil},
 		{"XMPP, a server without a certificate", "xmpp-server", Settings{},
-			script{"", "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'><stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"}, nil, "", nil},
+			script{"", streamError("not-authorized")}, nil, "", nil},
 		{"xmpps", "tls", Settings{Service: "xmpps-client"}, script{"", xmppFeatures}, nil, "", nil},
+		{"xmpps by SRV, unknown domain", "tls", Settings{Service: "xmpps-client", Port: 5223}, script{"", streamError("host-unknown")}, &Rejected{}, "host-unknown", nil},
+		{"xmpps by port: the domain is a guess", "tls", Settings{Port: 5223}, script{"", streamError("host-unknown")}, nil, "", nil},
+		{"xmpps by port, no longer served", "tls", Settings{Port: 5223}, script{"", streamError("host-gone")}, nil, "", nil},
+		{"xmpps by port, no domain of this kind", "tls", Settings{Port: 5223}, script{"", streamError("improper-addressing")}, nil, "", nil},
+		{"xmpps by port, rejected for another reason", "tls", Settings{Port: 5223}, script{"", streamError("policy-violation")}, &Rejected{}, "policy-violation", nil},
+		{"xmpps by port, a condition of another namespace", "tls", Settings{Port: 5223}, script{"", strings.ReplaceAll(streamError("host-unknown"), "xmpp-streams", "x")}, &Rejected{}, "host-unknown", nil},
+		{"xmpps by port, not XMPP", "tls", Settings{Port: 5223}, script{"", "HTTP/1.1 400\r\n\r\n<x>"}, &ProtocolError{}, "HTTP", nil},
+		{"xmpps-server by port", "tls", Settings{Port: 5270}, script{"", streamError("host-unknown")}, nil, "", nil},
+		{"XMPP after STARTTLS, unknown domain", "xmpp-client", Settings{}, script{"", streamError("host-unknown")}, &Rejected{}, "host-unknown", nil},
+		{"XMPP, redirected", "xmpp-client", Settings{}, script{"", streamError("see-other-host")}, nil, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.settings.EHLO, c.settings.Domain = "probe.example.net", "example.org"

@@ -40,6 +40,7 @@ const (
 func (ldap) startTLS(s *session) error {
 	const step = "the response to StartTLS"
 	request := encodeBER(tagSequence, encodeBER(tagInteger, "\x01")+encodeBER(tagExtended, encodeBER(tagRequestName, oidStartTLS)))
+	s.beginRequest()
 	if err := s.write(request, "StartTLS, an extended request"); err != nil {
 		return err
 	}

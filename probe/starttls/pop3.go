@@ -43,6 +43,7 @@ func (pop3) startTLS(s *session) error {
 	if s.offered = slices.Contains(capabilities, "STLS"); !s.offered {
 		return ErrNotOffered
 	}
+	s.beginRequest()
 	if err := s.send("STLS"); err != nil {
 		return err
 	}

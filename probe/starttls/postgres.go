@@ -21,6 +21,7 @@ const sslRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 func (postgres) startTLS(s *session) error {
 	const step = "the reply to SSLRequest"
+	s.beginRequest()
 	if err := s.write(sslRequest, "SSLRequest"); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ type Protocol struct {
 	NeedsEHLO   bool     // Settings.EHLO is required
 	NeedsDomain bool     // Settings.Domain is required: the server may answer differently for each domain
 	ALPN        string   // protocol name that clients send in TLS (RFC 7301); empty: they send none
+	Mutual      bool     // clients are servers too, and have a certificate for TLS that a server may require
 
 	silent     bool                      // a client that needs only TLS has nothing to say inside
 	implicit   bool                      // TLS begins with the first byte, and negotiator is for what follows
@@ -30,7 +31,7 @@ var registry = [...]Protocol{
 	{Name: "smtp", Ports: []uint16{25, 587}, NeedsEHLO: true, negotiator: newSMTP},
 	{Name: ImplicitTLS}, // every other port
 	{Name: "xmpp-client", Ports: []uint16{5222}, NeedsDomain: true, negotiator: newXMPPClient},
-	{Name: "xmpp-server", Ports: []uint16{5269}, NeedsDomain: true, negotiator: newXMPPServer},
+	{Name: "xmpp-server", Ports: []uint16{5269}, NeedsDomain: true, Mutual: true, negotiator: newXMPPServer},
 }
 
 // Protocols returns all protocols, sorted by name.

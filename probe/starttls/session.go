@@ -2,12 +2,15 @@ package starttls
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Limits of a session.
@@ -28,22 +31,71 @@ type session struct {
 	secured    bool // the session is inside TLS
 	implicit   bool // TLS began with the first byte
 	offered    bool // the server has offered TLS
+	requested  bool // the client has requested TLS
 	early      string
 	transcript Transcript
-	watch      func(Dialogue) // nil: nothing to call
+	watch      func(Dialogue)   // nil: nothing to call
+	replyBy    func() time.Time // nil: no limit
+	// readBy sets the time at which reads fail; zero: when the context ends.
+	readBy func(time.Time)
+	end    time.Time // of the context; zero: none
 }
 
-func newSession(conn net.Conn) *session {
+func newSession(ctx context.Context, conn net.Conn) *session {
+	end, _ := ctx.Deadline()
 	return &session{
+		end:        end,
 		reader:     bufio.NewReaderSize(&limitedReader{conn, maxTotal}, maxLine),
 		writer:     conn,
 		transcript: make(Transcript, 0, 16), // the usual number of lines
+		readBy: func(t time.Time) {
+			conn.SetReadDeadline(t)
+			if ctx.Err() != nil { // its deadline may just have been replaced
+				expire(conn)
+			}
+		},
 	}
+}
+
+// beginRequest must be called before the client requests TLS. It limits the wait
+// for the reply.
+func (s *session) beginRequest() {
+	s.requested = true
+	if s.replyBy == nil {
+		return
+	}
+	if by := s.replyBy(); !by.IsZero() {
+		s.readBy(by)
+	}
+}
+
+// endRequest ends the limit of beginRequest.
+func (s *session) endRequest() {
+	if s.requested && s.replyBy != nil {
+		s.readBy(time.Time{})
+	}
+}
+
+// awaitInput waits until the server has sent something, but no longer than limit,
+// and than half the time that is left. It reports whether input can be read. The
+// error is that of the connection, unless that is a timeout.
+func (s *session) awaitInput(limit time.Duration) (arrived bool, err error) {
+	now := time.Now()
+	if !s.end.IsZero() {
+		limit = min(limit, s.end.Sub(now)/2)
+	}
+	s.readBy(now.Add(limit))
+	_, err = s.reader.Peek(1)
+	s.readBy(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // dialogue returns the dialogue so far.
 func (s *session) dialogue() Dialogue {
-	return Dialogue{Offered: s.offered, EarlyData: s.early, Transcript: s.transcript}
+	return Dialogue{Offered: s.offered, Requested: s.requested, EarlyData: s.early, Transcript: s.transcript}
 }
 
 // discardEarlyData removes the plaintext that arrived together with the reply by

@@ -3,6 +3,7 @@ package starttls
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // sieve negotiates TLS in ManageSieve (RFC 5804 §2.2). The server's greeting
@@ -25,6 +26,7 @@ func (sieve) startTLS(s *session) error {
 	if s.offered = slices.Contains(capabilities, "STARTTLS"); !s.offered {
 		return ErrNotOffered
 	}
+	s.beginRequest()
 	if err := s.send("STARTTLS"); err != nil {
 		return err
 	}
@@ -32,10 +34,23 @@ func (sieve) startTLS(s *session) error {
 	return err
 }
 
-// firstExchange reads the capabilities, which the server lists again inside TLS
-// without being asked (RFC 5804 §2.2).
+// firstExchange reads the capabilities, which the server must list again inside TLS
+// without being asked (RFC 5804 §2.2). Clients ask a server that does not.
 func (sieve) firstExchange(s *session) error {
-	_, err := s.sieveReply("greeting", "the capabilities inside TLS")
+	const patience = 2 * time.Second
+	const step = "the capabilities inside TLS"
+	listed, err := s.awaitInput(patience)
+	switch {
+	case err != nil:
+		return readError(step, err)
+	case listed:
+		_, err = s.sieveReply("greeting", step)
+		return err
+	}
+	if err := s.send("CAPABILITY"); err != nil {
+		return err
+	}
+	_, err = s.sieveReply("CAPABILITY", step)
 	return err
 }
 

@@ -1,9 +1,16 @@
 package starttls
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 const sieveGreeting = "\"IMPLEMENTATION\" \"example\"\r\n\"SIEVE\" \"fileinto\"\r\n\"StartTLS\"\r\nOK \"ready\"\r\n"
@@ -57,4 +64,70 @@ func TestSieveGoodbyeInsideTLS(t *testing.T) {
 	if got := <-commands; !slices.Equal(got, []string{"LOGOUT\r\n"}) {
 		t.Errorf("the server received %q", got)
 	}
+}
+
+// TestSieveSilentInsideTLS checks the first exchange with a server that does not list
+// its capabilities without being asked, although it must.
+func TestSieveSilentInsideTLS(t *testing.T) {
+	const capabilities = "\"SIEVE\" \"x\"\r\nOK\r\n"
+	for _, c := range []struct {
+		name     string
+		unasked  time.Duration // after which the server sends the capabilities; 0: never
+		reply    string        // to CAPABILITY; empty: none
+		deadline time.Duration
+		want     error
+		asked    time.Duration // when the server received CAPABILITY; 0: never
+	}{
+		{"listed after a second", time.Second, "", 20 * time.Second, nil, 0},
+		{"silent, answers the command", 0, capabilities, 20 * time.Second, nil, 2 * time.Second},
+		{"listed late, with the command crossing", 3 * time.Second, "", 20 * time.Second, nil, 2 * time.Second},
+		{"silent, and little time: it is asked earlier", 0, capabilities, 3 * time.Second, nil, 1500 * time.Millisecond},
+		{"silent, refuses the command", 0, "BYE \"no\"\r\n", 20 * time.Second, &Rejected{}, 2 * time.Second},
+		{"silent throughout", 0, "", 20 * time.Second, context.DeadlineExceeded, 2 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn, server := net.Pipe()
+				defer conn.Close()
+				defer server.Close()
+				started := time.Now()
+				var asked time.Duration
+				go func() {
+					command := make([]byte, 100)
+					if n, _ := server.Read(command); string(command[:n]) == "CAPABILITY\r\n" {
+						asked = time.Since(started)
+						io.WriteString(server, c.reply)
+					}
+				}()
+				if c.unasked > 0 {
+					go func() {
+						time.Sleep(c.unasked) // of the clock in the bubble
+						io.WriteString(server, capabilities)
+					}()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
+				defer cancel()
+				if made, err := newClient(t, "sieve").FirstExchange(ctx, conn); !made || !matchesError(err, c.want) {
+					t.Errorf("made %t, got %v, want %T %[3]v", made, err, c.want)
+				}
+				if asked != c.asked {
+					t.Errorf("the server was asked after %v, want %v", asked, c.asked)
+				}
+			})
+		})
+	}
+	t.Run("closed", func(t *testing.T) {
+		conn, _ := serve(t, script{""}, false)
+		if made, err := newClient(t, "sieve").FirstExchange(t.Context(), conn); !made || !errors.Is(err, io.EOF) {
+			t.Errorf("made %t, %v", made, err)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		conn, _ := serve(t, script{""}, true)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if made, err := newClient(t, "sieve").FirstExchange(ctx, conn); !made || !errors.Is(err, context.Canceled) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("made %t, %v", made, err)
+		}
+	})
 }

@@ -48,6 +48,7 @@ func (p smtp) startTLS(s *session) error {
 		}
 		return ErrNotOffered
 	}
+	s.beginRequest()
 	_, err = s.smtpCommand("STARTTLS", "STARTTLS")
 	return err
 }

@@ -54,6 +54,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
@@ -68,6 +69,9 @@ type Settings struct {
 	// Watch, if not nil, is called after each line of the dialogue with the
 	// dialogue so far.
 	Watch func(Dialogue)
+	// ReplyBy, if not nil, is called when the client requests TLS. It returns the
+	// time by which the server must have replied; zero: no limit.
+	ReplyBy func() time.Time
 }
 
 // New returns a client for one connection that speaks the protocol of that
@@ -83,7 +87,7 @@ func New(name string, s Settings) (*Client, error) {
 	case p.NeedsDomain && !isWord(s.Domain):
 		return nil, fmt.Errorf("protocol %s: the service domain %q is not a domain name", name, s.Domain)
 	}
-	c := &Client{watch: s.Watch, implicit: p.implicit, silent: p.silent, alpn: p.ALPN}
+	c := &Client{watch: s.Watch, replyBy: s.ReplyBy, implicit: p.implicit, silent: p.silent, mutual: p.Mutual, alpn: p.ALPN}
 	if p.negotiator != nil {
 		c.negotiator = p.negotiator(s)
 	}
@@ -101,8 +105,10 @@ type Client struct {
 	negotiator negotiator // nil: no dialogue before TLS and none inside
 	implicit   bool       // TLS begins with the first byte
 	silent     bool       // there is no first exchange
+	mutual     bool       // Protocol.Mutual
 	alpn       string
 	watch      func(Dialogue)
+	replyBy    func() time.Time
 	inside     *session // inside TLS; nil before FirstExchange
 }
 
@@ -110,11 +116,16 @@ type Client struct {
 // they send none.
 func (c *Client) ALPN() string { return c.alpn }
 
+// Mutual reports whether the clients of the protocol are servers too, and have a
+// certificate for TLS that a server may require.
+func (c *Client) Mutual() bool { return c.mutual }
+
 // A negotiator is what differs between protocols. The session reads, writes,
 // enforces the limits and keeps the transcript.
 type negotiator interface {
 	// startTLS runs the dialogue until the server agrees to TLS. It sets
-	// session.offered as soon as the server has offered TLS.
+	// session.offered as soon as the server has offered TLS, and calls
+	// session.beginRequest before it requests TLS.
 	startTLS(*session) error
 	// firstExchange does inside TLS what a client does there first, and nothing
 	// more. If session.implicit is set, nothing was said before TLS. It is not
@@ -127,20 +138,26 @@ type negotiator interface {
 
 // Start runs the dialogue on conn until the ClientHello is due. It returns the
 // dialogue, as far as it got, on failure too. When ctx ends, the dialogue ends
-// and conn is of no further use. Start sets no deadline itself.
+// and conn is of no further use. Start sets no deadline but that of
+// Settings.ReplyBy.
 //
 // The error is or wraps ErrNotOffered, *Rejected, *ProtocolError, or an error of
-// the connection such as a timeout; after ctx has ended, the cause of ctx too.
+// the connection such as a timeout; after ctx has ended, the cause of ctx too. A
+// timeout after the request for TLS wraps ErrSilent.
 func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	if c.negotiator == nil || c.implicit {
 		return Dialogue{Offered: true}, nil
 	}
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
-	s := newSession(conn)
-	s.watch = c.watch
+	s := newSession(ctx, conn)
+	s.watch, s.replyBy = c.watch, c.replyBy
 	err := c.negotiator.startTLS(s)
+	s.endRequest()
 	if err == nil {
 		s.discardEarlyData()
+	}
+	if s.requested && errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(ctx.Err(), context.Canceled) {
+		err = fmt.Errorf("%w: %w", ErrSilent, err)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
@@ -158,7 +175,7 @@ func (c *Client) FirstExchange(ctx context.Context, conn net.Conn) (made bool, e
 		return false, nil
 	}
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
-	c.inside = newSession(conn)
+	c.inside = newSession(ctx, conn)
 	c.inside.secured, c.inside.implicit = true, c.implicit
 	if err = c.negotiator.firstExchange(c.inside); err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
@@ -179,7 +196,7 @@ func (c *Client) Goodbye(ctx context.Context, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { expire(conn) })()
 	s := c.inside
 	if s == nil {
-		s = newSession(conn)
+		s = newSession(ctx, conn)
 	}
 	c.negotiator.goodbye(s)
 }
@@ -190,6 +207,10 @@ func expire(conn net.Conn) { conn.SetDeadline(time.Unix(1, 0)) }
 // ErrNotOffered is returned if the server follows the protocol and does not
 // offer STARTTLS.
 var ErrNotOffered = errors.New("the server does not offer STARTTLS")
+
+// ErrSilent is returned if the server does not complete its reply to the request
+// for TLS in time.
+var ErrSilent = errors.New("the server falls silent after STARTTLS")
 
 // Rejected is the error of a step that the server answers with a refusal.
 type Rejected struct {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -133,7 +134,7 @@ func TestTranscript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Dialogue{Offered: true, Transcript: Transcript{
+	want := Dialogue{Offered: true, Requested: true, Transcript: Transcript{
 		{Text: "220 mx.example.org ESMTP"},
 		{Sent: true, Text: "EHLO probe.example.net"},
 		{Text: "250-mx.example.org"}, {Text: "250-SIZE 1000"}, {Text: "250 STARTTLS"},
@@ -249,6 +250,99 @@ func TestContextEndsDialogue(t *testing.T) {
 	})
 }
 
+// TestSilenceAfterSTARTTLS: the reply to the request for TLS has a limit of its own.
+// The error says so, and after a reply nothing is left of the limit.
+func TestSilenceAfterSTARTTLS(t *testing.T) {
+	limited := func(t *testing.T, protocol string, limit time.Duration) *Client {
+		client, err := New(protocol, Settings{EHLO: "probe.example.net", Domain: "example.org", ReplyBy: func() time.Time {
+			if limit == 0 {
+				return time.Time{}
+			}
+			return time.Now().Add(limit)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+	for protocol, server := range wellBehaved() {
+		last := len(server) - 1
+		for _, c := range []struct {
+			name   string
+			limit  time.Duration // of the reply
+			after  time.Duration // when the server replies
+			reply  string
+			silent bool
+		}{
+			{"in time", 6 * time.Second, 5 * time.Second, server[last], false},
+			{"late", 6 * time.Second, 7 * time.Second, server[last], true},
+			{"no limit", 0, 25 * time.Second, server[last], false},
+			{"never, no limit", 0, time.Hour, server[last], true},
+			{"half a reply", 6 * time.Second, time.Second, server[last][:len(server[last])/2], true},
+		} {
+			t.Run(protocol+", "+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					conn, far := net.Pipe()
+					done := make(chan struct{})
+					defer func() { conn.Close(); <-done }()
+					go func() {
+						defer close(done)
+						defer far.Close()
+						command := make([]byte, 4096)
+						for i, text := range server[:last] {
+							if i > 0 {
+								far.Read(command)
+							}
+							if text != "" { // a write to a pipe waits for a read
+								io.WriteString(far, text)
+							}
+						}
+						far.Read(command)
+						time.Sleep(c.after) // of the clock in the bubble
+						io.WriteString(far, c.reply)
+						far.Read(command)
+						time.Sleep(10 * time.Second)
+						io.WriteString(far, "TLS\n")
+					}()
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					dialogue, err := limited(t, protocol, c.limit).Start(ctx, conn)
+					if errors.Is(err, ErrSilent) != c.silent || (err != nil) != c.silent || !dialogue.Requested || c.silent && !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Fatalf("requested %t, got %v, want silence %t", dialogue.Requested, err, c.silent)
+					}
+					if c.silent {
+						return
+					}
+					conn.Write([]byte("ClientHello"))
+					if line, err := bufio.NewReader(conn).ReadString('\n'); line != "TLS\n" {
+						t.Errorf("TLS reads %q, %v", line, err)
+					}
+				})
+			})
+		}
+	}
+	t.Run("before the request", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			conn, far := net.Pipe()
+			defer conn.Close()
+			defer far.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if dialogue, err := limited(t, "smtp", time.Second).Start(ctx, conn); errors.Is(err, ErrSilent) || dialogue.Requested || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("requested %t, %v", dialogue.Requested, err)
+			}
+		})
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		conn, _ := serve(t, script{"", ""}, true)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := limited(t, "postgres", time.Minute).Start(ctx, conn); errors.Is(err, ErrSilent) || !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // Plaintext after the last reply may be an attack (CVE-2011-0411). It is
 // discarded, so that TLS does not read it. Clients of PostgreSQL refuse it.
 func TestPlaintextAfterLastReply(t *testing.T) {
@@ -343,6 +437,23 @@ func TestNew(t *testing.T) {
 	} {
 		if _, err := New(test.protocol, Settings{EHLO: test.ehlo}); err == nil || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%q %q: %v", test.protocol, test.ehlo, err)
+		}
+	}
+}
+
+// Texts are cut only if they exceed the limit.
+func TestTextLimits(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cut  func(string) string
+		size int
+	}{{"printable", printable, 512}, {"truncate", truncate, 600}} {
+		longest := strings.Repeat("x", c.size)
+		if got := c.cut(longest); got != longest {
+			t.Errorf("%s: %d bytes are cut to %d", c.name, len(longest), len(got))
+		}
+		if got := c.cut(longest + "y"); got != longest+"…" {
+			t.Errorf("%s: %d bytes are cut to %d", c.name, len(longest)+1, len(got))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 // Dialogue is the result of Start: what the server offered, and what was said.
 type Dialogue struct {
 	Offered    bool   // the server offered TLS, so a later failure is a failure of TLS
+	Requested  bool   // the client requested TLS
 	EarlyData  string // plaintext after the server agreed to TLS, described in one line; empty: none
 	Transcript Transcript
 }

@@ -26,14 +26,16 @@ import (
 type xmpp struct {
 	namespace string // "jabber:client" or "jabber:server"
 	domain    string // the service that is asked for
+	service   string // of the SRV record of the domain that named the server; empty: none
 }
 
-func newXMPPClient(s Settings) negotiator { return xmpp{"jabber:client", s.Domain} }
-func newXMPPServer(s Settings) negotiator { return xmpp{"jabber:server", s.Domain} }
+func newXMPPClient(s Settings) negotiator { return xmpp{"jabber:client", s.Domain, s.Service} }
+func newXMPPServer(s Settings) negotiator { return xmpp{"jabber:server", s.Domain, s.Service} }
 
 const (
-	nsStreams = "http://etherx.jabber.org/streams" // RFC 6120 §4.8.1
-	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"  // RFC 6120 §5.4.2
+	nsStreams    = "http://etherx.jabber.org/streams"    // RFC 6120 §4.8.1
+	nsConditions = "urn:ietf:params:xml:ns:xmpp-streams" // RFC 6120 §4.9.2
+	nsTLS        = "urn:ietf:params:xml:ns:xmpp-tls"     // RFC 6120 §5.4.2
 )
 
 func (p xmpp) startTLS(s *session) error {
@@ -54,6 +56,7 @@ func (p xmpp) startTLS(s *session) error {
 // §5.4.2.1 to §5.4.2.3).
 func requestXMPPTLS(s *session, stream *xmlStream) error {
 	const request, step = "<starttls xmlns='" + nsTLS + "'/>", "the reply to starttls"
+	s.beginRequest()
 	if err := s.write(request, request); err != nil {
 		return err
 	}
@@ -69,15 +72,29 @@ func requestXMPPTLS(s *session, stream *xmlStream) error {
 	return unexpected(step, reply.raw)
 }
 
-// firstExchange opens a new stream (RFC 6120 §5.4.3.3) and reads its features. A
-// server answers another server without a certificate with a stream error, as
-// Prosody does with s2s_secure_auth. Other servers have one, so that is an answer.
+// firstExchange opens a new stream (RFC 6120 §5.4.3.3) and reads its features.
 func (p xmpp) firstExchange(s *session) error {
-	_, _, err := p.openStream(s, "the answer to the stream header inside TLS")
-	if _, refused := errors.AsType[*Rejected](err); refused && p.namespace == "jabber:server" {
+	_, features, err := p.openStream(s, "the answer to the stream header inside TLS")
+	if features.is(nsStreams, "error") && p.isAnswer(features, s.implicit) {
 		return nil
 	}
 	return err
+}
+
+// isAnswer reports whether a stream error inside TLS says nothing about a client
+// that has what this one lacks:
+//
+//   - A server rejects another server without a certificate, as Prosody does with
+//     s2s_secure_auth. Other servers have one.
+//   - The server serves another domain, and only the port has named the protocol.
+//     The domain is then a guess: the name of the host.
+//   - The server redirects the client to another host (RFC 6120 §4.9.3.19).
+func (p xmpp) isAnswer(e xmlElement, implicit bool) bool {
+	if p.namespace == "jabber:server" || e.hasChild(nsConditions, "see-other-host") {
+		return true
+	}
+	guessed := implicit && p.service == ""
+	return guessed && (e.hasChild(nsConditions, "host-unknown") || e.hasChild(nsConditions, "host-gone") || e.hasChild(nsConditions, "improper-addressing"))
 }
 
 // openStream opens a stream and reads its features; stream is nil if the server's

@@ -11,6 +11,7 @@ type Sieve struct {
 	TLS        *tls.Config // for STARTTLS
 	NoStartTLS bool        // STARTTLS is neither a capability nor a known command
 	Reject     bool        // STARTTLS is answered with NO
+	Silent     bool        // the capabilities are not listed inside TLS until a client asks
 }
 
 // Serve implements Handler.
@@ -19,7 +20,9 @@ func (s Sieve) Serve(_ context.Context, conn net.Conn) { s.serveCommands(newDial
 // serveCommands sends the capabilities, as servers must also do inside TLS (RFC 5804
 // §2.2), and serves commands until LOGOUT or the end of the connection.
 func (s Sieve) serveCommands(d *dialogue, encrypted bool) {
-	s.capabilities(d, encrypted)
+	if !encrypted || !s.Silent {
+		s.capabilities(d, encrypted)
+	}
 	for {
 		command, ok := d.command()
 		switch {
