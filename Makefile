@@ -16,7 +16,7 @@ lint: ## golangci-lint and actionlint
 	$(call tool,actionlint)
 
 integration: ## against other software: needs root and the Debian packages of .ci/install
-	go test -tags integration -count=1 -timeout 10m ./internal/integration/...
+	go test -tags integration -count=1 -timeout 10m ./internal/integration/... ./probe/tlsa
 
 bench: ## cost of a probe, compared with the bare handshake and blackbox_exporter
 	go run ./internal/bench
