@@ -258,7 +258,7 @@ func within(name generalName, subtrees []subtree) (ofType, inside bool, err erro
 func (g generalName) contains(name generalName) (bool, error) {
 	switch base := g.value; g.tag {
 	case tagDNSName:
-		return base == "" || equalFold(name.value, base) || hasSuffixFold(name.value, "."+strings.TrimPrefix(base, ".")), nil
+		return base == "" || hasSuffixFold(name.value, base) && isLabelStart(name.value, len(name.value)-len(base), base), nil
 	case tagDirectoryName:
 		return strings.HasPrefix(name.value, base), nil
 	case tagEmail:
@@ -274,6 +274,12 @@ func (g generalName) contains(name generalName) (bool, error) {
 	default:
 		return false, errors.New("senders with OpenSSL do not support constraints on names of this type")
 	}
+}
+
+// isLabelStart reports whether a suffix of a name, which begins at an offset, is the
+// name or begins a label or with a dot.
+func isLabelStart(name string, offset int, suffix string) bool {
+	return offset == 0 || suffix[0] == '.' || name[offset-1] == '.'
 }
 
 // isHostWithin reports whether a host is the base, or below a base with a leading dot.
