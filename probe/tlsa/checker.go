@@ -81,7 +81,7 @@ func (c *checker) once(key any, cost int, check func() error) error {
 	if err := c.spend(cost); err != nil {
 		return err
 	}
-	if err, known := c.memo.load(key); known {
+	if known, err := c.memo.load(key); known {
 		return err
 	}
 	if err := c.checkTime(); err != nil {
@@ -115,11 +115,12 @@ type (
 	}
 )
 
-func (m *checkMemo) load(key any) (err error, known bool) {
+// load returns the result of a check, if it is known.
+func (m *checkMemo) load(key any) (known bool, result error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err, known = m.results[key]
-	return err, known
+	result, known = m.results[key]
+	return known, result
 }
 
 func (m *checkMemo) store(key any, err error) {
@@ -222,7 +223,7 @@ func (c *checker) rootsAbove(child *node, roots *x509.CertPool, at time.Time) ([
 		return nil, err
 	}
 	key := rootsKey{child.fingerprint, roots}
-	if err, known := c.memo.load(key); known {
+	if known, err := c.memo.load(key); known {
 		return nil, err
 	}
 	if err := c.checkTime(); err != nil {
