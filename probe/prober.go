@@ -66,9 +66,30 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 		minWait: max(report.Deadline*2/5, minWait)}
 	r.gather(ctx, &report.Facts)
 	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
-	report.Verdict = dane.Judge(&report.Facts, report.Rules, p.env.Now())
+	report.Verdict = p.judge(report)
 	report.Duration = time.Since(start)
 	return report
+}
+
+// minJudging is the time that costly checks of certificates have even if the deadline
+// has passed. Honest servers need a few milliseconds.
+const minJudging = 250 * time.Millisecond
+
+// judge returns the verdict on the facts of a report. Costly checks end at the
+// deadline of the probe, or after minJudging.
+func (p *Prober) judge(report *Report) dane.Verdict {
+	end := report.Start.Add(report.Deadline)
+	if earliest := time.Now().Add(minJudging); end.Before(earliest) {
+		end = earliest
+	}
+	rules := report.Rules
+	rules.Stop = func() error {
+		if time.Now().After(end) {
+			return errors.New("the deadline of the probe has passed")
+		}
+		return nil
+	}
+	return dane.Judge(&report.Facts, rules, p.env.Now())
 }
 
 // LookupTLSA looks up the TLSA records of a port under one name, in A-labels,

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -18,6 +19,7 @@ type keySource struct {
 	name        string              // of the file or address it was read from
 	certificate *x509.Certificate   // nil if there is only a key
 	chain       []*x509.Certificate // as sent or as in the file, beginning with certificate
+	chainErr    error               // why the chain lacks a certificate of the file
 	served      bool                // a server sent the chain
 	spki        []byte              // the SubjectPublicKeyInfo, in DER
 }
@@ -58,6 +60,9 @@ func (s keySource) issuerRecord(p tlsaParameters, v tlsa.Verifier) (tlsa.Record,
 			return tlsa.Record{}, fmt.Errorf("usage %s needs the certificate of an issuer: %w", p.usage, err)
 		}
 	}
+	if s.chainErr != nil {
+		return tlsa.Record{}, s.chainErr
+	}
 	if len(s.chain) == 1 && s.served {
 		return tlsa.Record{}, fmt.Errorf("the server sends no issuer certificate, which a record with usage %s needs", p.usage)
 	}
@@ -86,12 +91,19 @@ func (s keySource) verifiedRecord(certificate *x509.Certificate, p tlsaParameter
 	}
 	chain := tlsa.NewChain(s.chain)
 	if m := v.Match([]tlsa.Record{record}, chain)[0]; !m.Authenticates() {
-		return tlsa.Record{}, fmt.Errorf("a record with usage %s would not authenticate the server: %s", p.usage, m.Why)
+		err := fmt.Errorf("a record with usage %s would not authenticate the server: %s", p.usage, m.Why)
+		if s.chainErr != nil {
+			err = fmt.Errorf("%w; %w", err, s.chainErr)
+		}
+		return tlsa.Record{}, err
 	}
 	if p.usage == tlsa.DANEEE {
 		return record, nil
 	}
-	if single := v.SinglePath([]tlsa.Record{record}, chain); single.Failure != "" {
+	switch single := v.SinglePath([]tlsa.Record{record}, chain); {
+	case single.Open:
+		return tlsa.Record{}, fmt.Errorf("whether clients with OpenSSL authenticate the server by a record with usage %s is not known: %s", p.usage, single.Failure)
+	case single.Failure != "":
 		return tlsa.Record{}, fmt.Errorf("clients with OpenSSL would not authenticate the server by a record with usage %s: %s", p.usage, single.Failure)
 	}
 	return record, nil
@@ -133,7 +145,7 @@ func parseKeyFile(data []byte) (keySource, error) {
 		}
 		source, err := parsePEMBlock(block)
 		if err == nil && source.certificate != nil {
-			source.chain, err = parseChain(source.certificate, rest)
+			source.chain, source.chainErr = parseChain(source.certificate, rest)
 		}
 		return source, err
 	}
@@ -145,20 +157,25 @@ func isCertificate(block *pem.Block) bool {
 	return block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" || block.Type == "X509 CERTIFICATE"
 }
 
-// parseChain returns a certificate and those that follow it in a file.
+// parseChain returns a certificate and those that follow it in a file, without those
+// that cannot be parsed. The error is that of the first of them.
 func parseChain(first *x509.Certificate, rest []byte) ([]*x509.Certificate, error) {
 	chain := []*x509.Certificate{first}
+	var failed error
+	number := 1
 	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
 		if !isCertificate(block) {
 			continue
 		}
+		number++
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d of the file: %w", len(chain)+1, err)
+			failed = cmp.Or(failed, fmt.Errorf("certificate %d of the file: %w", number, err))
+			continue
 		}
 		chain = append(chain, certificate)
 	}
-	return chain, nil
+	return chain, failed
 }
 
 func parsePEMBlock(block *pem.Block) (keySource, error) {

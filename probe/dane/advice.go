@@ -164,7 +164,7 @@ func (j *judge) adviseOnPaths(v *ServiceVerdict) {
 		case v.Policy == SMTPRelay && single.Depth > maxPostfixDepth:
 			j.find(Finding{Reason: ChainTooDeep, Host: v.Host, Port: v.Port, Address: e.Address,
 				Detail: fmt.Sprintf("the chain has %d certificates above the server's, Postfix accepts %d", single.Depth, maxPostfixDepth)})
-		case single.Failure != "":
+		case single.Failure != "" && !single.Open:
 			j.addAdvice(ChainOrder, v, "%s: %s", e.Address, single.Failure)
 		}
 	}

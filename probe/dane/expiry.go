@@ -49,13 +49,16 @@ func notBefore(chain *tlsa.Chain, expiry time.Time) time.Time {
 func (j *judge) endpointExpiry(e *EndpointVerdict, v *ServiceVerdict) time.Time {
 	const maxSteps = 8
 	matches := e.Matches
+	verifier := j.verifier(v, j.verdict.At)
+	verifier.Stop = nil // the costly checks are known; without the others, end would be too early
 	var end time.Time
 	for range maxSteps {
 		if end = lastExpiry(matches); end.IsZero() {
 			return end
 		}
 		// Certificate dates are whole seconds (RFC 5280 §4.1.2.5).
-		matches = j.verifier(v, end.Add(time.Second)).Match(recordsOf(v), e.Facts.Chain)
+		verifier.At = end.Add(time.Second)
+		matches = verifier.Match(recordsOf(v), e.Facts.Chain)
 		if !slices.ContainsFunc(matches, tlsa.Match.Authenticates) {
 			return end
 		}

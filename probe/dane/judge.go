@@ -15,7 +15,7 @@ import (
 )
 
 // Judge returns what a client that follows the rules does at one time, given
-// the facts. It is pure.
+// the facts. It is pure, except that rules.Stop can leave verdicts open.
 func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	j := &judge{facts: facts, rules: rules, verdict: Verdict{At: at}}
 	j.judgeDANE()
@@ -452,7 +452,11 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 			find(PKIXUntrusted, ev.PKIXWhy)
 		case NotMeasured:
 			ev.Outcome = Unknown
-			find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
+			if j.rules.Roots == nil {
+				find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
+			} else {
+				find(LimitExceeded, ev.PKIXWhy)
+			}
 		}
 	case (e.Reached == StageTLS && reason == "" || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
 		// No certificate is examined here, so one that cannot be parsed does no harm.
@@ -525,11 +529,7 @@ func (j *judge) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 	chain := ev.Facts.Chain
 	ev.NameMatch = MeasureOf(verifier.NameMatches(chain))
 	if j.rules.Roots != nil {
-		err := verifier.PKIX(chain)
-		ev.PKIX = MeasureOf(err == nil)
-		if err != nil {
-			ev.PKIXWhy = err.Error()
-		}
+		ev.PKIX, ev.PKIXWhy = measurePKIX(verifier, chain)
 	}
 	ev.Matches = verifier.Match(recordsOf(v), chain)
 	for i, match := range ev.Matches {
@@ -537,9 +537,22 @@ func (j *judge) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 	}
 }
 
+// measurePKIX reports whether a chain leads to the system roots, or why not.
+func measurePKIX(verifier tlsa.Verifier, chain *tlsa.Chain) (Measure, string) {
+	err := verifier.PKIX(chain)
+	switch {
+	case err == nil:
+		return Yes, ""
+	case errors.Is(err, tlsa.ErrUnmeasured):
+		return NotMeasured, err.Error()
+	default:
+		return No, err.Error()
+	}
+}
+
 // verifier returns what verifies the chains of a service at a time.
 func (j *judge) verifier(v *ServiceVerdict, at time.Time) tlsa.Verifier {
-	return tlsa.Verifier{Usages: usagesOf(v.Policy), Names: v.Names, Roots: j.rules.Roots, At: at}
+	return tlsa.Verifier{Usages: usagesOf(v.Policy), Names: v.Names, Roots: j.rules.Roots, At: at, Stop: j.rules.Stop}
 }
 
 func recordsOf(v *ServiceVerdict) []tlsa.Record {

@@ -242,15 +242,12 @@ func (j *judge) passesMTASTS(host string, e *Endpoint) (passes Measure, why stri
 	case j.rules.Roots == nil:
 		return NotMeasured, mtasts.ErrNoRoots.Error()
 	}
-	verifier := tlsa.Verifier{Names: []string{host}, Roots: j.rules.Roots, At: j.verdict.At}
-	err := verifier.PKIX(e.Chain)
-	if err == nil {
-		err = e.Chain.Certificates[0].VerifyHostname(host)
-	}
-	if err != nil {
+	verifier := tlsa.Verifier{Names: []string{host}, Roots: j.rules.Roots, At: j.verdict.At, Stop: j.rules.Stop}
+	passes, why = measurePKIX(verifier, e.Chain)
+	if err := e.Chain.Certificates[0].VerifyHostname(host); passes != No && err != nil {
 		return No, err.Error()
 	}
-	return Yes, ""
+	return passes, why
 }
 
 // mtastsOutcome returns the outcome of a sender that supports MTA-STS alone (RFC 8461 §5).

@@ -3,12 +3,14 @@ package dane
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/mtasts"
 	"dane_exporter/probe/tlsa"
 
 	"github.com/miekg/dns"
@@ -234,6 +236,66 @@ func TestJudgeMailServers(t *testing.T) {
 				t.Errorf("%s: success %t with if_published, want %t", c.why, v.Success, c.ifPublished)
 			}
 		})
+	}
+}
+
+// Without time for costly checks, only what needs none is judged. The rest is not
+// known, and never the server's fault.
+func TestJudgeWithoutTime(t *testing.T) {
+	const name = "mx.example.org"
+	root := issue(t, "Root", nil, nil, noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0))
+	leaf := issue(t, name, root, nil, noon.AddDate(0, 0, -1), noon.AddDate(0, 0, 10))
+	roots := x509.NewCertPool()
+	roots.AddCert(root.Certificate)
+	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	anchor := sha256.Sum256(root.RawSubjectPublicKeyInfo)
+	judge := func(policy Policy, record string, stop func() error) Verdict {
+		lookup := tlsaLookup(dnssec.Secure, name, record)
+		e := completed(chainOf(t, leaf, root))
+		e.SNI = name
+		facts := Facts{Hosts: []Host{host(0, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{e}})}}
+		if policy == SMTPRelay {
+			facts.MX, facts.MTASTS = mxAnswer(dnssec.Secure, name), mtastsFacts(mtasts.Enforce, name)
+		} else {
+			srv := answer(dnssec.Secure, "_xmpp-client._tcp."+name, dns.TypeSRV)
+			srv.Records = []dns.RR{&dns.SRV{Target: name + "."}}
+			facts.Hosts[0].Services[0].SRV, facts.SRV = &srv, []SRVLookup{{Service: "xmpp-client", Answer: srv}}
+		}
+		return Judge(&facts, Rules{Target: name, Policy: policy, Require: RequireDANE, Roots: roots, Stop: stop}, noon)
+	}
+	for _, c := range []struct {
+		name          string
+		policy        Policy
+		record        string
+		with, without Outcome
+	}{
+		{"DANE-EE needs no path", SMTPRelay, fmt.Sprintf("3 1 1 %x", key), Authenticated, Authenticated},
+		{"DANE-TA", SMTPRelay, fmt.Sprintf("2 1 1 %x", anchor), Authenticated, Unknown},
+		{"DANE-TA, a record that does not match", SMTPRelay, fmt.Sprintf("2 1 1 %x", key), Refused, Refused},
+		{"PKIX-EE", Client, fmt.Sprintf("1 1 1 %x", key), Authenticated, Unknown},
+		{"no usable record: the Web PKI", Client, fmt.Sprintf("4 1 1 %x", key), Encrypted, Unknown},
+	} {
+		if v := judge(c.policy, c.record, nil); v.Outcome != c.with {
+			t.Errorf("%s: with time: %s, want %s\n%v", c.name, v.Outcome, c.with, v.Findings)
+		}
+		v := judge(c.policy, c.record, func() error { return errors.New("the time is over") })
+		limited := slices.ContainsFunc(v.Findings, func(f Finding) bool {
+			return f.Reason == LimitExceeded && strings.Contains(f.Detail, "the time is over")
+		})
+		if v.Outcome != c.without || limited != (c.without == Unknown) {
+			t.Errorf("%s: without time: %s, limit_exceeded %t; want %s\n%v", c.name, v.Outcome, limited, c.without, v.Findings)
+		}
+		if e := v.Services[0].Endpoints[0]; e.PKIX != NotMeasured || e.PKIXWhy == "" {
+			t.Errorf("%s: without time: valid in the Web PKI: %v (%s), want not measured", c.name, e.PKIX, e.PKIXWhy)
+		}
+		if c.policy == SMTPRelay {
+			if e := v.MTASTS.Services[0].Endpoints[0]; e.Passes != NotMeasured {
+				t.Errorf("%s: without time: passes MTA-STS: %v, want not measured", c.name, e.Passes)
+			}
+		}
+		if slices.ContainsFunc(v.Advice, func(a Advice) bool { return a.Topic == ChainOrder }) {
+			t.Errorf("%s: without time: advice %v", c.name, v.Advice)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ type Rules struct {
 	Policy  Policy
 	Require Requirement
 	Roots   *x509.CertPool // of the Web PKI; nil: what needs them is not measured
+	Stop    func() error   // returns an error if there is no time for costly checks of certificates; nil: there is
 }
 
 // Policy says whose rules apply.

@@ -16,18 +16,33 @@ const maxChain = 100 << 10
 type Chain struct {
 	Certificates []*x509.Certificate
 
-	once sync.Once
-	data []associations // of each certificate
+	nodesOnce sync.Once
+	nodes     []*node // of the certificates that are matched
 
-	pathsOnce sync.Once
-	nodes     []*node
-	paths     *pathSet
-	memo      signatureMemo
+	pathsMu sync.Mutex
+	paths   *pathSet
+	memo    checkMemo
 }
 
 // associations is the association data of one certificate for each selector and
 // matching type.
 type associations [SPKI + 1][SHA512 + 1][]byte
+
+// associations returns the association data of n.
+func (n *node) associations() associations {
+	var data associations
+	for s := range data {
+		for m := range data[s] {
+			data[s][m] = associationData(n.Certificate, Selector(s), MatchingType(m))
+		}
+	}
+	return data
+}
+
+// has reports whether n has the data of r.
+func (n *node) has(r Record) bool {
+	return bytes.Equal(n.data()[r.Selector][r.MatchingType], r.Data)
+}
 
 // NewChain returns the chain of the certificates of a TLS handshake. The caller must
 // not modify them.
@@ -46,16 +61,29 @@ func (c *Chain) sent() []*x509.Certificate {
 	return c.Certificates
 }
 
+// sentNodes returns the nodes of the certificates that are matched.
+func (c *Chain) sentNodes() []*node {
+	c.nodesOnce.Do(func() { c.nodes = newNodes(c.sent()) })
+	return c.nodes
+}
+
 // pathSet returns a copy of the paths from the leaf through the certificates sent.
-// They do not depend on the time, so they are found once in the life of the chain.
-func (c *Chain) pathSet() (*pathSet, []*node) {
-	c.pathsOnce.Do(func() {
-		c.nodes = newNodes(c.sent())
-		c.paths = newPathSet(c.nodes, &c.memo)
-	})
-	paths := *c.paths
-	paths.signatures = 0 // of the anchors that the caller adds
-	return &paths, c.nodes
+// They do not depend on the time, so they are found once in the life of the chain,
+// unless the search is stopped.
+func (c *Chain) pathSet(stop func() error) *pathSet {
+	c.pathsMu.Lock()
+	defer c.pathsMu.Unlock()
+	paths := c.paths
+	if paths == nil {
+		search := &checker{memo: &c.memo, stop: stop}
+		paths = newPathSet(c.sentNodes(), search)
+		if search.stopped == nil {
+			c.paths = paths
+		}
+	}
+	own := *paths
+	own.signed = make(map[signatureKey]bool)
+	return &own
 }
 
 func (c *Chain) leaf() *x509.Certificate { return c.Certificates[0] }
@@ -63,25 +91,13 @@ func (c *Chain) leaf() *x509.Certificate { return c.Certificates[0] }
 func (c *Chain) empty() bool { return c == nil || len(c.Certificates) == 0 }
 
 // association returns the data that a record with the parameters of r has for the
-// certificate at depth. All digests are computed once in the life of the chain.
+// certificate at depth.
 func (c *Chain) association(depth int, r Record) []byte {
-	c.once.Do(func() {
-		c.data = make([]associations, len(c.sent()))
-		for i, certificate := range c.sent() {
-			for s := range c.data[i] {
-				for m := range c.data[i][s] {
-					c.data[i][s][m] = associationData(certificate, Selector(s), MatchingType(m))
-				}
-			}
-		}
-	})
-	return c.data[depth][r.Selector][r.MatchingType]
+	return c.sentNodes()[depth].data()[r.Selector][r.MatchingType]
 }
 
 // has reports whether the certificate at depth has the data of r.
-func (c *Chain) has(depth int, r Record) bool {
-	return bytes.Equal(c.association(depth, r), r.Data)
-}
+func (c *Chain) has(depth int, r Record) bool { return c.sentNodes()[depth].has(r) }
 
 // issuersWith returns the depths above the leaf whose certificates have the data
 // of r. A second copy of the leaf does not count as its issuer.

@@ -37,6 +37,10 @@
 // must be for TLS servers. OpenSSL follows one path; [Verifier.SinglePath] returns
 // it, and [Verifier.Match] tries all.
 //
+// What a server sends and a zone publishes can take minutes to check. Each search has
+// a limit, and what is beyond it is [Unmeasured]: it neither authenticates the server
+// nor refuses it.
+//
 // PKIX-EE(1) and PKIX-TA(0) restrict what PKIX accepts. They require a path to
 // the client's own roots, valid by its dates and names, whose leaf or one of
 // whose issuers has the data (RFC 7671 §5.3, §5.4).

@@ -2,13 +2,14 @@ package tlsa
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -16,6 +17,7 @@ import (
 // The extensions that decide what a certificate may be used for. crypto/x509
 // judges some of them otherwise than senders do, and does not parse all.
 var (
+	oidSubjectKeyIdentifier   = asn1.ObjectIdentifier{2, 5, 29, 14} // RFC 5280 §4.2.1.2
 	oidSubjectAltName         = asn1.ObjectIdentifier{2, 5, 29, 17} // RFC 5280 §4.2.1.6
 	oidKeyUsage               = asn1.ObjectIdentifier{2, 5, 29, 15} // RFC 5280 §4.2.1.3
 	oidNameConstraints        = asn1.ObjectIdentifier{2, 5, 29, 30} // RFC 5280 §4.2.1.10
@@ -23,6 +25,12 @@ var (
 	oidExtendedKeyUsage       = asn1.ObjectIdentifier{2, 5, 29, 37} // RFC 5280 §4.2.1.12
 	oidProxyCertInfo          = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 14}
 	oidNetscapeCertType       = asn1.ObjectIdentifier{2, 16, 840, 1, 113730, 1, 1}
+)
+
+// The attributes of a subject that name a host or a mailbox (RFC 5280 appendix A.1).
+var (
+	oidCommonName   = asn1.ObjectIdentifier{2, 5, 4, 3}
+	oidEmailAddress = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 )
 
 // oidsIgnored are critical extensions that OpenSSL accepts and crypto/x509 does
@@ -36,7 +44,9 @@ var oidsIgnored = []asn1.ObjectIdentifier{
 	{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, // id-pkix-ocsp-nocheck
 	{2, 5, 29, 32},                  // certificatePolicies
 	{2, 5, 29, 31},                  // cRLDistributionPoints
-	{2, 5, 29, 14}, {2, 5, 29, 35},  // key identifiers
+	oidSubjectKeyIdentifier,
+	oidAuthorityKeyIdentifier,
+	oidNameConstraints, // path.checkNames
 }
 
 // Bits of nsCertType, an obsolete extension of Netscape that OpenSSL still heeds.
@@ -55,6 +65,14 @@ type node struct {
 	proxy           bool
 	malformed       bool // an extension that counts cannot be parsed
 	authority       authorityKeyIdentifier
+	authorityIssuer string // canonical; empty if the identifier has no directoryName
+
+	fingerprint fingerprint
+	key         publicKey
+	constrains  bool                            // it has name constraints
+	names       func() ([]generalName, error)   // parsed once
+	constraints func() (nameConstraints, error) // parsed once
+	data        func() associations             // computed once
 }
 
 // authorityKeyIdentifier is the extension of RFC 5280 §4.2.1.1.
@@ -65,7 +83,10 @@ type authorityKeyIdentifier struct {
 }
 
 func newNode(c *x509.Certificate) *node {
-	n := &node{Certificate: c, subject: canonicalName(c.RawSubject), issuer: canonicalName(c.RawIssuer)}
+	n := &node{Certificate: c, subject: canonicalName(c.RawSubject), issuer: canonicalName(c.RawIssuer),
+		fingerprint: sha256.Sum256(c.Raw), key: publicKey{c.PublicKey, sha256.Sum256(c.RawSubjectPublicKeyInfo)}}
+	n.names, n.constraints = sync.OnceValues(n.parseNames), sync.OnceValues(n.parseConstraints)
+	n.data = sync.OnceValue(n.associations)
 	for _, extension := range c.Extensions {
 		var err error
 		switch {
@@ -77,8 +98,11 @@ func newNode(c *x509.Certificate) *node {
 			n.extKeyUsage = true
 		case extension.Id.Equal(oidProxyCertInfo):
 			n.proxy = true
+		case extension.Id.Equal(oidNameConstraints):
+			n.constrains = true
 		case extension.Id.Equal(oidAuthorityKeyIdentifier):
 			_, err = asn1.Unmarshal(extension.Value, &n.authority)
+			n.authorityIssuer = n.authority.issuerName()
 		}
 		n.malformed = n.malformed || err != nil
 	}
@@ -110,28 +134,26 @@ func (n *node) mayHaveIssued(child *node) bool {
 		return false
 	case a.Serial != nil && a.Serial.Cmp(n.SerialNumber) != 0:
 		return false
-	case !a.issuerIs(n.issuer):
+	case child.authorityIssuer != "" && child.authorityIssuer != n.issuer:
 		return false
 	}
 	want := keyAlgorithmOf(child.SignatureAlgorithm)
 	return want == x509.UnknownPublicKeyAlgorithm || n.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm || want == n.PublicKeyAlgorithm
 }
 
-// issuerIs compares the first directoryName of the identifier with a canonical
-// name. Without such a name there is nothing to compare.
-func (a authorityKeyIdentifier) issuerIs(canonical string) bool {
-	const directoryName = 4 // RFC 5280 §4.2.1.6
+// issuerName returns the canonical form of the first directoryName of the identifier.
+func (a authorityKeyIdentifier) issuerName() string {
 	for rest := a.Issuer.Bytes; len(rest) > 0; {
 		var name asn1.RawValue
 		var err error
 		if rest, err = asn1.Unmarshal(rest, &name); err != nil {
-			return true
+			break
 		}
-		if name.Class == asn1.ClassContextSpecific && name.Tag == directoryName {
-			return canonicalName(name.Bytes) == canonical
+		if name.Class == asn1.ClassContextSpecific && name.Tag == tagDirectoryName {
+			return canonicalName(name.Bytes)
 		}
 	}
-	return true
+	return ""
 }
 
 // selfIssued reports whether n appears to be its own issuer.
@@ -194,17 +216,11 @@ func (n *node) checkCritical() error {
 		return fmt.Errorf("%s is a proxy certificate", subject(n.Certificate))
 	}
 	for _, oid := range n.UnhandledCriticalExtensions {
-		ignored := slices.ContainsFunc(oidsIgnored, oid.Equal) || oid.Equal(oidNameConstraints) // checkNames
-		if !ignored {
+		if !slices.ContainsFunc(oidsIgnored, oid.Equal) {
 			return fmt.Errorf("%s has an unknown critical extension %s", subject(n.Certificate), oid)
 		}
 	}
 	return nil
-}
-
-// hasNameConstraints reports whether n restricts the names below it.
-func (n *node) hasNameConstraints() bool {
-	return slices.ContainsFunc(n.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidNameConstraints) })
 }
 
 // canonicalName returns a form of a distinguished name that is equal for names that
@@ -212,16 +228,30 @@ func (n *node) hasNameConstraints() bool {
 // letters and to the amount of white space (RFC 5280 §7.1). It returns the DER
 // itself if that cannot be parsed.
 func canonicalName(der []byte) string {
-	type attribute struct {
-		Type  asn1.ObjectIdentifier
-		Value asn1.RawValue
-	}
-	type attributesSET []attribute // encoding/asn1 takes the suffix for a SET
-	var name []attributesSET
-	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
+	_, canonical, err := parseName(der)
+	if err != nil {
 		return string(der)
 	}
-	var canonical strings.Builder
+	return canonical
+}
+
+// A nameAttribute is an AttributeTypeAndValue of a distinguished name.
+type nameAttribute struct {
+	Type  asn1.ObjectIdentifier
+	Value asn1.RawValue
+}
+
+const errMalformedName unmeasuredError = "not judged: a name or name constraint cannot be parsed"
+
+// parseName parses a distinguished name. The canonical form of a name begins with
+// those of the names above it.
+func parseName(der []byte) (attributes []nameAttribute, canonical string, err error) {
+	type attributesSET []nameAttribute // encoding/asn1 takes the suffix for a SET
+	var name []attributesSET
+	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
+		return nil, "", errMalformedName
+	}
+	var text strings.Builder
 	for _, set := range name {
 		parts := make([]string, len(set))
 		for i, a := range set {
@@ -229,11 +259,12 @@ func canonicalName(der []byte) string {
 		}
 		slices.Sort(parts)
 		for _, part := range parts {
-			fmt.Fprintf(&canonical, "%d:%s,", len(part), part)
+			fmt.Fprintf(&text, "%d:%s,", len(part), part)
 		}
-		canonical.WriteByte(';')
+		text.WriteByte(';')
+		attributes = append(attributes, set...)
 	}
-	return canonical.String()
+	return attributes, text.String(), nil
 }
 
 func canonicalValue(v asn1.RawValue) string {
@@ -259,14 +290,24 @@ func canonicalValue(v asn1.RawValue) string {
 	if !utf8.ValidString(text) {
 		return "#" + string(v.FullBytes)
 	}
-	fold := func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}
 	isSpace := func(r rune) bool { return r < utf8.RuneSelf && strings.ContainsRune(" \t\n\v\f\r", r) }
-	return strings.Map(fold, strings.Join(strings.FieldsFunc(text, isSpace), " "))
+	return foldASCII(strings.Join(strings.FieldsFunc(text, isSpace), " "))
+}
+
+// foldASCII returns text with its ASCII letters in lower case.
+func foldASCII(text string) string {
+	folded := []byte(text)
+	for i, b := range folded {
+		folded[i] = foldByte(b)
+	}
+	return string(folded)
+}
+
+func foldByte(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
 }
 
 // keyAlgorithmOf returns the type of the key that makes signatures of a kind.

@@ -13,22 +13,20 @@ import (
 type matcher struct {
 	verifier Verifier
 	chain    *Chain
+	checker  *checker
 
 	paths       func() *pathSet        // through the certificates sent
 	rootPaths   func() ([]path, error) // to the system roots, which must not be nil
 	nameMatches func() bool            // the leaf is for an expected name
 
-	bySentAnchor  map[string]Match // results of matchSentAnchor, by the anchor's DER
-	recordAnchors int              // number of anchors taken from records so far
+	bySentAnchor  map[fingerprint]Match // results of matchSentAnchor
+	recordAnchors int                   // number of anchors taken from records so far
 }
 
 func newMatcher(v Verifier, chain *Chain) *matcher {
-	m := &matcher{verifier: v, chain: chain, bySentAnchor: make(map[string]Match)}
-	m.paths = sync.OnceValue(func() *pathSet {
-		paths, _ := chain.pathSet()
-		return paths
-	})
-	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.paths().toRoots(v.Roots, v.At) })
+	m := &matcher{verifier: v, chain: chain, checker: v.newChecker(chain), bySentAnchor: make(map[fingerprint]Match)}
+	m.paths = sync.OnceValue(func() *pathSet { return chain.pathSet(v.Stop) })
+	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.paths().toRoots(m.checker, v.Roots, v.At) })
 	m.nameMatches = sync.OnceValue(func() bool { return v.NameMatches(chain) })
 	return m
 }
@@ -112,7 +110,7 @@ func (m *matcher) matchPKIXTA(r Record) Match {
 func (m *matcher) matchDANETA(r Record) Match {
 	best := Match{Failure: Mismatch}
 	for _, depth := range m.chain.issuersWith(r) {
-		result := m.matchSentAnchor(m.chain.Certificates[depth])
+		result := m.matchSentAnchor(m.chain.sentNodes()[depth])
 		result.Depth = depth
 		if best.Failure == Mismatch || result.better(best) {
 			best = result
@@ -135,9 +133,8 @@ func (m *matcher) matchDANETA(r Record) Match {
 
 // matchSentAnchor judges the paths to a certificate that was sent. Several records
 // may be of the same one.
-func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
-	key := string(anchor.Raw)
-	result, known := m.bySentAnchor[key]
+func (m *matcher) matchSentAnchor(anchor *node) Match {
+	result, known := m.bySentAnchor[anchor.fingerprint]
 	if !known {
 		if paths := m.paths().toSent(anchor); len(paths) > 0 {
 			result = m.bestPath(paths)
@@ -145,7 +142,7 @@ func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
 			result = m.noPath("a certificate with this data was sent, but the chain as sent does not lead to it")
 		}
 		result.Matches = true
-		m.bySentAnchor[key] = result
+		m.bySentAnchor[anchor.fingerprint] = result
 	}
 	return result
 }
@@ -153,8 +150,8 @@ func (m *matcher) matchSentAnchor(anchor *x509.Certificate) Match {
 // noPath returns the result for a chain without a path to the anchor. It is
 // Unmeasured if a path may exist that was not found here.
 func (m *matcher) noPath(why string) Match {
-	if paths := m.paths(); paths.unsupported || paths.truncated {
-		return Match{Depth: -1, Failure: Unmeasured, Why: errUnsupported.Error()}
+	if err := m.paths().incomplete; err != nil {
+		return Match{Depth: -1, Failure: Unmeasured, Why: err.Error()}
 	}
 	return Match{Depth: -1, Failure: ChainInvalid, Why: why}
 }
@@ -187,17 +184,13 @@ func (m *matcher) matchRecordAnchor(r Record) Match {
 // record contains. The leaf is not its own anchor.
 func (m *matcher) pathsToRecordAnchor(r Record) []path {
 	if r.Selector == SPKI {
-		key, err := x509.ParsePKIXPublicKey(r.Data)
-		if err != nil {
-			return nil
-		}
-		return m.paths().toKey(key, r.Data)
+		return m.paths().toKey(m.checker, parseKey(r.Data))
 	}
 	certificate, err := x509.ParseCertificate(r.Data)
 	if err != nil || certificate.Equal(m.chain.leaf()) {
 		return nil
 	}
-	return m.paths().toUnsent(newNode(certificate))
+	return m.paths().toUnsent(m.checker, newNode(certificate))
 }
 
 // unsentRoot returns a certificate that has the data of r, was not sent, and is
@@ -249,9 +242,9 @@ func (m *matcher) bestPath(paths []path) Match {
 }
 
 func (m *matcher) judgePath(p path) Match {
-	if err := p.check(); err != nil {
+	if err := p.check(m.checker); err != nil {
 		failure := ChainInvalid
-		if errors.Is(err, errUnsupported) {
+		if errors.Is(err, ErrUnmeasured) {
 			failure = Unmeasured
 		}
 		return Match{Failure: failure, Why: printable(err.Error())}
@@ -275,7 +268,7 @@ func noRoots() Match {
 
 // untrusted classifies an error of rootPaths.
 func untrusted(err error) (Failure, string) {
-	if errors.Is(err, errUnsupported) {
+	if errors.Is(err, ErrUnmeasured) {
 		return Unmeasured, err.Error()
 	}
 	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())

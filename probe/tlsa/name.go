@@ -2,7 +2,6 @@ package tlsa
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"strings"
 )
@@ -26,10 +25,9 @@ func presentedNames(certificate *x509.Certificate) []string {
 	if len(certificate.DNSNames) > 0 {
 		return certificate.DNSNames
 	}
-	commonName := asn1.ObjectIdentifier{2, 5, 4, 3} // RFC 5280 appendix A.1
 	var names []string
 	for _, attribute := range certificate.Subject.Names {
-		if value, ok := attribute.Value.(string); ok && attribute.Type.Equal(commonName) {
+		if value, ok := attribute.Value.(string); ok && attribute.Type.Equal(oidCommonName) {
 			names = append(names, value)
 		}
 	}

@@ -361,41 +361,8 @@ func TestPathLimits(t *testing.T) {
 		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
 	chain := chainOf(sent...)
-	if paths, _ := chain.pathSet(); len(paths.all) > maxPaths || chain.paths.signatures > maxSignatures {
-		t.Errorf("%d paths and %d signatures, the limits are %d and %d", len(paths.all), chain.paths.signatures, maxPaths, maxSignatures)
-	}
-}
-
-// Many keys in records cost a bounded number of signature checks, which are made once.
-func TestSignatureMemo(t *testing.T) {
-	root := issue(t, nil, "Root", authority())
-	leaf := issue(t, root, "leaf", host(mx))
-	sent := []*party{leaf}
-	issuer := root
-	for i := range 20 {
-		issuer = issue(t, issuer, fmt.Sprint("Issuer ", i), authority())
-		sent = append([]*party{issuer}, sent...)
-	}
-	sent = append([]*party{issue(t, issuer, "leaf", host(mx))}, sent[:20]...)
-	var set []Record
-	for range 60 {
-		set = append(set, record(t, issue(t, nil, "key", nil), DANETA, SPKI, Full))
-	}
-	chain := chainOf(sent...)
-	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
-	first := v.Match(set, chain)
-	made := len(chain.memo.results)
-	second := v.Match(set, chain)
-	if made > 2*maxSignatures || len(chain.memo.results) != made {
-		t.Errorf("%d signature checks, then %d more; the limit is %d for a chain and as many for the records", made, len(chain.memo.results)-made, maxSignatures)
-	}
-	for i := range first {
-		if first[i].Failure != second[i].Failure || first[i].Why != second[i].Why {
-			t.Errorf("record %d: first failure %d (%s), then %d (%s)", i, first[i].Failure, first[i].Why, second[i].Failure, second[i].Why)
-		}
-	}
-	if first[0].Failure != Mismatch || first[59].Failure != Unmeasured {
-		t.Errorf("failure %d of the first record, %d of the last; want %d, and %d beyond the limit", first[0].Failure, first[59].Failure, Mismatch, Unmeasured)
+	if paths := chain.pathSet(nil); len(paths.all) > maxPaths || chain.memo.made > 42 {
+		t.Errorf("%d paths and %d checks; the limit is %d paths, and there are 42 certificates of one issuer", len(paths.all), chain.memo.made, maxPaths)
 	}
 }
 
@@ -483,40 +450,5 @@ func TestUnsupportedSignature(t *testing.T) {
 	v.Roots = poolOf(issue(t, nil, "Other", authority()))
 	if m := v.Match([]Record{record(t, leaf, PKIXEE, Cert, SHA256)}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
 		t.Errorf("PKIX-EE: failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
-	}
-}
-
-// The common names of a leaf without a dNSName must satisfy name constraints too.
-func TestNameConstraints(t *testing.T) {
-	constrained := func(permitted, excluded []string) func(*x509.Certificate) {
-		return authority(func(c *x509.Certificate) { c.PermittedDNSDomains, c.ExcludedDNSDomains = permitted, excluded })
-	}
-	for _, c := range []struct {
-		name                string
-		permitted, excluded []string
-		want                bool
-	}{
-		{"permitted", []string{"example.org"}, nil, true},
-		{"permitted in capitals", []string{"Example.ORG"}, nil, true},
-		{"permitted below", []string{".example.org"}, nil, true},
-		{"one of two is permitted", []string{"example.net", "example.org"}, nil, true},
-		{"the host is permitted", []string{mx}, nil, true},
-		{"another domain is permitted", []string{"example.net"}, nil, false},
-		{"another domain with the same end", []string{"ample.org"}, nil, false},
-		{"excluded", nil, []string{"example.org"}, false},
-		{"another domain is excluded", nil, []string{"example.net"}, true},
-	} {
-		issuer := issue(t, nil, "Issuer", constrained(c.permitted, c.excluded))
-		for what, leaf := range map[string]*party{"dNSName": issue(t, issuer, "leaf", host(mx)), "common name": issue(t, issuer, mx, nil)} {
-			if m := matchOne(record(t, issuer, DANETA, Cert, SHA256), nil, leaf, issuer); m.Authenticates() != c.want {
-				t.Errorf("%s, %s: authenticates: %v, want %v (%s)", c.name, what, m.Authenticates(), c.want, m.Why)
-			}
-		}
-	}
-	// A constraint that crypto/x509 does not know leaves the verdict open: here a permitted directoryName.
-	const permittedDirectoryName = "\x30\x06\xa0\x04\x30\x02\xa4\x00"
-	issuer := issue(t, nil, "Issuer", authority(extension(true, permittedDirectoryName, 2, 5, 29, 30)))
-	if m := matchOne(record(t, issuer, DANETA, Cert, SHA256), nil, issue(t, issuer, "leaf", host(mx)), issuer); m.Failure != Unmeasured {
-		t.Errorf("constraint on directory names: failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
 }

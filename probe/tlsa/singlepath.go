@@ -1,7 +1,6 @@
 package tlsa
 
 import (
-	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 type SinglePath struct {
 	Depth   int    // of the anchor in the path, or of the last certificate if there is no anchor
 	Failure string // why the path does not authenticate the server; empty if it does
+	Open    bool   // the path was not judged; Failure says why
 }
 
 // maxVerifyDepth is the number of certificates above the leaf that OpenSSL follows
@@ -29,8 +29,8 @@ func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 	if chain.empty() {
 		return SinglePath{Failure: errNoCertificate.Error()}
 	}
-	_, sent := chain.pathSet()
-	f := &pathFollower{verifier: v, anchors: make(map[associationParameters]map[string]bool)}
+	sent := chain.sentNodes()
+	f := &pathFollower{verifier: v, checker: v.newChecker(chain), anchors: make(map[associationParameters]map[string]bool)}
 	for _, a := range Assess(set, v.Usages) {
 		switch {
 		case a.Usability != Usable || a.Record.Usage == DANEEE:
@@ -50,7 +50,7 @@ func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 		err = f.verify(found, chain)
 	}
 	if err != nil {
-		result.Failure = printable(err.Error())
+		result.Failure, result.Open = printable(err.Error()), errors.Is(err, ErrUnmeasured)
 	}
 	return result
 }
@@ -63,8 +63,9 @@ type associationParameters struct {
 // A pathFollower follows one path.
 type pathFollower struct {
 	verifier Verifier
+	checker  *checker
 	anchors  map[associationParameters]map[string]bool // the data of the usable DANE-TA records
-	keys     []x509.Certificate                        // of the records with a full key: only the key is set
+	keys     []publicKey                               // of the records with a full key
 	pkix     []Record                                  // usable records with a PKIX usage
 	pool     []*node                                   // certificates that may extend the path, in the order of preference
 }
@@ -82,9 +83,7 @@ func (f *pathFollower) addRecord(r Record) {
 		if len(f.keys) == maxRecordAnchors {
 			return
 		}
-		if key, err := x509.ParsePKIXPublicKey(r.Data); err == nil {
-			f.keys = append(f.keys, x509.Certificate{PublicKey: key})
-		}
+		f.keys = append(f.keys, parseKey(r.Data))
 		return
 	}
 	if certificate, err := x509.ParseCertificate(r.Data); err == nil {
@@ -97,7 +96,11 @@ func (f *pathFollower) addRecord(r Record) {
 func (f *pathFollower) follow(leaf *node) (path, error) {
 	p := path{nodes: []*node{leaf}}
 	for len(p.nodes) <= maxVerifyDepth+1 && !p.last().selfIssued() {
-		if root := f.rootAbove(p.last()); root != nil {
+		root, err := f.rootAbove(p.last())
+		if err != nil {
+			return p, err
+		}
+		if root != nil {
 			p = p.extend(root)
 			if slices.ContainsFunc(f.pkix, p.hasPKIX) {
 				return p, nil
@@ -114,34 +117,44 @@ func (f *pathFollower) follow(leaf *node) (path, error) {
 		}
 	}
 	child := p.last()
+	err := fmt.Errorf("the path ends at %s, which no record describes", subject(child.Certificate))
+	if len(p.nodes) > maxVerifyDepth+1 {
+		return p, err
+	}
 	for _, key := range f.keys {
-		if len(p.nodes) <= maxVerifyDepth+1 && key.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature) == nil {
+		failed := f.checker.checkSignature(child, key)
+		switch {
+		case failed == nil:
 			return path{nodes: p.nodes, bareKey: true}, nil
+		case errors.Is(failed, ErrUnmeasured):
+			err = failed
 		}
 	}
-	return p, fmt.Errorf("the path ends at %s, which no record describes", subject(child.Certificate))
+	return p, err
 }
 
 // rootAbove returns the system root that issued a certificate, or nil. It returns nil
-// if there are no records with a PKIX usage.
-func (f *pathFollower) rootAbove(child *node) *node {
+// if there are no records with a PKIX usage. The error is an ErrUnmeasured.
+func (f *pathFollower) rootAbove(child *node) (*node, error) {
 	if len(f.pkix) == 0 {
-		return nil
+		return nil, nil
 	}
-	found, err := withoutRestrictions(child.Certificate).Verify(x509.VerifyOptions{
-		Roots: f.verifier.Roots, CurrentTime: f.verifier.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil || len(found[0]) < 2 {
-		return nil
+	above, err := f.checker.rootsAbove(child, f.verifier.Roots, f.verifier.At)
+	switch {
+	case errors.Is(err, ErrUnmeasured):
+		return nil, err
+	case len(above) == 0:
+		return nil, nil
+	default:
+		return above[0], nil
 	}
-	return newNode(found[0][1])
 }
 
 // hasPKIX reports whether the leaf or an issuer of p has the data of a record, as its
 // PKIX usage requires.
 func (p path) hasPKIX(r Record) bool {
 	if r.Usage == PKIXEE {
-		return bytes.Equal(associationData(p.nodes[0].Certificate, r.Selector, r.MatchingType), r.Data)
+		return p.nodes[0].has(r)
 	}
 	return p.issuerWith(r) != nil
 }
@@ -164,7 +177,7 @@ func (f *pathFollower) issuerOf(p path) *node {
 // isAnchor reports whether a record has the data of n.
 func (f *pathFollower) isAnchor(n *node) bool {
 	for p, data := range f.anchors {
-		if data[string(associationData(n.Certificate, p.selector, p.matchingType))] {
+		if data[string(n.data()[p.selector][p.matchingType])] {
 			return true
 		}
 	}
@@ -173,12 +186,15 @@ func (f *pathFollower) isAnchor(n *node) bool {
 
 // verify returns an error unless the path authenticates the server.
 func (f *pathFollower) verify(p path, chain *Chain) error {
-	if err := p.check(); err != nil {
+	if err := p.check(f.checker); err != nil {
 		return err
 	}
 	for depth, issuer := range p.nodes[1:] {
 		child := p.nodes[depth]
-		if err := issuer.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature); err != nil {
+		switch err := f.checker.checkSignature(child, issuer.key); {
+		case errors.Is(err, ErrUnmeasured):
+			return err
+		case err != nil:
 			return fmt.Errorf("%s has not signed %s", subject(issuer.Certificate), subject(child.Certificate))
 		}
 	}

@@ -12,7 +12,10 @@ type Verifier struct {
 	Names  []string       // reference identifiers, A-labels
 	Roots  *x509.CertPool // system roots, for PKIX usages; nil: those are not measured
 	At     time.Time      // the time at which certificates must be valid; must be set
+	Stop   func() error   // returns an error if there is no time for costly checks; nil: there is
 }
+
+func (v Verifier) newChecker(chain *Chain) *checker { return &checker{memo: &chain.memo, stop: v.Stop} }
 
 // Failure is the reason why a record does not authenticate the server.
 type Failure uint8
@@ -102,16 +105,20 @@ var errNoCertificate = errors.New("the server sent no certificate")
 
 // PKIX returns nil if the chain as sent leads to the system roots, is valid at
 // v.At, and is for one of v.Names, regardless of DANE. Otherwise it returns the
-// reason. v.Roots must not be nil.
+// reason, which is an ErrUnmeasured if that is not known. v.Roots must not be nil.
 func (v Verifier) PKIX(chain *Chain) error {
 	if chain.empty() {
 		return errNoCertificate
 	}
 	m := newMatcher(v, chain).bestPKIXPath(func(path) bool { return true })
-	if m.Failure != None {
+	switch m.Failure {
+	case None:
+		return nil
+	case Unmeasured:
+		return unmeasuredError(m.Why)
+	default:
 		return errors.New(m.Why)
 	}
-	return nil
 }
 
 // NameMatches reports whether the leaf is for one of v.Names.

@@ -349,6 +349,12 @@ func TestChainLimit(t *testing.T) {
 	if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(append(sent, root)...)); m.Matches {
 		t.Errorf("the anchor lies beyond 100 KiB, which no sender reads: depth %d (%s)", m.Depth, m.Why)
 	}
+	for size, want := range map[int]bool{maxChain: true, maxChain + 1: false} {
+		filler := &party{&x509.Certificate{Raw: make([]byte, size-len(leaf.Raw)-len(root.Raw))}, nil}
+		if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(leaf, filler, root)); m.Authenticates() != want {
+			t.Errorf("the anchor ends after %d bytes: authenticates %v, want %v (%s)", size, !want, want, m.Why)
+		}
+	}
 }
 
 func TestRecordAnchorLimit(t *testing.T) {
