@@ -109,3 +109,29 @@ func TestTLSAResultUsable(t *testing.T) {
 		}
 	}
 }
+
+// The worst address lookup counts for mail servers, the best one for SRV records
+// (RFC 7673 §3.2). Of equal ones it is the first.
+func TestDecidingAddressAnswer(t *testing.T) {
+	const name = "mx.example.org"
+	secure, insecure := dnssec.Secure, dnssec.Insecure
+	for _, c := range []struct {
+		name    string
+		a, aaaa dnssec.Status
+		mx, srv string // the lookup that counts
+	}{
+		{"both secure", secure, secure, "a", "a"},
+		{"both insecure", insecure, insecure, "a", "a"},
+		{"A insecure", insecure, secure, "a", "aaaa"},
+		{"AAAA insecure", secure, insecure, "aaaa", "a"},
+		{"A failed", dnssec.Bogus, secure, "aaaa", "aaaa"},
+		{"AAAA failed", insecure, dnssec.Bogus, "a", "a"},
+	} {
+		h := Host{Name: name, A: addressAnswer(c.a, name), AAAA: addressAnswer(c.aaaa, name)}
+		of := map[*dnssec.Answer]string{h.A: "a", h.AAAA: "aaaa"}
+		mx, srv := of[h.deciding(&Service{})], of[h.deciding(&Service{SRV: &dnssec.Answer{}})]
+		if mx != c.mx || srv != c.srv {
+			t.Errorf("%s: got %s and %s, want %s and %s", c.name, mx, srv, c.mx, c.srv)
+		}
+	}
+}
