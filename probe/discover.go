@@ -27,7 +27,7 @@ func (r *run) discover(ctx context.Context, facts *dane.Facts) {
 // discoverMX finds the hosts that the MX records of the target name. A domain
 // without MX records is its own mail host (RFC 5321 §5.1).
 func (r *run) discoverMX(ctx context.Context, facts *dane.Facts) {
-	answer := r.prober.resolver.Lookup(ctx, dns.Fqdn(r.target.Name), dns.TypeMX)
+	answer := r.lookup(ctx, r.target.Name, dns.TypeMX)
 	facts.MX = &answer
 	if answer.Status.Failed() || !answer.NameExists() {
 		return

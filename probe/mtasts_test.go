@@ -35,7 +35,7 @@ func mtastsRecords(addresses ...string) string {
 	return records
 }
 
-// nullMX means that no mail host is probed (RFC 7505).
+// nullMX means that no mail host is probed (RFC 7505 §3).
 const nullMX = "@ MX 0 .\n"
 
 // The policy is fetched from one address of the policy host after the other, IPv4

@@ -41,7 +41,7 @@ func discoveryScenarios() []Scenario {
 		},
 		{
 			Name:        "null-mx",
-			Description: "The domain accepts no mail: it has a null MX (RFC 7505). Clients do not connect.",
+			Description: "The domain accepts no mail: it has a null MX (RFC 7505 §3). Clients do not connect.",
 			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"null_mx"},
 			build: func(b *builder) { b.add("@ MX 0 .") },
 		},
@@ -113,7 +113,7 @@ func faultyMXScenarios() []Scenario {
 		},
 		{
 			Name:        "mx-localhost",
-			Description: "The MX record names localhost, a special-use name (RFC 6761). Clients do not connect.",
+			Description: "The MX record names localhost, a special-use name (RFC 6761 §6.3). Clients do not connect.",
 			Module:      "smtp_mx", Outcome: "none", Reasons: []string{"special_use_name"},
 			build: func(b *builder) {
 				b.add("@ MX 10 localhost.")
@@ -128,6 +128,16 @@ func faultyMXScenarios() []Scenario {
 				b.add("@ MX 10 mx")
 				b.add("mx CNAME parked.invalid.")
 				b.inject(zone.DropProof(zone.Under("invalid.")), zone.DropProof(zone.At("mx."+b.domain, dns.TypeA, dns.TypeAAAA)))
+			},
+		},
+		{
+			Name:        "tlsa-alias-invalid",
+			Description: "The TLSA name is an alias of a name below invalid, for which the resolver answers itself. There are no records, so DANE does not apply.",
+			Module:      "smtp_mx", Outcome: "opportunistic", Reasons: []string{"tlsa_alias_dangling"},
+			build: func(b *builder) {
+				b.serveSMTP(b.mx("mx"), b.leaf("mx"))
+				b.add("_25._tcp.mx CNAME parked.invalid.")
+				b.inject(zone.DropProof(zone.Under("invalid.")), zone.DropProof(zone.At("_25._tcp.mx."+b.domain, dns.TypeTLSA)))
 			},
 		},
 		{

@@ -72,9 +72,7 @@ type SRVLookup struct {
 }
 
 // Failed reports whether it is unknown which services exist.
-func (l SRVLookup) Failed() bool {
-	return l.Answer.Status.Failed() && specialUseAlias(&l.Answer) == ""
-}
+func (l SRVLookup) Failed() bool { return l.Answer.Status.Failed() }
 
 // Endpoint is one address of a service, and how far a handshake with it got.
 // If the module lists key types, each address has one Endpoint for each.

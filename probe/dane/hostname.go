@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -88,8 +89,8 @@ func isHostname(name string) bool {
 
 // ExamineAliases sets Fault if the host is an alias of a name that clients do not
 // connect to, and FaultyName to that name. The addresses behind such an alias do
-// not count, nor does a failure to look them up: resolvers answer for special-use
-// names without signatures. A lookup that failed before that alias remains.
+// not count, nor does a failure to look them up. A lookup that failed before that
+// alias remains.
 func (h *Host) ExamineAliases(target string) {
 	for _, answer := range []**dnssec.Answer{&h.A, &h.AAAA} {
 		if *answer == nil {
@@ -109,20 +110,27 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// specialUseAlias returns the special-use name that a failed lookup leads to by an
-// alias, or "". There are no records at such a name: a resolver that answers for it
-// without signatures fails validation, and one that asks the root proves its absence.
-// answer may be nil.
-func specialUseAlias(answer *dnssec.Answer) string {
-	if answer == nil || !answer.Status.Failed() {
-		return ""
+// WithoutSpecialUse returns a failed answer that leads to a special-use name by an
+// alias as one without records, with the status of the aliases. There are no records
+// at such a name: a resolver that answers for it without signatures fails validation,
+// and one that asks the root proves its absence. It returns any other answer unchanged.
+func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
+	if !answer.Status.Failed() {
+		return answer
 	}
-	for _, alias := range answer.Aliases {
-		if name := TextName(alias.To); IsSpecialUse(name, TextName(answer.Name)) {
-			return name
+	status := dnssec.Secure
+	for i, alias := range answer.Aliases { // each step is validated
+		status = dnssec.Worst(status, alias.Status)
+		name := TextName(alias.To)
+		if !IsSpecialUse(name, TextName(answer.Name)) {
+			continue
 		}
+		answer.Status, answer.Err, answer.Rcode = status, nil, dns.RcodeNameError
+		answer.Why = fmt.Sprintf("%s is an alias of the special-use name %s, which has no records", TextName(alias.From), name)
+		answer.Aliases, answer.Canonical, answer.Records = answer.Aliases[:i+1], alias.To, nil
+		return answer
 	}
-	return ""
+	return answer
 }
 
 // hasNullMX reports whether one of the MX records is a null MX. It must be the only

@@ -117,7 +117,7 @@ func TestAliasOfSpecialUseName(t *testing.T) {
 	failed := func(owner string, qtype uint16, to string) dnssec.Answer {
 		a := answer(dnssec.Bogus, owner, qtype)
 		a.Aliases, a.Canonical = []dnssec.Alias{{From: dns.Fqdn(owner), To: to, Status: dnssec.Secure}}, to
-		return a
+		return WithoutSpecialUse(a)
 	}
 	hosts := func(to string) []Host {
 		lookup := TLSALookup{Base: name, Answer: failed(TLSAOwner(name, 25), dns.TypeTLSA, to)}

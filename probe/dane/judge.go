@@ -81,7 +81,6 @@ func (j *judge) findResolverDifferences() {
 // without MX records is its own host (RFC 7672 §2.2.2).
 func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 	mx := j.facts.MX
-	alias := specialUseAlias(mx)
 	switch {
 	case j.facts.Denied:
 		j.find(Finding{Reason: TargetNotAllowed, Detail: fmt.Sprintf("access.targets does not allow %q", j.rules.Target)})
@@ -96,13 +95,13 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 		return j.judgeSRV()
 	case mx == nil:
 		return "", false
-	case alias != "":
-		j.find(Finding{Reason: SpecialUseName, Lookup: LookupMX, Detail: fmt.Sprintf("%s is an alias: %s is a special-use name", j.rules.Target, alias)})
-		return None, true
 	case mx.Status.Failed():
 		reason := reasonOfAnswer(mx)
 		j.find(Finding{Reason: reason, Lookup: LookupMX, Detail: describe(mx)})
 		return refusedUnlessInternal(reason), true
+	case !mx.NameExists() && len(mx.Aliases) > 0 && IsSpecialUse(TextName(mx.Canonical), j.rules.Target):
+		j.find(Finding{Reason: SpecialUseName, Lookup: LookupMX, Detail: describe(mx)})
+		return None, true
 	case !mx.NameExists():
 		j.find(Finding{Reason: NoSuchDomain, Lookup: LookupMX, Detail: describe(mx)})
 		return None, true

@@ -173,7 +173,7 @@ func TestJudgeMailServers(t *testing.T) {
 		{"resolver strips signatures", "the cause is on our side",
 			Facts{MX: &dnssec.Answer{Err: dnssec.ErrStripped}},
 			Unknown, false, false, []Reason{DNSSECStripped}},
-		{"null MX", "the domain accepts no mail (RFC 7505)",
+		{"null MX", "the domain accepts no mail (RFC 7505 §3)",
 			Facts{MX: mxAnswer(secure, ".")},
 			None, false, false, []Reason{NullMX}},
 		{"no such domain", "the MX lookup returns NXDOMAIN",

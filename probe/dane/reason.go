@@ -124,7 +124,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Check the spelling of the target, and that the domain is still registered.",
 		Verify:  "`dig +dnssec MX` at the domain does not return NXDOMAIN, and the outcome is no longer `none`."},
 	{Reason: NullMX, Effect: EffectWarning,
-		Meaning: "The domain states by a null MX record that it receives no mail (RFC 7505).",
+		Meaning: "The domain states by a null MX record that it receives no mail (RFC 7505 §3).",
 		Senders: "Senders bounce the mail, as the domain requests.",
 		Remedy:  "Nothing to do if this is intended; otherwise publish MX records and remove the null MX.",
 		Verify:  "`check` lists the hosts. Until the TTL of the null MX has passed, some senders still use it."},

@@ -44,9 +44,9 @@ func DecideTLSA(lookups []TLSALookup) TLSAResult {
 	for i := range lookups {
 		lookup := &lookups[i]
 		switch {
-		case lookup.Answer.Status.Failed() && specialUseAlias(&lookup.Answer) == "":
+		case lookup.Answer.Status.Failed():
 			return TLSAResult{StateFailed, lookup}
-		case lookup.Answer.Status != dnssec.Secure:
+		case lookup.Answer.Status == dnssec.Insecure:
 			if result.State == StateNotApplicable {
 				result = TLSAResult{StateInsecure, lookup}
 			}
