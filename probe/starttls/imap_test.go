@@ -1,9 +1,6 @@
 package starttls
 
 import (
-	"fmt"
-	"io"
-	"net"
 	"strings"
 	"testing"
 )
@@ -42,28 +39,4 @@ func TestIMAP(t *testing.T) {
 		{"a literal that is too large", script{"* OK {2147483647}\r\n"}, &ProtocolError{}, "in literals"},
 		{"many literals", script{"* OK" + strings.Repeat(" {1000}\r\n"+strings.Repeat("x", 1000), 5)}, &ProtocolError{}, "in literals"},
 	})
-}
-
-// The server announces the end with BYE, and then completes the command (RFC 9051
-// §6.1.3). The client reads all of it, so that the server sees no reset.
-func TestIMAPGoodbye(t *testing.T) {
-	conn, server := net.Pipe()
-	defer conn.Close()
-	received := make(chan string, 1)
-	go func() {
-		command := make([]byte, 100)
-		n, _ := server.Read(command)
-		for _, line := range []string{"* BYE logging out\r\n", "* 1 EXISTS\r\n", "z OK done\r\n"} {
-			if _, err := io.WriteString(server, line); err != nil { // the client has not read the line
-				received <- fmt.Sprintf("%s: %v", line, err)
-				return
-			}
-		}
-		received <- string(command[:n])
-	}()
-	newClient(t, "imap").Goodbye(t.Context(), conn)
-	conn.Close()
-	if got := <-received; got != "z LOGOUT\r\n" {
-		t.Errorf("the server received %q", got)
-	}
 }

@@ -2,6 +2,7 @@ package starttls
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,10 @@ func TestFirstExchange(t *testing.T) {
 		{"imaps, PREAUTH", "tls", imaps, script{"* PREAUTH hello\r\n", "* CAPABILITY IMAP4rev2\r\nc OK done\r\n"}, nil, "", []string{"c CAPABILITY\r\n"}},
 		{"imaps, BYE", "tls", imaps, script{"* BYE no\r\n"}, &Rejected{}, "BYE no", nil},
 		{"POP3", "pop3", Settings{}, script{"", "+OK\r\nUIDL\r\n.\r\n"}, nil, "", []string{"CAPA\r\n"}},
+		{"POP3, a blank line in the list", "pop3", Settings{}, script{"", "+OK\r\n\r\nUIDL\r\n.\r\n"}, nil, "", []string{"CAPA\r\n"}},
+		{"POP3, closed instead of a reply", "pop3", Settings{}, script{"", ""}, io.EOF, "the reply to CAPA", nil},
+		{"POP3, closed within the list", "pop3", Settings{}, script{"", "+OK\r\nUIDL\r\n"}, io.EOF, "the capabilities", nil},
+		{"POP3, not POP3", "pop3", Settings{}, script{"", "hello\r\n"}, &ProtocolError{}, "hello", nil},
 		{"POP3 without CAPA", "pop3", Settings{}, script{"", "-ERR what\r\n"}, nil, "", []string{"CAPA\r\n"}},
 		{"pop3s", "tls", pop3s, script{pop3Greeting, "+OK\r\n.\r\n"}, nil, "", []string{"CAPA\r\n"}},
 		{"pop3s, -ERR", "tls", pop3s, script{"-ERR no\r\n"}, &Rejected{}, "-ERR no", nil},

@@ -15,6 +15,9 @@ func TestPostgres(t *testing.T) {
 		{"an error", script{"", message}, &Rejected{}, "answers SSLRequest with too many clients already"},
 		{"an error of protocol 2", script{"", "Ecould not fork\n\x00"}, &Rejected{}, "answers SSLRequest with could not fork"},
 		{"an error without a message", script{"", "E\x00\x00\x00\x05\x00"}, &Rejected{}, "without a message"},
+		{"the smallest error", script{"", "E\x00\x00\x00\x04"}, &Rejected{}, "without a message"},
+		{"the largest error", script{"", "E\x00\x00\x10\x00Mno\x00" + strings.Repeat("\x00", 4088)}, &Rejected{}, "answers SSLRequest with no"},
+		{"an error of one byte more", script{"", "E\x00\x00\x10\x01Mno\x00"}, &ProtocolError{}, "an error message of 4097 bytes"},
 		{"unprintable", script{"", "E\x1b[2J\x00"}, &Rejected{}, `\x1b[2J`},
 
 		{"another protocol", script{"", "220 x\r\n"}, &ProtocolError{}, `"2"`},

@@ -408,6 +408,44 @@ func TestGoodbye(t *testing.T) {
 	<-commands
 }
 
+// The client reads the whole reply to its goodbye, so that the server sees no reset.
+// In IMAP, BYE precedes the reply (RFC 9051 §6.1.3).
+func TestGoodbyeIsAnswered(t *testing.T) {
+	for _, c := range []struct {
+		protocol, command string
+		reply             []string
+	}{
+		{"imap", "z LOGOUT\r\n", []string{"* BYE logging out\r\n", "* 1 EXISTS\r\n", "z OK done\r\n"}},
+		{"pop3", "QUIT\r\n", []string{"+OK bye\r\n"}},
+		{"sieve", "LOGOUT\r\n", []string{"\"X\"\r\n", "OK\r\n"}},
+		{"smtp", "QUIT\r\n", []string{"221-bye\r\n", "221 bye\r\n"}},
+		{"lmtp", "QUIT\r\n", []string{"221-bye\r\n", "221 bye\r\n"}},
+		{"xmpp-client", "</stream:stream>", []string{"<presence/>", "</stream:stream>"}},
+	} {
+		t.Run(c.protocol, func(t *testing.T) {
+			conn, server := net.Pipe()
+			received := make(chan string, 1)
+			go func() {
+				defer server.Close()
+				command := make([]byte, 100)
+				n, _ := server.Read(command)
+				for _, line := range c.reply {
+					if _, err := io.WriteString(server, line); err != nil { // the client has not read the line
+						received <- fmt.Sprintf("%q: %v", line, err)
+						return
+					}
+				}
+				received <- string(command[:n])
+			}()
+			newClient(t, c.protocol).Goodbye(t.Context(), conn)
+			conn.Close()
+			if got := <-received; got != c.command {
+				t.Errorf("the server received %q", got)
+			}
+		})
+	}
+}
+
 func TestTLSHasNoDialogue(t *testing.T) {
 	conn, server := net.Pipe() // blocks on any byte
 	defer server.Close()
