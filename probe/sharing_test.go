@@ -215,7 +215,7 @@ func TestFailureReuse(t *testing.T) {
 	}{
 		{"connection refused", func(*mailHost) {}, syscall.ECONNREFUSED, dane.ConnectFailed, 2},
 		{"greeting 421", serve(server.SMTP{Name: "mx", Greeting: "421 later"}), nil, dane.ClientRejected, 2},
-		{"connection closed during the TLS handshake", closesInTLS, nil, dane.TLSHandshakeFailed, 2 * (1 + 3)}, // and three that explain each failure,
+		{"connection closed during the TLS handshake", closesInTLS, nil, dane.TLSHandshakeFailed, 2 * (1 + 2)}, // and two that explain each failure
 		{"STARTTLS not offered", serve(server.SMTP{Name: "mx", NoStartTLS: true}), nil, dane.StartTLSNotOffered, 1},
 		{"STARTTLS rejected", serve(server.SMTP{Name: "mx", Reject: "554 no"}), nil, dane.StartTLSRejected, 1},
 	} {

@@ -375,14 +375,15 @@ func publishBase(v *dane.ServiceVerdict) string {
 
 // publishOwner returns the owner name of records to publish: that of the records that
 // apply, otherwise that of the first candidate for the TLSA base domain. If it is an
-// alias, the records belong at its canonical name.
+// alias, the records belong at its canonical name, unless that is a special-use name.
 func publishOwner(v *dane.ServiceVerdict) string {
 	for _, lookup := range v.Service.TLSA {
 		if v.Base != "" && lookup.Base != v.Base {
 			continue
 		}
-		if len(lookup.Answer.Aliases) > 0 && lookup.Answer.Canonical != "" {
-			return short(lookup.Answer.Canonical)
+		canonical := lookup.Answer.Canonical
+		if len(lookup.Answer.Aliases) > 0 && canonical != "" && !dane.IsSpecialUse(dane.TextName(canonical), v.Host) {
+			return short(canonical)
 		}
 		return short(lookup.Answer.Name)
 	}

@@ -227,10 +227,11 @@ func TestJSONHostile(t *testing.T) {
 // it is published already.
 func TestPublish(t *testing.T) {
 	bad, good := labReport(t, "tlsa-mismatch.lab.test"), labReport(t, "good.lab.test")
+	parked := labReport(t, "tlsa-alias-invalid.lab.test") // an alias at which no records can be published
 	for _, test := range []struct {
 		report    *probe.Report
 		published bool
-	}{{bad, false}, {good, true}} {
+	}{{bad, false}, {good, true}, {parked, false}} {
 		d := NewDocument(test.report)
 		if len(d.Services) == 0 || len(d.Services[0].Publish) != 1 {
 			t.Fatalf("%s: %s", d.Target, d.Marshal())
