@@ -200,6 +200,8 @@ func TestMatch(t *testing.T) {
 			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, other), roots: trusting, matches: true, depth: 2, failure: PKIXUntrusted},
 		{name: "a private root is not enough for PKIX-TA",
 			record: record(t, root, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, root), roots: poolOf(other), matches: true, depth: 2, failure: PKIXUntrusted},
+		{name: "a root that was not sent, and no path to the system roots",
+			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: poolOf(other), depth: -1, failure: PKIXUntrusted},
 		{name: "PKIX-TA never matches the leaf",
 			record: record(t, leaf, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the issuer, for another name",
