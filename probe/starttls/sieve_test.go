@@ -92,7 +92,9 @@ func TestSieveSilentInsideTLS(t *testing.T) {
 				defer server.Close()
 				started := time.Now()
 				var asked time.Duration
+				done := make(chan struct{})
 				go func() {
+					defer close(done)
 					command := make([]byte, 100)
 					if n, _ := server.Read(command); string(command[:n]) == "CAPABILITY\r\n" {
 						asked = time.Since(started)
@@ -110,6 +112,8 @@ func TestSieveSilentInsideTLS(t *testing.T) {
 				if made, err := newClient(t, "sieve").FirstExchange(ctx, conn); !made || !matchesError(err, c.want) {
 					t.Errorf("made %t, got %v, want %T %[3]v", made, err, c.want)
 				}
+				conn.Close()
+				<-done
 				if asked != c.asked {
 					t.Errorf("the server was asked after %v, want %v", asked, c.asked)
 				}

@@ -37,10 +37,10 @@ var (
 )
 
 // The costs of checks in units of about one microsecond. maxCost bounds the checks
-// of one search. Honest servers cost less than a fifth of it.
+// of one search. Honest servers cost less than a fifth of it. The other checks of one
+// certificate in one path cost 1.
 const (
 	maxCost       = 75_000
-	pathNodeCost  = 1   // of the extensions of one certificate in one path
 	rootsCost     = 700 // of a search in the system roots: one signature of P-384
 	hashedPerCost = 200 // bytes
 	namesPerCost  = 20  // comparisons of a name with a constraint
@@ -257,9 +257,9 @@ func withoutRestrictions(certificate *x509.Certificate) *x509.Certificate {
 	c.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) // RFC 5280 §4.1.2.5: no expiration date
 	c.Extensions, c.UnhandledCriticalExtensions = nil, nil        // crypto/x509 looks for a subjectAltName there
 	// Senders check no policies.
-	c.RequireExplicitPolicy, c.RequireExplicitPolicyZero = -1, false
-	c.InhibitPolicyMapping, c.InhibitPolicyMappingZero = -1, false
-	c.InhibitAnyPolicy, c.InhibitAnyPolicyZero = -1, false
+	c.RequireExplicitPolicy, c.RequireExplicitPolicyZero = 0, false // 0 is the same as absent
+	c.InhibitPolicyMapping, c.InhibitPolicyMappingZero = 0, false
+	c.InhibitAnyPolicy, c.InhibitAnyPolicyZero = 0, false
 	c.Policies, c.PolicyMappings = nil, nil
 	return &c
 }

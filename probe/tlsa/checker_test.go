@@ -152,6 +152,7 @@ func TestSignatureCost(t *testing.T) {
 		{"RSA-1024", rsaKey(1024, 65537, 1), 0, 20, 50, nil},
 		{"RSA-2048", rsaKey(2048, 65537, 1), 0, 80, 200, nil},
 		{"RSA-2048 with exponent 3", rsaKey(2048, 3, 1), 0, 40, 80, nil},
+		{"RSA-2049", rsaKey(2049, 65537, 1), 0, 130, 150, nil}, // 33 words
 		{"RSA-4096", rsaKey(4096, 65537, 1), 0, 350, 700, nil},
 		{"RSA-16384", rsaKey(16384, 65537, 1), 0, 6000, 12_000, nil},
 		{"RSA-16384 with the largest exponent", costly(1), 0, 20_000, 40_000, nil},
@@ -181,6 +182,16 @@ func TestSignatureCost(t *testing.T) {
 		if _, err := signatureCost(child, publicKey{PublicKey: rsaKey(2048, 65537, 1)}); !errors.Is(err, errWrongSigner) {
 			t.Errorf("a signature of %d bytes by RSA-2048: %v, want %v", length, err, errWrongSigner)
 		}
+	}
+}
+
+func TestSpend(t *testing.T) {
+	c := new(checker)
+	if err := c.spend(maxCost); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	if err := c.spend(1); !errors.Is(err, ErrUnmeasured) {
+		t.Errorf("over the limit: %v, want an ErrUnmeasured", err)
 	}
 }
 
@@ -347,8 +358,8 @@ func TestUnsupportedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := Record{DANETA, SPKI, Full, spki}
-	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches {
-		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
+	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches || m.Depth != -1 {
+		t.Errorf("failure %d, depth %d (%s); want %d, -1", m.Failure, m.Depth, m.Why, Unmeasured)
 	}
 	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
 	if single := v.SinglePath([]Record{r}, chainOf(leaf)); !single.Open {

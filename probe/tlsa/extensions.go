@@ -290,7 +290,7 @@ func canonicalValue(v asn1.RawValue) string {
 	if !utf8.ValidString(text) {
 		return "#" + string(v.FullBytes)
 	}
-	isSpace := func(r rune) bool { return r < utf8.RuneSelf && strings.ContainsRune(" \t\n\v\f\r", r) }
+	isSpace := func(r rune) bool { return strings.ContainsRune(" \t\n\v\f\r", r) }
 	return foldASCII(strings.Join(strings.FieldsFunc(text, isSpace), " "))
 }
 

@@ -83,7 +83,7 @@ func (m *matcher) matchPKIXTA(r Record) Match {
 		sent.Failure, sent.Why = untrusted(err)
 		return sent
 	}
-	depth := -1
+	var depth int
 	result := m.bestPKIXPath(func(p path) bool {
 		issuer := p.issuerWith(r)
 		if issuer != nil {
@@ -151,9 +151,9 @@ func (m *matcher) matchSentAnchor(anchor *node) Match {
 // Unmeasured if a path may exist that was not found here.
 func (m *matcher) noPath(why string) Match {
 	if err := m.paths().incomplete; err != nil {
-		return Match{Depth: -1, Failure: Unmeasured, Why: err.Error()}
+		return Match{Failure: Unmeasured, Why: err.Error()}
 	}
-	return Match{Depth: -1, Failure: ChainInvalid, Why: why}
+	return Match{Failure: ChainInvalid, Why: why}
 }
 
 // maxRecordAnchors is the number of anchors that are taken from the records of a set.
@@ -170,10 +170,10 @@ func (m *matcher) matchRecordAnchor(r Record) Match {
 	}
 	paths := m.pathsToRecordAnchor(r)
 	if len(paths) == 0 {
-		if result := m.noPath(""); result.Failure == Unmeasured {
-			return result
+		if err := m.paths().incomplete; err != nil {
+			return Match{Depth: -1, Failure: Unmeasured, Why: err.Error()}
 		}
-		return Match{Depth: -1, Failure: Mismatch}
+		return Match{Failure: Mismatch}
 	}
 	result := m.bestPath(paths)
 	result.Matches, result.Depth = true, -1
@@ -223,6 +223,9 @@ func (m *matcher) bestPKIXPath(accept func(path) bool) Match {
 			accepted = append(accepted, p)
 		}
 	}
+	if err := m.paths().incomplete; len(accepted) == 0 && err != nil {
+		return Match{Failure: Unmeasured, Why: err.Error()}
+	}
 	if len(accepted) == 0 {
 		return Match{Depth: -1, Failure: Mismatch}
 	}
@@ -230,13 +233,17 @@ func (m *matcher) bestPKIXPath(accept func(path) bool) Match {
 }
 
 // bestPath judges each path by its extensions, its dates, and the names of the leaf.
-// One valid path is enough, so it returns the result of the best.
+// One valid path is enough, so it returns the result of the best. If none is valid, a
+// path that was not found may be.
 func (m *matcher) bestPath(paths []path) Match {
 	var best Match
 	for i, p := range paths {
 		if result := m.judgePath(p); i == 0 || result.better(best) {
 			best = result
 		}
+	}
+	if err := m.paths().incomplete; best.Failure != None && err != nil {
+		return Match{Failure: Unmeasured, Why: err.Error()}
 	}
 	return best
 }
@@ -263,7 +270,7 @@ func (m *matcher) judgePath(p path) Match {
 
 // noRoots returns the result for a PKIX usage without system roots.
 func noRoots() Match {
-	return Match{Depth: -1, Failure: Unmeasured, Why: "not judged: no system roots are available"}
+	return Match{Failure: Unmeasured, Why: "not judged: no system roots are available"}
 }
 
 // untrusted classifies an error of rootPaths.

@@ -111,6 +111,7 @@ func nameCases() []nameCase {
 	ipv4 := func(address string, mask string) string {
 		return general(tagIPAddress, string(net.ParseIP(address).To4())+string(net.ParseIP(mask).To4()))
 	}
+	ipv6 := general(tagIPAddress, string(net.ParseIP("2001:db8::"))+string(net.CIDRMask(32, 128)))
 	address := func(text string) func(*x509.Certificate) {
 		return alternatives(general(tagIPAddress, string(net.ParseIP(text).To4())))
 	}
@@ -123,6 +124,7 @@ func nameCases() []nameCase {
 		// dNSName
 		{name: "permitted", issuer: permitDNS("example.org"), leaf: host(mx)},
 		{name: "permitted in capitals", issuer: permitDNS("Example.ORG"), leaf: host(mx)},
+		{name: "the first and last letters in capitals", issuer: permit(general(tagDNSName, "ORG"), general(tagDNSName, "AZ")), leaf: host(mx, "b.az")},
 		{name: "permitted with a leading dot", issuer: permitDNS(".example.org"), leaf: host(mx)},
 		{name: "the domain itself, permitted with a leading dot", issuer: permitDNS(".mx.example.org"), leaf: host(mx), failure: refused},
 		{name: "the host is permitted", issuer: permitDNS(mx), leaf: host(mx)},
@@ -171,6 +173,7 @@ func nameCases() []nameCase {
 		// Issuers
 		{name: "an issuer for another domain", issuer: permitDNS("example.org"), middle: host("ca.example.net"), leaf: host(mx), failure: refused},
 		{name: "a self-issued certificate is exempt", issuer: permitDNS("example.org"), middle: host("ca.example.net"), same: true, leaf: host(mx)},
+		{name: "a self-issued leaf is not exempt", issuer: excludeDNS("example.org"), leaf: all(host(mx), keyIDs("leaf", "root"), func(c *x509.Certificate) { c.Subject.CommonName = "Root" }), failure: refused},
 		{name: "a constraint of the lower issuer", middle: permitDNS("example.net"), leaf: host(mx), failure: refused},
 		{name: "a constraint of the lower issuer, satisfied", middle: permitDNS("example.org"), leaf: host(mx)},
 		{name: "an issuer may not satisfy its constraint", middle: all(permitDNS("example.org"), host("ca.example.net")), leaf: host(mx)},
@@ -204,6 +207,7 @@ func nameCases() []nameCase {
 		{name: "address at a host below, leading dot", issuer: permitEmail(".example.org"), leaf: mailbox("a@mx.example.org")},
 		{name: "address at the host, leading dot", issuer: permitEmail(".example.org"), leaf: mailbox("a@example.org"), failure: refused},
 		{name: "the address", issuer: permitEmail("a@example.org"), leaf: mailbox("a@Example.org")},
+		{name: "address without a local part", issuer: permitEmail("example.org"), leaf: mailbox("@example.org")},
 		{name: "another address", issuer: permitEmail("a@example.org"), leaf: mailbox("b@example.org"), failure: refused},
 		{name: "the address in capitals", issuer: permitEmail("a@example.org"), leaf: mailbox("A@example.org"), failure: refused},
 		{name: "address in the subject alone", issuer: permitEmail("example.org"), leaf: all(host(mx), subjectWith(email, ia5, "a@example.net")), failure: refused},
@@ -225,6 +229,9 @@ func nameCases() []nameCase {
 		// iPAddress
 		{name: "address in a permitted network", issuer: permit(ipv4("192.0.2.0", "255.255.255.0")), leaf: address("192.0.2.7")},
 		{name: "address in another network", issuer: permit(ipv4("192.0.2.0", "255.255.255.0")), leaf: address("198.51.100.7"), failure: refused},
+		{name: "address in the next network", issuer: permit(ipv4("192.0.2.0", "255.255.255.0")), leaf: address("192.0.3.7"), failure: refused},
+		{name: "address of IPv6 in a permitted network", issuer: permit(ipv6), leaf: alternatives(general(tagIPAddress, string(net.ParseIP("2001:db8::1"))))},
+		{name: "address of IPv6 in an excluded network", issuer: exclude(ipv6), leaf: alternatives(general(tagIPAddress, string(net.ParseIP("2001:db8::1")))), failure: refused},
 		{name: "address in an excluded network", issuer: exclude(ipv4("192.0.2.0", "255.255.255.0")), leaf: address("192.0.2.7"), failure: refused},
 		{name: "address of IPv6, networks of IPv4", issuer: permit(ipv4("192.0.2.0", "255.255.255.0")), leaf: alternatives(general(tagIPAddress, string(net.ParseIP("2001:db8::1")))), failure: refused},
 		{name: "address of IPv6, excluded network of IPv4", issuer: exclude(ipv4("0.0.0.0", "0.0.0.0")), leaf: alternatives(general(tagIPAddress, string(net.ParseIP("2001:db8::1"))))},
@@ -278,5 +285,19 @@ func TestNameConstraints(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The text names what the constraints do not allow.
+func TestNameConstraintText(t *testing.T) {
+	for want, change := range map[string]func(*x509.Certificate){
+		`the name "mx.example.org" of the certificate of "CN=leaf"`: excludeDNS("example.org"),
+		`the directory name of the certificate of "CN=leaf"`:        permit(directory(asn1.TagUTF8String, "Other")),
+	} {
+		root := issue(t, nil, "Root", authority(change))
+		m := matchOne(record(t, root, DANETA, Cert, SHA256), nil, issue(t, root, "leaf", host(mx)), root)
+		if !strings.Contains(m.Why, want) {
+			t.Errorf("%q does not contain %q", m.Why, want)
+		}
 	}
 }

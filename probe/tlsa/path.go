@@ -90,7 +90,7 @@ func (p path) anchorOutOfDate(at time.Time) string {
 // check checks the extensions of the path as OpenSSL does: critical extensions, CA
 // flags, purposes, path lengths and name constraints.
 func (p path) check(c *checker) error {
-	if err := c.spend(len(p.nodes) * pathNodeCost); err != nil {
+	if err := c.spend(len(p.nodes)); err != nil {
 		return err
 	}
 	intermediates := 0 // that are not self-issued

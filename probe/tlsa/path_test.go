@@ -217,6 +217,11 @@ func TestLinks(t *testing.T) {
 		c.KeyUsage = x509.KeyUsageCertSign
 		extension(true, "\x30\x03\x01\x01\xff", 2, 5, 29, 19)(c)
 	})
+	// old has no basic constraints, so that it does not limit the length of a path.
+	old := issue(t, root, "Old", keyUsage(x509.KeyUsageCertSign))
+	upper := issue(t, old, "Upper", authority())
+	middle := issue(t, upper, "Middle", authority())
+	lower := issue(t, middle, "Lower", authority())
 	leafOf := func(issuer *party, changes ...func(*x509.Certificate)) *party {
 		return issue(t, issuer, "leaf", all(append(changes, host(mx))...))
 	}
@@ -243,6 +248,7 @@ func TestLinks(t *testing.T) {
 		{"authority key identifier, the issuer has none", []*party{leafOf(plain, keyIDs("", "some key")), plain}, plain, true},
 		{"path length 0", []*party{leafOf(short), short}, short, true},
 		{"one issuer below path length 0", []*party{leafOf(longer), longer, short}, short, false},
+		{"three issuers below an anchor without basic constraints", []*party{leafOf(lower), lower, middle, upper, old}, old, true},
 		{"a self-issued certificate does not count", []*party{leafOf(again), again, short}, short, true},
 	} {
 		m := matchOne(record(t, test.anchor, DANETA, Cert, SHA256), nil, test.sent...)
@@ -347,6 +353,41 @@ func TestWeakSignatures(t *testing.T) {
 	}
 }
 
+// Of several paths that fail, the result is that of the one that came closest. A path
+// that is not judged, or not found, may be valid.
+func TestBestPath(t *testing.T) {
+	root, sub := issue(t, nil, "Root", authority()), issue(t, nil, "Issuer", authority())
+	variant := func(changes ...func(*x509.Certificate)) *party {
+		return issueFor(t, root, sub.key, "Issuer", authority(append(changes, keyIDs("sub", ""))...))
+	}
+	expired, ahead := variant(notAfter(now.Add(-day))), variant(notBefore(now.Add(day)))
+	client := variant(extKeyUsage(x509.ExtKeyUsageClientAuth))
+	open := variant(permit(general(tagURI, "example.org")))
+	valid := variant()
+	uri := alternatives(general(tagURI, "urn:a:b"))
+	for _, test := range []struct {
+		name    string
+		leaf    func(*x509.Certificate)
+		issuers []*party
+		failure Failure
+	}{
+		{"wrong purpose, expired", host(mx), []*party{client, expired}, Expired},
+		{"expired, wrong purpose", host(mx), []*party{expired, client}, Expired},
+		{"wrong purpose, not valid yet", host(mx), []*party{client, ahead}, NotYetValid},
+		{"expired, wrong name", host("mx.example.net"), []*party{expired, valid}, NameMismatch},
+		{"wrong name, expired", host("mx.example.net"), []*party{valid, expired}, NameMismatch},
+		{"expired, not judged", uri, []*party{expired, open}, Unmeasured},
+		{"not judged, expired", uri, []*party{open, expired}, Unmeasured},
+		{"not judged, valid", uri, []*party{open, valid}, None},
+		{"valid, not judged", uri, []*party{valid, open}, None},
+	} {
+		sent := append(append([]*party{issue(t, &party{valid.Certificate, sub.key}, "leaf", test.leaf)}, test.issuers...), root)
+		if m := matchOne(record(t, root, DANETA, Cert, SHA256), nil, sent...); m.Failure != test.failure {
+			t.Errorf("%s: failure %d (%s), want %d", test.name, m.Failure, m.Why, test.failure)
+		}
+	}
+}
+
 // A hostile server sends certificates of one name and key, which form more paths
 // than are followed: the verdict is open, in bounded time.
 func TestPathLimits(t *testing.T) {
@@ -360,9 +401,21 @@ func TestPathLimits(t *testing.T) {
 	if m.Failure != Unmeasured || !strings.Contains(m.Why, "too many") {
 		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
 	}
+	// Some paths to this anchor are found, and all of them have expired.
+	old := issueFor(t, root, root.key, "Mesh", authority(notAfter(now.Add(-day))))
+	sent = append([]*party{sent[0], old}, sent[1:]...)
+	for what, m := range map[string]Match{
+		"sent":   matchOne(record(t, old, DANETA, Cert, SHA256), nil, sent...),
+		"in DNS": matchOne(record(t, issueFor(t, root, root.key, "Mesh", authority(notAfter(now.Add(-2*day)))), DANETA, Cert, Full), nil, sent...),
+		"PKIX":   matchOne(record(t, anchor, PKIXTA, Cert, SHA256), poolOf(root), sent...),
+	} {
+		if m.Failure != Unmeasured || !strings.Contains(m.Why, "too many") {
+			t.Errorf("%s: failure %d (%s), want %d", what, m.Failure, m.Why, Unmeasured)
+		}
+	}
 	chain := chainOf(sent...)
-	if paths := chain.pathSet(nil); len(paths.all) > maxPaths || chain.memo.made > 42 {
-		t.Errorf("%d paths and %d checks; the limit is %d paths, and there are 42 certificates of one issuer", len(paths.all), chain.memo.made, maxPaths)
+	if paths := chain.pathSet(nil); len(paths.all) > maxPaths || chain.memo.made > 43 {
+		t.Errorf("%d paths and %d checks; the limit is %d paths, and there are 43 certificates of one issuer", len(paths.all), chain.memo.made, maxPaths)
 	}
 }
 

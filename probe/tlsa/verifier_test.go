@@ -124,13 +124,13 @@ func TestMatch(t *testing.T) {
 		{name: "the root in DNS, and sent as well",
 			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf, sub, root), matches: true, depth: 2, expiry: leafExpiry},
 		{name: "the root in DNS, and the intermediate not sent",
-			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf), depth: -1, failure: Mismatch},
+			record: record(t, root, DANETA, Cert, Full), chain: chainOf(leaf), depth: -1, failure: Mismatch, why: "the server sent the leaf only"},
 		{name: "a bare key in DNS that signed the topmost certificate (RFC 7671 §5.2.3)",
 			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(leaf, sub), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "a bare key in DNS that signed the leaf",
 			record: record(t, root, DANETA, SPKI, Full), chain: chainOf(direct), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "a bare key that signed nothing that was sent",
-			record: record(t, other, DANETA, SPKI, Full), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch},
+			record: record(t, other, DANETA, SPKI, Full), chain: chainOf(leaf, sub), depth: -1, failure: Mismatch, why: "none of the 1 certificates sent above the leaf"},
 		{name: "a bare key that signed its own certificate, the leaf: OpenSSL accepts it too",
 			record: record(t, ownName, DANETA, SPKI, Full), chain: chainOf(ownName), matches: true, depth: -1, expiry: leafExpiry},
 		{name: "a bare key has no dates: its certificate, not sent, may have expired",
@@ -200,6 +200,8 @@ func TestMatch(t *testing.T) {
 			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, other), roots: trusting, matches: true, depth: 2, failure: PKIXUntrusted},
 		{name: "a private root is not enough for PKIX-TA",
 			record: record(t, root, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub, root), roots: poolOf(other), matches: true, depth: 2, failure: PKIXUntrusted},
+		{name: "a root that was not sent, and no path to the system roots",
+			record: record(t, other, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: poolOf(other), depth: -1, failure: PKIXUntrusted},
 		{name: "PKIX-TA never matches the leaf",
 			record: record(t, leaf, PKIXTA, Cert, SHA256), chain: chainOf(leaf, sub), roots: trusting, depth: -1, failure: Mismatch},
 		{name: "the issuer, for another name",
@@ -254,6 +256,12 @@ func TestMatchSet(t *testing.T) {
 		m := got[i]
 		if m.Usability != want.usability || m.Matches != want.matches || m.Authenticates() != want.authenticates {
 			t.Errorf("record %d: usability=%s matches=%v authenticates=%v (%s), want %+v", i, m.Usability, m.Matches, m.Authenticates(), m.Why, want)
+		}
+		if i != 2 && m.Usability != Superseded && m.Depth != -1 {
+			t.Errorf("record %d: depth %d, want -1", i, m.Depth)
+		}
+		if strings.Contains(m.Why, "superseded") != (want.usability == Superseded) {
+			t.Errorf("record %d is %s, because %q", i, m.Usability, m.Why)
 		}
 		if m.Record.String() != set[i].String() {
 			t.Errorf("record %d: the match is about %s", i, m.Record)
@@ -349,6 +357,10 @@ func TestChainLimit(t *testing.T) {
 	if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(append(sent, root)...)); m.Matches {
 		t.Errorf("the anchor lies beyond 100 KiB, which no sender reads: depth %d (%s)", m.Depth, m.Why)
 	}
+	long := &party{&x509.Certificate{Raw: make([]byte, maxChain+1)}, nil}
+	if m := verify(record(t, long, DANEEE, Cert, SHA256), chainOf(long)); !m.Authenticates() {
+		t.Errorf("a leaf of more than 100 KiB: failure %d (%s)", m.Failure, m.Why)
+	}
 	for size, want := range map[int]bool{maxChain: true, maxChain + 1: false} {
 		filler := &party{&x509.Certificate{Raw: make([]byte, size-len(leaf.Raw)-len(root.Raw))}, nil}
 		if m := verify(record(t, root, DANETA, Cert, SHA256), chainOf(leaf, filler, root)); m.Authenticates() != want {
@@ -364,7 +376,7 @@ func TestRecordAnchorLimit(t *testing.T) {
 		set = append(set, record(t, anchor, DANETA, SPKI, Full))
 	}
 	got := Verifier{Usages: Client(), At: now}.Match(set, chainOf(leaf))
-	if got[63].Failure != Mismatch || got[64].Failure != Unmeasured {
+	if got[63].Failure != Mismatch || got[64].Failure != Unmeasured || got[64].Depth != -1 {
 		t.Errorf("the 64th: %d, the 65th: %d (%s)", got[63].Failure, got[64].Failure, got[64].Why)
 	}
 }
