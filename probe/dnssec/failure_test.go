@@ -44,7 +44,7 @@ func TestFailuresAreCached(t *testing.T) {
 				net.Break(c.fault)
 				transport := newCountingTransport(net)
 				r := dnssec.New(transport, net.Anchors(), time.Now, dnssec.Options{})
-				time.Sleep(today.Sub(time.Now())) // of the virtual clock
+				time.Sleep(time.Until(today)) // of the virtual clock
 				first := r.Lookup(t.Context(), tlsa, dns.TypeTLSA)
 				if first.Status != c.status || !errors.Is(first.Err, c.err) {
 					t.Fatalf("%s, %v: %s", first.Status, first.Err, first.Why)

@@ -212,3 +212,33 @@ func TestUselessSpeculation(t *testing.T) {
 		}
 	})
 }
+
+// TestRoundTripsOfKeys checks that the DS and the keys of a zone are queried together once
+// a signature names it, if there are no speculative queries.
+func TestRoundTripsOfKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, err := zone.New(clock, testZones("")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(distant{net}, net.Anchors(), clock, dnssec.Options{})
+		r.Speculate(false)
+		for _, c := range []struct {
+			name  string
+			qtype uint16
+			trips time.Duration
+		}{
+			{"org.", dns.TypeSOA, 3}, // the record, org, the root
+			{tlsa, dns.TypeTLSA, 2},  // the record, example.org
+			{tlsa, dns.TypeTLSA, 1},  // the record
+		} {
+			start := time.Now()
+			if a := r.Lookup(t.Context(), c.name, c.qtype); a.Status != dnssec.Secure {
+				t.Errorf("%s: %s: %s", c.name, a.Status, a.Why)
+			}
+			if took := time.Since(start); took != c.trips*roundTrip {
+				t.Errorf("%s took %s", c.name, took)
+			}
+		}
+	})
+}

@@ -143,6 +143,30 @@ func TestResolverFailures(t *testing.T) {
 	})
 }
 
+// TestStripsLater checks that a resolver that begins to strip signatures is at fault,
+// and not the zone, also if the chain is cached.
+func TestStripsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, err := zone.New(clock, append(testZones(""), zone.Zone{Apex: "open.org.", Unsigned: true, Delegation: zone.Insecure, Records: "mx A 192.0.2.9\n"})...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+			t.Fatalf("%s: %s", a.Status, a.Why)
+		}
+		isSig := func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }
+		net.Break(respond(zone.Under("."), func(m *dns.Msg) {
+			m.Answer, m.Ns = slices.DeleteFunc(m.Answer, isSig), slices.DeleteFunc(m.Ns, isSig)
+		}))
+		for _, name := range []string{"mx.example.org.", "mx.open.org.", "no.example.org."} {
+			if a := r.Lookup(t.Context(), name, dns.TypeA); !errors.Is(a.Err, dnssec.ErrStripped) {
+				t.Errorf("%s: %s, %v: %s", name, a.Status, a.Err, a.Why)
+			}
+		}
+	})
+}
+
 // TestClassifyFailure checks that queries for the keys of the root distinguish a
 // failing zone from failing resolvers.
 func TestClassifyFailure(t *testing.T) {
