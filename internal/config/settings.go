@@ -32,7 +32,7 @@ func (v value) resolver(r *Resolver) {
 	v.fields(map[string]decodeFunc{
 		"servers":       servers(&r.Servers),
 		"timeout":       duration(&r.Timeout, 10*time.Millisecond, time.Minute),
-		"attempts":      number(&r.Attempts, 1, 10),
+		"attempts":      number(&r.Attempts, 1, 3), // RFC 9520 §3.1
 		"trust_anchors": text(&r.TrustAnchors, `"builtin" or the path of a file`, checkNotEmpty),
 		"sha1":          oneOf(&r.SHA1, []dnssec.SHA1{dnssec.SHA1Insecure, dnssec.SHA1Accept}),
 		// RFC 5155 §10.3 never allowed more than 2500.
