@@ -21,7 +21,7 @@ import (
 
 // layout is the data that every page needs.
 type layout struct {
-	Base    string // prefix of links, without a final slash
+	Base    string // relative path of the front page, without a final slash: links must work behind proxies
 	Version string
 	Title   string
 	Form    form
@@ -31,7 +31,8 @@ type layout struct {
 // a field for the hostname.
 type form struct {
 	Base, Target, Module, Hostname string
-	Address                        bool // Target is an address
+	Token                          string // of the formGuard
+	Address                        bool   // Target is an address
 	Modules                        []probe.Module
 }
 
@@ -67,7 +68,8 @@ type noticePage struct {
 
 // layout returns the layout of a page, with a form for target and module.
 func (s *Server) layout(title, target, module string) layout {
-	l := layout{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module, Address: isAddress(target)}}
+	target = report.Printable(target)
+	l := layout{Base: ".", Version: s.Version, Title: title, Form: form{Base: ".", Target: target, Module: module, Token: s.forms.token, Address: isAddress(target)}}
 	if current := s.current.Load(); current != nil {
 		for _, module := range current.config.Modules {
 			l.Form.Modules = append(l.Form.Modules, module)
@@ -185,7 +187,7 @@ func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, te
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
 	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Notice: text}
-	page.Form.Hostname = values.Get("hostname")
+	page.Form.Hostname = report.Printable(values.Get("hostname"))
 	s.renderer.render(w, status, "notice.html", page)
 }
 
@@ -203,6 +205,10 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	values := r.PostForm
+	if !s.forms.allows(r) {
+		s.notice(w, http.StatusForbidden, values, "The form was sent from a page of another site, or before the exporter was restarted. Send it again from here.")
+		return
+	}
 	values.Set("target", strings.TrimSpace(values.Get("target"))) // pasted text often has spaces
 	request, err := newProbeRequest(values, current.config.Modules)
 	if err != nil {
@@ -220,7 +226,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	case number == 0:
 		s.showReport(w, "html", reportPage{Document: report.NewDocument(result)})
 	default:
-		http.Redirect(w, r, fmt.Sprintf("%s/report?number=%d", s.base(), number), http.StatusSeeOther)
+		http.Redirect(w, r, fmt.Sprintf("report?number=%d", number), http.StatusSeeOther)
 	}
 }
 

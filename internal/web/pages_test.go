@@ -64,8 +64,8 @@ func TestFrontPage(t *testing.T) {
 	for _, target := range []string{"a.example", "bad.example", "c.example"} {
 		f.get("/probe?target=" + target)
 	}
-	f.wantPage("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
+	f.wantPage("/", 200, `<form class="ask" action="./report" method="post">`, "<option selected>smtp_mx</option>",
+		`<a href="./report?number=3">c.example</a>`, `<a href="./report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
 		t.Errorf("want the last two probes, newest first:\n%s", page)
@@ -113,7 +113,7 @@ func TestForm(t *testing.T) {
 		o.ExternalURL = &url.URL{Scheme: "https", Host: "outside.example", Path: "/"}
 	})
 	response := f.submit(url.Values{"target": {"192.0.2.1:25"}, "hostname": {"bad.example"}, "module": {"smtp"}}, "http://exporter.example")
-	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/report?number=1" {
+	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "./report?number=1" {
 		t.Fatalf("got %s, Location %q", response.Status, response.Header.Get("Location"))
 	}
 	if asked.String() != "192.0.2.1 as bad.example port 25" {
@@ -187,10 +187,10 @@ func TestLastFailure(t *testing.T) {
 	for _, outcome = range []dane.Outcome{dane.Unreachable, dane.Refused, dane.Authenticated, dane.Authenticated, dane.Authenticated} {
 		f.get("/probe?target=a.example")
 	}
-	f.wantPage("/report?target=a.example", 200, `<a href="/report?number=2">refused</a>`)
+	f.wantPage("/report?target=a.example", 200, `<a href="./report?number=2">refused</a>`)
 	f.wantPage("/report?number=2", 200, `<span class="badge bad">refused</span>`)
 	f.wantPage("/report?number=1", 404)
-	f.wantPage("/", 200, "Last failure of each target", `<a href="/report?number=2">a.example</a>`)
+	f.wantPage("/", 200, "Last failure of each target", `<a href="./report?number=2">a.example</a>`)
 }
 
 // TestHistorySize: the oldest entries are removed, and a report above the size limit is not stored.
