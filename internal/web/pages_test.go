@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -190,31 +189,8 @@ func TestLastFailure(t *testing.T) {
 	f.wantPage("/report?target=a.example", 200, `<a href="./report?number=2">refused</a>`)
 	f.wantPage("/report?number=2", 200, `<span class="badge bad">refused</span>`)
 	f.wantPage("/report?number=1", 404)
+	f.wantPage("/report?number=3", 200)
 	f.wantPage("/", 200, "Last failure of each target", `<a href="./report?number=2">a.example</a>`)
-}
-
-// TestHistorySize: the oldest entries are removed, and a report above the size limit is not stored.
-func TestHistorySize(t *testing.T) {
-	r := ring{limit: 100}
-	for number := range uint64(40) {
-		r.push(&entry{Number: number, size: 1 << 20})
-	}
-	if len(r.entries) != 32 || r.size != 32<<20 || r.entries[0].Number != 8 {
-		t.Errorf("got %d reports of %d bytes from number %d, want 32 from number 8", len(r.entries), r.size, r.entries[0].Number)
-	}
-	r.remove(func(e *entry) bool { return e.Number%2 == 0 })
-	if len(r.entries) != 16 || r.size != 16<<20 || r.newest(func(e *entry) bool { return e.Number == 38 }) != nil {
-		t.Errorf("got %d reports of %d bytes after the removal, want 16", len(r.entries), r.size)
-	}
-
-	h := newHistory(10)
-	large := &probe.Report{}
-	for i := range 3000 {
-		large.Verdict.Findings = append(large.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
-	}
-	if number := h.add(large); number != 0 || len(h.recent.entries) != 0 {
-		t.Errorf("a report of several megabytes is stored as number %d", number)
-	}
 }
 
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the

@@ -44,7 +44,7 @@ type Options struct {
 	ExternalURL   *url.URL                       // URL under which browsers reach the server; its origin may send forms
 	RoutePrefix   string                         // prefix of all paths, such as "/" or "/dane"
 	TimeoutOffset time.Duration                  // subtracted from the timeout of a scrape
-	HistoryLimit  int                            // number of stored reports
+	HistoryLimit  int                            // number of recent reports on the front page; 0: no reports are stored
 	Profiling     bool                           // whether to serve /debug/pprof/
 	Version       string                         // for the footer of each page
 }
@@ -54,6 +54,7 @@ type Server struct {
 	Options
 	current  atomic.Pointer[snapshot]
 	limiter  limiter
+	pages    limiter
 	history  *history
 	renderer *renderer
 	forms    *formGuard
@@ -73,6 +74,7 @@ func New(options Options) *Server {
 		history:  newHistory(options.HistoryLimit),
 		renderer: newRenderer(),
 		forms:    newFormGuard(options.ExternalURL, options.Logger),
+		pages:    limiter{limit: maxPages, backlog: maxWaitingPages},
 	}
 	s.handler = s.withRecovery(withSecurityHeaders(withRelativeRedirects(s.routes())))
 	return s
@@ -107,14 +109,14 @@ func (s *Server) routes() http.Handler {
 	handle := func(method, path string, handler http.HandlerFunc) {
 		mux.HandleFunc(method+" "+prefix+path, handler)
 	}
-	handle("GET", "/{$}", rejectEmbedded(s.front))
+	handle("GET", "/{$}", rejectEmbedded(s.limitPages(s.front)))
 	handle("GET", "/probe", rejectEmbedded(s.probe))
-	handle("GET", "/report", rejectEmbedded(s.report))
+	handle("GET", "/report", rejectEmbedded(s.limitPages(s.report)))
 	handle("POST", "/report", s.submit)
-	handle("GET", "/docs/{$}", rejectEmbedded(s.docsIndex))
-	handle("GET", "/docs/{page}", rejectEmbedded(s.docsPage))
+	handle("GET", "/docs/{$}", rejectEmbedded(s.limitPages(s.docsIndex)))
+	handle("GET", "/docs/{page}", rejectEmbedded(s.limitPages(s.docsPage)))
 	handle("GET", "/static/{file}", s.renderer.static)
-	handle("GET", "/config", s.config)
+	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
 	handle("GET", "/-/ready", s.ready)
@@ -151,6 +153,9 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 			default:
 				s.Exporter.Panicked()
 				s.Logger.Error("Recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				if _, begun := v.(partialPage); begun {
+					panic(http.ErrAbortHandler) // the client must not take it for a complete page
+				}
 				http.Error(w, "internal error; see the log of dane_exporter", http.StatusInternalServerError)
 			}
 		}()
