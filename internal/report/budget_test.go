@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,34 @@ func TestDocumentIsBounded(t *testing.T) {
 				t.Errorf("%d records and %d more, %d links and %d more", len(l.Records), l.MoreRecords, len(l.Chain), l.MoreLinks)
 			}
 		})
+	}
+}
+
+// TestNamesOfManyAttributes: a certificate name with thousands of attributes, of which pkix.Name.String
+// takes 100 MB to render, takes little memory, and with it little time.
+func TestNamesOfManyAttributes(t *testing.T) {
+	for label, oid := range map[string]asn1.ObjectIdentifier{"known type": {2, 5, 4, 11}, "other type": {1, 3, 6, 1, 4, 1, 99}} {
+		var sequence pkix.RDNSequence
+		for range 7500 {
+			sequence = append(sequence, pkix.RelativeDistinguishedNameSET{{Type: oid, Value: "x"}})
+		}
+		r := mismatch(t)
+		certificate := r.Verdict.Services[0].Endpoints[0].Facts.Chain.Certificates[0]
+		certificate.Subject.FillFromRDNSequence(&sequence)
+		certificate.Issuer.FillFromRDNSequence(&sequence)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d := NewDocument(r)
+		if err := Text(io.Discard, r); err != nil {
+			t.Error(err)
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+			t.Errorf("%s: %d bytes allocated", label, used)
+		}
+		if subject := d.Services[0].Endpoints[0].Certificates[0].Subject; len(subject) < maxName || len(subject) > maxName+4 {
+			t.Errorf("%s: the subject has %d bytes: %s", label, len(subject), subject)
+		}
 	}
 }
 

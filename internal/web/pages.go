@@ -107,7 +107,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	}
 	if check := s.SelfCheck(); check != nil {
 		for _, c := range check.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{Server: c.Server, Problem: string(c.Problem), Detail: c.Why})
+			page.Resolvers = append(page.Resolvers, resolverStatus{Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why)})
 		}
 	}
 	s.renderer.render(w, http.StatusOK, "front.html", page)

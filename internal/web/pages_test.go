@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +208,54 @@ func TestResolvers(t *testing.T) {
 	found = &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}
 	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span>`,
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
+}
+
+// TestInvisibleCharacters: no page or answer contains control, format or separator characters
+// of requests, resolvers or reports, raw or as a character reference. Those that change the
+// direction of writing make text read as another one.
+func TestInvisibleCharacters(t *testing.T) {
+	invisible := []rune("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff\u2028\u2029\u00ad\u0085\u001b\U000e0001")
+	hostile := "a" + string(invisible) + "b"
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Target.Asked = hostile
+		r.Verdict.Findings = []dane.Finding{{Reason: dane.TLSAMismatch, Host: hostile, Detail: hostile}}
+		r.Facts.Hosts = []dane.Host{{Name: hostile, A: &dnssec.Answer{Name: hostile, Why: hostile, Server: hostile, EDE: []string{hostile}, Err: errors.New(hostile)}}}
+		return r
+	}), func(_ *config.Config, o *Options) {
+		o.SelfCheck = func() *dnssec.SelfCheckResult {
+			return &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: hostile, Problem: dnssec.ProblemNoTCP, Why: hostile}}}
+		}
+	})
+	check := func(name, body string) {
+		t.Helper()
+		for _, text := range []string{body, html.UnescapeString(body)} {
+			if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && slices.Contains(invisible, r) }); i >= 0 {
+				t.Errorf("%s has an invisible character: %q", name, text[max(0, i-40):min(len(text), i+40)])
+			}
+		}
+	}
+	q := url.QueryEscape(hostile)
+	for _, path := range []string{
+		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/metrics", "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
+		"/report?target=a.example&hostname=" + q, "/report?target=192.0.2.1&module=smtp&hostname=" + q, "/report?target=a.example&module=" + q, "/report?number=" + q, "/report?target=a.example&format=" + q,
+		"/report?format=json&target=" + q, "/report?format=json&target=a.example&module=" + q, "/report?format=json&number=" + q,
+		"/probe?target=" + q, "/probe?target=a.example&module=" + q, "/probe?target=192.0.2.1&hostname=" + q, "/probe?target=a.example&debug=" + q, "/probe?target=a.example&at=" + q, "/probe?target=a.example&" + q + "=1",
+		"/probe?target=http://" + q, "/probe?target=a/" + q, "/probe?target=a@" + q, "/probe?target=" + q + ":x", "/" + url.PathEscape(hostile), "/docs/" + url.PathEscape(hostile), "/static/" + url.PathEscape(hostile),
+	} {
+		_, body := f.get(path)
+		check(path, body)
+	}
+	_, body := f.get("/probe?target=good.example", scrapeTimeoutHeader, hostile)
+	check("timeout of the scrape", body)
+	for _, form := range []url.Values{{"target": {hostile}}, {"target": {"a.example"}, "module": {hostile}}, {"target": {"192.0.2.1"}, "module": {"smtp"}, "hostname": {hostile}}} {
+		response := f.submit(form, "")
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%v: %s, %v", form, response.Status, err)
+		}
+		check("the form", string(body))
+	}
 }
 
 // TestStatic: browsers may cache static files under their versioned URL.
