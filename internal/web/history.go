@@ -24,9 +24,11 @@ import (
 // others are packed, which makes them smaller by a factor of ten to twenty. If there is not enough
 // memory for all, reports are removed in the order of their rank, the oldest first.
 type history struct {
-	limit  int // number of recent reports; 0: nothing is stored
-	sizes  historySizes
-	packer packer
+	limit int // number of recent reports; 0: nothing is stored
+	sizes historySizes
+	// Large reports are packed apart: they take longer, and must not delay the answers of
+	// ordinary probes.
+	packer, largePacker *packer
 
 	mu       sync.Mutex
 	last     uint64   // number of the newest entry
@@ -101,10 +103,10 @@ type entry struct {
 	unpacked *list.Element // in the list of those that are not packed; nil if it is
 }
 
-// newEntry returns the entry of a report. pack packs a report above maxReportSize, so
+// newEntry returns the entry of a report. It packs a report above maxReportSize, so
 // that the records and certificates of the probe, which may have any size, do not stay in
 // memory.
-func newEntry(r *probe.Report, pack func(*probe.Report) []byte) *entry {
+func newEntry(r *probe.Report, large *packer) *entry {
 	e := &entry{
 		Asked:   report.Printable(r.Target.Asked),
 		Target:  report.Printable(r.Target.String()),
@@ -117,7 +119,7 @@ func newEntry(r *probe.Report, pack func(*probe.Report) []byte) *entry {
 		report:  r,
 	}
 	if e.size > maxReportSize {
-		e.packed, e.report, e.large = pack(r), nil, true
+		e.packed, e.report, e.large = large.pack(r), nil, true
 		e.size = len(e.packed) + entryOverhead
 	}
 	reasons := reasonsOf(r)
@@ -125,17 +127,26 @@ func newEntry(r *probe.Report, pack func(*probe.Report) []byte) *entry {
 	return e
 }
 
-// packer packs reports, one at a time: a flate.Writer takes some hundred kilobytes.
+// packer packs reports, one at a time: a flate.Writer takes some hundred kilobytes, and a large
+// Document several megabytes.
 type packer struct {
 	mu     sync.Mutex
 	writer *flate.Writer
 }
 
+func newPacker() *packer {
+	writer, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic(err) // the level is valid
+	}
+	return &packer{writer: writer}
+}
+
 // pack returns the Document of a report, as compressed JSON.
 func (p *packer) pack(r *probe.Report) []byte {
-	text := report.NewDocument(r).Marshal()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	text := report.NewDocument(r).Marshal()
 	var packed bytes.Buffer
 	p.writer.Reset(&packed)
 	_, err := p.writer.Write(text)
@@ -172,11 +183,9 @@ func (h *history) read(e *entry) *report.Document {
 func (e *entry) key() targetKey { return targetKey{e.Target, e.Module} }
 
 func newHistory(limit int) *history {
-	writer, err := flate.NewWriter(nil, flate.BestSpeed)
-	if err != nil {
-		panic(err) // the level is valid
+	return &history{
+		limit: limit, sizes: defaultHistorySizes(), packer: newPacker(), largePacker: newPacker(), targets: make(map[targetKey]targetReports),
 	}
-	return &history{limit: limit, sizes: defaultHistorySizes(), packer: packer{writer: writer}, targets: make(map[targetKey]targetReports)}
 }
 
 // add stores a report and returns its number, or 0 if nothing is stored.
@@ -184,7 +193,7 @@ func (h *history) add(r *probe.Report) uint64 {
 	if h.limit == 0 {
 		return 0
 	}
-	e := newEntry(r, h.packer.pack)
+	e := newEntry(r, h.largePacker)
 	for _, old := range h.insert(e) {
 		h.replace(old, h.packer.pack(old.report))
 	}
