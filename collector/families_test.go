@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"math/big"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -698,6 +700,28 @@ func TestHostileText(t *testing.T) {
 		exposed := expose(t, r)
 		if again := parse(t, exposed); again != strings.Count(exposed, "\n") {
 			t.Errorf("%q: %d samples in %d lines", text, again, strings.Count(exposed, "\n"))
+		}
+	}
+}
+
+// TestNamesOfManyAttributes checks that a certificate name with thousands of attributes, of which
+// pkix.Name.String takes 100 MB to render, takes little memory, and with it little time.
+func TestNamesOfManyAttributes(t *testing.T) {
+	for label, oid := range map[string]asn1.ObjectIdentifier{"known type": {2, 5, 4, 11}, "other type": {1, 3, 6, 1, 4, 1, 99}} {
+		var sequence pkix.RDNSequence
+		for range 7500 {
+			sequence = append(sequence, pkix.RelativeDistinguishedNameSET{{Type: oid, Value: "x"}})
+		}
+		r := healthy()
+		certificate := endpointOf(r).Facts.Chain.Certificates[0]
+		certificate.Subject.FillFromRDNSequence(&sequence)
+		certificate.Issuer.FillFromRDNSequence(&sequence)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		exposed := expose(t, r)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || !strings.Contains(exposed, "=") {
+			t.Errorf("%s: %d bytes allocated", label, used)
 		}
 	}
 }

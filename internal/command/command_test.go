@@ -108,12 +108,22 @@ func TestParsePaths(t *testing.T) {
 		{"https://example.org/dane/", "", "/dane", "/dane"},
 		{"https://example.org/dane", "/", "/dane", "/"},
 		{"https://example.org", "inner/", "/", "/inner"},
-		{"/dane", "", "/dane", "/dane"},
+		{"", "/dane", "/", "/dane"},
+		{"http://[2001:db8::1]:10125/", "", "/", "/"},
 	}
 	for _, test := range tests {
 		external, prefix, err := parsePaths(test.external, test.prefix)
 		if err != nil || external.Path != test.wantBase || prefix != test.wantPrefix {
 			t.Errorf("parsePaths(%q, %q) = %v, %q, %v", test.external, test.prefix, external, prefix, err)
+		}
+	}
+	for _, external := range []string{
+		"/dane", "dane.example.org", "dane.example.org/dane", "dane.example.org:10125", "localhost:10125/dane", "192.0.2.1:10125", "//dane.example.org/", "https:///dane", "https:dane.example.org",
+		"https://", "https://:10125/", "ftp://dane.example.org/", "https://user:secret@dane.example.org/", "https://dane.example.org/?a", "https://dane.example.org/?", "https://dane.example.org/#a",
+		"https://dane.example.org:0/", "https://dane.example.org:99999/", "https://dane.example.org:x/", " https://dane.example.org/", "https://dane example/",
+	} {
+		if got, prefix, err := parsePaths(external, ""); err == nil || !strings.Contains(err.Error(), "is not a URL such as https://example.org/dane") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v, prefix %q, error %v; want an error", external, got, prefix, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,13 +68,13 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Level at which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
-	cmd.Flag("history.limit", "Number of recent reports to keep for the web pages.").Default("100").UintVar(&f.historyLimit)
+	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last and the last failed report of each target are kept, within 28 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
 }
 
-// maxHistory limits --history.limit. A report holds everything that a probe found.
+// maxHistory limits --history.limit.
 const maxHistory = 10_000
 
 // serve runs the HTTP server until ctx ends.
@@ -163,12 +164,16 @@ func (s *session) checkConfig(path string, env environment) error {
 	return nil
 }
 
-// parsePaths parses --web.external-url and --web.route-prefix. The prefix starts
+// parsePaths parses --web.external-url, which must be absolute if it is given: alerts and
+// dashboards build links from it. It also parses --web.route-prefix. The prefix starts
 // with a slash, and ends with one only if it is "/".
 func parsePaths(externalURL, routePrefix string) (external *url.URL, prefix string, err error) {
 	external, err = url.Parse(externalURL)
-	if err != nil || external.RawQuery != "" || external.Fragment != "" || external.Opaque != "" {
-		return nil, "", fmt.Errorf("--web.external-url: %q is not a URL such as https://example.org/dane", externalURL)
+	if externalURL != "" && (err != nil || !isWebURL(external)) {
+		if err == nil {
+			externalURL = external.Redacted()
+		}
+		return nil, "", fmt.Errorf("--web.external-url: %q is not a URL such as https://example.org/dane; for a path alone, use --web.route-prefix", externalURL)
 	}
 	external.Path = "/" + strings.Trim(external.Path, "/")
 	if routePrefix == "" {
@@ -179,6 +184,13 @@ func parsePaths(externalURL, routePrefix string) (external *url.URL, prefix stri
 		return nil, "", fmt.Errorf("--web.route-prefix: %q is not a path such as /dane", routePrefix)
 	}
 	return external, prefix, nil
+}
+
+// isWebURL reports whether u has a scheme, a host and a path, and nothing else.
+func isWebURL(u *url.URL) bool {
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16)
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && err == nil && port > 0 &&
+		u.Opaque == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
 }
 
 // instance is a serving exporter, and holds what a configuration is applied to.

@@ -245,6 +245,90 @@ func TestAliases(t *testing.T) {
 	}
 }
 
+// TestMergeKeys: a merge key adds the keys of another mapping, and the own keys of the mapping count first.
+func TestMergeKeys(t *testing.T) {
+	c := load(t, `
+modules:
+  a: &a {port: 26, timeout: 5s, smtp: {ehlo: a.example}}
+  b: &b {<<: *a, port: 27}
+  c: {timeout: 6s, <<: *a}
+  d: {<<: [*b, *a]}
+  e: {<<: {port: 28}, "timeout": 7s}
+  f: {<<: &m {<<: *b, timeout: 8s}}
+`)
+	for name, want := range map[string]struct {
+		port    uint16
+		timeout string
+		ehlo    string
+	}{
+		"a": {26, "5s", "a.example"}, "b": {27, "5s", "a.example"}, "c": {26, "6s", "a.example"}, "d": {27, "5s", "a.example"},
+		"e": {28, "7s", ""}, "f": {27, "8s", "a.example"},
+	} {
+		m := c.Modules[name]
+		if m.Port != want.port || m.Timeout.String() != want.timeout || m.SMTP.EHLO != want.ehlo {
+			t.Errorf("%s: got port %d, timeout %s, EHLO %q; want %+v", name, m.Port, m.Timeout, m.SMTP.EHLO, want)
+		}
+	}
+	c = load(t, "modules: {d: &d {discover: srv, policy: client, srv: [{service: imaps, protocol: tls}]}, e: {<<: *d}}\n")
+	if c.Modules["e"].Discover != probe.DiscoverSRV {
+		t.Errorf("got %+v", c.Modules["e"])
+	}
+}
+
+// TestBooleans: the spellings of YAML 1.2 are accepted.
+func TestBooleans(t *testing.T) {
+	for text, want := range map[string]bool{"true": true, "True": true, "TRUE": true, "false": false, "False": false, "FALSE": false} {
+		if c := load(t, "modules: {m: {nameservers: "+text+"}}\n"); c.Modules["m"].Nameservers != want {
+			t.Errorf("%s: got %t", text, !want)
+		}
+	}
+}
+
+// TestErrorsHaveNoSecrets: anyone who can reload the configuration sees its errors. They
+// quote no value that may be a password at the wrong place.
+func TestErrorsHaveNoSecrets(t *testing.T) {
+	for _, text := range []string{
+		"modules: {m: {prox: 'socks5://me:hunter2@192.0.2.1:1080'}}",
+		"modules: {m: {password: hunter2}}",
+		"modules: {password: hunter2}",
+		"modules: {proxy: 'socks5://me:hunter2@192.0.2.1:1080'}",
+		"modules: {m: 'proxy:socks5://me:hunter2@192.0.2.1:1080'}",
+		"modules: {m: {smtp: hunter2}}",
+		"modules: {m: {services: [hunter2]}}",
+		"modules: {m: {source_addresses: ['socks5://me:hunter2@192.0.2.1:1080']}}",
+		"modules: {m: {source_addresses: 'me:hunter2@192.0.2.1'}}",
+		"modules: {m: {timeout: 'socks5://me:a@hunter2@192.0.2.1:1080'}}",
+		"modules: {m: {smtp: {ehlo: 'socks5://me:hunter2 x@192.0.2.1:1080'}}}",
+		"modules: {m: {protocol: 'socks5://me:hunter2@192.0.2.1:1080'}}",
+		"modules: {m: {'socks5://me:hunter2@192.0.2.1:1080': x}}",
+		"modules: {'socks5://me:hunter2@192.0.2.1:1080': {}}",
+		"modules: {m: {proxy: 'socks://me:hunter2@192.0.2.1:1080'}}",
+		"modules: {m: {proxy: 'socks5://me:hunter2@example.org'}}",
+		"resolver: {servers: ['tls://me:hunter2@192.0.2.1']}",
+		"resolver: {servers: ['https://me:hunter2 x\"@192.0.2.1/dns-query']}",
+		"resolver: hunter2",
+		"access: {targets: ['socks5://me:hunter2@[a-']}",
+		"access: {ports: ['socks5://me:hunter2@192.0.2.1:1080']}",
+		"access: {allow_networks: ['socks5://me:hunter2@192.0.2.1:1080']}",
+		"limits: {probes: 'me:hunter2@192.0.2.1'}",
+		"modules: {m: {proxy: *hunter2}}",
+		"modules: {m: {<<: hunter2}}",
+		"modules: {m: {<<: [hunter2]}}",
+		"hunter2",
+		"hunter2: x: y",
+		"modules:\n  m:\n    port: 25\n    proxy:socks5://me:hunter2@192.0.2.1:1080\n",
+		"modules: {m: {proxy: \"socks5://me:hunter2\\q@192.0.2.1:1080\"}}",
+		"modules: {m: {proxy: 'socks5://me:hunter2@192.0.2.1:1080}}",
+		"modules: {m: {proxy: @hunter2}}",
+		"modules: {m: {proxy: !hunter2 x, port: 0}}",
+	} {
+		_, err := Parse("dane.yml", []byte(text), defaults(t))
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got error %v", text, err)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	tests := []struct {
 		name, text string
@@ -336,9 +420,21 @@ func TestMistakes(t *testing.T) {
 		{"UTF-16", "\xff\xfer\x00",
 			[]string{":1: the file is not valid UTF-8"}},
 		{"unknown YAML anchor", "limits: *nope\n",
-			[]string{":1: not valid YAML: unknown anchor 'nope' referenced"}},
+			[]string{":1: not valid YAML: a value that begins with * refers to an unknown anchor"}},
 		{"IPv4-mapped IPv6 network", "access:\n  allow_networks: [\"::ffff:10.0.0.0/104\"]\n",
 			[]string{":2: access.allow_networks[0]: \"::ffff:10.0.0.0/104\" is an IPv4-mapped IPv6 network; must be in IPv4 form, such as 10.0.0.0/8"}},
+		{"merge key without a mapping", "modules: {m: {<<: smtp}}\n",
+			[]string{":1: modules.m.<<: found a single value; must be an alias of a mapping, such as *name, or a list of them"}},
+		{"two merge keys that both have a mistake", "modules:\n  a: &a {port: 0}\n  b: {<<: *a}\n",
+			[]string{`:2: modules.a.port: "0" is not a whole number from 1 to 65535`, `:2: modules.b.port: "0" is not a whole number from 1 to 65535`}},
+		{"merge key in its own mapping", "modules: {m: &m {<<: *m}}\n",
+			[]string{":1: modules.m.<<: the mapping contains itself"}},
+		{"list of merge keys that do not end", "modules: {m: &m {discover: srv, policy: client, srv: [{service: imaps, protocol: tls}], <<: [*m, *m]}}\n",
+			[]string{":1: modules.m.<<: the mapping contains itself", ":1: modules.m.<<: the mapping contains itself"}},
+		{"merge keys that multiply", "limits: {<<: {a: &a {}, <<: {b: &b {<<: [" + strings.Repeat("*a,", 40) + "]}, c: &c {<<: [" + strings.Repeat("*b,", 40) + "]}, <<: [" + strings.Repeat("*c,", 40) + "]}}}\n",
+			[]string{":1: limits: merge keys (<<) add more than 1000 keys"}},
+		{"boolean of YAML 1.1", "modules: {m: {nameservers: yes}}\n",
+			[]string{`:1: modules.m.nameservers: "yes" is not true or false`}},
 		{"invalid YAML", "resolver:\n  a: b: c\n",
 			[]string{":2: not valid YAML: mapping values are not allowed in this context"}},
 		{"two documents", "{}\n---\n{}\n",

@@ -22,8 +22,10 @@ import (
 // it loses KnownFields wherever a type unmarshals itself, and its errors name Go
 // types.
 type decoder struct {
-	file string
-	errs []error
+	file    string
+	errs    []error
+	merging []*yaml.Node // mappings of the merge keys that are being followed
+	merges  int          // merge keys that were followed for one mapping
 }
 
 // maxErrors is the number of mistakes that are reported for one file.
@@ -88,6 +90,9 @@ func (d *decoder) document(text []byte) (document value, ok bool) {
 // errors, among them those of the first line.
 func syntaxError(err error) (line int, key, text string) {
 	text = strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.Contains(text, "unknown anchor '") {
+		text = text[:strings.Index(text, "unknown anchor")] + "a value that begins with * refers to an unknown anchor" // it may be a password
+	}
 	if after, ok := strings.CutPrefix(text, "line "); ok {
 		if number, rest, ok := strings.Cut(after, ": "); ok {
 			if n, err := strconv.Atoi(number); err == nil {
@@ -139,23 +144,93 @@ func (v value) mapping(each func(key string, keyNode *yaml.Node, at value)) {
 		return
 	}
 	if node.Kind != yaml.MappingNode {
-		v.wrong("found %s; must be a mapping of keys to values", describe(node))
+		v.wrong("found %s; must be a mapping of keys to values", kindOf(node)) // a single value may be a password
 		return
 	}
 	seen := make(map[string]int)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, content := node.Content[i], node.Content[i+1]
-		at := v.child(quoteKey(key.Value), content)
-		switch line, duplicate := seen[key.Value]; {
-		case key.Kind != yaml.ScalarNode:
-			v.fail(key.Line, v.path, "a key must be a single word")
+	for _, e := range v.entries(node) {
+		at := v.child(quoteKey(e.key.Value), e.content)
+		switch line, duplicate := seen[e.key.Value]; {
+		case e.key.Kind != yaml.ScalarNode:
+			v.fail(e.key.Line, v.path, "a key must be a single word")
+		case duplicate && e.merged: // a key of the mapping itself replaces it
 		case duplicate:
-			v.fail(key.Line, at.path, fmt.Sprintf("duplicate key, first given on line %d", line))
+			v.fail(e.key.Line, at.path, fmt.Sprintf("duplicate key, first given on line %d", line))
 		default:
-			seen[key.Value] = key.Line
-			each(key.Value, key, at)
+			seen[e.key.Value] = e.key.Line
+			each(e.key.Value, e.key, at)
 		}
 	}
+}
+
+// entry is one key of a mapping and its value.
+type entry struct {
+	key, content *yaml.Node
+	merged       bool // it is from another mapping
+}
+
+// maxMerged limits the entries that merge keys add to one mapping, and the merge keys that
+// are followed for them. Merges in merges could multiply them without limit.
+const maxMerged = 1000
+
+// entries returns the entries of a mapping: first its own, then those of its merge keys
+// (<<), of which the first with a key counts.
+func (v value) entries(node *yaml.Node) []entry {
+	v.merging, v.merges = []*yaml.Node{node}, 0
+	own, merged := v.collect(nil, node, false), v.collect(nil, node, true)
+	if len(merged) >= maxMerged || v.merges >= maxMerged {
+		v.wrong("merge keys (<<) add more than %d keys", maxMerged)
+		return own
+	}
+	return append(own, merged...)
+}
+
+// collect appends the own entries of a mapping to list or, with merged, those of its merge keys.
+func (v value) collect(list []entry, node *yaml.Node, merged bool) []entry {
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, content := node.Content[i], node.Content[i+1]
+		if key.Tag != "!!merge" {
+			if !merged {
+				list = append(list, entry{key: key, content: content})
+			}
+			continue
+		}
+		if !merged {
+			continue
+		}
+		sources := []*yaml.Node{content}
+		if content.Kind == yaml.SequenceNode {
+			sources = content.Content
+		}
+		for _, source := range sources {
+			if v.merges++; v.merges >= maxMerged || len(list) >= maxMerged {
+				return list
+			}
+			from := value{v.decoder, source, v.child("<<", source).path}
+			mapping := from.resolved()
+			if mapping.Kind != yaml.MappingNode {
+				from.wrong("found %s; must be an alias of a mapping, such as *name, or a list of them", kindOf(mapping))
+				continue
+			}
+			list = from.merge(list, mapping)
+		}
+	}
+	return list
+}
+
+// merge appends all entries of a mapping that a merge key names.
+func (v value) merge(list []entry, mapping *yaml.Node) []entry {
+	if slices.Contains(v.merging, mapping) {
+		v.wrong("the mapping contains itself")
+		return list
+	}
+	v.merging = append(v.merging, mapping)
+	defer func() { v.merging = v.merging[:len(v.merging)-1] }()
+	for _, e := range v.collect(nil, mapping, false) {
+		e.merged = true
+		list = append(list, e)
+	}
+	return v.collect(list, mapping, true)
 }
 
 // fields decodes a mapping whose keys are known.
@@ -176,9 +251,10 @@ func (v value) at(key string) (at value, ok bool) {
 	if node.Kind != yaml.MappingNode {
 		return value{}, false
 	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key {
-			return v.child(key, node.Content[i+1]), true
+	quiet := value{&decoder{}, v.node, v.path} // mapping reports the mistakes
+	for _, e := range quiet.entries(node) {
+		if e.key.Value == key {
+			return v.child(key, e.content), true
 		}
 	}
 	return value{}, false
@@ -278,18 +354,21 @@ func duration(into *time.Duration, low, high time.Duration) decodeFunc {
 	}
 }
 
-// boolean decodes true or false.
+// boolean decodes true or false, as the core schema of YAML 1.2 writes them.
 func boolean(into *bool) decodeFunc {
 	return func(v value) {
 		given, ok := v.scalar("true or false")
 		if !ok {
 			return
 		}
-		if given != "true" && given != "false" {
+		switch given {
+		case "true", "True", "TRUE":
+			*into = true
+		case "false", "False", "FALSE":
+			*into = false
+		default:
 			v.wrong("%s is not true or false", quote(given))
-			return
 		}
-		*into = given == "true"
 	}
 }
 
@@ -323,7 +402,10 @@ func listOf[T any](into *[]T, items string, parse func(string) (T, error)) decod
 			return parsed, false
 		}
 		parsed, err := parse(given)
-		if err != nil {
+		switch {
+		case err != nil && strings.Contains(given, "@"): // err may quote a password
+			element.wrong("%s is not valid; the list is of %s", quote(given), items)
+		case err != nil:
 			element.wrong("%v", err)
 		}
 		return parsed, err == nil
@@ -344,9 +426,27 @@ func describe(node *yaml.Node) string {
 	}
 }
 
-// quote returns a given value in quotes, printable and cut to 80 bytes.
+// kindOf describes a node as describe does, without a single value.
+func kindOf(node *yaml.Node) string {
+	if node.Kind == yaml.ScalarNode && node.Tag != "!!null" {
+		return "a single value"
+	}
+	return describe(node)
+}
+
+// quote returns a given value in quotes, printable and cut to 80 bytes. What is before an
+// @ may be a password, if the value belongs to another key: it is masked.
 func quote(given string) string {
 	const limit = 80
+	if at := strings.LastIndex(given, "@"); at >= 0 {
+		scheme, _, ok := strings.Cut(given[:at], "://")
+		if ok {
+			scheme += "://"
+		} else {
+			scheme = ""
+		}
+		given = scheme + "<secret>" + given[at:]
+	}
 	if len(given) > limit {
 		cut := limit
 		for cut > 0 && !utf8.RuneStart(given[cut]) {

@@ -174,8 +174,9 @@ func takeScreenshots(t *testing.T, b *browser) {
 // A browser is a WebDriver session (W3C WebDriver §8).
 type browser struct{ session string }
 
-// startBrowser starts chromedriver, and Chromium with a new profile.
-func startBrowser(t *testing.T, dir string) *browser {
+// startBrowser starts chromedriver, and Chromium with a new profile. Chromium accepts
+// every certificate.
+func startBrowser(t *testing.T, dir string, args ...string) *browser {
 	t.Helper()
 	_, port, _ := strings.Cut(driverAddress, ":")
 	driver := exec.Command(program(t, "chromedriver"), "--port="+port)
@@ -184,11 +185,12 @@ func startBrowser(t *testing.T, dir string) *browser {
 	b := &browser{session: "http://" + driverAddress + "/session"}
 	var session struct{ SessionID string }
 	b.do(t, "POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
-		"goog:loggingPrefs": map[string]any{"browser": "ALL"},
+		"acceptInsecureCerts": true,
+		"goog:loggingPrefs":   map[string]any{"browser": "ALL"},
 		"goog:chromeOptions": map[string]any{
 			"binary": program(t, "chromium"),
-			"args": []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-				"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--user-data-dir=" + filepath.Join(dir, "profile")},
+			"args": append(args, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+				"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--user-data-dir="+filepath.Join(dir, "profile")),
 		},
 	}}}, &session)
 	b.session += "/" + session.SessionID
@@ -233,7 +235,12 @@ func (b *browser) do(t *testing.T, method, path string, body, value any) {
 // open loads a page of the lab.
 func (b *browser) open(t *testing.T, path string) {
 	t.Helper()
-	b.do(t, "POST", "/url", map[string]any{"url": "http://" + exporterAddress + "/dane" + path}, nil)
+	b.openURL(t, "http://"+exporterAddress+"/dane"+path)
+}
+
+func (b *browser) openURL(t *testing.T, url string) {
+	t.Helper()
+	b.do(t, "POST", "/url", map[string]any{"url": url}, nil)
 }
 
 // find returns the command path of the first element that matches a CSS selector.

@@ -32,6 +32,8 @@ func debianPackage(program string) string {
 		return "bind9-dnsutils"
 	case "chromedriver":
 		return "chromium-driver"
+	case "nginx":
+		return "nginx-light"
 	case "posttls-finger":
 		return "postfix"
 	case "dovecot":

@@ -21,45 +21,46 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// Limits of what a Document holds of the text of servers and zones. Honest servers
-// and zones stay below them.
-const (
-	maxName         = 300 // bytes of a name or a line
-	maxRecords      = 100 // of one lookup, and nameservers of one zone
-	maxLines        = 40  // of one dialogue
-	maxCertificates = 8   // of one chain
-	maxNames        = 40  // of one certificate
-	maxPatterns     = 100 // of one policy
-)
-
 // NewDocument returns the Document of a probe.
 func NewDocument(r *probe.Report) *Document {
 	v := &r.Verdict
-	c := &composer{report: r, d: &Document{
+	c := &composer{report: r, zones: make(map[zoneKey]int), served: make(map[servedKey]Data), zoneBudget: budget{zoneBytes}, d: &Document{
 		Schema: Schema,
 		Target: Printable(r.Target.String()), Asked: Printable(r.Target.Asked),
 		Module: composeModule(r.Module),
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
 		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: outcomeMeaning(v.Outcome), Success: v.Success,
-		Findings: composeFindings(v.Findings), Advice: []Advice{}, Later: composeLater(r.Later),
+		Advice: []Advice{}, Later: composeLater(r.Later),
 		Services: []Service{}, Lookups: []Lookup{}, Zones: []Zone{}, Phases: []Phase{},
 	}}
 	if r.Target.Address.IsValid() {
 		c.d.Hostname = Printable(r.Target.Name)
 	}
+	c.d.Findings, c.d.MoreFindings = composeFindings(v.Findings)
+	advice := budget{findingBytes}
 	for _, a := range v.Advice {
 		info := a.Topic.Info()
+		host, detail := short(a.Host), advice.text(a.Detail)
+		if !advice.take(host, info.Text, detail, info.Remedy) {
+			break
+		}
 		c.d.Advice = append(c.d.Advice, Advice{
-			Topic: string(a.Topic), Host: short(a.Host), Port: a.Port,
-			Meaning: info.Text, Detail: Printable(a.Detail), Remedy: info.Remedy,
+			Topic: string(a.Topic), Host: host, Port: a.Port, Meaning: info.Text, Detail: detail, Remedy: info.Remedy,
 		})
 	}
-	for _, lookup := range r.Facts.Lookups() {
-		c.d.Lookups = append(c.d.Lookups, c.lookup(lookup))
+	lookups := r.Facts.Lookups()
+	c.lookups = make(map[*dnssec.Answer]int)
+	for i, lookup := range lookups {
+		c.lookups[lookup.Answer] = i
+		c.d.Lookups = append(c.d.Lookups, c.lookup(lookup, share(lookupBytes, len(lookups), lookupMinimum)))
+	}
+	endpoints := 0
+	for i := range v.Services {
+		endpoints += len(v.Services[i].Endpoints)
 	}
 	for i := range v.Services {
-		c.d.Services = append(c.d.Services, c.service(&v.Services[i]))
+		c.d.Services = append(c.d.Services, c.service(&v.Services[i], share(serviceBytes, len(v.Services), serviceMinimum), endpoints))
 	}
 	c.d.MTASTS = c.mtaSTS()
 	for _, phase := range r.Facts.Phases {
@@ -70,8 +71,26 @@ func NewDocument(r *probe.Report) *Document {
 
 // composer makes one Document.
 type composer struct {
-	report *probe.Report
-	d      *Document
+	report     *probe.Report
+	d          *Document
+	lookups    map[*dnssec.Answer]int // indexes into Document.Lookups
+	zones      map[zoneKey]int        // indexes into Document.Zones
+	zoneBudget budget
+	served     map[servedKey]Data // data of records that were computed before
+}
+
+// zoneKey identifies a zone of a Document.
+type zoneKey struct {
+	zone   string
+	status dnssec.Status
+	why    string
+}
+
+// servedKey identifies the data of a record for a certificate.
+type servedKey struct {
+	certificate  *x509.Certificate
+	selector     tlsa.Selector
+	matchingType tlsa.MatchingType
 }
 
 func composeModule(m probe.Module) Module {
@@ -107,20 +126,31 @@ func outcomeMeaning(outcome dane.Outcome) string {
 	}
 }
 
-func composeFindings(findings []dane.Finding) []Finding {
-	all := []Finding{}
-	for _, f := range findings {
+// composeFindings returns the findings of a verdict, and the number of omitted ones.
+// Errors are omitted last.
+func composeFindings(findings []dane.Finding) (all []Finding, more int) {
+	all = []Finding{}
+	composed := make(map[int]Finding)
+	b := budget{findingBytes}
+	effects := []dane.Effect{dane.EffectError, dane.EffectInternal, dane.EffectDegraded, dane.EffectWarning}
+	rank := func(i int) int { return slices.Index(effects, findings[i].Reason.Info().Effect) }
+	kept := keep(len(findings), maxFindings, rank, func(i int) bool {
+		f := findings[i]
 		info := f.Reason.Info()
 		finding := Finding{
 			Reason: string(f.Reason), Effect: string(info.Effect), Host: short(f.Host), Port: f.Port, Lookup: string(f.Lookup),
-			Meaning: info.Meaning, Detail: Printable(f.Detail), Remedy: info.Remedy,
+			Meaning: info.Meaning, Detail: b.text(f.Detail), Remedy: info.Remedy,
 		}
 		if f.Address.IsValid() {
 			finding.Address = f.Address.String()
 		}
-		all = append(all, finding)
+		composed[i] = finding
+		return b.take(finding.Host, finding.Meaning, finding.Detail, finding.Remedy)
+	})
+	for _, i := range kept {
+		all = append(all, composed[i])
 	}
-	return all
+	return all, len(findings) - len(all)
 }
 
 func composeLater(v *dane.Verdict) *Later {
@@ -129,8 +159,9 @@ func composeLater(v *dane.Verdict) *Later {
 	}
 	later := &Later{
 		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: outcomeMeaning(v.Outcome), Success: v.Success,
-		Findings: composeFindings(v.Findings), Services: []LaterService{},
+		Services: []LaterService{},
 	}
+	later.Findings, later.MoreFindings = composeFindings(v.Findings)
 	for i := range v.Services {
 		s := &v.Services[i]
 		later.Services = append(later.Services, LaterService{short(s.Host), s.Port, string(s.Outcome)})
@@ -138,7 +169,8 @@ func composeLater(v *dane.Verdict) *Later {
 	return later
 }
 
-func (c *composer) service(v *dane.ServiceVerdict) Service {
+// service composes one service within a budget. endpoints is the number of endpoints of all services.
+func (c *composer) service(v *dane.ServiceVerdict, b *budget, endpoints int) Service {
 	rollover := v.RolloverStatus()
 	s := Service{
 		Host: short(v.Host), Port: v.Port, Protocol: v.Service.Protocol, Outcome: string(v.Outcome), Base: short(v.Base),
@@ -148,7 +180,13 @@ func (c *composer) service(v *dane.ServiceVerdict) Service {
 	if v.Policy != c.report.Module.Policy {
 		s.Policy = string(v.Policy)
 	}
-	s.Names, _ = shortList(v.Names, maxNames)
+	composed, recordBudget := make(map[int]Record), b.half()
+	b.left -= recordBudget.left
+	records := keep(len(v.Records), maxRecords, func(i int) int { return recordRank(v.Records[i]) }, func(i int) bool {
+		composed[i] = composeRecord(v.Records[i], &recordBudget)
+		return recordBudget.take(string(composed[i].Data), composed[i].Why)
+	})
+	s.Names, _ = b.list(v.Names, maxNames)
 	preference, weight := v.Service.Preference, v.Service.Weight
 	if mx := c.report.Facts.MX; mx != nil && mx.Found() {
 		s.Preference = &preference
@@ -156,31 +194,36 @@ func (c *composer) service(v *dane.ServiceVerdict) Service {
 	if c.report.Facts.SRV != nil {
 		s.Preference, s.Weight = &preference, &weight
 	}
-	for _, r := range v.Records[:min(len(v.Records), maxRecords)] {
-		s.Records = append(s.Records, composeRecord(r))
+	b.left += recordBudget.left
+	for _, i := range records {
+		s.Records = append(s.Records, composed[i])
 	}
+	s.MoreRecords = len(v.Records) - len(s.Records)
 	for i := range v.Endpoints {
-		s.Endpoints = append(s.Endpoints, composeEndpoint(&v.Endpoints[i]))
+		s.Endpoints = append(s.Endpoints, c.endpoint(&v.Endpoints[i], records, share(endpointBytes, endpoints, endpointMinimum)))
 	}
 	for _, n := range v.Nameservers[:min(len(v.Nameservers), maxRecords)] {
-		s.Nameservers = append(s.Nameservers, composeNameserver(n))
+		nameserver := composeNameserver(n, b)
+		if !b.take(nameserver.Name, nameserver.Why) {
+			break
+		}
+		s.Nameservers = append(s.Nameservers, nameserver)
 	}
-	for i, lookup := range c.report.Facts.Lookups() {
-		for j := range v.Service.TLSA {
-			if lookup.Answer == &v.Service.TLSA[j].Answer {
-				s.Lookups = append(s.Lookups, i)
-			}
+	s.MoreNameservers = len(v.Nameservers) - len(s.Nameservers)
+	for j := range v.Service.TLSA {
+		if i, ok := c.lookups[&v.Service.TLSA[j].Answer]; ok {
+			s.Lookups = append(s.Lookups, i)
 		}
 	}
 	s.Publish = composePublish(v)
 	return s
 }
 
-func composeRecord(v dane.RecordVerdict) Record {
+func composeRecord(v dane.RecordVerdict, b *budget) Record {
 	r := v.Record
 	record := Record{
 		Usage: uint8(r.Usage), Selector: uint8(r.Selector), MatchingType: uint8(r.MatchingType), Data: composeData(r.Data),
-		Standing: v.Usability.String(), Why: Printable(v.Why), Matches: v.Matches,
+		Standing: v.Usability.String(), Why: b.text(v.Why), Matches: v.Matches,
 	}
 	if len(r.Data) > maxDigest {
 		record.Size = len(r.Data)
@@ -198,37 +241,102 @@ func composeData(data []byte) Data {
 	return Data(fmt.Sprintf("%x", data))
 }
 
-func composeEndpoint(v *dane.EndpointVerdict) Endpoint {
+// endpoint composes one endpoint within a budget. records are the indexes of the
+// records of its service that the Document has.
+func (c *composer) endpoint(v *dane.EndpointVerdict, records []int, b *budget) Endpoint {
 	f := v.Facts
 	e := Endpoint{
-		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: errorText(f.Err),
-		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: Printable(v.PKIXWhy),
+		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: b.errorText(f.Err),
+		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: b.text(v.PKIXWhy),
 	}
+	b.take(e.Error, e.PKIXWhy)
 	if f.Reused {
 		e.AsOf = optionalTime(f.Time())
 	}
-	for i, line := range f.Dialogue.Transcript {
-		if i == maxLines {
-			e.MoreLines = len(f.Dialogue.Transcript) - i
+	if f.Reached == dane.StageTLS {
+		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), dane.GroupName(f.Group), short(f.SNI)}
+	}
+	matches := b.half()
+	e.Matches, e.MoreMatches = c.matches(v.Matches, records, f.Chain, &matches)
+	dialogue := b.half()
+	for _, line := range f.Dialogue.Transcript[:min(len(f.Dialogue.Transcript), maxLines)] {
+		text := short(line.Text)
+		if !dialogue.take(text) {
 			break
 		}
 		from := "server"
 		if line.Sent {
 			from = "client"
 		}
-		e.Dialogue = append(e.Dialogue, Line{from, short(line.Text)})
+		e.Dialogue = append(e.Dialogue, Line{from, text})
 	}
-	if f.Reached == dane.StageTLS {
-		e.TLS = &TLS{tls.VersionName(f.TLSVersion), tls.CipherSuiteName(f.Cipher), dane.GroupName(f.Group), short(f.SNI)}
-	}
-	e.Certificates, e.MoreCertificates = composeCertificates(f)
-	for _, m := range v.Matches[:min(len(v.Matches), maxRecords)] {
-		e.Matches = append(e.Matches, composeMatch(m, f.Chain))
-	}
+	e.MoreLines = len(f.Dialogue.Transcript) - len(e.Dialogue)
+	b.left = matches.left + dialogue.left
+	e.Certificates, e.MoreCertificates = composeCertificates(f, b)
 	return e
 }
 
-func composeCertificates(f *dane.Endpoint) (some []Certificate, more int) {
+// matches composes the comparisons of an endpoint with the records that the Document has,
+// and returns how many are omitted. Those that decide the outcome are omitted last.
+func (c *composer) matches(all []tlsa.Match, records []int, chain *tlsa.Chain, b *budget) (some []Match, more int) {
+	if len(all) == 0 {
+		return nil, 0
+	}
+	composed := make(map[int]Match)
+	kept := keep(len(records), maxRecords, func(n int) int { return matchRank(all, records[n]) }, func(n int) bool {
+		i := records[n]
+		if i >= len(all) {
+			return false
+		}
+		match := Match{Record: n, Authenticates: all[i].Authenticates(), Matches: all[i].Matches, Why: b.text(all[i].Why)}
+		if !b.take(match.Why, strings.Repeat("f", 2*maxDigest)) {
+			return false
+		}
+		if depth := all[i].Depth; depth >= 0 && all[i].Matches {
+			match.Depth = &depth
+		}
+		match.Served = c.servedData(all[i], chain)
+		composed[n] = match
+		return true
+	})
+	for _, n := range kept {
+		some = append(some, composed[n])
+	}
+	return some, len(all) - len(some)
+}
+
+func matchRank(all []tlsa.Match, i int) int {
+	switch {
+	case i >= len(all):
+		return 3
+	case all[i].Authenticates():
+		return 0
+	case all[i].Matches:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// servedData returns the data that the record of a match would have for the certificate that
+// it was compared with.
+func (c *composer) servedData(m tlsa.Match, chain *tlsa.Chain) Data {
+	certificate := comparedCertificate(m, chain)
+	if certificate == nil {
+		return ""
+	}
+	key := servedKey{certificate, m.Record.Selector, m.Record.MatchingType}
+	data, ok := c.served[key]
+	if !ok {
+		if record, err := tlsa.NewRecord(certificate, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
+			data = composeData(record.Data)
+		}
+		c.served[key] = data
+	}
+	return data
+}
+
+func composeCertificates(f *dane.Endpoint, b *budget) (some []Certificate, more int) {
 	if f.Chain == nil {
 		for _, der := range f.Raw[:min(len(f.Raw), maxCertificates)] {
 			some = append(some, Certificate{Size: len(der), SHA256: sha256Hex(der)})
@@ -236,13 +344,17 @@ func composeCertificates(f *dane.Endpoint) (some []Certificate, more int) {
 		return some, len(f.Raw) - len(some)
 	}
 	all := f.Chain.Certificates
-	for _, certificate := range all[:min(len(all), maxCertificates)] {
-		some = append(some, composeCertificate(certificate))
+	for depth, certificate := range all[:min(len(all), maxCertificates)] {
+		composed := composeCertificate(certificate, b)
+		if !b.take(composed.Subject, composed.Issuer, composed.Serial, strings.Repeat("f", 4*maxDigest)) && depth > 0 {
+			break // the leaf is shown in any case
+		}
+		some = append(some, composed)
 	}
 	return some, max(len(all), len(f.Raw)) - len(some)
 }
 
-func composeCertificate(x *x509.Certificate) Certificate {
+func composeCertificate(x *x509.Certificate, b *budget) Certificate {
 	c := Certificate{
 		Parsed: true, Size: len(x.Raw), SHA256: sha256Hex(x.Raw), SPKI: sha256Hex(x.RawSubjectPublicKeyInfo),
 		Subject: shortName(x.Subject), Issuer: shortName(x.Issuer), Serial: short(fmt.Sprintf("%x", x.SerialNumber)),
@@ -252,7 +364,10 @@ func composeCertificate(x *x509.Certificate) Certificate {
 	for _, ip := range x.IPAddresses {
 		names = append(names, ip.String())
 	}
-	c.Names, c.MoreNames = shortList(names, maxNames)
+	half := b.half() // the other half is for the other certificates
+	spent := half.left
+	c.Names, c.MoreNames = half.list(names, maxNames)
+	b.left -= spent - half.left
 	return c
 }
 
@@ -260,20 +375,6 @@ func composeCertificate(x *x509.Certificate) Certificate {
 func shortName(name pkix.Name) string { return short(tlsa.NameText(name, maxName+utf8.UTFMax)) }
 
 func sha256Hex(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
-
-func composeMatch(m tlsa.Match, chain *tlsa.Chain) Match {
-	composed := Match{Authenticates: m.Authenticates(), Matches: m.Matches, Why: Printable(m.Why)}
-	if m.Depth >= 0 && m.Matches {
-		depth := m.Depth
-		composed.Depth = &depth
-	}
-	if certificate := comparedCertificate(m, chain); certificate != nil {
-		if served, err := tlsa.NewRecord(certificate, m.Record.Usage, m.Record.Selector, m.Record.MatchingType); err == nil {
-			composed.Served = composeData(served.Data)
-		}
-	}
-	return composed
-}
 
 // comparedCertificate returns the certificate that a record was compared with: the
 // leaf for an end-entity usage, otherwise the issuer that matches. It returns nil if
@@ -292,10 +393,10 @@ func comparedCertificate(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
 	}
 }
 
-func composeNameserver(v dane.NameserverVerdict) Nameserver {
+func composeNameserver(v dane.NameserverVerdict, b *budget) Nameserver {
 	n := Nameserver{
 		Name: short(v.Name), Address: v.Address.String(), Up: optionalBool(v.Up), Consistent: optionalBool(v.Consistent),
-		Expiry: optionalTime(v.Expiry), Why: Printable(v.Why),
+		Expiry: optionalTime(v.Expiry), Why: b.text(v.Why),
 	}
 	if v.SerialKnown {
 		serial := v.Serial
@@ -327,11 +428,8 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 		if err != nil {
 			continue
 		}
-		if !authenticates(record, v, e.Facts.Chain) {
-			continue
-		}
 		text := record.String()
-		if slices.ContainsFunc(all, func(p Publish) bool { return p.Record == text }) {
+		if slices.ContainsFunc(all, func(p Publish) bool { return p.Record == text }) || !authenticates(record, v, e.Facts.Chain) {
 			continue
 		}
 		published := slices.ContainsFunc(v.Records, func(r dane.RecordVerdict) bool { return r.Record.String() == text })
@@ -390,14 +488,15 @@ func publishOwner(v *dane.ServiceVerdict) string {
 	return fmt.Sprintf("_%d._tcp.%s.", v.Port, short(v.Host))
 }
 
-func (c *composer) lookup(l dane.Lookup) Lookup {
+// lookup composes one lookup within a budget.
+func (c *composer) lookup(l dane.Lookup, b *budget) Lookup {
 	a := l.Answer
 	signed := a.Validity()
 	composed := Lookup{
-		Kind: string(l.Kind), Name: short(a.Name), Host: short(l.Host), Status: a.Status.String(), Why: Printable(a.Why),
-		Error: errorText(a.Err), Inconsistent: Printable(a.Inconsistent), Rcode: a.Rcode, Records: []string{}, Chain: []int{},
+		Kind: string(l.Kind), Name: short(a.Name), Host: short(l.Host), Status: a.Status.String(), Why: b.text(a.Why),
+		Error: b.errorText(a.Err), Inconsistent: b.text(a.Inconsistent), Rcode: a.Rcode, Records: []string{}, Chain: []int{},
 		Inception: optionalTime(signed.Inception), Expiry: optionalTime(signed.Expiry),
-		TTL: a.TTL.Seconds(), Server: Printable(a.Server), RTT: a.RTT.Seconds(),
+		TTL: a.TTL.Seconds(), Server: short(a.Server), RTT: a.RTT.Seconds(),
 		Queries: a.Work.Queries, Signatures: a.Work.Signatures, Hashes: a.Work.Hashes,
 	}
 	if a.Canonical != a.Name {
@@ -406,41 +505,56 @@ func (c *composer) lookup(l dane.Lookup) Lookup {
 	if composed.Error == composed.Why {
 		composed.Error = ""
 	}
-	for i, record := range a.Records {
-		if i == maxRecords {
-			composed.MoreRecords = len(a.Records) - i
+	for _, record := range a.Records[:min(len(a.Records), maxRecords)] {
+		text := short(strings.Join(strings.Fields(record.String()), " "))
+		if !b.take(text) {
 			break
 		}
-		composed.Records = append(composed.Records, short(strings.Join(strings.Fields(record.String()), " ")))
+		composed.Records = append(composed.Records, text)
 	}
-	for _, alias := range a.Aliases {
+	composed.MoreRecords = len(a.Records) - len(composed.Records)
+	for _, alias := range a.Aliases[:min(len(a.Aliases), maxNotes)] {
 		composed.Aliases = append(composed.Aliases, Alias{short(alias.From), short(alias.To), alias.Status.String()})
 	}
-	for _, ede := range a.EDE {
-		composed.EDE = append(composed.EDE, short(ede))
-	}
+	composed.EDE, _ = b.list(a.EDE, maxNotes)
 	for _, link := range a.Chain {
-		composed.Chain = append(composed.Chain, c.zone(link))
+		if i, ok := c.zone(link); ok {
+			composed.Chain = append(composed.Chain, i)
+		}
 	}
+	composed.MoreLinks = len(a.Chain) - len(composed.Chain)
 	return composed
 }
 
 // zone returns the index of a link of a chain in Document.Zones, and adds it if it is
-// new. Links that differ only in the key that signs the answer count as one.
-func (c *composer) zone(l dnssec.Link) int {
-	zone := Zone{Zone: short(l.Zone), Status: l.Status.String(), Why: Printable(l.Why)}
-	same := func(z Zone) bool { return z.Zone == zone.Zone && z.Status == zone.Status && z.Why == zone.Why }
-	if i := slices.IndexFunc(c.d.Zones, same); i >= 0 {
-		return i
+// new. Links that differ only in the key that signs the answer count as one. ok is
+// false if the Document has too many zones.
+func (c *composer) zone(l dnssec.Link) (index int, ok bool) {
+	key := zoneKey{l.Zone, l.Status, l.Why}
+	if i, ok := c.zones[key]; ok {
+		return i, true
 	}
-	for _, ds := range l.DS[:min(len(l.DS), maxRecords)] {
-		zone.DS = append(zone.DS, DS{ds.Tag, ds.Algorithm, ds.DigestType, ds.Used})
+	if len(c.d.Zones) == maxZones {
+		return 0, false
 	}
-	for _, key := range l.Keys[:min(len(l.Keys), maxRecords)] {
-		zone.Keys = append(zone.Keys, Key{key.Tag, key.Algorithm, key.SEP, key.Signing})
+	zone := Zone{Zone: short(l.Zone), Status: l.Status.String(), Why: short(l.Why)}
+	if c.zoneBudget.take(zone.Zone, zone.Why) {
+		for _, ds := range l.DS[:min(len(l.DS), maxRecords)] {
+			if !c.zoneBudget.take() {
+				break
+			}
+			zone.DS = append(zone.DS, DS{ds.Tag, ds.Algorithm, ds.DigestType, ds.Used})
+		}
+		for _, key := range l.Keys[:min(len(l.Keys), maxRecords)] {
+			if !c.zoneBudget.take() {
+				break
+			}
+			zone.Keys = append(zone.Keys, Key{key.Tag, key.Algorithm, key.SEP, key.Signing})
+		}
 	}
+	c.zones[key] = len(c.d.Zones)
 	c.d.Zones = append(c.d.Zones, zone)
-	return len(c.d.Zones) - 1
+	return len(c.d.Zones) - 1, true
 }
 
 // mtaSTS returns nil if the module does not have mta_sts.
@@ -449,6 +563,7 @@ func (c *composer) mtaSTS() *MTASTS {
 	if facts == nil || verdict == nil {
 		return nil
 	}
+	b := &budget{senderBytes}
 	m := &MTASTS{
 		Standing: map[dane.PolicyState]string{
 			dane.PolicyUnknown: "unknown", dane.PolicyNone: "none",
@@ -462,25 +577,26 @@ func (c *composer) mtaSTS() *MTASTS {
 		m.RecordID = short(facts.Record.ID)
 	}
 	if facts.TLSRPTErr == nil {
-		m.TLSRPT, _ = shortList(facts.TLSRPT.RUA, maxPatterns)
+		m.TLSRPT, _ = b.list(facts.TLSRPT.RUA, maxPatterns)
 	}
 	for _, s := range verdict.Services {
 		m.Services = append(m.Services, composeServiceSenders(s))
 	}
 	if p := facts.Policy; p != nil {
 		m.Policy = &Policy{Mode: string(p.Mode), MaxAge: p.MaxAge.Seconds()}
-		m.Policy.MX, m.Policy.MoreMX = shortList(p.MX, maxPatterns)
+		m.Policy.MX, m.Policy.MoreMX = b.list(p.MX, maxPatterns)
 	}
 	for _, f := range facts.Fetches {
-		fetch := Fetch{Address: f.Address.String(), Error: errorText(f.Err)}
+		fetch := Fetch{Address: f.Address.String(), Error: b.errorText(f.Err)}
 		if f.Certificate != nil {
-			certificate := composeCertificate(f.Certificate)
+			certificate := composeCertificate(f.Certificate, b)
 			fetch.Certificate = &certificate
 		}
 		m.Fetches = append(m.Fetches, fetch)
 	}
-	for i, lookup := range facts.Lookups() {
-		m.Lookups = append(m.Lookups, c.lookup(lookup))
+	lookups := facts.Lookups()
+	for i, lookup := range lookups {
+		m.Lookups = append(m.Lookups, c.lookup(lookup, share(lookupBytes, len(lookups), lookupMinimum)))
 		if lookup.Answer == facts.TXT {
 			m.RecordLookup = &i
 		}
@@ -499,7 +615,7 @@ func composeServiceSenders(s dane.ServiceSenders) ServiceSenders {
 	for _, e := range s.Endpoints {
 		composed.Endpoints = append(composed.Endpoints, EndpointSenders{
 			Address: e.Address.String(), KeyType: string(e.KeyType), Skipped: e.Skipped,
-			Passes: optionalBool(e.Passes), Why: Printable(e.Why), Senders: composeSenders(e.Senders),
+			Passes: optionalBool(e.Passes), Why: short(e.Why), Senders: composeSenders(e.Senders),
 		})
 	}
 	return composed
@@ -526,18 +642,6 @@ func short(text string) string {
 	return Printable(text)
 }
 
-// shortList returns the first entries of a list, each as by short, and the number of
-// omitted ones.
-func shortList(list []string, limit int) (some []string, more int) {
-	for i, text := range list {
-		if i == limit {
-			return some, len(list) - limit
-		}
-		some = append(some, short(text))
-	}
-	return some, 0
-}
-
 // optionalBool returns nil if m was not measured.
 func optionalBool(m dane.Measure) *bool {
 	if m == dane.NotMeasured {
@@ -554,6 +658,14 @@ func optionalTime(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// errorText is text for an error. It returns "" if err is nil.
+func (b *budget) errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return b.text(err.Error())
 }
 
 // errorText returns "" if err is nil.

@@ -39,8 +39,10 @@ type Document struct {
 	Meaning  string    `json:"meaning"` // of the outcome
 	Success  bool      `json:"success"` // probe_success
 	Findings []Finding `json:"findings"`
-	Advice   []Advice  `json:"advice"`
-	Later    *Later    `json:"later,omitempty"` // present if the verdict for another time was requested
+	// MoreFindings is the number of findings that are omitted from Findings.
+	MoreFindings int      `json:"more_findings,omitempty"`
+	Advice       []Advice `json:"advice"`
+	Later        *Later   `json:"later,omitempty"` // present if the verdict for another time was requested
 
 	Services []Service `json:"services"`
 	MTASTS   *MTASTS   `json:"mta_sts,omitempty"` // present if the module has mta_sts
@@ -143,12 +145,13 @@ func (a Advice) Location() string { return Finding{Host: a.Host, Port: a.Port}.L
 
 // Later is the verdict on the same facts for another time.
 type Later struct {
-	At       time.Time      `json:"at"`
-	Outcome  string         `json:"outcome"`
-	Meaning  string         `json:"meaning"`
-	Success  bool           `json:"success"`
-	Findings []Finding      `json:"findings"`
-	Services []LaterService `json:"services"` // in the order of Document.Services
+	At           time.Time      `json:"at"`
+	Outcome      string         `json:"outcome"`
+	Meaning      string         `json:"meaning"`
+	Success      bool           `json:"success"`
+	Findings     []Finding      `json:"findings"`
+	MoreFindings int            `json:"more_findings,omitempty"` // omitted from Findings
+	Services     []LaterService `json:"services"`                // in the order of Document.Services
 }
 
 // LaterService is the outcome of one service for another time.
@@ -168,9 +171,10 @@ type Service struct {
 	Weight     *uint16 `json:"weight,omitempty"`     // present if the host is from an SRV record
 	Outcome    string  `json:"outcome"`
 	// Base is the TLSA base domain. It is empty if no secure TLSA records apply.
-	Base    string   `json:"tlsa_base_domain,omitempty"`
-	Names   []string `json:"reference_identifiers,omitempty"`
-	Records []Record `json:"tlsa_records"`
+	Base        string   `json:"tlsa_base_domain,omitempty"`
+	Names       []string `json:"reference_identifiers,omitempty"`
+	Records     []Record `json:"tlsa_records"`
+	MoreRecords int      `json:"more_tlsa_records,omitempty"` // omitted from Records
 	// Lookups are indexes into Document.Lookups of the TLSA lookups, one for each
 	// candidate for the base domain, in order.
 	Lookups   []int      `json:"tlsa_lookups,omitempty"`
@@ -181,7 +185,8 @@ type Service struct {
 	SurvivesRenewal *bool      `json:"survives_renewal,omitempty"`
 	Publish         []Publish  `json:"publish,omitempty"`
 	// Nameservers of the zone of the records, if they were queried.
-	Nameservers []Nameserver `json:"nameservers,omitempty"`
+	Nameservers     []Nameserver `json:"nameservers,omitempty"`
+	MoreNameservers int          `json:"more_nameservers,omitempty"` // omitted from Nameservers
 }
 
 // MissingRecords returns the records to publish now: those of Publish that are not published.
@@ -263,9 +268,10 @@ type Endpoint struct {
 	Dialogue  []Line `json:"dialogue,omitempty"`
 	MoreLines int    `json:"more_lines,omitempty"` // omitted from Dialogue
 	// AsOf is the time of the handshake, if it was made for another probe.
-	AsOf    *time.Time `json:"as_of,omitempty"`
-	TLS     *TLS       `json:"tls,omitempty"`     // present if the handshake was completed
-	Matches []Match    `json:"matches,omitempty"` // one for each of Service.Records
+	AsOf        *time.Time `json:"as_of,omitempty"`
+	TLS         *TLS       `json:"tls,omitempty"`          // present if the handshake was completed
+	Matches     []Match    `json:"matches,omitempty"`      // in the order of Service.Records
+	MoreMatches int        `json:"more_matches,omitempty"` // omitted from Matches
 	// Certificates as sent, leaf first.
 	Certificates     []Certificate `json:"certificates,omitempty"`
 	MoreCertificates int           `json:"more_certificates,omitempty"` // omitted from Certificates
@@ -306,6 +312,7 @@ type Certificate struct {
 
 // Match is the comparison of one TLSA record with the certificates of an endpoint.
 type Match struct {
+	Record        int  `json:"record"` // index into Service.Records
 	Authenticates bool `json:"authenticates"`
 	Matches       bool `json:"matches"`         // the data of the record is that of a certificate
 	Depth         *int `json:"depth,omitempty"` // of that certificate in the chain as sent; 0 is the leaf
@@ -339,7 +346,8 @@ type Lookup struct {
 	MoreRecords  int        `json:"more_records,omitempty"` // omitted from Records
 	Canonical    string     `json:"canonical,omitempty"`
 	Aliases      []Alias    `json:"aliases,omitempty"`
-	Chain        []int      `json:"chain"` // indexes into Document.Zones, from the trust anchor down
+	Chain        []int      `json:"chain"`                // indexes into Document.Zones, from the trust anchor down
+	MoreLinks    int        `json:"more_links,omitempty"` // omitted from Chain
 	Inception    *time.Time `json:"signatures_inception,omitempty"`
 	Expiry       *time.Time `json:"signatures_expiry,omitempty"` // of the signature that expires first
 	TTL          float64    `json:"ttl_seconds"`

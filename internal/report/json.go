@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,18 +14,26 @@ func JSON(w io.Writer, r *probe.Report) error { return NewDocument(r).Write(w) }
 
 // Write writes the Document as indented JSON. It returns the error of w.
 func (d *Document) Write(w io.Writer) error {
-	encoder := json.NewEncoder(w)
+	encoder := newEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(d)
 }
 
 // Marshal returns the Document as JSON on one line.
 func (d *Document) Marshal() []byte {
-	text, err := json.Marshal(d)
-	if err != nil {
+	var text bytes.Buffer
+	if err := newEncoder(&text).Encode(d); err != nil {
 		panic(fmt.Errorf("encode a report as JSON: %w", err)) // every field of a Document can be encoded
 	}
-	return text
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// newEncoder returns an encoder that does not escape for HTML: that makes the text
+// of a hostile server six times as long, and JSON is never part of a page.
+func newEncoder(w io.Writer) *json.Encoder {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder
 }
 
 // ReadJSON decodes a Document from the output of Marshal or Write. It returns an error

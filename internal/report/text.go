@@ -25,7 +25,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	d := NewDocument(r)
 	t := &textWriter{bufio.NewWriter(w)}
 	t.verdict(d)
-	t.findings(d.Findings)
+	t.findings(d.Findings, d.MoreFindings)
 	t.publish(d)
 	t.later(d)
 	t.advice(d.Advice)
@@ -65,7 +65,7 @@ func success(ok bool) int {
 	return 0
 }
 
-func (t *textWriter) findings(findings []Finding) {
+func (t *textWriter) findings(findings []Finding, more int) {
 	if len(findings) == 0 {
 		return
 	}
@@ -78,6 +78,7 @@ func (t *textWriter) findings(findings []Finding) {
 		}
 		t.line(4, "Remedy: %s", f.Remedy)
 	}
+	t.more(2, more, "findings")
 }
 
 // publish writes the records to publish now, as zone-file lines.
@@ -151,6 +152,7 @@ func (t *textWriter) service(d *Document, s *Service) {
 	t.heading(fmt.Sprintf("%s port %d%s: %s", s.Host, s.Port, preference, s.Outcome))
 	t.records(s, len(d.Module.KeyTypes) > 0)
 	t.nameservers(s.Nameservers)
+	t.more(4, s.MoreNameservers, "nameservers")
 	for i := range s.Endpoints {
 		t.endpoint(&s.Endpoints[i], s.Records, d)
 	}
@@ -183,6 +185,7 @@ func (t *textWriter) records(s *Service, allKeyTypes bool) {
 			t.line(4, "matches no certificate that was seen")
 		}
 	}
+	t.more(2, s.MoreRecords, "records")
 	if len(stale) > 0 && !allKeyTypes {
 		t.line(2, "certificates with other types of keys were not seen: set key_types to see them")
 	}
@@ -260,17 +263,18 @@ func (t *textWriter) endpoint(e *Endpoint, records []Record, d *Document) {
 		t.certificate(depth, c, d.At)
 	}
 	t.more(4, e.MoreCertificates, "certificates")
-	for i, m := range e.Matches {
-		if i == len(records) {
+	for _, m := range e.Matches {
+		if m.Record >= len(records) {
 			break
 		}
 		result := "does not authenticate"
 		if m.Authenticates {
 			result = "authenticates"
 		}
-		t.line(4, "%s", records[i])
+		t.line(4, "%s", records[m.Record])
 		t.line(8, "%s: %s", result, m.Why)
 	}
+	t.more(4, e.MoreMatches, "records")
 	if e.NameMatch != nil {
 		t.line(4, "certificate has an accepted name: %s", yesNo(e.NameMatch))
 	}

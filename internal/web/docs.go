@@ -32,7 +32,7 @@ func (s *Server) docsPage(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	s.renderer.render(w, http.StatusOK, "document.html", documentPage{s.layout(titleOf(source), "", ""), renderMarkdown(source)})
+	s.showDocument(w, source)
 }
 
 // docsIndex serves the index of docs/.
@@ -41,7 +41,13 @@ func (s *Server) docsIndex(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		panic(err) // the file is embedded
 	}
-	s.renderer.render(w, http.StatusOK, "document.html", documentPage{s.layout(titleOf(index), "", ""), renderMarkdown(index)})
+	s.showDocument(w, index)
+}
+
+func (s *Server) showDocument(w http.ResponseWriter, source []byte) {
+	page := documentPage{s.layout(titleOf(source), "", ""), renderMarkdown(source)}
+	page.Base = ".." // documents are one level below the other pages
+	s.renderer.render(w, http.StatusOK, "document.html", page)
 }
 
 // titleOf returns the heading on the first line of a document.

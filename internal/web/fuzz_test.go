@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"math/big"
@@ -243,8 +244,12 @@ func FuzzRender(f *testing.F) {
 			t.Errorf("JSON: %v", err)
 		}
 		for _, path := range []string{"/", "/report?number=1"} {
-			if page := get(path, ""); strings.Contains(page, "<x1>") {
+			page := get(path, "")
+			if strings.Contains(page, "<x1>") {
 				t.Errorf("%s contains foreign text unescaped", path)
+			}
+			if strings.ContainsFunc(html.UnescapeString(page), func(r rune) bool { return unicode.Is(unicode.Cf, r) }) {
+				t.Errorf("%s contains a format character: %q", path, page)
 			}
 		}
 	})

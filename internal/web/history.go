@@ -1,6 +1,13 @@
 package web
 
 import (
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"container/list"
+	"fmt"
+	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -9,46 +16,97 @@ import (
 	"dane_exporter/probe"
 )
 
-// history stores the reports of recent probes, and the last failed one of each
-// target and module. The latter keeps the cause of an alert available after the
-// target has recovered.
+// history stores the last report of each target and module, and the last failed one.
+// The latter keeps the cause of an alert available after the target has recovered. It
+// also stores the most recent reports of all targets.
+//
+// Few reports are ever read. The newest are stored as they are, which costs no time. The
+// others are packed, which makes them smaller by a factor of ten to twenty. If there is not enough
+// memory for all, reports are removed in the order of their rank, the oldest first.
 type history struct {
-	mu     sync.Mutex
-	last   uint64 // number of the newest entry
-	recent ring
-	failed ring
+	limit int // number of recent reports; 0: nothing is stored
+	sizes historySizes
+	// Large reports are packed apart: they take longer, and must not delay the answers of
+	// ordinary probes.
+	packer, largePacker *packer
+
+	mu       sync.Mutex
+	last     uint64   // number of the newest entry
+	recent   []*entry // at most limit, oldest first
+	targets  map[targetKey]targetReports
+	ranks    [ranks]ranked
+	unpacked ranked // entries of all ranks that are not packed
 }
 
-// Limits of the history, in addition to --history.limit.
+// historySizes are the limits of the history, in addition to --history.limit, in bytes.
+type historySizes struct {
+	all      int // of all reports but the large ones
+	failed   int // of those of failed probes, so that they leave memory for others
+	large    int // of the large ones, so that a few hostile domains do not replace the others
+	unpacked int // of those that are not packed
+}
+
+// defaultHistorySizes are enough for the reports of some five thousand targets.
+func defaultHistorySizes() historySizes {
+	return historySizes{all: 20 << 20, failed: 12 << 20, large: 8 << 20, unpacked: 4 << 20}
+}
+
 const (
-	maxRingSize   = 32 << 20  // bytes of all entries of a ring
 	maxReportSize = 256 << 10 // bytes of a report that is stored as it is; a typical one has some ten thousand
-	maxJSONSize   = 2 << 20   // bytes of one report as JSON
+	entryOverhead = 1 << 10   // bytes of an entry without its report
 	maxReasons    = 6         // reasons of one entry on the front page
 )
 
-// entry is one probe in the history.
-//
-// Few reports are ever read, so an entry holds the report of the probe and makes
-// a Document when it is read. A report above maxReportSize is stored as JSON
-// instead, so that the records and certificates of the probe, which may have any
-// size, do not stay in memory.
-type entry struct {
-	Number   uint64
-	Asked    string // the target as it was written
-	Target   string
-	Module   string
-	Start    time.Time
-	Outcome  string
-	Success  bool
-	Reasons  []string // without duplicates
-	size     int      // bytes
-	report   *probe.Report
-	document []byte // JSON of the report if report is nil
+// rank is the importance of a stored report.
+type rank int
+
+const (
+	rankRecent   rank = iota // a newer one of its target is stored
+	rankLast                 // the last one, without findings
+	rankFindings             // the last one, with findings
+	rankFailed               // the last failed one
+	rankLarge                // of any importance, above maxReportSize
+	ranks
+)
+
+// ranked are stored reports, oldest first.
+type ranked struct {
+	list list.List // of *entry
+	size int       // bytes
 }
 
-// newEntry returns the entry for a report, or nil if the report is too large.
-func newEntry(r *probe.Report) *entry {
+type targetKey struct{ target, module string }
+
+// targetReports are the reports of one target and module. failed may be nil, or the
+// same as last.
+type targetReports struct{ last, failed *entry }
+
+// entry is one probe in the history. The mutex of the history guards the fields that are not exported.
+type entry struct {
+	Number  uint64
+	Asked   string // the target as it was written
+	Target  string
+	Module  string
+	Start   time.Time
+	Outcome string
+	Success bool
+	Reasons []string // without duplicates
+
+	address  netip.AddrPort
+	size     int           // bytes
+	report   *probe.Report // nil if packed
+	packed   []byte
+	large    bool // the report was larger than maxReportSize
+	isRecent bool
+	rank     rank
+	element  *list.Element // in the list of its rank; nil if it is not stored
+	unpacked *list.Element // in the list of those that are not packed; nil if it is
+}
+
+// newEntry returns the entry of a report. It packs a report above maxReportSize, so
+// that the records and certificates of the probe, which may have any size, do not stay in
+// memory.
+func newEntry(r *probe.Report, large *packer) *entry {
 	e := &entry{
 		Asked:   report.Printable(r.Target.Asked),
 		Target:  report.Printable(r.Target.String()),
@@ -56,63 +114,261 @@ func newEntry(r *probe.Report) *entry {
 		Start:   r.Start.UTC(),
 		Outcome: string(r.Verdict.Outcome),
 		Success: r.Verdict.Success,
-		size:    r.MemSize(),
+		address: netip.AddrPortFrom(r.Target.Address, r.Target.Port),
+		size:    r.MemSize() + entryOverhead,
 		report:  r,
 	}
 	if e.size > maxReportSize {
-		e.document, e.report = report.NewDocument(r).Marshal(), nil
-		e.size = len(e.document)
-	}
-	if e.size > maxJSONSize {
-		return nil
+		e.packed, e.report, e.large = large.pack(r), nil, true
+		e.size = len(e.packed) + entryOverhead
 	}
 	reasons := reasonsOf(r)
 	e.Reasons = reasons[:min(len(reasons), maxReasons)]
 	return e
 }
 
-// read returns the report of the entry.
-func (e *entry) read() (*report.Document, error) {
-	if e.report != nil {
-		return report.NewDocument(e.report), nil
-	}
-	return report.ReadJSON(e.document)
+// packer packs reports, one at a time: a flate.Writer takes some hundred kilobytes, and a large
+// Document several megabytes.
+type packer struct {
+	mu     sync.Mutex
+	writer *flate.Writer
 }
+
+func newPacker() *packer {
+	writer, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic(err) // the level is valid
+	}
+	return &packer{writer: writer}
+}
+
+// pack returns the Document of a report, as compressed JSON.
+func (p *packer) pack(r *probe.Report) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := report.NewDocument(r).Marshal()
+	var packed bytes.Buffer
+	p.writer.Reset(&packed)
+	_, err := p.writer.Write(text)
+	if err := cmp.Or(err, p.writer.Close()); err != nil {
+		panic(fmt.Errorf("pack a report: %w", err)) // writing to a buffer does not fail
+	}
+	return bytes.Clone(packed.Bytes())
+}
+
+// unpack returns the Document that was packed.
+func unpack(packed []byte) *report.Document {
+	text, err := io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
+	if err != nil {
+		panic(fmt.Errorf("unpack a report: %w", err)) // pack has written it
+	}
+	d, err := report.ReadJSON(text)
+	if err != nil {
+		panic(fmt.Errorf("unpack a report: %w", err))
+	}
+	return d
+}
+
+// read returns the report of an entry.
+func (h *history) read(e *entry) *report.Document {
+	h.mu.Lock()
+	r, packed := e.report, e.packed
+	h.mu.Unlock()
+	if r != nil {
+		return report.NewDocument(r)
+	}
+	return unpack(packed)
+}
+
+func (e *entry) key() targetKey { return targetKey{e.Target, e.Module} }
 
 func newHistory(limit int) *history {
-	return &history{recent: ring{limit: limit}, failed: ring{limit: limit}}
+	return &history{
+		limit: limit, sizes: defaultHistorySizes(), packer: newPacker(), largePacker: newPacker(), targets: make(map[targetKey]targetReports),
+	}
 }
 
-// add stores a report and returns its number, or 0 if it is not stored.
+// add stores a report and returns its number, or 0 if nothing is stored.
 func (h *history) add(r *probe.Report) uint64 {
-	if h.recent.limit == 0 {
+	if h.limit == 0 {
 		return 0
 	}
-	e := newEntry(r)
-	if e == nil {
-		return 0
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.last++
-	e.Number = h.last
-	h.recent.push(e)
-	if !e.Success {
-		h.failed.remove(of(e.Target, e.Module))
-		h.failed.push(e)
+	e := newEntry(r, h.largePacker)
+	for _, old := range h.insert(e) {
+		h.replace(old, h.packer.pack(old.report))
 	}
 	return e.Number
 }
 
-// list returns the recent entries, and the last failed one of each target and
-// module, both newest first.
-func (h *history) list() (recent, failed []*entry) {
+// insert adds an entry, and returns those that must be packed. They are no longer in
+// the list of those that are not, so that they are packed once.
+func (h *history) insert(e *entry) (crowded []*entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	recent, failed = slices.Clone(h.recent.entries), slices.Clone(h.failed.entries)
+	h.last++
+	e.Number = h.last
+	before := h.targets[e.key()]
+	now := targetReports{last: e, failed: before.failed}
+	if !e.Success {
+		now.failed = e
+	}
+	h.targets[e.key()] = now
+	h.recent = append(h.recent, e)
+	e.isRecent = true
+	h.place(e)
+	h.place(before.last)
+	h.place(before.failed)
+	for len(h.recent) > h.limit {
+		h.dropRecent()
+	}
+	if e.report != nil {
+		e.unpacked = h.unpacked.list.PushBack(e)
+		h.unpacked.size += e.size
+	}
+	for h.unpacked.size > h.sizes.unpacked {
+		old := h.unpacked.list.Front().Value.(*entry)
+		h.unlinkUnpacked(old)
+		crowded = append(crowded, old)
+	}
+	h.shrink(e)
+	return crowded
+}
+
+// replace replaces the report of an entry by the packed one.
+func (h *history) replace(e *entry, packed []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	size := len(packed) + entryOverhead
+	if e.element != nil {
+		h.ranks[e.rank].size += size - e.size
+	}
+	e.report, e.packed, e.size = nil, packed, size
+}
+
+// dropRecent removes the oldest entry from the recent ones.
+func (h *history) dropRecent() {
+	oldest := h.recent[0]
+	h.recent = slices.Delete(h.recent, 0, 1)
+	oldest.isRecent = false
+	h.place(oldest)
+}
+
+// place puts an entry into the list of its rank, or removes it from the history if
+// nothing refers to it. e may be nil.
+func (h *history) place(e *entry) {
+	if e == nil {
+		return
+	}
+	kept := h.targets[e.key()]
+	wanted := rankRecent
+	switch {
+	case kept.last != e && kept.failed != e && !e.isRecent:
+		h.unlink(e)
+		h.unlinkUnpacked(e)
+		return
+	case e.large:
+		wanted = rankLarge
+	case kept.failed == e:
+		wanted = rankFailed
+	case kept.last == e && len(e.Reasons) > 0:
+		wanted = rankFindings
+	case kept.last == e:
+		wanted = rankLast
+	}
+	if e.element != nil && e.rank == wanted {
+		return
+	}
+	h.unlink(e)
+	e.rank, e.element = wanted, h.ranks[wanted].list.PushBack(e)
+	h.ranks[wanted].size += e.size
+}
+
+// unlink removes an entry from the list of its rank.
+func (h *history) unlink(e *entry) {
+	if e.element != nil {
+		h.ranks[e.rank].list.Remove(e.element)
+		h.ranks[e.rank].size -= e.size
+		e.element = nil
+	}
+}
+
+// unlinkUnpacked removes an entry from the list of those that are not packed.
+func (h *history) unlinkUnpacked(e *entry) {
+	if e.unpacked != nil {
+		h.unpacked.list.Remove(e.unpacked)
+		h.unpacked.size -= e.size
+		e.unpacked = nil
+	}
+}
+
+// shrink removes reports until the limits hold, but never the newest one.
+func (h *history) shrink(newest *entry) {
+	for h.ranks[rankLarge].size > h.sizes.large && h.removeOldest(newest, rankLarge) {
+	}
+	for h.ranks[rankFailed].size > h.sizes.failed && h.removeOldest(newest, rankFailed) {
+	}
+	for h.smallSize() > h.sizes.all && h.removeOldest(newest, rankRecent, rankLast, rankFindings, rankFailed) {
+	}
+}
+
+// smallSize returns the size of all reports but the large ones.
+func (h *history) smallSize() (size int) {
+	for r := range rankLarge {
+		size += h.ranks[r].size
+	}
+	return size
+}
+
+// removeOldest removes the oldest report of the first rank that has one, other than
+// newest. It returns false if there is none.
+func (h *history) removeOldest(newest *entry, from ...rank) bool {
+	for _, r := range from {
+		for element := h.ranks[r].list.Front(); element != nil; element = element.Next() {
+			if e := element.Value.(*entry); e != newest {
+				h.remove(e)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// remove removes a report from the history.
+func (h *history) remove(e *entry) {
+	kept := h.targets[e.key()]
+	if kept.failed == e {
+		kept.failed = nil
+	}
+	if kept.last == e {
+		kept.last = nil
+	}
+	if kept == (targetReports{}) {
+		delete(h.targets, e.key())
+	} else {
+		h.targets[e.key()] = kept
+	}
+	if e.isRecent {
+		h.recent = slices.DeleteFunc(h.recent, func(other *entry) bool { return other == e })
+		e.isRecent = false
+	}
+	h.unlink(e)
+	h.unlinkUnpacked(e)
+}
+
+// list returns the recent entries, and the last failed one of each target and
+// module, both newest first, and at most limit of the latter.
+func (h *history) list(limit int) (recent, failed []*entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	recent = slices.Clone(h.recent)
 	slices.Reverse(recent)
-	slices.Reverse(failed)
-	return recent, failed
+	for _, reports := range h.targets {
+		if reports.failed != nil {
+			failed = append(failed, reports.failed)
+		}
+	}
+	slices.SortFunc(failed, func(a, b *entry) int { return cmp.Compare(b.Number, a.Number) })
+	return recent, failed[:min(len(failed), limit)]
 }
 
 // byNumber returns the entry with that number, or nil.
@@ -120,20 +376,18 @@ func (h *history) byNumber(number uint64) *entry {
 	return h.newest(func(e *entry) bool { return e.Number == number })
 }
 
-// byAsked returns the newest entry whose target was written as asked, or nil. It
-// may be of any module.
-func (h *history) byAsked(asked string) *entry {
-	return h.newest(func(e *entry) bool { return e.Asked == asked })
-}
-
 // newest returns the newest entry that matches, or nil.
-func (h *history) newest(matches func(*entry) bool) *entry {
+func (h *history) newest(matches func(*entry) bool) (newest *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e := h.recent.newest(matches); e != nil {
-		return e
+	for r := range h.ranks {
+		for element := h.ranks[r].list.Front(); element != nil; element = element.Next() {
+			if e := element.Value.(*entry); matches(e) && (newest == nil || e.Number > newest.Number) {
+				newest = e
+			}
+		}
 	}
-	return h.failed.newest(matches)
+	return newest
 }
 
 // byTarget returns the last entry of a target and module, and the last failed
@@ -141,52 +395,6 @@ func (h *history) newest(matches func(*entry) bool) *entry {
 func (h *history) byTarget(target, module string) (last, failed *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last, failed = h.recent.newest(of(target, module)), h.failed.newest(of(target, module))
-	if last == nil {
-		last = failed
-	}
-	return last, failed
-}
-
-// of returns a function that reports whether an entry is of that target and module.
-func of(target, module string) func(*entry) bool {
-	return func(e *entry) bool { return e.Target == target && e.Module == module }
-}
-
-// ring holds at most limit entries of at most maxRingSize bytes in total. New
-// entries replace the oldest ones.
-type ring struct {
-	limit   int
-	entries []*entry // oldest first
-	size    int      // bytes of all entries
-}
-
-func (r *ring) push(e *entry) {
-	r.entries = append(r.entries, e)
-	r.size += e.size
-	surplus := 0
-	for len(r.entries)-surplus > r.limit || r.size > maxRingSize {
-		r.size -= r.entries[surplus].size
-		surplus++
-	}
-	r.entries = slices.Delete(r.entries, 0, surplus)
-}
-
-func (r *ring) remove(matches func(*entry) bool) {
-	r.entries = slices.DeleteFunc(r.entries, func(e *entry) bool {
-		if !matches(e) {
-			return false
-		}
-		r.size -= e.size
-		return true
-	})
-}
-
-func (r *ring) newest(matches func(*entry) bool) *entry {
-	for _, e := range slices.Backward(r.entries) {
-		if matches(e) {
-			return e
-		}
-	}
-	return nil
+	kept := h.targets[targetKey{target, module}]
+	return cmp.Or(kept.last, kept.failed), kept.failed
 }

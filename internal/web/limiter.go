@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// limiter bounds the number of concurrent probes. Requests above the limit wait
-// in a queue, first come, first served, that is as long as the limit.
+// limiter bounds the number of concurrent probes or pages. Requests above the limit wait
+// in a queue, first come, first served, that is as long as the limit or backlog.
 type limiter struct {
+	backlog  int
 	mu       sync.Mutex
 	limit    int
 	inFlight int
@@ -66,7 +67,7 @@ func (l *limiter) acquire(ctx context.Context, wait time.Duration) error {
 func (l *limiter) enqueue() (chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inFlight >= l.limit && len(l.queue) >= l.limit {
+	if l.inFlight >= l.limit && len(l.queue) >= max(l.limit, l.backlog) {
 		return nil, rejectedQueueFull
 	}
 	slot := make(chan struct{})

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -21,7 +21,7 @@ import (
 
 // layout is the data that every page needs.
 type layout struct {
-	Base    string // prefix of links, without a final slash
+	Base    string // relative path of the front page, without a final slash: links must work behind proxies
 	Version string
 	Title   string
 	Form    form
@@ -31,7 +31,8 @@ type layout struct {
 // a field for the hostname.
 type form struct {
 	Base, Target, Module, Hostname string
-	Address                        bool // Target is an address
+	Token                          string // of the formGuard
+	Address                        bool   // Target is an address
 	Modules                        []probe.Module
 }
 
@@ -55,8 +56,9 @@ type resolverStatus struct {
 type reportPage struct {
 	layout
 	*report.Document
-	Number uint64 // 0 if the report is not stored
-	Failed *entry // the last failed probe of the target and module, if it is another one
+	Number  uint64 // 0 if the report is not stored
+	Failed  *entry // the last failed probe of the target and module, if it is another one
+	Compare func(report.Service, report.Endpoint) comparisons
 }
 
 // noticePage shows one sentence and the form.
@@ -67,7 +69,9 @@ type noticePage struct {
 
 // layout returns the layout of a page, with a form for target and module.
 func (s *Server) layout(title, target, module string) layout {
-	l := layout{Base: s.base(), Version: s.Version, Title: title, Form: form{Base: s.base(), Target: target, Module: module, Address: isAddress(target)}}
+	_, isAddress := addressOf(target)
+	target = report.Printable(target)
+	l := layout{Base: ".", Version: s.Version, Title: title, Form: form{Base: ".", Target: target, Module: module, Token: s.forms.token, Address: isAddress}}
 	if current := s.current.Load(); current != nil {
 		for _, module := range current.config.Modules {
 			l.Form.Modules = append(l.Form.Modules, module)
@@ -77,12 +81,16 @@ func (s *Server) layout(title, target, module string) layout {
 	return l
 }
 
-func isAddress(target string) bool {
-	if host, _, err := net.SplitHostPort(target); err == nil {
-		target = host
+// addressOf parses a target that is an address with or without a port. The port is 0 if there is none.
+func addressOf(target string) (address netip.AddrPort, ok bool) {
+	if with, err := netip.ParseAddrPort(target); err == nil {
+		return netip.AddrPortFrom(with.Addr().Unmap(), with.Port()), true
 	}
-	_, err := netip.ParseAddr(strings.Trim(target, "[]"))
-	return err == nil
+	if inside, bracketed := strings.CutPrefix(target, "["); bracketed {
+		target = strings.TrimSuffix(inside, "]")
+	}
+	alone, err := netip.ParseAddr(target)
+	return netip.AddrPortFrom(alone.Unmap(), 0), err == nil
 }
 
 // front serves the front page: the form, the status of the resolvers, and the
@@ -90,17 +98,16 @@ func isAddress(target string) bool {
 func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	const limit = 100 // rows
 	page := frontPage{layout: s.layout("dane_exporter", "", config.DefaultModule)}
-	page.Recent, page.Failed = s.history.list()
+	page.Recent, page.Failed = s.history.list(limit)
 	if surplus := len(page.Recent) - limit; surplus > 0 {
 		page.Recent, page.More = page.Recent[:limit], surplus
 	}
-	page.Failed = page.Failed[:min(len(page.Failed), limit)]
 	if current := s.current.Load(); current != nil {
 		page.Servers = current.config.Resolver.Servers
 	}
 	if check := s.SelfCheck(); check != nil {
 		for _, c := range check.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{Server: c.Server, Problem: string(c.Problem), Detail: c.Why})
+			page.Resolvers = append(page.Resolvers, resolverStatus{Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why)})
 		}
 	}
 	s.renderer.render(w, http.StatusOK, "front.html", page)
@@ -129,19 +136,16 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		s.notice(w, http.StatusNotFound, values, "No report is stored for this request. Probe the target now?")
 		return
 	}
-	document, err := found.read()
-	if err != nil {
-		panic(err) // the history has written the JSON itself
-	}
 	if failed != nil && failed.Number == found.Number {
 		failed = nil
 	}
-	s.showReport(w, format, reportPage{Document: document, Number: found.Number, Failed: failed})
+	s.showReport(w, format, reportPage{Document: s.history.read(found), Number: found.Number, Failed: failed})
 }
 
-// findReport finds a stored report by its number, by target and module, or by
-// target alone, which may be of any module. found is nil if no such report is
-// stored. It returns an error if the parameters are invalid.
+// findReport finds a stored report by its number, or by target. The target may be
+// written as in the probe, also without the hostname of an address, or in another
+// form. Without a module, the report may be of any module. found is nil if no such
+// report is stored. It returns an error if the parameters are invalid.
 func (s *Server) findReport(values url.Values, modules map[string]probe.Module) (found, failed *entry, err error) {
 	if values.Has("number") {
 		number, err := strconv.ParseUint(values.Get("number"), 10, 64)
@@ -150,15 +154,27 @@ func (s *Server) findReport(values url.Values, modules map[string]probe.Module) 
 		}
 		return s.history.byNumber(number), nil, nil
 	}
-	if last := s.history.byAsked(values.Get("target")); last != nil && !values.Has("module") {
-		found, failed = s.history.byTarget(last.Target, last.Module)
-		return found, failed, nil
+	target, hostname, module := values.Get("target"), values.Get("hostname"), values.Get("module")
+	ofModule := func(e *entry) bool { return !values.Has("module") || e.Module == module }
+	if hostname == "" {
+		address, isAddress := addressOf(target)
+		last := s.history.newest(func(e *entry) bool {
+			return ofModule(e) && (e.Asked == target || isAddress && e.address == address)
+		})
+		if last != nil {
+			found, failed = s.history.byTarget(last.Target, last.Module)
+			return found, failed, nil
+		}
+		if isAddress { // alerts link here: it is a valid target, whose hostname the form asks for
+			values = maps.Clone(values)
+			values.Set("hostname", "host.invalid")
+		}
 	}
 	request, err := newProbeRequest(values, modules)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, failed = s.history.byTarget(request.target.String(), cmp.Or(values.Get("module"), config.DefaultModule))
+	found, failed = s.history.byTarget(request.target.String(), request.module.Name)
 	return found, failed, nil
 }
 
@@ -171,6 +187,7 @@ func (s *Server) showReport(w http.ResponseWriter, format string, page reportPag
 		}
 		return
 	}
+	page.Compare = comparer(page.Document)
 	page.layout = s.layout(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
 	page.Form.Hostname = page.Hostname
 	s.renderer.render(w, http.StatusOK, "report.html", page)
@@ -185,7 +202,7 @@ func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, te
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
 	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Notice: text}
-	page.Form.Hostname = values.Get("hostname")
+	page.Form.Hostname = report.Printable(values.Get("hostname"))
 	s.renderer.render(w, status, "notice.html", page)
 }
 
@@ -203,6 +220,10 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	values := r.PostForm
+	if !s.forms.allows(r) {
+		s.notice(w, http.StatusForbidden, values, "The form was sent from a page of another site, or before the exporter was restarted. Send it again from here.")
+		return
+	}
 	values.Set("target", strings.TrimSpace(values.Get("target"))) // pasted text often has spaces
 	request, err := newProbeRequest(values, current.config.Modules)
 	if err != nil {
@@ -218,9 +239,12 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		s.notice(w, http.StatusServiceUnavailable, values, tooManyProbes(current.config))
 	case number == 0:
-		s.showReport(w, "html", reportPage{Document: report.NewDocument(result)})
+		if release, ok := s.acquirePage(w, r); ok {
+			defer release()
+			s.showReport(w, "html", reportPage{Document: report.NewDocument(result)})
+		}
 	default:
-		http.Redirect(w, r, fmt.Sprintf("%s/report?number=%d", s.base(), number), http.StatusSeeOther)
+		http.Redirect(w, r, fmt.Sprintf("report?number=%d", number), http.StatusSeeOther)
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,8 +67,8 @@ func TestFrontPage(t *testing.T) {
 	for _, target := range []string{"a.example", "bad.example", "c.example"} {
 		f.get("/probe?target=" + target)
 	}
-	f.wantPage("/", 200, `<form class="ask" action="/report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="/report?number=3">c.example</a>`, `<a href="/report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
+	f.wantPage("/", 200, `<form class="ask" action="./report" method="post">`, "<option selected>smtp_mx</option>",
+		`<a href="./report?number=3">c.example</a>`, `<a href="./report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
 		t.Errorf("want the last two probes, newest first:\n%s", page)
@@ -113,7 +116,7 @@ func TestForm(t *testing.T) {
 		o.ExternalURL = &url.URL{Scheme: "https", Host: "outside.example", Path: "/"}
 	})
 	response := f.submit(url.Values{"target": {"192.0.2.1:25"}, "hostname": {"bad.example"}, "module": {"smtp"}}, "http://exporter.example")
-	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "/report?number=1" {
+	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != "./report?number=1" {
 		t.Fatalf("got %s, Location %q", response.Status, response.Header.Get("Location"))
 	}
 	if asked.String() != "192.0.2.1 as bad.example port 25" {
@@ -187,34 +190,11 @@ func TestLastFailure(t *testing.T) {
 	for _, outcome = range []dane.Outcome{dane.Unreachable, dane.Refused, dane.Authenticated, dane.Authenticated, dane.Authenticated} {
 		f.get("/probe?target=a.example")
 	}
-	f.wantPage("/report?target=a.example", 200, `<a href="/report?number=2">refused</a>`)
+	f.wantPage("/report?target=a.example", 200, `<a href="./report?number=2">refused</a>`)
 	f.wantPage("/report?number=2", 200, `<span class="badge bad">refused</span>`)
 	f.wantPage("/report?number=1", 404)
-	f.wantPage("/", 200, "Last failure of each target", `<a href="/report?number=2">a.example</a>`)
-}
-
-// TestHistorySize: the oldest entries are removed, and a report above the size limit is not stored.
-func TestHistorySize(t *testing.T) {
-	r := ring{limit: 100}
-	for number := range uint64(40) {
-		r.push(&entry{Number: number, size: 1 << 20})
-	}
-	if len(r.entries) != 32 || r.size != 32<<20 || r.entries[0].Number != 8 {
-		t.Errorf("got %d reports of %d bytes from number %d, want 32 from number 8", len(r.entries), r.size, r.entries[0].Number)
-	}
-	r.remove(func(e *entry) bool { return e.Number%2 == 0 })
-	if len(r.entries) != 16 || r.size != 16<<20 || r.newest(func(e *entry) bool { return e.Number == 38 }) != nil {
-		t.Errorf("got %d reports of %d bytes after the removal, want 16", len(r.entries), r.size)
-	}
-
-	h := newHistory(10)
-	large := &probe.Report{}
-	for i := range 3000 {
-		large.Verdict.Findings = append(large.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Detail: fmt.Sprint(i, strings.Repeat("x", 1000))})
-	}
-	if number := h.add(large); number != 0 || len(h.recent.entries) != 0 {
-		t.Errorf("a report of several megabytes is stored as number %d", number)
-	}
+	f.wantPage("/report?number=3", 200)
+	f.wantPage("/", 200, "Last failure of each target", `<a href="./report?number=2">a.example</a>`)
 }
 
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
@@ -228,6 +208,54 @@ func TestResolvers(t *testing.T) {
 	found = &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}
 	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span>`,
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
+}
+
+// TestInvisibleCharacters: no page or answer contains control, format or separator characters
+// of requests, resolvers or reports, raw or as a character reference. Those that change the
+// direction of writing make text read as another one.
+func TestInvisibleCharacters(t *testing.T) {
+	invisible := []rune("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff\u2028\u2029\u00ad\u0085\u001b\U000e0001")
+	hostile := "a" + string(invisible) + "b"
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Target.Asked = hostile
+		r.Verdict.Findings = []dane.Finding{{Reason: dane.TLSAMismatch, Host: hostile, Detail: hostile}}
+		r.Facts.Hosts = []dane.Host{{Name: hostile, A: &dnssec.Answer{Name: hostile, Why: hostile, Server: hostile, EDE: []string{hostile}, Err: errors.New(hostile)}}}
+		return r
+	}), func(_ *config.Config, o *Options) {
+		o.SelfCheck = func() *dnssec.SelfCheckResult {
+			return &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: hostile, Problem: dnssec.ProblemNoTCP, Why: hostile}}}
+		}
+	})
+	check := func(name, body string) {
+		t.Helper()
+		for _, text := range []string{body, html.UnescapeString(body)} {
+			if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && slices.Contains(invisible, r) }); i >= 0 {
+				t.Errorf("%s has an invisible character: %q", name, text[max(0, i-40):min(len(text), i+40)])
+			}
+		}
+	}
+	q := url.QueryEscape(hostile)
+	for _, path := range []string{
+		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/metrics", "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
+		"/report?target=a.example&hostname=" + q, "/report?target=192.0.2.1&module=smtp&hostname=" + q, "/report?target=a.example&module=" + q, "/report?number=" + q, "/report?target=a.example&format=" + q,
+		"/report?format=json&target=" + q, "/report?format=json&target=a.example&module=" + q, "/report?format=json&number=" + q,
+		"/probe?target=" + q, "/probe?target=a.example&module=" + q, "/probe?target=192.0.2.1&hostname=" + q, "/probe?target=a.example&debug=" + q, "/probe?target=a.example&at=" + q, "/probe?target=a.example&" + q + "=1",
+		"/probe?target=http://" + q, "/probe?target=a/" + q, "/probe?target=a@" + q, "/probe?target=" + q + ":x", "/" + url.PathEscape(hostile), "/docs/" + url.PathEscape(hostile), "/static/" + url.PathEscape(hostile),
+	} {
+		_, body := f.get(path)
+		check(path, body)
+	}
+	_, body := f.get("/probe?target=good.example", scrapeTimeoutHeader, hostile)
+	check("timeout of the scrape", body)
+	for _, form := range []url.Values{{"target": {hostile}}, {"target": {"a.example"}, "module": {hostile}}, {"target": {"192.0.2.1"}, "module": {"smtp"}, "hostname": {hostile}}} {
+		response := f.submit(form, "")
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%v: %s, %v", form, response.Status, err)
+		}
+		check("the form", string(body))
+	}
 }
 
 // TestStatic: browsers may cache static files under their versioned URL.

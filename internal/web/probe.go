@@ -55,7 +55,10 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if request.debug {
-		s.writeText(w, result)
+		if release, ok := s.acquirePage(w, r); ok {
+			defer release()
+			s.writeText(w, result)
+		}
 		return
 	}
 	s.writeMetrics(w, r, result)

@@ -41,10 +41,10 @@ type Options struct {
 	ProbeLevel    slog.Level                     // level of the log line of each probe
 	SelfCheck     func() *dnssec.SelfCheckResult // result of the last self-check of the resolvers; nil if there is none yet
 	Reload        func() error                   // reloads the configuration file
-	ExternalURL   *url.URL                       // URL under which clients reach the server
+	ExternalURL   *url.URL                       // URL under which browsers reach the server; its origin may send forms
 	RoutePrefix   string                         // prefix of all paths, such as "/" or "/dane"
 	TimeoutOffset time.Duration                  // subtracted from the timeout of a scrape
-	HistoryLimit  int                            // number of stored reports
+	HistoryLimit  int                            // number of recent reports on the front page; 0: no reports are stored
 	Profiling     bool                           // whether to serve /debug/pprof/
 	Version       string                         // for the footer of each page
 }
@@ -54,8 +54,10 @@ type Server struct {
 	Options
 	current  atomic.Pointer[snapshot]
 	limiter  limiter
+	pages    limiter
 	history  *history
 	renderer *renderer
+	forms    *formGuard
 	handler  http.Handler
 }
 
@@ -71,8 +73,10 @@ func New(options Options) *Server {
 		Options:  options,
 		history:  newHistory(options.HistoryLimit),
 		renderer: newRenderer(),
+		forms:    newFormGuard(options.ExternalURL, options.Logger),
+		pages:    limiter{limit: maxPages, backlog: maxWaitingPages},
 	}
-	s.handler = s.withRecovery(withSecurityHeaders(s.routes()))
+	s.handler = s.withRecovery(withSecurityHeaders(withRelativeRedirects(s.routes())))
 	return s
 }
 
@@ -105,21 +109,21 @@ func (s *Server) routes() http.Handler {
 	handle := func(method, path string, handler http.HandlerFunc) {
 		mux.HandleFunc(method+" "+prefix+path, handler)
 	}
-	handle("GET", "/{$}", s.front)
-	handle("GET", "/probe", s.probe)
-	handle("GET", "/report", s.report)
-	handle("POST", "/report", s.sameOrigin(s.submit))
-	handle("GET", "/docs/{$}", s.docsIndex)
-	handle("GET", "/docs/{page}", s.docsPage)
+	handle("GET", "/{$}", rejectEmbedded(s.limitPages(s.front)))
+	handle("GET", "/probe", rejectEmbedded(s.probe))
+	handle("GET", "/report", rejectEmbedded(s.limitPages(s.report)))
+	handle("POST", "/report", s.submit)
+	handle("GET", "/docs/{$}", rejectEmbedded(s.limitPages(s.docsIndex)))
+	handle("GET", "/docs/{page}", rejectEmbedded(s.limitPages(s.docsPage)))
 	handle("GET", "/static/{file}", s.renderer.static)
-	handle("GET", "/config", s.config)
+	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
 	handle("GET", "/-/ready", s.ready)
-	handle("POST", "/-/reload", s.reload)
-	handle("PUT", "/-/reload", s.reload)
+	handle("POST", "/-/reload", s.forms.reject(s.reload))
+	handle("PUT", "/-/reload", s.forms.reject(s.reload))
 	if s.Profiling {
-		handle("GET", "/debug/pprof/", http.StripPrefix(prefix, profiles()).ServeHTTP)
+		handle("GET", "/debug/pprof/", rejectEmbedded(http.StripPrefix(prefix, profiles()).ServeHTTP))
 	}
 	if prefix != "" {
 		mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
@@ -138,19 +142,6 @@ func profiles() http.Handler {
 	return mux
 }
 
-// sameOrigin rejects forms that a browser sends from a page of another origin
-// (CSRF). The origin of the external URL is trusted too, because a proxy may have
-// changed the Host header.
-func (s *Server) sameOrigin(handler http.HandlerFunc) http.HandlerFunc {
-	protection := http.NewCrossOriginProtection()
-	if s.ExternalURL.Scheme != "" && s.ExternalURL.Host != "" {
-		if err := protection.AddTrustedOrigin(s.ExternalURL.Scheme + "://" + s.ExternalURL.Host); err != nil {
-			s.Logger.Warn("Cannot trust the origin of the external URL for forms", "err", err)
-		}
-	}
-	return protection.Handler(handler).ServeHTTP
-}
-
 // withRecovery answers 500 if a handler panics.
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -162,6 +153,9 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 			default:
 				s.Exporter.Panicked()
 				s.Logger.Error("Recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				if _, begun := v.(partialPage); begun {
+					panic(http.ErrAbortHandler) // the client must not take it for a complete page
+				}
 				http.Error(w, "internal error; see the log of dane_exporter", http.StatusInternalServerError)
 			}
 		}()
@@ -170,13 +164,14 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 }
 
 // withSecurityHeaders allows pages to load only our own styles, scripts and
-// images, and forbids other sites to show them in a frame.
+// images, and forbids other sites to show them in a frame. With Referrer-Policy
+// no-referrer, browsers would send our own forms with "Origin: null" (Fetch §3.1).
 func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Referrer-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
 }
@@ -207,10 +202,6 @@ func (s *Server) reload(w http.ResponseWriter, _ *http.Request) {
 func notReady(w http.ResponseWriter) {
 	http.Error(w, "dane_exporter is not ready: no configuration is loaded yet", http.StatusServiceUnavailable)
 }
-
-// base returns the prefix of links to our own pages: the path of the external URL
-// without a final slash.
-func (s *Server) base() string { return strings.TrimSuffix(s.ExternalURL.Path, "/") }
 
 func writePlain(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

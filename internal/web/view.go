@@ -21,7 +21,7 @@ func viewFunctions() template.FuncMap {
 		"tone": tone, "label": label, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
 		"yesno": yesNo, "truncate": truncate,
 		// parts of a report
-		"comparisons": comparisons, "bars": bars, "phases": phases, "chains": chains,
+		"bars": barsPath, "phases": phases, "chains": chains,
 		// names of numbers
 		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}
@@ -114,11 +114,19 @@ func truncate(text string) string {
 	return string(runes[:limit]) + "…"
 }
 
+// Limits of what one page shows. The report as JSON has more.
+const (
+	maxPairs = 300  // comparisons of a record with an endpoint, except for one for each endpoint
+	maxBars  = 100  // comparisons that are shown as bars too
+	maxLinks = 1500 // zones, DS records and keys of chains of trust
+)
+
 // chain is one lookup with its chain of trust.
 type chain struct {
 	report.Lookup
 	Links []report.Zone
-	Open  bool // show it expanded: it is a TLSA lookup, or it failed
+	Brief []string // zones of the chain that are shown by name only, because the page has shown too many
+	Open  bool     // show it expanded: it is a TLSA lookup, or it failed
 }
 
 // chains returns the chains of all lookups, those of MTA-STS last.
@@ -127,9 +135,24 @@ func chains(d *report.Document) []chain {
 	if d.MTASTS != nil {
 		lookups = slices.Concat(lookups, d.MTASTS.Lookups)
 	}
+	left, brief := maxLinks, maxLinks
 	var all []chain
 	for _, l := range lookups {
-		all = append(all, chain{l, d.Links(&l), l.Kind == "tlsa" || l.Failed()})
+		c := chain{Lookup: l, Open: l.Kind == "tlsa" || l.Failed()}
+		for _, zone := range d.Links(&l) {
+			cost := 1 + len(zone.DS) + len(zone.Keys)
+			switch {
+			case cost <= left && len(c.Brief) == 0:
+				left -= cost
+				c.Links = append(c.Links, zone)
+			case brief > 0:
+				brief--
+				c.Brief = append(c.Brief, zone.Zone)
+			default:
+				c.MoreLinks++
+			}
+		}
+		all = append(all, c)
 	}
 	return all
 }
@@ -143,25 +166,58 @@ type comparison struct {
 	Verdict string // in a few words
 	Sign    string // = if the record authenticates, ≠ if it does not match
 	Tone    string
+	Bars    bool // show the data as bars too
 }
 
-// comparisons compares each record of a service with an endpoint.
-func comparisons(records []report.Record, e report.Endpoint) []comparison {
-	var all []comparison
+// comparisons are the records of a service, compared with one endpoint.
+type comparisons struct {
+	Shown []comparison
+	More  int // that are not shown
+}
+
+// comparer returns a function that compares the endpoints of one page, within its
+// limits.
+func comparer(d *report.Document) func(report.Service, report.Endpoint) comparisons {
+	endpoints := 0
+	for i := range d.Services {
+		endpoints += len(d.Services[i].Endpoints)
+	}
+	pairs, bars := max(maxPairs/max(endpoints, 1), 1), maxBars/max(endpoints, 1)
+	return func(s report.Service, e report.Endpoint) comparisons { return compareEndpoint(s, e, pairs, bars) }
+}
+
+// compareEndpoint compares the records of a service with an endpoint. It returns at most
+// limit of them, those first that decide the outcome, and the first of these with bars.
+func compareEndpoint(s report.Service, e report.Endpoint, limit, bars int) comparisons {
 	authenticated := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
-	for i, record := range records {
-		c := comparison{Record: record, Verdict: "not compared", Sign: "·", Tone: "plain"}
-		if i < len(e.Matches) {
-			c.Match, c.Judged = e.Matches[i], true
-			c.Verdict, c.Sign, c.Tone = compare(record, c.Match, authenticated)
-			c.Place = "leaf"
-			if depth := c.Match.Depth; depth != nil && *depth > 0 {
-				c.Place = "issuer " + strconv.Itoa(*depth)
-			}
+	var all []comparison
+	total := len(e.Matches) + e.MoreMatches
+	for _, m := range e.Matches {
+		if m.Record >= len(s.Records) {
+			continue
+		}
+		c := comparison{Record: s.Records[m.Record], Match: m, Judged: true, Place: "leaf"}
+		c.Verdict, c.Sign, c.Tone = compare(c.Record, m, authenticated)
+		if depth := m.Depth; depth != nil && *depth > 0 {
+			c.Place = "issuer " + strconv.Itoa(*depth)
 		}
 		all = append(all, c)
 	}
-	return all
+	if total == 0 {
+		total = len(s.Records) + s.MoreRecords
+		for _, record := range s.Records {
+			all = append(all, comparison{Record: record, Verdict: "not compared", Sign: "·", Tone: "plain"})
+		}
+	}
+	if len(all) > limit {
+		order := func(c comparison) int { return slices.Index([]string{"good", "bad", "plain"}, c.Tone) }
+		slices.SortStableFunc(all, func(a, b comparison) int { return order(a) - order(b) })
+		all = all[:limit]
+	}
+	for i := range all {
+		all[i].Bars = i < bars
+	}
+	return comparisons{all, total - len(all)}
 }
 
 // compare returns the verdict on one record at an endpoint. If another record
@@ -199,6 +255,16 @@ func bars(data report.Data) []bar {
 		all = append(all, bar{X: 3 * i, Y: height - h, Height: h})
 	}
 	return all
+}
+
+// barsPath returns the bars of a digest as the path of an SVG image. One path takes a tenth
+// of the time and size of one element for each bar.
+func barsPath(data report.Data) string {
+	var path strings.Builder
+	for _, b := range bars(data) {
+		fmt.Fprintf(&path, "M%d %dh2v%dh-2z", b.X, b.Y, b.Height)
+	}
+	return path.String()
 }
 
 // phase is one phase of a probe as a bar, in thousandths of the duration.

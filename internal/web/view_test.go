@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strconv"
 	"testing"
 
 	"dane_exporter/internal/report"
@@ -28,20 +29,78 @@ func TestComparisons(t *testing.T) {
 		{"no handshake", []report.Record{usable}, nil, []string{"not compared plain"}},
 	}
 	for _, test := range tests {
-		for i, c := range comparisons(test.records, report.Endpoint{Matches: test.matches}) {
+		for i := range test.matches {
+			test.matches[i].Record = i
+		}
+		for i, c := range compareEndpoint(report.Service{Records: test.records}, report.Endpoint{Matches: test.matches}, 100, 0).Shown {
 			if got := c.Verdict + " " + c.Tone; got != test.want[i] {
 				t.Errorf("%s: record %d: got %s, want %s", test.name, i, got, test.want[i])
 			}
 		}
 	}
-	if c := comparisons([]report.Record{usable}, report.Endpoint{Matches: []report.Match{issuer}})[0]; c.Place != "issuer 2" {
+	if c := compareEndpoint(report.Service{Records: []report.Record{usable}}, report.Endpoint{Matches: []report.Match{issuer}}, 100, 0).Shown[0]; c.Place != "issuer 2" {
 		t.Errorf("got certificate %q, want %q", c.Place, "issuer 2")
+	}
+}
+
+// TestPairsAreBounded: a page shows a limited number of comparisons and bars, those first
+// that decide the outcome.
+func TestPairsAreBounded(t *testing.T) {
+	service := report.Service{MoreRecords: 900}
+	endpoint := report.Endpoint{MoreMatches: 900}
+	for i := range 100 {
+		service.Records = append(service.Records, report.Record{Standing: "usable"})
+		endpoint.Matches = append(endpoint.Matches, report.Match{Record: i, Authenticates: i == 99, Matches: i == 99})
+	}
+	got := compareEndpoint(service, endpoint, 5, 2)
+	if len(got.Shown) != 5 || got.More != 995 || got.Shown[0].Match.Record != 99 || got.Shown[0].Tone != "good" || !got.Shown[1].Bars || got.Shown[2].Bars {
+		t.Errorf("got %d comparisons and %d more: %+v", len(got.Shown), got.More, got.Shown)
+	}
+	if got := compareEndpoint(service, report.Endpoint{}, 5, 2); len(got.Shown) != 5 || got.More != 995 || got.Shown[0].Verdict != "not compared" {
+		t.Errorf("without a handshake: got %d comparisons and %d more", len(got.Shown), got.More)
+	}
+	for endpoints, want := range map[int]int{1: 100, 3: 100, 60: 5, 1000: 1} {
+		d := &report.Document{Services: []report.Service{{Endpoints: make([]report.Endpoint, endpoints)}}}
+		if got := comparer(d)(service, endpoint); len(got.Shown) != want {
+			t.Errorf("%d endpoints: got %d comparisons, want %d", endpoints, len(got.Shown), want)
+		}
+	}
+}
+
+// TestChainsAreBounded: a page shows a limited number of zones and keys.
+func TestChainsAreBounded(t *testing.T) {
+	d := &report.Document{}
+	for i := range 35 {
+		d.Zones = append(d.Zones, report.Zone{Zone: strconv.Itoa(i), Keys: make([]report.Key, 9)})
+	}
+	links := make([]int, 35)
+	for i := range links {
+		links[i] = i
+	}
+	for range 300 {
+		d.Lookups = append(d.Lookups, report.Lookup{Chain: links, MoreLinks: 2})
+	}
+	items, names := 0, 0
+	for i, c := range chains(d) {
+		for _, zone := range c.Links {
+			items += 1 + len(zone.Keys)
+		}
+		names += len(c.Brief)
+		if len(c.Links)+len(c.Brief)+c.MoreLinks != 37 || i == 0 && len(c.Links) != 35 {
+			t.Errorf("lookup %d: %d links, %d names and %d more, want 37", i, len(c.Links), len(c.Brief), c.MoreLinks)
+		}
+	}
+	if items > maxLinks || names > maxLinks {
+		t.Errorf("%d zones and keys, and %d names of zones", items, names)
 	}
 }
 
 func TestBars(t *testing.T) {
 	if got := bars("00ff"); len(got) != 2 || got[0] != (bar{0, 15, 1}) || got[1] != (bar{3, 0, 16}) {
 		t.Errorf("00ff: got %v", got)
+	}
+	if got := barsPath("00ff"); got != "M0 15h2v1h-2zM3 0h2v16h-2z" {
+		t.Errorf("00ff: got path %s", got)
 	}
 	if got := bars("sha256:80"); len(got) != 1 {
 		t.Errorf("sha256:80: got %v", got)

@@ -1,0 +1,444 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"html/template"
+	"math/big"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dane_exporter/internal/report"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
+)
+
+// result returns a report of a target, with an outcome and findings, of about size bytes.
+func result(target string, success bool, size int, reasons ...dane.Reason) *probe.Report {
+	r := &probe.Report{Target: probe.Target{Asked: target, Name: target}, Module: probe.Module{Name: "smtp_mx"}, Verdict: dane.Verdict{Outcome: dane.Authenticated, Success: success}}
+	if !success {
+		r.Verdict.Outcome = dane.Refused
+	}
+	for _, reason := range reasons {
+		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: reason})
+	}
+	r.Verdict.Advice = []dane.Advice{{Detail: strings.Repeat("x", max(0, size-r.MemSize()-500))}}
+	return r
+}
+
+// stored returns which reports of a target are stored: "last", "failed", "both" or "".
+func (h *history) stored(target string) string {
+	last, failed := h.byTarget(target, "smtp_mx")
+	switch {
+	case last == nil:
+		return ""
+	case failed == nil:
+		return "last"
+	case last == failed:
+		return "failed"
+	default:
+		return "both"
+	}
+}
+
+// checkHistory checks that the parts of the history agree, and that its limits hold.
+func checkHistory(t *testing.T, h *history) {
+	t.Helper()
+	reachable := make(map[*entry]bool)
+	for _, e := range h.recent {
+		reachable[e] = true
+	}
+	for key, kept := range h.targets {
+		if kept == (targetReports{}) {
+			t.Errorf("%v has no reports", key)
+		}
+		for _, e := range []*entry{kept.last, kept.failed} {
+			if e != nil {
+				reachable[e] = true
+			}
+		}
+	}
+	linked := 0
+	for r := range h.ranks {
+		size := 0
+		for element := h.ranks[r].list.Front(); element != nil; element = element.Next() {
+			e := element.Value.(*entry)
+			linked++
+			size += e.size
+			if !reachable[e] || e.rank != rank(r) || e.element != element {
+				t.Errorf("report %d of %s: rank %d in the list of rank %d, reachable: %t", e.Number, e.Target, e.rank, r, reachable[e])
+			}
+		}
+		if size != h.ranks[r].size {
+			t.Errorf("rank %d: %d bytes, but counted %d", r, size, h.ranks[r].size)
+		}
+	}
+	unpacked := 0
+	for element := h.unpacked.list.Front(); element != nil; element = element.Next() {
+		e := element.Value.(*entry)
+		unpacked += e.size
+		if e.report == nil || e.element == nil || e.unpacked != element {
+			t.Errorf("report %d of %s is packed or not stored", e.Number, e.Target)
+		}
+	}
+	if unpacked != h.unpacked.size || unpacked > h.sizes.unpacked {
+		t.Errorf("%d bytes are not packed, but counted %d", unpacked, h.unpacked.size)
+	}
+	for e := range reachable {
+		if (e.report == nil) == (e.packed == nil) || (e.unpacked == nil) != (e.report == nil) {
+			t.Errorf("report %d of %s: packed %t, stored as it is %t", e.Number, e.Target, e.packed != nil, e.report != nil)
+		}
+	}
+	if linked != len(reachable) {
+		t.Errorf("%d reports in the lists, %d reachable", linked, len(reachable))
+	}
+	if h.smallSize() > h.sizes.all || h.ranks[rankFailed].size > h.sizes.failed || h.ranks[rankLarge].size > h.sizes.large || len(h.recent) > h.limit {
+		t.Errorf("%d bytes, %d of failed, %d of large, %d recent", h.smallSize(), h.ranks[rankFailed].size, h.ranks[rankLarge].size, len(h.recent))
+	}
+}
+
+// TestHistoryKeepsTargets: the last and the last failed report of each target are kept,
+// however many other targets are probed.
+func TestHistoryKeepsTargets(t *testing.T) {
+	h := newHistory(10)
+	for round := range 3 {
+		for i := range 500 {
+			h.add(result(fmt.Sprintf("d%d.example", i), i%5 != 0 || round == 2, 0, []dane.Reason{dane.TLSAMismatch}[:i%2]...))
+		}
+	}
+	checkHistory(t, h)
+	for i := range 500 {
+		want := "last"
+		if i%5 == 0 {
+			want = "both"
+		}
+		if got := h.stored(fmt.Sprintf("d%d.example", i)); got != want {
+			t.Errorf("target %d: %q is stored, want %q", i, got, want)
+		}
+	}
+	if recent, failed := h.list(50); len(recent) != 10 || recent[0].Target != "d499.example" || len(failed) != 50 || failed[0].Target != "d495.example" {
+		t.Errorf("%d recent and %d failed", len(recent), len(failed))
+	}
+}
+
+// TestHistoryRanks: if memory is short, reports without findings are removed first, then
+// those with findings, then failed ones.
+func TestHistoryRanks(t *testing.T) {
+	h := newHistory(10)
+	h.sizes = historySizes{all: 2 << 20, failed: 1200 << 10, large: 1 << 20, unpacked: 400 << 10}
+	noise := make([]byte, 1<<20)
+	for i, random := 0, rand.New(rand.NewPCG(1, 2)); i < len(noise); i++ {
+		noise[i] = ' ' + byte(random.IntN(64))
+	}
+	start := 0
+	fill := func(name string, n int, success bool, reasons ...dane.Reason) {
+		for i := range n {
+			r := result(fmt.Sprintf("%s%d.example", name, i), success, 0, reasons...)
+			for part := range slices.Chunk(noise[start:start+12<<10], 2<<10) { // packed, it has some 9 KiB
+				r.Verdict.Advice = append(r.Verdict.Advice, dane.Advice{Detail: string(part)})
+			}
+			start = (start + 7919) % (len(noise) / 2)
+			h.add(r)
+		}
+		checkHistory(t, h)
+	}
+	count := func(name string, n int) (stored int) {
+		for i := range n {
+			if h.stored(fmt.Sprintf("%s%d.example", name, i)) != "" {
+				stored++
+			}
+		}
+		return stored
+	}
+	want := func(step, name string, n, low, high int) {
+		t.Helper()
+		if got := count(name, n); got < low || got > high {
+			t.Errorf("%s: %d of %d %s are stored, want %d to %d", step, got, n, name, low, high)
+		}
+	}
+	fill("broken", 15, false, dane.TLSAMismatch)
+	fill("warned", 45, true, dane.ChainTooDeep)
+	fill("clean", 300, true)
+	want("many targets without findings", "broken", 15, 15, 15)
+	want("many targets without findings", "warned", 45, 45, 45)
+	want("many targets without findings", "clean", 300, 80, 180)
+	fill("other", 300, true, dane.ChainTooDeep)
+	want("many targets with findings", "broken", 15, 15, 15)
+	want("many targets with findings", "clean", 300, 0, 0)
+	want("many targets with findings", "other", 300, 120, 220)
+	fill("failing", 300, false, dane.TLSAMismatch)
+	want("many failed targets", "broken", 15, 0, 0)
+	want("many failed targets", "failing", 300, 70, 130)
+	want("many failed targets leave memory for others", "other", 300, 40, 110)
+}
+
+// TestHistoryPacks: a packed report is the same as before. Reports of ordinary size of a few
+// thousand targets are stored.
+func TestHistoryPacks(t *testing.T) {
+	h := newHistory(10)
+	want := report.NewDocument(verdicts(t.Context(), probe.Target{Asked: "bad0.example", Name: "bad0.example"}, probe.Module{Name: "smtp_mx"})).Marshal()
+	const n = 3000
+	for i := range n {
+		name := fmt.Sprintf("bad%d.example", i)
+		h.add(verdicts(t.Context(), probe.Target{Asked: name, Name: name}, probe.Module{Name: "smtp_mx"}))
+	}
+	checkHistory(t, h)
+	first, _ := h.byTarget("bad0.example", "smtp_mx")
+	if first == nil || first.packed == nil || !bytes.Equal(h.read(first).Marshal(), want) {
+		t.Errorf("the first report is missing, not packed, or another one: %+v", first)
+	}
+	if last := h.byNumber(n); last == nil || last.packed != nil || h.read(last).Target != "bad2999.example" {
+		t.Errorf("the last report is missing, packed, or another one: %+v", last)
+	}
+}
+
+// TestHistoryConcurrently adds and reads reports at the same time.
+func TestHistoryConcurrently(t *testing.T) {
+	h := newHistory(10)
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for i := range 300 {
+				name := fmt.Sprintf("d%d.example", (worker+i)%100)
+				number := h.add(result(name, i%3 != 0, 64<<10))
+				last, failed := h.byTarget(name, "smtp_mx")
+				for _, e := range []*entry{last, failed, h.byNumber(number)} {
+					if e != nil && h.read(e).Schema != report.Schema {
+						t.Errorf("report %d cannot be read", e.Number)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	checkHistory(t, h)
+}
+
+// TestHistoryLarge: reports above the size limit are stored, within a limit of their own.
+func TestHistoryLarge(t *testing.T) {
+	h := newHistory(100)
+	h.add(result("small.example", true, 0))
+	for i := range 20 {
+		large := result(fmt.Sprintf("large%d.example", i), i%2 == 0, 0)
+		for n := range 3000 {
+			large.Verdict.Findings = append(large.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Detail: fmt.Sprint(n, strings.Repeat("x", 1000))})
+		}
+		number := h.add(large)
+		checkHistory(t, h)
+		if e := h.byNumber(number); number == 0 || e == nil || h.read(e).Target != large.Target.Name {
+			t.Fatalf("report %d of a large target is not stored", number)
+		}
+	}
+	if h.stored("small.example") != "last" {
+		t.Error("the large reports have replaced the small one")
+	}
+}
+
+// TestHistoryLimitZero: without a limit, nothing is stored.
+func TestHistoryLimitZero(t *testing.T) {
+	h := newHistory(0)
+	if h.add(result("a.example", false, 0)) != 0 || h.stored("a.example") != "" {
+		t.Error("a report is stored")
+	}
+}
+
+// TestReportOfWarnedTarget: the link of an alert on a healthy target leads to its report,
+// after many other targets were probed.
+func TestReportOfWarnedTarget(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.get("/probe?target=bad.example")
+	f.get("/probe?target=a.example")
+	for i := range 200 {
+		f.get(fmt.Sprintf("/probe?target=d%d.example", i))
+	}
+	f.wantPage("/report?target=a.example&module=smtp_mx", 200, "<h1>a.example</h1>")
+	f.wantPage("/report?target=bad.example&module=smtp_mx", 200, "<h1>bad.example</h1>")
+}
+
+// TestReportOfAddress: the link of an alert on a target that is an address has its module, but
+// no hostname.
+func TestReportOfAddress(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.wantPage("/report?target=192.0.2.1:25&module=smtp", 404, "No report is stored", `value="192.0.2.1:25"`, `<input name="hostname"`)
+	f.wantPage("/report?target=192.0.2.1:25&module=nope", 400, "unknown module")
+	f.wantPage("/report?target=192.0.2.1&module=smtp_mx", 400, "not an address")
+	for _, query := range []string{"target=192.0.2.1:25&hostname=a.example&module=smtp", "target=192.0.2.1:25&hostname=bad.example&module=smtp", "target=192.0.2.1&hostname=a.example&module=smtp",
+		"target=[2001:db8::1]:465&hostname=a.example&module=submissions", "target=2001:DB8::2&hostname=a.example&module=smtp"} {
+		f.get("/probe?" + query)
+	}
+	for query, number := range map[string]int{
+		"target=192.0.2.1:25&module=smtp":                    2, // the newest of two hostnames
+		"target=192.0.2.1:25&module=smtp&hostname=a.example": 1,
+		"target=192.0.2.1:25":                                2,
+		"target=192.0.2.1&module=smtp":                       3,
+		"target=[2001:db8::1]:465&module=submissions":        4,
+		"target=[2001:db8:0::1]:465&module=submissions":      4,
+		"target=[2001:db8::2]&module=smtp":                   5,
+		"target=2001:db8::2":                                 5,
+		"target=::ffff:192.0.2.1&module=smtp":                3,
+	} {
+		f.wantPage("/report?"+query, 200, fmt.Sprintf("./report?number=%d&amp;format=json", number))
+		if status, body := f.get("/report?format=json&" + query); status != http.StatusOK {
+			t.Errorf("%s as JSON: %d %.100s", query, status, body)
+		}
+	}
+	f.wantPage("/report?target=192.0.2.1:25&module=submission", 404)
+	f.wantPage("/report?target=192.0.2.1:26&module=smtp", 404)
+}
+
+// TestLargeReport: the form leads to the report of a target of any size.
+func TestLargeReport(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.history.add(largeReport())
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, httptest.NewRequest("GET", "/report?number=1", nil))
+	if w.Code != 200 || w.Body.Len() > 4<<20 {
+		t.Errorf("status %d, %d bytes", w.Code, w.Body.Len())
+	}
+	t.Logf("%d bytes", w.Body.Len())
+	if _, body := f.get("/report?number=1&format=json"); len(body) > 4<<20 {
+		t.Errorf("%d bytes of JSON", len(body))
+	} else if _, err := report.ReadJSON([]byte(body)); err != nil {
+		t.Error(err)
+	}
+}
+
+// largeReport returns the report of a domain with 60 endpoints, 100 records, and many
+// lookups in deep zones.
+func largeReport() *probe.Report {
+	hostile := strings.Repeat(`<"&`, 500)
+	r := result("large.example", false, 0)
+	v := dane.ServiceVerdict{Host: "mx.large.example", Port: 25, Base: "mx.large.example", Outcome: dane.Refused, Service: &dane.Service{Port: 25, Protocol: "smtp"}}
+	chain := &tlsa.Chain{Certificates: []*x509.Certificate{{Raw: make([]byte, 50<<10), SerialNumber: big.NewInt(1), DNSNames: []string{hostile}}}}
+	for i := range 100 {
+		record := tlsa.Record{Usage: tlsa.DANEEE, Selector: tlsa.SPKI, MatchingType: tlsa.SHA256, Data: bytes.Repeat([]byte{byte(i)}, 32)}
+		v.Records = append(v.Records, dane.RecordVerdict{Record: record, Why: hostile})
+	}
+	for i := range 60 {
+		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		e := dane.EndpointVerdict{Address: address, Outcome: dane.Refused, Facts: &dane.Endpoint{Address: address, Reached: dane.StageTLS, Chain: chain}}
+		for _, record := range v.Records {
+			e.Matches = append(e.Matches, tlsa.Match{Record: record.Record, Depth: -1, Why: hostile})
+		}
+		v.Endpoints = append(v.Endpoints, e)
+		r.Verdict.Findings = append(r.Verdict.Findings, dane.Finding{Reason: dane.TLSAMismatch, Host: "mx.large.example", Port: 25, Address: address, Detail: hostile})
+	}
+	r.Verdict.Services = append(r.Verdict.Services, v)
+	for i := range 200 {
+		a := &dnssec.Answer{Name: fmt.Sprintf("mx%d.large.example.", i), Status: dnssec.Bogus, Why: hostile, Err: errors.New(hostile)}
+		for depth := range 35 {
+			a.Chain = append(a.Chain, dnssec.Link{Zone: fmt.Sprintf("%d.large.example.", depth), Why: hostile, Keys: make([]dnssec.Key, 100), DS: make([]dnssec.DS, 100)})
+		}
+		r.Facts.Hosts = append(r.Facts.Hosts, dane.Host{Name: a.Name, A: a})
+	}
+	return r
+}
+
+// TestPagesAreLimited: pages that clients read slowly delay later ones for a limited time,
+// and no more than a limited number is rendered at the same time.
+func TestPagesAreLimited(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.get("/probe?target=a.example")
+	var releases []func()
+	for range maxPages {
+		release, ok := f.acquirePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if !ok {
+			t.Fatal("no page is allowed")
+		}
+		releases = append(releases, release)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, path := range []string{"/", "/report?number=1", "/report?number=1&format=json", "/docs/", "/docs/faq.md", "/config", "/probe?target=a.example&debug=true"} {
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequestWithContext(gone, "GET", path, nil)) // it does not wait
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: got status %d, want 503", path, w.Code)
+		}
+	}
+	for _, path := range []string{"/probe?target=a.example", "/metrics", "/-/healthy", "/-/ready"} {
+		if status, _ := f.get(path); status != 200 {
+			t.Errorf("%s: got status %d, want 200", path, status)
+		}
+	}
+	for _, release := range releases {
+		release()
+	}
+	f.wantPage("/report?number=1", 200)
+	if f.pages.inFlight != 0 {
+		t.Errorf("%d pages in flight", f.pages.inFlight)
+	}
+}
+
+// stalledWriter fails as the connection of a client that does not read, after limit bytes.
+type stalledWriter struct {
+	*httptest.ResponseRecorder
+	limit    int
+	deadline time.Time
+	largest  int
+}
+
+func (w *stalledWriter) SetWriteDeadline(deadline time.Time) error {
+	w.deadline = deadline
+	return nil
+}
+
+func (w *stalledWriter) Write(p []byte) (int, error) {
+	w.largest = max(w.largest, len(p))
+	if w.limit -= len(p); w.limit < 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return len(p), nil
+}
+
+// TestPagesAreStreamed: a page is written in pieces, within a limited time, and a client that does not read it
+// is no fault of the exporter.
+func TestPagesAreStreamed(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.history.add(largeReport())
+	for _, limit := range []int{100 << 10, 100 << 20} {
+		w := &stalledWriter{ResponseRecorder: httptest.NewRecorder(), limit: limit}
+		f.ServeHTTP(w, httptest.NewRequest("GET", "/report?number=1", nil))
+		if w.Code != 200 || w.largest > 64<<10 || time.Until(w.deadline) <= 0 || time.Until(w.deadline) > pageWriteLimit {
+			t.Errorf("status %d, pieces of up to %d bytes, deadline in %v", w.Code, w.largest, time.Until(w.deadline))
+		}
+	}
+	f.wantMetric("dane_exporter_panics_total 0")
+	if f.pages.inFlight != 0 {
+		t.Errorf("%d pages in flight", f.pages.inFlight)
+	}
+}
+
+// TestPartialPage: a page whose template fails is status 500, or an aborted connection if a part of it was written.
+func TestPartialPage(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.renderer.templates["notice.html"] = template.Must(template.New("notice.html").Parse(`{{range .Texts}}{{.}}{{end}}{{.Missing}}`))
+	for size, aborted := range map[int]bool{10: false, 100 << 10: true} {
+		handler := f.withRecovery(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			f.renderer.render(w, http.StatusOK, "notice.html", struct{ Texts []string }{[]string{strings.Repeat("x", size), "y"}})
+		}))
+		w := httptest.NewRecorder()
+		got := func() (v any) {
+			defer func() { v = recover() }()
+			handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			return nil
+		}()
+		if aborted != (got == http.ErrAbortHandler) || !aborted && (w.Code != 500 || strings.Contains(w.Body.String(), "xxx")) {
+			t.Errorf("%d bytes: panic %v, status %d", size, got, w.Code)
+		}
+	}
+	f.wantMetric("dane_exporter_panics_total 2")
+}
