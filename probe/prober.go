@@ -66,7 +66,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 		minWait: max(report.Deadline*2/5, minWait)}
 	r.gather(ctx, &report.Facts)
 	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
-	report.Verdict = p.judge(report)
+	report.Verdict = p.judge(ctx, report)
 	report.Duration = time.Since(start)
 	return report
 }
@@ -75,21 +75,27 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 // has passed. Honest servers need a few milliseconds.
 const minJudging = 250 * time.Millisecond
 
-// judge returns the verdict on the facts of a report. Costly checks end at the
-// deadline of the probe, or after minJudging.
-func (p *Prober) judge(report *Report) dane.Verdict {
-	end := report.Start.Add(report.Deadline)
-	if earliest := time.Now().Add(minJudging); end.Before(earliest) {
-		end = earliest
-	}
+// judge returns the verdict on the facts of a report.
+func (p *Prober) judge(ctx context.Context, report *Report) dane.Verdict {
 	rules := report.Rules
-	rules.Stop = func() error {
-		if time.Now().After(end) {
-			return errors.New("the deadline of the probe has passed")
-		}
-		return nil
-	}
+	rules.Stop = stopJudging(ctx, report.Start.Add(report.Deadline), time.Now().Add(minJudging))
 	return dane.Judge(&report.Facts, rules, p.env.Now())
+}
+
+// stopJudging returns what ends the costly checks of a probe: the cancellation of ctx,
+// and the later of two times.
+func stopJudging(ctx context.Context, deadline, earliest time.Time) func() error {
+	return func() error {
+		now := time.Now()
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
+			return errors.New("the probe was canceled")
+		case now.After(deadline) && now.After(earliest):
+			return errors.New("the deadline of the probe has passed")
+		default:
+			return nil
+		}
+	}
 }
 
 // LookupTLSA looks up the TLSA records of a port under one name, in A-labels,

@@ -230,3 +230,29 @@ func TestPanicInLookup(t *testing.T) {
 		}
 	}
 }
+
+// Costly checks end when the client leaves. At the deadline they end too, but not
+// before minJudging has passed.
+func TestStopJudging(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, release := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer release()
+	now := time.Now()
+	past, future := now.Add(-time.Minute), now.Add(time.Hour)
+	for _, c := range []struct {
+		name               string
+		ctx                context.Context
+		deadline, earliest time.Time
+		stops              bool
+	}{
+		{"there is time", t.Context(), future, past, false},
+		{"the client left", canceled, future, future, true},
+		{"the handshake took all the time", expired, past, future, false},
+		{"no time is left", expired, past, past, true},
+	} {
+		if err := stopJudging(c.ctx, c.deadline, c.earliest)(); (err != nil) != c.stops {
+			t.Errorf("%s: %v, want an error: %t", c.name, err, c.stops)
+		}
+	}
+}
