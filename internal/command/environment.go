@@ -3,11 +3,13 @@ package command
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"dane_exporter/internal/config"
@@ -67,7 +69,7 @@ func (internet) build(settings config.Resolver, observe func(transport.Event)) (
 		Now:      time.Now,
 		Dial:     dial,
 		DNS:      servers,
-		Query:    withNoIPv6Error(transport.QueryServer),
+		Query:    queryServer(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),
@@ -75,29 +77,36 @@ func (internet) build(settings config.Resolver, observe func(transport.Event)) (
 }
 
 // dial connects to an address by TCP. from is the source address, or the zero
-// Addr for any. The error wraps probe.ErrNoIPv6 if this machine has no route to an
-// IPv6 address.
+// Addr for any. If this machine has no route to the address, the error wraps
+// probe.ErrNoIPv6 or probe.ErrNoRoute.
 func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // a probe ends before the first keep-alive would be sent
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())
-	if err != nil && to.Addr().Is6() && !hasRoute(to) {
-		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
-	}
-	return conn, err
+	return conn, withRouteError(err, to)
 }
 
-// withNoIPv6Error returns ask, with errors that wrap probe.ErrNoIPv6 if this
-// machine has no route to an IPv6 server.
-func withNoIPv6Error[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
+// queryServer returns ask, with errors that wrap probe.ErrNoIPv6 or
+// probe.ErrNoRoute if this machine has no route to the server.
+func queryServer[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
 	return func(ctx context.Context, server netip.AddrPort, query Query) (Response, error) {
 		response, err := ask(ctx, server, query)
-		if err != nil && server.Addr().Is6() && !hasRoute(server) {
-			err = fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
-		}
-		return response, err
+		return response, withRouteError(err, server)
+	}
+}
+
+// withRouteError returns the error of a connection to an address. If this machine
+// has no route to the address, it wraps probe.ErrNoIPv6 or probe.ErrNoRoute.
+func withRouteError(err error, to netip.AddrPort) error {
+	switch {
+	case err == nil || hasRoute(to):
+		return err
+	case to.Addr().Unmap().Is4():
+		return fmt.Errorf("%w: %w", probe.ErrNoRoute, err)
+	default:
+		return fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
 	}
 }
 
@@ -107,7 +116,8 @@ func withNoIPv6Error[Query, Response any](ask func(context.Context, netip.AddrPo
 func hasRoute(to netip.AddrPort) bool {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
-		return false
+		// Without a descriptor or memory for the socket, the routes are not known.
+		return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 	}
 	conn.Close()
 	return true
