@@ -134,7 +134,7 @@ func startProgram(t *testing.T, args ...string) *program {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	p := &program{t: t, client: newClient(), cancel: cancel, code: make(chan exitCode, 1)}
-	s := &session{defaultConfig: defaultConfig(t), stdout: io.Discard, stderr: w, getenv: os.Getenv}
+	s := newSession(defaultConfig(t), io.Discard, w)
 	go func() {
 		p.code <- s.run(ctx, append([]string{"lab", "--web.listen-address=127.0.0.1:0"}, args...))
 		w.Close()

@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/signal"
 	"path"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
@@ -79,10 +79,15 @@ const maxHistory = 10_000
 // serve runs the HTTP server until ctx ends.
 func (s *session) serve(ctx context.Context, f *serveFlags, env environment) exitCode {
 	if err := s.runServer(ctx, f, env); err != nil {
-		s.printError(err)
-		return exitError
+		return s.fail(err)
 	}
 	return exitOK
+}
+
+// fail reports an error of a command that is no monitoring plugin.
+func (s *session) fail(err error) exitCode {
+	s.printError(err)
+	return exitError
 }
 
 func (s *session) runServer(ctx context.Context, f *serveFlags, env environment) error {
@@ -126,9 +131,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
-	if s.getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	}
+	defer s.tuneMemory(memlimit.FromCgroup, logger)()
 	maintenance, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() { i.maintainResolver(maintenance); close(stopped) }()
@@ -144,11 +147,6 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	}
 	return listen(ctx, i.web, f.web, logger)
 }
-
-// gcPercent is GOGC while serving, unless the operator sets it. The live heap is a
-// few megabytes. With Go's default of 100 it is collected every twenty probes, which
-// takes a quarter of the CPU.
-const gcPercent = 400
 
 // checkConfig loads the configuration file and the files that it refers to.
 func (s *session) checkConfig(path string, env environment) error {
