@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -227,6 +229,37 @@ func TestUnitAllows(t *testing.T) {
 	for _, want := range []string{"\nRestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX\n", "\nMemoryMax=512M\n"} {
 		if !strings.Contains(string(content), want) {
 			t.Errorf("the unit does not contain %q", want)
+		}
+	}
+}
+
+// TestMemoryLimits checks that all examples have the same memory limit, and that
+// half of it is 1 MiB for each of the concurrent probes that the default allows.
+func TestMemoryLimits(t *testing.T) {
+	find := func(file, pattern string) int {
+		t.Helper()
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		match := regexp.MustCompile(pattern).FindSubmatch(content)
+		if match == nil {
+			t.Fatalf("%s has no match of %s", file, pattern)
+		}
+		number, err := strconv.Atoi(string(match[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return number
+	}
+	probes := find("../../config.example.yml", `(?m)^  probes: (\d+)$`)
+	for file, pattern := range map[string]string{
+		"dane_exporter.service":        `(?m)^MemoryMax=(\d+)M$`,
+		"../docker/compose.yml":        `(?m)^    mem_limit: (\d+)m\b`,
+		"../kubernetes/deployment.yml": `limits: {memory: (\d+)Mi}`,
+	} {
+		if limit := find(file, pattern); limit != 2*probes {
+			t.Errorf("%s: %d MiB for limits.probes %d, want %d MiB", file, limit, probes, 2*probes)
 		}
 	}
 }

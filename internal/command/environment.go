@@ -1,13 +1,14 @@
 package command
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,13 @@ type environment interface {
 	adjust(*config.Config) *config.Config
 	// build returns the environment of a prober. observe is called after each DNS query.
 	build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
+	// withResolvers returns env with resolvers whose addresses are read anew.
+	withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
+	// files returns the files and directories that build reads, except the one of resolvConf.
+	files(config.Resolver) []string
+	// resolvConf returns the path of the file with the addresses of the resolvers of
+	// the system. It is empty if the settings do not use it.
+	resolvConf(config.Resolver) string
 }
 
 // newProber returns a prober with the settings of c. It fails if a resolver
@@ -50,30 +58,53 @@ func newProberIn(env probe.Environment, c *config.Config) *probe.Prober {
 }
 
 // internet is the environment of all commands outside of the lab.
-type internet struct{}
+type internet struct {
+	resolvConfPath string // default /etc/resolv.conf
+}
 
 func (internet) adjust(c *config.Config) *config.Config { return c }
 
-func (internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
-	servers, err := transport.New(settings.Servers, transport.Options{
-		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
-	})
-	if err != nil {
-		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
-	}
+func (i internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
 	anchors, err := loadAnchors(settings.TrustAnchors)
 	if err != nil {
 		return probe.Environment{}, err
 	}
-	return probe.Environment{
+	return i.withResolvers(probe.Environment{
 		Now:      time.Now,
 		Dial:     dial,
-		DNS:      servers,
 		Query:    queryServer(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),
-	}, nil
+	}, settings, observe)
+}
+
+func (i internet) withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
+	servers, err := transport.New(settings.Servers, transport.Options{
+		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
+		Roots: env.Roots, ResolvConf: i.resolvConfPath,
+	})
+	if err != nil {
+		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
+	}
+	env.DNS = servers
+	return env, nil
+}
+
+func (internet) files(settings config.Resolver) []string {
+	files, directories := rootPaths()
+	all := slices.Concat(files, directories)
+	if settings.TrustAnchors != config.BuiltinAnchors {
+		all = append(all, settings.TrustAnchors)
+	}
+	return all
+}
+
+func (i internet) resolvConf(settings config.Resolver) string {
+	if !slices.Contains(settings.Servers, "system") {
+		return ""
+	}
+	return cmp.Or(i.resolvConfPath, "/etc/resolv.conf")
 }
 
 // dial connects to an address by TCP. from is the source address, or the zero
@@ -139,17 +170,6 @@ func loadAnchors(setting string) ([]dnssec.Anchor, error) {
 		return nil, fmt.Errorf("read resolver.trust_anchors: %s: %w", setting, err)
 	}
 	return anchors, nil
-}
-
-// systemRoots returns the certificate authorities that this machine trusts. It
-// returns nil if there are none, as in a container built from scratch. Results that
-// need them are then not measured.
-func systemRoots() *x509.CertPool {
-	roots, err := x509.SystemCertPool()
-	if err != nil || roots.Equal(x509.NewCertPool()) {
-		return nil
-	}
-	return roots
 }
 
 // hostname returns the name of this machine for EHLO, or "" if it is not fully qualified.

@@ -136,3 +136,10 @@ func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.Env
 		Roots:   e.lab.Roots(),
 	}, nil
 }
+
+// The lab has its own resolvers and reads no files.
+func (e labEnvironment) withResolvers(env probe.Environment, _ config.Resolver, _ func(transport.Event)) (probe.Environment, error) {
+	return env, nil
+}
+func (labEnvironment) files(config.Resolver) []string    { return nil }
+func (labEnvironment) resolvConf(config.Resolver) string { return "" }
