@@ -191,7 +191,7 @@ func TestSystemRoots(t *testing.T) {
 }
 
 // TestReloadFiles changes each file that a configuration refers to. Each reload reads
-// them, and the exporter watches them if it is told to.
+// them, and --config.enable-auto-reload watches them.
 func TestReloadFiles(t *testing.T) {
 	const (
 		reloaded = "dane_exporter_config_last_reload_successful"
