@@ -48,7 +48,8 @@ func (a Access) checkService(service netip.AddrPort) error {
 
 // checkAddress returns an error that wraps ErrNotAllowed if addr is denied, or is
 // in a special-purpose network that is not allowed. An IPv4-mapped IPv6 address
-// counts as the IPv4 address.
+// counts as the IPv4 address. The internal networks of clouds count as
+// special-purpose networks.
 func (a Access) checkAddress(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	for _, network := range a.DenyNetworks {
@@ -66,7 +67,19 @@ func (a Access) checkAddress(addr netip.Addr) error {
 			return fmt.Errorf("%s is in the special-purpose network %s (RFC 6890), which is not in access.allow_networks: %w", addr, special, ErrNotAllowed)
 		}
 	}
+	for _, internal := range cloudInternal {
+		if internal.Contains(addr) {
+			return fmt.Errorf("%s is in %s, which a cloud uses for services inside its network, and which is not in access.allow_networks: %w", addr, internal, ErrNotAllowed)
+		}
+	}
 	return nil
+}
+
+// cloudInternal lists public networks that a cloud uses for services inside its
+// network: no registry reserves them, and from outside nothing answers there.
+var cloudInternal = []netip.Prefix{
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure: resolver, DHCP, and the endpoint of the VM agent
+	netip.MustParsePrefix("161.26.0.0/24"),    // IBM Cloud: resolvers of the private network
 }
 
 // specialPurpose lists the networks of the IANA special-purpose address

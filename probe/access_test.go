@@ -47,6 +47,13 @@ func TestAccessAddress(t *testing.T) {
 		{"::ffff:192.0.2.1", lab, true},
 		{"2001:db8::1", lab, true},
 		{"198.51.100.1", lab, false},
+		{"168.63.129.16", nil, false},
+		{"::ffff:168.63.129.16", nil, false},
+		{"168.63.129.16", []netip.Prefix{netip.MustParsePrefix("168.63.129.16/32")}, true},
+		{"168.63.129.15", nil, true},
+		{"168.63.129.17", nil, true},
+		{"161.26.0.7", nil, false},
+		{"161.26.1.7", nil, true},
 	} {
 		err := Access{AllowNetworks: c.listed}.checkAddress(netip.MustParseAddr(c.address))
 		if allowed := err == nil; allowed != c.allowed {

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -281,6 +282,35 @@ func TestWithoutIPv6(t *testing.T) {
 			}
 			if skipped != c.skipped {
 				t.Errorf("%d endpoints were skipped, want %d", skipped, c.skipped)
+			}
+		})
+	}
+}
+
+// On a machine without a route to IPv4 addresses, their endpoints are not judged.
+func TestWithoutIPv4(t *testing.T) {
+	for _, c := range []struct {
+		name, records string
+		protocol      IPProtocol
+		want          dane.Outcome
+		reasons       []dane.Reason
+	}{
+		{"IPv4 only", "@ MX 10 mx\nmx A 192.0.2.25\n", IPAuto, dane.Unknown, []dane.Reason{dane.InternalError, dane.NoTLSA}},
+		{"IPv4 and IPv6", "@ MX 10 mx\nmx A 192.0.2.25\nmx AAAA 2001:db8::25\n", IPAuto, dane.Unreachable, []dane.Reason{dane.ConnectFailed, dane.InternalError, dane.NoTLSA}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newInternet(t, c.records)
+			dial := func(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
+				if to.Addr().Is4() {
+					return nil, fmt.Errorf("%w: %w", ErrNoRoute, syscall.ENETUNREACH)
+				}
+				return nil, syscall.ECONNREFUSED
+			}
+			module := mailModule(10 * time.Second)
+			module.IPProtocol = c.protocol
+			v := newProber(n, n.Anchors(), dial, "192.0.2.0/24", "2001:db8::/32").Probe(t.Context(), Target{Name: "example.org"}, module).Verdict
+			if v.Outcome != c.want || v.Success || !slices.Equal(reasonsOf(v), c.reasons) {
+				t.Errorf("got %s, success %t, %v; want %s and %v", v.Outcome, v.Success, v.Findings, c.want, c.reasons)
 			}
 		})
 	}

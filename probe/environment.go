@@ -17,6 +17,10 @@ import (
 // ErrNoIPv6 is wrapped by the errors of an Environment without IPv6 connectivity.
 var ErrNoIPv6 = dane.WithCause(dane.CauseIPv6Unavailable, errors.New("no IPv6 connectivity"))
 
+// ErrNoRoute is wrapped by the errors of an Environment that has no route to an
+// IPv4 address. Such an endpoint could not be judged, and its server is not at fault.
+var ErrNoRoute = dane.WithCause(dane.CauseInternal, errors.New("this machine has no route to the address"))
+
 // Environment is the outside world: a probe uses nothing else. The lab and the
 // tests replace it.
 type Environment struct {
@@ -25,8 +29,9 @@ type Environment struct {
 	Now func() time.Time
 	// Dial opens a TCP connection. It takes an address, never a name, so that no
 	// name is resolved twice and none can be rebound between check and connection.
-	// Its error wraps ErrNoIPv6 if this machine has no IPv6 connectivity at all; an
-	// error that the network returned is not that.
+	// Its error wraps ErrNoIPv6 if this machine has no IPv6 connectivity at all, and
+	// ErrNoRoute if it has no route to an IPv4 address; an error that the network
+	// returned is neither.
 	Dial handshake.Dialer
 	// DNS sends queries to the recursive resolvers.
 	DNS dnssec.Transport

@@ -217,6 +217,7 @@ func TestClassifyFetch(t *testing.T) {
 		{"address not allowed", fmt.Errorf("192.0.2.80: %w", ErrNotAllowed), true, dane.CauseNotAllowed},
 		{"no roots", mtasts.ErrNoRoots, true, dane.CauseNoRoots},
 		{"no local IPv6", dial(fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH)), true, dane.CauseIPv6Unavailable},
+		{"no local route", dial(fmt.Errorf("%w: %w", ErrNoRoute, syscall.ENETUNREACH)), true, dane.CauseInternal},
 		{"no file descriptors", dial(syscall.EMFILE), true, dane.CauseInternal},
 		{"the deadline came early", dial(syscall.ECONNREFUSED), true, dane.CauseDeadline},
 		{"proxy", dial(dane.WithCause(dane.CauseProxy, errors.New("the proxy failed"))), false, dane.CauseProxy},

@@ -140,6 +140,7 @@ func TestNameserverWithoutIPv6(t *testing.T) {
 		{fmt.Errorf("%w: %w", ErrNoIPv6, syscall.ENETUNREACH), true, dane.CauseIPv6Unavailable},
 		{fmt.Errorf("%w: %w", ErrNoIPv6, syscall.EADDRNOTAVAIL), true, dane.CauseIPv6Unavailable},
 		{syscall.EADDRNOTAVAIL, false, dane.CauseInternal},
+		{fmt.Errorf("%w: %w", ErrNoRoute, syscall.ENETUNREACH), false, dane.CauseInternal},
 	} {
 		prober := New(Environment{
 			Now: func() time.Time { return noon }, DNS: n, Anchors: n.Anchors(),

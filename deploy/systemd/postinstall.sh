@@ -1,8 +1,33 @@
 #!/bin/sh
-# Enables and starts the service after an installation, and restarts it after an
-# upgrade. Does nothing if systemd is not running.
+# Enables and starts the service after its first installation. After an upgrade, it
+# restarts the service if it is enabled or runs. A service that the administrator has
+# disabled or masked stays so. A service that does not start does not fail the package.
+#
+# dpkg calls it as: postinst configure OLD-VERSION, where OLD-VERSION is empty at the
+# first installation; or as postinst abort-ACTION if another action has failed.
 set -e
+command -v systemctl >/dev/null || exit 0
+service=dane_exporter.service
+
+# is-enabled prints the state, and fails unless the unit is enabled. It needs no running
+# systemd, and neither does enable: in the build of an image it only creates a link.
+state=$(systemctl is-enabled "$service" 2>/dev/null) || true
+case "$state" in
+masked*) ;;
+enabled*) ;;
+*)
+	if [ "$1" = configure ] && [ -z "$2" ] && systemctl enable "$service"; then
+		state=enabled
+	fi
+	;;
+esac
+
 [ -d /run/systemd/system ] || exit 0
-systemctl daemon-reload
-systemctl enable dane_exporter.service
-systemctl restart dane_exporter.service
+systemctl daemon-reload || true
+case "$state" in
+masked*) exit 0 ;;
+enabled*) action=restart ;;
+*) action=try-restart ;; # restarts it if the administrator has started it
+esac
+systemctl "$action" "$service" ||
+	echo "dane_exporter did not start; see: journalctl -u $service" >&2

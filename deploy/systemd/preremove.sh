@@ -1,7 +1,8 @@
 #!/bin/sh
-# Stops and disables the service before the package is removed, but not before an
-# upgrade, after which postinstall.sh restarts it.
+# Stops the service before the package is removed, but not before an upgrade, after
+# which postinstall.sh restarts it. The service stays enabled or disabled, so that a
+# later installation finds the administrator's choice. postremove.sh forgets it.
 set -e
 [ "$1" = remove ] || exit 0
 [ -d /run/systemd/system ] || exit 0
-systemctl disable --now dane_exporter.service
+systemctl stop dane_exporter.service || true # it fails for a masked unit that is not loaded

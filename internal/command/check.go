@@ -61,10 +61,21 @@ func (s *session) check(ctx context.Context, f *checkFlags, env environment) exi
 	}
 	code, err := run(ctx, f, env)
 	if err != nil {
-		s.printError(err)
-		return exitUnknown
+		return s.failCheck(f, err)
 	}
 	return code
+}
+
+// failCheck reports an error that leaves a check without a result.
+func (s *session) failCheck(f *checkFlags, err error) exitCode {
+	switch {
+	case s.stdout.err != nil: // run reports it
+		return exitUnknown
+	case f.output == outputNagios:
+		return s.failPlugin(err)
+	}
+	s.printError(err)
+	return exitUnknown
 }
 
 func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environment) (exitCode, error) {
@@ -88,16 +99,22 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 	if err != nil {
 		return exitUnknown, err
 	}
+	if len(targets) == 1 && targets[0].err != nil {
+		return exitUnknown, targets[0].err
+	}
 	prober, err := newProber(c, env, func(transport.Event) {})
 	if err != nil {
 		return exitUnknown, err
 	}
-	probeTarget := func(target probe.Target) *probe.Report {
-		r := prober.ProbeUncached(ctx, target, module)
+	probeTarget := func(t checkTarget) checkResult {
+		if t.err != nil {
+			return checkResult{t, nil}
+		}
+		r := prober.ProbeUncached(ctx, t.target, module)
 		if at != nil {
 			r = r.JudgedAt(at.Time(r.Verdict.At))
 		}
-		return r
+		return checkResult{t, r}
 	}
 	out := s.newOutput(f.output, len(targets))
 	worst := exitOK
@@ -105,8 +122,13 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 		if ctx.Err() != nil {
 			return exitUnknown, fmt.Errorf("check: %w", ctx.Err())
 		}
-		worst = worse(worst, exitCodeOf(r))
-		if err := out.add(r); err != nil {
+		var err error
+		if r.report == nil {
+			worst, err = worse(worst, exitUnknown), out.addInvalid(r.text, r.err)
+		} else {
+			worst, err = worse(worst, exitCodeOf(r.report)), out.add(r.report)
+		}
+		if err != nil {
 			return exitUnknown, err
 		}
 	}
@@ -128,9 +150,21 @@ func parseAt(text string) (*report.At, error) {
 // maxTargets is the number of targets that one check accepts.
 const maxTargets = 100_000
 
-// targets returns the targets of the arguments, then those of the file. The error
-// names every invalid target.
-func (s *session) targets(f *checkFlags, module probe.Module) ([]probe.Target, error) {
+// checkTarget is a target of a check, or a text that is none.
+type checkTarget struct {
+	text   string
+	target probe.Target
+	err    error // why text is not a target
+}
+
+// checkResult is the report of a target; nil if the target is invalid.
+type checkResult struct {
+	checkTarget
+	report *probe.Report
+}
+
+// targets returns the targets of the arguments, then those of the file.
+func (s *session) targets(f *checkFlags, module probe.Module) ([]checkTarget, error) {
 	texts := f.targets
 	if f.targetsFile != "" {
 		more, err := s.readTargets(f.targetsFile)
@@ -142,17 +176,12 @@ func (s *session) targets(f *checkFlags, module probe.Module) ([]probe.Target, e
 	if len(texts) == 0 {
 		return nil, errors.New("nothing to check: a target, --targets-file or --self is required")
 	}
-	var targets []probe.Target
-	var invalid []error
-	for _, text := range texts {
+	targets := make([]checkTarget, len(texts))
+	for i, text := range texts {
 		target, err := probe.ParseTarget(text, f.hostname, module)
-		if err != nil {
-			invalid = append(invalid, err)
-			continue
-		}
-		targets = append(targets, target)
+		targets[i] = checkTarget{text, target, err}
 	}
-	return targets, errors.Join(invalid...)
+	return targets, nil
 }
 
 // readTargets reads a file of targets, one per line. "-" is standard input. Empty
@@ -174,11 +203,30 @@ func (s *session) readTargets(path string) ([]string, error) {
 	return targets, nil
 }
 
+// maxTargetLine is the part of a line, in bytes, that is read. It is longer than
+// any name; a longer line is an invalid target, and the rest of the file is read.
+const maxTargetLine = 64 << 10
+
 func scanTargets(r io.Reader) ([]string, error) {
+	const byteOrderMark = "\ufeff"
 	var targets []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		text, _, _ := strings.Cut(lines.Text(), "#")
+	lines := bufio.NewReaderSize(r, maxTargetLine)
+	for number := 0; ; number++ {
+		line, more, err := lines.ReadLine()
+		text := string(line)
+		for more && err == nil {
+			_, more, err = lines.ReadLine()
+		}
+		if err == io.EOF {
+			return targets, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if number == 0 {
+			text = strings.TrimPrefix(text, byteOrderMark)
+		}
+		text, _, _ = strings.Cut(text, "#")
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
@@ -187,7 +235,6 @@ func scanTargets(r io.Reader) ([]string, error) {
 		}
 		targets = append(targets, text)
 	}
-	return targets, lines.Err()
 }
 
 // checkConcurrency is the number of targets that are probed at the same time. It

@@ -29,7 +29,7 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, env environment)
 	if err != nil {
 		return exitUnknown, err
 	}
-	out := selfCheckOutput{s, colourFor(s.stdout, s.getenv)}
+	out := selfCheckOutput{s, colourFor(s.stdout.w, s.getenv)}
 	code := out.resolvers(prober.Resolver().SelfCheck(ctx))
 	if f.smtpHost == "" {
 		out.line(exitOK, "port 25: not tested; set --smtp-host to a mail server, such as gmail-smtp-in.l.google.com")

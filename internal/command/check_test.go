@@ -1,9 +1,16 @@
 package command
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
@@ -102,5 +109,52 @@ func TestParallelMap(t *testing.T) {
 func TestSanitize(t *testing.T) {
 	if got := sanitize("mx|a=1\n\x1b[2J\u202e.example"); got != "mx?a=1??[2J?.example" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestProgress checks that progress is written to a terminal, and to nothing else.
+func TestProgress(t *testing.T) {
+	open := func(path string, flag int) *os.File {
+		t.Helper()
+		file, err := os.OpenFile(path, flag, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		t.Cleanup(func() { file.Close() })
+		return file
+	}
+	terminal := open("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY)
+	for _, test := range []struct {
+		name    string
+		stderr  io.Writer
+		format  string
+		targets int
+		want    bool
+	}{
+		{"terminal", terminal, outputText, 2, true},
+		{"terminal, JSON", terminal, outputJSON, 2, true},
+		{"terminal, monitoring plugin", terminal, outputNagios, 2, false},
+		{"terminal, one target", terminal, outputText, 1, false},
+		{"file", open(writeFile(t, "log", ""), os.O_WRONLY), outputText, 2, false},
+		{"/dev/null, a character device", open(os.DevNull, os.O_WRONLY), outputText, 2, false},
+		{"no file", new(bytes.Buffer), outputText, 2, false},
+	} {
+		out := newSession(nil, io.Discard, test.stderr).newOutput(test.format, test.targets)
+		if _, got := out.(*progressOutput); got != test.want {
+			t.Errorf("%s: %T", test.name, out)
+		}
+	}
+}
+
+// TestScanTargets checks that no line of a file hides the others.
+func TestScanTargets(t *testing.T) {
+	long := strings.Repeat("a", 3*maxTargetLine)
+	got, err := scanTargets(strings.NewReader("\ufeffa.example\r\n# comment\n\n" + long + "\nb.example # " + long + "\nc.example"))
+	want := []string{"a.example", long[:maxTargetLine], "b.example", "c.example"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%d targets, %v", len(got), err)
+	}
+	if _, err := scanTargets(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("read error: %v", err)
 	}
 }

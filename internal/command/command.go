@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -27,13 +28,14 @@ import (
 
 // session is one run of the program.
 type session struct {
-	defaultConfig  []byte   // the built-in configuration, as YAML
-	labModules     string   // the lab's additional modules, as YAML; empty outside of the lab
-	lab            *lab.Lab // used by lab commands; if nil, each creates one
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	getenv         func(string) string
-	logging        promslog.Config
+	defaultConfig []byte   // the built-in configuration, as YAML
+	labModules    string   // the lab's additional modules, as YAML; empty outside of the lab
+	lab           *lab.Lab // used by lab commands; if nil, each creates one
+	stdin         io.Reader
+	stdout        *outputWriter
+	stderr        io.Writer
+	getenv        func(string) string
+	logging       promslog.Config
 }
 
 // runFunc runs one command whose flags were parsed.
@@ -45,22 +47,44 @@ type runFunc func(context.Context) exitCode
 func Run(args []string, defaultConfig []byte, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &session{defaultConfig: defaultConfig, stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	s := newSession(defaultConfig, stdout, stderr)
 	return int(s.run(ctx, args))
+}
+
+func newSession(defaultConfig []byte, stdout, stderr io.Writer) *session {
+	return &session{defaultConfig: defaultConfig, stdin: os.Stdin, stdout: &outputWriter{w: stdout}, stderr: stderr, getenv: os.Getenv}
 }
 
 // RunInLab is Run for lab commands in an existing lab. It does not handle signals, and
 // does not close l.
 func RunInLab(ctx context.Context, l *lab.Lab, args []string, defaultConfig []byte, stdout, stderr io.Writer) int {
-	s := &session{defaultConfig: defaultConfig, lab: l, stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	s := newSession(defaultConfig, stdout, stderr)
+	s.lab = l
 	return int(s.run(ctx, args))
 }
 
+// run runs a command, and returns its exit code. Output that cannot be written is
+// an error of every command.
 func (s *session) run(ctx context.Context, args []string) exitCode {
+	name, code := s.runCommand(ctx, args)
+	if s.stdout.err == nil {
+		return code
+	}
+	s.printError(fmt.Errorf("write standard output: %w", s.stdout.err))
+	switch name {
+	case "check", "tlsa", "lab check", "lab tlsa":
+		return exitUnknown
+	default:
+		return exitError
+	}
+}
+
+// runCommand runs the command of args, and returns its name and its exit code.
+func (s *session) runCommand(ctx context.Context, args []string) (string, exitCode) {
 	terminated := false // by --help or --version
 	app := kingpin.New("dane_exporter", "Prometheus exporter that reports what a DANE client would do with a mail domain or TLS service, and why it would refuse.").
 		Version(version.Print("dane_exporter")).
-		UsageWriter(s.stdout).
+		UsageWriter(s.stdout.forUsage()).
 		ErrorWriter(s.stderr).
 		Terminate(func(int) { terminated = true })
 	app.HelpFlag.Short('h')
@@ -77,12 +101,25 @@ func (s *session) run(ctx context.Context, args []string) exitCode {
 	name, err := app.Parse(joinDashes(args))
 	switch {
 	case terminated:
-		return exitOK
+		return name, exitOK
+	case err != nil && requestsNagios(args):
+		return name, s.failPlugin(fmt.Errorf("%w; see --help", err))
 	case err != nil:
-		fmt.Fprintf(s.stderr, "dane_exporter: %v; see --help\n", err)
-		return exitUnknown
+		s.printError(fmt.Errorf("%w; see --help", err))
+		return name, exitUnknown
 	}
-	return commands[name](ctx)
+	return name, commands[name](ctx)
+}
+
+// requestsNagios reports whether an invalid command line asks for the output of a
+// monitoring plugin.
+func requestsNagios(args []string) bool {
+	for i, arg := range args {
+		if arg == "--output="+outputNagios || arg == "--output" && i+1 < len(args) && args[i+1] == outputNagios {
+			return true
+		}
+	}
+	return false
 }
 
 // joinDashes replaces "--flag -" by "--flag=-", because kingpin drops a single
@@ -122,6 +159,44 @@ func (s *session) defaults() (*config.Config, error) {
 }
 
 // printError writes err to standard error, one line for each joined error.
+// Passwords of URLs, which errors quote, are replaced.
 func (s *session) printError(err error) {
-	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(err.Error(), "\n", "\ndane_exporter: "))
+	text := urlPassword.ReplaceAllString(err.Error(), "${1}***@")
+	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(text, "\n", "\ndane_exporter: "))
+}
+
+// urlPassword matches the password of a URL, from what precedes it to the last @.
+var urlPassword = regexp.MustCompile(`(://[^\s/:@]*:)\S*@`)
+
+// outputWriter is the standard output. It keeps the first error of a write, after
+// which all writes fail.
+type outputWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (o *outputWriter) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
+}
+
+// forUsage returns the writer of the help, which must be the terminal itself for
+// lines of its width.
+func (o *outputWriter) forUsage() io.Writer {
+	if isTerminal(o.w) {
+		return o.w
+	}
+	return usageWriter{o}
+}
+
+// usageWriter reports no error, because kingpin would panic. The outputWriter keeps it.
+type usageWriter struct{ o *outputWriter }
+
+func (u usageWriter) Write(p []byte) (int, error) {
+	_, _ = u.o.Write(p)
+	return len(p), nil
 }

@@ -45,6 +45,10 @@ func TestCommands(t *testing.T) {
 	ownAnchors := writeFile(t, "own.yml", resolver+", trust_anchors: "+anchor+"}\n")
 	module := writeFile(t, "module.yml", "modules: {relaxed: {require: if_published}}\n")
 
+	goodWeb := writeFile(t, "web.yml", "basic_auth_users: {prometheus: \"$2a$04$sDMK81pClxS6VOqwQ2OluOOCDsRpXGdggDN2H3KrNzoskF0a/8ula\"}\n")
+	badWeb := writeFile(t, "badweb.yml", "basic_auth_user: {prometheus: secret}\n")
+	noCertificate := writeFile(t, "tls.yml", "tls_server_config: {cert_file: nonexistent.pem, key_file: nonexistent.key}\n")
+
 	l, err := lab.New(time.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +73,11 @@ func TestCommands(t *testing.T) {
 		{"configuration with trust anchors", []string{"serve", "--config.check", "--config.file=" + ownAnchors}, 0, "The configuration is valid.", ""},
 		{"invalid configuration: all errors", []string{"--config.check", "--config.file=" + bad}, 1, "", bad + ":2: module: unknown key"},
 		{"missing configuration file", []string{"--config.check", "--config.file=/nonexistent/dane.yml"}, 1, "", "no such file"},
+		{"invalid web configuration", []string{"--config.check", "--config.file=" + good, "--web.config.file=" + badWeb}, 1, "", "--web.config.file: "},
+		{"web configuration with a missing certificate", []string{"--config.check", "--web.config.file=" + noCertificate}, 1, "", "nonexistent.pem: no such file"},
+		{"missing web configuration", []string{"--config.check", "--web.config.file=/nonexistent/web.yml"}, 1, "", "no such file"},
+		{"valid web configuration", []string{"--config.check", "--config.file=" + good, "--web.config.file=" + goodWeb}, 0, "The configuration is valid.", ""},
+		{"serve with an invalid web configuration", []string{"serve", "--web.config.file=" + badWeb}, 1, "", "--web.config.file is invalid"},
 		{"missing trust anchors", []string{"--config.check", "--config.file=" + noAnchors}, 1, "", "read resolver.trust_anchors: open /nonexistent/root.key"},
 		{"serve with an invalid configuration", []string{"serve", "--config.file=" + bad}, 1, "", "limits.probes"},
 		{"invalid external URL", []string{"serve", "--web.external-url=http://a/?b"}, 1, "", "--web.external-url"},
@@ -137,16 +146,22 @@ type program struct {
 	code    chan exitCode
 }
 
-// startProgram runs the program with a listener on port 0, and waits until its log
-// reports the address.
+// startProgram runs the program in the lab with a listener on port 0, and waits until
+// its log reports the address.
 func startProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	return startCommand(t, "lab", args...)
+}
+
+// startCommand is startProgram for another command than lab.
+func startCommand(t *testing.T, command string, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	p := &program{t: t, client: newClient(), cancel: cancel, code: make(chan exitCode, 1)}
-	s := &session{defaultConfig: defaultConfig(t), stdout: io.Discard, stderr: w, getenv: os.Getenv}
+	s := newSession(defaultConfig(t), io.Discard, w)
 	go func() {
-		p.code <- s.run(ctx, append([]string{"lab", "--web.listen-address=127.0.0.1:0"}, args...))
+		p.code <- s.run(ctx, append([]string{command, "--web.listen-address=127.0.0.1:0"}, args...))
 		w.Close()
 	}()
 	address := listenAddress(r)

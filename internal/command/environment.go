@@ -1,13 +1,16 @@
 package command
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"dane_exporter/internal/config"
@@ -22,6 +25,13 @@ type environment interface {
 	adjust(*config.Config) *config.Config
 	// build returns the environment of a prober. observe is called after each DNS query.
 	build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
+	// withResolvers returns env with resolvers whose addresses are read anew.
+	withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
+	// files returns the files and directories that build reads, except the one of resolvConf.
+	files(config.Resolver) []string
+	// resolvConf returns the path of the file with the addresses of the resolvers of
+	// the system. It is empty if the settings do not use it.
+	resolvConf(config.Resolver) string
 }
 
 // newProber returns a prober with the settings of c. It fails if a resolver
@@ -48,56 +58,86 @@ func newProberIn(env probe.Environment, c *config.Config) *probe.Prober {
 }
 
 // internet is the environment of all commands outside of the lab.
-type internet struct{}
+type internet struct {
+	resolvConfPath string // default /etc/resolv.conf
+}
 
 func (internet) adjust(c *config.Config) *config.Config { return c }
 
-func (internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
-	servers, err := transport.New(settings.Servers, transport.Options{
-		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
-	})
-	if err != nil {
-		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
-	}
+func (i internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
 	anchors, err := loadAnchors(settings.TrustAnchors)
 	if err != nil {
 		return probe.Environment{}, err
 	}
-	return probe.Environment{
+	return i.withResolvers(probe.Environment{
 		Now:      time.Now,
 		Dial:     dial,
-		DNS:      servers,
-		Query:    withNoIPv6Error(transport.QueryServer),
+		Query:    queryServer(transport.QueryServer),
 		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),
-	}, nil
+	}, settings, observe)
+}
+
+func (i internet) withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
+	servers, err := transport.New(settings.Servers, transport.Options{
+		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
+		Roots: env.Roots, ResolvConf: i.resolvConfPath,
+	})
+	if err != nil {
+		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
+	}
+	env.DNS = servers
+	return env, nil
+}
+
+func (internet) files(settings config.Resolver) []string {
+	files, directories := rootPaths()
+	all := slices.Concat(files, directories)
+	if settings.TrustAnchors != config.BuiltinAnchors {
+		all = append(all, settings.TrustAnchors)
+	}
+	return all
+}
+
+func (i internet) resolvConf(settings config.Resolver) string {
+	if !slices.Contains(settings.Servers, "system") {
+		return ""
+	}
+	return cmp.Or(i.resolvConfPath, "/etc/resolv.conf")
 }
 
 // dial connects to an address by TCP. from is the source address, or the zero
-// Addr for any. The error wraps probe.ErrNoIPv6 if this machine has no route to an
-// IPv6 address.
+// Addr for any. If this machine has no route to the address, the error wraps
+// probe.ErrNoIPv6 or probe.ErrNoRoute.
 func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // a probe ends before the first keep-alive would be sent
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())
-	if err != nil && to.Addr().Is6() && !hasRoute(to) {
-		return nil, fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
-	}
-	return conn, err
+	return conn, withRouteError(err, to)
 }
 
-// withNoIPv6Error returns ask, with errors that wrap probe.ErrNoIPv6 if this
-// machine has no route to an IPv6 server.
-func withNoIPv6Error[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
+// queryServer returns ask, with errors that wrap probe.ErrNoIPv6 or
+// probe.ErrNoRoute if this machine has no route to the server.
+func queryServer[Query, Response any](ask func(context.Context, netip.AddrPort, Query) (Response, error)) func(context.Context, netip.AddrPort, Query) (Response, error) {
 	return func(ctx context.Context, server netip.AddrPort, query Query) (Response, error) {
 		response, err := ask(ctx, server, query)
-		if err != nil && server.Addr().Is6() && !hasRoute(server) {
-			err = fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
-		}
-		return response, err
+		return response, withRouteError(err, server)
+	}
+}
+
+// withRouteError returns the error of a connection to an address. If this machine
+// has no route to the address, it wraps probe.ErrNoIPv6 or probe.ErrNoRoute.
+func withRouteError(err error, to netip.AddrPort) error {
+	switch {
+	case err == nil || hasRoute(to):
+		return err
+	case to.Addr().Unmap().Is4():
+		return fmt.Errorf("%w: %w", probe.ErrNoRoute, err)
+	default:
+		return fmt.Errorf("%w: %w", probe.ErrNoIPv6, err)
 	}
 }
 
@@ -107,7 +147,8 @@ func withNoIPv6Error[Query, Response any](ask func(context.Context, netip.AddrPo
 func hasRoute(to netip.AddrPort) bool {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
-		return false
+		// Without a descriptor or memory for the socket, the routes are not known.
+		return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 	}
 	conn.Close()
 	return true
@@ -129,17 +170,6 @@ func loadAnchors(setting string) ([]dnssec.Anchor, error) {
 		return nil, fmt.Errorf("read resolver.trust_anchors: %s: %w", setting, err)
 	}
 	return anchors, nil
-}
-
-// systemRoots returns the certificate authorities that this machine trusts. It
-// returns nil if there are none, as in a container built from scratch. Results that
-// need them are then not measured.
-func systemRoots() *x509.CertPool {
-	roots, err := x509.SystemCertPool()
-	if err != nil || roots.Equal(x509.NewCertPool()) {
-		return nil
-	}
-	return roots
 }
 
 // hostname returns the name of this machine for EHLO, or "" if it is not fully qualified.

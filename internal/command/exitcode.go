@@ -18,7 +18,8 @@ import (
 //	3  the result is unknown                               no record could be made
 //
 // serve, lab and healthy exit with 0, or with exitError if they fail. Every
-// command exits with 3 if its command line is invalid.
+// command exits with 3 if its command line is invalid. If standard output cannot be
+// written, check and tlsa exit with 3, and the others with exitError.
 type exitCode int
 
 const (

@@ -1,14 +1,19 @@
 package command
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strings"
 
 	"dane_exporter/probe/tlsa"
 )
@@ -34,6 +39,8 @@ func (s keySource) record(p tlsaParameters, v tlsa.Verifier) (tlsa.Record, error
 		err = fmt.Errorf("usage %s needs the certificate of an issuer, and this is only a key", p.usage)
 	case ofIssuer:
 		record, err = s.issuerRecord(p, v)
+	case s.certificate != nil && s.beginsWithIssuer():
+		err = errors.New("the first certificate of the file issued the second; the server's certificate must be the first")
 	case s.certificate != nil:
 		record, err = s.verifiedRecord(s.certificate, p, v)
 	case p.selector != tlsa.SPKI:
@@ -109,22 +116,25 @@ func (s keySource) verifiedRecord(certificate *x509.Certificate, p tlsaParameter
 	return record, nil
 }
 
-// maxKeyFile is the size in bytes that is read of a file. It is more than a chain
-// of certificates with the largest keys takes.
+// maxKeyFile is the largest accepted file, in bytes. It is more than a chain of
+// certificates with the largest keys takes.
 const maxKeyFile = 1 << 20
 
 // readKeyFile reads a certificate, a certificate request, or a public or private
-// key, as PEM or DER. If a file has several, the first is used, and the certificates
-// after a certificate are its chain. Of a private key, only the public key is kept.
+// key, as PEM or DER. If a file has several certificates, the first is that of the
+// server, and the others are its chain. Of a private key, only the public key is kept.
 func readKeyFile(path string) (keySource, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return keySource{}, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxKeyFile))
+	data, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
 	if err != nil {
 		return keySource{}, err
+	}
+	if len(data) > maxKeyFile {
+		return keySource{}, fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
 	}
 	source, err := parseKeyFile(data)
 	if err != nil {
@@ -134,22 +144,85 @@ func readKeyFile(path string) (keySource, error) {
 	return source, nil
 }
 
+// pemBegin starts a PEM block (RFC 7468 §2), or one that package pem skips because
+// of what precedes it.
+var pemBegin = regexp.MustCompile("(?m)^\ufeff?[ \t]*-----BEGIN ")
+
+// parseKeyFile parses the contents of a file. Parameters and other PEM blocks that
+// are no certificate or key are skipped. The file must have one key only: that of
+// the first certificate, if there is one. A record of another key would
+// authenticate no server.
 func parseKeyFile(data []byte) (keySource, error) {
-	block, rest := pem.Decode(data)
-	if block == nil {
+	begins := len(pemBegin.FindAllIndex(data, -1))
+	if begins == 0 {
 		return parseDER(data)
 	}
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "EC PARAMETERS" { // openssl ecparam writes them before the key
-			continue
+	var source keySource // of the certificates
+	var key []byte       // the SubjectPublicKeyInfo of a key or certificate request
+	var encrypted bool
+	var skipped []string
+	blocks, certificates := 0, 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		blocks++
+		switch {
+		case isCertificate(block):
+			certificates++
+			certificate, err := parsePEMCertificate(block)
+			if err != nil {
+				err = fmt.Errorf("certificate %d of the file: %w", certificates, err)
+			}
+			switch {
+			case err == nil:
+				source.chain = append(source.chain, certificate)
+			case certificates == 1:
+				return keySource{}, err
+			default: // records of the first certificate may not need it
+				source.chainErr = cmp.Or(source.chainErr, err)
+			}
+		case isEncrypted(block):
+			encrypted = true
+		case isKey(block):
+			spki, err := parsePEMKey(block)
+			if err != nil {
+				return keySource{}, err
+			}
+			if key != nil && !bytes.Equal(key, spki) {
+				return keySource{}, errors.New("the file has different keys; use a file for each")
+			}
+			key = spki
+		default:
+			skipped = append(skipped, block.Type)
 		}
-		source, err := parsePEMBlock(block)
-		if err == nil && source.certificate != nil {
-			source.chain, source.chainErr = parseChain(source.certificate, rest)
-		}
-		return source, err
 	}
-	return keySource{}, errors.New("the file has EC parameters, but no key")
+	switch {
+	case blocks < begins:
+		// pem.Decode skips what it cannot read. Without its first certificate, a
+		// chain would give the record of an issuer.
+		return keySource{}, fmt.Errorf("%d of the %d PEM blocks cannot be decoded", begins-blocks, begins)
+	case len(source.chain) > 0:
+		return source.withFirst(key)
+	case key != nil:
+		return keySource{spki: key}, nil
+	case encrypted:
+		return keySource{}, errors.New("the private key is encrypted; use its public key, as written by openssl pkey -pubout")
+	default:
+		return keySource{}, fmt.Errorf("no certificate, certificate request or key found; the file has only: %s", strings.Join(skipped, ", "))
+	}
+}
+
+// withFirst returns the source of a file with a chain. key is the key in the same
+// file, or nil. It returns an error if that is not the key of the first certificate.
+func (s keySource) withFirst(key []byte) (keySource, error) {
+	s.certificate, s.spki = s.chain[0], s.chain[0].RawSubjectPublicKeyInfo
+	if key != nil && !bytes.Equal(key, s.spki) {
+		return keySource{}, errors.New("the key in the file is not that of its first certificate")
+	}
+	return s, nil
+}
+
+// beginsWithIssuer reports whether the first certificate of a file issued the second.
+func (s keySource) beginsWithIssuer() bool {
+	return !s.served && len(s.chain) > 1 && !bytes.Equal(s.chain[0].Raw, s.chain[1].Raw) && s.chain[1].CheckSignatureFrom(s.chain[0]) == nil
 }
 
 // isCertificate reports whether a PEM block is a certificate.
@@ -157,41 +230,63 @@ func isCertificate(block *pem.Block) bool {
 	return block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" || block.Type == "X509 CERTIFICATE"
 }
 
-// parseChain returns a certificate and those that follow it in a file, without those
-// that cannot be parsed. The error is that of the first of them.
-func parseChain(first *x509.Certificate, rest []byte) ([]*x509.Certificate, error) {
-	chain := []*x509.Certificate{first}
-	var failed error
-	number := 1
-	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
-		if !isCertificate(block) {
-			continue
-		}
-		number++
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			failed = cmp.Or(failed, fmt.Errorf("certificate %d of the file: %w", number, err))
-			continue
-		}
-		chain = append(chain, certificate)
-	}
-	return chain, failed
+// isKey reports whether a PEM block is a key or a certificate request.
+func isKey(block *pem.Block) bool {
+	return strings.HasSuffix(block.Type, "PUBLIC KEY") || strings.HasSuffix(block.Type, "PRIVATE KEY") || strings.HasSuffix(block.Type, "CERTIFICATE REQUEST")
 }
 
-func parsePEMBlock(block *pem.Block) (keySource, error) {
-	switch {
-	case isCertificate(block):
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return keySource{}, err
+// isEncrypted reports whether a PEM block is an encrypted private key.
+func isEncrypted(block *pem.Block) bool {
+	return block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != ""
+}
+
+// parsePEMCertificate returns the certificate of a block. OpenSSL appends the uses
+// that it trusts a TRUSTED CERTIFICATE for (openssl-x509(1), -trustout).
+func parsePEMCertificate(block *pem.Block) (*x509.Certificate, error) {
+	der := block.Bytes
+	if block.Type == "TRUSTED CERTIFICATE" {
+		var certificate asn1.RawValue
+		if _, err := asn1.Unmarshal(der, &certificate); err != nil {
+			return nil, err
 		}
-		return keySource{certificate: certificate, spki: certificate.RawSubjectPublicKeyInfo}, nil
-	case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["DEK-Info"] != "":
-		return keySource{}, errors.New("the private key is encrypted; use its public key, as written by openssl pkey -pubout")
-	case block.Type == "PUBLIC KEY":
-		return keySource{spki: block.Bytes}, nil
+		der = certificate.FullBytes
 	}
-	return parseDER(block.Bytes)
+	return x509.ParseCertificate(der)
+}
+
+// parsePEMKey returns the SubjectPublicKeyInfo of a block with a key or a
+// certificate request.
+func parsePEMKey(block *pem.Block) ([]byte, error) {
+	source, err := parseDER(block.Bytes)
+	switch {
+	case err == nil && source.certificate == nil:
+		return source.spki, nil
+	case err == nil:
+		return nil, fmt.Errorf("the PEM block %s is a certificate", block.Type)
+	case isUnknownSPKI(block.Bytes):
+		return block.Bytes, nil
+	case block.Type == "OPENSSH PRIVATE KEY":
+		return nil, errors.New("the key has the format of OpenSSH; convert it, or use a certificate")
+	}
+	return nil, fmt.Errorf("PEM block %s: %w", block.Type, err)
+}
+
+// isUnknownSPKI reports whether der is a SubjectPublicKeyInfo (RFC 5280 §4.1) with a
+// type of key that package x509 does not know. A record needs its structure only.
+func isUnknownSPKI(der []byte) bool {
+	_, err := x509.ParsePKIXPublicKey(der)
+	if err == nil || !strings.Contains(err.Error(), "unknown public key algorithm") && !strings.Contains(err.Error(), "unsupported elliptic curve") {
+		return false
+	}
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		PublicKey asn1.BitString
+	}
+	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
+		return false
+	}
+	again, err := asn1.Marshal(info) // Unmarshal ignores further elements
+	return err == nil && bytes.Equal(again, der)
 }
 
 // parseDER tries each supported format in turn.

@@ -23,12 +23,14 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]runFunc) 
 	serveCmd := labCmd.Command("serve", "Serve metrics of the lab's domains (default command).").Default()
 	serveFlags := newServeFlags(serveCmd)
 	controlAddress := serveCmd.Flag("lab.control-address", "Address of a second listener, where POST /break?scenario=good&fault=new-certificate breaks a domain of the running lab.").String()
-	commands[serveCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
+	commands[serveCmd.FullCommand()] = s.inLab(s.fail, func(ctx context.Context, env labEnvironment) exitCode {
 		listScenarios(s.stdout)
+		if s.stdout.err != nil {
+			return exitError
+		}
 		stop, err := s.serveControl(*controlAddress, env.lab)
 		if err != nil {
-			s.printError(err)
-			return exitError
+			return s.fail(err)
 		}
 		defer stop()
 		return s.serve(ctx, serveFlags, env)
@@ -36,13 +38,14 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]runFunc) 
 
 	checkCmd := labCmd.Command("check", "Probe domains of the lab and print the results.")
 	checkFlags := newCheckFlags(checkCmd)
-	commands[checkCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
+	checkFailed := func(err error) exitCode { return s.failCheck(checkFlags, err) }
+	commands[checkCmd.FullCommand()] = s.inLab(checkFailed, func(ctx context.Context, env labEnvironment) exitCode {
 		return s.check(ctx, checkFlags, env)
 	})
 
 	tlsaCmd := labCmd.Command("tlsa", "Generate TLSA records for a server of the lab.")
 	tlsaFlags := newTLSAFlags(tlsaCmd)
-	commands[tlsaCmd.FullCommand()] = s.inLab(func(ctx context.Context, env labEnvironment) exitCode {
+	commands[tlsaCmd.FullCommand()] = s.inLab(s.failTLSA, func(ctx context.Context, env labEnvironment) exitCode {
 		return s.tlsa(ctx, tlsaFlags, env)
 	})
 
@@ -54,7 +57,8 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]runFunc) 
 }
 
 // inLab returns a command that runs in the lab of the session, or else in a new lab.
-func (s *session) inLab(run func(context.Context, labEnvironment) exitCode) runFunc {
+// failed reports that there is no lab.
+func (s *session) inLab(failed func(error) exitCode, run func(context.Context, labEnvironment) exitCode) runFunc {
 	return func(ctx context.Context) exitCode {
 		s.labModules = lab.Modules
 		if s.lab != nil {
@@ -62,8 +66,7 @@ func (s *session) inLab(run func(context.Context, labEnvironment) exitCode) runF
 		}
 		l, err := lab.New(time.Now)
 		if err != nil {
-			s.printError(err)
-			return exitError
+			return failed(err)
 		}
 		defer l.Close()
 		return run(ctx, labEnvironment{l})
@@ -133,3 +136,10 @@ func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.Env
 		Roots:   e.lab.Roots(),
 	}, nil
 }
+
+// The lab has its own resolvers and reads no files.
+func (e labEnvironment) withResolvers(env probe.Environment, _ config.Resolver, _ func(transport.Event)) (probe.Environment, error) {
+	return env, nil
+}
+func (labEnvironment) files(config.Resolver) []string    { return nil }
+func (labEnvironment) resolvConf(config.Resolver) string { return "" }

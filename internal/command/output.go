@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,16 +21,17 @@ const (
 	outputNagios = "nagios"
 )
 
-// output writes the results of a check. add is called once for each target, in
-// order, and flush after the last.
+// output writes the results of a check. For each target, in order, add or addInvalid
+// is called, and flush after the last.
 type output interface {
 	add(*probe.Report) error
+	addInvalid(text string, why error) error // a target that cannot be probed
 	flush() error
 }
 
 // newOutput returns the output in a format for a number of targets.
 func (s *session) newOutput(format string, targets int) output {
-	colour := colourFor(s.stdout, s.getenv)
+	colour := colourFor(s.stdout.w, s.getenv)
 	var out output
 	switch {
 	case format == outputNagios && targets == 1:
@@ -39,13 +39,13 @@ func (s *session) newOutput(format string, targets int) output {
 	case format == outputNagios:
 		return &nagiosListOutput{w: s.stdout, counts: make(codeCounts)}
 	case format == outputJSON:
-		out = jsonOutput{s.stdout}
+		out = jsonOutput{s}
 	case targets == 1:
 		return textOutput{s.stdout, colour}
 	default:
 		out = &tableOutput{w: s.stdout, colour: colour}
 	}
-	if targets > 1 {
+	if targets > 1 && isTerminal(s.stderr) {
 		return &progressOutput{output: out, w: s.stderr, total: targets}
 	}
 	return out
@@ -66,15 +66,23 @@ func (o textOutput) add(r *probe.Report) error {
 	return err
 }
 
-func (o textOutput) flush() error { return nil }
+func (o textOutput) addInvalid(_ string, why error) error { return why }
+func (o textOutput) flush() error                         { return nil }
 
-// jsonOutput writes a JSON document for each target.
-type jsonOutput struct{ w io.Writer }
+// jsonOutput writes a JSON document for each target. There is no document of an
+// invalid target; its error is written to standard error.
+type jsonOutput struct{ *session }
 
-func (o jsonOutput) add(r *probe.Report) error { return report.JSON(o.w, r) }
+func (o jsonOutput) add(r *probe.Report) error { return report.JSON(o.stdout, r) }
 func (o jsonOutput) flush() error              { return nil }
 
-// progressOutput wraps another output and writes a line to w for each target that is done.
+func (o jsonOutput) addInvalid(_ string, why error) error {
+	o.printError(why)
+	return nil
+}
+
+// progressOutput wraps another output and writes a line to w for each target that
+// is done. It is used on a terminal only: in a log, the lines would be noise.
 type progressOutput struct {
 	output
 	w           io.Writer
@@ -85,6 +93,11 @@ func (o *progressOutput) add(r *probe.Report) error {
 	o.done++
 	fmt.Fprintf(o.w, "%d/%d %s: %s\n", o.done, o.total, r.Target, r.Verdict.Outcome)
 	return o.output.add(r)
+}
+
+func (o *progressOutput) addInvalid(text string, why error) error {
+	o.done++
+	return o.output.addInvalid(text, why)
 }
 
 // tableOutput writes a table with a row for each of several targets.
@@ -105,6 +118,11 @@ func (o *tableOutput) add(r *probe.Report) error {
 		findings = append(findings, laterOutcome(r))
 	}
 	o.rows = append(o.rows, tableRow{exitCodeOf(r), r.Target.String(), string(r.Verdict.Outcome), strings.Join(findings, ", ")})
+	return nil
+}
+
+func (o *tableOutput) addInvalid(text string, why error) error {
+	o.rows = append(o.rows, tableRow{exitUnknown, sanitize(text), "invalid", sanitize(why.Error())})
 	return nil
 }
 
@@ -172,7 +190,8 @@ func (o *nagiosOutput) add(r *probe.Report) error {
 	return err
 }
 
-func (o *nagiosOutput) flush() error { return nil }
+func (o *nagiosOutput) addInvalid(_ string, why error) error { return why }
+func (o *nagiosOutput) flush() error                         { return nil }
 
 // nagiosListOutput writes the output of a monitoring plugin for several targets: a
 // first line with counts and performance data, and then a line for each target.
@@ -193,6 +212,13 @@ func (o *nagiosListOutput) add(r *probe.Report) error {
 	return nil
 }
 
+func (o *nagiosListOutput) addInvalid(_ string, why error) error {
+	o.counts[exitUnknown]++
+	o.worst = worse(o.worst, exitUnknown)
+	o.lines = append(o.lines, fmt.Sprintf("%s - %s", exitUnknown, sanitize(why.Error())))
+	return nil
+}
+
 func (o *nagiosListOutput) flush() error {
 	var data []string
 	for _, code := range pluginCodes() {
@@ -201,6 +227,13 @@ func (o *nagiosListOutput) flush() error {
 	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s slowest=%.3fs;;;0\n%s\n",
 		o.worst, o.counts, strings.Join(data, " "), o.slowest.Seconds(), strings.Join(o.lines, "\n"))
 	return err
+}
+
+// failPlugin writes the line of a monitoring plugin that has no result, and
+// returns its code. Monitoring systems show the first line of standard output only.
+func (s *session) failPlugin(err error) exitCode {
+	fmt.Fprintf(s.stdout, "DANE %s - %s\n", exitUnknown, sanitize(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	return exitUnknown
 }
 
 // nagiosSummary returns the target, the outcome and the first findings on one line.
@@ -270,12 +303,7 @@ type colour bool
 // colourFor reports whether output to w is in colour: w is a terminal with colours,
 // and NO_COLOR is not set (no-color.org).
 func colourFor(w io.Writer, getenv func(string) string) colour {
-	file, ok := w.(*os.File)
-	if !ok || getenv("NO_COLOR") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return colour(isTerminal(w) && getenv("NO_COLOR") == "" && getenv("TERM") != "" && getenv("TERM") != "dumb")
 }
 
 func (c colour) wrap(sgr, text string) string {

@@ -11,7 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path"
-	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
@@ -61,9 +62,9 @@ const helpConfigFile = "Path of the configuration file. Without it, the built-in
 func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	f := &serveFlags{proberLevel: promslog.NewLevel()}
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
-	cmd.Flag("config.check", "Check the configuration file and exit.").BoolVar(&f.configCheck)
-	cmd.Flag("config.enable-auto-reload", "Reload the configuration file when it changes.").BoolVar(&f.autoReload)
-	cmd.Flag("config.auto-reload-interval", "Interval at which the configuration file is checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
+	cmd.Flag("config.check", "Check the configuration file and --web.config.file, and exit.").BoolVar(&f.configCheck)
+	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, --web.config.file and its certificates. Changes of /etc/resolv.conf always count.").BoolVar(&f.autoReload)
+	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
@@ -80,15 +81,20 @@ const maxHistory = 10_000
 // serve runs the HTTP server until ctx ends.
 func (s *session) serve(ctx context.Context, f *serveFlags, env environment) exitCode {
 	if err := s.runServer(ctx, f, env); err != nil {
-		s.printError(err)
-		return exitError
+		return s.fail(err)
 	}
 	return exitOK
 }
 
+// fail reports an error of a command that is no monitoring plugin.
+func (s *session) fail(err error) exitCode {
+	s.printError(err)
+	return exitError
+}
+
 func (s *session) runServer(ctx context.Context, f *serveFlags, env environment) error {
 	if f.configCheck {
-		return s.checkConfig(f.configFile, env)
+		return s.checkConfig(f, env)
 	}
 	if f.reloadInterval <= 0 {
 		return errors.New("--config.auto-reload-interval must be positive")
@@ -108,7 +114,17 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	i := &instance{env: env, logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
-	reloader := config.NewReloader(f.configFile, defaults, i.applyConfig, i.recordReload)
+	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
+	files := func(c *config.Config) []string {
+		return slices.Concat(env.files(c.Resolver), config.WebConfigFiles(webConfig.path))
+	}
+	apply := func(c *config.Config) error {
+		if err := webConfig.check(); err != nil {
+			return err
+		}
+		return i.applyConfig(c)
+	}
+	reloader := config.NewReloader(f.configFile, defaults, files, apply, i.recordReload)
 	i.web = web.New(web.Options{
 		Exporter:      i.exporter,
 		Gatherer:      registry,
@@ -127,9 +143,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
-	if s.getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	}
+	defer s.tuneMemory(memlimit.FromCgroup, logger)()
 	maintenance, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() { i.maintainResolver(maintenance); close(stopped) }()
@@ -138,6 +152,9 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	go reloadOnSignal(ctx, hangups, reloader)
+	resolvConf := time.NewTicker(resolvConfInterval)
+	defer resolvConf.Stop()
+	go i.watchResolvConf(ctx, resolvConf.C)
 	if f.autoReload {
 		ticker := time.NewTicker(f.reloadInterval)
 		defer ticker.Stop()
@@ -146,21 +163,39 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	return listen(ctx, i.web, f.web, logger)
 }
 
-// gcPercent is GOGC while serving, unless the operator sets it. The live heap is a
-// few megabytes. With Go's default of 100 it is collected every twenty probes, which
-// takes a quarter of the CPU.
-const gcPercent = 400
-
-// checkConfig loads the configuration file and the files that it refers to.
-func (s *session) checkConfig(path string, env environment) error {
-	c, err := s.loadConfig(path)
+// checkConfig loads the configuration file, the files that it refers to, and the web
+// configuration.
+func (s *session) checkConfig(f *serveFlags, env environment) error {
+	c, err := s.loadConfig(f.configFile)
 	if err != nil {
 		return err
+	}
+	if err := toolkit.Validate(*f.web.WebConfigFile); err != nil {
+		return fmt.Errorf("--web.config.file: %w", err)
 	}
 	if _, err := newProber(env.adjust(c), env, func(transport.Event) {}); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.stdout, "The configuration is valid.")
+	return nil
+}
+
+// webConfigFile is the file of --web.config.file. Package exporter-toolkit reads it
+// anew for each request, and its certificates for each TLS connection. So a mistake
+// in it takes effect without a reload; a reload reports it.
+type webConfigFile struct {
+	path   string // empty: there is none
+	logger *slog.Logger
+}
+
+// check returns an error if the file or its certificates are invalid. The error does
+// not say why: errors of a reload are shown to any client, and those of the file
+// may quote a secret. The log has it.
+func (f webConfigFile) check() error {
+	if err := toolkit.Validate(f.path); err != nil {
+		f.logger.Error("The web configuration is invalid", "file", f.path, "err", err)
+		return errors.New("--web.config.file is invalid; the log has the cause")
+	}
 	return nil
 }
 
@@ -199,6 +234,7 @@ type instance struct {
 	logger        *slog.Logger
 	exporter      *collector.Exporter
 	web           *web.Server
+	applying      sync.Mutex // held while active changes
 	active        atomic.Pointer[activeConfig]
 	configApplied chan struct{} // receives after each applied configuration; has a buffer of one
 	selfCheck     atomic.Pointer[dnssec.SelfCheckResult]
@@ -206,32 +242,97 @@ type instance struct {
 
 // activeConfig is an applied configuration and its prober.
 type activeConfig struct {
-	config    *config.Config
-	prober    *probe.Prober
-	proberKey string // all settings that prober depends on, for comparison
+	config     *config.Config
+	env        probe.Environment
+	prober     *probe.Prober
+	proberKey  string        // all settings that prober depends on except env.Roots, for comparison
+	resolvConf config.Digest // of /etc/resolv.conf, before it was read
 }
 
 // applyConfig puts a configuration into effect. If no setting that the prober
 // depends on has changed, the prober is kept, and with it its cache of validated zones.
 func (i *instance) applyConfig(c *config.Config) error {
+	i.applying.Lock()
+	defer i.applying.Unlock()
 	c = i.env.adjust(c)
+	resolvConf := config.DigestFiles(i.env.resolvConf(c.Resolver))
 	env, err := i.env.build(c.Resolver, i.countQuery)
 	if err != nil {
 		return err
 	}
-	next := &activeConfig{config: c, proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors)}
-	if active := i.active.Load(); active != nil && active.proberKey == next.proberKey {
+	i.activate(c, env, resolvConf)
+	i.notifyApplied()
+	return nil
+}
+
+// notifyApplied makes maintainResolver start again.
+func (i *instance) notifyApplied() {
+	select {
+	case i.configApplied <- struct{}{}:
+	default:
+	}
+}
+
+// activate makes c the active configuration, with a prober in env. The caller holds
+// i.applying.
+func (i *instance) activate(c *config.Config, env probe.Environment, resolvConf config.Digest) {
+	next := &activeConfig{
+		config: c, env: env, resolvConf: resolvConf,
+		proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors),
+	}
+	active := i.active.Load()
+	if active != nil && active.proberKey == next.proberKey && active.env.Roots.Equal(env.Roots) {
 		next.prober = active.prober
 	} else {
 		next.prober = newProberIn(env, c)
 	}
 	i.active.Store(next)
 	i.web.Use(c, next.prober)
-	select {
-	case i.configApplied <- struct{}{}:
-	default:
+}
+
+// resolvConfInterval is the interval at which /etc/resolv.conf is read. The system
+// rewrites it whenever the network changes, so it is watched without a flag.
+const resolvConfInterval = 5 * time.Second
+
+// watchResolvConf reads the resolvers of the system anew at each tick at which their
+// file has changed, until ctx ends.
+func (i *instance) watchResolvConf(ctx context.Context, ticks <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+			i.refreshResolvers()
+		}
 	}
-	return nil
+}
+
+// refreshResolvers applies a changed /etc/resolv.conf. It leaves all other settings
+// and files alone: the operator may be editing them. If the file cannot be used,
+// the previous resolvers remain.
+func (i *instance) refreshResolvers() {
+	i.applying.Lock()
+	defer i.applying.Unlock()
+	active := i.active.Load()
+	path := i.env.resolvConf(active.config.Resolver)
+	if path == "" {
+		return
+	}
+	digest := config.DigestFiles(path)
+	if digest == active.resolvConf {
+		return
+	}
+	env, err := i.env.withResolvers(active.env, active.config.Resolver, i.countQuery)
+	if err != nil {
+		i.logger.Warn("The resolvers of the system cannot be read; the previous ones remain", "err", err)
+		env = active.env
+	} else if servers := env.DNS.Servers(); !slices.Equal(servers, active.env.DNS.Servers()) {
+		i.logger.Info("The resolvers of the system have changed", "servers", strings.Join(servers, " "))
+	}
+	i.activate(active.config, env, digest)
+	if i.active.Load().prober != active.prober {
+		i.notifyApplied()
+	}
 }
 
 // recordReload counts and logs the result of loading the configuration.

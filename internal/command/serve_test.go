@@ -101,7 +101,7 @@ func TestReloadOnSignal(t *testing.T) {
 }
 
 // TestGCPercent checks that serve raises GOGC unless the operator has set it, that
-// it leaves GOMEMLIMIT alone, and that it restores GOGC.
+// it leaves an explicit GOMEMLIMIT alone, and that it restores GOGC.
 func TestGCPercent(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -116,6 +116,7 @@ func TestGCPercent(t *testing.T) {
 			defer debug.SetGCPercent(debug.SetGCPercent(test.before))
 			defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
 			t.Setenv("GOGC", test.gogc)
+			t.Setenv("GOMEMLIMIT", "1TiB") // as the line above sets it
 			p := startProgram(t)
 			during, limit := debug.SetGCPercent(test.want), debug.SetMemoryLimit(math.MaxInt64)
 			p.stop()

@@ -71,10 +71,14 @@ func (f *tlsaFlags) parameters() tlsaParameters {
 func (s *session) tlsa(ctx context.Context, f *tlsaFlags, env environment) exitCode {
 	code, err := s.writeTLSA(ctx, f, env)
 	if err != nil {
-		s.printError(err)
-		return exitUnknown
+		return s.failTLSA(err)
 	}
 	return code
+}
+
+func (s *session) failTLSA(err error) exitCode {
+	s.printError(err)
+	return exitUnknown
 }
 
 func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) (exitCode, error) {

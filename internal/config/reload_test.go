@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,8 @@ import (
 type recorder struct {
 	applied  []int // limits.probes of each applied configuration
 	results  chan error
-	applyErr error // returned by apply
+	applyErr error    // returned by apply
+	files    []string // that the configuration refers to
 }
 
 func newReloader(t *testing.T, path string) (*Reloader, *recorder) {
@@ -26,7 +28,8 @@ func newReloader(t *testing.T, path string) (*Reloader, *recorder) {
 		}
 		return r.applyErr
 	}
-	return NewReloader(path, defaults(t), apply, func(err error) { r.results <- err }), r
+	files := func(*Config) []string { return r.files }
+	return NewReloader(path, defaults(t), files, apply, func(err error) { r.results <- err }), r
 }
 
 func TestReload(t *testing.T) {
@@ -177,9 +180,78 @@ func testWatch(t *testing.T) {
 	}
 }
 
+// TestWatchReferredFiles: a change of a file that the configuration refers to causes
+// one reload, as does a file that is replaced, removed, or added to a directory.
+func TestWatchReferredFiles(t *testing.T) { synctest.Test(t, testWatchReferredFiles) }
+
+func testWatchReferredFiles(t *testing.T) {
+	for _, path := range []string{"", write(t, "limits: {probes: 1}\n")} {
+		directory := t.TempDir()
+		anchors, certificates := filepath.Join(directory, "root.key"), filepath.Join(directory, "certs")
+		overwrite(t, anchors, "one")
+		if err := os.Mkdir(certificates, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r, record := newReloader(t, path)
+		record.files = []string{anchors, certificates}
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		<-record.results
+		ctx, cancel := context.WithCancel(t.Context())
+		ticks, done := make(chan time.Time), make(chan struct{})
+		go func() { defer close(done); r.Watch(ctx, ticks) }()
+		for _, step := range []struct {
+			name   string
+			change func() error
+			want   bool
+		}{
+			{"no change", func() error { return nil }, false},
+			{"content", func() error { return os.WriteFile(anchors, []byte("two"), 0o600) }, true},
+			{"the same content again", func() error { return os.WriteFile(anchors, []byte("two"), 0o600) }, false},
+			{"replaced by a rename", func() error {
+				overwrite(t, anchors+".new", "three")
+				return os.Rename(anchors+".new", anchors)
+			}, true},
+			{"removed", func() error { return os.Remove(anchors) }, true},
+			{"still missing", func() error { return nil }, false},
+			{"empty", func() error { return os.WriteFile(anchors, nil, 0o600) }, true},
+			{"file in a directory", func() error { return os.WriteFile(filepath.Join(certificates, "ca.pem"), []byte("one"), 0o600) }, true},
+			{"content of a file in a directory", func() error { return os.WriteFile(filepath.Join(certificates, "ca.pem"), []byte("other"), 0o600) }, true},
+		} {
+			if err := step.change(); err != nil {
+				t.Fatal(err)
+			}
+			ticks <- time.Time{}
+			synctest.Wait()
+			if got := len(record.results) == 1; got != step.want {
+				t.Errorf("%q, %s: reloaded %t", path, step.name, got)
+			}
+			for len(record.results) > 0 {
+				<-record.results
+			}
+		}
+		cancel()
+		<-done
+	}
+}
+
 func overwrite(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWebConfigFiles lists the files that a web configuration names.
+func TestWebConfigFiles(t *testing.T) {
+	path := write(t, "tls_server_config: {cert_file: cert.pem, key_file: /etc/key.pem, client_ca_file: ca.pem}\nbasic_auth_users: {}\n")
+	directory := filepath.Dir(path)
+	want := []string{path, filepath.Join(directory, "cert.pem"), "/etc/key.pem", filepath.Join(directory, "ca.pem")}
+	if got := WebConfigFiles(path); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := WebConfigFiles(""); got != nil {
+		t.Errorf("without a file: %v", got)
 	}
 }

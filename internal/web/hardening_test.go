@@ -3,8 +3,11 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -111,4 +114,50 @@ func TestSlowTargets(t *testing.T) {
 	close(slow.end)
 	stalled.Wait()
 	f.wantMetric("dane_exporter_probes_in_flight 0")
+}
+
+// recordHandler sends each record of a log to a channel.
+type recordHandler chan slog.Record
+
+func (h recordHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h recordHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h recordHandler) WithGroup(string) slog.Handler            { return h }
+func (h recordHandler) Handle(_ context.Context, r slog.Record) error {
+	h <- r
+	return nil
+}
+
+// TestServerLog checks that clients that leave before the TLS handshake are logged
+// at level debug, and failed handshakes as warnings.
+func TestServerLog(t *testing.T) {
+	records := make(recordHandler, 10)
+	served := httptest.NewUnstartedServer(http.NotFoundHandler())
+	served.Config = newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) { o.Logger = slog.New(records) }).HTTPServer(t.Context())
+	served.Config.ReadHeaderTimeout = 100 * time.Millisecond // to make the test faster
+	served.StartTLS()
+	defer served.Close()
+	address := served.Listener.Addr().String()
+	for _, test := range []struct {
+		name    string
+		connect func(*net.TCPConn)
+		want    slog.Level
+	}{
+		{"health check by TCP", func(conn *net.TCPConn) { conn.Close() }, slog.LevelDebug},
+		{"health check that resets", func(conn *net.TCPConn) { conn.SetLinger(0); conn.Close() }, slog.LevelDebug},
+		{"connection in advance", func(conn *net.TCPConn) {}, slog.LevelDebug},
+		{"plain HTTP", func(conn *net.TCPConn) { io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }, slog.LevelWarn},
+		{"client that does not trust the certificate", func(conn *net.TCPConn) {
+			_ = tls.Client(conn, &tls.Config{ServerName: "example.org", RootCAs: x509.NewCertPool()}).Handshake()
+		}, slog.LevelWarn},
+	} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test.connect(conn.(*net.TCPConn))
+		if r := <-records; r.Level != test.want || !strings.HasPrefix(r.Message, "http: TLS handshake error from ") {
+			t.Errorf("%s: %s %q, want %s", test.name, r.Level, r.Message, test.want)
+		}
+		conn.Close()
+	}
 }

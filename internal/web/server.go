@@ -7,6 +7,7 @@ package web
 
 import (
 	"context"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -99,8 +100,24 @@ func (s *Server) HTTPServer(base context.Context) *http.Server {
 		WriteTimeout:      6 * time.Minute, // the longest probe, the wait in the queue, and the answer
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(serverLog{s.Logger}, "", 0),
 	}
+}
+
+// serverLog logs the messages of an http.Server as warnings. It logs at level debug
+// that a client ended or left a TLS connection before the handshake, as health checks
+// by TCP and browsers that connect in advance do.
+type serverLog struct{ logger *slog.Logger }
+
+func (l serverLog) Write(message []byte) (int, error) {
+	text := strings.TrimSpace(string(message))
+	level := slog.LevelWarn
+	if strings.HasPrefix(text, "http: TLS handshake error from ") &&
+		(strings.HasSuffix(text, ": EOF") || strings.HasSuffix(text, ": connection reset by peer") || strings.HasSuffix(text, ": broken pipe") || strings.HasSuffix(text, ": i/o timeout")) {
+		level = slog.LevelDebug
+	}
+	l.logger.Log(context.Background(), level, text)
+	return len(message), nil
 }
 
 func (s *Server) routes() http.Handler {

@@ -36,6 +36,7 @@ func TestClassify(t *testing.T) {
 		{"no local ports", dane.StageNone, dial(syscall.EADDRNOTAVAIL), false, dane.CauseInternal},
 		{"rejected by the firewall of this machine", dane.StageNone, dial(syscall.EPERM), false, dane.CauseInternal},
 		{"no local IPv6", dane.StageNone, fmt.Errorf("connecting: %w: %w", noIPv6, syscall.ENETUNREACH), true, dane.CauseIPv6Unavailable},
+		{"no local route", dane.StageNone, dial(dane.WithCause(dane.CauseInternal, syscall.ENETUNREACH)), true, dane.CauseInternal},
 		{"panic", dane.StageConnect, &dane.PanicError{Value: "a defect"}, true, dane.CauseInternal},
 		{"the deadline came early", dane.StageConnect, os.ErrDeadlineExceeded, true, dane.CauseDeadline},
 		{"the deadline came early, in the dialogue", dane.StageConnect, starttls.ErrNotOffered, true, dane.CauseDeadline},

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes systemd forget the unit after the package was removed, and forgets whether it
+# was enabled or masked after a purge.
+set -e
+if [ "$1" = purge ]; then
+	rm -f /etc/systemd/system/multi-user.target.wants/dane_exporter.service
+	# A masked unit is a link to /dev/null. A unit of the administrator is kept.
+	if [ "$(readlink /etc/systemd/system/dane_exporter.service)" = /dev/null ]; then
+		rm -f /etc/systemd/system/dane_exporter.service
+	fi
+fi
+[ -d /run/systemd/system ] || exit 0
+systemctl daemon-reload || true

@@ -1,0 +1,44 @@
+package command
+
+import (
+	"log/slog"
+	"math"
+	"runtime/debug"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// gcPercent is GOGC while serving, unless the operator sets it. The live heap is a
+// few megabytes. With Go's default of 100 it is collected every twenty probes, which
+// takes a quarter of the CPU.
+const gcPercent = 400
+
+// memoryShare is the part of the cgroup's memory limit that the Go runtime keeps to.
+// The rest is for what it does not count, such as the binary and kernel buffers.
+const memoryShare = 0.9
+
+// tuneMemory sets GOGC, and sets GOMEMLIMIT to a share of the limit that cgroupLimit
+// returns. It leaves alone what the operator has set by an environment variable.
+// restore undoes it.
+func (s *session) tuneMemory(cgroupLimit memlimit.Provider, logger *slog.Logger) (restore func()) {
+	percent, limit := -1, int64(-1)
+	if s.getenv("GOGC") == "" {
+		percent = debug.SetGCPercent(gcPercent)
+	}
+	if s.getenv("GOMEMLIMIT") == "" {
+		// An error means that there is no limit, or none that can be read: Go's
+		// default remains.
+		if bytes, err := memlimit.ApplyRatio(cgroupLimit, memoryShare)(); err == nil && bytes < math.MaxInt64/2 {
+			limit = debug.SetMemoryLimit(int64(bytes))
+			logger.Info("Memory limit set from the cgroup", "GOMEMLIMIT", bytes)
+		}
+	}
+	return func() {
+		if percent >= 0 {
+			debug.SetGCPercent(percent)
+		}
+		if limit >= 0 {
+			debug.SetMemoryLimit(limit)
+		}
+	}
+}
