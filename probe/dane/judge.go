@@ -507,8 +507,8 @@ func outcomeWithoutTLS(e *Endpoint, reason Reason, level securityLevel, policy P
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // the failure has nothing to do with TLS
 	case e.Reached == StageTLS, reason == ClientCertificateRequired:
-		// The server rejects the client, not the client the server. But records that
-		// authenticate it are why a sender does not retry without TLS.
+		// The server rejects the client. Records that authenticate the server
+		// prevent a retry without TLS.
 		if level == levelAuthenticate {
 			return Refused
 		}

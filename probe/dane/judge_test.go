@@ -239,8 +239,8 @@ func TestJudgeMailServers(t *testing.T) {
 	}
 }
 
-// Without time for costly checks, only what needs none is judged. The rest is not
-// known, and never the server's fault.
+// Without time for costly checks, only what needs none is judged. The rest is
+// unknown, and is never attributed to the server.
 func TestJudgeWithoutTime(t *testing.T) {
 	const name = "mx.example.org"
 	root := issue(t, "Root", nil, nil, noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0))
@@ -338,9 +338,9 @@ func TestJudgeClientPolicy(t *testing.T) {
 	}
 }
 
-// A service that a secure SRV record names: without a usable TLSA record the Web
-// PKI counts (RFC 7673 §4.1), and one failed address lookup is enough to refuse
-// (RFC 7673 §3.2).
+// The service has a secure SRV record. Without a usable TLSA record the Web PKI
+// counts (RFC 7673 §4.1). One failed address lookup is enough to refuse (RFC 7673
+// §3.2).
 func TestJudgeSRV(t *testing.T) {
 	const name, unusable = "mx.example.org", "3 1 1 abcd"
 	chain, roots := trustedChain(t, name, name)
@@ -481,7 +481,7 @@ func TestFindingOfClosestRecord(t *testing.T) {
 	}
 }
 
-// A finding names the key type if the handshake got as far as to depend on it.
+// A finding names the key type if the handshake reached a step that depends on it.
 func TestFindingOfKeyType(t *testing.T) {
 	const name = "mx.example.org"
 	for _, c := range []struct {

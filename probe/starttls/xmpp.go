@@ -81,8 +81,8 @@ func (p xmpp) firstExchange(s *session) error {
 	return err
 }
 
-// isAnswer reports whether a stream error inside TLS says nothing about a client
-// that has what this one lacks:
+// isAnswer reports whether a stream error inside TLS does not show that other
+// clients fail. The cases are:
 //
 //   - A server rejects another server without a certificate, as Prosody does with
 //     s2s_secure_auth. Other servers have one.

@@ -249,8 +249,8 @@ func TestChecksAreMadeOnce(t *testing.T) {
 	}
 }
 
-// A search without time leaves the verdict open. It does not count later, and it uses
-// what is known.
+// A search without time leaves the verdict open. Later searches ignore it, and it
+// uses the results of earlier ones.
 func TestStop(t *testing.T) {
 	root := issue(t, nil, "Root", authority(permitDNS("example.org")))
 	leaf := issue(t, root, "leaf", host(mx))

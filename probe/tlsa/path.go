@@ -163,8 +163,8 @@ func (p path) checkNames(c *checker) error {
 }
 
 // CheckIssuer returns an error if a certificate cannot be the anchor of a path at a
-// time, whatever a server sends: it is not that of a CA for TLS servers, or its dates
-// count and it is out of date.
+// time, whatever a server sends. It is not the certificate of a CA for TLS servers,
+// or its dates count and it is out of date.
 func CheckIssuer(certificate *x509.Certificate, at time.Time) error {
 	n := newNode(certificate)
 	if err := errors.Join(n.checkCA(true), n.checkCritical(), n.checkPurpose(false)); err != nil {

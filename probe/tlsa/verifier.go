@@ -103,9 +103,10 @@ func (v Verifier) Match(set []Record, chain *Chain) []Match {
 
 var errNoCertificate = errors.New("the server sent no certificate")
 
-// PKIX returns nil if the chain as sent leads to the system roots, is valid at
-// v.At, and is for one of v.Names, regardless of DANE. Otherwise it returns the
-// reason, which is an ErrUnmeasured if that is not known. v.Roots must not be nil.
+// PKIX judges the chain regardless of DANE. It returns nil if the chain as sent
+// leads to the system roots, is valid at v.At, and is for one of v.Names. Otherwise
+// it returns the reason, which is an ErrUnmeasured if that is not known. v.Roots
+// must not be nil.
 func (v Verifier) PKIX(chain *Chain) error {
 	if chain.empty() {
 		return errNoCertificate
