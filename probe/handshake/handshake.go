@@ -242,7 +242,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 		o.alpn = protocol.ALPN()
 	}
 	flight := &firstFlight{Conn: conn}
-	if deadline, limited := ctx.Deadline(); limited && !o.small {
+	if deadline, limited := ctx.Deadline(); limited && !o.small && o.keyType == "" {
 		// Another offer needs the time of this dialogue again, and time for an answer.
 		now := time.Now()
 		left := deadline.Sub(now) - now.Sub(e.Connect.Start)

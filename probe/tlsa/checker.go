@@ -171,7 +171,8 @@ func (c *checker) checkSignature(child *node, key publicKey) error {
 // an error if that need not or cannot be checked.
 func signatureCost(child *node, key publicKey) (int, error) {
 	const maxModulus = 16384 // bits that OpenSSL accepts (OPENSSL_RSA_MAX_MODULUS_BITS)
-	if want := keyAlgorithmOf(child.SignatureAlgorithm); key.PublicKey != nil && want != x509.UnknownPublicKeyAlgorithm && want != keyAlgorithm(key.PublicKey) {
+	const unknown = x509.UnknownPublicKeyAlgorithm
+	if want, have := keyAlgorithmOf(child.SignatureAlgorithm), keyAlgorithm(key.PublicKey); want != unknown && have != unknown && want != have {
 		return 0, errWrongSigner
 	}
 	cost := len(child.RawTBSCertificate) / hashedPerCost
@@ -203,6 +204,7 @@ func signatureCost(child *node, key publicKey) (int, error) {
 	}
 }
 
+// keyAlgorithm returns the type of a key that crypto/x509 can check signatures with.
 func keyAlgorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
 	switch key.(type) {
 	case *rsa.PublicKey:

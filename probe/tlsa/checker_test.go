@@ -346,6 +346,28 @@ func TestNameCheckLimit(t *testing.T) {
 	}
 }
 
+// crypto/x509 parses DSA keys, but does not check their signatures. OpenSSL does.
+func TestDSA(t *testing.T) {
+	const spki = "\x30\x1c\x30\x14\x06\x07\x2a\x86\x48\xce\x38\x04\x01\x30\x09\x02\x01\x07\x02\x01\x07\x02\x01\x07\x03\x04\x00\x02\x01\x07" // RFC 3279 §2.3.2
+	key, err := x509.ParsePKIXPublicKey([]byte(spki))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := issue(t, nil, "Root", authority())
+	leaf, issuer := *issue(t, root, "leaf", host(mx)).Certificate, *root.Certificate
+	leaf.SignatureAlgorithm = x509.DSAWithSHA256
+	issuer.PublicKey, issuer.PublicKeyAlgorithm = key, x509.DSA
+	r := record(t, root, DANETA, Cert, SHA256)
+	v := Verifier{Usages: SMTPRelay(), Names: []string{mx}, At: now}
+	chain := NewChain([]*x509.Certificate{&leaf, &issuer})
+	if m := v.Match([]Record{r}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
+		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
+	}
+	if single := v.SinglePath([]Record{r}, chain); !single.Open {
+		t.Errorf("single path %+v, want an open one", single)
+	}
+}
+
 // Keys of types that crypto/x509 does not support leave the verdict open.
 func TestUnsupportedKey(t *testing.T) {
 	root := issue(t, nil, "Root", authority())
