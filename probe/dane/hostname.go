@@ -110,11 +110,11 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// WithoutSpecialUse returns a failed answer that leads to a special-use name by an
-// alias as one without records, with the status of the aliases. There are no records
+// WithoutSpecialUse returns a failed answer that leads target to a special-use name by
+// an alias as one without records, with the status of the aliases. There are no records
 // at such a name: a resolver that answers for it without signatures fails validation,
 // and one that asks the root proves its absence. It returns any other answer unchanged.
-func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
+func WithoutSpecialUse(answer dnssec.Answer, target string) dnssec.Answer {
 	if !answer.Status.Failed() {
 		return answer
 	}
@@ -122,7 +122,7 @@ func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
 	for i, alias := range answer.Aliases { // each step is validated
 		status = dnssec.Worst(status, alias.Status)
 		name := TextName(alias.To)
-		if !IsSpecialUse(name, TextName(answer.Name)) {
+		if !IsSpecialUse(name, target) {
 			continue
 		}
 		answer.Status, answer.Err, answer.Rcode = status, nil, dns.RcodeNameError
