@@ -110,12 +110,12 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// WithoutSpecialUse replaces a failed answer that leads to a special-use name by an
-// alias. The result has no records and the status of the aliases. There are no
+// WithoutSpecialUse replaces a failed answer that leads target to a special-use name by
+// an alias. The result has no records and the status of the aliases. There are no
 // records at such a name. A resolver that answers for it without signatures fails
 // validation, and one that asks the root proves its absence. It returns any other
 // answer unchanged.
-func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
+func WithoutSpecialUse(answer dnssec.Answer, target string) dnssec.Answer {
 	if !answer.Status.Failed() {
 		return answer
 	}
@@ -123,7 +123,7 @@ func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
 	for i, alias := range answer.Aliases { // each step is validated
 		status = dnssec.Worst(status, alias.Status)
 		name := TextName(alias.To)
-		if !IsSpecialUse(name, TextName(answer.Name)) {
+		if !IsSpecialUse(name, target) {
 			continue
 		}
 		answer.Status, answer.Err, answer.Rcode = status, nil, dns.RcodeNameError
