@@ -202,7 +202,7 @@ func composeEndpoint(v *dane.EndpointVerdict) Endpoint {
 	f := v.Facts
 	e := Endpoint{
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: errorText(f.Err),
-		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: Printable(v.PKIXWhy),
+		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: errorText(v.PKIXErr),
 	}
 	if f.Reused {
 		e.AsOf = optionalTime(f.Time())

@@ -380,8 +380,17 @@ func TestUnsupportedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := Record{DANETA, SPKI, Full, spki}
-	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches || m.Depth != -1 {
-		t.Errorf("failure %d, depth %d (%s); want %d, -1", m.Failure, m.Depth, m.Why, Unmeasured)
+	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches || m.Depth != -1 || !errors.Is(m.Open, ErrUnsupported) {
+		t.Errorf("failure %d, depth %d (%v); want %d, -1", m.Failure, m.Depth, m.Open, Unmeasured)
+	}
+	expired := issue(t, root, "leaf", all(host(mx), notAfter(now.Add(-day))))
+	other := record(t, root, DANETA, SPKI, SHA256)
+	for _, set := range [][]Record{{r, other}, {other, r}} {
+		for _, m := range (Verifier{Usages: Client(), Names: []string{mx}, At: now}).Match(set, chainOf(expired, root)) {
+			if want := map[MatchingType]Failure{Full: Unmeasured, SHA256: Expired}[m.Record.MatchingType]; m.Failure != want {
+				t.Errorf("%s in %v: failure %d (%s), want %d", m.Record, set, m.Failure, m.Why, want)
+			}
+		}
 	}
 	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
 	if single := v.SinglePath([]Record{r}, chainOf(leaf)); !single.Open {

@@ -242,7 +242,7 @@ type nameAttribute struct {
 	Value asn1.RawValue
 }
 
-const errMalformedName unmeasuredError = "not judged: a name or name constraint cannot be parsed"
+var errMalformedName = unmeasuredError{"not judged: a name or name constraint cannot be parsed", ErrUnsupported}
 
 // parseName parses a distinguished name. The canonical form of a name begins with
 // those of the names above it.
