@@ -128,7 +128,8 @@ func (r *recordingResolver) Exchange(ctx context.Context, query *dns.Msg) (*dns.
 	return r.Transport.Exchange(ctx, query)
 }
 
-// Nothing is queried for, or connected to, if a name cannot be a host's.
+// The prober sends no query for a name that cannot be a host's, and does not connect
+// to it.
 func TestFaultyHosts(t *testing.T) {
 	for _, c := range []struct {
 		name, records, target, forbidden string

@@ -44,9 +44,9 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 // serverName returns a function that waits for the name to send as SNI: the TLSA
 // base domain (RFC 7672 §8.1). It can differ from the host's own name only if the
 // host is an alias. The connection then waits for the TLSA lookups, because a
-// handshake is shared with other probes only if its SNI is known. A host that SRV
-// records name is asked for the service domain's certificate if the SRV records
-// are insecure or no TLSA record is usable (RFC 7673 §4.1).
+// handshake is shared with other probes only if its SNI is known. If SRV records
+// name the host, the SNI can be the service domain. It is if the SRV records are
+// insecure or no TLSA record is usable (RFC 7673 §4.1).
 func (r *run) serverName(host *dane.Host, service *dane.Service, decided <-chan struct{}) func() string {
 	if !service.NamedSecurely() {
 		return func() string { return r.target.Name }

@@ -80,9 +80,9 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1) or, if SRV
-// records name the host and no TLSA record is usable, the service domain (RFC 7673 §4.1). The certificate that
-// the server sends is valid for a reference identifier.
+// The SNI is the TLSA base domain (RFC 7671 §7, RFC 7672 §8.1). It is the service
+// domain if SRV records name the host and no TLSA record is usable (RFC 7673 §4.1).
+// The certificate that the server sends is valid for a reference identifier.
 func TestServerNames(t *testing.T) {
 	prober := labProber(t)
 	for _, c := range []struct{ module, target, sni string }{

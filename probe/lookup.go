@@ -22,7 +22,7 @@ func (r *run) lookup(ctx context.Context, name string, qtype uint16) (answer dns
 	if err != nil {
 		return dnssec.Answer{Name: name, Type: qtype, Why: "the lookup failed with an internal error", Err: err}
 	}
-	return dane.WithoutSpecialUse(answer)
+	return dane.WithoutSpecialUse(answer, r.target.Name)
 }
 
 // lookupAddresses looks up the A and AAAA records of a host, each with a status of its own.

@@ -299,8 +299,8 @@ func containsRecord(records []tlsa.Record, record tlsa.Record) bool {
 	return slices.ContainsFunc(records, func(r tlsa.Record) bool { return r.String() == record.String() })
 }
 
-// supersededBy returns why clients ignore a record beside the published ones, which
-// have a stronger digest (RFC 7671 §9). It is empty if they use it.
+// supersededBy returns why clients ignore a record that the published ones supersede
+// by a stronger digest (RFC 7671 §9). It is empty if clients use the record.
 func supersededBy(record tlsa.Record, published []tlsa.Record) string {
 	a := tlsa.Assess(append([]tlsa.Record{record}, published...), tlsa.Client())[0]
 	if a.Usability != tlsa.Superseded {

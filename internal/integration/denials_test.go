@@ -18,10 +18,11 @@ import (
 // denialName is the zone of TestTwoDenials.
 const denialName = "example.org."
 
-// TestTwoDenials compares our verdict with Unbound's on denials with the records of two
-// kinds or chains, as during a change of the method and with several signers (RFC 8901
-// §5.2): each chain proves alone, in either order, and a definite proof counts more than
-// a chain above the limit of iterations (RFC 9276 §3.2).
+// TestTwoDenials compares our verdict with Unbound's on denials with the records of
+// two kinds or chains. A zone has them during a change of the method and with
+// several signers (RFC 8901 §5.2). Each chain proves alone, in either order. A
+// definite proof counts more than a chain above the limit of iterations (RFC 9276
+// §3.2).
 func TestTwoDenials(t *testing.T) {
 	configureLoopback(t)
 	tb := &testbed{dir: tempDir(t)}

@@ -87,13 +87,14 @@ func TestKeySizes(t *testing.T) {
 		{"exponent 2^32+1", 2048, power(32), dns.ZONE, false, dnssec.Secure, dnssec.Secure},
 		{"exponent 2^64+1", 2048, power(64), dns.ZONE, false, dnssec.Secure, dnssec.Secure},
 		{"exponent of 128 bits", 2048, power(127), dns.ZONE, false, dnssec.Secure, dnssec.Secure},
-		// Above 128 bits we do not verify, and say that it is our limit.
+		// A larger exponent is a limit of this program.
 		{"exponent of 129 bits", 2048, power(128), dns.ZONE, false, dnssec.Indeterminate, dnssec.Secure},
 		{"512 bits, the least of RFC 5702 §2.1", 512, f4, dns.ZONE, false, dnssec.Secure, dnssec.Secure},
 		// RFC 5702 §2.1 forbids fewer than 512 bits. Neither validator follows it.
 		{"504 bits", 504, f4, dns.ZONE, false, dnssec.Secure, dnssec.Secure},
 		{"a zone-signing key with the REVOKE bit that does not sign the keys", 2048, f4, dns.ZONE | dns.REVOKE, false, dnssec.Secure, dnssec.Secure},
-		// RFC 5011 §2.1: its signature over the keys revokes it. Unbound obeys the bit only in trust anchors.
+		// RFC 5011 §2.1: its signature over the keys revokes it. Unbound applies the
+		// bit only to trust anchors.
 		{"a zone-signing key with the REVOKE bit that signs the keys", 2048, f4, dns.ZONE | dns.REVOKE, true, dnssec.Bogus, dnssec.Secure},
 	} {
 		t.Run(c.name, func(t *testing.T) {

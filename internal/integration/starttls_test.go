@@ -70,8 +70,8 @@ func TestSTARTTLS(t *testing.T) {
 }
 
 // checkWithTLS checks that the dialogue leads to a handshake with the server's
-// certificate, and that the server understands the first exchange inside TLS and the
-// logout.
+// certificate. It checks that the server understands the first exchange inside TLS
+// and the logout.
 func checkWithTLS(t *testing.T, s service, server netip.AddrPort, leaf, log string) {
 	conn, client := connect(t, s.protocol, server, xmppDomain)
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)

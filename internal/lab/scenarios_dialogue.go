@@ -12,7 +12,7 @@ func dialogueScenarios() []Scenario {
 	all := []Scenario{
 		{
 			Name:        "dialogue-foreign-lines",
-			Description: "Blank lines and lines of no reply precede each reply of the mail server. DANE clients authenticate it.",
+			Description: "Blank lines and lines that are not part of a reply precede each reply of the mail server. DANE clients authenticate it.",
 			Outcome:     "authenticated", Success: true,
 			build: func(b *builder) { b.dialogueMX(server.SMTP{Noise: "\r\nproxy: hello\r\n"}, true) },
 		},
@@ -34,7 +34,7 @@ func dialogueScenarios() []Scenario {
 		},
 		{
 			Name:        "dialogue-named-starttls",
-			Description: "The only line of the reply to EHLO is STARTTLS, which is the name of the server and no extension. DANE clients do not deliver.",
+			Description: "The only line of the reply to EHLO is STARTTLS. That is the name of the server, not an extension. DANE clients do not deliver.",
 			Outcome:     "refused", Reasons: []string{"starttls_not_offered"},
 			build: func(b *builder) { b.dialogueMX(server.SMTP{Hello: "250 STARTTLS"}, true) },
 		},
@@ -54,13 +54,13 @@ func dialogueScenarios() []Scenario {
 		},
 		{
 			Name:        "dialogue-ehlo-refused-no-tlsa",
-			Description: "The mail server has no TLSA record, refuses EHLO and accepts HELO. Clients deliver in clear text.",
+			Description: "The mail server has no TLSA record, refuses EHLO and accepts HELO. Clients deliver in cleartext.",
 			Outcome:     "opportunistic", Reasons: []string{"no_tlsa", "starttls_not_offered"},
 			build: func(b *builder) { b.dialogueMX(server.SMTP{Hello: "550 5.7.1 not you"}, false) },
 		},
 		{
 			Name:        "plaintext-injected",
-			Description: "More plain text follows the reply to STARTTLS, as an attacker might inject it. DANE clients discard it and authenticate the server.",
+			Description: "More plaintext follows the reply to STARTTLS, as an attacker might inject it. DANE clients discard it and authenticate the server.",
 			Outcome:     "authenticated", Success: true, Reasons: []string{"plaintext_after_starttls"},
 			build: func(b *builder) { b.dialogueMX(server.SMTP{Inject: "\r\n250 OK"}, true) },
 		},

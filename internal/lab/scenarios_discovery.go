@@ -73,12 +73,12 @@ func discoveryScenarios() []Scenario {
 }
 
 // faultyMXScenarios returns scenarios with MX records that no mail server follows,
-// or not all.
+// or that only some follow.
 func faultyMXScenarios() []Scenario {
 	return []Scenario{
 		{
 			Name:        "null-mx-conflict",
-			Description: "A null MX stands beside the MX record of a working mail server. Postfix bounces all mail; other DANE clients authenticate the server.",
+			Description: "The domain has a null MX and the MX record of a working mail server. Postfix bounces all mail; other DANE clients authenticate the server.",
 			Module:      "smtp_mx", Outcome: "authenticated", Reasons: []string{"null_mx_conflict"},
 			build: func(b *builder) {
 				b.goodMX()

@@ -120,7 +120,7 @@ func srvScenarios() []Scenario {
 		},
 		{
 			Name:        "srv-one-family-bogus",
-			Description: "The signature of the host's IPv6 address is invalid, that of its IPv4 address is valid. DANE clients connect to neither.",
+			Description: "The signature of the host's IPv6 address is invalid, and that of its IPv4 address is valid. DANE clients connect to neither.",
 			Module:      "xmpp_client", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
 			build: func(b *builder) {
 				b.chat(5, "chat")

@@ -48,7 +48,7 @@ func tlsScenarios() []Scenario {
 		},
 		{
 			Name:        "rejected-inside-tls",
-			Description: "The mail server completes the TLS handshake and then rejects the client, as one does that requires a known certificate. DANE clients do not deliver.",
+			Description: "The mail server completes the TLS handshake and then rejects the client, as a server does that requires a known certificate. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"client_rejected"},
 			build: func(b *builder) {
 				certificate := b.leaf("mx")
@@ -122,7 +122,7 @@ func tlsScenarios() []Scenario {
 		},
 		{
 			Name:        "tls-1-0",
-			Description: "The mail server supports no version of TLS above 1.0. Some DANE clients authenticate it, others require TLS 1.2 and do not deliver.",
+			Description: "The mail server supports no version of TLS above 1.0. Some DANE clients authenticate it. Others require TLS 1.2 and do not deliver.",
 			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Reasons: []string{"tls_obsolete"},
 			build: func(b *builder) {
 				certificate := b.issue(b.webCA, server.Leaf{Names: []string{"mx"}, Key: server.RSA})
@@ -149,7 +149,7 @@ func tlsScenarios() []Scenario {
 		},
 		{
 			Name:        "https-alpn-refused",
-			Description: "A web server refuses every client that names a protocol in ALPN but its own. Clients without ALPN authenticate it.",
+			Description: "A web server refuses every client that names another protocol than its own in ALPN. Clients without ALPN authenticate it.",
 			Module:      "https", Outcome: "authenticated", Success: true,
 			build: func(b *builder) {
 				certificate := b.leaf("@")

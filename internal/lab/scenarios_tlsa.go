@@ -221,7 +221,7 @@ func daneTAScenarios() []Scenario {
 		},
 		{
 			Name:        "dane-ta-cross-signed",
-			Description: "The server sends two certificates of its issuer. The first leads to another root than that of the record. Clients with OpenSSL follow it only, and do not deliver.",
+			Description: "The server sends two certificates of its issuer. The first leads to another root than that of the record. Clients with OpenSSL follow only the first, and do not deliver.",
 			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"chain_order"},
 			build: func(b *builder) {
 				crossed, err := b.webRoot.CrossSign(b.privateCA)

@@ -81,7 +81,7 @@ func hugeReport(hosts, endpoints, records int) *probe.Report {
 			v.Records = append(v.Records, dane.RecordVerdict{Record: record, Usability: tlsa.Usable, Why: hostile, Matches: i == records-1})
 		}
 		for e := range endpoints {
-			endpoint := dane.EndpointVerdict{Address: netip.AddrFrom4([4]byte{192, 0, byte(h), byte(e)}), Outcome: dane.Refused, PKIXWhy: hostile, Facts: &dane.Endpoint{
+			endpoint := dane.EndpointVerdict{Address: netip.AddrFrom4([4]byte{192, 0, byte(h), byte(e)}), Outcome: dane.Refused, PKIXErr: errors.New(hostile), Facts: &dane.Endpoint{
 				Address: netip.AddrFrom4([4]byte{192, 0, byte(h), byte(e)}), Reached: dane.StageTLS, Chain: chain, SNI: hostile, TLSVersion: tls.VersionTLS13, Err: errHostile,
 				Dialogue: starttls.Dialogue{Transcript: transcript},
 			}}

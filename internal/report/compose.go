@@ -247,7 +247,7 @@ func (c *composer) endpoint(v *dane.EndpointVerdict, records []int, b *budget) E
 	f := v.Facts
 	e := Endpoint{
 		Address: v.Address.String(), KeyType: string(f.KeyType), Outcome: string(v.Outcome), Skipped: v.Skipped, Reason: string(v.Reason), Error: b.errorText(f.Err),
-		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: b.text(v.PKIXWhy),
+		NameMatch: optionalBool(v.NameMatch), PKIX: optionalBool(v.PKIX), PKIXWhy: b.errorText(v.PKIXErr),
 	}
 	b.take(e.Error, e.PKIXWhy)
 	if f.Reused {
@@ -405,12 +405,12 @@ func composeNameserver(v dane.NameserverVerdict, b *budget) Nameserver {
 	return n
 }
 
-// composePublish returns the records of the served leaf certificates. They are 3 1 1,
-// as RFC 7672 §3.1.1 recommends for mail: a renewal with the same key keeps the
-// record. If the lookup of the records failed, there are none: the published records
-// are unknown, and more records would not help. There are none either for a host
-// whose name is an address, which has no records, and for one that clients reach
-// without SRV records, to which DANE does not apply (RFC 7673 §3.1).
+// composePublish returns the records of the served leaf certificates. They are 3 1
+// 1, as RFC 7672 §3.1.1 recommends for mail: a renewal with the same key keeps the
+// record. There are none if the lookup of the records failed: the published records
+// are unknown, and more records would not help. There are none for a host whose name
+// is an address, because an address has no records. There are none for a host that
+// clients reach without SRV records, because DANE does not apply (RFC 7673 §3.1).
 func composePublish(v *dane.ServiceVerdict) []Publish {
 	if _, err := netip.ParseAddr(v.Host); err == nil || v.Service.Fallback {
 		return nil
@@ -438,8 +438,8 @@ func composePublish(v *dane.ServiceVerdict) []Publish {
 	return all
 }
 
-// authenticates reports whether a record authenticates a server beside the published
-// records, of which one with a stronger digest may supersede it (RFC 7671 §9).
+// authenticates reports whether a record authenticates a server together with the
+// published records. One with a stronger digest may supersede it (RFC 7671 §9).
 func authenticates(record tlsa.Record, v *dane.ServiceVerdict, chain *tlsa.Chain) bool {
 	set := []tlsa.Record{record}
 	for _, published := range v.Records {
@@ -471,9 +471,10 @@ func publishBase(v *dane.ServiceVerdict) string {
 	return cmp.Or(v.Base, v.Host)
 }
 
-// publishOwner returns the owner name of records to publish: that of the records that
-// apply, otherwise that of the first candidate for the TLSA base domain. If it is an
-// alias, the records belong at its canonical name, unless that is a special-use name.
+// publishOwner returns the owner name of records to publish. It is that of the
+// records that apply, otherwise that of the first candidate for the TLSA base
+// domain. If it is an alias, the records belong at its canonical name, unless that
+// is a special-use name.
 func publishOwner(v *dane.ServiceVerdict) string {
 	for _, lookup := range v.Service.TLSA {
 		if v.Base != "" && lookup.Base != v.Base {

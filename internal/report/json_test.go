@@ -286,8 +286,9 @@ func TestPublishMatchingType(t *testing.T) {
 	}
 }
 
-// TestPublishNothing checks that no record is proposed where none can apply: for a host
-// whose name is an address, and for the fallback of a domain without SRV records.
+// TestPublishNothing checks that no record is proposed where none can apply. The
+// cases are a host whose name is an address, and the fallback of a domain without
+// SRV records.
 func TestPublishNothing(t *testing.T) {
 	for _, change := range []func(*dane.ServiceVerdict){
 		func(v *dane.ServiceVerdict) { v.Host = "192.0.2.1" },

@@ -73,7 +73,7 @@ func mismatch(t *testing.T) *probe.Report {
 				Host: "mx.example.org", Port: 25, Policy: dane.SMTPRelay, Service: &host.Services[0], Outcome: dane.Refused, Base: "mx.example.org", Names: []string{"mx.example.org", "example.org"},
 				Records: []dane.RecordVerdict{{Record: published, Usability: tlsa.Usable}},
 				Endpoints: []dane.EndpointVerdict{
-					{Address: facts.Address, Outcome: dane.Refused, Facts: &facts, NameMatch: dane.Yes, PKIX: dane.No, PKIXWhy: "the certificate has expired",
+					{Address: facts.Address, Outcome: dane.Refused, Facts: &facts, NameMatch: dane.Yes, PKIX: dane.No, PKIXErr: errors.New("the certificate has expired"),
 						Matches: []tlsa.Match{{Record: published, Failure: tlsa.Mismatch, Why: "the leaf's key is another"}}},
 					{Address: skipped.Address, Skipped: true, Facts: &skipped},
 				},

@@ -9,10 +9,10 @@ import (
 )
 
 // authenticationPeriod returns when the first of the service's addresses stops being
-// authenticated if nothing changes, until: the last second at which [Judge] still
-// authenticates it. It is zero if no date counts, or if nothing is authenticated. An
-// address is authenticated if the certificates of all its key types are.
-// from is the start of the validity of the certificate that expires then.
+// authenticated if nothing changes. until is the last second at which [Judge] still
+// authenticates the address. It is zero if no date counts, or if nothing is
+// authenticated. An address is authenticated if the certificates of all its key
+// types are. from is the start of the validity of the certificate that expires then.
 func (j *judge) authenticationPeriod(v *ServiceVerdict) (from, until time.Time) {
 	refused := make(map[netip.Addr]bool)
 	for _, e := range v.Endpoints {

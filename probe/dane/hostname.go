@@ -47,10 +47,10 @@ func FaultOfName(name, target string) HostFault {
 	return HostFine
 }
 
-// IsSpecialUse reports whether a name that target leads to is a special-use name:
-// it means nothing outside of one machine or network, or is no DNS name. Resolvers
-// answer for such names themselves, without signatures (RFC 6761 §6.3, §6.4,
-// RFC 6762 §22.1, RFC 7686 §2, RFC 8375 §4).
+// IsSpecialUse reports whether a name that target leads to is a special-use name.
+// Such a name has no meaning outside of one machine or network, or is no DNS name.
+// Resolvers answer for such names themselves, without signatures (RFC 6761 §6.3,
+// §6.4, RFC 6762 §22.1, RFC 7686 §2, RFC 8375 §4).
 //
 // A target below home.arpa may lead to hosts there. The name test is for tests
 // (RFC 6761 §6.2), such as those of the lab, and is not listed.
@@ -110,11 +110,12 @@ func (h *Host) ExamineAliases(target string) {
 	}
 }
 
-// WithoutSpecialUse returns a failed answer that leads to a special-use name by an
-// alias as one without records, with the status of the aliases. There are no records
-// at such a name: a resolver that answers for it without signatures fails validation,
-// and one that asks the root proves its absence. It returns any other answer unchanged.
-func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
+// WithoutSpecialUse replaces a failed answer that leads target to a special-use name by
+// an alias. The result has no records and the status of the aliases. There are no
+// records at such a name. A resolver that answers for it without signatures fails
+// validation, and one that asks the root proves its absence. It returns any other
+// answer unchanged.
+func WithoutSpecialUse(answer dnssec.Answer, target string) dnssec.Answer {
 	if !answer.Status.Failed() {
 		return answer
 	}
@@ -122,7 +123,7 @@ func WithoutSpecialUse(answer dnssec.Answer) dnssec.Answer {
 	for i, alias := range answer.Aliases { // each step is validated
 		status = dnssec.Worst(status, alias.Status)
 		name := TextName(alias.To)
-		if !IsSpecialUse(name, TextName(answer.Name)) {
+		if !IsSpecialUse(name, target) {
 			continue
 		}
 		answer.Status, answer.Err, answer.Rcode = status, nil, dns.RcodeNameError

@@ -117,7 +117,7 @@ func TestAliasOfSpecialUseName(t *testing.T) {
 	failed := func(owner string, qtype uint16, to string) dnssec.Answer {
 		a := answer(dnssec.Bogus, owner, qtype)
 		a.Aliases, a.Canonical = []dnssec.Alias{{From: dns.Fqdn(owner), To: to, Status: dnssec.Secure}}, to
-		return WithoutSpecialUse(a)
+		return WithoutSpecialUse(a, domain)
 	}
 	hosts := func(to string) []Host {
 		lookup := TLSALookup{Base: name, Answer: failed(TLSAOwner(name, 25), dns.TypeTLSA, to)}
@@ -146,5 +146,17 @@ func TestAliasOfSpecialUseName(t *testing.T) {
 				t.Errorf("got %s, %v; want %s, %v", v.Outcome, v.Findings, c.want, c.reasons)
 			}
 		})
+	}
+}
+
+// For a target below home.arpa, names there are ordinary ones: a lookup that fails
+// at one remains failed, whatever the name that leads to it.
+func TestAliasWithinHomeNetwork(t *testing.T) {
+	a := answer(dnssec.Bogus, "_25._tcp.mx.example.org", dns.TypeTLSA)
+	a.Aliases, a.Canonical = []dnssec.Alias{{From: a.Name, To: "nas.home.arpa.", Status: dnssec.Secure}}, "nas.home.arpa."
+	for target, want := range map[string]dnssec.Status{"office.home.arpa": dnssec.Bogus, "example.org": dnssec.Secure} {
+		if got := WithoutSpecialUse(a, target).Status; got != want {
+			t.Errorf("target %s: %s, want %s", target, got, want)
+		}
 	}
 }

@@ -448,13 +448,13 @@ func (j *judge) judgeEndpoint(e *Endpoint, v *ServiceVerdict, level securityLeve
 		switch ev.Outcome = Encrypted; ev.PKIX {
 		case No:
 			ev.Outcome = Refused
-			find(PKIXUntrusted, ev.PKIXWhy)
+			find(PKIXUntrusted, ev.PKIXErr.Error())
 		case NotMeasured:
 			ev.Outcome = Unknown
 			if j.rules.Roots == nil {
 				find(RootsUnavailable, "no TLSA record is usable, and the Web PKI could not be applied")
 			} else {
-				find(LimitExceeded, ev.PKIXWhy)
+				find(reasonOfUnmeasured(ev.PKIXErr), ev.PKIXErr.Error())
 			}
 		}
 	case (e.Reached == StageTLS && reason == "" || reason == CertificateUnparsable) && level != levelAuthenticate && level != levelPKIX:
@@ -507,8 +507,8 @@ func outcomeWithoutTLS(e *Endpoint, reason Reason, level securityLevel, policy P
 	case !e.Dialogue.Offered && reason != StartTLSNotOffered:
 		return Unreachable // the failure has nothing to do with TLS
 	case e.Reached == StageTLS, reason == ClientCertificateRequired:
-		// The server rejects the client, not the client the server. But records that
-		// authenticate it are why a sender does not retry without TLS.
+		// The server rejects the client. Records that authenticate the server
+		// prevent a retry without TLS.
 		if level == levelAuthenticate {
 			return Refused
 		}
@@ -528,7 +528,7 @@ func (j *judge) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 	chain := ev.Facts.Chain
 	ev.NameMatch = MeasureOf(verifier.NameMatches(chain))
 	if j.rules.Roots != nil {
-		ev.PKIX, ev.PKIXWhy = measurePKIX(verifier, chain)
+		ev.PKIX, ev.PKIXErr = measurePKIX(verifier, chain)
 	}
 	ev.Matches = verifier.Match(recordsOf(v), chain)
 	for i, match := range ev.Matches {
@@ -536,17 +536,14 @@ func (j *judge) measure(ev *EndpointVerdict, v *ServiceVerdict) {
 	}
 }
 
-// measurePKIX reports whether a chain leads to the system roots, or why not.
-func measurePKIX(verifier tlsa.Verifier, chain *tlsa.Chain) (Measure, string) {
+// measurePKIX reports whether a chain leads to the system roots. The error says why
+// it does not, or is a tlsa.ErrUnmeasured.
+func measurePKIX(verifier tlsa.Verifier, chain *tlsa.Chain) (Measure, error) {
 	err := verifier.PKIX(chain)
-	switch {
-	case err == nil:
-		return Yes, ""
-	case errors.Is(err, tlsa.ErrUnmeasured):
-		return NotMeasured, err.Error()
-	default:
-		return No, err.Error()
+	if errors.Is(err, tlsa.ErrUnmeasured) {
+		return NotMeasured, err
 	}
+	return MeasureOf(err == nil), err
 }
 
 // verifier returns what verifies the chains of a service at a time.
@@ -585,7 +582,20 @@ func (j *judge) authenticate(matches []tlsa.Match) (outcome Outcome, reason Reas
 	case match.Record.Usage <= tlsa.PKIXEE && j.rules.Roots == nil:
 		return Unknown, RootsUnavailable, detail
 	default:
-		return Unknown, LimitExceeded, detail
+		return Unknown, reasonOfUnmeasured(match.Open), detail
+	}
+}
+
+// reasonOfUnmeasured returns the reason why certificates were not judged, given a
+// tlsa.ErrUnmeasured.
+func reasonOfUnmeasured(err error) Reason {
+	switch {
+	case errors.Is(err, tlsa.ErrUnsupported):
+		return TLSUnsupportedHere
+	case errors.Is(err, tlsa.ErrStopped):
+		return ProbeDeadline
+	default:
+		return LimitExceeded
 	}
 }
 

@@ -243,9 +243,12 @@ func (j *judge) passesMTASTS(host string, e *Endpoint) (passes Measure, why stri
 		return NotMeasured, mtasts.ErrNoRoots.Error()
 	}
 	verifier := tlsa.Verifier{Names: []string{host}, Roots: j.rules.Roots, At: j.verdict.At, Stop: j.rules.Stop}
-	passes, why = measurePKIX(verifier, e.Chain)
-	if err := e.Chain.Certificates[0].VerifyHostname(host); passes != No && err != nil {
-		return No, err.Error()
+	passes, err := measurePKIX(verifier, e.Chain)
+	if invalid := e.Chain.Certificates[0].VerifyHostname(host); passes != No && invalid != nil {
+		passes, err = No, invalid
+	}
+	if err != nil {
+		why = err.Error()
 	}
 	return passes, why
 }

@@ -239,8 +239,21 @@ func TestJudgeMailServers(t *testing.T) {
 	}
 }
 
-// Without time for costly checks, only what needs none is judged. The rest is not
-// known, and never the server's fault.
+// Certificates that were not judged are never the server's fault.
+func TestReasonOfUnmeasured(t *testing.T) {
+	for err, want := range map[error]Reason{
+		tlsa.ErrUnsupported: TLSUnsupportedHere,
+		tlsa.ErrStopped:     ProbeDeadline,
+		tlsa.ErrUnmeasured:  LimitExceeded,
+	} {
+		if got := reasonOfUnmeasured(fmt.Errorf("judge the chain: %w", err)); got != want || got.Info().Effect != EffectInternal {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
+	}
+}
+
+// Without time for costly checks, only what needs none is judged. The rest is
+// unknown, and is never attributed to the server.
 func TestJudgeWithoutTime(t *testing.T) {
 	const name = "mx.example.org"
 	root := issue(t, "Root", nil, nil, noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0))
@@ -280,13 +293,13 @@ func TestJudgeWithoutTime(t *testing.T) {
 		}
 		v := judge(c.policy, c.record, func() error { return errors.New("the time is over") })
 		limited := slices.ContainsFunc(v.Findings, func(f Finding) bool {
-			return f.Reason == LimitExceeded && strings.Contains(f.Detail, "the time is over")
+			return f.Reason == ProbeDeadline && strings.Contains(f.Detail, "the time is over")
 		})
 		if v.Outcome != c.without || limited != (c.without == Unknown) {
-			t.Errorf("%s: without time: %s, limit_exceeded %t; want %s\n%v", c.name, v.Outcome, limited, c.without, v.Findings)
+			t.Errorf("%s: without time: %s, probe_deadline %t; want %s\n%v", c.name, v.Outcome, limited, c.without, v.Findings)
 		}
-		if e := v.Services[0].Endpoints[0]; e.PKIX != NotMeasured || e.PKIXWhy == "" {
-			t.Errorf("%s: without time: valid in the Web PKI: %v (%s), want not measured", c.name, e.PKIX, e.PKIXWhy)
+		if e := v.Services[0].Endpoints[0]; e.PKIX != NotMeasured || e.PKIXErr == nil {
+			t.Errorf("%s: without time: valid in the Web PKI: %v (%s), want not measured", c.name, e.PKIX, e.PKIXErr)
 		}
 		if c.policy == SMTPRelay {
 			if e := v.MTASTS.Services[0].Endpoints[0]; e.Passes != NotMeasured {
@@ -338,9 +351,9 @@ func TestJudgeClientPolicy(t *testing.T) {
 	}
 }
 
-// A service that a secure SRV record names: without a usable TLSA record the Web
-// PKI counts (RFC 7673 §4.1), and one failed address lookup is enough to refuse
-// (RFC 7673 §3.2).
+// The service has a secure SRV record. Without a usable TLSA record the Web PKI
+// counts (RFC 7673 §4.1). One failed address lookup is enough to refuse (RFC 7673
+// §3.2).
 func TestJudgeSRV(t *testing.T) {
 	const name, unusable = "mx.example.org", "3 1 1 abcd"
 	chain, roots := trustedChain(t, name, name)
@@ -481,7 +494,7 @@ func TestFindingOfClosestRecord(t *testing.T) {
 	}
 }
 
-// A finding names the key type if the handshake got as far as to depend on it.
+// A finding names the key type if the handshake reached a step that depends on it.
 func TestFindingOfKeyType(t *testing.T) {
 	const name = "mx.example.org"
 	for _, c := range []struct {

@@ -107,7 +107,8 @@ func TestTLSUnsupportedHere(t *testing.T) {
 	}
 }
 
-// TestWeakTLS: the outcome is that of senders that still accept the server.
+// TestWeakTLS checks that the outcome is that of senders that still accept the
+// server.
 func TestWeakTLS(t *testing.T) {
 	const name = "mx.example.org"
 	chain := selfSigned(t)

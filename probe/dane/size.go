@@ -140,7 +140,10 @@ func (s *sizer) addVerdict(v *Verdict) {
 			s.bytes += sizeOfMatch + len(record.Why)
 		}
 		for _, endpoint := range v.Services[i].Endpoints {
-			s.bytes += sizeOfFinding + len(endpoint.PKIXWhy)
+			s.bytes += sizeOfFinding
+			if endpoint.PKIXErr != nil {
+				s.bytes += len(endpoint.PKIXErr.Error())
+			}
 			s.addMatches(endpoint.Matches)
 		}
 	}

@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestMemSize(t *testing.T) {
 		{"finding", report{Verdict: Verdict{Findings: []Finding{{Detail: long}}}}, 10_000, 15_000},
 		{"advice", report{Verdict: Verdict{Advice: []Advice{{Detail: long}}}}, 10_000, 15_000},
 		{"verdict on a record", verdict(ServiceVerdict{Records: []RecordVerdict{{Why: long}}}), 10_000, 15_000},
-		{"verdict on the Web PKI", verdict(ServiceVerdict{Endpoints: []EndpointVerdict{{PKIXWhy: long}}}), 10_000, 15_000},
+		{"verdict on the Web PKI", verdict(ServiceVerdict{Endpoints: []EndpointVerdict{{PKIXErr: errors.New(long)}}}), 10_000, 15_000},
 		{"match", verdict(ServiceVerdict{Endpoints: matches}), 10_000, 15_000},
 		{"second verdict", report{Later: &Verdict{Services: []ServiceVerdict{{Endpoints: matches}}}}, 10_000, 15_000},
 	} {

@@ -77,13 +77,13 @@ func (r TLSAResult) Final() bool { return r.State == StateFound || r.State == St
 // best first. The base domain is the first of them with secure TLSA records
 // (RFC 7671 §7, RFC 7672 §2.2.3).
 //
-// The fully expanded host name comes first if every alias step and the addresses
-// are secure ("Secure CNAME" in RFC 7672 §2.2.2); then the host's own name. Names
+// The fully expanded host name comes first if every alias step and the addresses are
+// secure ("Secure CNAME" in RFC 7672 §2.2.2). The host's own name follows. Names
 // between the two never count (RFC 7672 §2.2.3).
 //
 // Under SMTPRelay, insecure addresses mean that TLSA does not apply, unless the
-// host's own CNAME is secure: then its own name may have records ("Insecure
-// CNAME" in RFC 7672 §2.2.2).
+// host's own CNAME is secure. In that case the host's own name may have records
+// ("Insecure CNAME" in RFC 7672 §2.2.2).
 //
 // Of a host that a secure SRV record names, one secure address RRset suffices.
 // Without one there is no lookup, even if a CNAME is secure (RFC 7673 §3.2). An
@@ -122,9 +122,9 @@ func (h *Host) AddressAnswer() *dnssec.Answer {
 	return worst
 }
 
-// deciding returns the address lookup whose status decides whether the TLSA
-// records of a service are looked up: the best one if an SRV record named the
-// service (RFC 7673 §3.2), else the worst one (RFC 7672 §2.2.2).
+// deciding returns the address lookup whose status decides whether the TLSA records
+// of a service are looked up. It is the best one if an SRV record named the service
+// (RFC 7673 §3.2), else the worst one (RFC 7672 §2.2.2).
 func (h *Host) deciding(service *Service) *dnssec.Answer {
 	worst, best := h.addressAnswers()
 	if service.SRV != nil {

@@ -57,7 +57,7 @@ type EndpointVerdict struct {
 	Matches   []tlsa.Match // one for each of the service's Records; empty without a handshake
 	NameMatch Measure      // the leaf is valid for one of the service's Names
 	PKIX      Measure      // the chain is valid for the Web PKI
-	PKIXWhy   string       // why it is not
+	PKIXErr   error        // why it is not, or why that was not measured; nil if PKIX is Yes
 }
 
 // Measure is a yes or no that may not have been measured.

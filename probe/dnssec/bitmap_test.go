@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestRawBitmaps checks that the signature over an NSEC or NSEC3 record counts over
-// its type bitmap as received, and that such a record proves like another.
+// TestRawBitmaps checks that the signature over an NSEC or NSEC3 record covers its
+// type bitmap as received. It checks that such a record proves what others prove.
 func TestRawBitmaps(t *testing.T) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

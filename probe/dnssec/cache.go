@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// zoneCache holds verdicts on names until their TTL or their signatures end:
-// zones, secure and insecure, and names that are no zone cut. It holds bogus
-// zones for failureTTL. A verdict is what the same replies would prove again: what was
-// looked up before saves queries and changes no verdict. If it exceeds its limits,
-// it evicts the least recently used entry.
+// zoneCache holds verdicts on names until their TTL or their signatures end: zones,
+// secure and insecure, and names that are no zone cut. It holds bogus zones for
+// failureTTL. The same replies would prove a cached verdict again. Earlier lookups
+// therefore save queries and change no verdict. If it exceeds its limits, it evicts
+// the least recently used entry.
 type zoneCache struct {
 	maxEntries int
 	maxBytes   int // as estimated by sizeOf
@@ -30,9 +30,9 @@ type zoneCache struct {
 // the error of the clock.
 const clockSlack = 5 * time.Minute
 
-// cachedName is what the cache holds about a name: a zone, the fault of a bogus
-// zone, or the proof that the name is no zone cut. If it is empty, the name
-// probably is none, which only saves speculative queries.
+// cachedName is what the cache holds about a name. It is a zone, the fault of a
+// bogus zone, or the proof that the name is no zone cut. If it is empty, the name
+// probably is no zone cut. That only saves speculative queries.
 type cachedName struct {
 	zone  *zone
 	fault *fault

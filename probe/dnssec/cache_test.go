@@ -184,8 +184,8 @@ func TestLongTTL(t *testing.T) {
 	})
 }
 
-// TestNoCutLifetime checks how long a proof that a name is no zone cut is used: for its
-// TTL, a day at most, and not beyond the zone that gave it.
+// TestNoCutLifetime checks how long a proof that a name is no zone cut is used. The
+// limits are its TTL, one day, and the lifetime of the zone that gave it.
 func TestNoCutLifetime(t *testing.T) {
 	const years = 1 << 30
 	withTTL := func(where zone.Where, ttl uint32) []zone.Fault {

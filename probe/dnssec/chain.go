@@ -20,8 +20,9 @@ type zone struct {
 	link   Link
 
 	// presumed: the parent does not prove that the name is delegated, only that it
-	// may be, by opt-out or by NSEC3 records with too many iterations. A zone that
-	// the parent delegates below that name with a signed DS is secure all the same.
+	// may be. The cause is opt-out or NSEC3 records with too many iterations. A zone
+	// that the parent delegates below that name with a signed DS is secure all the
+	// same.
 	presumed bool
 
 	own   Validity  // of the signature over its keys
@@ -214,8 +215,8 @@ func (v *validation) parentZone(name string, r *reply) (*zone, error) {
 	return v.enclosingZone(parentOf(name))
 }
 
-// delegationSigs returns the signatures that show which zone is authoritative
-// for the DS of name: over the DS or an alias, or else over the denial.
+// delegationSigs returns the signatures that show which zone is authoritative for
+// the DS of name. They are over the DS or an alias, or else over the denial.
 func delegationSigs(r *reply, name string) []*dns.RRSIG {
 	var sigs []*dns.RRSIG
 	for _, set := range r.answer {

@@ -149,8 +149,8 @@ func (c *chain) cost() int {
 	return -1
 }
 
-// unproven returns the fault of a denial that does not prove what it should, which is
-// bogus unless some of its records could not be checked.
+// unproven returns the fault of a denial that does not prove what it should. The
+// fault is bogus unless some of the records could not be checked.
 func (d *denial) unproven(format string, args ...any) *fault {
 	if d.unchecked != nil {
 		own := *d.unchecked

@@ -27,8 +27,8 @@ func (c *cdCounter) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, str
 	return c.Transport.Exchange(ctx, query)
 }
 
-// TestDropsCD checks when queries with CD=1 are given up: if the one for the keys of
-// the root is dropped, for ten minutes, and not if only another one is.
+// TestDropsCD checks when the resolver stops sending CD=1. It stops for ten minutes
+// if the query for the keys of the root is dropped, and not if only another one is.
 func TestDropsCD(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -73,8 +73,8 @@ func TestDropsCD(t *testing.T) {
 	}
 }
 
-// TestDropsCDOfOthers checks that neither a zone nor one of the resolvers decides that
-// queries with CD=1 are given up for all.
+// TestDropsCDOfOthers checks that neither a zone nor one of the resolvers turns off
+// CD=1 for all.
 func TestDropsCDOfOthers(t *testing.T) {
 	everything := zone.Under(".")
 	strip := respond(everything, func(m *dns.Msg) {
@@ -116,8 +116,9 @@ func TestDropsCDOfOthers(t *testing.T) {
 	}
 }
 
-// TestDropsCDByServer checks that a resolver that drops queries with CD=1 is recorded
-// alone, until it or, for all resolvers in turn, any of them responds to one.
+// TestDropsCDByServer checks that a resolver that drops queries with CD=1 is
+// recorded alone. The record ends when that resolver responds to one. For all
+// resolvers in turn, it ends when any of them responds.
 func TestDropsCDByServer(t *testing.T) {
 	const all, one, other = "", "192.0.2.1:53", "192.0.2.2:53"
 	for _, c := range []struct {

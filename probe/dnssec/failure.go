@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// failureTTL is how long a failure is cached: that of one lookup, that of a zone (RFC
-// 4035 §4.7, required by RFC 9520 §3.4), and an outage of all resolvers. RFC 9520 §3.2
-// demands between a second and five minutes. It recommends to increase the time while the
-// failure persists. That is not done, so that the next probe sees a repair.
+// failureTTL is how long a failure is cached. It applies to one lookup, to a zone
+// (RFC 4035 §4.7, required by RFC 9520 §3.4), and to an outage of all resolvers. RFC
+// 9520 §3.2 demands between a second and five minutes. It recommends a longer time
+// while the failure persists. failureTTL is constant, so that the next probe sees a
+// repair.
 const failureTTL = 5 * time.Second
 
-// failureCache holds the answers of lookups that failed, by question, for failureTTL.
-// So a crowd of probes that need the same name fails once.
+// failureCache holds the answers of lookups that failed, by question, for
+// failureTTL. So many probes of the same name fail only once.
 type failureCache struct {
 	size int // maximum number of entries
 
@@ -70,8 +71,9 @@ func (f failure) validAt(at time.Time) bool {
 	return !at.Before(f.at.Add(-clockSlack)) && !at.After(f.at.Add(failureTTL))
 }
 
-// isFailure reports whether a lookup failed because of the zone or the resolvers. What
-// ended for lack of time, by its callers or by a panic, may succeed at the next attempt.
+// isFailure reports whether a lookup failed because of the zone or the resolvers. A
+// lookup that ended by a timeout, by its callers or by a panic may succeed at the
+// next attempt.
 func isFailure(a Answer) bool {
 	return a.Status.Failed() && !errors.Is(a.Err, ErrDeadline) && !errors.Is(a.Err, ErrInternal)
 }

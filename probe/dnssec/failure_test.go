@@ -14,8 +14,8 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// TestFailuresAreCached checks that a failed lookup is not repeated for a second at
-// least, and that a repair is seen within five minutes (RFC 9520 §3.2).
+// TestFailuresAreCached checks that a failed lookup is not repeated for at least one
+// second. It checks that a repair is seen within five minutes (RFC 9520 §3.2).
 func TestFailuresAreCached(t *testing.T) {
 	at, everything := zone.At(tlsa, dns.TypeTLSA), zone.Under(".")
 	strip := zone.Fault{Where: everything, Answer: func(_, m *dns.Msg) error {
@@ -71,8 +71,8 @@ func TestFailuresAreCached(t *testing.T) {
 	}
 }
 
-// TestFailureOfAbandonedLookup checks that a lookup that its caller gave up during the
-// retries leaves no verdict behind: the other resolver was not heard.
+// TestFailureOfAbandonedLookup checks that a lookup that its caller cancels during
+// the retries caches no verdict. The other resolver has not answered by then.
 func TestFailureOfAbandonedLookup(t *testing.T) {
 	for name, where := range map[string]zone.Where{"data": zone.At(tlsa, dns.TypeTLSA), "keys": zone.At("example.org.", dns.TypeDNSKEY)} {
 		t.Run(name, func(t *testing.T) {

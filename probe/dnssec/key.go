@@ -53,8 +53,8 @@ func (o Options) usableDS(set []*dns.DS) []*dns.DS {
 	return sha1
 }
 
-// mayVerify reports whether k may verify records of its zone, unless it is revoked:
-// it has the ZONE flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2).
+// mayVerify reports whether k may verify records of its zone, unless it is revoked.
+// Such a key has the ZONE flag (RFC 4034 §2.1.1) and protocol 3 (§2.1.2).
 func mayVerify(k *dns.DNSKEY) bool { return k.Flags&dns.ZONE != 0 && k.Protocol == 3 }
 
 // isRevoked reports whether a key of a zone is revoked: it has the REVOKE bit and

@@ -16,9 +16,9 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// orderQuestions limits the questions of one world in TestOrder, and with them its
-// time, which grows with their square. With 7, it takes about six seconds of one CPU
-// for all scenarios. The pairs share the cache of signatures, so that they cost no
+// orderQuestions limits the questions of one scenario in TestOrder. The time of the
+// test grows with their square. With 7, it takes about six seconds of one CPU for
+// all scenarios. The pairs share the cache of signatures, so that they cost no
 // arithmetic.
 const orderQuestions = 7
 
@@ -30,10 +30,10 @@ type orderQuestion struct {
 
 func (q orderQuestion) String() string { return q.name + " " + dns.TypeToString[q.qtype] }
 
-// TestOrder checks in the world of every scenario that the verdict on a question
-// is the same with a cold cache and after any other question of that world. The
-// questions of a world are those of its scenario, then by turns those of the other
-// scenarios of the file and the apexes of its zones, up to orderQuestions.
+// TestOrder checks that the verdict on each question of a scenario is the same with
+// a cold cache and after any other of its questions. The first questions are those
+// of the scenario. Questions of the other scenarios of the file and the apexes of
+// its zones follow by turns, up to orderQuestions.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -62,7 +62,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// checkOrder compares the verdicts on the questions of a world, at each time at
+// checkOrder compares the verdicts on the questions of a scenario, at each time at
 // which the scenario asks.
 func (s *scenario) checkOrder(t *testing.T, others []orderQuestion) {
 	var times []time.Duration
@@ -100,7 +100,7 @@ func (s *scenario) checkOrder(t *testing.T, others []orderQuestion) {
 	}
 }
 
-// questions returns the questions of a world.
+// questions returns the questions of a scenario.
 func (s *scenario) questions(others []orderQuestion) []orderQuestion {
 	var list []orderQuestion
 	add := func(q orderQuestion) {

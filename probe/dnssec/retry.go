@@ -174,8 +174,8 @@ func (r *Resolver) topZone() string {
 	return slices.Min(slices.Collect(maps.Keys(r.anchors)))
 }
 
-// outage remembers for failureTTL that all resolvers fail, so that a crowd of
-// lookups checks once.
+// outage records for failureTTL that all resolvers fail, so that concurrent lookups
+// check only once.
 type outage struct {
 	mu   sync.Mutex
 	seen time.Time

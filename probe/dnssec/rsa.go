@@ -47,8 +47,9 @@ func rsaVerifier(hash crypto.Hash, public []byte) (verifier, error) {
 	}, nil
 }
 
-// parseRSAKey parses the public key field of RFC 3110 §2: the length of the exponent
-// in one octet, or zero and two octets, then exponent and modulus.
+// parseRSAKey parses the public key field of RFC 3110 §2. It has the length of the
+// exponent in one octet, or zero and two octets. The exponent and the modulus
+// follow.
 func parseRSAKey(public []byte) (*rsaPublicKey, error) {
 	if len(public) < 1 {
 		return nil, errors.New("the RSA key is empty")

@@ -69,8 +69,8 @@ func power(n uint) *big.Int {
 	return new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), n), big.NewInt(1))
 }
 
-// TestRSAExponents checks that signatures verify for exponents up to 128 bits, in any
-// form that RFC 3110 §2 allows, and that a larger one is a limit of this program.
+// TestRSAExponents checks that signatures verify for exponents up to 128 bits, in
+// any form that RFC 3110 §2 allows. A larger exponent is a limit of this program.
 func TestRSAExponents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -125,7 +125,7 @@ func (c *serverCheck) run(ctx context.Context) Health {
 		}
 	} else if c.resolver.droppedCD.lasts(c.server, time.Now()) && !c.respondsToCD(ctx) {
 		health.Problem = ProblemRefusesCD
-		health.Why = "does not respond to queries with CD=1, so that lookups are slow and cannot tell why a zone fails: allow them, or set resolver.servers to another resolver"
+		health.Why = "does not respond to queries with CD=1, so lookups are slow and do not show why a zone fails; allow these queries, or set resolver.servers to another resolver"
 	}
 	if health.Problem != "" {
 		return health

@@ -72,10 +72,10 @@ const maxUDPSize = 1232
 // RFC 6840 §5.9), unless the upstream is to check the answer itself.
 //
 // Some resolvers and middleboxes drop queries with CD=1. So a query without any
-// response is sent again with CD=0. If that helps for the keys of the top zone, which
-// each chain of trust needs, the upstream drops all such queries: the next ones have
-// CD=0 at once. Queries for other names prove nothing about the upstream: the
-// nameservers of a zone decide whether they are answered.
+// response is sent again with CD=0. If CD=0 helps for the keys of the top zone,
+// which each chain of trust needs, the upstream drops all such queries. Later
+// queries to it have CD=0. Queries for other names prove nothing about the upstream:
+// the nameservers of a zone decide whether they are answered.
 func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	server := q.upstream.server
 	checked := query{q.question, upstream{server, true}}
@@ -103,8 +103,8 @@ func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	return again
 }
 
-// droppedCD remembers for dropsCDFor which upstreams drop queries with CD=1, by
-// server. The empty name is all resolvers in turn: it has an entry if none of them
+// droppedCD records for dropsCDFor which upstreams drop queries with CD=1, by
+// server. The empty name is all resolvers in turn. It has an entry if none of them
 // responds.
 type droppedCD struct {
 	mu   sync.Mutex

@@ -64,7 +64,8 @@ func causeOfDialogue(err error) dane.Cause {
 }
 
 // isTLSError reports whether an error inside TLS is one of TLS, and not of the
-// connection: an alert of either side, or what is no TLS record.
+// connection. Such an error is an alert of either side, or data that is no TLS
+// record.
 func isTLSError(err error) bool {
 	if alert, ok := errors.AsType[*net.OpError](err); ok && (alert.Op == "remote error" || alert.Op == "local error") {
 		return true

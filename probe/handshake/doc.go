@@ -1,11 +1,12 @@
 // Package handshake makes TLS handshakes with the endpoints of a service, as a
 // mail server or another client of the protocol makes them.
 //
-// [Client.Do] makes one handshake: it connects to an address, through a SOCKS5
-// proxy if there is one, speaks the protocol's STARTTLS dialogue, completes TLS with
-// whatever certificate the server sends, and makes the protocol's first exchange
-// inside TLS. If TLS fails, further connections with other offers may show why: a
-// short ClientHello, one without ALPN, and one like that of OpenSSL. A failure is a result too: the
+// [Client.Do] makes one handshake. It connects to an address, through a SOCKS5
+// proxy if there is one, and runs the protocol's STARTTLS dialogue. It
+// completes TLS with any certificate that the server sends, and makes the
+// protocol's first exchange inside TLS. If TLS fails, further connections with
+// other offers may show why. The offers are a short ClientHello, one without
+// ALPN, and one like that of OpenSSL. A failure is a result too: the
 // [dane.Endpoint] has the last stage that was completed, and an error with its
 // cause ([dane.WithCause]).
 //

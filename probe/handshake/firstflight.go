@@ -35,7 +35,8 @@ func (f *firstFlight) Read(p []byte) (int, error) {
 func (f *firstFlight) answered() bool { return f.size > 0 }
 
 // lacksSecureRenegotiation reports whether the server selects TLS 1.2 or earlier and
-// does not support RFC 5746. It returns false if the ServerHello is too long to tell.
+// does not support RFC 5746. It returns false if the ServerHello is too long to
+// parse.
 func (f *firstFlight) lacksSecureRenegotiation() bool {
 	record := input{rest: f.head[:f.size]}
 	record.take(3) // type and version

@@ -149,7 +149,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 }
 
 // maxSilence is the maximum time that a server has to reply to STARTTLS, and to
-// begin its answer to a ClientHello, if another attempt can be made.
+// begin its answer to a ClientHello. It applies if another attempt can be made.
 const maxSilence = 6 * time.Second
 
 // replyBy returns the time by which a server must have replied to STARTTLS, and
@@ -164,8 +164,8 @@ func replyBy(ctx context.Context, started time.Time) time.Time {
 	return now.Add(maxSilence)
 }
 
-// retry makes another handshake after a failure, with another offer. It replaces
-// the first if the server goes further.
+// retry makes another handshake after a failure, with another offer. It replaces the
+// first if the server completes more steps.
 func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	a.endpoint.Err = first
 	a.update() // what is known if ctx ends meanwhile
@@ -242,7 +242,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 		o.alpn = protocol.ALPN()
 	}
 	flight := &firstFlight{Conn: conn}
-	if deadline, limited := ctx.Deadline(); limited && !o.small {
+	if deadline, limited := ctx.Deadline(); limited && !o.small && o.keyType == "" {
 		// Another offer needs the time of this dialogue again, and time for an answer.
 		now := time.Now()
 		left := deadline.Sub(now) - now.Sub(e.Connect.Start)

@@ -14,11 +14,12 @@ import (
 
 // accepted returns an error unless the server accepts the client inside TLS. In TLS
 // 1.3, the client's side of the handshake is complete before the server has seen
-// that the client has no certificate (RFC 8446 §2), so only what follows shows it.
+// that the client has no certificate (RFC 8446 §2). Only what follows shows whether
+// the server accepts that.
 //
-// If the protocol is mutual, real clients have a certificate. An alert for lack of
-// one then proves that the handshake is complete, and nothing is wrong with the
-// server. If the connection ends instead, the cause may be the certificate.
+// If the protocol is mutual, real clients have a certificate. An alert about a
+// missing certificate then proves that the handshake is complete, and that the
+// server works. If the connection ends instead, the cause may be the certificate.
 //
 // wait is called before the server has time to reject a client that has nothing to say.
 func (s *session) accepted(ctx context.Context, protocol *starttls.Client, wait func()) error {

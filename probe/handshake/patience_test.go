@@ -90,8 +90,8 @@ func probeServer(t *testing.T, key Key, timeout time.Duration, behaviour ...conn
 	return e, connections
 }
 
-// TestSlowAndSilentServers checks how long a server may take, and whose fault it is
-// that the time is over.
+// TestSlowAndSilentServers checks how long a server may take, and the cause of the
+// error when the time is over.
 func TestSlowAndSilentServers(t *testing.T) {
 	rsa, ecdsa := leafOf(t, server.RSA), leafOf(t, server.ECDSA)
 	smtp := func(config *tls.Config) server.Handler { return server.SMTP{Name: "mx.example.org", TLS: config} }
@@ -115,35 +115,35 @@ func TestSlowAndSilentServers(t *testing.T) {
 			20 * second, []connection{{0, smtpUntil{}}}, dane.CauseTimeout, "the server falls silent after STARTTLS", 2, false},
 		{"a slow reply to STARTTLS", "The second attempt waits longer.",
 			20 * second, []connection{{0, smtpUntil{7 * second, tlsOnly}}}, dane.CauseNone, "", 2, false},
-		{"a slow reply to STARTTLS, and a short deadline", "A second attempt has no time to wait, so the first has all of it.",
+		{"a slow reply to STARTTLS, and a short deadline", "There is no time for a second attempt, so the first has all of the time.",
 			11 * second, []connection{{0, smtpUntil{9 * second, tlsOnly}}}, dane.CauseNone, "", 1, false},
 		{"a slow greeting and a slow reply to STARTTLS", "The second attempt has no time for both.",
 			20 * second, []connection{{5 * second, smtpUntil{9 * second, tlsOnly}}}, dane.CauseNone, "", 1, false},
 		{"silence after STARTTLS, and a short deadline", "The error names the step.",
 			11 * second, []connection{{0, smtpUntil{}}}, dane.CauseTimeout, "STARTTLS", 1, false},
 
-		{"a slow first connection, then slow answers to every ClientHello", "The second wait is no shorter than the first, so size does not matter.",
+		{"a slow first connection, then slow answers to every ClientHello", "The second wait is no shorter than the first, so the size is not the cause.",
 			18 * second, []connection{after(5*second, smtp(slow(ecdsa, 5500*time.Millisecond))), {0, smtp(slow(ecdsa, 5500*time.Millisecond))}}, dane.CauseNone, "", 2, false},
 		{"a slow first connection, then silence after the large ClientHello only", "The second answer comes immediately.",
 			18 * second, []connection{after(5*second, smtp(server.TLSConfigOldPath(ecdsa, true))), {0, smtp(server.TLSConfigOldPath(ecdsa, true))}}, dane.CauseNone, "", 2, true},
-		{"the large ClientHello is reset, and the server is slow", "A reset is no slowness.",
+		{"the large ClientHello is reset, and the server is slow", "A reset is not a slow answer.",
 			20 * second, []connection{{0, raw(answer{closes: true})}, {0, smtp(slow(ecdsa, 7*second))}}, dane.CauseNone, "", 2, true},
 
 		{"a broken server with a slow greeting", "There is time for one further offer, which decides.",
 			20 * second, []connection{after(8*second, raw(answer{bytes: alert}))}, dane.CauseTLS, "fails too (alert handshake failure)", 2, false},
 		{"a broken server with a very slow greeting", "There is no time for another offer, and the alert may be due to our own limit.",
 			20 * second, []connection{after(12*second, raw(answer{bytes: alert}))}, dane.CauseTLSUnsupported, "another handshake takes 12s, and 8s are left", 1, false},
-		{"a closing server with a slow greeting", "There is no time for a third offer, and a server that closes is at fault.",
+		{"a closing server with a slow greeting", "There is no time for a third offer, and the server that closes is the cause.",
 			20 * second, []connection{after(8*second, raw(answer{closes: true}))}, dane.CauseTLS, "EOF", 2, false},
-		{"a closing server, then no connection", "What was seen before stays.",
+		{"a closing server, then no connection", "The earlier result is kept.",
 			20 * second, []connection{{0, raw(answer{closes: true})}, {0, raw(answer{closes: true})}, {time.Hour, nil}}, dane.CauseTLS, "EOF", 3, false},
-		{"a broken server that then stalls", "It had time to answer, so the fault is the server's.",
+		{"a broken server that then stalls", "The server had time to answer, so it is the cause.",
 			20 * second, []connection{{0, raw(answer{bytes: alert})}, {0, raw(answer{stays: true})}}, dane.CauseTLS, "does not complete its answer within 6s", 2, false},
 		{"a broken server that then stalls within the answer", "A client does not get further.",
 			20 * second, []connection{{0, raw(answer{bytes: alert})}, {0, raw(answer{bytes: "\x16\x03\x03\x00\x50\x02", stays: true})}}, dane.CauseTLS, "does not complete its answer within 6s", 2, false},
 		{"a broken server that then sends garbage", "A client does not get further.",
 			20 * second, []connection{{0, raw(answer{bytes: alert})}, {0, raw(answer{bytes: "\x00\x01\x02\x03\x04\x05"})}}, dane.CauseTLS, "not TLS", 2, false},
-		{"a broken server that then stalls, late", "It had too little time to answer, and the error names the deadline.",
+		{"a broken server that then stalls, late", "The server had too little time to answer, and the error names the deadline.",
 			10 * second, []connection{after(4500*time.Millisecond, raw(answer{bytes: alert})), {2 * second, raw(answer{stays: true})}}, dane.CauseTLSUnsupported, "the server has not completed its answer: context deadline exceeded", 2, false},
 		{"an unsupported server with a slow greeting", "OpenSSL gets further.",
 			20 * second, []connection{after(8*second, smtp(server.TLSConfigDHE(rsa)))}, dane.CauseTLSUnsupported, "certificates: 1", 2, false},
@@ -162,8 +162,21 @@ func TestSlowAndSilentServers(t *testing.T) {
 	}
 }
 
-// TestRequestEndsAfterSTARTTLS: a request that ends before the attempt it shares
-// says what the attempt waits for.
+// TestSlowServerWithKeyType checks that a server has all the time for its answer if
+// a key type is offered, because no other offer follows.
+func TestSlowServerWithKeyType(t *testing.T) {
+	ecdsa := leafOf(t, server.ECDSA)
+	synctest.Test(t, func(t *testing.T) {
+		handler := server.SMTP{Name: "mx.example.org", TLS: slow(ecdsa, 8*time.Second)}
+		e, connections := probeServer(t, Key{Protocol: "smtp", KeyType: dane.ECDSA}, 20*time.Second, connection{0, handler})
+		if e.Err != nil || connections != 1 {
+			t.Errorf("%d connections: %v", connections, e.Err)
+		}
+	})
+}
+
+// TestRequestEndsAfterSTARTTLS checks a request that ends before its shared attempt.
+// The error names what the attempt waits for.
 func TestRequestEndsAfterSTARTTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := New(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
@@ -183,8 +196,8 @@ func TestRequestEndsAfterSTARTTLS(t *testing.T) {
 	})
 }
 
-// TestClientCertificates: a certificate that is required of a client is one that
-// senders lack, and XMPP servers have.
+// TestClientCertificates checks servers that require a certificate of the client.
+// Mail senders have none, and XMPP servers have one.
 func TestClientCertificates(t *testing.T) {
 	ecdsa := leafOf(t, server.ECDSA)
 	demand := func(version uint16, level tls.ClientAuthType) *tls.Config {
@@ -207,17 +220,17 @@ func TestClientCertificates(t *testing.T) {
 		stage     dane.Stage
 		raw       bool // the certificates were seen
 	}{
-		{"smtp, TLS 1.3", "A sender has none.", "smtp", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageTLS, true},
-		{"smtp, TLS 1.2", "A sender has none.", "smtp", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageStartTLS, false},
-		{"xmpp-client, TLS 1.3", "A user's client has none.", "xmpp-client", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageTLS, true},
-		{"xmpp-client, TLS 1.2", "A user's client has none.", "xmpp-client", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageStartTLS, false},
-		{"xmpp-server, TLS 1.3", "The handshake is complete before the server asks in vain.", "xmpp-server", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseNone, dane.StageTLS, true},
+		{"smtp, TLS 1.3", "A sender has no certificate.", "smtp", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageTLS, true},
+		{"smtp, TLS 1.2", "A sender has no certificate.", "smtp", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageStartTLS, false},
+		{"xmpp-client, TLS 1.3", "A user's client has no certificate.", "xmpp-client", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageTLS, true},
+		{"xmpp-client, TLS 1.2", "A user's client has no certificate.", "xmpp-client", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseClientCertificate, dane.StageStartTLS, false},
+		{"xmpp-server, TLS 1.3", "The handshake is complete before the server rejects the client.", "xmpp-server", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseNone, dane.StageTLS, true},
 		{"xmpp-server, TLS 1.2", "The handshake cannot be completed, so it is our limit.", "xmpp-server", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseTLSUnsupported, dane.StageStartTLS, true},
-		{"xmpp-server, stream error", "An answer inside TLS proves that TLS stands.", "xmpp-server", demand(tls.VersionTLS13, tls.RequestClientCert), answer{bytes: streamError}, dane.CauseNone, dane.StageTLS, true},
-		{"xmpp-server, stream error, TLS 1.2", "An answer inside TLS proves that TLS stands.", "xmpp-server", demand(tls.VersionTLS12, tls.RequestClientCert), answer{bytes: streamError}, dane.CauseNone, dane.StageTLS, true},
+		{"xmpp-server, stream error", "An answer inside TLS proves that the handshake is complete.", "xmpp-server", demand(tls.VersionTLS13, tls.RequestClientCert), answer{bytes: streamError}, dane.CauseNone, dane.StageTLS, true},
+		{"xmpp-server, stream error, TLS 1.2", "An answer inside TLS proves that the handshake is complete.", "xmpp-server", demand(tls.VersionTLS12, tls.RequestClientCert), answer{bytes: streamError}, dane.CauseNone, dane.StageTLS, true},
 		{"xmpp-server, closed", "The missing certificate may be the reason.", "xmpp-server", demand(tls.VersionTLS13, tls.RequestClientCert), answer{closes: true}, dane.CauseTLSUnsupported, dane.StageTLS, true},
-		{"xmpp-server, closed, no certificate requested", "The server is at fault.", "xmpp-server", demand(tls.VersionTLS13, tls.NoClientCert), answer{closes: true}, dane.CauseConnect, dane.StageTLS, true},
-		{"xmpp-client, closed", "A user's client has none.", "xmpp-client", demand(tls.VersionTLS13, tls.RequestClientCert), answer{closes: true}, dane.CauseClientCertificate, dane.StageTLS, true},
+		{"xmpp-server, closed, no certificate requested", "The server is the cause.", "xmpp-server", demand(tls.VersionTLS13, tls.NoClientCert), answer{closes: true}, dane.CauseConnect, dane.StageTLS, true},
+		{"xmpp-client, closed", "A user's client has no certificate.", "xmpp-client", demand(tls.VersionTLS13, tls.RequestClientCert), answer{closes: true}, dane.CauseClientCertificate, dane.StageTLS, true},
 		{"implicit TLS of XMPP servers, TLS 1.3", "As with STARTTLS.", "tls", demand(tls.VersionTLS13, tls.RequireAnyClientCert), nil, dane.CauseNone, dane.StageTLS, true},
 		{"implicit TLS of XMPP servers, TLS 1.2", "As with STARTTLS.", "tls", demand(tls.VersionTLS12, tls.RequireAnyClientCert), nil, dane.CauseTLSUnsupported, dane.StageStartTLS, true},
 	} {
@@ -271,8 +284,8 @@ func tappedTLS(config *tls.Config, then func(plain net.Conn)) server.Handler {
 	})
 }
 
-// TestHostileInsideTLS: whatever a server sends inside TLS, the attempt ends in time,
-// with one connection, and the fault is the server's.
+// TestHostileInsideTLS checks servers that send arbitrary data inside TLS. The
+// attempt ends in time, with one connection, and the server is the cause.
 func TestHostileInsideTLS(t *testing.T) {
 	config := server.TLSConfig(leafOf(t, server.ECDSA))
 	optional := config.Clone()
@@ -354,7 +367,8 @@ func TestHostileInsideTLS(t *testing.T) {
 	}
 }
 
-// TestRequestEndsWhileAnAlertMayCome: the server has not rejected the client by then.
+// TestRequestEndsWhileAnAlertMayCome checks a request that ends during the wait for
+// an alert. The server has not rejected the client by then.
 func TestRequestEndsWhileAnAlertMayCome(t *testing.T) {
 	config := server.TLSConfig(leafOf(t, server.ECDSA))
 	config.ClientAuth = tls.RequestClientCert

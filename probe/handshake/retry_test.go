@@ -161,13 +161,13 @@ func TestFurtherHandshakes(t *testing.T) {
 	}
 }
 
-// TestExplanationIsCutShort: as long as it is not known whether OpenSSL would get
-// further, the cause is not the server.
+// TestExplanationIsCutShort checks that the server is not the cause while it is not
+// known whether OpenSSL gets further.
 func TestExplanationIsCutShort(t *testing.T) {
 	rsa := leafOf(t, server.RSA)
 	for _, c := range []struct {
 		name string
-		next func(net.Conn) error // what the second connection meets
+		next func(net.Conn) error // what the server does with the second connection
 	}{
 		{"the second connection is refused", func(net.Conn) error { return io.ErrUnexpectedEOF }},
 		{"the second connection gets no answer", func(far net.Conn) error { go io.Copy(io.Discard, far); return nil }},
@@ -292,8 +292,8 @@ func TestReadFlight(t *testing.T) {
 	}
 }
 
-// FuzzReadFlight: nothing that a server sends makes the reader panic, or keep more
-// than the limit.
+// FuzzReadFlight checks that no input makes the reader panic, or keep more than the
+// limit.
 func FuzzReadFlight(f *testing.F) {
 	f.Add([]byte("\x16\x03\x03\x00\x2e\x02\x00\x00\x2a\x03\x03rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr\x00\x00\x9f\x00"))
 	f.Add([]byte("\x15\x03\x03\x00\x02\x02\x28"))
@@ -312,8 +312,8 @@ func FuzzReadFlight(f *testing.F) {
 	})
 }
 
-// TestSecureRenegotiation finds in the first bytes of a server whether it supports
-// RFC 5746.
+// TestSecureRenegotiation checks whether the first bytes of a server show that it
+// supports RFC 5746.
 func TestSecureRenegotiation(t *testing.T) {
 	hello := func(version, extensions string, more string) string {
 		body := version + strings.Repeat("r", 32) + "\x00" + "\x00\x2f" + "\x00" + extensions
@@ -332,7 +332,7 @@ func TestSecureRenegotiation(t *testing.T) {
 		{"TLS 1.3 has no renegotiation", hello("\x03\x03", "\x00\x06\x00\x2b\x00\x02\x03\x04", ""), false},
 		{"an alert", "\x15\x03\x03\x00\x02\x02\x28", false},
 		{"nothing", "", false},
-		{"a ServerHello that is too long to tell", hello("\x03\x03", "\x01\x00\x00\x23\x00\xfc"+strings.Repeat("x", 252), "")[:255], false},
+		{"a ServerHello that is too long to parse", hello("\x03\x03", "\x01\x00\x00\x23\x00\xfc"+strings.Repeat("x", 252), "")[:255], false},
 	} {
 		near, far := bufferedPipe()
 		io.WriteString(far, c.sent)

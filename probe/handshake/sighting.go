@@ -32,18 +32,19 @@ func (s sighting) String() string {
 	return text
 }
 
-// refusal is the error of a server that answers a ClientHello, or the end of the
-// connection instead of an answer, but not with a ServerHello that a client accepts.
+// refusal is the error of a server that does not answer a ClientHello with a
+// ServerHello that a client accepts. The server sends another answer or ends the
+// connection.
 type refusal struct{ text string }
 
 func (r refusal) Error() string { return r.text }
 
-// explain finds out whether a handshake failed by a limit of crypto/tls, after an
-// error that allows it. OpenSSL implements more, so if the server accepts a
-// ClientHello like that of OpenSSL, the outcome is not known. If it refuses that
-// too, the fault is the server's.
+// explain determines whether a handshake failed because of a limit of crypto/tls,
+// after an error that may have that cause. OpenSSL implements more. If the server
+// accepts a ClientHello like that of OpenSSL, the outcome is not known. If it
+// refuses that too, the server is the cause.
 //
-// Without an explanation, a server that ends the connection is at fault; an alert
+// Without an explanation, a server that ends the connection is the cause. An alert
 // may be due to a limit of crypto/tls.
 func (c *Client) explain(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	e := &a.endpoint

@@ -37,8 +37,8 @@ type offer struct {
 	patient bool         // only the context limits the wait for the reply to STARTTLS
 }
 
-// startTLS makes the TLS handshake that a sender makes or, if the offer has a key
-// type, one that only a key of that type can answer. It fails with errChainTooLong
+// startTLS makes the TLS handshake that a sender makes. If the offer has a key type,
+// only a server with a key of that type can answer. It fails with errChainTooLong
 // before an oversized chain is parsed.
 func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session, error) {
 	if o.keyType != "" {
@@ -107,7 +107,8 @@ func verifyChainSize(chain [][]byte) error {
 
 // classifyTLSError attaches the causes that show in the error of a handshake.
 // crypto/tls exports no error types for its limits, so the text decides. asked
-// says whether the server requested a certificate of the client, and sent are its own.
+// reports whether the server requested a certificate of the client. sent has the
+// certificates of the server.
 func classifyTLSError(err error, asked bool, sent [][]byte) error {
 	switch text := err.Error(); {
 	case asked && rejectsCertificate(alertOf(err)):
@@ -148,9 +149,9 @@ func alertOf(err error) string {
 }
 
 // rejectsCertificate reports whether an alert is one with which servers reject a
-// client without a certificate: certificate_required in TLS 1.3 (RFC 8446
-// §4.4.2.4), handshake_failure before (RFC 5246 §7.4.6), and the alerts for
-// certificates that some send instead (RFC 5246 §7.2.2).
+// client without a certificate. That is certificate_required in TLS 1.3 (RFC 8446
+// §4.4.2.4), and handshake_failure before (RFC 5246 §7.4.6). Some servers send other
+// alerts about certificates instead (RFC 5246 §7.2.2).
 func rejectsCertificate(alert string) bool {
 	switch alert {
 	case "certificate required", "handshake failure", "bad certificate", "unsupported certificate",

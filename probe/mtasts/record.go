@@ -114,9 +114,9 @@ func findVersion(txt []string, version string) (text string, tolerated []string,
 	return found[0], tolerated, nil
 }
 
-// resembles reports whether a record is meant to have the version: it begins with
-// it if case, white space, quotation marks and the number of the version are
-// ignored, or it has the version somewhere.
+// resembles reports whether a record is meant to have the version. Such a record
+// contains the version, or begins with it apart from case, white space, quotation
+// marks and the number of the version.
 func resembles(record, version string) bool {
 	text := strings.ToLower(strings.NewReplacer(" ", "", "\t", "", `"`, "", `'`, "", `\`, "").Replace(record))
 	version = strings.ToLower(version) // as "v=stsv1"

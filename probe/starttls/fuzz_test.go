@@ -93,9 +93,9 @@ func FuzzDialogues(f *testing.F) {
 	})
 }
 
-// FuzzFirstExchange checks that whatever a server sends inside TLS, the first
-// exchange and the goodbye end, read no more than the limit, and return documented
-// errors of printable text.
+// FuzzFirstExchange checks the first exchange and the goodbye for any input inside
+// TLS. They end, read no more than the limit, and return documented errors of
+// printable text.
 func FuzzFirstExchange(f *testing.F) {
 	ports := []uint16{25, 24, 143, 110, 4190, 389, 5222, 5269, 465, 636, 993, 995, 5223, 5270}
 	for _, answer := range []string{ehlo, greeting + ehlo, "c OK\r\n", "* PREAUTH\r\nc OK\r\n", "+OK\r\n.\r\n", "-ERR\r\n", sieveGreeting, xmppFeatures, streamError("host-unknown"), response(0, 0, "", "")} {

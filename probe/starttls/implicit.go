@@ -22,9 +22,10 @@ var applications = [...]application{
 	{5432, "", Protocol{ALPN: "postgresql"}},                                                                          // sslnegotiation=direct of libpq
 }
 
-// Resolve returns the protocol of that name, and whether there is one. That of
-// [ImplicitTLS] is the one inside TLS, as far as it is known: by the service of
-// the SRV record that named the server or, if service is empty, by the port.
+// Resolve returns the protocol of that name, and whether there is one. For
+// [ImplicitTLS], it is the protocol inside TLS, as far as it is known. The service
+// of the SRV record that named the server selects it, or the port if service is
+// empty.
 func Resolve(name, service string, port uint16) (Protocol, bool) {
 	p, ok := Lookup(name)
 	if name != ImplicitTLS {

@@ -116,6 +116,9 @@ func TestFirstExchange(t *testing.T) {
 		{"xmpps by port, a condition of another namespace", "tls", Settings{Port: 5223}, script{"", strings.ReplaceAll(streamError("host-unknown"), "xmpp-streams", "x")}, &Rejected{}, "host-unknown", nil},
 		{"xmpps by port, not XMPP", "tls", Settings{Port: 5223}, script{"", "HTTP/1.1 400\r\n\r\n<x>"}, &ProtocolError{}, "HTTP", nil},
 		{"xmpps-server by port", "tls", Settings{Port: 5270}, script{"", streamError("host-unknown")}, nil, "", nil},
+		{"xmpps-server by SRV, unknown domain", "tls", Settings{Service: "xmpps-server", Port: 5270}, script{"", streamError("host-unknown")}, &Rejected{}, "host-unknown", nil},
+		{"xmpps-server by SRV, a server without a certificate", "tls", Settings{Service: "xmpps-server", Port: 5270}, script{"", streamError("policy-violation")}, nil, "", nil},
+		{"XMPP of servers after STARTTLS, unknown domain", "xmpp-server", Settings{}, script{"", streamError("host-gone")}, &Rejected{}, "host-gone", nil},
 		{"XMPP after STARTTLS, unknown domain", "xmpp-client", Settings{}, script{"", streamError("host-unknown")}, &Rejected{}, "host-unknown", nil},
 		{"XMPP, redirected", "xmpp-client", Settings{}, script{"", streamError("see-other-host")}, nil, "", nil},
 	} {

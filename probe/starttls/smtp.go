@@ -19,11 +19,11 @@ type smtp struct {
 
 func newSMTP(s Settings) negotiator { return smtp{hello: "EHLO", name: s.EHLO} }
 
-// startTLS reads the greeting, says EHLO and requests TLS.
+// startTLS reads the greeting, sends EHLO and requests TLS.
 //
-// If the server rejects EHLO, the client says HELO (RFC 5321 §3.2), after which
-// there are no extensions, and thus no STARTTLS. After 421 the server closes the
-// connection (RFC 5321 §3.8), so the client does not. LMTP has no HELO.
+// If the server rejects EHLO, the client sends HELO (RFC 5321 §3.2). There are no
+// extensions after HELO, and thus no STARTTLS. After 421 the server closes the
+// connection (RFC 5321 §3.8), so the client does not send HELO. LMTP has no HELO.
 func (p smtp) startTLS(s *session) error {
 	if _, err := s.positiveReply("greeting", "the greeting"); err != nil {
 		return err
@@ -53,8 +53,8 @@ func (p smtp) startTLS(s *session) error {
 	return err
 }
 
-// firstExchange says EHLO again (RFC 3207 §4.2). Postfix says HELO if the reply is
-// negative, unless it is 421, and gives up the server if that fails too.
+// firstExchange sends EHLO again (RFC 3207 §4.2). Postfix sends HELO if the reply is
+// negative, unless it is 421. If that fails too, Postfix ends the session.
 func (p smtp) firstExchange(s *session) error {
 	if s.implicit {
 		if _, err := s.positiveReply("greeting", "the greeting"); err != nil {
@@ -138,8 +138,8 @@ func (s *session) reply(step string) (smtpReply, error) {
 	}
 }
 
-// parseReplyLine reads the code of a line of a reply: three digits, then a hyphen
-// if more lines follow, or a space and text, or nothing.
+// parseReplyLine reads the code of a line of a reply, which has three digits. A
+// hyphen follows if there are more lines, and a space and text or nothing otherwise.
 func parseReplyLine(line string) (code int, more, ok bool) {
 	digits := strings.IndexFunc(line+" ", func(r rune) bool { return r < '0' || r > '9' })
 	if digits != 3 {
@@ -182,11 +182,11 @@ func (r smtpReply) String() string {
 // RFC 5321 §4.2 requires for codes that they do not know.
 func (r smtpReply) positive() bool { return r.code/100 == 2 }
 
-// offers reports whether a reply to EHLO lists the extension keyword. The first
-// line is the server's name, even if it reads like a keyword. On the others the
-// keyword comes first, in any case, and parameters may follow (RFC 5321
-// §4.1.1.1). Postfix ignores lines without a word after the code, takes an equals
-// sign for the end of a keyword, and a tab for a part of it.
+// offers reports whether a reply to EHLO lists the extension keyword. The first line
+// is the server's name, even if it reads like a keyword. On the others the keyword
+// comes first, in any case, and parameters may follow (RFC 5321 §4.1.1.1). Postfix
+// ignores lines without a word after the code. To Postfix, an equals sign ends a
+// keyword, and a tab is a part of it.
 func (r smtpReply) offers(keyword string) bool {
 	named := false
 	for _, line := range r.lines {

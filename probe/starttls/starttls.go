@@ -128,11 +128,11 @@ type negotiator interface {
 	// session.beginRequest before it requests TLS.
 	startTLS(*session) error
 	// firstExchange does inside TLS what a client does there first, and nothing
-	// more. If session.implicit is set, nothing was said before TLS. It is not
-	// called if Protocol.silent is set.
+	// more. If session.implicit is set, there was no dialogue before TLS. It is
+	// not called if Protocol.silent is set.
 	firstExchange(*session) error
-	// goodbye ends the session politely, in plaintext or, if session.secured is
-	// set, inside TLS after firstExchange.
+	// goodbye ends the session as the protocol requires, in plaintext or, if
+	// session.secured is set, inside TLS after firstExchange.
 	goodbye(*session)
 }
 
@@ -141,9 +141,9 @@ type negotiator interface {
 // and conn is of no further use. Start sets no deadline but that of
 // Settings.ReplyBy.
 //
-// The error is or wraps ErrNotOffered, *Rejected, *ProtocolError, or an error of
-// the connection such as a timeout; after ctx has ended, the cause of ctx too. A
-// timeout after the request for TLS wraps ErrSilent.
+// The error is or wraps ErrNotOffered, *Rejected, *ProtocolError, or an error
+// of the connection such as a timeout. After ctx has ended, it also wraps the
+// cause of ctx. A timeout after the request for TLS wraps ErrSilent.
 func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	if c.negotiator == nil || c.implicit {
 		return Dialogue{Offered: true}, nil
@@ -165,9 +165,9 @@ func (c *Client) Start(ctx context.Context, conn net.Conn) (Dialogue, error) {
 	return s.dialogue(), err
 }
 
-// FirstExchange does on conn, which is inside TLS, what a client does there first:
-// in SMTP, it says EHLO again (RFC 3207 §4.2). Only the reply shows that the server
-// accepts the client: in TLS 1.3, the client's side of the handshake is complete
+// FirstExchange does on conn, which is inside TLS, what a client does there first.
+// In SMTP, it sends EHLO again (RFC 3207 §4.2). Only the reply shows that the server
+// accepts the client. In TLS 1.3, the client's side of the handshake is complete
 // before the server has verified the client's certificate (RFC 8446 §2). made is
 // false if the protocol has no such exchange. The error is as that of Start.
 func (c *Client) FirstExchange(ctx context.Context, conn net.Conn) (made bool, err error) {
@@ -183,10 +183,10 @@ func (c *Client) FirstExchange(ctx context.Context, conn net.Conn) (made bool, e
 	return true, err
 }
 
-// Goodbye ends the session politely: inside TLS after FirstExchange, and in
-// plaintext otherwise. It waits at most one second for the server's answer,
-// and returns earlier if ctx ends. It does not close conn. Its errors are of no
-// interest to the caller and are not returned.
+// Goodbye ends the session as the protocol requires. It runs inside TLS after
+// FirstExchange, and in plaintext otherwise. It waits at most one second for
+// the server's answer, and returns earlier if ctx ends. It does not close conn.
+// Its errors are of no interest to the caller and are not returned.
 func (c *Client) Goodbye(ctx context.Context, conn net.Conn) {
 	if c.negotiator == nil {
 		return

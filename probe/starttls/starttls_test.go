@@ -250,8 +250,8 @@ func TestContextEndsDialogue(t *testing.T) {
 	})
 }
 
-// TestSilenceAfterSTARTTLS: the reply to the request for TLS has a limit of its own.
-// The error says so, and after a reply nothing is left of the limit.
+// TestSilenceAfterSTARTTLS checks the separate limit for the reply to the request
+// for TLS. The error is ErrSilent. After a reply, the limit no longer applies.
 func TestSilenceAfterSTARTTLS(t *testing.T) {
 	limited := func(t *testing.T, protocol string, limit time.Duration) *Client {
 		client, err := New(protocol, Settings{EHLO: "probe.example.net", Domain: "example.org", ReplyBy: func() time.Time {

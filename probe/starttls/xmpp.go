@@ -81,20 +81,23 @@ func (p xmpp) firstExchange(s *session) error {
 	return err
 }
 
-// isAnswer reports whether a stream error inside TLS says nothing about a client
-// that has what this one lacks:
+// isAnswer reports whether a stream error inside TLS does not show that other
+// clients fail. The cases are:
 //
-//   - A server rejects another server without a certificate, as Prosody does with
-//     s2s_secure_auth. Other servers have one.
+//   - The server redirects the client to another host (RFC 6120 §4.9.3.19).
 //   - The server serves another domain, and only the port has named the protocol.
 //     The domain is then a guess: the name of the host.
-//   - The server redirects the client to another host (RFC 6120 §4.9.3.19).
+//   - A server rejects another server without a certificate, as Prosody does with
+//     s2s_secure_auth. Other servers have one.
 func (p xmpp) isAnswer(e xmlElement, implicit bool) bool {
-	if p.namespace == "jabber:server" || e.hasChild(nsConditions, "see-other-host") {
+	switch {
+	case e.hasChild(nsConditions, "see-other-host"):
 		return true
+	case e.hasChild(nsConditions, "host-unknown"), e.hasChild(nsConditions, "host-gone"), e.hasChild(nsConditions, "improper-addressing"):
+		return implicit && p.service == ""
+	default:
+		return p.namespace == "jabber:server"
 	}
-	guessed := implicit && p.service == ""
-	return guessed && (e.hasChild(nsConditions, "host-unknown") || e.hasChild(nsConditions, "host-gone") || e.hasChild(nsConditions, "improper-addressing"))
 }
 
 // openStream opens a stream and reads its features; stream is nil if the server's

@@ -82,7 +82,7 @@ func (c *Chain) pathSet(stop func() error) *pathSet {
 		}
 	}
 	own := *paths
-	own.signed = make(map[signatureKey]bool)
+	own.signed = make(map[signatureKey]error)
 	return &own
 }
 

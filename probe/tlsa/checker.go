@@ -15,20 +15,26 @@ import (
 	"time"
 )
 
-// ErrUnmeasured is the error of a check that was not made, because crypto/x509 does
-// not support it or because it is over a limit. Clients may accept the chain.
-var ErrUnmeasured = errors.New("not judged")
+// The errors of checks that were not made. Clients may accept the chain.
+var (
+	ErrUnmeasured        = errors.New("not judged")                                    // any of them, such as a check over a limit
+	ErrUnsupported error = unmeasuredError{"not judged: not supported", ErrUnmeasured} // by crypto/x509
+	ErrStopped     error = unmeasuredError{"not judged: no time", ErrUnmeasured}       // by Verifier.Stop
+)
 
-// An unmeasuredError is an ErrUnmeasured that gives the cause.
-type unmeasuredError string
+// An unmeasuredError gives the cause of an error of a kind.
+type unmeasuredError struct {
+	text string
+	kind error
+}
 
-func (e unmeasuredError) Error() string        { return string(e) }
-func (e unmeasuredError) Is(target error) bool { return target == ErrUnmeasured }
+func (e unmeasuredError) Error() string { return e.text }
+func (e unmeasuredError) Unwrap() error { return e.kind }
 
-const (
-	errUnsupported  unmeasuredError = "not judged: crypto/x509 does not support the algorithm of a key or signature, or versions of OpenSSL differ on a name constraint"
-	errTooManyPaths unmeasuredError = "not judged: the certificates form too many paths"
-	errTooExpensive unmeasuredError = "not judged: the keys, names and paths of the certificates take too long to check"
+var (
+	errUnsupported  = unmeasuredError{"not judged: crypto/x509 does not support the algorithm of a key or signature, or versions of OpenSSL differ on a name constraint", ErrUnsupported}
+	errTooManyPaths = unmeasuredError{"not judged: the certificates form too many paths", ErrUnmeasured}
+	errTooExpensive = unmeasuredError{"not judged: the keys, names and paths of the certificates take too long to check", ErrUnmeasured}
 )
 
 var (
@@ -69,7 +75,7 @@ func (c *checker) spend(cost int) error {
 func (c *checker) checkTime() error {
 	if c.stopped == nil && c.stop != nil {
 		if err := c.stop(); err != nil {
-			c.stopped = unmeasuredError("not judged: " + err.Error())
+			c.stopped = unmeasuredError{"not judged: " + err.Error(), ErrStopped}
 		}
 	}
 	return c.stopped
@@ -171,7 +177,8 @@ func (c *checker) checkSignature(child *node, key publicKey) error {
 // an error if that need not or cannot be checked.
 func signatureCost(child *node, key publicKey) (int, error) {
 	const maxModulus = 16384 // bits that OpenSSL accepts (OPENSSL_RSA_MAX_MODULUS_BITS)
-	if want := keyAlgorithmOf(child.SignatureAlgorithm); key.PublicKey != nil && want != x509.UnknownPublicKeyAlgorithm && want != keyAlgorithm(key.PublicKey) {
+	const unknown = x509.UnknownPublicKeyAlgorithm
+	if want, have := keyAlgorithmOf(child.SignatureAlgorithm), keyAlgorithm(key.PublicKey); want != unknown && have != unknown && want != have {
 		return 0, errWrongSigner
 	}
 	cost := len(child.RawTBSCertificate) / hashedPerCost
@@ -203,6 +210,7 @@ func signatureCost(child *node, key publicKey) (int, error) {
 	}
 }
 
+// keyAlgorithm returns the type of a key that crypto/x509 can check signatures with.
 func keyAlgorithm(key crypto.PublicKey) x509.PublicKeyAlgorithm {
 	switch key.(type) {
 	case *rsa.PublicKey:

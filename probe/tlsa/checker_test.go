@@ -249,8 +249,8 @@ func TestChecksAreMadeOnce(t *testing.T) {
 	}
 }
 
-// A search without time leaves the verdict open. It does not count later, and it uses
-// what is known.
+// A search without time leaves the verdict open. Later searches ignore it, and it
+// uses the results of earlier ones.
 func TestStop(t *testing.T) {
 	root := issue(t, nil, "Root", authority(permitDNS("example.org")))
 	leaf := issue(t, root, "leaf", host(mx))
@@ -346,6 +346,28 @@ func TestNameCheckLimit(t *testing.T) {
 	}
 }
 
+// crypto/x509 parses DSA keys, but does not check their signatures. OpenSSL does.
+func TestDSA(t *testing.T) {
+	const spki = "\x30\x1c\x30\x14\x06\x07\x2a\x86\x48\xce\x38\x04\x01\x30\x09\x02\x01\x07\x02\x01\x07\x02\x01\x07\x03\x04\x00\x02\x01\x07" // RFC 3279 §2.3.2
+	key, err := x509.ParsePKIXPublicKey([]byte(spki))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := issue(t, nil, "Root", authority())
+	leaf, issuer := *issue(t, root, "leaf", host(mx)).Certificate, *root.Certificate
+	leaf.SignatureAlgorithm = x509.DSAWithSHA256
+	issuer.PublicKey, issuer.PublicKeyAlgorithm = key, x509.DSA
+	r := record(t, root, DANETA, Cert, SHA256)
+	v := Verifier{Usages: SMTPRelay(), Names: []string{mx}, At: now}
+	chain := NewChain([]*x509.Certificate{&leaf, &issuer})
+	if m := v.Match([]Record{r}, chain)[0]; m.Failure != Unmeasured || !m.Matches {
+		t.Errorf("failure %d (%s), want %d", m.Failure, m.Why, Unmeasured)
+	}
+	if single := v.SinglePath([]Record{r}, chain); !single.Open {
+		t.Errorf("single path %+v, want an open one", single)
+	}
+}
+
 // Keys of types that crypto/x509 does not support leave the verdict open.
 func TestUnsupportedKey(t *testing.T) {
 	root := issue(t, nil, "Root", authority())
@@ -358,8 +380,17 @@ func TestUnsupportedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := Record{DANETA, SPKI, Full, spki}
-	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches || m.Depth != -1 {
-		t.Errorf("failure %d, depth %d (%s); want %d, -1", m.Failure, m.Depth, m.Why, Unmeasured)
+	if m := matchOne(r, nil, leaf); m.Failure != Unmeasured || m.Matches || m.Depth != -1 || !errors.Is(m.Open, ErrUnsupported) {
+		t.Errorf("failure %d, depth %d (%v); want %d, -1", m.Failure, m.Depth, m.Open, Unmeasured)
+	}
+	expired := issue(t, root, "leaf", all(host(mx), notAfter(now.Add(-day))))
+	other := record(t, root, DANETA, SPKI, SHA256)
+	for _, set := range [][]Record{{r, other}, {other, r}} {
+		for _, m := range (Verifier{Usages: Client(), Names: []string{mx}, At: now}).Match(set, chainOf(expired, root)) {
+			if want := map[MatchingType]Failure{Full: Unmeasured, SHA256: Expired}[m.Record.MatchingType]; m.Failure != want {
+				t.Errorf("%s in %v: failure %d (%s), want %d", m.Record, set, m.Failure, m.Why, want)
+			}
+		}
 	}
 	v := Verifier{Usages: Client(), Names: []string{mx}, At: now}
 	if single := v.SinglePath([]Record{r}, chainOf(leaf)); !single.Open {

@@ -49,7 +49,7 @@ var oidsIgnored = []asn1.ObjectIdentifier{
 	oidNameConstraints, // path.checkNames
 }
 
-// Bits of nsCertType, an obsolete extension of Netscape that OpenSSL still heeds.
+// Bits of nsCertType, an obsolete extension of Netscape that OpenSSL still checks.
 const (
 	netscapeServer = 1
 	netscapeSSLCA  = 5
@@ -190,8 +190,8 @@ func (n *node) checkPurpose(leaf bool) error {
 }
 
 // checkCA returns an error if n may not issue certificates. The topmost certificate
-// of a path may lack basicConstraints if it is self-issued of version 1, or if its
-// key usage or its nsCertType says that it is a CA, as in OpenSSL.
+// of a path may lack basicConstraints, as in OpenSSL. It must then be self-issued
+// and of version 1, or have the key usage or the nsCertType of a CA.
 func (n *node) checkCA(topmost bool) error {
 	switch {
 	case n.malformed:
@@ -210,7 +210,8 @@ func (n *node) checkCA(topmost bool) error {
 }
 
 // checkCritical returns an error if n has a critical extension that senders do not
-// know (RFC 5280 §4.2), or is a proxy certificate, which TLS clients do not accept.
+// know (RFC 5280 §4.2). It also returns an error for a proxy certificate, which TLS
+// clients do not accept.
 func (n *node) checkCritical() error {
 	if n.proxy {
 		return fmt.Errorf("%s is a proxy certificate", subject(n.Certificate))
@@ -224,9 +225,9 @@ func (n *node) checkCritical() error {
 }
 
 // canonicalName returns a form of a distinguished name that is equal for names that
-// senders consider equal: strings of any type, without regard to the case of ASCII
-// letters and to the amount of white space (RFC 5280 §7.1). It returns the DER
-// itself if that cannot be parsed.
+// senders consider equal. It does not depend on the string type, the case of ASCII
+// letters and the amount of white space (RFC 5280 §7.1). It returns the DER itself
+// if that cannot be parsed.
 func canonicalName(der []byte) string {
 	_, canonical, err := parseName(der)
 	if err != nil {
@@ -241,7 +242,7 @@ type nameAttribute struct {
 	Value asn1.RawValue
 }
 
-const errMalformedName unmeasuredError = "not judged: a name or name constraint cannot be parsed"
+var errMalformedName = unmeasuredError{"not judged: a name or name constraint cannot be parsed", ErrUnsupported}
 
 // parseName parses a distinguished name. The canonical form of a name begins with
 // those of the names above it.

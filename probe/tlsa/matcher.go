@@ -16,7 +16,7 @@ type matcher struct {
 	checker  *checker
 
 	paths       func() *pathSet        // through the certificates sent
-	rootPaths   func() ([]path, error) // to the system roots, which must not be nil
+	rootPaths   func() (search, error) // to the system roots, which must not be nil
 	nameMatches func() bool            // the leaf is for an expected name
 
 	bySentAnchor  map[fingerprint]Match // results of matchSentAnchor
@@ -26,7 +26,7 @@ type matcher struct {
 func newMatcher(v Verifier, chain *Chain) *matcher {
 	m := &matcher{verifier: v, chain: chain, checker: v.newChecker(chain), bySentAnchor: make(map[fingerprint]Match)}
 	m.paths = sync.OnceValue(func() *pathSet { return chain.pathSet(v.Stop) })
-	m.rootPaths = sync.OnceValues(func() ([]path, error) { return m.paths().toRoots(m.checker, v.Roots, v.At) })
+	m.rootPaths = sync.OnceValues(func() (search, error) { return m.paths().toRoots(m.checker, v.Roots, v.At) })
 	m.nameMatches = sync.OnceValue(func() bool { return v.NameMatches(chain) })
 	return m
 }
@@ -80,8 +80,9 @@ func (m *matcher) matchPKIXTA(r Record) Match {
 		return result
 	}
 	if _, err := m.rootPaths(); err != nil {
-		sent.Failure, sent.Why = untrusted(err)
-		return sent
+		result := untrusted(err)
+		result.Matches, result.Depth = sent.Matches, sent.Depth
+		return result
 	}
 	var depth int
 	result := m.bestPKIXPath(func(p path) bool {
@@ -136,10 +137,13 @@ func (m *matcher) matchDANETA(r Record) Match {
 func (m *matcher) matchSentAnchor(anchor *node) Match {
 	result, known := m.bySentAnchor[anchor.fingerprint]
 	if !known {
-		if paths := m.paths().toSent(anchor); len(paths) > 0 {
-			result = m.bestPath(paths)
-		} else {
-			result = m.noPath("a certificate with this data was sent, but the chain as sent does not lead to it")
+		switch found := m.paths().toSent(anchor); {
+		case len(found.paths) > 0:
+			result = m.bestPath(found)
+		case found.open != nil:
+			result = unmeasured(found.open)
+		default:
+			result = Match{Failure: ChainInvalid, Why: "a certificate with this data was sent, but the chain as sent does not lead to it"}
 		}
 		result.Matches = true
 		m.bySentAnchor[anchor.fingerprint] = result
@@ -147,18 +151,16 @@ func (m *matcher) matchSentAnchor(anchor *node) Match {
 	return result
 }
 
-// noPath returns the result for a chain without a path to the anchor. It is
-// Unmeasured if a path may exist that was not found here.
-func (m *matcher) noPath(why string) Match {
-	if err := m.paths().incomplete; err != nil {
-		return Match{Failure: Unmeasured, Why: err.Error()}
-	}
-	return Match{Failure: ChainInvalid, Why: why}
+// unmeasured returns the result of a check that was not made. err is an ErrUnmeasured.
+func unmeasured(err error) Match {
+	return Match{Failure: Unmeasured, Why: printable(err.Error()), Open: err}
 }
 
 // maxRecordAnchors is the number of anchors that are taken from the records of a set.
 // Each costs signature checks, and a set can contain a thousand.
 const maxRecordAnchors = 64
+
+var errTooManyAnchors = unmeasuredError{fmt.Sprintf("not judged: more than %d records of the set contain an anchor in full", maxRecordAnchors), ErrUnmeasured}
 
 // matchRecordAnchor judges the paths to an anchor that the record contains in
 // full, so that the server need not send it: a certificate (RFC 7671 §5.2.2), or
@@ -166,29 +168,33 @@ const maxRecordAnchors = 64
 // Mismatch if no path leads to it.
 func (m *matcher) matchRecordAnchor(r Record) Match {
 	if m.recordAnchors++; m.recordAnchors > maxRecordAnchors {
-		return Match{Depth: -1, Failure: Unmeasured, Why: fmt.Sprintf("not judged: more than %d records of the set contain an anchor in full", maxRecordAnchors)}
+		result := unmeasured(errTooManyAnchors)
+		result.Depth = -1
+		return result
 	}
-	paths := m.pathsToRecordAnchor(r)
-	if len(paths) == 0 {
-		if err := m.paths().incomplete; err != nil {
-			return Match{Depth: -1, Failure: Unmeasured, Why: err.Error()}
-		}
+	var result Match
+	switch found := m.pathsToRecordAnchor(r); {
+	case len(found.paths) > 0:
+		result = m.bestPath(found)
+		result.Matches = true
+	case found.open != nil:
+		result = unmeasured(found.open)
+	default:
 		return Match{Failure: Mismatch}
 	}
-	result := m.bestPath(paths)
-	result.Matches, result.Depth = true, -1
+	result.Depth = -1
 	return result
 }
 
 // pathsToRecordAnchor returns the paths to the certificate or key that a Full(0)
 // record contains. The leaf is not its own anchor.
-func (m *matcher) pathsToRecordAnchor(r Record) []path {
+func (m *matcher) pathsToRecordAnchor(r Record) search {
 	if r.Selector == SPKI {
 		return m.paths().toKey(m.checker, parseKey(r.Data))
 	}
 	certificate, err := x509.ParseCertificate(r.Data)
 	if err != nil || certificate.Equal(m.chain.leaf()) {
-		return nil
+		return search{}
 	}
 	return m.paths().toUnsent(m.checker, newNode(certificate))
 }
@@ -200,8 +206,8 @@ func (m *matcher) unsentRoot(r Record) *x509.Certificate {
 	if m.verifier.Roots == nil {
 		return nil
 	}
-	paths, _ := m.rootPaths()
-	for _, p := range paths {
+	found, _ := m.rootPaths()
+	for _, p := range found.paths {
 		if issuer := p.issuerWith(r); issuer != nil && m.chain.depthOf(issuer) < 0 {
 			return issuer
 		}
@@ -214,47 +220,46 @@ func (m *matcher) unsentRoot(r Record) *x509.Certificate {
 func (m *matcher) bestPKIXPath(accept func(path) bool) Match {
 	all, err := m.rootPaths()
 	if err != nil {
-		failure, why := untrusted(err)
-		return Match{Failure: failure, Why: why}
+		return untrusted(err)
 	}
-	var accepted []path
-	for _, p := range all {
+	accepted := search{open: all.open}
+	for _, p := range all.paths {
 		if accept(p) {
-			accepted = append(accepted, p)
+			accepted.paths = append(accepted.paths, p)
 		}
 	}
-	if err := m.paths().incomplete; len(accepted) == 0 && err != nil {
-		return Match{Failure: Unmeasured, Why: err.Error()}
-	}
-	if len(accepted) == 0 {
+	switch {
+	case len(accepted.paths) > 0:
+		return m.bestPath(accepted)
+	case accepted.open != nil:
+		return unmeasured(accepted.open)
+	default:
 		return Match{Depth: -1, Failure: Mismatch}
 	}
-	return m.bestPath(accepted)
 }
 
 // bestPath judges each path by its extensions, its dates, and the names of the leaf.
 // One valid path is enough, so it returns the result of the best. If none is valid, a
 // path that was not found may be.
-func (m *matcher) bestPath(paths []path) Match {
+func (m *matcher) bestPath(found search) Match {
 	var best Match
-	for i, p := range paths {
+	for i, p := range found.paths {
 		if result := m.judgePath(p); i == 0 || result.better(best) {
 			best = result
 		}
 	}
-	if err := m.paths().incomplete; best.Failure != None && err != nil {
-		return Match{Failure: Unmeasured, Why: err.Error()}
+	if best.Failure != None && found.open != nil {
+		return unmeasured(found.open)
 	}
 	return best
 }
 
 func (m *matcher) judgePath(p path) Match {
 	if err := p.check(m.checker); err != nil {
-		failure := ChainInvalid
 		if errors.Is(err, ErrUnmeasured) {
-			failure = Unmeasured
+			return unmeasured(err)
 		}
-		return Match{Failure: failure, Why: printable(err.Error())}
+		return Match{Failure: ChainInvalid, Why: printable(err.Error())}
 	}
 	expiry, failure, why := p.checkDates(m.verifier.At)
 	switch {
@@ -270,20 +275,20 @@ func (m *matcher) judgePath(p path) Match {
 
 // noRoots returns the result for a PKIX usage without system roots.
 func noRoots() Match {
-	return Match{Failure: Unmeasured, Why: "not judged: no system roots are available"}
+	return unmeasured(unmeasuredError{"not judged: no system roots are available", ErrUnmeasured})
 }
 
-// untrusted classifies an error of rootPaths.
-func untrusted(err error) (Failure, string) {
+// untrusted returns the result for an error of rootPaths.
+func untrusted(err error) Match {
 	if errors.Is(err, ErrUnmeasured) {
-		return Unmeasured, err.Error()
+		return unmeasured(err)
 	}
 	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())
 	// The dates of what was sent are ignored there, so only a root can have expired.
 	if isExpired(err) {
-		return Expired, why
+		return Match{Failure: Expired, Why: why}
 	}
-	return PKIXUntrusted, why
+	return Match{Failure: PKIXUntrusted, Why: why}
 }
 
 // leafMismatch returns the result for a leaf that does not have the data of r.

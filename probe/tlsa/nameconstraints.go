@@ -90,8 +90,8 @@ func (n *node) parseNames() ([]generalName, error) {
 	return names, nil
 }
 
-// commonNames returns the common names of the subject of n that look like the name of
-// a host of two labels or more. They stand for dNSNames if n has none.
+// commonNames returns the common names of the subject of n that look like the name
+// of a host of two labels or more. They replace dNSNames if n has none.
 func (n *node) commonNames() ([]generalName, error) {
 	if len(n.DNSNames) > 0 {
 		return nil, nil
@@ -109,8 +109,8 @@ func (n *node) commonNames() ([]generalName, error) {
 	return names, nil
 }
 
-// isHostname reports whether a common name may be that of a host, for OpenSSL: two
-// labels or more of ASCII letters, digits, underscores, and hyphens inside.
+// isHostname reports whether OpenSSL treats a common name as a hostname. Such a name
+// has two labels or more of ASCII letters, digits, underscores, and hyphens inside.
 func isHostname(name string) bool {
 	labels := strings.Split(name, ".")
 	return len(labels) > 1 && !slices.ContainsFunc(labels, func(label string) bool {
@@ -218,8 +218,8 @@ func (c *checker) checkNames(child, issuer *node, leaf bool) error {
 	})
 }
 
-// allow reports whether a name is in one of the permitted subtrees of its type, if
-// there are any, and in none of the excluded ones.
+// allow reports whether a name is in none of the excluded subtrees of its type. If
+// there are permitted subtrees, the name must also be in one of them.
 func (c nameConstraints) allow(name generalName) (bool, error) {
 	permitted, inside, err := within(name, c.permitted)
 	if err != nil || permitted && !inside {
@@ -290,8 +290,9 @@ func isHostWithin(host, base string) bool {
 	return equalFold(host, base)
 }
 
-// containsEmail reports whether an address is the base, at the host base, or at a host
-// below a base with a leading dot (RFC 5280 §4.2.1.10).
+// containsEmail reports whether an address is in the subtree of a base (RFC 5280
+// §4.2.1.10). The base is the address, its host, or a domain above its host with a
+// leading dot.
 func containsEmail(base, address string) (bool, error) {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {

@@ -150,7 +150,7 @@ func nameCases() []nameCase {
 		{name: "a second name with an underscore", issuer: permitDNS("example.org"), leaf: host(mx, "_x.example.org")},
 		{name: "a second name that begins with a dot", issuer: permitDNS("example.org"), leaf: host(mx, ".example.org")},
 
-		// Common names stand for dNSNames if there are none.
+		// Common names replace dNSNames if there are none.
 		{name: "common name, permitted", issuer: permitDNS("example.org"), leaf: subjectWith(commonName, utf8, mx)},
 		{name: "common name, not permitted", issuer: permitDNS("example.net"), leaf: subjectWith(commonName, utf8, mx), failure: refused},
 		{name: "common name, excluded", issuer: excludeDNS("example.org"), leaf: subjectWith(commonName, utf8, mx), failure: refused},

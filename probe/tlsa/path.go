@@ -163,8 +163,8 @@ func (p path) checkNames(c *checker) error {
 }
 
 // CheckIssuer returns an error if a certificate cannot be the anchor of a path at a
-// time, whatever a server sends: it is not that of a CA for TLS servers, or its dates
-// count and it is out of date.
+// time, whatever a server sends. It is not the certificate of a CA for TLS servers,
+// or its dates count and it is out of date.
 func CheckIssuer(certificate *x509.Certificate, at time.Time) error {
 	n := newNode(certificate)
 	if err := errors.Join(n.checkCA(true), n.checkCritical(), n.checkPurpose(false)); err != nil {
@@ -183,19 +183,20 @@ const maxPaths = 512
 // sent, whatever their dates. The leaf comes first; the order of the others does not
 // matter (RFC 8446 §4.4.2 recommends that tolerance).
 type pathSet struct {
-	all        []path                // shortest first, starting with the leaf alone
-	incomplete error                 // why there may be more paths: an ErrUnmeasured
-	signed     map[signatureKey]bool // the results of checkSignature
+	all        []path                 // shortest first, starting with the leaf alone
+	incomplete error                  // why there may be more paths, an ErrUnmeasured, or nil
+	signed     map[signatureKey]error // the results of checker.checkSignature
 }
 
 // newPathSet finds the paths. Each certificate occurs once in a path.
 func newPathSet(sent []*node, c *checker) *pathSet {
-	s := &pathSet{all: []path{{nodes: sent[:1:1]}}, signed: make(map[signatureKey]bool)}
+	s := &pathSet{all: []path{{nodes: sent[:1:1]}}, signed: make(map[signatureKey]error)}
 	for i := 0; i < len(s.all); i++ {
 		current := s.all[i]
 		for _, issuer := range sent[1:] {
 			switch {
-			case !issuer.mayHaveIssued(current.last()), contains(current.nodes, issuer), !s.checkSignature(c, current.last(), issuer.key):
+			case !issuer.mayHaveIssued(current.last()), contains(current.nodes, issuer):
+			case !s.hasSigned(c, issuer.key, current.last(), &s.incomplete):
 			case len(s.all) == maxPaths:
 				s.incomplete = errTooManyPaths
 				return s
@@ -212,66 +213,71 @@ func contains(nodes []*node, n *node) bool {
 	return slices.ContainsFunc(nodes, func(other *node) bool { return other.fingerprint == n.fingerprint })
 }
 
-// checkSignature reports whether a key has signed a certificate. It checks once in
-// the life of s.
-func (s *pathSet) checkSignature(c *checker, child *node, key publicKey) bool {
+// hasSigned reports whether a key has signed a certificate, as far as is known. If it
+// is not known, open becomes the reason. It checks once in the life of s.
+func (s *pathSet) hasSigned(c *checker, key publicKey, child *node, open *error) bool {
 	k := signatureKey{child.fingerprint, key.spki}
-	ok, known := s.signed[k]
+	err, known := s.signed[k]
 	if !known {
-		err := c.checkSignature(child, key)
-		if errors.Is(err, ErrUnmeasured) {
-			s.incomplete = err
-		}
-		ok = err == nil
-		s.signed[k] = ok
+		err = c.checkSignature(child, key)
+		s.signed[k] = err
 	}
-	return ok
+	if errors.Is(err, ErrUnmeasured) {
+		*open = err
+	}
+	return err == nil
+}
+
+// A search is the result of a search for the paths to an anchor.
+type search struct {
+	paths []path
+	open  error // why there may be more, an ErrUnmeasured, or nil
 }
 
 // toSent returns the paths that end at a certificate that was sent.
-func (s *pathSet) toSent(anchor *node) []path {
-	var paths []path
+func (s *pathSet) toSent(anchor *node) search {
+	found := search{open: s.incomplete}
 	for _, p := range s.all[1:] {
 		if p.last().fingerprint == anchor.fingerprint {
-			paths = append(paths, p)
+			found.paths = append(found.paths, p)
 		}
 	}
-	return paths
+	return found
 }
 
 // toUnsent returns the paths to a certificate that was not sent.
-func (s *pathSet) toUnsent(c *checker, anchor *node) []path {
-	var paths []path
+func (s *pathSet) toUnsent(c *checker, anchor *node) search {
+	found := search{open: s.incomplete}
 	for _, p := range s.all {
-		if anchor.mayHaveIssued(p.last()) && s.checkSignature(c, p.last(), anchor.key) {
-			paths = append(paths, p.extend(anchor))
+		if anchor.mayHaveIssued(p.last()) && s.hasSigned(c, anchor.key, p.last(), &found.open) {
+			found.paths = append(found.paths, p.extend(anchor))
 		}
 	}
-	return paths
+	return found
 }
 
 // toKey returns the paths to a certificate that a key has signed. Only the key of
 // the issuer is known (RFC 7671 §5.2.3).
-func (s *pathSet) toKey(c *checker, key publicKey) []path {
-	var paths []path
+func (s *pathSet) toKey(c *checker, key publicKey) search {
+	found := search{open: s.incomplete}
 	for _, p := range s.all {
-		if s.checkSignature(c, p.last(), key) {
-			paths = append(paths, path{nodes: p.nodes, bareKey: true})
+		if s.hasSigned(c, key, p.last(), &found.open) {
+			found.paths = append(found.paths, path{nodes: p.nodes, bareKey: true})
 		}
 	}
-	return paths
+	return found
 }
 
 // toRoots returns the paths to any certificate of roots. It checks the dates of
 // roots, and no others, in order to distinguish a path that has expired from one that
 // never existed. The error says why there is none.
-func (s *pathSet) toRoots(c *checker, roots *x509.CertPool, at time.Time) ([]path, error) {
+func (s *pathSet) toRoots(c *checker, roots *x509.CertPool, at time.Time) (search, error) {
 	type ending struct {
 		above []*node // the roots that have issued the certificate; none: it is a root
 		err   error
 	}
 	endings := make(map[fingerprint]ending)
-	var paths []path
+	found := search{open: s.incomplete}
 	var failed error
 	for _, p := range s.all {
 		e, known := endings[p.last().fingerprint]
@@ -279,26 +285,26 @@ func (s *pathSet) toRoots(c *checker, roots *x509.CertPool, at time.Time) ([]pat
 			e.above, e.err = c.rootsAbove(p.last(), roots, at)
 			endings[p.last().fingerprint] = e
 			if errors.Is(e.err, ErrUnmeasured) {
-				s.incomplete = e.err
+				found.open = e.err
 			}
 		}
 		switch {
 		case e.err != nil && (failed == nil || isExpired(e.err)):
 			failed = e.err
 		case e.err == nil && len(e.above) == 0:
-			paths = append(paths, p)
+			found.paths = append(found.paths, p)
 		}
 		for _, root := range e.above {
-			paths = append(paths, p.extend(root))
+			found.paths = append(found.paths, p.extend(root))
 		}
 	}
 	switch {
-	case len(paths) > 0:
-		return paths, nil
-	case s.incomplete != nil:
-		return nil, s.incomplete
+	case len(found.paths) > 0:
+		return found, nil
+	case found.open != nil:
+		return found, found.open
 	default:
-		return nil, failed
+		return found, failed
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 type RawMatch uint8
 
 const (
-	RawUnknown  RawMatch = iota // the certificates do not tell
+	RawUnknown  RawMatch = iota // the certificates do not decide
 	RawExcluded                 // no client that follows RFC 7671 can authenticate the server by the record
 	RawMatches                  // the record is of a certificate that was sent
 )
@@ -18,8 +18,8 @@ const (
 // MatchRaw compares a usable record with the certificates of a server, leaf first,
 // in DER. It needs no more of a certificate than its public key.
 //
-// A record with usage PKIX-TA may be of a root that is not sent, and a record with
-// usage DANE-TA and the full data may supply the anchor (RFC 7671 §5.2.1), so those
+// A record with usage PKIX-TA may be of a root that is not sent. A record with usage
+// DANE-TA and the full data may supply the anchor (RFC 7671 §5.2.1). Such records
 // are never excluded.
 func MatchRaw(r Record, sent [][]byte) RawMatch {
 	first, last := 0, min(1, len(sent))

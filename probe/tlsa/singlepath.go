@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// SinglePath is what a client finds that follows one path, as OpenSSL does. Match
-// tries all paths, so that one record may authenticate a server that senders refuse.
+// SinglePath is the result of a client that follows one path, as OpenSSL does. Match
+// tries all paths, so a record may authenticate a server that such a client refuses.
 type SinglePath struct {
 	Depth   int    // of the anchor in the path, or of the last certificate if there is no anchor
 	Failure string // why the path does not authenticate the server; empty if it does
@@ -21,10 +21,11 @@ const maxVerifyDepth = 100
 
 // SinglePath returns the path that OpenSSL follows to authenticate a chain by the
 // usable records of set, except those with usage DANE-EE. At each step it takes a
-// system root, if there are PKIX usages, or the first certificate that may have issued
-// the last one and is valid at v.At, or else the one that expires last. Certificates in
-// records come before those sent. It stops at the first anchor, and tries no second
-// path (RFC 5280 leaves the choice of the path to the client).
+// system root, if there are PKIX usages. Otherwise it takes the first certificate
+// that may have issued the last one and is valid at v.At. If none is valid, it takes
+// the one that expires last. Certificates in records come before those sent. It
+// stops at the first anchor, and tries no second path (RFC 5280 leaves the choice of
+// the path to the client).
 func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 	if chain.empty() {
 		return SinglePath{Failure: errNoCertificate.Error()}

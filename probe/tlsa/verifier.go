@@ -42,6 +42,7 @@ type Match struct {
 	Failure   Failure   // None if the record authenticates the server, or is Unusable
 	Expiry    time.Time // last second at which the record authenticates the server, if no certificate changes; zero if no date counts
 	Why       string    // explanation for people: printable, limited in length
+	Open      error     // why it was not judged, an ErrUnmeasured; nil unless Failure is Unmeasured
 	// AnchorOutOfDate says that the anchor has expired or is not valid yet, where its
 	// dates do not count. Clients that check them refuse the server.
 	AnchorOutOfDate string
@@ -103,9 +104,10 @@ func (v Verifier) Match(set []Record, chain *Chain) []Match {
 
 var errNoCertificate = errors.New("the server sent no certificate")
 
-// PKIX returns nil if the chain as sent leads to the system roots, is valid at
-// v.At, and is for one of v.Names, regardless of DANE. Otherwise it returns the
-// reason, which is an ErrUnmeasured if that is not known. v.Roots must not be nil.
+// PKIX judges the chain regardless of DANE. It returns nil if the chain as sent
+// leads to the system roots, is valid at v.At, and is for one of v.Names. Otherwise
+// it returns the reason, which is an ErrUnmeasured if that is not known. v.Roots
+// must not be nil.
 func (v Verifier) PKIX(chain *Chain) error {
 	if chain.empty() {
 		return errNoCertificate
@@ -115,7 +117,7 @@ func (v Verifier) PKIX(chain *Chain) error {
 	case None:
 		return nil
 	case Unmeasured:
-		return unmeasuredError(m.Why)
+		return m.Open
 	default:
 		return errors.New(m.Why)
 	}

@@ -15,7 +15,7 @@ type SMTP struct {
 	TLS  *tls.Config // for STARTTLS
 
 	Greeting   string // instead of 220, maybe of several lines; unless the last begins with 2, only QUIT is served
-	Noise      string // lines of no reply, sent before each reply
+	Noise      string // lines that are not part of a reply, sent before each reply
 	Hello      string // reply to EHLO outside TLS, instead of the list of extensions
 	NoStartTLS bool   // STARTTLS is neither an extension nor a known command
 	Reject     string // reply to STARTTLS, instead of 220

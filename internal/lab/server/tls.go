@@ -109,8 +109,9 @@ func TLSConfigDHE(certificate tls.Certificate) *tls.Config {
 // number24 returns a number in three bytes.
 func number24(n int) string { return string([]byte{byte(n >> 16), byte(n >> 8), byte(n)}) }
 
-// TLSConfigByALPN returns a configuration that selects the chain by ALPN (RFC 7301):
-// one protocol has its own, all others and clients without ALPN have the fallback.
+// TLSConfigByALPN returns a configuration that selects the chain by ALPN (RFC 7301).
+// One protocol has its own chain. All others and clients without ALPN have the
+// fallback.
 func TLSConfigByALPN(fallback tls.Certificate, protocol string, certificate tls.Certificate) *tls.Config {
 	config := TLSConfig(fallback)
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {

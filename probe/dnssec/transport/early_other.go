@@ -4,6 +4,6 @@ package transport
 
 import "net"
 
-// discardEarly does nothing here. The ID of the query, which is not drawn yet,
-// protects from datagrams that arrive early.
+// discardEarly does nothing here. The ID of the query is chosen later, so a datagram
+// that arrives early matches it only by chance.
 func discardEarly(*net.UDPConn) error { return nil }

@@ -139,7 +139,7 @@ func endOfSections(message []byte, n int) (int, bool) {
 
 // keepBitmaps replaces the NSEC and NSEC3 records that would be packed in another
 // form than they arrived in. RFC 4034 §4.1.2 forbids zero octets at the end of a
-// bitmap, and signers make them all the same.
+// bitmap, but some signers add them.
 func keepBitmaps(response *dns.Msg, message []byte) {
 	if !slices.ContainsFunc(response.Answer, isLong) && !slices.ContainsFunc(response.Ns, isLong) {
 		return
@@ -169,8 +169,9 @@ func isLong(rr dns.RR) bool {
 	return strings.Contains(header.Name, `\`) || dns.Len(rr)-dns.Len(header) != int(header.Rdlength)
 }
 
-// asReceived returns the record with the RDATA as received, or rr if the RDATA is
-// what rr is packed to, or is no record by itself because a name in it is compressed.
+// asReceived returns the record with the RDATA as received. It returns rr if rr is
+// packed to the same RDATA. It also returns rr if the RDATA is no record by itself,
+// because a name in it is compressed.
 func asReceived(rr dns.RR, rdata []byte) dns.RR {
 	header := *rr.Header() // PackRR sets the length
 	packed := make([]byte, dns.Len(rr)+len(rdata))

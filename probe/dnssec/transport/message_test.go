@@ -41,7 +41,8 @@ func rawMessage(t *testing.T, authority, additional []dns.RR) []byte {
 	return wire
 }
 
-// TestUnpackAdditional checks that the additional section cannot spoil the others.
+// TestUnpackAdditional checks that the additional section does not affect the
+// others.
 func TestUnpackAdditional(t *testing.T) {
 	opt := func(ttl uint32, options ...byte) dns.RR {
 		rr := rawRecord(dns.TypeOPT, options...)
@@ -76,7 +77,7 @@ func TestUnpackAdditional(t *testing.T) {
 	}
 }
 
-// TestUnpackMalformed checks that the other sections must be whole.
+// TestUnpackMalformed checks that the other sections must be complete.
 func TestUnpackMalformed(t *testing.T) {
 	whole := rawMessage(t, []dns.RR{rawRecord(dns.TypeNS, 1, 'n', 0)}, nil)
 	for n := range len(whole) {

@@ -71,8 +71,8 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort, q packedQuery) (*dns.Ms
 // receiveUDP returns the first response on conn that matches a query. A datagram
 // that does not match, or of which the header and the question cannot be parsed, is
 // ignored. If only the rest cannot be parsed, the response was cut off on the way,
-// with the TC bit or without: receiveUDP returns it without records and as truncated,
-// so that the query is sent again over TCP (RFC 2181 §9).
+// with the TC bit or without. receiveUDP returns it without records and as
+// truncated, so that the query is sent again over TCP (RFC 2181 §9).
 func receiveUDP(conn *net.UDPConn, q packedQuery, id uint16) (*dns.Msg, error) {
 	datagram := make([]byte, maxDatagram+1)
 	for {
