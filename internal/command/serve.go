@@ -190,6 +190,7 @@ type instance struct {
 	active        atomic.Pointer[activeConfig]
 	configApplied chan struct{} // receives after each applied configuration; has a buffer of one
 	selfCheck     atomic.Pointer[dnssec.SelfCheckResult]
+	faults        faultCounter
 }
 
 // activeConfig is an applied configuration and its prober.
@@ -242,10 +243,44 @@ func (i *instance) resolverStats() dnssec.Stats {
 // countQuery counts a DNS query. A cancelled query is not counted as an error:
 // another server was faster, or the probe has ended.
 func (i *instance) countQuery(e transport.Event) {
-	if e.Fault == transport.Cancelled {
+	cancelled := e.Fault == transport.Cancelled
+	if cancelled {
 		e.Fault = ""
 	}
 	i.exporter.Queried(e.Server, e.Transport, string(e.Fault))
+	if active := i.active.Load(); active != nil && !cancelled && i.faults.add(e) {
+		active.prober.Resolver().Suspect()
+	}
+}
+
+// maxFaults is the number of queries in a row that a server fails before it is
+// suspected. Lookups may succeed meanwhile, with the other servers.
+const maxFaults = 5
+
+// faultCounter counts the queries in a row that each server failed. The zero value
+// is ready.
+type faultCounter struct {
+	mu     sync.Mutex
+	faults map[string]int
+}
+
+// add counts a query, and reports whether its server is now suspected.
+func (c *faultCounter) add(e transport.Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.faults == nil {
+		c.faults = make(map[string]int)
+	}
+	if e.Fault == "" {
+		delete(c.faults, e.Server)
+		return false
+	}
+	c.faults[e.Server]++
+	if c.faults[e.Server] < maxFaults {
+		return false
+	}
+	delete(c.faults, e.Server)
+	return true
 }
 
 // maintainResolver prefetches zones and runs self-checks for the resolver of the

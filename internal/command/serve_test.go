@@ -26,6 +26,7 @@ import (
 
 	"dane_exporter/internal/lab/server"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/dnssec/transport"
 )
 
 // TestServe reloads valid and invalid configurations.
@@ -484,5 +485,24 @@ func TestRunSelfChecks(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestFaultCounter checks after how many failed queries in a row a server is
+// suspected.
+func TestFaultCounter(t *testing.T) {
+	var c faultCounter
+	for n, query := range []struct {
+		server    string
+		fault     transport.Fault
+		suspected bool
+	}{
+		{"a", transport.ServFail, false}, {"a", transport.Timeout, false}, {"a", transport.Timeout, false}, {"a", transport.Network, false},
+		{"b", transport.Timeout, false}, {"b", "", false}, {"a", transport.Refused, true}, {"a", transport.Refused, false},
+		{"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", "", false}, {"b", transport.Timeout, false},
+	} {
+		if got := c.add(transport.Event{Server: query.server, Fault: query.fault}); got != query.suspected {
+			t.Errorf("query %d: suspected %t", n, got)
+		}
 	}
 }

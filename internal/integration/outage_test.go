@@ -6,10 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -178,4 +183,87 @@ func atFault(t *testing.T, r *dnssec.Resolver, n int, when string) {
 			t.Errorf("%s: %s: %s, %v: %s", when, a.Name, a.Status, a.Err, a.Why)
 		}
 	}
+}
+
+// selfCheckBound is how long the metrics may differ from the state of the resolver.
+const selfCheckBound = 30 * time.Second
+
+// TestSelfCheckFollowsResolver breaks the only resolver of an exporter in several
+// ways. The metrics of the self-check show that within 30 s, and then that it works
+// again. No domain is at fault meanwhile. An exporter without probes notices by itself
+// unless only the uplink is lost.
+func TestSelfCheckFollowsResolver(t *testing.T) {
+	tb := &testbed{dir: tempDir(t), zones: zones()}
+	configureLoopback(t)
+	tb.publish(t)
+	unbound := newUnbound(t, tb, "validator iterator", outageAddress)
+	unbound.start(t)
+	config := writeFile(t, tb.dir, "exporter.yml", fmt.Sprintf("resolver:\n  servers: [%q]\n  timeout: 1s\n  trust_anchors: %q\n",
+		outageAddress.String()+":53", writeFile(t, tb.dir, "anchors", tb.anchor+"\n")))
+	start(t, tb.dir, exec.Command(os.Getenv(binaryEnv), "serve", "--config.file", config, "--web.listen-address", exporterAddress), exporterAddress)
+	e := &exporter{url: "http://" + exporterAddress}
+	all := uplink{[]netip.Addr{knotAddress, bindAddress}}
+
+	awaitSelfCheck(t, e, "at the start", true, false)
+	if got := e.probe(t, "good.test", "smtp_mx").outcome(t); got != "none" {
+		t.Fatalf("good.test is %s, want none: it has no mail host", got)
+	}
+	for _, c := range []struct {
+		name          string
+		breaks, mends func()
+		probes        bool
+	}{
+		{name: "stopped", breaks: func() { unbound.stop(t) }, mends: func() { unbound.start(t) }},
+		{name: "hanging", breaks: func() { signal(t, unbound.process, syscall.SIGSTOP) }, mends: func() { signal(t, unbound.process, syscall.SIGCONT) }},
+		{name: "without uplink", breaks: func() { all.cut(t, false) }, mends: func() { all.restore(t, false) }, probes: true},
+	} {
+		c.breaks()
+		awaitSelfCheck(t, e, c.name, false, c.probes)
+		if got := e.probe(t, "nsec3.test", "smtp_mx"); got.outcome(t) != "unknown" {
+			t.Errorf("%s: nsec3.test is %s, %q", c.name, got.outcome(t), got.reasons())
+		}
+		c.mends()
+		awaitSelfCheck(t, e, "no longer "+c.name, true, false)
+	}
+}
+
+// awaitSelfCheck waits until the metrics of the self-check have the state wanted,
+// and meanwhile probes if asked to.
+func awaitSelfCheck(t *testing.T, e *exporter, when string, ok, probe bool) {
+	t.Helper()
+	begin := time.Now()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	want := fmt.Sprintf("dane_exporter_resolver_ok{server=%q} %d", outageAddress.String()+":53", map[bool]int{true: 1}[ok])
+	for n := 0; ; n++ {
+		if probe {
+			if got := e.probe(t, fmt.Sprintf("n%d.good.test", n), "smtp_mx"); got.outcome(t) == "refused" {
+				t.Errorf("%s: a domain is refused: %q", when, got.reasons())
+			}
+		}
+		metrics := e.metrics(t)
+		if strings.Contains(metrics, want) && (!ok || strings.Contains(metrics, "dane_exporter_trust_anchor_ok 1")) {
+			t.Logf("%s: after %s", when, time.Since(begin).Round(time.Second))
+			return
+		}
+		if time.Since(begin) > selfCheckBound {
+			t.Fatalf("%s: after %s there is no %s", when, selfCheckBound, want)
+		}
+		<-tick.C
+	}
+}
+
+// metrics returns the exporter's own metrics.
+func (e *exporter) metrics(t testing.TB) string {
+	t.Helper()
+	response, err := http.Get(e.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }

@@ -15,14 +15,9 @@ import (
 	"dane_exporter/internal/flight"
 )
 
-// A control is a query for a name that no cache can hold: a random name in a zone.
-// Its outcome shows whether the resolvers reach that zone now. A resolver that lost
-// its uplink still answers from its cache, such as for the keys of the root.
-type control struct {
-	zone  string
-	state controlState
-}
-
+// controlState is the outcome of a control: a query for a name that no cache can
+// hold, a random name in a zone. It shows whether the resolvers reach that zone now. A
+// resolver that lost its uplink still answers from its cache, such as for the keys of the root.
 type controlState int
 
 // The outcomes of a control. A worse one is less.
@@ -131,7 +126,7 @@ func (r *Resolver) exchangeControl(ctx context.Context, q question, servers []st
 		}()
 	}
 	for range servers {
-		if best = max(best, <-states); best == controlAnswers {
+		if best = max(best, <-states); best == controlAnswers { // the others would change nothing
 			break
 		}
 	}

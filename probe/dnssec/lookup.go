@@ -53,7 +53,7 @@ func (r *Resolver) resolve(ctx context.Context, q question) Answer {
 	if !answer.Status.Failed() {
 		r.witnesses.seen(l.closestZone(answer.Canonical))
 	} else if concernsResolver(answer) || failedZone(answer) == r.topZone() {
-		r.suspect()
+		r.Suspect()
 	}
 	if answer.Status == Bogus {
 		l.storeBogus(answer)

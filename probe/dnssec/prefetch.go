@@ -14,8 +14,8 @@ import (
 // that no lookup waits for them. It prefetches the zones with trust anchors and
 // the largest top-level domains. Then it refreshes the zones with trust anchors
 // and every top-level domain in use before they expire. It also learns which zones
-// answer, so that an outage of the resolvers can be told from that of a zone. It
-// returns when ctx ends.
+// answer, to distinguish an outage of the resolvers from that of a zone. It returns
+// when ctx ends.
 func (r *Resolver) KeepWarm(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()

@@ -86,7 +86,8 @@ const (
 // did not validate. It is a reason for a self-check.
 func (r *Resolver) Suspicions() <-chan struct{} { return r.suspicion }
 
-func (r *Resolver) suspect() {
+// Suspect makes Suspicions receive.
+func (r *Resolver) Suspect() {
 	select {
 	case r.suspicion <- struct{}{}:
 	default:

@@ -211,9 +211,9 @@ func manyFail(own witness, others []witness, states map[string]controlState) boo
 	return failing >= 2 && failing*minFailedShare >= len(clusters)
 }
 
-// registeredDomain returns the domain below the public suffix of a name that
-// somebody registered, or the name itself if it is not below one. Domains that a
-// company lets its customers register do not count as suffixes.
+// registeredDomain returns the registered domain that a name belongs to: one label
+// below a public suffix. It returns the name itself if it is a suffix. Suffixes below
+// which a company gives names to its customers do not count: their zones may have one cause to fail.
 func registeredDomain(name string) string {
 	plain := strings.TrimSuffix(name, ".")
 	suffixed, official := publicsuffix.PublicSuffix(plain)
