@@ -135,7 +135,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 	request := handshake.Request{
 		Key: handshake.Key{Address: address, Protocol: service.Protocol, EHLO: r.module.SMTP.EHLO,
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
-		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
+		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Probe: &r.handshakes,
 	}
 	if service.Protocol == starttls.ImplicitTLS {
 		request.Key.Service = srvName(service)

@@ -118,6 +118,8 @@ type run struct {
 	minWait time.Duration
 	budget  *budget
 	zones   *zones
+
+	handshakes handshake.Probe
 }
 
 // gather fills in the facts: the hosts, their lookups and handshakes and, in

@@ -316,3 +316,50 @@ func TestSharedHandshakeDialogue(t *testing.T) {
 		wait.Wait()
 	})
 }
+
+// TestQueueIsFair checks that probes take turns at an address: a domain with many
+// mail hosts at the address of another domain delays the probe of the latter by few
+// handshakes, whether or not it names the same host.
+func TestQueueIsFair(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		last string // the mail host that the greedy domain names last
+	}{{"other names", "m49"}, {"the same name too", "mx"}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newMailHost(t, 1)
+				var records strings.Builder
+				records.WriteString("mx A 192.0.2.25\nd0 MX 10 mx\n")
+				for i := range 49 {
+					fmt.Fprintf(&records, "m%d A 192.0.2.25\ngreedy MX 10 m%d\n", i, i)
+				}
+				records.WriteString("m49 A 192.0.2.25\ngreedy MX 20 " + c.last + "\n")
+				h.Internet = newInternet(t, records.String())
+				var open, most atomic.Int32
+				serve := h.serve
+				h.serve = func(ctx context.Context, conn net.Conn) {
+					most.Store(max(most.Load(), open.Add(1)))
+					time.Sleep(time.Second)
+					serve(ctx, conn)
+					open.Add(-1)
+				}
+				prober := h.prober(h.dial, 0)
+				var greedy *Report
+				var wait sync.WaitGroup
+				wait.Go(func() {
+					greedy = prober.Probe(t.Context(), Target{Name: "greedy.example.org"}, mailModule(2*time.Minute))
+				})
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+				report := prober.Probe(t.Context(), domain(0), mailModule(10*time.Second))
+				if report.Duration > 3*time.Second || onlyEndpoint(t, report).Reached != dane.StageTLS {
+					t.Errorf("the probe of the other domain took %s: %v", report.Duration, onlyEndpoint(t, report).Err)
+				}
+				wait.Wait()
+				if greedy.Duration < 49*time.Second || len(greedy.Facts.Hosts) != 50 || most.Load() != 1 {
+					t.Errorf("%d hosts took %s, with %d connections at the same time", len(greedy.Facts.Hosts), greedy.Duration, most.Load())
+				}
+			})
+		})
+	}
+}

@@ -238,6 +238,7 @@ type instance struct {
 	active        atomic.Pointer[activeConfig]
 	configApplied chan struct{} // receives after each applied configuration; has a buffer of one
 	selfCheck     atomic.Pointer[dnssec.SelfCheckResult]
+	faults        faultCounter
 }
 
 // activeConfig is an applied configuration and its prober.
@@ -355,10 +356,44 @@ func (i *instance) resolverStats() dnssec.Stats {
 // countQuery counts a DNS query. A cancelled query is not counted as an error:
 // another server was faster, or the probe has ended.
 func (i *instance) countQuery(e transport.Event) {
-	if e.Fault == transport.Cancelled {
+	cancelled := e.Fault == transport.Cancelled
+	if cancelled {
 		e.Fault = ""
 	}
 	i.exporter.Queried(e.Server, e.Transport, string(e.Fault))
+	if active := i.active.Load(); active != nil && !cancelled && i.faults.add(e) {
+		active.prober.Resolver().Suspect()
+	}
+}
+
+// maxFaults is the number of queries in a row that a server fails before it is
+// suspected. Lookups may succeed meanwhile, with the other servers.
+const maxFaults = 5
+
+// faultCounter counts the queries in a row that each server failed. The zero value
+// is ready.
+type faultCounter struct {
+	mu     sync.Mutex
+	faults map[string]int
+}
+
+// add counts a query, and reports whether its server is now suspected.
+func (c *faultCounter) add(e transport.Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.faults == nil {
+		c.faults = make(map[string]int)
+	}
+	if e.Fault == "" {
+		delete(c.faults, e.Server)
+		return false
+	}
+	c.faults[e.Server]++
+	if c.faults[e.Server] < maxFaults {
+		return false
+	}
+	delete(c.faults, e.Server)
+	return true
 }
 
 // maintainResolver prefetches zones and runs self-checks for the resolver of the
@@ -373,7 +408,7 @@ func (i *instance) maintainResolver(ctx context.Context) {
 		current, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		group.Go(func() { resolver.KeepWarm(current) })
-		group.Go(func() { i.runSelfChecks(current, resolver.SelfCheck) })
+		group.Go(func() { i.runSelfChecks(current, resolver) })
 		select {
 		case <-i.configApplied:
 		case <-ctx.Done():
@@ -383,19 +418,32 @@ func (i *instance) maintainResolver(ctx context.Context) {
 	}
 }
 
-// Intervals between self-checks. While there are problems, the interval doubles
-// from selfCheckMinRetry to selfCheckMaxRetry.
+// Intervals between self-checks. Metrics must show a failure within 30 s, and its
+// end too, so the resolvers are watched between the regular self-checks.
 const (
 	selfCheckInterval = time.Hour
-	selfCheckMinRetry = 10 * time.Second
-	selfCheckMaxRetry = 10 * time.Minute
+	selfCheckRetry    = 10 * time.Second // while there are problems, and after a suspicion
+	watchInterval     = 10 * time.Second
 )
 
-// runSelfChecks repeats the self-check until ctx ends, and logs each changed result.
-func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context) dnssec.SelfCheckResult) {
+// selfChecker is the part of a resolver that runSelfChecks needs.
+type selfChecker interface {
+	SelfCheck(context.Context) dnssec.SelfCheckResult
+	Alive(context.Context) bool
+	Suspicions() <-chan struct{}
+}
+
+// runSelfChecks repeats the self-check until ctx ends, and logs each changed
+// result. The next self-check starts early after one that found problems, after
+// lookups that failed, and when the resolvers do not return keys of the root that validate.
+func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker) {
 	logged := ""
-	for retry := selfCheckMinRetry; ; {
-		result := check(ctx)
+	for {
+		select {
+		case <-resolver.Suspicions(): // of before the self-check that starts now
+		default:
+		}
+		result := resolver.SelfCheck(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -404,18 +452,42 @@ func (i *instance) runSelfChecks(ctx context.Context, check func(context.Context
 			logged = result.String()
 			i.logSelfCheck(result)
 		}
-		wait := selfCheckInterval
-		if result.Healthy() {
-			retry = selfCheckMinRetry
-		} else {
-			wait = retry
-			retry = min(2*retry, selfCheckMaxRetry)
+		if wait(ctx, selfCheckRetry); result.Healthy() {
+			awaitSuspicion(ctx, resolver)
 		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// awaitSuspicion returns when a self-check is due although the last one passed, or
+// when ctx ends.
+func awaitSuspicion(ctx context.Context, resolver selfChecker) {
+	due := time.NewTimer(selfCheckInterval - selfCheckRetry)
+	defer due.Stop()
+	watch := time.NewTicker(watchInterval)
+	defer watch.Stop()
+	for resolver.Alive(ctx) {
 		select {
-		case <-time.After(wait):
+		case <-watch.C:
+		case <-resolver.Suspicions():
+			return
+		case <-due.C:
+			return
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// wait waits for a duration, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 
 	"dane_exporter/internal/lab/server"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/dnssec/transport"
 )
 
 // TestServe reloads valid and invalid configurations.
@@ -395,51 +397,113 @@ func TestWebConfigTLS(t *testing.T) {
 	}
 }
 
-// TestRunSelfChecks checks the intervals while there are problems and afterwards,
-// and that each changed result is logged once.
-func TestRunSelfChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		bad := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"}}}
-		good := dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}}}
-		start := time.Now()
-		var checks []time.Duration
-		check := func(context.Context) dnssec.SelfCheckResult {
-			elapsed := time.Since(start)
-			checks = append(checks, elapsed)
-			if elapsed < time.Minute {
-				return bad
-			}
-			return good
-		}
-		var log bytes.Buffer
-		i := &instance{logger: slog.New(slog.NewTextHandler(&log, nil))}
-		ctx, cancel := context.WithCancel(t.Context())
-		var group sync.WaitGroup
-		group.Go(func() { i.runSelfChecks(ctx, check) })
-		synctest.Wait()
-		if result := i.selfCheck.Load(); result == nil || result.Healthy() {
-			t.Errorf("first result: %v", result)
-		}
-		time.Sleep(3 * time.Hour)
-		cancel()
-		group.Wait()
+// fakeResolver is a resolver that is good or bad at times.
+type fakeResolver struct {
+	isGood     func(elapsed time.Duration) bool // result of the self-check
+	isAlive    func(elapsed time.Duration) bool
+	suspicions chan struct{}
 
-		want := []time.Duration{0, 10 * time.Second, 30 * time.Second, 70 * time.Second, 70*time.Second + time.Hour, 70*time.Second + 2*time.Hour}
-		if len(checks) != len(want) {
-			t.Fatalf("checks at %v, want %v", checks, want)
+	start  time.Time
+	checks []time.Duration // since start
+}
+
+func (r *fakeResolver) SelfCheck(context.Context) dnssec.SelfCheckResult {
+	elapsed := time.Since(r.start)
+	r.checks = append(r.checks, elapsed)
+	health := dnssec.Health{Server: "192.0.2.53:53"}
+	if !r.isGood(elapsed) {
+		health.Problem, health.Why = dnssec.ProblemNoAnswer, "does not answer"
+	}
+	return dnssec.SelfCheckResult{Resolvers: []dnssec.Health{health}}
+}
+
+func (r *fakeResolver) Alive(context.Context) bool  { return r.isAlive(time.Since(r.start)) }
+func (r *fakeResolver) Suspicions() <-chan struct{} { return r.suspicions }
+
+// TestRunSelfChecks checks the times of self-checks: every hour, every ten seconds
+// while there are problems, and early if the resolvers may have failed. Each changed
+// result is logged once.
+func TestRunSelfChecks(t *testing.T) {
+	always := func(time.Duration) bool { return true }
+	from := func(begin, end time.Duration) func(time.Duration) bool {
+		return func(elapsed time.Duration) bool { return elapsed < begin || elapsed >= end }
+	}
+	const s = time.Second
+	for _, c := range []struct {
+		name      string
+		resolver  fakeResolver
+		suspicion []time.Duration
+		runs      time.Duration
+		checks    []time.Duration
+		log       []string // a part of each line
+	}{
+		{"problems at the start", fakeResolver{isGood: from(0, 35*s), isAlive: always}, nil, 3 * time.Hour,
+			[]time.Duration{0, 10 * s, 20 * s, 30 * s, 40 * s, 40*s + time.Hour, 40*s + 2*time.Hour}, []string{"WARN", "INFO"}},
+		{"the resolver dies", fakeResolver{isGood: from(1000*s, 1115*s), isAlive: from(1000*s, 1115*s)}, nil, time.Hour,
+			[]time.Duration{0, 1000 * s, 1010 * s, 1020 * s, 1030 * s, 1040 * s, 1050 * s, 1060 * s, 1070 * s, 1080 * s, 1090 * s, 1100 * s, 1110 * s, 1120 * s}, []string{"INFO", "WARN", "INFO"}},
+		{"it answers for the root alone, and lookups fail", fakeResolver{isGood: from(1000*s, 1025*s), isAlive: always}, []time.Duration{1003 * s}, 1800 * s,
+			[]time.Duration{0, 1003 * s, 1013 * s, 1023 * s, 1033 * s}, []string{"INFO", "WARN", "INFO"}},
+		{"suspicions in quick succession", fakeResolver{isGood: always, isAlive: always}, []time.Duration{1000 * s, 1001 * s, 1002 * s, 1003 * s, 1011 * s}, 1800 * s,
+			[]time.Duration{0, 1000 * s, 1010 * s, 1020 * s}, []string{"INFO"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				resolver := &c.resolver
+				resolver.start, resolver.suspicions = time.Now(), make(chan struct{}, 1)
+				var log bytes.Buffer
+				i := &instance{logger: slog.New(slog.NewTextHandler(&log, nil))}
+				ctx, cancel := context.WithTimeout(t.Context(), c.runs)
+				defer cancel()
+				var group sync.WaitGroup
+				group.Go(func() { i.runSelfChecks(ctx, resolver) })
+				synctest.Wait()
+				if result := i.selfCheck.Load(); result == nil || result.Healthy() != resolver.isGood(0) {
+					t.Errorf("first result: %v", result)
+				}
+				for _, at := range c.suspicion {
+					time.Sleep(at - time.Since(resolver.start)) // of the virtual clock
+					select {
+					case resolver.suspicions <- struct{}{}:
+					default:
+					}
+				}
+				group.Wait()
+				if !slices.Equal(resolver.checks, c.checks) {
+					t.Errorf("checks at %v, want %v", resolver.checks, c.checks)
+				}
+				if result := i.selfCheck.Load(); !result.Healthy() {
+					t.Errorf("last result: %s", result)
+				}
+				lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+				if len(lines) != len(c.log) {
+					t.Fatalf("log:\n%s", log.String())
+				}
+				for i, level := range c.log {
+					text := map[string]string{"WARN": "192.0.2.53:53 does not answer", "INFO": "192.0.2.53:53 is good"}[level]
+					if !strings.Contains(lines[i], "level="+level) || !strings.Contains(lines[i], text) {
+						t.Errorf("log:\n%s", log.String())
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestFaultCounter checks after how many failed queries in a row a server is
+// suspected.
+func TestFaultCounter(t *testing.T) {
+	var c faultCounter
+	for n, query := range []struct {
+		server    string
+		fault     transport.Fault
+		suspected bool
+	}{
+		{"a", transport.ServFail, false}, {"a", transport.Timeout, false}, {"a", transport.Timeout, false}, {"a", transport.Network, false},
+		{"b", transport.Timeout, false}, {"b", "", false}, {"a", transport.Refused, true}, {"a", transport.Refused, false},
+		{"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", "", false}, {"b", transport.Timeout, false},
+	} {
+		if got := c.add(transport.Event{Server: query.server, Fault: query.fault}); got != query.suspected {
+			t.Errorf("query %d: suspected %t", n, got)
 		}
-		for i := range want {
-			if checks[i] != want[i] {
-				t.Errorf("checks at %v, want %v", checks, want)
-			}
-		}
-		if result := i.selfCheck.Load(); !result.Healthy() {
-			t.Errorf("last result: %s", result)
-		}
-		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||
-			!strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[0], "192.0.2.53:53 does not answer") ||
-			!strings.Contains(lines[1], "level=INFO") || !strings.Contains(lines[1], "192.0.2.53:53 is good") {
-			t.Errorf("log:\n%s", log.String())
-		}
-	})
+	}
 }

@@ -152,6 +152,8 @@ func reasonOfAnswer(answer *dnssec.Answer) Reason {
 		return ProbeDeadline
 	case errors.Is(answer.Err, dnssec.ErrUnreachable):
 		return ResolverUnreachable
+	case errors.Is(answer.Err, dnssec.ErrResolverFailed):
+		return ResolverFailed
 	case errors.Is(answer.Err, dnssec.ErrStripped):
 		return DNSSECStripped
 	case errors.Is(answer.Err, dnssec.ErrLimit):

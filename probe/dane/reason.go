@@ -56,6 +56,7 @@ const (
 	TLSRPTSyntax            Reason = "tlsrpt_syntax"
 
 	ResolverUnreachable   Reason = "resolver_unreachable"
+	ResolverFailed        Reason = "resolver_failed"
 	DNSSECStripped        Reason = "dnssec_stripped"
 	ResolverInconsistent  Reason = "resolver_inconsistent"
 	LimitExceeded         Reason = "limit_exceeded"
@@ -374,6 +375,12 @@ var reasons = []ReasonInfo{
 		Meaning: "No DNS resolver answers the exporter, so nothing could be judged.",
 		Senders: nothingKnown,
 		Remedy:  "Check resolver.servers in the configuration, and the network in between.",
+		Verify:  "`dane_exporter check --self` exits with 0, and `dane_exporter_resolver_ok` is 1."},
+	{Reason: ResolverFailed, Effect: EffectInternal,
+		Meaning: "The DNS resolver answers with failures such as SERVFAIL, and not for one zone alone, so nothing could be judged.",
+		Senders: nothingKnown,
+		Remedy:  "Check the resolver's network, the servers that it forwards queries to, and its access list.",
+		More:    "A resolver without an uplink still answers from its cache.",
 		Verify:  "`dane_exporter check --self` exits with 0, and `dane_exporter_resolver_ok` is 1."},
 	{Reason: DNSSECStripped, Effect: EffectInternal,
 		Meaning: "The DNS resolver removes DNSSEC records, so nothing can be validated.",

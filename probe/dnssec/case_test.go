@@ -69,21 +69,23 @@ type lookupCase struct {
 func runCases(t *testing.T, cases []lookupCase) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			net, err := zone.New(clock, c.zones...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			net.Break(c.faults...)
-			for _, speculate := range []bool{true, false} {
-				r := dnssec.New(net, net.Anchors(), clock, c.options)
-				r.Speculate(speculate)
-				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-				defer cancel()
-				c.compare(t, speculate, r.Lookup(ctx, c.ask, c.qtype))
-				if again := r.Lookup(ctx, c.ask, c.qtype); again.Status != c.status || again.Why == "" {
-					t.Errorf("second lookup: %s (%s), want %s", again.Status, again.Why, c.status)
+			synctest.Test(t, func(t *testing.T) {
+				net, err := zone.New(clock, c.zones...)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
+				net.Break(c.faults...)
+				for _, speculate := range []bool{true, false} {
+					r := dnssec.New(net, net.Anchors(), clock, c.options)
+					r.Speculate(speculate)
+					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+					defer cancel()
+					c.compare(t, speculate, r.Lookup(ctx, c.ask, c.qtype))
+					if again := r.Lookup(ctx, c.ask, c.qtype); again.Status != c.status || again.Why == "" {
+						t.Errorf("second lookup: %s (%s), want %s", again.Status, again.Why, c.status)
+					}
+				}
+			})
 		})
 	}
 }

@@ -24,7 +24,8 @@ func (r *Resolver) ClearZoneCache() { r.cache = newZoneCache(1000, 1<<20) }
 // failed lookups. The cache of signatures, on which no verdict depends, is shared.
 func (r *Resolver) Fork() *Resolver {
 	fork := &Resolver{transport: r.transport, anchors: r.anchors, now: r.now, options: r.options, limits: r.limits,
-		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), failures: newFailureCache(r.failures.size), sigs: r.sigs}
+		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), failures: newFailureCache(r.failures.size), sigs: r.sigs,
+		witnesses: newWitnesses(), suspicion: make(chan struct{}, 1)}
 	for element := r.cache.order.Back(); element != nil; element = element.Prev() {
 		entry := element.Value.(*cacheEntry)
 		fork.cache.put(entry.name, entry.value, entry.stored, entry.until)

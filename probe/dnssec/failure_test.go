@@ -29,7 +29,7 @@ func TestFailuresAreCached(t *testing.T) {
 		err    error
 	}{
 		{"SERVFAIL", zone.Rcode(at, dns.RcodeServerFailure), dnssec.Indeterminate, dnssec.ErrServer},
-		{"REFUSED for every query", zone.Rcode(everything, dns.RcodeRefused), dnssec.Indeterminate, dnssec.ErrUnreachable},
+		{"REFUSED for every query", zone.Rcode(everything, dns.RcodeRefused), dnssec.Indeterminate, dnssec.ErrResolverFailed},
 		{"no response", zone.Silence(at), dnssec.Indeterminate, dnssec.ErrUnreachable},
 		{"no records with DNSSEC", strip, dnssec.Indeterminate, dnssec.ErrStripped},
 		{"a wrong signature over the data", zone.Corrupt(at), dnssec.Bogus, nil},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -17,6 +18,7 @@ type lookup struct {
 	resolver *Resolver
 	question question
 	upstream upstream
+	started  time.Time
 	refresh  string // the zone whose cache entry is ignored; empty: none
 	rules    rules
 	evidence evidence
@@ -48,6 +50,11 @@ func (r *Resolver) resolve(ctx context.Context, q question) Answer {
 	if isServerFailure(answer) {
 		answer = l.classifyFailure(ctx, answer)
 	}
+	if !answer.Status.Failed() {
+		r.witnesses.seen(l.closestZone(answer.Canonical))
+	} else if concernsResolver(answer) || failedZone(answer) == r.topZone() {
+		r.Suspect()
+	}
 	if answer.Status == Bogus {
 		if ctx.Err() == nil { // otherwise the retries may be incomplete
 			l.storeBogus(answer)
@@ -64,11 +71,23 @@ func (r *Resolver) resolve(ctx context.Context, q question) Answer {
 	return answer
 }
 
+// concernsResolver reports whether a lookup may have failed because of the resolvers
+// or the network to them.
+func concernsResolver(a Answer) bool {
+	for _, err := range []error{ErrUnreachable, ErrResolverFailed, ErrStripped, ErrDeadline} {
+		if errors.Is(a.Err, err) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *Resolver) newLookup(q question, u upstream, lim limits) *lookup {
 	return &lookup{
 		resolver: r,
 		question: q,
 		upstream: u,
+		started:  time.Now(),
 		rules:    rules{at: r.now(), anchors: r.anchors, options: r.options},
 		evidence: evidence{replies: make(map[question]*reply), zones: make(map[string]*zone),
 			noCuts: make(map[string]noZoneCut), bogus: make(map[string]*fault)},

@@ -13,8 +13,13 @@ import (
 // KeepWarm keeps the zones at the top of every chain of trust in the cache, so
 // that no lookup waits for them. It prefetches the zones with trust anchors and
 // the largest top-level domains. Then it refreshes the zones with trust anchors
-// and every top-level domain in use before they expire. It returns when ctx ends.
+// and every top-level domain in use before they expire. It also learns which zones
+// answer, to distinguish an outage of the resolvers from that of a zone. It returns
+// when ctx ends.
 func (r *Resolver) KeepWarm(ctx context.Context) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { r.keepWitnesses(ctx) })
 	r.Prefetch(ctx, r.initialZones()...)
 	for {
 		timer := time.NewTimer(r.refreshDelay())

@@ -62,6 +62,9 @@ type Resolver struct {
 	failures  *failureCache
 	sigs      *sigCache // nil: no signatures are cached
 	outage    outage
+	controls  controls
+	witnesses *witnesses
+	suspicion chan struct{} // holds an element if the resolvers may have failed
 	droppedCD droppedCD
 
 	lookups    flight.Group[question, *Answer]
@@ -88,6 +91,8 @@ func New(transport Transport, anchors []Anchor, now func() time.Time, options Op
 		cache:     newZoneCache(options.CacheEntries, options.CacheBytes),
 		failures:  newFailureCache(failureEntries),
 		sigs:      newSigCache(sigCacheEntries),
+		witnesses: newWitnesses(),
+		suspicion: make(chan struct{}, 1),
 	}
 	for i := range anchors {
 		zone := fold(anchors[i].Hdr.Name)
@@ -142,7 +147,11 @@ func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, respons
 	defer cancel()
 	l := r.newLookup(q, upstream{}, r.limits)
 	l.evidence.replies[q], l.asked[q] = newReply(response.Copy()), true
-	return l.run(ctx)
+	answer := l.run(ctx)
+	if isServerFailure(answer) {
+		answer = l.classifyFailure(ctx, answer)
+	}
+	return answer
 }
 
 // SignatureExpiry returns the time at which the first RRset of a response loses

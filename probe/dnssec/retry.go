@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // Limits on retries.
@@ -113,56 +111,7 @@ func (l *lookup) servers() []string {
 // isServerFailure reports whether a lookup ended with a response code that is a
 // failure.
 func isServerFailure(a Answer) bool {
-	return errors.Is(a.Err, ErrServer) && !errors.Is(a.Err, ErrUnreachable)
-}
-
-// classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that
-// of the zone's nameservers or of the resolvers, which may have lost their network
-// or deny us access. A working resolver has the keys of the root. If all
-// resolvers fail for these too, the error becomes ErrUnreachable.
-func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
-	r := l.resolver
-	keys := question{r.topZone(), dns.TypeDNSKEY}
-	if !r.outage.recent(l.rules.at) {
-		// A resolver that refuses queries with CD=1 works all the same.
-		var upstreams []upstream
-		for _, server := range r.retryServers() {
-			upstreams = append(upstreams, upstream{server: server}, upstream{server: server, checking: true})
-		}
-		a.Work.Queries += len(upstreams)
-		if !r.allFail(ctx, keys, upstreams) {
-			return a
-		}
-		r.outage.record(l.rules.at)
-	}
-	a.Why = fmt.Sprintf("the resolver fails for every query, even for %s: check the resolver, its network access and its access list (%s)", keys, a.Why)
-	a.Err = fmt.Errorf("%w except with failures, even for %s: %w", ErrUnreachable, keys, a.Err)
-	return a
-}
-
-// allFail sends one question to each upstream, in parallel. It returns false if
-// one returns an answer, even a truncated one, or if ctx ends before all fail.
-func (r *Resolver) allFail(ctx context.Context, q question, upstreams []upstream) bool {
-	limited, cancel := context.WithTimeout(ctx, retryTime)
-	defer cancel()
-	working := make(chan bool, len(upstreams))
-	for _, u := range upstreams {
-		go func() {
-			works := true // a panic is no failure of the resolver
-			defer func() {
-				_ = recover()
-				working <- works
-			}()
-			reply := r.exchangeShared(limited, query{q, u})
-			works = reply.truncated || reply.usable()
-		}()
-	}
-	for range upstreams {
-		if <-working {
-			return false
-		}
-	}
-	return ctx.Err() == nil && len(upstreams) > 0
+	return errors.Is(a.Err, ErrServer)
 }
 
 // topZone returns the zone whose keys every validation needs: the root, unless
@@ -172,24 +121,4 @@ func (r *Resolver) topZone() string {
 		return "."
 	}
 	return slices.Min(slices.Collect(maps.Keys(r.anchors)))
-}
-
-// outage records for failureTTL that all resolvers fail, so that concurrent lookups
-// check only once.
-type outage struct {
-	mu   sync.Mutex
-	seen time.Time
-}
-
-func (o *outage) record(at time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.seen = at
-}
-
-// recent reports whether an outage was recorded within failureTTL of a time.
-func (o *outage) recent(at time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.seen.IsZero() && at.Sub(o.seen).Abs() <= failureTTL
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -25,6 +26,7 @@ const (
 	ProblemFakesAnswers Problem = "lies"       // it returns addresses for names that do not exist
 	ProblemWrongRoot    Problem = "wrong_root" // its keys match no trust anchor
 	ProblemWrongTime    Problem = "wrong_time" // no signature over its keys is valid now: our clock is wrong
+	ProblemNoUplink     Problem = "no_uplink"  // it answers from its cache alone
 	ProblemOther        Problem = "fails"      // anything else
 )
 
@@ -72,12 +74,50 @@ func (s SelfCheckResult) String() string {
 	return strings.Join(texts, "; ")
 }
 
-// selfCheckTimeout bounds the self-check.
-const selfCheckTimeout = 15 * time.Second
+// Limits on the time of a self-check and of Alive. A failure of a resolver must be
+// known within 30 s.
+const (
+	selfCheckTimeout = 12 * time.Second
+	aliveTimeout     = 3 * time.Second
+)
+
+// Suspicions returns a channel that receives after lookups that failed, unless
+// controls showed that a zone is the cause, and after lookups for which the root
+// did not validate. It is a reason for a self-check.
+func (r *Resolver) Suspicions() <-chan struct{} { return r.suspicion }
+
+// Suspect makes Suspicions receive.
+func (r *Resolver) Suspect() {
+	select {
+	case r.suspicion <- struct{}{}:
+	default:
+	}
+}
+
+// Alive reports whether each resolver returns keys of the root that validate now.
+// Resolvers have these in their caches, so it may be called often. It does not show
+// whether they have an uplink.
+func (r *Resolver) Alive(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	var dead atomic.Bool
+	var group sync.WaitGroup
+	for _, server := range r.transport.Servers() {
+		group.Go(func() {
+			defer func() { _ = recover() }()
+			c := newServerCheck(r, server)
+			if _, answer := c.lookup(ctx, question{c.top, dns.TypeDNSKEY}, upstream{server: server}); answer.Status.Failed() {
+				dead.Store(true)
+			}
+		})
+	}
+	group.Wait()
+	return !dead.Load()
+}
 
 // SelfCheck queries each resolver for what every lookup needs: the keys of the
-// root, and whether a top-level domain is signed. It neither uses nor changes the
-// caches of r.
+// root, whether a top-level domain is signed, and names that it cannot have in its
+// cache. It neither uses nor changes the caches of r.
 func (r *Resolver) SelfCheck(ctx context.Context) SelfCheckResult {
 	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
 	defer cancel()
@@ -99,7 +139,8 @@ func (r *Resolver) SelfCheck(ctx context.Context) SelfCheckResult {
 type serverCheck struct {
 	resolver *Resolver // with empty caches
 	server   string
-	top      string // the zone with the trust anchors
+	top      string   // the zone with the trust anchors
+	tops     []string // zones whose controls show whether it has an uplink
 }
 
 func newServerCheck(r *Resolver, server string) *serverCheck {
@@ -109,20 +150,25 @@ func newServerCheck(r *Resolver, server string) *serverCheck {
 			anchors = append(anchors, *anchor)
 		}
 	}
-	return &serverCheck{resolver: New(r.transport, anchors, r.now, r.options), server: server, top: r.topZone()}
+	return &serverCheck{resolver: New(r.transport, anchors, r.now, r.options), server: server, top: r.topZone(), tops: r.usedTopLevels()}
 }
 
 func (c *serverCheck) run(ctx context.Context) Health {
-	l, answer := c.lookup(ctx, upstream{server: c.server})
+	l, answer := c.lookup(ctx, c.question(), upstream{server: c.server})
+	if c.keys(l) == nil && errors.Is(answer.Err, ErrServer) {
+		l, _ = c.lookup(ctx, question{c.top, dns.TypeDNSKEY}, upstream{server: c.server})
+	}
 	health := Health{Server: c.server, Anchored: c.anchored(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
 		if health.Problem == ProblemRefusesCD { // the first query may have failed by chance
 			c = newServerCheck(c.resolver, c.server)
-			if l, again := c.lookup(ctx, upstream{server: c.server}); !again.Status.Failed() {
+			if l, again := c.lookup(ctx, c.question(), upstream{server: c.server}); !again.Status.Failed() {
 				health = Health{Server: c.server, Anchored: c.anchored(l)}
 			}
 		}
+	} else if failing := c.unreachable(ctx); failing != "" {
+		health.Problem, health.Why = ProblemNoUplink, noUplink(failing)
 	} else if c.resolver.droppedCD.lasts(c.server, time.Now()) && !c.respondsToCD(ctx) {
 		health.Problem = ProblemRefusesCD
 		health.Why = "does not respond to queries with CD=1, so lookups are slow and do not show why a zone fails; allow these queries, or set resolver.servers to another resolver"
@@ -156,8 +202,8 @@ func (c *serverCheck) question() question {
 	return question{c.top, dns.TypeDNSKEY}
 }
 
-func (c *serverCheck) lookup(ctx context.Context, u upstream) (*lookup, Answer) {
-	l := c.resolver.newLookup(c.question(), u, c.resolver.limits)
+func (c *serverCheck) lookup(ctx context.Context, q question, u upstream) (*lookup, Answer) {
+	l := c.resolver.newLookup(q, u, c.resolver.limits)
 	return l, l.run(ctx)
 }
 
@@ -183,6 +229,11 @@ func (c *serverCheck) anchored(l *lookup) *bool {
 func (c *serverCheck) diagnose(ctx context.Context, l *lookup, a Answer) (Problem, string) {
 	const remedy = "set resolver.servers to a resolver that does not, such as your own Unbound, Knot Resolver or BIND"
 	keys, now := c.keys(l), c.resolver.now()
+	if keys != nil && (errors.Is(a.Err, ErrUnreachable) || errors.Is(a.Err, ErrServer)) {
+		if failing := c.unreachable(ctx); failing != "" {
+			return ProblemNoUplink, noUplink(failing)
+		}
+	}
 	switch {
 	case errors.Is(a.Err, ErrUnreachable) && c.answersShortQuery(ctx), l.truncated():
 		return ProblemNoTCP, "answers short queries, but long answers are lost: allow TCP to its port 53, and UDP fragments or datagrams of 1232 octets"
@@ -196,10 +247,53 @@ func (c *serverCheck) diagnose(ctx context.Context, l *lookup, a Answer) (Proble
 		return ProblemWrongTime, fmt.Sprintf("returns keys of %s whose signatures are valid %s, but the clock of this machine is at %s: set the clock",
 			c.top, validityText(keys.sigs, now), clock(now))
 	}
-	if _, checked := c.lookup(ctx, upstream{server: c.server, checking: true}); !checked.Status.Failed() {
+	if _, checked := c.lookup(ctx, c.question(), upstream{server: c.server, checking: true}); !checked.Status.Failed() {
 		return ProblemRefusesCD, "fails for queries with CD=1, so that every lookup has to be repeated: " + remedy + " (" + a.Why + ")"
 	}
 	return ProblemOther, "returns nothing that validates: " + remedy + " (" + a.Why + ")"
+}
+
+// usedTopLevels returns topControls and a few more top-level domains in use. A
+// resolver may deduce what does not exist in the former from its cache.
+func (r *Resolver) usedTopLevels() []string {
+	const most = 8
+	zones := r.topControls()
+	for _, e := range r.cache.topLevel() {
+		if len(zones) < most && !slices.Contains(zones, e.name) {
+			zones = append(zones, e.name)
+		}
+	}
+	return zones
+}
+
+// unreachable returns the zones that the server does not reach, if it reaches no
+// zone or fails for several of those at the top. It is empty if all is well.
+func (c *serverCheck) unreachable(ctx context.Context) string {
+	zones := c.tops
+	states := make([]controlState, len(zones))
+	nextSecond(ctx) // what a lookup has just brought into the cache is no longer new
+	limited, cancel := context.WithTimeout(ctx, controlTime)
+	defer cancel()
+	var group sync.WaitGroup
+	for i, zone := range zones {
+		group.Go(func() { states[i], _ = c.resolver.runControl(limited, zone, []string{c.server}) })
+	}
+	group.Wait()
+	var failing []string
+	for i, zone := range zones {
+		if states[i] == controlFails {
+			failing = append(failing, zone)
+		}
+	}
+	answers := slices.ContainsFunc(states, func(state controlState) bool { return state >= controlRecent })
+	if len(failing) >= 2 || len(failing) > 0 && !answers {
+		return strings.Join(failing, ", ")
+	}
+	return ""
+}
+
+func noUplink(failing string) string {
+	return "fails for names that it has not cached, such as in " + failing + ": check its network and the servers that it forwards queries to"
 }
 
 // answersShortQuery reports whether the server answers a query with a short

@@ -44,6 +44,7 @@ func TestSelfCheck(t *testing.T) {
 		m.Rcode = dns.RcodeSuccess
 		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(203, 0, 113, 80)}}
 	})
+	missing := func(p zone.Place) bool { return p.Zone != "." || p.Type != dns.TypeDNSKEY && p.Type != dns.TypeDS }
 	yes, no := true, false
 	for _, c := range []struct {
 		name      string
@@ -68,6 +69,9 @@ func TestSelfCheck(t *testing.T) {
 		{name: "the clock is behind", now: today.AddDate(-2, 0, 0), problem: dnssec.ProblemWrongTime, why: "set the clock", anchored: &no},
 		{name: "the anchors are of another root", otherRoot: true, problem: dnssec.ProblemWrongRoot, why: "resolver.trust_anchors", anchored: &no},
 		{name: "the root is forged", faults: []zone.Fault{zone.Corrupt(zone.At(".", dns.TypeDNSKEY))}, problem: dnssec.ProblemOther, why: "the signature over . DNSKEY", anchored: &no},
+		{name: "it has the root's keys, and fails for everything else", faults: []zone.Fault{zone.Rcode(missing, dns.RcodeServerFailure)}, problem: dnssec.ProblemNoUplink, why: "has not cached, such as in ., com.", anchored: &yes},
+		{name: "it has the root's keys alone", faults: []zone.Fault{zone.Rcode(func(p zone.Place) bool { return p.Type != dns.TypeDNSKEY }, dns.RcodeServerFailure)}, problem: dnssec.ProblemNoUplink, why: "check its network", anchored: &yes},
+		{name: "it has the root's keys, and is silent otherwise", faults: []zone.Fault{zone.Silence(missing)}, problem: dnssec.ProblemNoUplink, why: "check its network", anchored: &yes},
 		{name: "it fails for everything", faults: []zone.Fault{zone.Rcode(everything, dns.RcodeServerFailure)}, problem: dnssec.ProblemOther, why: "SERVFAIL"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,13 +28,15 @@ type Transport interface {
 // Errors of lookups, in Answer.Err; test with errors.Is. All except ErrServer
 // are failures on our side.
 var (
-	// ErrUnreachable: no resolver answered, or all of them answer every query
-	// with a failure, even for the keys of the root.
+	// ErrUnreachable: no resolver answered.
 	ErrUnreachable = errors.New("no resolver answered")
+	// ErrResolverFailed: the resolvers answer with failures, and not for one zone
+	// alone.
+	ErrResolverFailed = errors.New("the resolvers fail")
 	// ErrStripped: the resolver withholds DNSSEC records.
 	ErrStripped = errors.New("the resolver strips DNSSEC records")
 	// ErrServer: the resolver answered SERVFAIL, REFUSED or the like. The zone is
-	// at fault, unless the error is ErrUnreachable too.
+	// at fault, unless the error is ErrResolverFailed too.
 	ErrServer = errors.New("the resolver reports a failure")
 	// ErrLimit: validation would have exceeded a limit of the lookup.
 	ErrLimit = errors.New("limit exceeded")

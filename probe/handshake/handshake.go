@@ -54,7 +54,8 @@ type Request struct {
 	Key     Key
 	Timeout time.Duration // of an attempt that is started for this request and shared with others
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
-	Fresh   bool          // do not share the result of another probe's handshake
+	Fresh   bool          // do not share the result of another handshake
+	Probe   *Probe        // for which the handshake is; nil: its own
 }
 
 // Do returns the result of the handshake that a request describes: that of a
@@ -62,10 +63,7 @@ type Request struct {
 // with what is known by then.
 func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	requested := time.Now()
-	a := c.share(ctx, r)
-	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
-		a = c.share(ctx, r) // the attempt of a probe with an earlier deadline was cut short by that
-	}
+	a := c.inTurn(ctx, r, requested)
 	if !a.done {
 		a.interrupt(ctx, r.Key.Address)
 	}
@@ -76,6 +74,26 @@ func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	e.Err = classify(&e)
 	e.Address, e.KeyType = r.Key.Address.Addr(), r.Key.KeyType
 	return e
+}
+
+// inTurn returns the result of an attempt once it is the turn of this request
+// among those of its probe with the address.
+func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) attempt {
+	end, err := r.Probe.turn(ctx, r.Key.Address)
+	if err != nil {
+		return attempt{cut: true}
+	}
+	defer end()
+	if a, ok := r.Probe.result(r.Key); ok && !r.Fresh {
+		a.endpoint.Reused = true
+		return a
+	}
+	a := c.share(ctx, r)
+	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
+		a = c.share(ctx, r) // the attempt of a probe with an earlier deadline was cut short by that
+	}
+	r.Probe.keep(r.Key, a)
+	return a
 }
 
 // share returns a recent attempt, or joins or starts one. The deadline of a
