@@ -77,10 +77,12 @@ function(t)
     },
     {
       name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',
+      // After six hours, the targets have an alert of their own.
+      local down = std.min(30, t.scrapes(t.memory) - 2),
       local up(instance, values) = t.series('up', instance, {}, values),
       series: [
-        up('a.example', '1x9 0x30 1x30'),
-        up('b.example', '1x9 0x30 1x30'),
+        up('a.example', '1x9 0x%d 1x30' % down),
+        up('b.example', '1x9 0x%d 1x30' % down),
         up('c.example', '1x9 0 1x60'),
         up('new.example', '_x10 0 1x60'),
         { series: 'up{job="node", instance="d.example"}', values: '0x70' },
@@ -89,8 +91,8 @@ function(t)
       firing: [
         t.firing(t.at(9) + t.window + 5 - t.step, []),
         t.firing(t.at(9) + t.window + 5 + 2 * t.step, alerts),
-        t.firing(t.at(41) + keep - t.step, alerts),
-        t.firing(t.at(41) + keep + t.step, []),
+        t.firing(t.at(11 + down) + keep - t.step, alerts),
+        t.firing(t.at(11 + down) + keep + t.step, []),
       ],
       texts: [t.text(t.at(26), 'DaneScrapesFail', [{
         labels: t.labels({ severity: 'warning', scope: 'exporter' }),
@@ -114,7 +116,7 @@ function(t)
         t.firing(t.at(1) + 5 - t.step, []),
         t.firing(t.at(1) + 5, [t.alert('DaneTargetNeverScraped', i) for i in ['never.example', 'removed.example']]),
         t.firing(t.at(5) + t.window + 15 + 2 * t.step, [t.alert('DaneTargetNeverScraped', 'never.example')]),
-        t.firing(t.at(scrapes), [t.alert('DaneTargetNeverScraped', 'never.example')]),
+        t.firing(t.at(scrapes + 4), [t.alert('DaneTargetNeverScraped', 'never.example')]),
       ],
       texts: [t.text(t.at(scrapes), 'DaneTargetNeverScraped', [{
         labels: t.labels({ instance: 'never.example', severity: 'warning', scope: 'exporter' }),
