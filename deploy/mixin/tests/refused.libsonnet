@@ -326,8 +326,9 @@ function(t) [
 
   {
     name: 'DaneDomainUnreachable: a refused domain whose servers no longer answer; few bad probes do not fire',
-    local timeline = 'ok*10 bad*10 down*%d lost down*5 ok*20' % (t.scrapes(t.unreachable) + 5),
-    local start = 20,
+    local bad = 10 + t.scrapes(t.refused + 5),
+    local timeline = 'ok*10 bad*%d down*%d lost down*5 ok*20' % [bad, t.scrapes(t.unreachable) + 5],
+    local start = 10 + bad,
     local end = start + t.scrapes(t.unreachable) + 11,
     local unreachable(instance, timeline) =
       t.outcome(instance, timeline, ['bad'])
