@@ -13,6 +13,11 @@
     // Alerts about targets need two observations of a problem within this time. It is one
     // interval longer than the window, so that two lost scrapes do not end an alert.
     confirmationWindow: '%dm' % (4 * c.intervalMinutes),
+    // How long the last known verdict on a target stands, in hours, while the target cannot
+    // be judged or the exporter is down. After that time, only the alerts about the missing
+    // verdicts remain.
+    memoryHours: 6,
+    memory: '%dh' % c.memoryHours,
     // How far rules look back for metrics of the exporter. The increase of a counter needs
     // at least two samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
@@ -26,6 +31,8 @@
     targetLabels: ['job', 'instance', 'module', 'exporter'],
     // Selects the probe jobs among all scrape jobs: only they have a label module.
     probeSelector: 'module!=""',
+    // Selects the jobs that scrape the exporter's own metrics.
+    exporterSelectors: ['module="", exporter!=""', 'module="", job=~"dane[-_]exporter.*"'],
 
     // DaneSignaturesNearEnd: the share of the validity period that is left. A number of
     // days does not fit all signers. An online signer creates signatures that are valid for
@@ -41,6 +48,10 @@
     renewalDays: 35,
     // DaneTLSARecordsGone: the past period in which the service must have had records.
     recordsWindow: '1d',
+    // DaneDomainUnreachable, DaneDomainNotJudged: minutes that the condition must hold. They
+    // fire after DaneExporterBlind and DaneNoResolver, which inhibit them.
+    unreachableMinutes: std.max(30, 3 * c.intervalMinutes + 15),
+    notJudgedMinutes: std.max(30, c.intervalMinutes + 15),
     // DaneNameserverInconsistent, DaneMTASTSDisagreement: minutes that the condition must
     // hold. Secondary nameservers update with a delay.
     inconsistentMinutes: 30,

@@ -38,9 +38,8 @@
     # These rules need the same labels as rules.yml, and none of its recording rules. If a
     # series ends, no notification is sent:
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
-    #    its "for" period. With one exception, which rules.yml does not have: a finding of a
-    #    host ends when the outcome of the host becomes unknown while that of the domain is
-    #    known.
+    #    its "for" period. What was known last stands for six hours. The queries evaluate
+    #    each minute of these hours: for thousands of domains, use rules.yml.
     #  - noDataState is OK: no series means that there is no problem or that nothing is
     #    scraped. These rules do not detect missing scrapes.
     #  - execErrState is KeepLast: if Prometheus does not answer, the alerts keep their state.

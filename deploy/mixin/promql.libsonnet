@@ -1,6 +1,8 @@
 // Parts of PromQL expressions that several rules and alerts use.
 function(config) {
   local p = self,
+  local indent(expr, by='  ') = by + std.strReplace(std.stripChars(expr, '\n'), '\n', '\n' + by),
+  indent:: indent,
 
   // Labels of a target, and the clause that joins series of one target. The clause may
   // have more labels.
@@ -11,63 +13,116 @@ function(config) {
   // They neither end an alert nor restart its "for" period.
   last(selector):: 'last_over_time(%s[%s])' % [selector, config.window],
 
-  // confirmed(selector) is the last value of states that were 1 at least twice: one
-  // observation raises no alert.
-  confirmed(selector):: |||
-    %s
-    and
-    sum_over_time(%s[%s]) >= 2
-  ||| % [p.last(selector), selector, config.confirmationWindow],
+  // The same, for as long as the last known verdict stands.
+  remembered(selector):: 'last_over_time(%s[%s])' % [selector, config.memory],
 
-  // holding(times, known) filters series that contain the time of a probe: those of the last
-  // probe whose outcome is known, and of later ones. All, if no outcome is known.
+  // Prometheus finds a sample until five minutes after the scrape, and no longer than until
+  // the next scrape. So a plain selector returns the result of a probe only while it is the
+  // last one, and the result of a failed scrape is empty. "now" in a name means this.
   //
-  // A finding that has ended has no series. After a failed scrape, there are no series
-  // either. The time of the last known outcome distinguishes the two cases.
-  holding(times, known):: |||
-    (%(times)s >= %(on)s group_left () %(known)s)
-    or
-    (%(times)s unless %(on)s %(known)s)
-  ||| % { times: times, known: known, on: p.on() },
+  // While the outcome of the target is unknown, its other states are absent.
+  knownNow: 'dane_outcome{outcome="refused"}',
 
-  // timestamp() returns the time of a scrape only for a plain selector. Recording rules
-  // therefore store the times of probes.
-  times: {
-    known: { record: 'target:dane_outcome_known:timestamp', expr: 'max by (%s) (timestamp(dane_outcome{outcome="refused"}))' % p.target },
-    finding: { record: 'target:dane_finding:timestamp', expr: 'timestamp(dane_finding)' },
-    host: { record: 'target:dane_host_outcome:timestamp', expr: 'timestamp(dane_host_outcome{outcome="unknown"})' },
-    hostKnown: {
-      record: 'target:dane_host_outcome_known:timestamp',
-      expr: 'max by (%s, host, port) (timestamp(dane_host_outcome{outcome="refused"}))' % p.target,
-    },
+  // observed(selector, byHost) has the value of each series, or -1 if the series has ended:
+  // the last probe with a known outcome lacks it. While the outcome of the target is unknown,
+  // or a scrape has failed, it has no sample. So its last sample is what was known last. With
+  // byHost, a series does not end while the outcome of its host is unknown.
+  observed(selector, byHost=true):: |||
+    %(now)s
+    or
+    (
+      %(past)s * 0 - 1
+      unless %(now)s
+      and %(on)s %(known)s%(host)s
+    )
+  ||| % {
+    now: selector,
+    past: p.remembered(selector),
+    on: p.on(),
+    known: p.knownNow,
+    host: if byHost then '\n  unless %s dane_host_outcome{outcome="unknown"} == 1' % p.on(['host', 'port']) else '',
   },
+
+  // confirmed(selector, observed) has the value of each observed series whose problem was
+  // seen at least twice, or that has no problem. One observation raises no alert.
+  confirmed(selector, observed=selector)::
+    local problem = if std.endsWith(observed, '\n') then '(\n%s\n)' % indent(observed) else observed;
+    |||
+      (%s > 0 and sum_over_time(%s[%s]) >= 2)
+      or
+      %s <= 0
+    ||| % [problem, selector, config.confirmationWindow, problem],
+
+  // Alerts about a target stand while the target is scraped, even if all scrapes fail. They
+  // end when it is removed from the scrape configuration.
+  scraped: 'target:dane_scraped:group',
+  scrapedExpr: |||
+    group by (%(target)s) (
+      last_over_time(up[%(window)s])
+      and %(on)s
+      %(remembered)s
+    )
+    or
+    group by (%(target)s) (%(last)s)
+  ||| % {
+    local outcome = 'dane_outcome{outcome=~"refused|unknown"}',
+    target: p.target,
+    window: config.window,
+    on: p.on(),
+    remembered: p.remembered(outcome),
+    last: p.last(outcome),
+  },
+
+  // known(recorded) is the last known value of a recorded series, which a failed scrape and
+  // an unknown outcome do not end.
+  known(recorded):: '(%s and %s %s)' % [p.remembered(recorded), p.on(), p.scraped],
+
+  // outcome(state) is 1 if the last known verdict has this state, seen at least twice.
+  outcome(state):: p.known('target:dane_outcome:confirmed{outcome="%s"}' % state),
+  outcomes: 'dane_outcome{outcome=~"refused|unreachable|unknown"}',
+  outcomesConfirmed: p.confirmed(p.outcomes),
 
   // finding(matchers) selects findings that hold and were seen at least twice, without the
   // address: a mismatch at two addresses of a host is one alert.
-  finding(matchers):: |||
-    max without (address) (
-      target:dane_finding:current{%(matchers)s}
-      %(seenTwice)s
-    )
-  ||| % { matchers: matchers, seenTwice: p.seenTwice(matchers) },
-  seenTwice(matchers):: 'and count_over_time(dane_finding{%s}[%s]) >= 2' % [matchers, config.confirmationWindow],
+  finding(matchers):: 'max without (address) (%s)' % p.known('target:dane_finding:confirmed{%s}' % matchers),
+  findingsConfirmed(matchers=''):: p.confirmed('dane_finding' + matchers, p.observed('dane_finding' + matchers)),
 
-  // The same with subqueries instead of recording rules. The subqueries are evaluated every
-  // minute, because Prometheus finds a sample for five minutes only.
+  // date(metric) is the last known value of a time. It bridges failed handshakes for the
+  // window, and unknown outcomes for longer.
+  date(metric, selector=metric):: '(%s or (%s >= 0 and %s %s))' % [p.last(selector), p.remembered('target:%s:observed' % metric), p.on(), p.scraped],
+  dates: {
+    signatureExpiry: { metric: 'dane_dnssec_signature_expiry_timestamp_seconds', byHost: false },
+    signatureInception: { metric: 'dane_dnssec_signature_inception_timestamp_seconds', byHost: false },
+    authenticatedUntil: { metric: 'dane_authenticated_until_timestamp_seconds' },
+    certificate: { metric: 'dane_certificate_not_after_timestamp_seconds' },
+    policyCertificate: { metric: 'dane_mta_sts_certificate_not_after_timestamp_seconds', byHost: false },
+    rolloverReady: { metric: 'dane_tlsa_rollover_ready' },
+    survivesRenewal: { metric: 'dane_tlsa_survives_renewal' },
+    recordMatch: { metric: 'dane_tlsa_record_match', selector: 'dane_tlsa_record_match{usage=~"0|2"}' },
+  },
+
+  // The same without recording rules, for Grafana. The subqueries are evaluated every minute,
+  // because Prometheus finds a sample for five minutes only.
   selfContained:: p {
-    local times(of) = 'max_over_time(timestamp(%s)[%s:1m])' % [of, config.window],
-    finding(matchers):: |||
-      max without (address) (
-        (
-          %s
-        ) > bool 0
+    local scraped = 'and %s (\n%s\n)' % [p.on(), indent(p.scrapedExpr)],
+    local known(expr) = |||
+      (
+        last_over_time((
+      %s
+        )[%s:1m])
         %s
       )
-    ||| % [
-      std.strReplace(std.stripChars(p.holding(times('dane_finding{%s}' % matchers),
-        'max by (%s) (%s)' % [p.target, times('dane_outcome{outcome="refused"}')]), '\n'), '\n', '\n    '),
-      p.seenTwice(matchers),
-    ],
+    ||| % [indent(expr, '    '), config.memory, std.stripChars(indent(scraped), ' ')],
+    outcome(state):: known(local of = 'dane_outcome{outcome="%s"}' % state; p.confirmed(of)),
+    finding(matchers):: 'max without (address) %s' % known(p.findingsConfirmed('{%s}' % matchers)),
+    local hostless = [d.metric for d in std.objectValues(p.dates) if !std.get(d, 'byHost', true)],
+    date(metric, selector=metric):: |||
+      (
+        %s
+        or
+        %s >= 0
+      )
+    ||| % [p.last(selector), std.stripChars(indent(known(p.observed(selector, !std.member(hostless, metric)))), ' \n')],
     signatureRemaining: p.signatureRemainingExpr,
   },
 
@@ -79,14 +134,10 @@ function(config) {
     /
     (%(end)s - %(start)s)
   ||| % {
-    end: p.last('dane_dnssec_signature_expiry_timestamp_seconds'),
-    start: p.last('dane_dnssec_signature_inception_timestamp_seconds'),
+    end: p.date(p.dates.signatureExpiry.metric),
+    start: p.date(p.dates.signatureInception.metric),
   },
 
   // seconds(metric) is the time left until the last value of metric.
-  seconds(metric):: p.last(metric) + ' - time()',
-
-  // Targets whose module has "series: summary" have no series of hosts. Append this to an
-  // expression to restrict it to these targets.
-  summaryOnly: 'unless %s %s' % [p.on(), p.last('dane_host_outcome{outcome="unknown"}')],
+  seconds(metric):: p.date(metric) + ' - time()',
 }

@@ -1,54 +1,122 @@
-// Recording rules: current findings and outcomes, and aggregates for the dashboards.
+// Recording rules: what is known about each target, and aggregates for the dashboards.
 local newPromql = import 'promql.libsonnet';
 
 {
   local config = $._config,
   local p = newPromql(config),
-  local times = p.times,
-  local known = p.last(times.known.record),
-  // The hosts that the last probe of the target lists.
-  local listed = p.holding(p.last(times.host.record), known),
-  local indent(expr) = '  ' + std.strReplace(std.stripChars(expr, '\n'), '\n', '\n  ') + '\n',
+  local hostRefused = 'dane_host_outcome{outcome="refused"}',
+  local senderRefused = 'dane_mta_sts_sender_outcome{sender="mta_sts", outcome="refused"}',
 
   prometheusRules+:: {
     groups+: [
       {
         name: 'dane_targets',
         rules: [
-          times.known,
-          times.finding,
-          times.host,
-          times.hostKnown,
-          // A finding of a host also holds while the outcome of the host is unknown and the
-          // host is listed. Findings without a host, of hosts without an outcome, and of
-          // modules with "series: summary" depend on the outcome of the target alone.
+          { record: p.scraped, expr: p.scrapedExpr },
+          { record: 'target:dane_outcome:confirmed', expr: p.outcomesConfirmed },
+          { record: 'target:dane_finding:observed', expr: p.observed('dane_finding') },
+          { record: 'target:dane_finding:confirmed', expr: p.confirmed('dane_finding', 'target:dane_finding:observed') },
+          { record: 'target:dane_finding:current', expr: p.known('target:dane_finding:observed') + ' == 1' },
+          { record: 'target:dane_host_outcome_refused:observed', expr: p.observed(hostRefused) },
+          { record: 'target:dane_host_outcome_refused:confirmed', expr: p.confirmed(hostRefused, 'target:dane_host_outcome_refused:observed') },
+          { record: 'target:dane_mta_sts_refused:observed', expr: p.observed(senderRefused, byHost=false) },
+          { record: 'target:dane_mta_sts_refused:confirmed', expr: p.confirmed(senderRefused, 'target:dane_mta_sts_refused:observed') },
+          // 1 if the target is judged and fails the requirement of its module for another
+          // reason than refused or unreachable servers, which have alerts of their own.
+          // Other exporters have a metric probe_success too.
           {
-            local finding = p.last(times.finding.record),
-            record: 'target:dane_finding:current',
+            local judged = 'probe_success and %s %s' % [p.on(), p.knownNow],
+            local failed = |||
+              1 - probe_success == 1
+              and %(on)s %(known)s == 0
+              unless %(on)s dane_outcome{outcome="unreachable"} == 1
+            ||| % { on: p.on(), known: p.knownNow },
+            record: 'target:dane_requirement_failed:confirmed',
             expr: |||
               (
-              %s  or
+              %(failed)s
+                and
+                (%(count)s - %(sum)s) >= 2
+              )
+              or
+              (
+                (%(judged)s) * 0
+                unless
                 (
-                  %s >= %s group_left () %s
-                  and %s
-                  (
-              %s    )
+              %(unless)s
                 )
-              ) > bool 0
-            ||| % [indent(p.holding(finding, known)), finding, p.on(['host', 'port']), p.last(times.hostKnown.record), p.on(['host', 'port']), indent(indent(indent(listed)))],
+              )
+            ||| % {
+              failed: p.indent(failed),
+              unless: p.indent(failed, '    '),
+              judged: judged,
+              count: 'count_over_time(probe_success[%s])' % config.confirmationWindow,
+              sum: 'sum_over_time(probe_success[%s])' % config.confirmationWindow,
+            },
           },
-          // A host that is no longer listed has no outcome. A host whose outcome is unknown is
-          // listed, and keeps its last known outcome.
-          {
-            record: 'target:dane_host_outcome_refused:current',
-            expr: |||
-              %s
-              and %s
-              (
-              %s)
-            ||| % [p.last('dane_host_outcome{outcome="refused"}'), p.on(['host', 'port']), indent(listed)],
-          },
+        ] + [
+          // Dates, and what alerts about dates depend on.
+          { record: 'target:%s:observed' % d.metric, expr: p.observed(std.get(d, 'selector', d.metric), std.get(d, 'byHost', true)) }
+          for d in std.objectValues(p.dates)
+        ] + [
           { record: p.signatureRemaining, expr: p.signatureRemainingExpr },
+        ],
+      },
+      {
+        // Modules with "series: summary" have no series of hosts. These rules count hosts
+        // instead. They are 0 for other modules.
+        name: 'dane_summaries',
+        local hasHosts = 'unless %s dane_host_outcome{outcome="unknown"}' % p.on(),
+        local confirmed(value, seenTwice) = |||
+          (
+          %(value)s
+            %(hasHosts)s
+          )
+          and
+          %(seenTwice)s
+          or
+          (
+            dane_hosts * 0
+            unless
+            (
+          %(nested)s
+              %(hasHosts)s
+            )
+          )
+        ||| % { value: p.indent(value), nested: p.indent(value, '    '), seenTwice: seenTwice, hasHosts: hasHosts },
+        rules: [
+          // The number of refused hosts, without those that have an alert about a finding,
+          // which names them.
+          {
+            local named = 'count by (%s) (group by (%s, host) (target:dane_finding:confirmed{host!="", reason=~"%s"} == 1))'
+                          % [p.target, p.target, std.join('|', (import 'reasons.libsonnet').ofHosts)],
+            record: 'target:dane_hosts_refused:confirmed',
+            expr: confirmed(
+              '(dane_hosts_refused - %s group_left () %s or dane_hosts_refused) > 0' % [p.on(), named],
+              'sum_over_time(dane_hosts_refused[%s]) > dane_hosts_refused' % config.confirmationWindow
+            ),
+          },
+          // The number of hosts that have lost their records: fewer hosts have records, and
+          // more have none. A host that is removed, and a new host without records, change
+          // only one of the two numbers. The hosts without records were seen at least twice
+          // if, summed over the observations, they are at least twice those that the last
+          // one added.
+          {
+            local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],
+            local sum(metric) = 'sum_over_time(%s[%s])' % [metric, config.confirmationWindow],
+            local without = '(%s - %s)' % [most('dane_hosts'), most('dane_hosts_with_tlsa')],
+            local withoutNow = '(dane_hosts - dane_hosts_with_tlsa)',
+            record: 'target:dane_hosts_without_tlsa:confirmed',
+            expr: confirmed(
+              |||
+                (%s - dane_hosts_with_tlsa) > 0
+                and
+                %s > %s
+              ||| % [most('dane_hosts_with_tlsa'), withoutNow, without],
+              '(%s - %s - count_over_time(dane_hosts[%s]) * %s) >= 2 * (%s - %s)'
+              % [sum('dane_hosts'), sum('dane_hosts_with_tlsa'), config.confirmationWindow, without, withoutNow, without]
+            ),
+          },
         ],
       },
       {

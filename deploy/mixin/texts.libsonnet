@@ -35,19 +35,22 @@ function(config) {
 
   // advice(matchers, args) is a template with what senders do now and the remedy, for up to
   // two of the findings that make senders refuse.
-  advice(matchers='', args=[])::
+  advice(matchers='', args=[]):: t.adviceOn('error', matchers, args),
+
+  // adviceOn(effect, matchers, args) is the same for the findings with an effect.
+  adviceOn(effect, matchers='', args=[])::
     '{{ range %s | sortByLabel "reason" }} {{ .Labels.reason }}: %s{{ end }}' % [
-      t.query('topk(2, count by (reason) (target:dane_finding:current{TARGET%s, effect=\\"error\\"}))' % matchers, args),
-      t.byReason('.Labels.reason', t.reasonsWithEffect('error'), function(r) r.senders + ' ' + r.remedy),
+      t.query('topk(2, count by (reason) (target:dane_finding:current{TARGET%s, effect=\\"%s\\"}))' % [matchers, effect], args),
+      t.byReason('.Labels.reason', t.reasonsWithEffect(effect), function(r) r.senders + ' ' + r.remedy),
     ],
 
   // link(url) is a template: url with the address of the exporter that probed the target.
-  // The window also finds an exporter that is scraped less often than every five minutes.
+  // The URL of an exporter that is down stays known.
   link(url)::
     local address = std.join('', [
       '{{ $url := "%s" }}' % config.exporterUrl,
       '{{ with $labels.exporter }}{{ $url = printf "http://%s" . }}{{ end }}',
-      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url=~\\"https?://.+\\"}[%s])" $labels.exporter) }}' % config.exporterWindow,
+      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url=~\\"https?://.+\\"}[%s])" $labels.exporter) }}' % config.memory,
       '{{ $url = .Labels.external_url }}{{ end }}',
       '{{ reReplaceAll "/+$" "" $url }}',
     ]);

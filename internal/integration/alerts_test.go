@@ -64,48 +64,139 @@ func TestAlerts(t *testing.T) {
 	signal(t, exporter, syscall.SIGCONT)
 	waitFor(t, "the domain is scraped again", func() bool { return hasResult(t, `up{job="dane",instance="good.lab.test"} == 1`) })
 
-	// The old certificate is back, and the signatures of the zone have expired.
+	// The old certificate is back, and the signatures of the zone have expired. One cause
+	// sends one notification.
 	breakLab(t, "good", "expired-signature")
-	inbox.waitFor(t, "tickets", "firing", "DaneDNSSECBogus", domain)
+	waitFor(t, "DaneDNSSECBogus is inhibited, since the whole domain is refused", func() bool { return inhibited(t, "DaneDNSSECBogus", "") })
 	if inbox.has("pager", "resolved", "DaneDomainRefused", domain) {
 		t.Error("the page was resolved while the domain was refused")
 	}
 
-	// Alerts of the exporter inhibit those of the domains that it probes, and only those.
-	postAlert(t, "DaneNoResolver", "another:10125", time.Time{})
-	for _, name := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneTrustAnchor"} {
-		postAlert(t, name, "localhost:10125", time.Time{})
-		waitFor(t, name+" inhibits the page", func() bool { return inhibited(t, "DaneDomainRefused", "") })
-		postAlert(t, name, "localhost:10125", time.Now())
-		waitFor(t, "the resolved "+name+" and the alert of another exporter do not inhibit the page", func() bool { return !inhibited(t, "DaneDomainRefused", "") })
+	// A wrong trust anchor makes every verdict wrong. It inhibits the alerts about the
+	// domains that the exporter probes, and only those. Without a resolver or a network,
+	// what was known stands.
+	postAlert(t, ofExporter("DaneTrustAnchor", "another:10125"), time.Time{})
+	for _, name := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneExporterDown"} {
+		postAlert(t, ofExporter(name, "localhost:10125"), time.Time{})
+	}
+	trustAnchor := ofExporter("DaneTrustAnchor", "localhost:10125")
+	postAlert(t, trustAnchor, time.Time{})
+	waitFor(t, "DaneTrustAnchor inhibits the page", func() bool { return inhibited(t, "DaneDomainRefused", "") })
+	postAlert(t, trustAnchor, time.Now())
+	waitFor(t, "no other alert about an exporter inhibits the page", func() bool { return !inhibited(t, "DaneDomainRefused", "") })
+
+	// Two modules of one job and instance do not inhibit each other.
+	ofModule := func(name, module, host string) map[string]string {
+		return map[string]string{"alertname": name, "scope": "host", "job": "dane", "instance": domain, "module": module, "exporter": "localhost:10125", "host": host, "port": "25"}
+	}
+	postAlert(t, ofModule("DaneTLSAMismatch", "smtp_mx_full", "mx2."+domain), time.Time{})
+	for module, want := range map[string]bool{"smtp_mx": true, "smtp_mx_full": false} {
+		host := module + "." + domain
+		postAlert(t, ofModule("DaneNameserverInconsistent", module, host), time.Time{})
+		waitFor(t, fmt.Sprintf("an alert about a host with the module %s is inhibited: %v", module, want), func() bool {
+			return hasAlert(t, "DaneNameserverInconsistent", host) && inhibited(t, "DaneNameserverInconsistent", host) == want
+		})
 	}
 
 	breakLab(t, "good", "none")
 	inbox.waitFor(t, "pager", "resolved", "DaneDomainRefused", domain)
-	inbox.waitFor(t, "tickets", "resolved", "DaneDNSSECBogus", domain)
 	inbox.checkInstances(t, domain, "localhost:10125", "another:10125")
+	if inbox.has("tickets", "firing", "DaneDNSSECBogus", domain) {
+		t.Error("one cause sent a page and a ticket")
+	}
+}
+
+// TestAlertsStand checks that ignorance resolves no alert. While a page fires, the resolvers
+// stop, Prometheus restarts, and the exporter is killed. Each time, the page stands and
+// another alert is added. It ends when the target is removed from the configuration. A
+// target that the exporter rejects from the start raises an alert.
+func TestAlertsStand(t *testing.T) {
+	run(t, "ip", "link", "set", "lo", "up")
+	dir := tempDir(t)
+	inbox := startWebhook(t)
+	exporter := start(t, dir, exec.Command(os.Getenv(binaryEnv), "lab",
+		"--web.listen-address", exporterAddress, "--lab.control-address", labControlAddress), exporterAddress, labControlAddress)
+	const domain, invalid = "good.lab.test", "bad..lab.test"
+	prometheus := startPrometheus(t, dir, `"`+invalid+`"`)
+	// The page has fired, and fires. A resolved message would arrive after this check, too:
+	// the last check is at the end of the test.
+	checkPage := func(during string) {
+		t.Helper()
+		if inbox.has("pager", "resolved", "DaneDomainRefused", domain) {
+			t.Fatalf("the page was resolved: %s", during)
+		}
+		if !hasResult(t, `ALERTS{alertname="DaneDomainRefused", instance="good.lab.test", alertstate="firing"}`) {
+			t.Errorf("the page does not fire: %s", during)
+		}
+	}
+	// Longer than rules look back for samples, and than they keep an alert.
+	const nothingKnown = `absent(last_over_time(dane_outcome{instance="good.lab.test", outcome="refused"}[22s]))`
+
+	waitFor(t, "the domain is authenticated", func() bool {
+		return hasResult(t, `dane_outcome{instance="good.lab.test", outcome="authenticated"} == 1`)
+	})
+	breakLab(t, "good", "new-certificate")
+	inbox.waitFor(t, "pager", "firing", "DaneDomainRefused", domain)
+	inbox.waitFor(t, "tickets", "firing", "DaneTargetNeverScraped", invalid)
+
+	breakLab(t, "unsigned", "silent-resolvers")
+	waitFor(t, "nothing is known", func() bool { return hasResult(t, nothingKnown) })
+	waitFor(t, "an alert says that the domain is not judged, or why", func() bool {
+		return inbox.has("tickets", "firing", "DaneDomainNotJudged", domain) || inbox.has("tickets", "firing", "DaneNoResolver", "localhost:10125")
+	})
+	checkPage("the resolvers do not answer")
+	breakLab(t, "unsigned", "none")
+	waitFor(t, "the domain is judged again", func() bool {
+		return hasResult(t, `dane_outcome{instance="good.lab.test", outcome="refused"} == 1`)
+	})
+
+	prometheus.stop(t)
+	prometheus = startPrometheusServer(t, dir)
+	waitFor(t, "the page fires after the restart of Prometheus", func() bool {
+		return hasResult(t, `ALERTS{alertname="DaneDomainRefused", instance="good.lab.test", alertstate="firing"}`)
+	})
+	checkPage("Prometheus was restarted")
+
+	exporter.kill(t)
+	inbox.waitFor(t, "tickets", "firing", "DaneExporterDown", "localhost:10125")
+	waitFor(t, "nothing is known", func() bool { return hasResult(t, nothingKnown) })
+	waitFor(t, "DaneScrapesFail is inhibited by DaneExporterDown", func() bool { return inhibited(t, "DaneScrapesFail", "") })
+	checkPage("the exporter was killed")
+
+	removed := strings.Replace(readFile(t, filepath.Join(dir, "prometheus.yml")), domain+",", "", 1)
+	writeFile(t, dir, "prometheus.yml", removed)
+	signal(t, prometheus, syscall.SIGHUP)
+	inbox.waitFor(t, "pager", "resolved", "DaneDomainRefused", domain)
 }
 
 // startPrometheus starts Alertmanager and Prometheus with the files of deploy/prometheus.
-func startPrometheus(t *testing.T, dir string) {
+// Prometheus probes two domains of the lab and the given targets. Alerts fire after ten
+// minutes at the latest, before durations are scaled.
+func startPrometheus(t *testing.T, dir string, targets ...string) *process {
 	t.Helper()
 	domains := strings.NewReplacer(
-		"[example.org, example.net]", "[good.lab.test, good-ipv6.lab.test]",
+		"[example.org, example.net]", "["+strings.Join(append([]string{"good.lab.test", "good-ipv6.lab.test"}, targets...), ", ")+"]",
 		"[example.com]", "[unsigned.lab.test]",
+		`for: "30m"`, `for: "10m"`,
 		"scrape_timeout: 30s", "scrape_timeout: 60s") // one second after scaling
 	for _, name := range []string{"prometheus.yml", "rules.yml", "alertmanager.yml"} {
-		content, err := os.ReadFile(filepath.Join("../../deploy/prometheus", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, dir, name, scaleDurations(t, domains.Replace(string(content))))
+		writeFile(t, dir, name, scaleDurations(t, domains.Replace(readFile(t, filepath.Join("../../deploy/prometheus", name)))))
 	}
 	start(t, dir, exec.Command(program(t, "prometheus-alertmanager"),
 		"--config.file", filepath.Join(dir, "alertmanager.yml"), "--storage.path", filepath.Join(dir, "alertmanager"),
 		"--web.listen-address", alertmanagerAddress, "--cluster.listen-address="), alertmanagerAddress)
-	start(t, dir, exec.Command(program(t, "prometheus"),
+	return startPrometheusServer(t, dir)
+}
+
+// startPrometheusServer starts Prometheus with the files and the database in dir. It repeats
+// alerts so often that Alertmanager keeps them for 20 seconds without a repetition: the
+// restart of a Prometheus takes time that is not scaled.
+func startPrometheusServer(t *testing.T, dir string) *process {
+	t.Helper()
+	return start(t, dir, exec.Command(program(t, "prometheus"),
 		"--config.file", filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path", filepath.Join(dir, "prometheus"),
-		"--web.listen-address", prometheusAddress, "--query.lookback-delta=5s", "--rules.alert.resend-delay=1s"), prometheusAddress)
+		"--web.listen-address", prometheusAddress, "--query.lookback-delta=5s", "--rules.alert.resend-delay=5s",
+		"--rules.alert.for-grace-period=10s", "--rules.alert.for-outage-tolerance=1m"), prometheusAddress)
 }
 
 // scaleDurations divides every duration by 60, so that a minute takes a second.
@@ -152,19 +243,29 @@ func hasResult(t *testing.T, query string) bool {
 // inhibited reports whether Alertmanager has an alert about a host and inhibits it.
 func inhibited(t *testing.T, alert, host string) bool {
 	t.Helper()
-	var alerts []struct {
-		Labels map[string]string `json:"labels"`
-		Status struct {
-			InhibitedBy []string `json:"inhibitedBy"`
-		} `json:"status"`
-	}
+	return slices.ContainsFunc(storedAlerts(t, alert, host), func(a storedAlert) bool { return len(a.Status.InhibitedBy) > 0 })
+}
+
+// hasAlert reports whether Alertmanager has an alert about a host.
+func hasAlert(t *testing.T, alert, host string) bool {
+	t.Helper()
+	return len(storedAlerts(t, alert, host)) > 0
+}
+
+// A storedAlert is an alert as the API of Alertmanager returns it.
+type storedAlert struct {
+	Labels map[string]string `json:"labels"`
+	Status struct {
+		InhibitedBy []string `json:"inhibitedBy"`
+	} `json:"status"`
+}
+
+// storedAlerts returns the alerts of Alertmanager with a name and a label host.
+func storedAlerts(t *testing.T, alert, host string) []storedAlert {
+	t.Helper()
+	var alerts []storedAlert
 	getJSON(t, "http://"+alertmanagerAddress+"/api/v2/alerts", &alerts)
-	for _, a := range alerts {
-		if a.Labels["alertname"] == alert && a.Labels["host"] == host {
-			return len(a.Status.InhibitedBy) > 0
-		}
-	}
-	return false
+	return slices.DeleteFunc(alerts, func(a storedAlert) bool { return a.Labels["alertname"] != alert || a.Labels["host"] != host })
 }
 
 // getJSON reads a JSON document. It leaves the value unchanged if the server is
@@ -184,11 +285,16 @@ func getJSON(t *testing.T, from string, into any) {
 	}
 }
 
-// postAlert sends an alert about an exporter to Alertmanager, as Prometheus does.
-// A zero end means that the alert is still firing.
-func postAlert(t *testing.T, name, exporter string, ends time.Time) {
+// ofExporter returns the labels of an alert about an exporter.
+func ofExporter(name, exporter string) map[string]string {
+	return map[string]string{"alertname": name, "scope": "exporter", "exporter": exporter, "instance": exporter}
+}
+
+// postAlert sends an alert to Alertmanager, as Prometheus does. A zero end means that the
+// alert is still firing.
+func postAlert(t *testing.T, labels map[string]string, ends time.Time) {
 	t.Helper()
-	message := map[string]any{"labels": map[string]string{"alertname": name, "scope": "exporter", "exporter": exporter, "instance": exporter}}
+	message := map[string]any{"labels": labels}
 	if !ends.IsZero() {
 		message["endsAt"] = ends
 	}
@@ -202,7 +308,7 @@ func postAlert(t *testing.T, name, exporter string, ends time.Time) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		t.Fatalf("post alert %s: %s", name, response.Status)
+		t.Fatalf("post alert %s: %s", labels["alertname"], response.Status)
 	}
 }
 

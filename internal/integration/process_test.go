@@ -179,6 +179,16 @@ func (p *process) stop(t testing.TB) {
 	}
 }
 
+// kill ends the process and its children without a signal that they can handle.
+func (p *process) kill(t testing.TB) {
+	t.Helper()
+	p.stopped = true
+	if err := syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+}
+
 // logTail returns the end of the log, for error messages.
 func (p *process) logTail() []byte {
 	log, _ := os.ReadFile(p.log)

@@ -17,10 +17,13 @@ const (
 	None             Fault = "none"              // the scenario is as described
 	NewCertificate   Fault = "new-certificate"   // its mail servers use a new certificate with a new key
 	ExpiredSignature Fault = "expired-signature" // the signatures over its records expired yesterday
+	SilentResolvers  Fault = "silent-resolvers"  // the resolvers answer no query, about any scenario
 )
 
 // Faults returns all faults.
-func Faults() []Fault { return []Fault{None, NewCertificate, ExpiredSignature} }
+func Faults() []Fault {
+	return []Fault{None, NewCertificate, ExpiredSignature, SilentResolvers}
+}
 
 // Break applies a fault to a scenario, in place of any fault applied before. It
 // fails if the scenario or the fault does not exist, and if [NewCertificate] is
@@ -50,8 +53,11 @@ func (l *Lab) Break(scenario string, fault Fault) error {
 func (l *Lab) faults() []zone.Fault {
 	faults := slices.Clone(l.plan.faults)
 	for scenario, fault := range l.broken {
-		if fault == ExpiredSignature {
+		switch fault {
+		case ExpiredSignature:
 			faults = append(faults, zone.Expire(zone.Under(scenario+"."+origin)))
+		case SilentResolvers:
+			faults = append(faults, zone.Silence(zone.Under(".")))
 		}
 	}
 	return faults

@@ -17,7 +17,7 @@ function(config, p, t)
       local consequence = 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it.',
       local action = ' If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
       description: consequence + ' The signatures expire on {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
-        'last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{TARGET, zone=%%q}[%s])' % config.window, ['$labels.zone']
+        'last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{TARGET, zone=%%q}[%s])' % config.memory, ['$labels.zone']
       ) + action,
       section: 'danesignaturesnearend',
       grafana: {
@@ -41,7 +41,7 @@ function(config, p, t)
 
     soon + before(config.certificateDays) {
       name: 'DanePKIXExpiryNear',
-      query: 'min without (address, key_type) (%s) - time()' % p.last('dane_certificate_not_after_timestamp_seconds'),
+      query: 'min without (address, key_type) (%s) - time()' % p.date('dane_certificate_not_after_timestamp_seconds'),
       severity: 'info',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires in {{ $value | humanizeDuration }}',
@@ -70,14 +70,26 @@ function(config, p, t)
       ||| % config {
         on: p.on(['host', 'port']),
         left: left,
-        notReady: p.last('dane_tlsa_rollover_ready'),
-        survives: p.last('dane_tlsa_survives_renewal'),
-        issuer: p.last('dane_tlsa_record_match{usage=~"0|2"}'),
+        notReady: p.date('dane_tlsa_rollover_ready'),
+        survives: p.date('dane_tlsa_survives_renewal'),
+        issuer: p.date('dane_tlsa_record_match', 'dane_tlsa_record_match{usage=~"0|2"}'),
       },
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires soon, and no TLSA record of the next certificate is published',
       description: 'If the certificate is renewed with a new key, no record matches it at first. DANE senders refuse the host until the new record is published and the old one has expired from all caches. Publish the record of the next key now, in addition to the current one. Alternatively, renew with the same key and a 3 1 1 record.',
       section: 'danerollovernotready',
+    },
+
+    // Without a valid certificate, senders cannot fetch the policy. They ignore it when
+    // their copy expires.
+    soon + before(config.certificateDays) {
+      name: 'DaneMTASTSCertificateExpiryNear',
+      query: p.seconds('dane_mta_sts_certificate_not_after_timestamp_seconds'),
+      severity: 'info',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: the certificate of the MTA-STS policy host expires in {{ $value | humanizeDuration }}',
+      description: 'When the certificate of mta-sts.{{ $labels.instance }} has expired, senders cannot fetch the MTA-STS policy. Those without a copy deliver without MTA-STS. Find out why the certificate was not renewed. DANE does not depend on it.',
+      section: 'danemtastscertificateexpirynear',
     },
   ]

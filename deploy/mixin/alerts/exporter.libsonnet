@@ -3,7 +3,26 @@
 // cause sends one notification.
 function(config, p, t)
   local problem = { minutes: 5, keep: '10m', severity: 'warning', scope: 'exporter' };
-  local last(metric) = 'last_over_time(%s[%s])' % [metric, config.exporterWindow];
+  // The last value of each series: of an exporter that is down, the last known one, until
+  // it is removed from the scrape configuration.
+  local last(metric) = |||
+    (
+      last_over_time(%(metric)s[%(window)s])
+      or
+      last_over_time(%(metric)s[%(memory)s])
+      unless on (job, instance)
+      last_over_time(%(metric)s[%(window)s])
+      and on (job, instance)
+      last_over_time(up[%(window)s])
+    )
+  ||| % { metric: metric, window: config.exporterWindow, memory: config.memory };
+  local up(selector) = |||
+    (
+      last_over_time(up{%(selector)s}[%(window)s]) == 0
+      and
+      count_over_time(up{%(selector)s}[%(window)s]) - sum_over_time(up{%(selector)s}[%(window)s]) >= 2
+    )
+  ||| % { selector: selector, window: config.exporterWindow };
   local increase(selector) = 'increase(%s[%s])' % [selector, config.exporterWindow];
 
   [
@@ -21,7 +40,7 @@ function(config, p, t)
 
     problem {
       name: 'DaneNoResolver',
-      expr: 'max without (server) (%s) == 0' % last('dane_exporter_resolver_ok'),
+      expr: 'max without (server) %s == 0' % std.stripChars(last('dane_exporter_resolver_ok'), '\n'),
       summary: '{{ $labels.instance }}: no DNS resolver is suitable for validation',
       description: 'No resolver answers, or none returns DNSSEC records. The exporter cannot judge any domain. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
       section: 'danenoresolver',
@@ -29,7 +48,7 @@ function(config, p, t)
 
     problem {
       name: 'DaneTrustAnchor',
-      expr: last('dane_exporter_trust_anchor_ok') + ' == 0',
+      expr: std.stripChars(last('dane_exporter_trust_anchor_ok'), '\n') + ' == 0',
       summary: '{{ $labels.instance }}: no trust anchor authenticates the root keys',
       description: 'This exporter reports every signed zone as bogus. The zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.',
       section: 'danetrustanchor',
@@ -37,7 +56,7 @@ function(config, p, t)
 
     problem {
       name: 'DaneConfigReloadFailed',
-      expr: last('dane_exporter_config_last_reload_successful') + ' == 0',
+      expr: std.stripChars(last('dane_exporter_config_last_reload_successful'), '\n') + ' == 0',
       summary: '{{ $labels.instance }}: the configuration file is invalid and was not loaded',
       description: 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the line of the error, run dane_exporter --config.check --config.file=FILE.',
       section: 'daneconfigreloadfailed',
@@ -53,21 +72,51 @@ function(config, p, t)
       section: 'daneprobesrejected',
     },
 
-    // A lost scrape does not resolve the alerts above. This alert fires if all scrapes in
-    // the window fail. For a new target, at least two scrapes must have failed.
+    // Two failed scrapes, so that a restart of the exporter raises no alert. Two jobs of
+    // the example configurations scrape an exporter; this alert is about the one for its own
+    // metrics.
     problem {
-      local up = 'up{%s}[%s]' % [config.probeSelector, config.window],
+      name: 'DaneExporterDown',
+      expr: std.join('or\n', [up(s) for s in config.exporterSelectors]),
+      summary: '{{ $labels.instance }}: the exporter is down',
+      description: 'Prometheus cannot scrape the exporter. The domains that it probes are not monitored. Alerts about them are from the last probes, and stand for up to %s. New problems raise no alert. Start the exporter; its log and the targets page of Prometheus have the cause.' % config.memory,
+      section: 'daneexporterdown',
+    },
+
+    // This alert fires if all scrapes in the window fail. Targets that were never scraped
+    // have an alert of their own.
+    problem {
+      local up(range) = 'up{%s}[%s]' % [config.probeSelector, range],
       name: 'DaneScrapesFail',
       expr: |||
         count by (%s) (
           max_over_time(%s) == 0
           and
+          max_over_time(%s) == 1
+          and
           count_over_time(%s) > 1
         ) > 0
-      ||| % [std.join(', ', [l for l in config.targetLabels if l != 'instance']), up, up],
+      ||| % [std.join(', ', [l for l in config.targetLabels if l != 'instance']), up(config.window), up(config.memory), up(config.window)],
       summary: '{{ $labels.job }}: {{ $value }} targets have not been scraped for %s' % config.window,
       description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects probes, or takes longer than scrape_timeout.',
       section: 'danescrapesfail',
+    },
+
+    // The exporter is up: it rejects the target, or each probe takes too long. A single
+    // failed scrape of a new target raises no alert.
+    problem {
+      local up = 'up{%s}[%s]' % [config.probeSelector, config.memory],
+      name: 'DaneTargetNeverScraped',
+      expr: |||
+        max_over_time(%s) == 0
+        and
+        count_over_time(%s) > 1
+        and
+        last_over_time(up{%s}[%s]) == 0
+      ||| % [up, up, config.probeSelector, config.window],
+      summary: '{{ $labels.instance }}: no scrape with the module {{ $labels.module }} has succeeded',
+      description: 'Within %s, no scrape of this target has succeeded. It is not monitored. The targets page of Prometheus shows the error. Status 400: the target or the module is invalid. Request the URL of the target with curl: the answer says what is wrong. Deadline exceeded: scrape_timeout is shorter than the probe takes.' % config.memory,
+      section: 'danetargetneverscraped',
     },
 
     // Always fires. When Prometheus stops, Alertmanager resolves its alerts, and no rule

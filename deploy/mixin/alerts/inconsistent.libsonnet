@@ -1,6 +1,7 @@
-// Alerts about results that depend on the sender. They need "series: full": findings of
+// Alerts about results that depend on the sender, and about MTA-STS and TLSRPT. They need "series: full": findings of
 // effect warning are not in the summary.
 function(config, p, t)
+  local reasons = import '../reasons.libsonnet';
   local lasting = { minutes: config.inconsistentMinutes, keep: '5m', severity: 'warning', scope: 'host' };
   local finding(reason) = {
     query: p.finding('reason="%s"' % reason),
@@ -18,5 +19,35 @@ function(config, p, t)
     lasting + finding('mta_sts_disagreement') {
       name: 'DaneMTASTSDisagreement',
       summary: '{{ $labels.instance }}: DANE and MTA-STS senders treat {{ $labels.host }} port {{ $labels.port }} differently ({{ $labels.reason }})',
+    },
+    // A policy in mode enforce forbids MTA-STS senders to deliver.
+    {
+      name: 'DaneMTASTSRefused',
+      query: p.known('target:dane_mta_sts_refused:confirmed'),
+      op: '==',
+      threshold: 1,
+      minutes: 10,
+      keep: '5m',
+      severity: 'critical',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: MTA-STS senders refuse the domain' + t.listOfFindings(['reason', 'host'], ', reason=~\\"mta_sts_host_not_covered|mta_sts_disagreement\\"'),
+      description: 'The MTA-STS policy of the domain is in mode enforce, and no mail server of the domain fulfils it. Mail servers that implement MTA-STS, such as those of Google and Microsoft, deliver no mail to {{ $labels.instance }}. They queue it and retry for some days. Each mail server must be listed in the policy, and have a certificate of a public CA for its own name. If the fix takes long, change the mode of the policy to testing, and the id of the record.',
+      section: 'danemtastsrefused',
+    },
+    lasting {
+      name: 'DaneMTASTSPolicyBroken',
+      query: p.finding('reason=~"%s"' % std.join('|', reasons.policies)),
+      op: '==',
+      threshold: 1,
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: senders cannot use the MTA-STS policy ({{ $labels.reason }})',
+      description: t.explanation(reasons.policies),
+      section: '{{ $labels.reason }}',
+    },
+    lasting + finding('tlsrpt_record_invalid') {
+      name: 'DaneTLSRPTInvalid',
+      severity: 'info',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: the TLSRPT record is invalid ({{ $labels.reason }})',
     },
   ]

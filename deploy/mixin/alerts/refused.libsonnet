@@ -2,19 +2,9 @@
 function(config, p, t)
   // The conditions need two observations, so "for" does not depend on the interval.
   local now = { minutes: 10, keep: '5m' };
-  local findings(reasons) = { query: p.finding('reason=~"%s"' % std.join('|', reasons)), op: '==', threshold: 1 };
+  local findings(of) = { query: p.finding('reason=~"%s"' % std.join('|', of)), op: '==', threshold: 1 };
 
-  local mismatches = [
-    'tlsa_mismatch',
-    'trust_anchor_not_sent',
-    'chain_invalid',
-    'name_mismatch',
-    'certificate_expired',
-    'certificate_not_yet_valid',
-    'pkix_untrusted',
-  ];
-  local starttls = ['starttls_not_offered', 'starttls_rejected'];
-  local absences = ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'];
+  local reasons = import '../reasons.libsonnet';
   // Findings of a host, or of all hosts where the alert does not name one. Names of MX
   // hosts may contain characters of regular expressions, so no expression is made of them.
   local ofHost = {
@@ -26,7 +16,7 @@ function(config, p, t)
   [
     now {
       name: 'DaneDomainRefused',
-      query: p.confirmed('dane_outcome{outcome="refused"}'),
+      query: p.outcome('refused'),
       op: '==',
       threshold: 1,
       severity: 'critical',
@@ -40,22 +30,16 @@ function(config, p, t)
       },
     },
 
+    // A host that is refused for a reason with an alert has both alerts. In
+    // alertmanager.yml, the other one inhibits this one. With "series: summary", this alert
+    // counts only the hosts without such a reason.
     now {
       name: 'DaneHostRefused',
       expr: |||
-        (
-          target:dane_host_outcome_refused:current == 1
-          and
-          sum_over_time(dane_host_outcome{outcome="refused"}[%(confirmation)s]) >= 2
-        )
+        %s == 1
         or
-        (
-          %(refused)s > 0
-          and
-          sum_over_time(dane_hosts_refused[%(confirmation)s]) > %(refused)s
-          %(summaryOnly)s
-        )
-      ||| % { confirmation: config.confirmationWindow, refused: p.last('dane_hosts_refused'), summaryOnly: p.summaryOnly },
+        %s > 0
+      ||| % [p.known('target:dane_host_outcome_refused:confirmed'), p.known('target:dane_hosts_refused:confirmed')],
       severity: 'warning',
       scope: 'host',
       summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
@@ -65,77 +49,105 @@ function(config, p, t)
       section: 'danehostrefused',
     },
 
-    now + findings(mismatches) {
+    now + findings(reasons.mismatches) {
       name: 'DaneTLSAMismatch',
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} does not match its TLSA records ({{ $labels.reason }})',
-      description: t.explanation(mismatches),
+      description: t.explanation(reasons.mismatches),
       section: '{{ $labels.reason }}',
     },
 
-    now + findings(['dnssec_bogus']) {
+    now + findings(reasons.bogus) {
       name: 'DaneDNSSECBogus',
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: DNSSEC validation fails{{ with $labels.host }} for {{ . }}{{ end }} ({{ $labels.reason }})',
-      description: t.explanation(['dnssec_bogus']),
+      description: t.explanation(reasons.bogus),
       section: 'dnssec_bogus',
     },
 
-    now + findings(starttls) {
+    now + findings(reasons.starttls) {
       name: 'DaneSTARTTLSGone',
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: STARTTLS does not work at {{ $labels.host }} port {{ $labels.port }} ({{ $labels.reason }})',
-      description: t.explanation(starttls),
+      description: t.explanation(reasons.starttls),
       section: '{{ $labels.reason }}',
     },
 
     // The service had usable records within the last day, and it is now proven that none
     // apply. The alert ends after a day without usable records. Without series of hosts, the
-    // alert counts: fewer hosts have records, and more have none. A host that is removed, and
-    // a new host without records, change only one of the two numbers. The hosts without
-    // records were seen at least twice if, summed over the observations, they are at least
-    // twice those that the last one added.
+    // alert counts hosts.
     now {
-      local found = findings(absences),
-      local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],
-      local sum(metric) = 'sum_over_time(%s[%s])' % [metric, config.confirmationWindow],
-      local without = '(%s - %s)' % [most('dane_hosts'), most('dane_hosts_with_tlsa')],
-      local withoutNow = '(%s - %s)' % [p.last('dane_hosts'), p.last('dane_hosts_with_tlsa')],
+      local found = findings(reasons.absences),
       name: 'DaneTLSARecordsGone',
       expr: |||
         (
-          %(found)s  and %(onHost)s
-          %(records)s > 0
+          %s
+          and %s
+          max_over_time(dane_tlsa_records{usable="yes"}[%s]) > 0
         )
         or
-        (
-          (%(with)s - %(withNow)s) > 0
-          and
-          %(withoutNow)s > %(without)s
-          and
-          (%(sumOfHosts)s - %(sumWith)s - %(observations)s * %(without)s) >= 2 * (%(withoutNow)s - %(without)s)
-          %(summaryOnly)s
-        )
-      ||| % {
-        found: std.strReplace(found.query, '\n', '\n  '),
-        onHost: p.on(['host', 'port']),
-        records: most('dane_tlsa_records{usable="yes"}'),
-        withNow: p.last('dane_hosts_with_tlsa'),
-        with: most('dane_hosts_with_tlsa'),
-        withoutNow: withoutNow,
-        without: without,
-        sumOfHosts: sum('dane_hosts'),
-        sumWith: sum('dane_hosts_with_tlsa'),
-        observations: 'count_over_time(dane_hosts[%s])' % config.confirmationWindow,
-        summaryOnly: p.summaryOnly,
-      },
+        %s > 0
+      ||| % [found.query, p.on(['host', 'port']), config.recordsWindow, p.known('target:dane_hosts_without_tlsa:confirmed')],
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: {{ with $labels.host }}{{ . }} port {{ $labels.port }} has lost its TLSA records ({{ $labels.reason }}){{ else }}{{ $value }} fewer hosts have TLSA records{{ end }}',
-      description: '{{ if $labels.host }}' + t.explanation(absences) + '{{ else }}Senders deliver to these hosts without DANE, with TLS if the server offers it. dane_exporter check names each host without records and the reason.{{ end }}',
+      description: '{{ if $labels.host }}' + t.explanation(reasons.absences) + '{{ else }}Senders deliver to these hosts without DANE, with TLS if the server offers it. dane_exporter check names each host without records and the reason.{{ end }}',
       section: '{{ or $labels.reason "no_tlsa" }}',
+    },
+
+    // No sender can deliver, with DANE or without.
+    now {
+      name: 'DaneDomainUnreachable',
+      query: p.outcome('unreachable'),
+      op: '==',
+      threshold: 1,
+      minutes: config.unreachableMinutes,
+      severity: 'critical',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: no server is reachable' + t.listOfFindings(['reason', 'host']),
+      description: 'The exporter reaches no server of {{ $labels.instance }}. Most likely, no sender does, with DANE or without. Senders queue the mail and retry for some days.' + t.advice(),
+      section: 'danedomainunreachable',
+    },
+
+    // What was known before stands: this alert is in addition to others.
+    now {
+      name: 'DaneDomainNotJudged',
+      query: p.outcome('unknown'),
+      op: '==',
+      threshold: 1,
+      minutes: config.notJudgedMinutes,
+      severity: 'warning',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: the exporter cannot judge the domain' + t.listOfFindings(['reason', 'host'], ', effect=\\"internal\\"'),
+      description: 'The cause is on the side of the exporter. It does not know whether DANE senders deliver to {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and stand for up to %s.' % config.memory
+                   + t.adviceOn('internal'),
+      section: 'danedomainnotjudged',
+    },
+
+    // Mail is delivered, but not as the module requires. Refused hosts have an alert.
+    now {
+      name: 'DaneRequirementNotMet',
+      expr: |||
+        %s == 1
+        unless %s
+        %s == 1
+        unless %s
+        %s > 0
+      ||| % [
+        p.known('target:dane_requirement_failed:confirmed'),
+        p.on(),
+        p.known('target:dane_host_outcome_refused:confirmed'),
+        p.on(),
+        p.remembered('dane_hosts_refused'),
+      ],
+      minutes: config.unreachableMinutes,
+      severity: 'warning',
+      scope: 'domain',
+      summary: '{{ $labels.instance }}: does not meet the requirement of the module {{ $labels.module }}' + t.listOfFindings(['reason', 'host']),
+      description: 'The probe fails (probe_success is 0), and DANE is not the cause of a refusal. Most likely, the servers are not protected by DANE: senders deliver to them without authentication. If this is intended, use a module with the requirement if_published, or remove the target.' + t.adviceOn('degraded'),
+      section: 'danerequirementnotmet',
     },
   ]

@@ -13,11 +13,14 @@ function(config) {
   // the time of an evaluation here.
   step: if interval < 10 then 1 else 5,
   window: minutes(config.window),
+  memory: 60 * config.memoryHours,
   exporterWindow: minutes(config.exporterWindow),
   // How long the condition of an alert holds before the alert fires.
   refused: 10,
   ending: std.max(15, interval + 5),
   inconsistent: config.inconsistentMinutes,
+  unreachable: config.unreachableMinutes,
+  notJudged: config.notJudgedMinutes,
   day: 86400,
 
   // The minute of a scrape.
@@ -58,12 +61,14 @@ function(config) {
   ofExporter(name, instance, labels, values):: { series: selector(name, { job: 'dane_exporter', instance: instance, exporter: instance } + labels), values: values },
 
   // The outcome of a target: refused at the words in bad, unknown at the word unknown, and
-  // known at all others except lost.
+  // known at all others except lost. The scrape fails at the word lost, and the
+  // target is not configured at the word removed.
   outcome(instance, timeline, bad=[], labels={})::
     local known = { [w]: 0 for w in std.set(t.words(timeline)) };
     [
-      t.series('dane_outcome', instance, { outcome: 'unknown' } + labels, t.values(timeline, known { unknown: 1, lost: 'stale' })),
-      t.series('dane_outcome', instance, { outcome: 'refused' } + labels, t.values(timeline, known + { [w]: 1 for w in bad } + { unknown: 'stale', lost: 'stale' })),
+      t.series('up', instance, labels, t.values(timeline, { [w]: 1 for w in std.set(t.words(timeline)) } + { lost: 0, removed:: null })),
+      t.series('dane_outcome', instance, { outcome: 'unknown' } + labels, t.values(timeline, known { unknown: 1, lost: 'stale', removed: 'stale' })),
+      t.series('dane_outcome', instance, { outcome: 'refused' } + labels, t.values(timeline, known + { [w]: 1 for w in bad } + { unknown: 'stale', lost: 'stale', removed: 'stale' })),
     ],
   // The outcome of a host: refused at the word bad, not listed at the word gone.
   hostOutcome(instance, host, timeline)::
@@ -111,14 +116,14 @@ function(config) {
   explanation(reason):: std.join(' ', [reasons[reason].meaning, reasons[reason].senders, reasons[reason].remedy]),
   advice(reason):: '%s: %s %s' % [reason, reasons[reason].senders, reasons[reason].remedy],
 
-  // A case as a test of promtool.
+  // A case as a test of promtool. The alerts in ignore may fire or not.
   test(case):: {
     name: case.name,
     interval: '%dm' % interval,
     input_series: case.series,
     promql_expr_test: [
       {
-        expr: 'count by (alertname, instance, module, host) (ALERTS{alertstate="firing", alertname!="Watchdog"})',
+        expr: 'count by (alertname, instance, module, host) (ALERTS{alertstate="firing", alertname!~"%s"})' % std.join('|', ['Watchdog'] + std.get(case, 'ignore', [])),
         eval_time: '%dm' % f.minute,
         exp_samples: [{ labels: selector('', a), value: 1 } for a in f.alerts],
       }

@@ -38,7 +38,7 @@ function(t)
       name: 'DaneSignaturesNearEnd: ends when the zone is signed again',
       local end = t.below(0.15 * 14 * t.day, 10),
       local timeline = 'ok*10 ok lost ok*14 lost ok*14 new*25',
-      series: [
+      series: t.outcome('bad.example', timeline) + [
         t.series('dane_dnssec_signature_expiry_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end, new: end + 14 * t.day })),
         t.series('dane_dnssec_signature_inception_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end - 14 * t.day, new: end })),
       ],
@@ -48,7 +48,7 @@ function(t)
       name: 'DaneAuthenticationEnds: a service without a date that counts has no series, and never fires',
       local end = t.below(7 * t.day, 10),
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
-      series: [
+      series: t.outcome('bad.example', timeline) + [
         t.series('dane_authenticated_until_timestamp_seconds', 'bad.example', service('mx.bad.example'), t.values(timeline, { old: end, new: end + 90 * t.day })),
         t.series('dane_authenticated_until_timestamp_seconds', 'bad.example', service('mx2.bad.example'), t.values(timeline, { old: 30 * t.day, new: 30 * t.day })),
       ],
@@ -66,7 +66,7 @@ function(t)
       local end = t.below(14 * t.day, 10),
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
       local certificate(host, of, labels={}) = t.series('dane_certificate_not_after_timestamp_seconds', 'bad.example', service(host) + labels, t.values(timeline, of)),
-      series: [
+      series: t.outcome('bad.example', timeline) + [
         certificate('mx.bad.example', { old: end, new: end + 90 * t.day }, { address: '192.0.2.1' }),
         certificate('mx.bad.example', { old: 90 * t.day, new: 90 * t.day }, { address: '192.0.2.2' }),
         certificate('mx2.bad.example', { old: 60 * t.day, new: 60 * t.day }),
@@ -89,7 +89,8 @@ function(t)
         t.series('dane_certificate_not_after_timestamp_seconds', 'bad.example', service(host), t.values(timeline, { old: seconds, new: seconds })),
         t.series('dane_tlsa_record_match', 'bad.example', service(host) { usage: usage, selector: '1', matching_type: '1', data: '00' }, t.values(timeline, { old: 1, new: 1 })),
       ],
-      series: certificate('mx.bad.example', { old: 0, new: 1 }, 0, t.below(35 * t.day, 10), '3')
+      series: t.outcome('bad.example', timeline)
+              + certificate('mx.bad.example', { old: 0, new: 1 }, 0, t.below(35 * t.day, 10), '3')
               + certificate('key.bad.example', { old: 0, new: 0 }, 1, 30 * t.day, '3')
               + certificate('ready.bad.example', { old: 1, new: 1 }, 0, 20 * t.day, '3')
               + certificate('ta.bad.example', { old: 0, new: 0 }, 0, 20 * t.day, '2'),
@@ -107,12 +108,56 @@ function(t)
       local end = t.below(14 * t.day, 10),
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
       local of(metric, values) = t.series(metric, 'bad.example', service('key.bad.example'), t.values(timeline, values)),
-      series: [
+      series: t.outcome('bad.example', timeline) + [
         of('dane_tlsa_rollover_ready', { old: 0, new: 0 }),
         of('dane_tlsa_survives_renewal', { old: 1, new: 1 }),
         of('dane_certificate_not_after_timestamp_seconds', { old: end, new: end + 90 * t.day }),
         t.series('dane_tlsa_record_match', 'bad.example', service('key.bad.example') { usage: '3', selector: '1', matching_type: '1', data: '00' }, t.values(timeline, { old: 1, new: 1 })),
       ],
       firing: t.lifecycle([t.alert(a, 'bad.example', 'key.bad.example') for a in ['DaneRolloverNotReady', 'DanePKIXExpiryNear']], t.ending, keep),
+    },
+    {
+      name: 'DaneMTASTSCertificateExpiryNear: the certificate of the policy host',
+      local end = t.below(14 * t.day, 10),
+      local timeline = 'old*10 old lost old*14 lost old*14 new*25',
+      series: t.outcome('bad.example', timeline)
+              + [t.series('dane_mta_sts_certificate_not_after_timestamp_seconds', 'bad.example', {}, t.values(timeline, { old: end, new: end + 90 * t.day }))],
+      firing: t.lifecycle([t.alert('DaneMTASTSCertificateExpiryNear', 'bad.example')], t.ending, keep),
+      texts: [t.text(t.at(26), 'DaneMTASTSCertificateExpiryNear', [{
+        labels: t.labels({ instance: 'bad.example', severity: 'info', scope: 'domain' }),
+        annotations: {
+          summary: 'bad.example: the certificate of the MTA-STS policy host expires in 13d 22h 39m 30s',
+          description: 'When the certificate of mta-sts.bad.example has expired, senders cannot fetch the MTA-STS policy. Those without a copy deliver without MTA-STS. Find out why the certificate was not renewed. DANE does not depend on it.',
+        } + t.links('bad.example', 'danemtastscertificateexpirynear'),
+      }])],
+    },
+    {
+      name: 'What ends soon stays known for six hours while the target cannot be judged; a host that was removed before does not come back',
+      local end = 4 * t.day,
+      local memory = t.scrapes(t.memory),
+      local timeline = 'listed*6 ok*14 unknown*%d' % (memory + 20),
+      local date(metric, host, of, labels={}) = t.series(metric, 'bad.example', labels + (if host == '' then {} else service(host)), t.values(timeline, of)),
+      local dates(host, of) = [
+        date('dane_authenticated_until_timestamp_seconds', host, of),
+        date('dane_certificate_not_after_timestamp_seconds', host, of),
+      ],
+      local alerts = [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneAuthenticationEnds', 'DanePKIXExpiryNear', 'DaneRolloverNotReady']]
+                     + [t.alert('DaneSignaturesNearEnd', 'bad.example')],
+      series: t.outcome('bad.example', timeline)
+              + dates('mx.bad.example', { listed: end, ok: end })
+              + dates('removed.bad.example', { listed: end })
+              + [
+                date('dane_tlsa_rollover_ready', 'mx.bad.example', { listed: 0, ok: 0 }),
+                date('dane_tlsa_survives_renewal', 'mx.bad.example', { listed: 1, ok: 1 }),
+                date('dane_dnssec_signature_expiry_timestamp_seconds', '', { listed: 60 * t.at(8), ok: 60 * t.at(8) }, { zone: 'bad.example' }),
+                date('dane_dnssec_signature_inception_timestamp_seconds', '', { listed: 1, ok: 1 }, { zone: 'bad.example' }),
+              ],
+      ignore: ['DaneDomainNotJudged'],
+      firing: [
+        t.firing(t.at(6) + t.window + keep + t.ending, alerts),
+        t.firing(t.at(19) + t.window + 30, alerts),
+        t.firing(t.at(19) + t.memory - t.step, alerts),
+        t.firing(t.at(19) + t.memory + 5 + keep + 2 * t.step, []),
+      ],
     },
   ]

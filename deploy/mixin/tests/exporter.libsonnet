@@ -77,10 +77,12 @@ function(t)
     },
     {
       name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',
+      // After six hours, the targets have an alert of their own.
+      local down = std.min(30, t.scrapes(t.memory) - 2),
       local up(instance, values) = t.series('up', instance, {}, values),
       series: [
-        up('a.example', '1x9 0x30 1x30'),
-        up('b.example', '1x9 0x30 1x30'),
+        up('a.example', '1x9 0x%d 1x30' % down),
+        up('b.example', '1x9 0x%d 1x30' % down),
         up('c.example', '1x9 0 1x60'),
         up('new.example', '_x10 0 1x60'),
         { series: 'up{job="node", instance="d.example"}', values: '0x70' },
@@ -89,8 +91,8 @@ function(t)
       firing: [
         t.firing(t.at(9) + t.window + 5 - t.step, []),
         t.firing(t.at(9) + t.window + 5 + 2 * t.step, alerts),
-        t.firing(t.at(41) + keep - t.step, alerts),
-        t.firing(t.at(41) + keep + t.step, []),
+        t.firing(t.at(11 + down) + keep - t.step, alerts),
+        t.firing(t.at(11 + down) + keep + t.step, []),
       ],
       texts: [t.text(t.at(26), 'DaneScrapesFail', [{
         labels: t.labels({ severity: 'warning', scope: 'exporter' }),
@@ -102,12 +104,70 @@ function(t)
       }])],
     },
     {
-      name: 'DaneScrapesFail: a target that was never scraped fires after its second scrape',
-      series: [t.series('up', 'never.example', {}, '0x60')],
+      name: 'DaneTargetNeverScraped: after the second failed scrape of a new target; one that was scraped before, and one that is removed, do not fire',
+      local scrapes = t.scrapes(t.memory - 60),
+      series: [
+        t.series('up', 'never.example', {}, '0x%d' % (scrapes + 10)),
+        t.series('up', 'before.example', {}, '1x5 0x%d' % scrapes),
+        t.series('up', 'removed.example', {}, '0x5 stale'),
+      ],
+      ignore: ['DaneScrapesFail'],
       firing: [
         t.firing(t.at(1) + 5 - t.step, []),
-        t.firing(t.at(1) + 5, [{ alertname: 'DaneScrapesFail', module: 'smtp_mx' }]),
+        t.firing(t.at(1) + 5, [t.alert('DaneTargetNeverScraped', i) for i in ['never.example', 'removed.example']]),
+        t.firing(t.at(5) + t.window + 15 + 2 * t.step, [t.alert('DaneTargetNeverScraped', 'never.example')]),
+        t.firing(t.at(scrapes + 4), [t.alert('DaneTargetNeverScraped', 'never.example')]),
       ],
+      texts: [t.text(t.at(scrapes), 'DaneTargetNeverScraped', [{
+        labels: t.labels({ instance: 'never.example', severity: 'warning', scope: 'exporter' }),
+        annotations: {
+          summary: 'never.example: no scrape with the module smtp_mx has succeeded',
+          description: 'Within 6h, no scrape of this target has succeeded. It is not monitored. The targets page of Prometheus shows the error. Status 400: the target or the module is invalid. Request the URL of the target with curl: the answer says what is wrong. Deadline exceeded: scrape_timeout is shorter than the probe takes.',
+          runbook_url: 'http://exporter.example:10125/docs/runbook.md#danetargetneverscraped',
+        },
+      }])],
+    },
+    {
+      name: 'DaneExporterDown: an exporter that dies, one that was never up, and one without the label exporter; a restart does not fire',
+      local up(instance, values, labels={}) = t.ofExporter('up', instance, labels, values),
+      series: [
+        up(exporter, '1x9 0x30 1x30'),
+        up('never.example:10125', '0x39 1x30'),
+        up('restart.example:10125', '1x9 0 1x60'),
+        { series: 'up{job="dane-exporter", instance="unlabelled.example:10125"}', values: '1x9 0x30 1x30' },
+        { series: 'up{job="node", instance="node.example:9100"}', values: '0x70' },
+      ],
+      firing: [
+        t.firing(t.at(1) + 5 - t.step, []),
+        t.firing(t.at(1) + 5, [alert('DaneExporterDown', 'never.example:10125')]),
+        t.firing(t.at(11) + 5 - t.step, [alert('DaneExporterDown', 'never.example:10125')]),
+        t.firing(t.at(11) + 5, [alert('DaneExporterDown', i) for i in ['never.example:10125', exporter, 'unlabelled.example:10125']]),
+        t.firing(t.at(39), [alert('DaneExporterDown', i) for i in ['never.example:10125', exporter, 'unlabelled.example:10125']]),
+        t.firing(t.at(41) + keep + t.step, []),
+      ],
+      local down(labels) = {
+        labels: { severity: 'warning', scope: 'exporter' } + labels,
+        annotations: {
+          summary: labels.instance + ': the exporter is down',
+          description: 'Prometheus cannot scrape the exporter. The domains that it probes are not monitored. Alerts about them are from the last probes, and stand for up to 6h. New problems raise no alert. Start the exporter; its log and the targets page of Prometheus have the cause.',
+          runbook_url: '%s/docs/runbook.md#daneexporterdown' % (if std.objectHas(labels, 'exporter') then 'http://' + labels.exporter else 'https://dane-exporter.example'),
+        },
+      },
+      texts: [t.text(t.at(20), 'DaneExporterDown', [
+        down({ job: 'dane_exporter', instance: i, exporter: i })
+        for i in [exporter, 'never.example:10125']
+      ] + [down({ job: 'dane-exporter', instance: 'unlabelled.example:10125' })])],
+    },
+    {
+      name: 'DaneNoResolver and DaneTrustAnchor: an exporter that dies keeps the last known state',
+      local timeline = 'ok*10 bad*20 lost*%d' % t.scrapes(t.memory),
+      series: [
+        gauge('dane_exporter_resolver_ok', exporter, timeline, { server: '192.0.2.53:53' }),
+        gauge('dane_exporter_trust_anchor_ok', exporter, timeline),
+        t.ofExporter('up', exporter, {}, t.values(timeline, { ok: 1, bad: 1, lost: 0 })),
+      ],
+      ignore: ['DaneExporterDown'],
+      firing: [t.firing(minute, [alert(a) for a in ['DaneNoResolver', 'DaneTrustAnchor']]) for minute in [t.at(29), t.at(29) + t.memory - t.step]],
     },
     {
       name: 'Watchdog: always fires',

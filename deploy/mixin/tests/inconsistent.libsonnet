@@ -1,4 +1,4 @@
-// Cases for alerts about results that depend on the sender.
+// Cases for alerts about results that depend on the sender, and about MTA-STS and TLSRPT.
 function(t)
   // Longer than half an hour at every interval.
   local problem = 'ok*10 bad lost bad*38 lost bad*9 ok*15';
@@ -21,11 +21,11 @@ function(t)
       }])],
     },
     {
-      name: 'DaneMTASTSDisagreement: an unavailable policy does not fire',
+      name: 'DaneMTASTSDisagreement: a host that the policy does not list does not fire',
       series: t.outcome('bad.example', problem)
               + [
                 t.finding('bad.example', 'mta_sts_disagreement', 'mx.bad.example', problem),
-                t.finding('bad.example', 'mta_sts_policy_unavailable', '', problem),
+                t.finding('bad.example', 'mta_sts_host_not_covered', 'mx2.bad.example', problem),
               ],
       firing: firing(t.alert('DaneMTASTSDisagreement', 'bad.example', 'mx.bad.example')),
       texts: [t.text(t.at(50), 'DaneMTASTSDisagreement', [{
@@ -34,6 +34,40 @@ function(t)
           summary: 'bad.example: DANE and MTA-STS senders treat mx.bad.example port 25 differently (mta_sts_disagreement)',
           description: t.explanation('mta_sts_disagreement'),
         } + t.links('bad.example', 'mta_sts_disagreement'),
+      }])],
+    },
+    {
+      name: 'DaneMTASTSPolicyBroken and DaneTLSRPTInvalid: text that the syntax does not allow does not fire',
+      series: t.outcome('bad.example', problem)
+              + [
+                t.finding('bad.example', reason, '', problem)
+                for reason in ['mta_sts_policy_invalid', 'tlsrpt_record_invalid', 'mta_sts_syntax', 'tlsrpt_syntax']
+              ],
+      firing: t.lifecycle([t.alert(a, 'bad.example') for a in ['DaneMTASTSPolicyBroken', 'DaneTLSRPTInvalid']], t.inconsistent, start=lasts.start, lost=lasts.lost, end=lasts.end),
+      local text(name, severity, reason, summary) = t.text(t.at(50), name, [{
+        labels: t.labels({ instance: 'bad.example', severity: severity, scope: 'domain', reason: reason, effect: 'warning' }),
+        annotations: { summary: 'bad.example: %s (%s)' % [summary, reason], description: t.explanation(reason) } + t.links('bad.example', reason),
+      }]),
+      texts: [
+        text('DaneMTASTSPolicyBroken', 'warning', 'mta_sts_policy_invalid', 'senders cannot use the MTA-STS policy'),
+        text('DaneTLSRPTInvalid', 'info', 'tlsrpt_record_invalid', 'the TLSRPT record is invalid'),
+      ],
+    },
+    {
+      name: 'DaneMTASTSRefused: MTA-STS senders are refused, and DANE senders are not; a domain without a policy does not fire',
+      local outcome(instance, sender) = t.series('dane_mta_sts_sender_outcome', instance, { sender: sender, outcome: 'refused' }, t.values(t.problem, { ok: 0, bad: 1 })),
+      series: t.outcome('bad.example', t.problem)
+              + [outcome('bad.example', 'mta_sts'), t.finding('bad.example', 'mta_sts_host_not_covered', 'mx.bad.example', t.problem)]
+              + t.outcome('dane.example', t.problem)
+              + [outcome('dane.example', 'dane')]
+              + t.outcome('none.example', t.problem),
+      firing: t.lifecycle([t.alert('DaneMTASTSRefused', 'bad.example')], t.refused, start=t.confirmed),
+      texts: [t.text(t.at(26), 'DaneMTASTSRefused', [{
+        labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', sender: 'mta_sts', outcome: 'refused' }),
+        annotations: {
+          summary: 'bad.example: MTA-STS senders refuse the domain (mta_sts_host_not_covered at mx.bad.example)',
+          description: 'The MTA-STS policy of the domain is in mode enforce, and no mail server of the domain fulfils it. Mail servers that implement MTA-STS, such as those of Google and Microsoft, deliver no mail to bad.example. They queue it and retry for some days. Each mail server must be listed in the policy, and have a certificate of a public CA for its own name. If the fix takes long, change the mode of the policy to testing, and the id of the record.',
+        } + t.links('bad.example', 'danemtastsrefused'),
       }])],
     },
   ]

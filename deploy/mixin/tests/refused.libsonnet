@@ -215,6 +215,7 @@ function(t) [
       t.outcome(instance, timeline, ['bad'])
       + t.hostOutcome(instance, 'mx.' + instance, timeline)
       + [t.finding(instance, reason, 'mx.' + instance, timeline) for reason in ['tlsa_mismatch', 'starttls_rejected', 'dnssec_bogus', 'nameserver_inconsistent']],
+    ignore: ['DaneScrapesFail', 'DaneTargetNeverScraped'],
     series: one('once.example', 'ok*4 bad lost ok*60')
             + one('twice.example', 'ok*4 bad ok*20 bad ok*40')
             + one('lost.example', 'ok*4 bad lost*2 ok*60')
@@ -260,14 +261,124 @@ function(t) [
   },
 
   {
-    name: 'A finding ends with the window if no later outcome is known',
-    local timeline = 'ok*10 bad*20 lost*30',
-    local mismatch = t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example'),
-    series: t.outcome('bad.example', timeline) + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)],
+    name: 'The exporter dies while alerts fire: they stand for six hours, and another alert is added',
+    local timeline = 'ok*10 bad*20 lost*%d' % (t.scrapes(t.memory) + 10),
+    local alerts = [t.alert('DaneDomainRefused', 'bad.example')] + [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneTLSAMismatch', 'DaneHostRefused']],
+    local scrapesFail = { alertname: 'DaneScrapesFail', module: 'smtp_mx' },
+    series: t.outcome('bad.example', timeline, ['bad'])
+            + t.hostOutcome('bad.example', 'mx.bad.example', timeline)
+            + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)]
+            // One observation of a problem before the exporter dies raises no alert.
+            + t.outcome('once.example', 'ok*29 bad lost*%d' % (t.scrapes(t.memory) + 10), ['bad']),
     firing: [
-      t.firing(t.at(29) + t.window - t.step, [mismatch]),
-      t.firing(t.at(29) + t.window + std.min(t.interval, 5) + 5 + 2 * t.step, []),
+      t.firing(t.at(29), alerts),
+      t.firing(t.at(29) + t.window + 10, alerts + [scrapesFail]),
+      t.firing(t.at(29) + t.memory - t.step, alerts + [scrapesFail]),
+      t.firing(t.at(29) + t.memory + 15 + 2 * t.step, [t.alert('DaneTargetNeverScraped', i) for i in ['bad.example', 'once.example']]),
     ],
+  },
+
+  {
+    name: 'The domain cannot be judged while alerts fire, as without a resolver: they stand, and DaneDomainNotJudged is added; a problem that ended does not come back',
+    local unknown = t.scrapes(t.memory - 60),
+    local timeline = 'ended*6 ok*4 bad*20 unknown*%d ok*20' % unknown,
+    local refused = [t.alert('DaneDomainRefused', 'bad.example')] + [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneTLSAMismatch', 'DaneHostRefused']],
+    local notJudged = t.alert('DaneDomainNotJudged', 'bad.example'),
+    series: t.outcome('bad.example', timeline, ['bad'])
+            + t.hostOutcome('bad.example', 'mx.bad.example', timeline)
+            + t.hostOutcome('bad.example', 'removed.bad.example', std.strReplace(std.strReplace(timeline, 'bad', 'gone'), 'unknown', 'gone'))
+            + [
+              t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline),
+              t.finding('bad.example', 'starttls_not_offered', 'mx.bad.example', timeline, ['ended']),
+              t.finding('bad.example', 'chain_invalid', 'removed.bad.example', timeline, ['ended']),
+              t.finding('bad.example', 'resolver_unreachable', '', timeline, ['unknown']),
+            ]
+            // Few probes without a verdict raise no alert.
+            + t.outcome('brief.example', 'ok*20 unknown*%d ok*%d' % [t.unconfirmed(t.notJudged), unknown]),
+    firing: [
+      t.firing(t.at(29), refused),
+      t.firing(t.at(31) + t.notJudged - t.step, refused),
+      t.firing(t.at(31) + t.notJudged, refused + [notJudged]),
+      t.firing(t.at(29 + unknown), refused + [notJudged]),
+      t.firing(t.at(30 + unknown) + 5 + t.step, []),
+    ],
+    texts: [t.text(t.at(29 + unknown), 'DaneDomainNotJudged', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', outcome: 'unknown' }),
+      annotations: {
+        summary: 'bad.example: the exporter cannot judge the domain (resolver_unreachable)',
+        description: 'The cause is on the side of the exporter. It does not know whether DANE senders deliver to bad.example. Other alerts about the domain are from the last probe that could judge it, and stand for up to 6h. ' + t.advice('resolver_unreachable'),
+      } + t.links('bad.example', 'danedomainnotjudged'),
+    }])],
+  },
+
+  {
+    name: 'A target that is removed from the scrape configuration ends its alerts',
+    local timeline = 'ok*10 bad*20 removed*30',
+    local alerts = [t.alert('DaneDomainRefused', 'bad.example')] + [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneTLSAMismatch', 'DaneHostRefused']],
+    series: t.outcome('bad.example', timeline, ['bad'])
+            + t.hostOutcome('bad.example', 'mx.bad.example', timeline)
+            + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)],
+    firing: [
+      t.firing(t.at(29), alerts),
+      t.firing(t.at(29) + t.window + 10 + 2 * t.step, []),
+    ],
+  },
+
+  {
+    name: 'DaneDomainUnreachable: a refused domain whose servers no longer answer; few bad probes do not fire',
+    local bad = 10 + t.scrapes(t.refused + 5),
+    local timeline = 'ok*10 bad*%d down*%d lost down*5 ok*20' % [bad, t.scrapes(t.unreachable) + 5],
+    local start = 10 + bad,
+    local end = start + t.scrapes(t.unreachable) + 11,
+    local unreachable(instance, timeline) =
+      t.outcome(instance, timeline, ['bad'])
+      + [t.series('dane_outcome', instance, { outcome: 'unreachable' }, t.values(timeline, { ok: 0, bad: 0, down: 1 }))]
+      + [t.finding(instance, 'connect_failed', 'mx.' + instance, timeline, ['down'])],
+    local alert = t.alert('DaneDomainUnreachable', 'bad.example'),
+    series: unreachable('bad.example', timeline)
+            + unreachable('brief.example', 'ok*20 down*%d ok*50' % t.unconfirmed(t.unreachable)),
+    firing: [
+      t.firing(t.at(start) - t.step, [t.alert('DaneDomainRefused', 'bad.example')]),
+      t.firing(t.at(start + 1) + t.unreachable - t.step, []),
+      t.firing(t.at(start + 1) + t.unreachable, [alert]),
+      t.firing(t.at(end) + 5 - t.step, [alert]),
+      t.firing(t.at(end) + 5 + t.step, []),
+    ],
+    texts: [t.text(t.at(end - 2), 'DaneDomainUnreachable', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'unreachable' }),
+      annotations: {
+        summary: 'bad.example: no server is reachable (connect_failed at mx.bad.example)',
+        description: 'The exporter reaches no server of bad.example. Most likely, no sender does, with DANE or without. Senders queue the mail and retry for some days. ' + t.advice('connect_failed'),
+      } + t.links('bad.example', 'danedomainunreachable'),
+    }])],
+  },
+
+  {
+    name: 'DaneRequirementNotMet: a domain without DANE; a refused, an unreachable and an unknown one, one with a refused host, and the target of another exporter do not fire',
+    local timeline = 'ok*10 bad lost bad*38 lost bad*9 ok*15',
+    local case(instance, timeline, bad=[], states={}) =
+      t.outcome(instance, timeline, bad)
+      + [t.series('probe_success', instance, {}, t.values(timeline, { ok: 1, bad: 0, unknown: 0 }))],
+    series: case('bad.example', timeline)
+            + [t.finding('bad.example', 'no_tlsa', 'mx.bad.example', timeline)]
+            + case('refused.example', 'ok*10 bad*9', ['bad'])
+            + case('unreachable.example', 'ok*10 bad*9')
+            + [t.series('dane_outcome', 'unreachable.example', { outcome: 'unreachable' }, t.values('ok*10 bad*9', { ok: 0, bad: 1 }))]
+            + case('unknown.example', 'ok*10 unknown*60')
+            + case('host.example', timeline)
+            + t.hostOutcome('host.example', 'mx.host.example', timeline)
+            + case('summary.example', timeline)
+            + [t.series('dane_hosts_refused', 'summary.example', {}, t.values(timeline, { ok: 0, bad: 1 }))]
+            + [{ series: 'probe_success{job="blackbox", instance="other.example"}', values: '0x70' }],
+    ignore: ['DaneDomainRefused', 'DaneDomainUnreachable', 'DaneDomainNotJudged', 'DaneHostRefused'],
+    firing: t.lifecycle([t.alert('DaneRequirementNotMet', 'bad.example')], t.unreachable, start=t.confirmed, lost=50, end=60),
+    texts: [t.text(t.at(50), 'DaneRequirementNotMet', [{
+      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain' }),
+      annotations: {
+        summary: 'bad.example: does not meet the requirement of the module smtp_mx (no_tlsa at mx.bad.example)',
+        description: 'The probe fails (probe_success is 0), and DANE is not the cause of a refusal. Most likely, the servers are not protected by DANE: senders deliver to them without authentication. If this is intended, use a module with the requirement if_published, or remove the target. ' + t.advice('no_tlsa'),
+      } + t.links('bad.example', 'danerequirementnotmet'),
+    }])],
   },
 
   {

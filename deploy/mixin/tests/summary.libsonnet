@@ -7,24 +7,43 @@ function(t)
   ];
   [
     {
-      name: 'series: summary: the number of refused hosts and the findings raise DaneHostRefused and DaneTLSAMismatch',
+      name: 'series: summary: the number of refused hosts raises DaneHostRefused, without those that another alert names',
       series: t.outcome('bad.example', t.problem)
-              + hosts('bad.example', t.problem, { ok: 2, bad: 2 }, { ok: 0, bad: 1 }, { ok: 2, bad: 2 })
-              + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', t.problem)],
+              + hosts('bad.example', t.problem, { ok: 3, bad: 3 }, { ok: 0, bad: 2 }, { ok: 3, bad: 3 })
+              + [
+                t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', t.problem),
+                t.finding('bad.example', 'dns_failure', 'mx2.bad.example', t.problem),
+              ]
+              + t.outcome('named.example', t.problem)
+              + hosts('named.example', t.problem, { ok: 2, bad: 2 }, { ok: 0, bad: 1 }, { ok: 2, bad: 2 })
+              + [t.finding('named.example', 'tlsa_mismatch', 'mx.named.example', t.problem)],
       firing: t.lifecycle([
         t.alert('DaneHostRefused', 'bad.example'),
         t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example'),
+        t.alert('DaneTLSAMismatch', 'named.example', 'mx.named.example'),
       ], t.refused, start=t.confirmed),
       texts: [t.text(t.at(26), 'DaneHostRefused', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host' }),
         annotations: {
-          summary: 'bad.example: DANE senders refuse 1 of its hosts (tlsa_mismatch)',
-          description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('tlsa_mismatch'),
+          summary: 'bad.example: DANE senders refuse 1 of its hosts (dns_failure, tlsa_mismatch)',
+          description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure') + ' ' + t.advice('tlsa_mismatch'),
         } + t.links('bad.example', 'danehostrefused'),
       }])],
     },
     {
+      name: 'series: summary: the exporter dies while alerts fire: they stand',
+      local timeline = 'ok*10 bad*20 lost*%d' % t.scrapes(t.memory),
+      series: t.outcome('bad.example', timeline)
+              + hosts('bad.example', timeline, { ok: 2, bad: 2 }, { ok: 0, bad: 1 }, { ok: 2, bad: 1 }),
+      ignore: ['DaneScrapesFail'],
+      firing: [
+        t.firing(minute, [t.alert('DaneHostRefused', 'bad.example'), t.alert('DaneTLSARecordsGone', 'bad.example')])
+        for minute in [t.at(29), t.at(29) + t.memory - t.step]
+      ],
+    },
+    {
       name: 'series: summary: one observation raises no alert',
+      ignore: ['DaneScrapesFail', 'DaneTargetNeverScraped'],
       local one(instance, timeline) =
         t.outcome(instance, timeline)
         + hosts(instance, timeline, { ok: 2, bad: 2 }, { ok: 0, bad: 1 }, { ok: 2, bad: 1 })

@@ -6,7 +6,7 @@ function(config)
     rule_files: ['rules.yml'],
     evaluation_interval: '%dm' % t.step,
     // Alerts use recorded series.
-    group_eval_order: ['dane_targets', 'dane_dashboards', 'dane', 'dane_exporter'],
+    group_eval_order: ['dane_targets', 'dane_summaries', 'dane_dashboards', 'dane', 'dane_exporter'],
     tests: [
       t.test(case)
       for case in (import 'refused.libsonnet')(t)

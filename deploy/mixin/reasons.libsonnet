@@ -1,0 +1,18 @@
+// Groups of reasons that have an alert.
+{
+  mismatches: [
+    'tlsa_mismatch',
+    'trust_anchor_not_sent',
+    'chain_invalid',
+    'name_mismatch',
+    'certificate_expired',
+    'certificate_not_yet_valid',
+    'pkix_untrusted',
+  ],
+  bogus: ['dnssec_bogus'],
+  starttls: ['starttls_not_offered', 'starttls_rejected'],
+  absences: ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'],
+  policies: ['mta_sts_record_invalid', 'mta_sts_policy_unavailable', 'mta_sts_policy_invalid'],
+  // Those of hosts that DANE senders refuse.
+  ofHosts: self.mismatches + self.bogus + self.starttls,
+}
