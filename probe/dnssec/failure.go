@@ -71,7 +71,7 @@ func (f failure) validAt(at time.Time) bool {
 }
 
 // isFailure reports whether a lookup failed because of the zone or the resolvers. What
-// ended for lack of time, by its callers or by a panic, may succeed at the next attempt.
+// ended for lack of time or budget, by its callers or by a panic, may succeed at the next attempt.
 func isFailure(a Answer) bool {
-	return a.Status.Failed() && !errors.Is(a.Err, ErrDeadline) && !errors.Is(a.Err, ErrInternal)
+	return a.Status.Failed() && !errors.Is(a.Err, ErrDeadline) && !errors.Is(a.Err, ErrInternal) && !errors.Is(a.Err, ErrBudget)
 }

@@ -84,6 +84,7 @@ func (l *lookup) repeat(ctx context.Context, upstreams []upstream, lim limits) [
 	for i, u := range upstreams {
 		results[i].upstream = u
 		again := l.resolver.newLookup(l.question, u, lim)
+		again.account = l.account
 		maps.Copy(again.evidence.zones, l.evidence.zones)
 		group.Go(func() {
 			defer func() {
@@ -130,7 +131,8 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 			upstreams = append(upstreams, upstream{server: server}, upstream{server: server, checking: true})
 		}
 		a.Work.Queries += len(upstreams)
-		if !r.allFail(ctx, keys, upstreams) {
+		pay := func() error { return l.account.query(false) }
+		if !r.allFail(ctx, keys, upstreams, pay) {
 			return a
 		}
 		r.outage.record(l.rules.at)
@@ -141,8 +143,9 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 }
 
 // allFail sends one question to each upstream, in parallel. It returns false if
-// one returns an answer, even a truncated one, or if ctx ends before all fail.
-func (r *Resolver) allFail(ctx context.Context, q question, upstreams []upstream) bool {
+// one returns an answer, even a truncated one, or if ctx ends before all fail, or if pay
+// refuses a query.
+func (r *Resolver) allFail(ctx context.Context, q question, upstreams []upstream, pay func() error) bool {
 	limited, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
 	working := make(chan bool, len(upstreams))
@@ -153,8 +156,8 @@ func (r *Resolver) allFail(ctx context.Context, q question, upstreams []upstream
 				_ = recover()
 				working <- works
 			}()
-			reply := r.exchangeShared(limited, query{q, u})
-			works = reply.truncated || reply.usable()
+			reply := r.exchangeShared(limited, query{q, u}, pay)
+			works = reply.truncated || reply.usable() || errors.Is(reply.err, ErrBudget)
 		}()
 	}
 	for range upstreams {

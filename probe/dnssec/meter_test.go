@@ -1,0 +1,126 @@
+package dnssec_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+)
+
+// queryMeter is a Meter that allows a number of queries.
+type queryMeter struct{ left, used atomic.Int64 }
+
+func allow(queries int) *queryMeter {
+	m := new(queryMeter)
+	m.left.Store(int64(queries))
+	return m
+}
+
+func (m *queryMeter) Query(bool) error {
+	if m.left.Add(-1) < 0 {
+		return errors.New("no queries left")
+	}
+	m.used.Add(1)
+	return nil
+}
+
+// TestBudgetDecidesNothing checks that a lookup with any number of queries has the
+// verdict of one without a limit, or none: what its budget prevents is never the fault
+// of the zone. It leaves no trace in the caches either.
+func TestBudgetDecidesNothing(t *testing.T) {
+	at, everything := zone.At(tlsa, dns.TypeTLSA), zone.Under(".")
+	for _, c := range []struct {
+		name   string
+		faults []zone.Fault
+	}{
+		{"a good zone", nil},
+		{"SERVFAIL", []zone.Fault{zone.Rcode(at, dns.RcodeServerFailure)}},
+		{"REFUSED for every query", []zone.Fault{zone.Rcode(everything, dns.RcodeRefused)}},
+		{"a wrong signature over the data", []zone.Fault{zone.Corrupt(at)}},
+		{"a wrong signature over the data, from one resolver", []zone.Fault{zone.From(zone.FirstServer, respond(at, func(m *dns.Msg) { m.Answer = m.Answer[:1] }))}},
+		{"a wrong signature over the keys", []zone.Fault{zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY))}},
+		{"no signature", []zone.Fault{zone.Strip(at)}},
+		{"no DS", []zone.Fault{zone.DropProof(zone.At("example.org.", dns.TypeDS))}},
+	} {
+		for _, speculate := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, speculative queries %t", c.name, speculate), func(t *testing.T) {
+				net, err := zone.New(clock, testZones("")...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				net.Break(c.faults...)
+				newResolver := func() *dnssec.Resolver {
+					r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+					r.Speculate(speculate)
+					return r
+				}
+				meter := allow(1000)
+				want := newResolver().LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
+				if errors.Is(want.Err, dnssec.ErrBudget) {
+					t.Fatal(want.Err)
+				}
+				refused := 0
+				for n := range int(meter.used.Load()) + 1 {
+					r := newResolver()
+					got := r.LookupWithin(t.Context(), allow(n), tlsa, dns.TypeTLSA)
+					if errors.Is(got.Err, dnssec.ErrBudget) {
+						refused++
+						if got.Status != dnssec.Indeterminate || !errors.Is(got.Err, dnssec.ErrLimit) || got.Why == "" {
+							t.Errorf("%d queries: %s, %v: %s", n, got.Status, got.Err, got.Why)
+						}
+					} else if got.Status != want.Status || (got.Err == nil) != (want.Err == nil) {
+						t.Errorf("%d queries: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					}
+					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); next.Status != want.Status || (next.Err == nil) != (want.Err == nil) {
+						t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+					}
+				}
+				if refused == 0 {
+					t.Error("no lookup was refused")
+				}
+			})
+		}
+	}
+}
+
+// TestBudgetsAreSeparate checks that a client whose budget ends does not make the
+// lookup of another client fail that shares it, or a query of it.
+func TestBudgetsAreSeparate(t *testing.T) {
+	for _, other := range []uint16{dns.TypeTLSA, dns.TypeA} {
+		for queries := range 12 {
+			synctest.Test(t, func(t *testing.T) {
+				r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+				w.hold = make(chan struct{})
+				var group sync.WaitGroup
+				var poor dnssec.Answer
+				group.Go(func() { poor = r.LookupWithin(t.Context(), allow(queries), tlsa, dns.TypeTLSA) })
+				if queries > 0 {
+					synctest.Wait() // its first queries are in flight
+				}
+				rich := allow(100)
+				answers := make([]dnssec.Answer, 5)
+				for i := range answers {
+					group.Go(func() { answers[i] = r.LookupWithin(t.Context(), rich, tlsa, other) })
+				}
+				synctest.Wait()
+				close(w.hold)
+				group.Wait()
+				if poor.Status != dnssec.Secure && !errors.Is(poor.Err, dnssec.ErrBudget) {
+					t.Errorf("%d queries: %s: %s", queries, poor.Status, poor.Why)
+				}
+				for _, a := range answers {
+					if a.Status != dnssec.Secure {
+						t.Errorf("beside a lookup with %d queries: %s: %s", queries, a.Status, a.Why)
+					}
+				}
+			})
+		}
+	}
+}
