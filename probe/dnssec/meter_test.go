@@ -1,6 +1,7 @@
 package dnssec_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,6 +32,22 @@ func (m *queryMeter) Query(bool) error {
 	return nil
 }
 
+// sentQueries counts the queries to all resolvers.
+type sentQueries struct {
+	*zone.Internet
+	count atomic.Int64
+}
+
+func (s *sentQueries) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	s.count.Add(1)
+	return s.Internet.Exchange(ctx, query)
+}
+
+func (s *sentQueries) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	s.count.Add(1)
+	return s.Internet.ExchangeWith(ctx, server, query)
+}
+
 // TestBudgetDecidesNothing checks that a lookup with any number of queries has the
 // verdict of one without a limit, or none: what its budget prevents is never the fault
 // of the zone. It leaves no trace in the caches either.
@@ -45,6 +62,13 @@ func TestBudgetDecidesNothing(t *testing.T) {
 		{"REFUSED for every query", []zone.Fault{zone.Rcode(everything, dns.RcodeRefused)}},
 		{"a wrong signature over the data", []zone.Fault{zone.Corrupt(at)}},
 		{"a wrong signature over the data, from one resolver", []zone.Fault{zone.From(zone.FirstServer, respond(at, func(m *dns.Msg) { m.Answer = m.Answer[:1] }))}},
+		{"a wrong signature over the keys, from one resolver", []zone.Fault{zone.From(zone.FirstServer, respond(zone.At("example.org.", dns.TypeDNSKEY), func(m *dns.Msg) {
+			for _, rr := range m.Answer {
+				if sig, ok := rr.(*dns.RRSIG); ok {
+					sig.Signature = "AAAA" + sig.Signature[4:]
+				}
+			}
+		}))}},
 		{"a wrong signature over the keys", []zone.Fault{zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY))}},
 		{"no signature", []zone.Fault{zone.Strip(at)}},
 		{"no DS", []zone.Fault{zone.DropProof(zone.At("example.org.", dns.TypeDS))}},
@@ -56,29 +80,37 @@ func TestBudgetDecidesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				net.Break(c.faults...)
-				newResolver := func() *dnssec.Resolver {
-					r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+				newResolver := func() (*dnssec.Resolver, *sentQueries) {
+					sent := &sentQueries{Internet: net}
+					r := dnssec.New(sent, net.Anchors(), clock, dnssec.Options{})
 					r.Speculate(speculate)
-					return r
+					return r, sent
 				}
 				meter := allow(1000)
-				want := newResolver().LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
+				r, _ := newResolver()
+				want := r.LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
 				if errors.Is(want.Err, dnssec.ErrBudget) {
 					t.Fatal(want.Err)
 				}
+				equal := func(a, b dnssec.Answer) bool {
+					return a.Status == b.Status && (a.Err == nil) == (b.Err == nil) && errors.Is(a.Err, dnssec.ErrUnreachable) == errors.Is(b.Err, dnssec.ErrUnreachable)
+				}
 				refused := 0
 				for n := range int(meter.used.Load()) + 1 {
-					r := newResolver()
+					r, sent := newResolver()
 					got := r.LookupWithin(t.Context(), allow(n), tlsa, dns.TypeTLSA)
+					if m := sent.count.Load(); m > int64(n) {
+						t.Errorf("%d queries were sent instead of %d", m, n)
+					}
 					if errors.Is(got.Err, dnssec.ErrBudget) {
 						refused++
 						if got.Status != dnssec.Indeterminate || !errors.Is(got.Err, dnssec.ErrLimit) || got.Why == "" {
 							t.Errorf("%d queries: %s, %v: %s", n, got.Status, got.Err, got.Why)
 						}
-					} else if got.Status != want.Status || (got.Err == nil) != (want.Err == nil) {
+					} else if !equal(got, want) {
 						t.Errorf("%d queries: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
 					}
-					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); next.Status != want.Status || (next.Err == nil) != (want.Err == nil) {
+					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
 						t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
 					}
 				}
