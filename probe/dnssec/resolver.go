@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -167,7 +168,7 @@ func (r *Resolver) Check(ctx context.Context, meter Meter, name string, qtype ui
 	defer cancel()
 	l := r.newLookup(q, upstream{}, r.limits)
 	l.account = &account{meter: meter}
-	l.evidence.replies[q], l.asked[q] = newReply(response.Copy()), true
+	l.evidence.replies[q], l.asked[q] = newReply(response.Copy(), q), true
 	return l.run(ctx)
 }
 
@@ -175,9 +176,9 @@ func (r *Resolver) Check(ctx context.Context, meter Meter, name string, qtype ui
 // its last signature, according to the unverified signatures. It returns the
 // zero time if there are none. Check verifies signatures.
 func SignatureExpiry(response *dns.Msg, at time.Time) time.Time {
-	r := newReply(response.Copy())
+	response = response.Copy()
 	var first Validity
-	for set := range r.sets() {
+	for _, set := range slices.Concat(group(response.Answer), group(response.Ns)) {
 		var last time.Time
 		for _, sig := range set.sigs {
 			if expiry := signatureTimes(sig, at).Expiry; expiry.After(last) {

@@ -159,7 +159,7 @@ func (r *Resolver) exchangeOnce(ctx context.Context, q query) *reply {
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrUnreachable, q.question, err), server: server}
 	}
-	answer := newReply(response)
+	answer := newReply(response, q.question)
 	answer.server, answer.rtt = server, time.Since(start)
 	if answer.truncated = response.Truncated; answer.truncated {
 		answer.err = fmt.Errorf("%w: the answer to %s is truncated, over TCP too", ErrServer, q.question)
