@@ -125,7 +125,11 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 
 	*endpoint = r.prober.handshakes.Do(ctx, request)
 	endpoint.Skipped = dane.CauseOf(endpoint.Err) == dane.CauseIPv6Unavailable && r.module.IPProtocol == IPAuto
-	if err := r.budget.addCertificates(endpoint.Raw); err != nil {
+	err = r.budget.addCertificates(endpoint.Raw)
+	if err == nil {
+		err = dane.WithCause(dane.CauseLimit, r.memory.keep(endpoint.MemSize()))
+	}
+	if err != nil {
 		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
 		endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}
@@ -135,7 +139,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 	request := handshake.Request{
 		Key: handshake.Key{Address: address, Protocol: service.Protocol, EHLO: r.module.SMTP.EHLO,
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
-		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh,
+		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Grow: r.memory.Grow,
 	}
 	if service.Protocol == starttls.ImplicitTLS {
 		request.Key.Service = srvName(service)

@@ -3,6 +3,7 @@ package probe
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -21,6 +22,9 @@ func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype
 	}.do()
 	if err != nil {
 		return dnssec.Answer{Name: name, Type: qtype, Why: "the lookup failed with an internal error", Err: err}
+	}
+	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
+		return dnssec.Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: fmt.Errorf("%w: %w", dnssec.ErrBudget, err)}
 	}
 	return dane.WithoutSpecialUse(answer)
 }

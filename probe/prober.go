@@ -61,12 +61,19 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	ctx, cancel := context.WithTimeout(ctx, module.Timeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	held := p.env.Pool.newMemory(end)
+	defer held.close()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(),
+	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(), memory: held,
 		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries),
 		minWait: max(report.Deadline*2/5, minWait)}
 	r.gather(ctx, &report.Facts)
+	if err := held.err(); err != nil { // drop what is too much
+		report.Facts = dane.Facts{Err: dane.WithCause(dane.CauseLimit, err)}
+	}
 	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
 	report.Verdict = p.judge(report)
 	report.Duration = time.Since(start)
@@ -115,8 +122,15 @@ type run struct {
 	budget  *budget
 	zones   *zones
 
+	memory                     *memory
 	queries, nameserverQueries *queries
 }
+
+// meter returns the meter of lookups that are not of one host.
+func (r *run) meter() meter { return meter{r.memory, r.queries, 0} }
+
+// nameserverMeter returns the meter of the nameserver checks.
+func (r *run) nameserverMeter() meter { return meter{r.memory, r.nameserverQueries, 0} }
 
 // gather fills in the facts: the hosts, their lookups and handshakes and, in
 // parallel if the module asks for it, what is published for MTA-STS.
@@ -172,7 +186,7 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 // parallel. It sends no query for a name that cannot be a host's. position is that of
 // the host in the order of preference.
 func (r *run) probeHost(ctx, lookups context.Context, position int, host *dane.Host) {
-	meter := hostMeter{r.queries, position}
+	meter := meter{r.memory, r.queries, position}
 	pending := atomic.Int32{}
 	pending.Store(int32(1 + len(host.Services)))
 	lookedUp := func() { // is called after the last lookup of each kind

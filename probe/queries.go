@@ -14,7 +14,7 @@ const (
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
 )
 
-// queries is what is left of the queries that a probe may send: a [dnssec.Meter]. A
+// queries is what is left of the queries that a probe may send. A
 // domain may name 50 hosts in zones of a hundred labels each, and one probe of it would
 // take thousands of queries.
 //
@@ -79,9 +79,6 @@ func (q *queries) advance() {
 	}
 }
 
-// Query counts a query that is not of a host. It implements [dnssec.Meter].
-func (q *queries) Query(speculative bool) error { return q.take(0, speculative) }
-
 // reserve is the number of queries that only the best host in progress may use.
 func (q *queries) reserve() int { return q.total / 3 }
 
@@ -110,11 +107,17 @@ func (q *queries) isFirst(host int) bool {
 	return true
 }
 
-// hostMeter is the [dnssec.Meter] of one host.
-type hostMeter struct {
-	*queries
-	host int // its position in the order of preference
+// meter is the [dnssec.Meter] of the lookups for one host, or for the target if host is 0.
+type meter struct {
+	*memory
+	queries *queries
+	host    int // its position in the order of preference
 }
 
-// Query implements [dnssec.Meter].
-func (m hostMeter) Query(speculative bool) error { return m.take(m.host, speculative) }
+// Query implements [dnssec.Meter]. It counts a query.
+func (m meter) Query(speculative bool) error {
+	if err := m.err(); err != nil {
+		return err
+	}
+	return m.queries.take(m.host, speculative)
+}

@@ -205,7 +205,7 @@ func TestQueriesOfHosts(t *testing.T) {
 	q.wait(ctx, 5) // does not wait longer than ctx
 	for q.take(4, false) == nil {
 	}
-	if err := q.Query(false); q.left != 0 || err == nil {
+	if err := q.take(5, false); q.left != 0 || err == nil {
 		t.Errorf("%d queries left, %v", q.left, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -104,7 +105,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger := s.logger()
-	i := &instance{env: env, logger: logger, configApplied: make(chan struct{}, 1)}
+	i := &instance{env: env, pool: sync.OnceValue(newPool), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	reloader := config.NewReloader(f.configFile, defaults, i.applyConfig, i.recordReload)
@@ -184,6 +185,7 @@ func parsePaths(externalURL, routePrefix string) (external *url.URL, prefix stri
 // instance is a serving exporter, and holds what a configuration is applied to.
 type instance struct {
 	env           environment
+	pool          func() *probe.Pool // of all probers
 	logger        *slog.Logger
 	exporter      *collector.Exporter
 	web           *web.Server
@@ -199,6 +201,16 @@ type activeConfig struct {
 	proberKey string // all settings that prober depends on, for comparison
 }
 
+// newPool returns the pool of memory for probes: half of the memory limit of the process
+// (GOMEMLIMIT), or 256 MiB if it has none. The rest is for caches, pages and garbage.
+func newPool() *probe.Pool {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		limit = 512 << 20
+	}
+	return probe.NewPool(int(limit / 2))
+}
+
 // applyConfig puts a configuration into effect. If no setting that the prober
 // depends on has changed, the prober is kept, and with it its cache of validated zones.
 func (i *instance) applyConfig(c *config.Config) error {
@@ -207,6 +219,7 @@ func (i *instance) applyConfig(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	env.Pool = i.pool()
 	next := &activeConfig{config: c, proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors)}
 	if active := i.active.Load(); active != nil && active.proberKey == next.proberKey {
 		next.prober = active.prober

@@ -275,6 +275,9 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 // receive adds a reply to the evidence. A speculative query that failed proves
 // nothing: it is repeated if its reply is needed.
 func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
+	if err := l.account.hold(a.reply, a.speculative); err != nil {
+		a.reply = &reply{err: err, server: a.reply.server}
+	}
 	if a.speculative && !a.reply.usable() {
 		delete(l.asked, a.question)
 		if slices.Contains(needed, a.question) && l.markAsked(a.question) {

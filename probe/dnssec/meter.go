@@ -16,6 +16,9 @@ type Meter interface {
 	// Query counts a message before it is sent. An error prevents that. A speculative
 	// message only saves time, so it may be refused earlier.
 	Query(speculative bool) error
+	// Grow counts n bytes of memory that a lookup holds until it ends. An error means
+	// that it must not hold them. If n is negative, Grow releases them.
+	Grow(n int) error
 }
 
 // ErrBudget: the Meter of the client refused what the lookup needs. It is an ErrLimit.
@@ -25,6 +28,7 @@ var ErrBudget = fmt.Errorf("%w by all lookups together", ErrLimit)
 type account struct {
 	meter   Meter // nil: no limits
 	refusal atomic.Pointer[error]
+	held    atomic.Int64 // bytes
 }
 
 // query pays for one message. The error wraps ErrBudget.
@@ -32,7 +36,31 @@ func (a *account) query(speculative bool) error {
 	if a == nil || a.meter == nil {
 		return nil
 	}
-	err := a.meter.Query(speculative)
+	return a.record(a.meter.Query(speculative), speculative)
+}
+
+// hold pays for the memory of a reply until release. The error wraps ErrBudget.
+func (a *account) hold(r *reply, speculative bool) error {
+	if a == nil || a.meter == nil {
+		return nil
+	}
+	err := a.meter.Grow(r.size)
+	if err == nil {
+		a.held.Add(int64(r.size))
+	}
+	return a.record(err, speculative)
+}
+
+// release releases all memory that the account holds. It is called when the lookup and all
+// its retries have ended.
+func (a *account) release() {
+	if n := a.held.Swap(0); n > 0 {
+		_ = a.meter.Grow(int(-n)) // which cannot fail
+	}
+}
+
+// record wraps the error of a Meter, and notes what the lookup needed.
+func (a *account) record(err error, speculative bool) error {
 	if err == nil {
 		return nil
 	}

@@ -32,6 +32,8 @@ func (m *queryMeter) Query(bool) error {
 	return nil
 }
 
+func (m *queryMeter) Grow(int) error { return nil }
+
 // sentQueries counts the queries to all resolvers.
 type sentQueries struct {
 	*zone.Internet
