@@ -16,7 +16,8 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// probeEndpoints makes a handshake with every address of a service, in parallel.
+// probeEndpoints makes a handshake with every address of a service, in parallel. It
+// returns when the TLSA lookups have ended too.
 func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane.Service, decided <-chan struct{}) {
 	keyTypes := r.module.KeyTypes
 	if len(keyTypes) == 0 {
@@ -39,6 +40,24 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 		})
 	}
 	runAll(jobs...)
+
+	<-decided
+	records := 0
+	if result := service.TLSAResult; result.State == dane.StateFound {
+		records = len(result.Lookup.Answer.Records)
+	}
+	for i := range service.Endpoints {
+		endpoint := &service.Endpoints[i]
+		if err := r.memory.keep(records * matchSize); err != nil && endpoint.Reached == dane.StageTLS {
+			r.exceed(endpoint, service.Port, dane.WithCause(dane.CauseLimit, err))
+		}
+	}
+}
+
+// exceed makes a handshake one that a limit prevented, and drops its certificates.
+func (r *run) exceed(endpoint *dane.Endpoint, port uint16, err error) {
+	endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
+	endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", netip.AddrPortFrom(endpoint.Address, port), err)
 }
 
 // serverName returns a function that waits for the name to send as SNI: the TLSA
@@ -130,8 +149,7 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 		err = dane.WithCause(dane.CauseLimit, r.memory.keep(endpoint.MemSize()))
 	}
 	if err != nil {
-		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
-		endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", address, err)
+		r.exceed(endpoint, service.Port, err)
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // holds less than 100 KiB.
 const maxHeld = 24 << 20
 
+// matchSize is the memory in bytes of the verdict on one endpoint and one TLSA record.
+const matchSize = 256
+
 // A Pool limits the memory that all probes in progress hold together. What zones and
 // servers send decides how much a probe holds, so a few hostile targets could take all
 // memory. If the Pool is full, the probe that holds most ends with reason

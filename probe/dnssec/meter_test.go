@@ -15,12 +15,16 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// queryMeter is a Meter that allows a number of queries.
-type queryMeter struct{ left, used atomic.Int64 }
+// queryMeter is a Meter that allows a number of queries and bytes. With peak, one lookup
+// uses it at a time.
+type queryMeter struct{ left, used, bytes, held, peak atomic.Int64 }
 
-func allow(queries int) *queryMeter {
+func allow(queries int) *queryMeter { return allowBytes(queries, 1<<40) }
+
+func allowBytes(queries, bytes int) *queryMeter {
 	m := new(queryMeter)
 	m.left.Store(int64(queries))
+	m.bytes.Store(int64(bytes))
 	return m
 }
 
@@ -32,7 +36,15 @@ func (m *queryMeter) Query(bool) error {
 	return nil
 }
 
-func (m *queryMeter) Grow(int) error { return nil }
+func (m *queryMeter) Grow(n int) error {
+	held := m.held.Add(int64(n))
+	if n > 0 && held > m.bytes.Load() {
+		m.held.Add(int64(-n))
+		return errors.New("no memory left")
+	}
+	m.peak.Store(max(m.peak.Load(), held))
+	return nil
+}
 
 // sentQueries counts the queries to all resolvers.
 type sentQueries struct {
@@ -114,6 +126,23 @@ func TestBudgetDecidesNothing(t *testing.T) {
 					}
 					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
 						t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+					}
+				}
+				if peak := int(meter.peak.Load()); meter.held.Load() != 0 || peak < 1000 {
+					t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
+				}
+				for n := 0; n < int(meter.peak.Load()); n += 300 {
+					r, _ := newResolver()
+					limited := allowBytes(1000, n)
+					got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
+					if limited.held.Load() != 0 {
+						t.Errorf("%d bytes: %d are held after the lookup", n, limited.held.Load())
+					}
+					if unjudged := errors.Is(got.Err, dnssec.ErrBudget); unjudged && got.Status != dnssec.Indeterminate || !unjudged && !equal(got, want) {
+						t.Errorf("%d bytes: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					}
+					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
+						t.Errorf("the lookup after one with %d bytes: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
 					}
 				}
 				if refused == 0 {
