@@ -269,3 +269,23 @@ func TestHostileProbesStarveNoOther(t *testing.T) {
 		t.Logf("%d of %d hostile probes were ended", ended, hostile)
 	})
 }
+
+// TestOrdinaryProbesHoldLittle checks that ordinary probes fit into a small part of the
+// pool: those that cause no trouble must not be the ones that are ended.
+func TestOrdinaryProbesHoldLittle(t *testing.T) {
+	host := newMailHost(t, 1)
+	pool := NewPool(100 << 10)
+	prober := host.prober(host.dial, 0)
+	prober.env.Pool = pool
+	report := prober.Probe(t.Context(), domain(0), mailModule(30*time.Second))
+	if report.Verdict.Outcome != dane.Authenticated || pool.held != 0 {
+		t.Errorf("%s, %d bytes held afterwards: %v", report.Verdict.Outcome, pool.held, report.Verdict.Findings)
+	}
+	counted, _ := countedProber(t, nil, hostZones(6, 4, ".eu.mail.protection")...)
+	counted.env.Pool = NewPool(1 << 20)
+	module := mailModule(30 * time.Second)
+	module.Nameservers = true
+	if got := reasonsOf(counted.Probe(t.Context(), Target{Name: "example.org"}, module).Verdict); !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
+		t.Errorf("six hosts: %v", got)
+	}
+}

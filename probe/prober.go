@@ -166,14 +166,12 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
 	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
 	r.queries.setHosts(len(facts.Hosts))
-	turn, cancel := half(lookups)
-	defer cancel()
 	var jobs []job
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
 		jobs = append(jobs, job{
 			run: func() {
-				r.queries.wait(turn, i)
+				r.queries.wait(lookups, i)
 				r.probeHost(ctx, lookups, i, host)
 			},
 			err: &host.Err,
@@ -186,8 +184,8 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 // parallel. It sends no query for a name that cannot be a host's. position is that of
 // the host in the order of preference.
 func (r *run) probeHost(ctx, lookups context.Context, position int, host *dane.Host) {
-	meter := meter{r.memory, r.queries, position}
-	pending := atomic.Int32{}
+	var meter dnssec.Meter = meter{r.memory, r.queries, position}
+	var pending atomic.Int32
 	pending.Store(int32(1 + len(host.Services)))
 	lookedUp := func() { // is called after the last lookup of each kind
 		if pending.Add(-1) == 0 {

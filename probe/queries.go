@@ -27,8 +27,9 @@ type queries struct {
 
 	mu       sync.Mutex
 	left     int
-	begin    []chan struct{} // by host; closed when its lookups may begin
 	begun    int             // hosts whose lookups may begin: the first ones
+	begin    []chan struct{} // of the other hosts; closed when their lookups may begin
+	first    int             // host of the first channel
 	finished []bool          // by host
 }
 
@@ -39,18 +40,23 @@ func (q *queries) setHosts(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.finished = make([]bool, n)
-	q.begin = make([]chan struct{}, n)
-	for i := range q.begin {
-		q.begin[i] = make(chan struct{})
-	}
 	q.advance()
+	q.first = q.begun
+	for range n - q.first {
+		q.begin = append(q.begin, make(chan struct{}))
+	}
 }
 
-// wait returns when the lookups of a host may begin, or when ctx ends. The caller must
-// call finish.
+// wait returns when the lookups of a host may begin, or when half of the time of ctx has
+// passed: better hosts may wait for servers. The caller must call finish.
 func (q *queries) wait(ctx context.Context, host int) {
+	if host < q.first {
+		return
+	}
+	ctx, cancel := half(ctx)
+	defer cancel()
 	select {
-	case <-q.begin[host]:
+	case <-q.begin[host-q.first]:
 	case <-ctx.Done():
 	}
 }
@@ -71,8 +77,10 @@ func (q *queries) advance() {
 			inProgress++
 		}
 	}
-	for ; q.begun < len(q.begin) && (inProgress == 0 || q.left-q.reserve() >= (inProgress+1)*hostQueries); q.begun++ {
-		close(q.begin[q.begun])
+	for ; q.begun < len(q.finished) && (inProgress == 0 || q.left-q.reserve() >= (inProgress+1)*hostQueries); q.begun++ {
+		if len(q.begin) > 0 {
+			close(q.begin[q.begun-q.first])
+		}
 		if !q.finished[q.begun] {
 			inProgress++
 		}

@@ -260,11 +260,10 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 			r = &reply{err: fmt.Errorf("%w: %v", ErrInternal, problem)}
 		}
 	}()
-	pay := func() error { return l.account.query(speculative) }
 	if q.ofChain() {
-		return l.resolver.exchangeShared(ctx, query{q, l.upstream}, pay)
+		return l.resolver.exchangeShared(ctx, query{q, l.upstream}, func() error { return l.account.query(speculative) })
 	}
-	if err := pay(); err != nil {
+	if err := l.account.query(speculative); err != nil {
 		return &reply{err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.resolver.options.QueryTimeout)
