@@ -201,14 +201,16 @@ type activeConfig struct {
 	proberKey string // all settings that prober depends on, for comparison
 }
 
-// newPool returns the pool of memory for probes: half of the memory limit of the process
-// (GOMEMLIMIT), or 256 MiB if it has none. The rest is for caches, pages and garbage.
-func newPool() *probe.Pool {
-	limit := debug.SetMemoryLimit(-1)
+func newPool() *probe.Pool { return probe.NewPool(poolSize(debug.SetMemoryLimit(-1))) }
+
+// poolSize returns the memory that all probes may hold together, in bytes: half of the
+// memory limit of the process, or 256 MiB if it has none. The rest is for caches, pages
+// and garbage.
+func poolSize(limit int64) int {
 	if limit == math.MaxInt64 {
-		limit = 512 << 20
+		return 256 << 20
 	}
-	return probe.NewPool(int(limit / 2))
+	return int(limit / 2)
 }
 
 // applyConfig puts a configuration into effect. If no setting that the prober

@@ -8,7 +8,7 @@ import (
 	"crypto/elliptic"
 	_ "crypto/sha1" // algorithms 5 and 7
 	"crypto/sha256"
-	_ "crypto/sha512"
+	_ "crypto/sha512" // algorithms 8, 10, 13 and 14, with crypto/sha256
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"

@@ -21,7 +21,7 @@ type Meter interface {
 	Grow(n int) error
 }
 
-// ErrBudget: the Meter of the client refused what the lookup needs. It is an ErrLimit.
+// ErrBudget is wrapped if the Meter of the client refused what the lookup needs. It wraps ErrLimit.
 var ErrBudget = fmt.Errorf("%w by all lookups together", ErrLimit)
 
 // account is the use of a Meter by one lookup and its retries.
