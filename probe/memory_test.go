@@ -16,6 +16,7 @@ import (
 
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 
 	"github.com/miekg/dns"
 )
@@ -336,3 +337,21 @@ func TestManyProbesFit(t *testing.T) {
 		t.Errorf("%d MiB alive", (live-before)>>20)
 	}
 }
+
+// TestAnswersCountAsMemory checks that a lookup whose answer the probe may not hold has
+// no records and no verdict.
+func TestAnswersCountAsMemory(t *testing.T) {
+	n := newInternet(t, "many TXT "+strings.Repeat("\"x\" ", 200)+"\n")
+	r := &run{prober: newProber(n, n.Anchors(), failOnDial(t)), memory: (*Pool)(nil).newMemory(nil), queries: newQueries(100)}
+	for _, left := range []int{1 << 20, 1 << 10} {
+		r.memory.held = maxHeld - left
+		answer := r.lookup(t.Context(), r.meterAfterLookup(), "many.example.org", dns.TypeTXT)
+		if enough := left == 1<<20; answer.Found() != enough || errors.Is(answer.Err, dnssec.ErrBudget) == enough {
+			t.Errorf("%d bytes left: %s, %d records, %v", left, answer.Status, len(answer.Records), answer.Err)
+		}
+	}
+}
+
+// meterAfterLookup returns a meter that counts in another pool, so that only the answer
+// counts for the probe.
+func (r *run) meterAfterLookup() meter { return meter{(*Pool)(nil).newMemory(nil), r.queries, 0} }

@@ -187,3 +187,31 @@ func TestBudgetsAreSeparate(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckHasBudget checks that the validation of a given response pays for its queries
+// and its memory.
+func TestCheckHasBudget(t *testing.T) {
+	net, err := zone.New(clock, testZones("")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := new(dns.Msg).SetQuestion(tlsa, dns.TypeTLSA)
+	query.SetEdns0(1232, true)
+	response, _, err := net.Exchange(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		meter   *queryMeter
+		refused bool
+	}{{allow(100), false}, {allow(1), true}, {allowBytes(100, 100), true}} {
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		a := r.Check(t.Context(), c.meter, tlsa, dns.TypeTLSA, response)
+		if errors.Is(a.Err, dnssec.ErrBudget) != c.refused || (a.Status == dnssec.Secure) == c.refused {
+			t.Errorf("%s, %v: %s", a.Status, a.Err, a.Why)
+		}
+		if c.meter.held.Load() != 0 {
+			t.Errorf("%d bytes are held", c.meter.held.Load())
+		}
+	}
+}
