@@ -27,7 +27,7 @@ func (r *run) discover(ctx context.Context, facts *dane.Facts) {
 // discoverMX finds the hosts that the MX records of the target name. A domain
 // without MX records is its own mail host (RFC 5321 §5.1).
 func (r *run) discoverMX(ctx context.Context, facts *dane.Facts) {
-	answer := r.lookup(ctx, r.target.Name, dns.TypeMX)
+	answer := r.lookup(ctx, r.meter(), r.target.Name, dns.TypeMX)
 	facts.MX = &answer
 	if answer.Status.Failed() || !answer.NameExists() {
 		return
@@ -95,7 +95,7 @@ func (r *run) discoverSRV(ctx context.Context, facts *dane.Facts) {
 		lookup := &facts.SRV[i]
 		lookup.Service, lookup.Protocol = r.module.SRV[i].Service, r.module.SRV[i].Protocol
 		jobs = append(jobs, job{
-			run: func() { lookup.Answer = r.lookup(ctx, srvOwner(lookup.Service, r.target.Name), dns.TypeSRV) },
+			run: func() { lookup.Answer = r.lookup(ctx, r.meter(), srvOwner(lookup.Service, r.target.Name), dns.TypeSRV) },
 			err: &lookup.Answer.Err,
 		})
 	}

@@ -16,7 +16,8 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// probeEndpoints makes a handshake with every address of a service, in parallel.
+// probeEndpoints makes a handshake with every address of a service, in parallel. It
+// returns when the TLSA lookups have ended too.
 func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane.Service, decided <-chan struct{}) {
 	keyTypes := r.module.KeyTypes
 	if len(keyTypes) == 0 {
@@ -39,6 +40,24 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 		})
 	}
 	runAll(jobs...)
+
+	<-decided
+	records := 0
+	if result := service.TLSAResult; result.State == dane.StateFound {
+		records = len(result.Lookup.Answer.Records)
+	}
+	for i := range service.Endpoints {
+		endpoint := &service.Endpoints[i]
+		if err := r.memory.keep(records * matchSize); err != nil && endpoint.Reached == dane.StageTLS {
+			r.exceed(endpoint, service.Port, dane.WithCause(dane.CauseLimit, err))
+		}
+	}
+}
+
+// exceed makes a handshake one that a limit prevented, and drops its certificates.
+func (r *run) exceed(endpoint *dane.Endpoint, port uint16, err error) {
+	endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
+	endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", netip.AddrPortFrom(endpoint.Address, port), err)
 }
 
 // serverName returns a function that waits for the name to send as SNI: the TLSA
@@ -125,9 +144,12 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 
 	*endpoint = r.prober.handshakes.Do(ctx, request)
 	endpoint.Skipped = dane.CauseOf(endpoint.Err) == dane.CauseIPv6Unavailable && r.module.IPProtocol == IPAuto
-	if err := r.budget.addCertificates(endpoint.Raw); err != nil {
-		endpoint.Raw, endpoint.Chain, endpoint.Reached = nil, nil, dane.StageStartTLS
-		endpoint.Err = fmt.Errorf("TLS handshake with %s: %w", address, err)
+	err = r.budget.addCertificates(endpoint.Raw)
+	if err == nil {
+		err = dane.WithCause(dane.CauseLimit, r.memory.keep(endpoint.MemSize()))
+	}
+	if err != nil {
+		r.exceed(endpoint, service.Port, err)
 	}
 }
 
@@ -135,7 +157,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 	request := handshake.Request{
 		Key: handshake.Key{Address: address, Protocol: service.Protocol, EHLO: r.module.SMTP.EHLO,
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
-		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Probe: &r.handshakes,
+		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Probe: &r.handshakes, Grow: r.memory.Grow,
 	}
 	if service.Protocol == starttls.ImplicitTLS {
 		request.Key.Service = srvName(service)

@@ -45,4 +45,6 @@ type Environment struct {
 	// Hostname is the FQDN with which this machine introduces itself to mail servers.
 	// If it is empty, the address literal of the connection is used (RFC 5321 §4.1.3).
 	Hostname string
+	// Pool limits the memory of all probes in progress. With nil, only each probe has a limit.
+	Pool *Pool
 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -10,28 +11,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// lookup makes one lookup. A panic in it becomes the error of the answer, so
+// lookup makes one lookup, which meter limits. A panic in it becomes the error of the answer, so
 // that what waits for the answer gets one.
-func (r *run) lookup(ctx context.Context, name string, qtype uint16) (answer dnssec.Answer) {
+func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype uint16) (answer dnssec.Answer) {
 	name = dns.Fqdn(name)
 	var err error
 	job{
-		run: func() { answer = r.prober.resolver.Lookup(ctx, name, qtype) },
+		run: func() { answer = r.prober.resolver.LookupWithin(ctx, meter, name, qtype) },
 		err: &err,
 	}.do()
 	if err != nil {
 		return dnssec.Answer{Name: name, Type: qtype, Why: "the lookup failed with an internal error", Err: err}
 	}
+	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
+		return dnssec.Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: fmt.Errorf("%w: %w", dnssec.ErrBudget, err)}
+	}
 	return dane.WithoutSpecialUse(answer, r.target.Name)
 }
 
 // lookupAddresses looks up the A and AAAA records of a host, each with a status of its own.
-func (r *run) lookupAddresses(ctx context.Context, host *dane.Host) {
+func (r *run) lookupAddresses(ctx context.Context, meter dnssec.Meter, host *dane.Host) {
 	var jobs []job
 	start := func(qtype uint16) *dnssec.Answer {
 		answer := new(dnssec.Answer)
 		jobs = append(jobs, job{
-			run: func() { *answer = r.lookup(ctx, host.Name, qtype) },
+			run: func() { *answer = r.lookup(ctx, meter, host.Name, qtype) },
 			err: &answer.Err,
 		})
 		return answer
@@ -48,13 +52,13 @@ func (r *run) lookupAddresses(ctx context.Context, host *dane.Host) {
 // lookupTLSA looks up the TLSA records of a service under one candidate for the
 // base domain after the other, until the result is final. own returns the answer
 // under the host's own name, whose lookup is already in progress.
-func (r *run) lookupTLSA(ctx context.Context, host *dane.Host, service *dane.Service, own func() dnssec.Answer) {
+func (r *run) lookupTLSA(ctx context.Context, meter dnssec.Meter, host *dane.Host, service *dane.Service, own func() dnssec.Answer) {
 	for _, base := range dane.BaseCandidates(host, service, cmp.Or(service.Policy, r.module.Policy)) {
 		lookup := dane.TLSALookup{Base: base}
 		if base == host.Name {
 			lookup.Answer = own()
 		} else {
-			lookup.Answer = r.lookup(ctx, dane.TLSAOwner(base, service.Port), dns.TypeTLSA)
+			lookup.Answer = r.lookup(ctx, meter, dane.TLSAOwner(base, service.Port), dns.TypeTLSA)
 		}
 		service.TLSA = append(service.TLSA, lookup)
 		if service.TLSAResult = dane.DecideTLSA(service.TLSA); service.TLSAResult.Final() {

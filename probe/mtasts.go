@@ -29,7 +29,7 @@ func (r *run) probeMTASTS(ctx, lookups context.Context, facts *dane.MTASTS) {
 		},
 		job{
 			run: func() {
-				answer := r.lookup(lookups, mtasts.TLSRPTName(r.target.Name), dns.TypeTXT)
+				answer := r.lookup(lookups, r.meter(), mtasts.TLSRPTName(r.target.Name), dns.TypeTXT)
 				facts.TLSRPTTXT = &answer
 				if !answer.Status.Failed() {
 					facts.TLSRPT, facts.TLSRPTErr = mtasts.ParseTLSRPT(txtRecords(&answer))
@@ -45,7 +45,7 @@ func (r *run) probeMTASTS(ctx, lookups context.Context, facts *dane.MTASTS) {
 // and the policy host, and fetches the policy (RFC 8461 §3). Answers may be
 // insecure; a bogus one does not count, as with any validating resolver.
 func (r *run) findPolicy(ctx, lookups context.Context, facts *dane.MTASTS) {
-	answer := r.lookup(lookups, mtasts.RecordName(r.target.Name), dns.TypeTXT)
+	answer := r.lookup(lookups, r.meter(), mtasts.RecordName(r.target.Name), dns.TypeTXT)
 	facts.TXT = &answer
 	if answer.Status.Failed() {
 		return
@@ -54,7 +54,7 @@ func (r *run) findPolicy(ctx, lookups context.Context, facts *dane.MTASTS) {
 		return
 	}
 	facts.Host.Name = mtasts.PolicyHost(r.target.Name)
-	r.lookupAddresses(lookups, &facts.Host)
+	r.lookupAddresses(lookups, r.meter(), &facts.Host)
 	r.fetchPolicy(ctx, facts)
 	if last := facts.Fetched(); last != nil && last.Err == nil {
 		facts.Policy, facts.PolicyErr = mtasts.ParsePolicy(last.Text)

@@ -19,10 +19,10 @@ import (
 
 // Limits on the queries to authoritative nameservers.
 const (
-	nameserverTimeout    = 5 * time.Second // of one query, including its retry
-	maxNameservers       = 16              // addresses of one zone
-	maxProbeNameservers  = 32              // addresses of all zones of one probe
-	maxNameserverQueries = 128             // for TLSA records, of one probe; each is of one service to one address
+	nameserverTimeout   = 5 * time.Second // of one query, including its retry
+	maxNameservers      = 16              // addresses of one zone
+	maxProbeNameservers = 32              // addresses of all zones of one probe
+	maxNameserverTLSA   = 128             // for TLSA records, of one probe; each is of one service to one address
 )
 
 // errNotAuthoritative is wrapped when a nameserver does not serve a zone that is
@@ -38,7 +38,7 @@ type zones struct {
 }
 
 func newZones() *zones {
-	return &zones{byName: make(map[string]func() *servedZone), addresses: maxProbeNameservers, queries: maxNameserverQueries}
+	return &zones{byName: make(map[string]func() *servedZone), addresses: maxProbeNameservers, queries: maxNameserverTLSA}
 }
 
 // take takes up to n from one of the limits that are left.
@@ -79,7 +79,7 @@ func (r *run) zone(ctx context.Context, name string) *servedZone {
 }
 
 func (r *run) findZone(ctx context.Context, name string) *servedZone {
-	z := &servedZone{name: name, ns: r.lookup(ctx, name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
+	z := &servedZone{name: name, ns: r.lookup(ctx, r.nameserverMeter(), name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
 	z.servers, z.truncated = r.findNameservers(ctx, z.ns.Records)
 	for _, server := range z.servers {
 		z.soa[server.Address] = sync.OnceValue(func() directAnswer { return r.queryDirectly(ctx, server.Address, name, dns.TypeSOA) })
@@ -105,7 +105,7 @@ func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []
 	var jobs []job
 	for i := range hosts {
 		hosts[i].Name = names[i]
-		jobs = append(jobs, job{run: func() { r.lookupAddresses(ctx, &hosts[i]) }, err: &hosts[i].Err})
+		jobs = append(jobs, job{run: func() { r.lookupAddresses(ctx, r.nameserverMeter(), &hosts[i]) }, err: &hosts[i].Err})
 	}
 	runAll(jobs...)
 
@@ -186,6 +186,9 @@ func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone
 // validates the answer.
 func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) directAnswer {
 	const maxUDPSize = 1232 // as in queries to the resolvers
+	if err := r.nameserverMeter().Query(false); err != nil {
+		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
+	}
 	query := new(dns.Msg).SetQuestion(name, qtype)
 	query.RecursionDesired = false
 	query.SetEdns0(maxUDPSize, true)
@@ -202,6 +205,10 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	case !response.Authoritative:
 		return directAnswer{err: fmt.Errorf("%w to %s %s", errNotAuthoritative, dane.TextName(name), dns.TypeToString[qtype])}
 	}
-	answer := r.prober.resolver.Check(ctx, name, qtype, response)
-	return directAnswer{answer: &answer, expiry: dnssec.SignatureExpiry(response, r.prober.env.Now())}
+	expiry := dnssec.SignatureExpiry(response, r.prober.env.Now())
+	answer := r.prober.resolver.Check(ctx, r.nameserverMeter(), name, qtype, response)
+	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
+		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
+	}
+	return directAnswer{answer: &answer, expiry: expiry}
 }

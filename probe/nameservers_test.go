@@ -69,7 +69,7 @@ func TestNameserverLimitAndAccess(t *testing.T) {
 }
 
 // Ten hosts in one zone share its 16 nameservers: each is queried once for the SOA
-// record, and all together for at most maxNameserverQueries TLSA records.
+// record, and all together for at most maxNameserverTLSA TLSA records.
 func TestHostsShareNameservers(t *testing.T) {
 	records := ""
 	for i := range 10 {
@@ -95,7 +95,7 @@ func TestHostsShareNameservers(t *testing.T) {
 	module.Nameservers = true
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
 
-	if queried[dns.TypeSOA] != maxNameservers || queried[dns.TypeTLSA] != maxNameserverQueries {
+	if queried[dns.TypeSOA] != maxNameservers || queried[dns.TypeTLSA] != maxNameserverTLSA {
 		t.Errorf("%d queries for the SOA record, %d for TLSA records", queried[dns.TypeSOA], queried[dns.TypeTLSA])
 	}
 	truncated := 0
@@ -113,7 +113,7 @@ func TestHostsShareNameservers(t *testing.T) {
 			}
 		}
 	}
-	if want := 10 - maxNameserverQueries/maxNameservers; truncated != want {
+	if want := 10 - maxNameserverTLSA/maxNameservers; truncated != want {
 		t.Errorf("%d hosts have truncated nameservers, want %d", truncated, want)
 	}
 }

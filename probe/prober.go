@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dane_exporter/probe/dane"
@@ -60,11 +61,19 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	ctx, cancel := context.WithTimeout(ctx, module.Timeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	held := p.env.Pool.newMemory(end)
+	defer held.close()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(),
+	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(), memory: held,
+		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries),
 		minWait: max(report.Deadline*2/5, minWait)}
 	r.gather(ctx, &report.Facts)
+	if err := held.err(); err != nil { // drop what is too much
+		report.Facts = dane.Facts{Err: dane.WithCause(dane.CauseLimit, err)}
+	}
 	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
 	report.Verdict = p.judge(ctx, report)
 	report.Duration = time.Since(start)
@@ -119,8 +128,16 @@ type run struct {
 	budget  *budget
 	zones   *zones
 
-	handshakes handshake.Probe
+	memory                     *memory
+	queries, nameserverQueries *queries
+	handshakes                 handshake.Probe
 }
+
+// meter returns the meter of lookups that are not of one host.
+func (r *run) meter() meter { return meter{r.memory, r.queries, 0} }
+
+// nameserverMeter returns the meter of the nameserver checks.
+func (r *run) nameserverMeter() meter { return meter{r.memory, r.nameserverQueries, 0} }
 
 // gather fills in the facts: the hosts, their lookups and handshakes and, in
 // parallel if the module asks for it, what is published for MTA-STS.
@@ -155,11 +172,15 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
 	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
+	r.queries.setHosts(len(facts.Hosts))
 	var jobs []job
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
 		jobs = append(jobs, job{
-			run: func() { r.probeHost(ctx, lookups, host) },
+			run: func() {
+				r.queries.wait(lookups, i)
+				r.probeHost(ctx, lookups, i, host)
+			},
 			err: &host.Err,
 		})
 	}
@@ -167,20 +188,32 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 }
 
 // probeHost looks up the addresses of a host and probes its services, in
-// parallel. It sends no query for a name that cannot be a host's.
-func (r *run) probeHost(ctx, lookups context.Context, host *dane.Host) {
+// parallel. It sends no query for a name that cannot be a host's. position is that of
+// the host in the order of preference.
+func (r *run) probeHost(ctx, lookups context.Context, position int, host *dane.Host) {
+	var meter dnssec.Meter = meter{r.memory, r.queries, position}
+	var pending atomic.Int32
+	pending.Store(int32(1 + len(host.Services)))
+	lookedUp := func() { // is called after the last lookup of each kind
+		if pending.Add(-1) == 0 {
+			r.queries.finish(position)
+		}
+	}
 	switch host.Fault {
 	case dane.HostSpecialUse, dane.HostInvalid:
+		r.queries.finish(position)
 		return
 	case dane.HostAddress:
+		r.queries.finish(position)
 		r.probeAddressHost(ctx, host)
 		return
 	}
 	addressed := make(chan struct{})
 	jobs := []job{{
 		run: func() {
+			defer lookedUp()
 			defer close(addressed)
-			host.Lookup = timed(func() { r.lookupAddresses(lookups, host) })
+			host.Lookup = timed(func() { r.lookupAddresses(lookups, meter, host) })
 			host.ExamineAliases(r.target.Name)
 		},
 		err: &host.Err,
@@ -188,7 +221,7 @@ func (r *run) probeHost(ctx, lookups context.Context, host *dane.Host) {
 	for i := range host.Services {
 		service := &host.Services[i]
 		jobs = append(jobs, job{
-			run: func() { r.probeService(ctx, lookups, host, service, addressed) },
+			run: func() { r.probeService(ctx, lookups, meter, host, service, addressed, lookedUp) },
 			err: &service.Err,
 		})
 	}
@@ -213,8 +246,9 @@ func (r *run) probeAddressHost(ctx context.Context, host *dane.Host) {
 
 // probeService looks up a service's TLSA records and makes its handshakes, in
 // parallel. The lookup under the host's own name starts before the addresses are
-// known. Only they show whether it counts, but to wait would cost a round trip.
-func (r *run) probeService(ctx, lookups context.Context, host *dane.Host, service *dane.Service, addressed <-chan struct{}) {
+// known. Only they show whether it counts, but to wait would cost a round trip. It calls
+// lookedUp when the lookups have ended.
+func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, host *dane.Host, service *dane.Service, addressed <-chan struct{}, lookedUp func()) {
 	var own dnssec.Answer
 	var errs [4]error
 	ownDone, decided := make(chan struct{}), make(chan struct{})
@@ -223,16 +257,17 @@ func (r *run) probeService(ctx, lookups context.Context, host *dane.Host, servic
 			run: func() {
 				defer close(ownDone)
 				if service.NamedSecurely() { // otherwise no TLSA lookup counts
-					own = r.lookup(lookups, dane.TLSAOwner(host.Name, service.Port), dns.TypeTLSA)
+					own = r.lookup(lookups, meter, dane.TLSAOwner(host.Name, service.Port), dns.TypeTLSA)
 				}
 			},
 			err: &errs[0],
 		},
 		{
 			run: func() {
+				defer lookedUp()
 				defer close(decided)
 				<-addressed
-				r.lookupTLSA(lookups, host, service, func() dnssec.Answer { <-ownDone; return own })
+				r.lookupTLSA(lookups, meter, host, service, func() dnssec.Answer { <-ownDone; return own })
 			},
 			err: &errs[1],
 		},

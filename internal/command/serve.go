@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,7 +113,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger := s.logger()
-	i := &instance{env: env, logger: logger, configApplied: make(chan struct{}, 1)}
+	i := &instance{env: env, pool: sync.OnceValue(newPool), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
@@ -231,6 +233,7 @@ func isWebURL(u *url.URL) bool {
 // instance is a serving exporter, and holds what a configuration is applied to.
 type instance struct {
 	env           environment
+	pool          func() *probe.Pool // of all probers
 	logger        *slog.Logger
 	exporter      *collector.Exporter
 	web           *web.Server
@@ -248,6 +251,18 @@ type activeConfig struct {
 	prober     *probe.Prober
 	proberKey  string        // all settings that prober depends on except env.Roots, for comparison
 	resolvConf config.Digest // of /etc/resolv.conf, before it was read
+}
+
+func newPool() *probe.Pool { return probe.NewPool(poolSize(debug.SetMemoryLimit(-1))) }
+
+// poolSize returns the memory that all probes may hold together, in bytes: half of the
+// memory limit of the process, or 256 MiB if it has none. The rest is for caches, pages
+// and garbage.
+func poolSize(limit int64) int {
+	if limit == math.MaxInt64 {
+		return 256 << 20
+	}
+	return int(limit / 2)
 }
 
 // applyConfig puts a configuration into effect. If no setting that the prober
@@ -277,6 +292,7 @@ func (i *instance) notifyApplied() {
 // activate makes c the active configuration, with a prober in env. The caller holds
 // i.applying.
 func (i *instance) activate(c *config.Config, env probe.Environment, resolvConf config.Digest) {
+	env.Pool = i.pool()
 	next := &activeConfig{
 		config: c, env: env, resolvConf: resolvConf,
 		proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors),

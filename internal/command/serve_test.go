@@ -507,3 +507,12 @@ func TestFaultCounter(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolSize checks what part of the memory limit is for probes.
+func TestPoolSize(t *testing.T) {
+	for limit, want := range map[int64]int{math.MaxInt64: 256 << 20, 512 << 20: 256 << 20, 2 << 30: 1 << 30} {
+		if got := poolSize(limit); got != want {
+			t.Errorf("limit %d: %d bytes, want %d", limit, got, want)
+		}
+	}
+}

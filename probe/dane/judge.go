@@ -89,7 +89,7 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 		j.find(Finding{Reason: SpecialUseName, Detail: fmt.Sprintf("%s is a special-use name: no query was sent", j.rules.Target)})
 		return None, true
 	case j.facts.Err != nil:
-		j.find(Finding{Reason: InternalError, Detail: j.facts.Err.Error()})
+		j.find(Finding{Reason: reasonOfCause(CauseOf(j.facts.Err)), Detail: j.facts.Err.Error()})
 		return Unknown, true
 	case j.facts.SRV != nil:
 		return j.judgeSRV()

@@ -2,6 +2,7 @@ package dane
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -94,6 +95,10 @@ func (j *judge) judgeNameservers(host *Host, service *Service) []NameserverVerdi
 		return nil
 	}
 	var verdicts []NameserverVerdict
+	if detail := service.Nameservers.limited(); detail != "" {
+		j.find(Finding{Reason: LimitExceeded, Host: host.Name, Port: service.Port, Lookup: LookupTLSA,
+			Detail: fmt.Sprintf("not all nameservers of %s were checked: %s", service.Nameservers.Zone, detail)})
+	}
 	for i := range service.Nameservers.Servers {
 		server := &service.Nameservers.Servers[i]
 		v := judgeNameserver(server, &service.TLSAResult.Lookup.Answer)
@@ -104,6 +109,19 @@ func (j *judge) judgeNameservers(host *Host, service *Service) []NameserverVerdi
 		}
 	}
 	return verdicts
+}
+
+// limited returns which limit of the probe ended the checks, if one did.
+func (n *Nameservers) limited() string {
+	if n.NS != nil && errors.Is(n.NS.Err, dnssec.ErrLimit) {
+		return n.NS.Err.Error()
+	}
+	for i := range n.Servers {
+		if err := n.Servers[i].Err; CauseOf(err) == CauseLimit {
+			return err.Error()
+		}
+	}
+	return ""
 }
 
 // judgeNameserver compares one server's answers with the resolver's.
@@ -133,7 +151,7 @@ func (n *Nameserver) responsible() bool {
 		return false
 	}
 	cause := CauseOf(n.Err)
-	return cause != CauseNotAllowed && cause != CauseInternal
+	return cause != CauseNotAllowed && cause != CauseInternal && cause != CauseLimit
 }
 
 // compareAnswers compares a nameserver's TLSA answer with the resolver's.

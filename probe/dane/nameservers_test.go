@@ -42,6 +42,7 @@ func TestNameserverVerdicts(t *testing.T) {
 		{"deadline before the minimum time", Nameserver{Err: errors.New("timeout"), TimedOutEarly: true}, answered(secure, one), NotMeasured, NotMeasured},
 		{"no local IPv6", Nameserver{Err: errorWithCause(CauseIPv6Unavailable), Skipped: true}, answered(secure, one), NotMeasured, NotMeasured},
 		{"address not allowed", Nameserver{Err: errorWithCause(CauseNotAllowed)}, answered(secure, one), NotMeasured, NotMeasured},
+		{"a limit of the probe", Nameserver{Err: errorWithCause(CauseLimit)}, answered(secure, one), NotMeasured, NotMeasured},
 		{"panic", Nameserver{Err: &PanicError{Value: "oops"}}, answered(secure, one), NotMeasured, NotMeasured},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,6 +82,47 @@ func TestNameserverFindings(t *testing.T) {
 		if got := slices.Contains(reasonsOf(v), NameserverInconsistent); got != c.want || len(v.Services[0].Nameservers) != 1 {
 			t.Errorf("%s: finding %t, want %t: %+v", c.name, got, c.want, v.Findings)
 		}
+	}
+}
+
+// Nameservers that a limit of the probe left unchecked are one finding, which changes no
+// outcome.
+func TestLimitedNameserversAreFound(t *testing.T) {
+	const name = "mx.example.org"
+	lookup := tlsaLookup(dnssec.Secure, name, "3 1 1 "+fmt.Sprintf("%064x", 1))
+	limited, failed := failedAnswer(dnssec.ErrBudget, "example.org", dns.TypeNS), failedAnswer(dnssec.ErrServer, "example.org", dns.TypeNS)
+	server := func(err error) Nameserver { return Nameserver{Name: "ns1.example.org", Err: err} }
+	for _, c := range []struct {
+		name        string
+		nameservers Nameservers
+		want        int // findings
+	}{
+		{"no limit", Nameservers{Servers: []Nameserver{server(errors.New("timeout"))}}, 0},
+		{"the lookup of the nameservers failed", Nameservers{NS: &failed}, 0},
+		{"the lookup of the nameservers", Nameservers{NS: &limited}, 1},
+		{"two of three servers", Nameservers{Servers: []Nameserver{server(errorWithCause(CauseLimit)), server(nil), server(errorWithCause(CauseLimit))}}, 1},
+	} {
+		c.nameservers.Zone = "example.org"
+		h := host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{failedAt(StageNone, errorWithCause(CauseConnect))},
+			Nameservers: &c.nameservers})
+		v := Judge(&Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{h}}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+		found := 0
+		for _, f := range v.Findings {
+			if f.Reason == LimitExceeded {
+				found++
+			}
+		}
+		if found != c.want || v.Outcome != Unreachable {
+			t.Errorf("%s: %s, %d findings, want %d: %+v", c.name, v.Outcome, found, c.want, v.Findings)
+		}
+	}
+}
+
+// A probe that a limit ended is unknown because of that limit.
+func TestProbeEndedByLimit(t *testing.T) {
+	v := Judge(&Facts{Err: errorWithCause(CauseLimit)}, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+	if v.Outcome != Unknown || v.Success || !slices.Equal(reasonsOf(v), []Reason{LimitExceeded}) {
+		t.Errorf("%s, %v", v.Outcome, v.Findings)
 	}
 }
 

@@ -393,7 +393,7 @@ var reasons = []ReasonInfo{
 		Remedy:  "Check the resolver that the detail names; a forwarder may have a bad answer in its cache. The target needs no change.",
 		Verify:  "`dane_finding{reason=\"resolver_inconsistent\"}` is absent. `dane_exporter_dns_errors_total` shows which resolver has problems."},
 	{Reason: LimitExceeded, Effect: EffectInternal,
-		Meaning: "The target exceeds a limit of the exporter: too many hosts, addresses, aliases, signatures or hashes, or certificates that take too long to check.",
+		Meaning: "The target exceeds a limit of the exporter: too many hosts, addresses, queries, aliases, signatures or hashes, too much memory, or certificates that take too long to check.",
 		Senders: "Mail servers have limits too, and some may not deliver.",
 		Remedy:  "Check what the zone publishes and which certificates the server sends. Ordinary ones are far below the limits.",
 		More:    "`check` names the limit.",

@@ -52,6 +52,13 @@ func (e *Endpoint) MemSize() int {
 	return s.bytes
 }
 
+// AnswerSize estimates the memory that an answer takes, in bytes.
+func AnswerSize(answer *dnssec.Answer) int {
+	var s sizer
+	s.addAnswer(answer)
+	return s.bytes
+}
+
 // sizer adds up memory. Handshakes that receive the same certificate at the same
 // time share it in memory (crypto/tls caches it), so each counts once.
 type sizer struct {

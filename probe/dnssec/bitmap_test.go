@@ -48,7 +48,7 @@ func TestRawBitmaps(t *testing.T) {
 			check := func(record dns.RR) *denial {
 				v := &validation{rules: rules{at: time.Unix(1_700_050_000, 0), options: Options{}.withDefaults()},
 					budget: newWorkBudget(defaultLimits(), nil), iterations: make(map[string]uint16)}
-				d, err := v.denial(newReply(&dns.Msg{Ns: []dns.RR{record, dns.Copy(sig)}}), apex)
+				d, err := v.denial(newReply(&dns.Msg{Ns: []dns.RR{record, dns.Copy(sig)}}, question{apex.name, dns.TypeA}), apex)
 				if err != nil {
 					t.Fatal(err)
 				}

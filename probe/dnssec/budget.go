@@ -8,6 +8,9 @@ import (
 	"github.com/miekg/dns"
 )
 
+// maxAliases is the number of CNAME and DNAME steps that a lookup follows.
+const maxAliases = 16
+
 // limits bound the cost of one lookup, whatever zones and resolvers send: many
 // keys with one tag and many signatures (CVE-2023-50387), many NSEC3 hashes
 // (CVE-2023-50868), long chains of aliases, deep chains of zones.
@@ -24,7 +27,7 @@ type limits struct {
 }
 
 func defaultLimits() limits {
-	return limits{queries: 120, retryQueries: 30, signatures: 128, digests: 64, keysPerTag: 4, signers: 3, hashes: 128, aliases: 16, speculativeLevels: 6}
+	return limits{queries: 120, retryQueries: 30, signatures: 128, digests: 64, keysPerTag: 4, signers: 3, hashes: 128, aliases: maxAliases, speculativeLevels: 6}
 }
 
 // speculativeQueries returns how many of the queries may be speculative. They
@@ -44,16 +47,16 @@ type workBudget struct {
 	hashes   map[hashInput][]byte
 }
 
-// sigCheck is one signature with one key, by identity: within a lookup they are
-// the same values in memory each time.
+// sigCheck is one signature with one key. The signature is identified by its address:
+// within a lookup it is the same value in memory each time.
 type sigCheck struct {
 	sig *dns.RRSIG
-	key *dns.DNSKEY
+	key keyID
 }
 
-// digestInput is one key, by identity, with one digest type.
+// digestInput is one key with one digest type.
 type digestInput struct {
-	key        *dns.DNSKEY
+	key        keyID
 	digestType uint8
 }
 
@@ -108,7 +111,7 @@ func (b *workBudget) share(n int) limits {
 // verify verifies one signature, once. The error is a fault if a limit is
 // exceeded, and otherwise the reason why the signature is wrong.
 func (b *workBudget) verify(set *rrset, sig *dns.RRSIG, k *key) error {
-	check := sigCheck{sig, k.record}
+	check := sigCheck{sig, k.id}
 	if known, ok := b.verified[check]; ok {
 		return known
 	}
@@ -150,7 +153,7 @@ func (b *workBudget) verifyCached(set *rrset, sig *dns.RRSIG, k *key) error {
 // digest computes the digest of the key k of zone for a DS, once. The error is a
 // fault.
 func (b *workBudget) digest(k *key, zone string, digestType uint8) ([]byte, error) {
-	input := digestInput{k.record, digestType}
+	input := digestInput{k.id, digestType}
 	if d, ok := b.digests[input]; ok {
 		return d, nil
 	}

@@ -245,7 +245,7 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 		if err != nil {
 			return nil, atCut(err, parent, name)
 		}
-		return v.zoneFromDS(name, records[*dns.DS](set.records), parent, p)
+		return v.zoneFromDS(name, records[*dns.DS](set.all()), parent, p)
 	}
 	if set := r.find(name, dns.TypeCNAME); set != nil && len(set.sigs) > 0 {
 		return nil, v.recordAlias(name, set, parent)
@@ -375,7 +375,7 @@ func usesSHA1(ds *dns.DS) bool {
 // §5.2). Then every key of the RRset may sign the data of the zone (RFC 6840
 // §5.11: one path is enough). The error is a fault.
 func (v *validation) secureZone(name string, usable []*dns.DS, keys *rrset, parent *zone, p proof) (*zone, error) {
-	all := newKeys(keys.records)
+	all := newKeys(keys.all())
 	matched, err := v.budget.matchKeys(usable, all, name)
 	if err != nil {
 		return nil, err

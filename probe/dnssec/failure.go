@@ -72,8 +72,8 @@ func (f failure) validAt(at time.Time) bool {
 }
 
 // isFailure reports whether a lookup failed because of the zone or the resolvers. A
-// lookup that ended by a timeout, by its callers or by a panic may succeed at the
-// next attempt.
+// lookup that ended by a timeout, by a budget, by its callers or by a panic may succeed
+// at the next attempt.
 func isFailure(a Answer) bool {
-	return a.Status.Failed() && !errors.Is(a.Err, ErrDeadline) && !errors.Is(a.Err, ErrInternal)
+	return a.Status.Failed() && !errors.Is(a.Err, ErrDeadline) && !errors.Is(a.Err, ErrInternal) && !errors.Is(a.Err, ErrBudget)
 }

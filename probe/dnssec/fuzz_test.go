@@ -46,7 +46,7 @@ func play(tape []byte) evidence {
 		msg := new(dns.Msg)
 		if err := msg.Unpack(tape[2 : 2+n]); err == nil && len(msg.Question) == 1 {
 			q := question{fold(msg.Question[0].Name), msg.Question[0].Qtype}
-			e.replies[q] = newReply(msg)
+			e.replies[q] = newReply(msg, q)
 		}
 		tape = tape[2+n:]
 	}

@@ -7,8 +7,8 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	_ "crypto/sha1" // algorithms 5 and 7
-	_ "crypto/sha256"
-	_ "crypto/sha512"
+	"crypto/sha256"
+	_ "crypto/sha512" // algorithms 8, 10, 13 and 14, with crypto/sha256
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -78,9 +78,14 @@ func (v *validation) isRevoked(k *key, keys *rrset, zone string) (bool, error) {
 type key struct {
 	record *dns.DNSKEY
 	rdata  []byte // RFC 4034 §2.1; nil if the key is not base64
+	id     keyID
 	tag    uint16
 	verify verifier
 }
+
+// keyID is the digest of the RDATA of a key. It is zero if the key is not base64: such
+// keys verify nothing and have no digests.
+type keyID [sha256.Size]byte
 
 func newKey(rr *dns.DNSKEY) *key {
 	k := &key{record: rr}
@@ -92,7 +97,7 @@ func newKey(rr *dns.DNSKEY) *key {
 	k.rdata = binary.BigEndian.AppendUint16(make([]byte, 0, 4+len(public)), rr.Flags)
 	k.rdata = append(k.rdata, rr.Protocol, rr.Algorithm)
 	k.rdata = append(k.rdata, public...)
-	k.tag = keyTag(k.rdata)
+	k.id, k.tag = sha256.Sum256(k.rdata), keyTag(k.rdata)
 	k.verify = newVerifier(rr.Algorithm, public)
 	return k
 }

@@ -23,6 +23,7 @@ type lookup struct {
 	rules    rules
 	evidence evidence
 	budget   *workBudget
+	account  *account             // nil: no Meter limits the lookup
 	noCuts   map[string]noZoneCut // names found to be no zone cut
 	bogus    map[string]*fault    // zones found to be bogus
 
@@ -40,8 +41,9 @@ type arrival struct {
 
 // resolve looks up one question. It retries with the other resolvers before it
 // returns a bad answer.
-func (r *Resolver) resolve(ctx context.Context, q question) Answer {
+func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answer {
 	l := r.newLookup(q, upstream{}, r.limits)
+	l.account = used
 	answer := l.run(ctx)
 	limited := false
 	if isRetryable(answer) && !l.isKnownBogus(answer) {
@@ -141,7 +143,7 @@ func (l *lookup) fetch(ctx context.Context, needed []question) bool {
 	if len(unasked) == 1 && len(needed) == 1 {
 		// A single query, as in a cached zone, needs no goroutine. That saves 4 % of
 		// the CPU time of a probe.
-		l.receive(ctx, arrival{unasked[0], l.ask(ctx, unasked[0]), false}, needed)
+		l.receive(ctx, arrival{unasked[0], l.ask(ctx, unasked[0], false), false}, needed)
 	} else {
 		for _, q := range unasked {
 			l.send(ctx, q, false)
@@ -263,7 +265,7 @@ func (l *lookup) markAsked(q question) bool {
 func (l *lookup) send(ctx context.Context, q question, speculative bool) {
 	go func() {
 		select {
-		case l.arrivals <- arrival{q, l.ask(ctx, q), speculative}:
+		case l.arrivals <- arrival{q, l.ask(ctx, q, speculative), speculative}:
 		case <-ctx.Done():
 		}
 	}()
@@ -271,14 +273,17 @@ func (l *lookup) send(ctx context.Context, q question, speculative bool) {
 
 // ask returns the reply to one question. Queries for the chain of trust are
 // shared with other lookups. The query for the data itself is always sent.
-func (l *lookup) ask(ctx context.Context, q question) (r *reply) {
+func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *reply) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			r = &reply{err: fmt.Errorf("%w: %v", ErrInternal, problem)}
 		}
 	}()
 	if q.ofChain() {
-		return l.resolver.exchangeShared(ctx, query{q, l.upstream})
+		return l.resolver.exchangeShared(ctx, query{q, l.upstream}, func() error { return l.account.query(speculative) })
+	}
+	if err := l.account.query(speculative); err != nil {
+		return &reply{err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.resolver.options.QueryTimeout)
 	defer cancel()
@@ -288,6 +293,9 @@ func (l *lookup) ask(ctx context.Context, q question) (r *reply) {
 // receive adds a reply to the evidence. A speculative query that failed proves
 // nothing: it is repeated if its reply is needed.
 func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
+	if err := l.account.hold(a.reply, a.speculative); err != nil {
+		a.reply = &reply{err: err, server: a.reply.server}
+	}
 	if a.speculative && !a.reply.usable() {
 		delete(l.asked, a.question)
 		if slices.Contains(needed, a.question) && l.markAsked(a.question) {
@@ -338,6 +346,9 @@ func (l *lookup) store(a Answer) {
 // storeBogus caches for failureTTL that a zone is bogus, if the verdict depends
 // on that.
 func (l *lookup) storeBogus(a Answer) {
+	if l.account.refused() != nil { // the retries may be incomplete
+		return
+	}
 	if failed := failedZone(a); l.bogus[failed] != nil && !l.isKnownBogus(a) {
 		now := l.resolver.now() // a lookup may take longer than failureTTL
 		l.resolver.cache.put(failed, cachedName{fault: l.bogus[failed]}, now, now.Add(failureTTL))

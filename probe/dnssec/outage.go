@@ -31,6 +31,9 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 		p.zone = l.closestZone(p.failed)
 		p.run(ctx)
 		a.Work.Queries += p.queries
+		for range p.queries { // paid afterwards: a refusal takes nothing from this verdict
+			_ = l.account.query(true)
+		}
 		if ctx.Err() != nil {
 			late := timeoutAnswer(l.question, context.Cause(ctx))
 			late.Work = a.Work

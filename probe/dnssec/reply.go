@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// reply is the response to one question, sorted into RRsets. It leaves out the
-// additional section, which is never used.
+// reply is the response to one question, sorted into RRsets. It has only those that can
+// contribute to an answer, see relevant, and leaves out the additional section.
 type reply struct {
 	err       error // no response; wraps one of the Err… variables
 	rcode     int
@@ -23,17 +23,19 @@ type reply struct {
 	server    string
 	rtt       time.Duration
 	truncated bool // over TCP too
+	size      int  // estimated memory, in bytes
 }
 
 // rrset is the records of one name and type, with the signatures over them.
 type rrset struct {
 	name    string
 	rrtype  uint16
-	records []dns.RR
+	records []dns.RR // see all
 	sigs    []*dns.RRSIG
 
 	canonical  [][]byte // the RDATA of the records in canonical form and order
 	unreadable error    // why canonical is missing
+	packed     bool     // only the first of records is kept, with the lowest TTL
 }
 
 func (s *rrset) String() string { return s.name + " " + typeName(s.rrtype) }
@@ -59,10 +61,19 @@ func seconds(ttl uint32) time.Duration {
 // maxEDE is the maximum number of extended errors kept of an answer.
 const maxEDE = 8
 
-// newReply sorts a response. It takes ownership of the response and modifies
+// newReply sorts the response to q. It takes ownership of the response and modifies
 // its records.
-func newReply(msg *dns.Msg) *reply {
-	r := &reply{rcode: msg.Rcode, answer: rrsets(msg.Answer), authority: rrsets(msg.Ns)}
+func newReply(msg *dns.Msg, q question) *reply {
+	r := &reply{rcode: msg.Rcode}
+	r.answer, r.authority = relevant(group(msg.Answer), group(msg.Ns), q)
+	r.size = sizeOfReply
+	for set := range r.sets() {
+		set.canonicalize()
+		if q.ofChain() && len(set.records) > maxParsed {
+			set.pack()
+		}
+		r.size += set.memSize()
+	}
 	if opt := msg.IsEdns0(); opt != nil {
 		for _, option := range opt.Option {
 			if ede, ok := option.(*dns.EDNS0_EDE); ok && len(r.ede) < maxEDE {
@@ -73,10 +84,108 @@ func newReply(msg *dns.Msg) *reply {
 	return r
 }
 
-// rrsets groups the records of a section. It leaves out RRsets of which only
+// relevant returns the RRsets of the answer and authority sections that an answer to q
+// can depend on: the records and aliases of the name queried and of the names that its
+// aliases lead to, and denials of existence. A response has up to 64 KiB, and a zone may
+// fill it with anything else.
+func relevant(answer, authority []*rrset, q question) (keptAnswer, keptAuthority []*rrset) {
+	names := []string{q.name}
+	for i := 0; i < len(names) && i <= maxAliases; i++ {
+		for _, set := range answer {
+			target := set.aliasOf(names[i])
+			if target != "" && !slices.Contains(names, target) {
+				names = append(names, target)
+			}
+		}
+	}
+	keptAnswer = slices.DeleteFunc(answer, func(set *rrset) bool {
+		switch set.rrtype {
+		case q.qtype, dns.TypeCNAME:
+			return !slices.Contains(names, set.name)
+		case dns.TypeDNAME:
+			return !slices.ContainsFunc(names, func(name string) bool { return below(name, set.name) })
+		}
+		return true
+	})
+	keptAuthority = slices.DeleteFunc(authority, func(set *rrset) bool {
+		return set.rrtype != dns.TypeSOA && set.rrtype != dns.TypeNSEC && set.rrtype != dns.TypeNSEC3
+	})
+	return keptAnswer, keptAuthority
+}
+
+// maxParsed is the number of records that a large set of DS or DNSKEY records may have
+// before it is packed. Real sets are smaller. A zone can publish thousands: parsed, they
+// take ten times the memory of a response, and a lookup keeps those of a hundred zones.
+const maxParsed = 16
+
+// pack drops the parsed records, because canonical has the same data.
+func (s *rrset) pack() {
+	if s.unreadable != nil {
+		return
+	}
+	first := s.records[0]
+	first.Header().Ttl = uint32(s.ttl() / time.Second)
+	s.records, s.packed = []dns.RR{first}, true
+}
+
+// all returns the records of the set, in any order. The caller must not modify them.
+func (s *rrset) all() []dns.RR {
+	if !s.packed {
+		return s.records
+	}
+	list := make([]dns.RR, 0, len(s.canonical))
+	for _, rdata := range s.canonical {
+		header := *s.records[0].Header()
+		header.Rdlength = uint16(len(rdata))
+		if rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0); err == nil {
+			list = append(list, rr)
+		}
+	}
+	return list
+}
+
+// aliasOf returns the name that set, a CNAME or DNAME, makes name an alias of, or the
+// empty string.
+func (s *rrset) aliasOf(name string) string {
+	switch {
+	case s.rrtype == dns.TypeCNAME && s.name == name:
+		return targetOf(s.records[0])
+	case s.rrtype == dns.TypeDNAME && below(name, s.name):
+		if target, ok := substitute(name, s.name, targetOf(s.records[0])); ok {
+			return target
+		}
+	}
+	return ""
+}
+
+// Memory of the parts of a reply besides names and data, estimated in bytes.
+const (
+	sizeOfReply     = 512
+	sizeOfRecord    = 200
+	sizeOfCanonical = 36
+	sizeOfSignature = 250
+)
+
+// memSize estimates the memory of the RRset. miekg/dns may hold data as hexadecimal text,
+// and canonical has a copy in wire format.
+func (s *rrset) memSize() int {
+	size := 0
+	for _, rr := range s.records {
+		size += sizeOfRecord + 2*dns.Len(rr)
+	}
+	for _, rdata := range s.canonical {
+		size += len(s.name) + sizeOfCanonical + len(rdata)
+	}
+	for _, sig := range s.sigs {
+		size += sizeOfSignature + len(sig.Hdr.Name) + len(sig.SignerName) + len(sig.Signature)
+	}
+	return size
+}
+
+// group groups the records of a section. It leaves out RRsets of which only
 // the signatures were sent. Each RRset has its own slices, so that a caller who
 // keeps the records does not keep the rest of the response in memory.
-func rrsets(section []dns.RR) []*rrset {
+func group(section []dns.RR) []*rrset {
 	var list []*rrset
 	index := make(map[question]*rrset)
 	setOf := func(name string, rrtype uint16) *rrset {
@@ -100,14 +209,15 @@ func rrsets(section []dns.RR) []*rrset {
 		set := setOf(name, rr.Header().Rrtype)
 		set.records = append(set.records, rr)
 	}
-	list = slices.DeleteFunc(list, func(set *rrset) bool { return len(set.records) == 0 })
-	for _, set := range list {
-		set.canonical, set.unreadable = canonicalRDATA(set.records)
-		if set.unreadable == nil && len(set.canonical) < len(set.records) {
-			set.records = distinct(set.records)
-		}
+	return slices.DeleteFunc(list, func(set *rrset) bool { return len(set.records) == 0 })
+}
+
+// canonicalize computes the canonical form and removes duplicates.
+func (s *rrset) canonicalize() {
+	s.canonical, s.unreadable = canonicalRDATA(s.records)
+	if s.unreadable == nil && len(s.canonical) < len(s.records) {
+		s.records = distinct(s.records)
 	}
-	return list
 }
 
 // sets iterates over the RRsets of the answer and authority sections.

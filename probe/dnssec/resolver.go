@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,20 +106,25 @@ func New(transport Transport, anchors []Anchor, now func() time.Time, options Op
 // failure is an Answer with Err set. Equal lookups in flight share one Answer,
 // so callers must not modify its records.
 func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer {
+	return r.LookupWithin(ctx, nil, name, qtype)
+}
+
+// LookupWithin is Lookup with a Meter that limits it. The Answer of a lookup that the
+// Meter ended has status Indeterminate and wraps ErrBudget.
+func (r *Resolver) LookupWithin(ctx context.Context, meter Meter, name string, qtype uint16) Answer {
 	q, err := newQuestion(name, qtype)
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
 	}
-	found, _, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context, _ func(*Answer)) *Answer {
-		if failed, ok := r.failures.get(q, r.now()); ok {
-			return &failed
-		}
-		answer := r.resolve(ctx, q)
-		if ctx.Err() == nil { // otherwise the retries may be incomplete
-			r.failures.put(q, answer, r.now())
-		}
-		return &answer
+	found, joined, err := r.lookups.Do(ctx, q, lookupTimeout, func(ctx context.Context, _ func(*Answer)) *Answer {
+		return r.lookup(ctx, meter, q)
 	})
+	if err == nil && joined && errors.Is(found.Err, ErrBudget) {
+		// The client that started the lookup has no budget left. This one has its own.
+		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+		defer cancel()
+		found = r.lookup(ctx, meter, q)
+	}
 	switch {
 	case err == nil:
 		return *found
@@ -126,6 +132,27 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) Answer
 		return timeoutAnswer(q, err)
 	}
 	return Answer{Name: q.name, Type: qtype, Canonical: q.name, Why: err.Error(), Err: fmt.Errorf("look up %s: %w", q, err)}
+}
+
+// lookup makes one lookup, unless it failed a moment ago.
+func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer {
+	if failed, ok := r.failures.get(q, r.now()); ok {
+		return &failed
+	}
+	used := &account{meter: meter}
+	defer used.release()
+	answer := r.resolve(ctx, q, used)
+	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) {
+		// What was refused, such as a retry, might have shown that the zone is good.
+		answer = Answer{Name: q.name, Type: q.qtype, Canonical: q.name, Work: answer.Work, EDE: answer.EDE,
+			Why: fmt.Sprintf("there is no verdict: %v; without what was refused: %s", refusal, answer.Why),
+			Err: fmt.Errorf("look up %s: %w", q, refusal)}
+		r.limited.Add(1)
+	}
+	if ctx.Err() == nil { // otherwise the retries may be incomplete
+		r.failures.put(q, answer, r.now())
+	}
+	return &answer
 }
 
 // timeoutAnswer is the Answer of a lookup that was cut short by err.
@@ -137,8 +164,8 @@ func timeoutAnswer(q question, err error) Answer {
 // Check validates a response that some server returned for one question, as
 // Lookup validates the response of a resolver. The zones above and their keys
 // come from the resolvers and the cache. Check does not retry for a better
-// answer, and it does not change the response.
-func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, response *dns.Msg) Answer {
+// answer, and it does not change the response. The meter limits it, as in LookupWithin.
+func (r *Resolver) Check(ctx context.Context, meter Meter, name string, qtype uint16, response *dns.Msg) Answer {
 	q, err := newQuestion(name, qtype)
 	if err != nil {
 		return Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: err}
@@ -146,7 +173,10 @@ func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, respons
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	l := r.newLookup(q, upstream{}, r.limits)
-	l.evidence.replies[q], l.asked[q] = newReply(response.Copy()), true
+	l.account = &account{meter: meter}
+	defer l.account.release()
+	l.asked[q] = true
+	l.receive(ctx, arrival{q, newReply(response.Copy(), q), false}, []question{q})
 	answer := l.run(ctx)
 	if isServerFailure(answer) {
 		answer = l.classifyFailure(ctx, answer)
@@ -158,9 +188,9 @@ func (r *Resolver) Check(ctx context.Context, name string, qtype uint16, respons
 // its last signature, according to the unverified signatures. It returns the
 // zero time if there are none. Check verifies signatures.
 func SignatureExpiry(response *dns.Msg, at time.Time) time.Time {
-	r := newReply(response.Copy())
+	response = response.Copy()
 	var first Validity
-	for set := range r.sets() {
+	for _, set := range slices.Concat(group(response.Answer), group(response.Ns)) {
 		var last time.Time
 		for _, sig := range set.sigs {
 			if expiry := signatureTimes(sig, at).Expiry; expiry.After(last) {

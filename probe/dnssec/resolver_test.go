@@ -95,7 +95,7 @@ func TestCheck(t *testing.T) {
 			}
 			before := response.String()
 			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
-			a := r.Check(t.Context(), tlsa, s.qtype, response)
+			a := r.Check(t.Context(), nil, tlsa, s.qtype, response)
 			if a.Status != s.status || len(a.Records) != s.found || !strings.Contains(a.Why, s.why) {
 				t.Errorf("%s, %d records: %s\nwant %s, %d: … %s …", a.Status, len(a.Records), a.Why, s.status, s.found, s.why)
 			}

@@ -82,6 +82,7 @@ func (l *lookup) repeat(ctx context.Context, upstreams []upstream, lim limits) [
 	for i, u := range upstreams {
 		results[i].upstream = u
 		again := l.resolver.newLookup(l.question, u, lim)
+		again.account = l.account
 		maps.Copy(again.evidence.zones, l.evidence.zones)
 		group.Go(func() {
 			defer func() {

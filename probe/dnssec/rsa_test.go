@@ -111,7 +111,7 @@ func TestRSAExponents(t *testing.T) {
 				change(sig)
 				options := Options{SHA1: SHA1Accept}.withDefaults()
 				v := &validation{rules: rules{at: time.Unix(1_700_050_000, 0), options: options}, budget: newWorkBudget(defaultLimits(), nil)}
-				_, err := v.authenticate(rrsets(append([]dns.RR{set[0]}, sig))[0], []*key{newKey(public)}, "example.")
+				_, err := v.authenticate(newReply(&dns.Msg{Answer: append([]dns.RR{set[0]}, sig)}, question{"mx.example.", dns.TypeA}).answer[0], []*key{newKey(public)}, "example.")
 				return err
 			}
 			err := check(func(*dns.RRSIG) {})

@@ -321,7 +321,7 @@ func (c *serverCheck) fakeAddress(ctx context.Context) string {
 
 // matchAnchors reports whether a key matches a trust anchor.
 func (c *serverCheck) matchAnchors(set *rrset) bool {
-	for _, k := range newKeys(set.records) {
+	for _, k := range newKeys(set.all()) {
 		for _, anchor := range c.resolver.anchors[c.top] {
 			if dsMatches(anchor, k, c.top) {
 				return true

@@ -153,7 +153,7 @@ func TestShortRSAKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := &validation{rules: rules{at: time.Unix(1_700_050_000, 0), options: Options{}.withDefaults()}, budget: newWorkBudget(defaultLimits(), nil)}
-		signed := rrsets(append(set, sig))[0]
+		signed := newReply(&dns.Msg{Answer: append(set, sig)}, question{"mx.example.", dns.TypeA}).answer[0]
 		if _, f := v.authenticate(signed, []*key{newKey(public)}, "example."); f != nil {
 			t.Errorf("%d bits: %s", bits, f)
 		}

@@ -161,7 +161,7 @@ func (r *Resolver) exchangeOnce(ctx context.Context, q query) *reply {
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: %w", ErrUnreachable, q.question, err), server: server}
 	}
-	answer := newReply(response)
+	answer := newReply(response, q.question)
 	answer.server, answer.rtt = server, time.Since(start)
 	if answer.truncated = response.Truncated; answer.truncated {
 		answer.err = fmt.Errorf("%w: the answer to %s is truncated, over TCP too", ErrServer, q.question)
@@ -179,9 +179,21 @@ func (r *Resolver) exchangeWith(ctx context.Context, server string, msg *dns.Msg
 	return response, server, err
 }
 
-// exchangeShared is exchange, with one query in flight for equal queries.
-func (r *Resolver) exchangeShared(ctx context.Context, q query) *reply {
-	shared, _, err := r.queries.Do(ctx, q, r.options.QueryTimeout, func(ctx context.Context, _ func(*reply)) *reply { return r.exchange(ctx, q) })
+// exchangeShared is exchange, with one query in flight for equal queries. It calls pay
+// before it sends one. A query that the pay of another caller refused is repeated.
+func (r *Resolver) exchangeShared(ctx context.Context, q query, pay func() error) *reply {
+	send := func(ctx context.Context, _ func(*reply)) *reply {
+		if err := pay(); err != nil {
+			return &reply{err: fmt.Errorf("%s: %w", q.question, err)}
+		}
+		return r.exchange(ctx, q)
+	}
+	shared, joined, err := r.queries.Do(ctx, q, r.options.QueryTimeout, send)
+	if err == nil && joined && errors.Is(shared.err, ErrBudget) {
+		ctx, cancel := context.WithTimeout(ctx, r.options.QueryTimeout)
+		defer cancel()
+		shared = send(ctx, nil)
+	}
 	switch {
 	case errors.Is(err, ErrInternal):
 		return &reply{err: fmt.Errorf("%s: %w", q.question, err)}

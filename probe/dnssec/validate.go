@@ -156,7 +156,7 @@ func (v *validation) positive(set *rrset, r *reply) (step, error) {
 		}
 		s.ttl = set.ttl()
 	}
-	s.records, s.rcode = set.records, dns.RcodeSuccess
+	s.records, s.rcode = set.all(), dns.RcodeSuccess
 	return s, nil
 }
 

@@ -150,7 +150,7 @@ const maxNameserverDomains = 4
 
 // nameserverDomains returns the registered domains of the nameservers of a zone.
 func (r *Resolver) nameserverDomains(ctx context.Context, zone string) []string {
-	reply := r.exchangeShared(ctx, query{question: question{zone, dns.TypeNS}})
+	reply := r.exchangeShared(ctx, query{question: question{zone, dns.TypeNS}}, func() error { return nil })
 	if !reply.usable() {
 		return nil
 	}

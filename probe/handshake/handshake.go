@@ -54,9 +54,17 @@ type Request struct {
 	Key     Key
 	Timeout time.Duration // of an attempt that is started for this request and shared with others
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
-	Fresh   bool          // do not share the result of another handshake
+	Fresh   bool          // do not share the result of another probe's handshake
 	Probe   *Probe        // for which the handshake is; nil: its own
+	// Grow counts the bytes of memory that an attempt for this request holds while it is
+	// in progress. An error ends the attempt. A negative number releases them. If it is
+	// nil, they are not counted.
+	Grow func(n int) error
 }
+
+// errMemory is wrapped by the error of an attempt that the probe that started it may not
+// hold in memory. Another probe may.
+var errMemory = errors.New("the certificates take too much memory")
 
 // Do returns the result of the handshake that a request describes: that of a
 // recent attempt, of one in flight, or of a new one. It returns when ctx ends,
@@ -101,15 +109,18 @@ func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) att
 // probe that waits for it.
 func (c *Client) share(ctx context.Context, r Request) attempt {
 	if r.Fresh {
-		return c.attempt(ctx, r.Key, func(attempt) {})
+		return c.attempt(ctx, r, func(attempt) {})
 	}
 	if a, ok := c.cache.get(r.Key); ok {
 		a.endpoint.Reused = true
 		return a
 	}
 	a, joined, err := c.attempts.Do(ctx, r.Key, r.Timeout, func(ctx context.Context, report func(attempt)) attempt {
-		return c.attempt(ctx, r.Key, report)
+		return c.attempt(ctx, r, report)
 	})
+	if joined && errors.Is(a.endpoint.Err, errMemory) {
+		a, joined = c.attempt(ctx, r, func(attempt) {}), false
+	}
 	if err != nil && ctx.Err() == nil {
 		a.endpoint.Err, a.done = dane.WithCause(dane.CauseInternal, err), true
 	}
@@ -118,8 +129,20 @@ func (c *Client) share(ctx context.Context, r Request) attempt {
 }
 
 // attempt makes a new handshake once the address is free.
-func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) attempt {
+func (c *Client) attempt(ctx context.Context, r Request, report func(attempt)) attempt {
+	key := r.Key
 	a := attempt{report: report}
+	if r.Grow != nil {
+		held := 0
+		a.hold = func(n int) error {
+			if err := r.Grow(n); err != nil {
+				return dane.WithCause(dane.CauseLimit, fmt.Errorf("%w: %w", errMemory, err))
+			}
+			held += n
+			return nil
+		}
+		defer func() { _ = r.Grow(-held) }() // which cannot fail
+	}
 	unlock, err := c.locks.lock(ctx, key.Address)
 	if err != nil {
 		a.cut = true
@@ -129,6 +152,7 @@ func (c *Client) attempt(ctx context.Context, key Key, report func(attempt)) att
 	a.started = time.Now()
 	a.endpoint.Err = c.handshake(ctx, key, &a)
 	a.done, a.cut, a.report = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil
+	a.hold = nil
 	c.cache.put(key, a)
 	return a
 }
@@ -187,7 +211,7 @@ func replyBy(ctx context.Context, started time.Time) time.Time {
 func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	a.endpoint.Err = first
 	a.update() // what is known if ctx ends meanwhile
-	again := attempt{started: a.started, report: func(attempt) {}}
+	again := attempt{started: a.started, report: func(attempt) {}, hold: a.hold}
 	err := c.try(ctx, key, o, &again)
 	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
 		return first
@@ -286,6 +310,12 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
 	e.InsecureRenegotiation = flight.lacksSecureRenegotiation()
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
+	if a.hold != nil {
+		if err := a.hold(e.MemSize()); err != nil {
+			e.Raw, e.Chain, e.Reached = nil, nil, dane.StageStartTLS
+			return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
+		}
+	}
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()
 	if err = session.accepted(ctx, protocol, func() { a.conclude(nil) }); err != nil {

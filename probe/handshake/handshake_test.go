@@ -3,13 +3,18 @@ package handshake
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"dane_exporter/internal/lab/server"
 	"dane_exporter/probe/dane"
 )
 
@@ -46,6 +51,57 @@ func TestLateAnswerIsReused(t *testing.T) {
 		}
 		if connections != 1 {
 			t.Errorf("%d connections, want 1", connections)
+		}
+	})
+}
+
+// The certificates of an attempt count for the request that started it, while it is in
+// progress. If that may not hold them, another request makes an attempt of its own.
+func TestAttemptHoldsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		smtp := server.SMTP{Name: "mx.example.org", TLS: &tls.Config{Certificates: []tls.Certificate{leafOf(t, server.ECDSA)}}}
+		var connections atomic.Int32
+		client := New(func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+			connections.Add(1)
+			near, far := bufferedPipe()
+			go func() {
+				defer far.Close()
+				time.Sleep(time.Second) // both requests are there
+				smtp.Serve(context.WithoutCancel(ctx), far)
+			}()
+			return near, nil
+		}, "probe.example.net", 0)
+		var held, peak atomic.Int64
+		request := func(grow func(int) error) Request {
+			return Request{Timeout: time.Minute, MinWait: 5 * time.Second, Grow: grow,
+				Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: "mx.example.org"}}
+		}
+		poor := request(func(n int) error {
+			if n > 0 {
+				return errors.New("nothing is left")
+			}
+			return nil
+		})
+		rich := request(func(n int) error {
+			peak.Store(max(peak.Load(), held.Add(int64(n))))
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		results := make([]dane.Endpoint, 2)
+		var group sync.WaitGroup
+		group.Go(func() { results[0] = client.Do(ctx, poor) })
+		synctest.Wait()
+		group.Go(func() { results[1] = client.Do(ctx, rich) })
+		group.Wait()
+		if e := results[0]; dane.CauseOf(e.Err) != dane.CauseLimit || e.Raw != nil || e.Chain != nil {
+			t.Errorf("the request without memory: cause %d, %d certificates: %v", dane.CauseOf(e.Err), len(e.Raw), e.Err)
+		}
+		if e := results[1]; e.Err != nil || e.Chain == nil || e.Reused {
+			t.Errorf("the other request: reused %t, %v", e.Reused, e.Err)
+		}
+		if connections.Load() != 2 || held.Load() != 0 || peak.Load() < 1000 {
+			t.Errorf("%d connections; at most %d bytes held, %d at the end", connections.Load(), peak.Load(), held.Load())
 		}
 	})
 }

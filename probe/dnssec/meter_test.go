@@ -1,0 +1,217 @@
+package dnssec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/miekg/dns"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dnssec"
+)
+
+// queryMeter is a Meter that allows a number of queries and bytes. With peak, one lookup
+// uses it at a time.
+type queryMeter struct{ left, used, bytes, held, peak atomic.Int64 }
+
+func allow(queries int) *queryMeter { return allowBytes(queries, 1<<40) }
+
+func allowBytes(queries, bytes int) *queryMeter {
+	m := new(queryMeter)
+	m.left.Store(int64(queries))
+	m.bytes.Store(int64(bytes))
+	return m
+}
+
+func (m *queryMeter) Query(bool) error {
+	if m.left.Add(-1) < 0 {
+		return errors.New("no queries left")
+	}
+	m.used.Add(1)
+	return nil
+}
+
+func (m *queryMeter) Grow(n int) error {
+	held := m.held.Add(int64(n))
+	if n > 0 && held > m.bytes.Load() {
+		m.held.Add(int64(-n))
+		return errors.New("no memory left")
+	}
+	m.peak.Store(max(m.peak.Load(), held))
+	return nil
+}
+
+// sentQueries counts the queries to all resolvers.
+type sentQueries struct {
+	*zone.Internet
+	count atomic.Int64
+}
+
+func (s *sentQueries) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	s.count.Add(1)
+	return s.Internet.Exchange(ctx, query)
+}
+
+func (s *sentQueries) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	s.count.Add(1)
+	return s.Internet.ExchangeWith(ctx, server, query)
+}
+
+// TestBudgetDecidesNothing checks that a lookup with any number of queries has the
+// verdict of one without a limit, or none: what its budget prevents is never the fault
+// of the zone. It leaves no trace in the caches either.
+func TestBudgetDecidesNothing(t *testing.T) {
+	at, everything := zone.At(tlsa, dns.TypeTLSA), zone.Under(".")
+	for _, c := range []struct {
+		name   string
+		faults []zone.Fault
+	}{
+		{"a good zone", nil},
+		{"SERVFAIL", []zone.Fault{zone.Rcode(at, dns.RcodeServerFailure)}},
+		{"REFUSED for every query", []zone.Fault{zone.Rcode(everything, dns.RcodeRefused)}},
+		{"a wrong signature over the data", []zone.Fault{zone.Corrupt(at)}},
+		{"a wrong signature over the data, from one resolver", []zone.Fault{zone.From(zone.FirstServer, respond(at, func(m *dns.Msg) { m.Answer = m.Answer[:1] }))}},
+		{"a wrong signature over the keys, from one resolver", []zone.Fault{zone.From(zone.FirstServer, respond(zone.At("example.org.", dns.TypeDNSKEY), func(m *dns.Msg) {
+			for _, rr := range m.Answer {
+				if sig, ok := rr.(*dns.RRSIG); ok {
+					sig.Signature = "AAAA" + sig.Signature[4:]
+				}
+			}
+		}))}},
+		{"a wrong signature over the keys", []zone.Fault{zone.Corrupt(zone.At("example.org.", dns.TypeDNSKEY))}},
+		{"no signature", []zone.Fault{zone.Strip(at)}},
+		{"no DS", []zone.Fault{zone.DropProof(zone.At("example.org.", dns.TypeDS))}},
+	} {
+		for _, speculate := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, speculative queries %t", c.name, speculate), func(t *testing.T) {
+				net, err := zone.New(clock, testZones("")...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				net.Break(c.faults...)
+				newResolver := func() (*dnssec.Resolver, *sentQueries) {
+					sent := &sentQueries{Internet: net}
+					r := dnssec.New(sent, net.Anchors(), clock, dnssec.Options{})
+					r.Speculate(speculate)
+					return r, sent
+				}
+				meter := allow(1000)
+				r, _ := newResolver()
+				want := r.LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
+				if errors.Is(want.Err, dnssec.ErrBudget) {
+					t.Fatal(want.Err)
+				}
+				equal := func(a, b dnssec.Answer) bool {
+					return a.Status == b.Status && (a.Err == nil) == (b.Err == nil) && errors.Is(a.Err, dnssec.ErrUnreachable) == errors.Is(b.Err, dnssec.ErrUnreachable)
+				}
+				refused := 0
+				for n := range int(meter.used.Load()) + 1 {
+					r, sent := newResolver()
+					got := r.LookupWithin(t.Context(), allow(n), tlsa, dns.TypeTLSA)
+					if m := sent.count.Load(); m > int64(n) {
+						t.Errorf("%d queries were sent instead of %d", m, n)
+					}
+					if errors.Is(got.Err, dnssec.ErrBudget) {
+						refused++
+						if got.Status != dnssec.Indeterminate || !errors.Is(got.Err, dnssec.ErrLimit) || got.Why == "" {
+							t.Errorf("%d queries: %s, %v: %s", n, got.Status, got.Err, got.Why)
+						}
+					} else if !equal(got, want) {
+						t.Errorf("%d queries: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					}
+					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
+						t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+					}
+				}
+				if peak := int(meter.peak.Load()); meter.held.Load() != 0 || peak < 1000 {
+					t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
+				}
+				for n := 0; n < int(meter.peak.Load()); n += 300 {
+					r, _ := newResolver()
+					limited := allowBytes(1000, n)
+					got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
+					if limited.held.Load() != 0 {
+						t.Errorf("%d bytes: %d are held after the lookup", n, limited.held.Load())
+					}
+					if unjudged := errors.Is(got.Err, dnssec.ErrBudget); unjudged && got.Status != dnssec.Indeterminate || !unjudged && !equal(got, want) {
+						t.Errorf("%d bytes: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					}
+					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
+						t.Errorf("the lookup after one with %d bytes: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+					}
+				}
+				if refused == 0 {
+					t.Error("no lookup was refused")
+				}
+			})
+		}
+	}
+}
+
+// TestBudgetsAreSeparate checks that a client whose budget ends does not make the
+// lookup of another client fail that shares it, or a query of it.
+func TestBudgetsAreSeparate(t *testing.T) {
+	for _, other := range []uint16{dns.TypeTLSA, dns.TypeA} {
+		for queries := range 12 {
+			synctest.Test(t, func(t *testing.T) {
+				r, w, _ := setup(t, dnssec.Options{}, testZones(""))
+				w.hold = make(chan struct{})
+				var group sync.WaitGroup
+				var poor dnssec.Answer
+				group.Go(func() { poor = r.LookupWithin(t.Context(), allow(queries), tlsa, dns.TypeTLSA) })
+				if queries > 0 {
+					synctest.Wait() // its first queries are in flight
+				}
+				rich := allow(100)
+				answers := make([]dnssec.Answer, 5)
+				for i := range answers {
+					group.Go(func() { answers[i] = r.LookupWithin(t.Context(), rich, tlsa, other) })
+				}
+				synctest.Wait()
+				close(w.hold)
+				group.Wait()
+				if poor.Status != dnssec.Secure && !errors.Is(poor.Err, dnssec.ErrBudget) {
+					t.Errorf("%d queries: %s: %s", queries, poor.Status, poor.Why)
+				}
+				for _, a := range answers {
+					if a.Status != dnssec.Secure {
+						t.Errorf("beside a lookup with %d queries: %s: %s", queries, a.Status, a.Why)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestCheckHasBudget checks that the validation of a given response pays for its queries
+// and its memory.
+func TestCheckHasBudget(t *testing.T) {
+	net, err := zone.New(clock, testZones("")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := new(dns.Msg).SetQuestion(tlsa, dns.TypeTLSA)
+	query.SetEdns0(1232, true)
+	response, _, err := net.Exchange(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		meter   *queryMeter
+		refused bool
+	}{{allow(100), false}, {allow(1), true}, {allowBytes(100, 100), true}} {
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		a := r.Check(t.Context(), c.meter, tlsa, dns.TypeTLSA, response)
+		if errors.Is(a.Err, dnssec.ErrBudget) != c.refused || (a.Status == dnssec.Secure) == c.refused {
+			t.Errorf("%s, %v: %s", a.Status, a.Err, a.Why)
+		}
+		if c.meter.held.Load() != 0 {
+			t.Errorf("%d bytes are held", c.meter.held.Load())
+		}
+	}
+}

@@ -1,0 +1,357 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dane_exporter/internal/lab/zone"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// TestPool checks that a full pool ends the probe that holds most, and only that.
+func TestPool(t *testing.T) {
+	pool := NewPool(1000)
+	ended := make([]error, 3)
+	var probes []*memory
+	for i := range ended {
+		probes = append(probes, pool.newMemory(func(err error) { ended[i] = err }))
+	}
+	for i, n := range []int{500, 300, 100} {
+		if err := probes[i].keep(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := probes[2].Grow(200); err != nil || ended[0] == nil || ended[1] != nil || ended[2] != nil {
+		t.Errorf("%v, ended %v", err, ended)
+	}
+	if err := probes[0].Grow(1); err == nil {
+		t.Error("a probe that was ended holds more")
+	}
+	if pool.held != 600 {
+		t.Errorf("%d bytes are held, want 600", pool.held)
+	}
+	if err := probes[2].Grow(500); err == nil || ended[2] == nil { // it is the one that holds most now
+		t.Errorf("%v, ended %v", err, ended)
+	}
+	_ = probes[2].Grow(-200)
+	for _, p := range probes {
+		p.close()
+	}
+	if pool.held != 0 || len(pool.probes) != 0 {
+		t.Errorf("after the probes, %d bytes of %d probes are held", pool.held, len(pool.probes))
+	}
+}
+
+// TestSharedWorkOutlivesItsProbe checks that what others still use is counted.
+func TestSharedWorkOutlivesItsProbe(t *testing.T) {
+	pool := NewPool(1000)
+	m := pool.newMemory(nil)
+	if err := errors.Join(m.keep(300), m.Grow(600)); err != nil {
+		t.Fatal(err)
+	}
+	m.close()
+	if pool.held != 600 {
+		t.Errorf("%d bytes are held, want 600", pool.held)
+	}
+	if err := m.Grow(500); err != nil { // there is no probe to end
+		t.Error(err)
+	}
+	if _ = m.Grow(-1100); pool.held != 0 {
+		t.Errorf("%d bytes are held, want 0", pool.held)
+	}
+}
+
+// TestOneProbeIsLimited checks the limit of a single probe.
+func TestOneProbeIsLimited(t *testing.T) {
+	m := (*Pool)(nil).newMemory(nil)
+	if err := m.Grow(maxHeld); err != nil {
+		t.Error(err)
+	}
+	if err := m.Grow(1); err == nil {
+		t.Error("no error above the limit")
+	}
+	if _ = m.Grow(-maxHeld); m.held != 0 || m.err() != nil {
+		t.Errorf("%d bytes are held, %v", m.held, m.err())
+	}
+}
+
+// heavyChain is a domain whose hosts are at the end of a chain of zones with as many DS
+// and DNSKEY records as fit into a message. The domains heavy0, heavy1 and so on below it
+// have one such host each, and light0, light1 and so on an ordinary one. measure is called
+// for each query.
+type heavyChain struct {
+	*zone.Internet
+	apex    string // of the last zone
+	measure func()
+	hold    chan struct{} // responses with the keys of the last zone wait until it is closed; nil: no delay
+}
+
+const heavyDepth = 35
+
+func newHeavyChain(t *testing.T, hosts int) *heavyChain {
+	t.Helper()
+	apex := "org"
+	zones := []zone.Zone{{Apex: apex}}
+	for range heavyDepth {
+		apex = "a." + apex
+		zones = append(zones, zone.Zone{Apex: apex, Algorithms: []uint8{dns.ED25519}})
+	}
+	var domain, records strings.Builder
+	domain.WriteString("mx A 10.0.0.25\n_25._tcp.mx TLSA 3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n")
+	for i := range hosts {
+		fmt.Fprintf(&domain, "@ MX %d mx%d.%s.\n", i, i, apex)
+		fmt.Fprintf(&domain, "heavy%d MX 10 mx%d.%s.\nlight%d MX 10 mx\n", i, i, apex, i)
+		fmt.Fprintf(&records, "mx%d A 10.0.%d.1\n_25._tcp.mx%d TLSA 3 1 1 %064x\n", i, i, i, i)
+	}
+	zones[heavyDepth].Records = records.String()
+	n, err := zone.New(func() time.Time { return noon }, append(zones, zone.Zone{Apex: "example.org", Records: domain.String()})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Break(bloat(dns.TypeDS, 1150, func(i int) []byte {
+		return append([]byte{byte(i >> 8), byte(i), 13, 2}, make([]byte, 32)...)
+	}), bloat(dns.TypeDNSKEY, 900, func(i int) []byte {
+		return append([]byte{1, 0, 3, dns.ED25519, byte(i >> 8), byte(i)}, make([]byte, 30)...)
+	}))
+	return &heavyChain{Internet: n, apex: apex, measure: func() {}}
+}
+
+// bloat adds n signed records with the given RDATA to each set of a type below a.org.
+func bloat(rrtype uint16, n int, rdata func(i int) []byte) zone.Fault {
+	useless := func(first dns.RR) (list []dns.RR) {
+		for i := range n {
+			header := *first.Header()
+			data := rdata(i)
+			header.Rdlength = uint16(len(data))
+			rr, _, err := dns.UnpackRRWithHeader(header, data, 0)
+			if err != nil {
+				panic(err)
+			}
+			list = append(list, rr)
+		}
+		return list
+	}
+	return zone.Fault{Where: zone.Under("a.org", rrtype),
+		Sign: func(s *zone.Signing) { s.Set = append(slices.Clone(s.Set), useless(s.Set[0])...) },
+		Answer: func(_, m *dns.Msg) error {
+			for i, rr := range m.Answer {
+				if rr.Header().Rrtype == rrtype {
+					m.Answer = slices.Insert(m.Answer, i, useless(rr)...)
+					return nil
+				}
+			}
+			return nil
+		}}
+}
+
+func (h *heavyChain) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	h.measure()
+	if q := query.Question[0]; h.hold != nil && q.Qtype == dns.TypeDNSKEY && strings.TrimSuffix(q.Name, ".") == h.apex {
+		select {
+		case <-h.hold:
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		}
+	}
+	return h.Internet.Exchange(ctx, query)
+}
+
+func (h *heavyChain) prober(pool *Pool) *Prober {
+	closed := func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return nil, errors.New("closed") }
+	return New(Environment{Now: func() time.Time { return noon }, DNS: h, Anchors: h.Anchors(), Dial: closed, Pool: pool},
+		Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+}
+
+// TestHeavyChainIsBounded probes hosts at the end of a chain of zones that publish
+// thousands of useless records, and checks what the probe holds.
+func TestHeavyChainIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("signs many large record sets")
+	}
+	for _, hosts := range []int{1, 20} {
+		t.Run(fmt.Sprint(hosts), func(t *testing.T) {
+			h := newHeavyChain(t, hosts)
+			pool := NewPool(1 << 30)
+			prober := h.prober(pool)
+			before := liveHeap()
+			var mu sync.Mutex
+			var live uint64
+			queries := 0
+			held := 0
+			h.measure = func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if queries++; queries%16 == 0 {
+					live = max(live, liveHeap())
+				}
+				pool.mu.Lock()
+				held = max(held, pool.held)
+				pool.mu.Unlock()
+			}
+			report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(5*time.Minute))
+			t.Logf("%s in %s: %d queries, held at most %d KiB, %d MiB alive, reasons %v", report.Verdict.Outcome, report.Duration, queries, held>>10, (live-before)>>20, reasonsOf(report.Verdict))
+			if held > maxHeld || pool.held != 0 {
+				t.Errorf("held at most %d bytes, and %d after the probe", held, pool.held)
+			}
+			if live-before > 64<<20 {
+				t.Errorf("%d MiB alive", (live-before)>>20)
+			}
+			runtime.KeepAlive(report)
+		})
+	}
+}
+
+// TestHostileProbesStarveNoOther fills the pool with probes that hold as much as they can
+// for as long as they can. They are ended one by one, and the ordinary probes complete.
+func TestHostileProbesStarveNoOther(t *testing.T) {
+	if testing.Short() {
+		t.Skip("signs many large record sets")
+	}
+	const hostile = 12
+	h := newHeavyChain(t, hostile)
+	synctest.Test(t, func(t *testing.T) {
+		h.hold = make(chan struct{})
+		pool := NewPool(16 << 20)
+		prober := h.prober(pool)
+		module := mailModule(time.Minute)
+		probe := func(name string) *Report {
+			return prober.Probe(t.Context(), Target{Name: name + ".example.org"}, module)
+		}
+		var group, ordinary sync.WaitGroup
+		reports := make([]*Report, hostile)
+		for i := range reports {
+			group.Go(func() { reports[i] = probe(fmt.Sprintf("heavy%d", i)) })
+		}
+		synctest.Wait() // those that are left wait for the keys
+		ended := 0
+		for _, report := range reports {
+			if report == nil {
+				continue
+			}
+			ended++
+			if got := reasonsOf(report.Verdict); report.Verdict.Outcome != dane.Unknown || report.Verdict.Success || !slices.Equal(got, []dane.Reason{dane.LimitExceeded}) {
+				t.Errorf("hostile: %s, reasons %v", report.Verdict.Outcome, got)
+			}
+			if size := report.MemSize(); size > 16<<10 {
+				t.Errorf("the report of a probe that was ended takes %d bytes", size)
+			}
+		}
+		if ended == 0 || ended == hostile {
+			t.Errorf("%d of %d hostile probes were ended; they hold %d bytes", ended, hostile, pool.held)
+		}
+		for i := range hostile {
+			ordinary.Go(func() {
+				report := probe(fmt.Sprintf("light%d", i))
+				if got := reasonsOf(report.Verdict); report.Verdict.Outcome != dane.Unreachable || !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
+					t.Errorf("ordinary: %s, reasons %v", report.Verdict.Outcome, got)
+				}
+			})
+		}
+		ordinary.Wait()
+		close(h.hold)
+		group.Wait()
+		synctest.Wait()
+		if pool.held != 0 || len(pool.probes) != 0 {
+			t.Errorf("after the probes, %d bytes of %d probes are held", pool.held, len(pool.probes))
+		}
+		t.Logf("%d of %d hostile probes were ended", ended, hostile)
+	})
+}
+
+// TestOrdinaryProbesHoldLittle checks that ordinary probes fit into a small part of the
+// pool: those that cause no trouble must not be the ones that are ended.
+func TestOrdinaryProbesHoldLittle(t *testing.T) {
+	host := newMailHost(t, 1)
+	pool := NewPool(100 << 10)
+	prober := host.prober(host.dial, 0)
+	prober.env.Pool = pool
+	report := prober.Probe(t.Context(), domain(0), mailModule(30*time.Second))
+	if report.Verdict.Outcome != dane.Authenticated || pool.held != 0 {
+		t.Errorf("%s, %d bytes held afterwards: %v", report.Verdict.Outcome, pool.held, report.Verdict.Findings)
+	}
+	counted, _ := countedProber(t, nil, hostZones(6, 4, ".eu.mail.protection")...)
+	counted.env.Pool = NewPool(1 << 20)
+	module := mailModule(30 * time.Second)
+	module.Nameservers = true
+	if got := reasonsOf(counted.Probe(t.Context(), Target{Name: "example.org"}, module).Verdict); !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
+		t.Errorf("six hosts: %v", got)
+	}
+}
+
+// TestManyProbesFit makes as many ordinary probes as hostile ones at the same time, with
+// the pool of a process that may use 512 MiB. All ordinary probes complete, and what is
+// alive on the heap leaves room for garbage.
+func TestManyProbesFit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const probes = 256 // of each kind
+	h := newHeavyChain(t, probes)
+	pool := NewPool(256 << 20)
+	prober := h.prober(pool)
+	before := liveHeap()
+	var mu sync.Mutex
+	var live uint64
+	queries := 0
+	h.measure = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if queries++; queries%100 == 0 {
+			live = max(live, liveHeap())
+		}
+	}
+	h.hold = make(chan struct{})
+	var hostile, ordinary sync.WaitGroup
+	for i := range probes {
+		hostile.Go(func() {
+			report := prober.Probe(t.Context(), Target{Name: fmt.Sprintf("heavy%d.example.org", i)}, mailModule(time.Minute))
+			if report.Verdict.Outcome == dane.Refused {
+				t.Errorf("hostile: %v", report.Verdict.Findings)
+			}
+		})
+		ordinary.Go(func() {
+			report := prober.Probe(t.Context(), Target{Name: fmt.Sprintf("light%d.example.org", i)}, mailModule(time.Minute))
+			if got := reasonsOf(report.Verdict); !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
+				t.Errorf("ordinary: %v", report.Verdict.Findings)
+			}
+		})
+	}
+	ordinary.Wait()
+	close(h.hold)
+	hostile.Wait()
+	t.Logf("%d MiB alive, %d queries", (live-before)>>20, queries)
+	if live-before > 256<<20 {
+		t.Errorf("%d MiB alive", (live-before)>>20)
+	}
+}
+
+// TestAnswersCountAsMemory checks that a lookup whose answer the probe may not hold has
+// no records and no verdict.
+func TestAnswersCountAsMemory(t *testing.T) {
+	n := newInternet(t, "many TXT "+strings.Repeat("\"x\" ", 200)+"\n")
+	r := &run{prober: newProber(n, n.Anchors(), failOnDial(t)), memory: (*Pool)(nil).newMemory(nil), queries: newQueries(100)}
+	for _, left := range []int{1 << 20, 1 << 10} {
+		r.memory.held = maxHeld - left
+		answer := r.lookup(t.Context(), r.meterAfterLookup(), "many.example.org", dns.TypeTXT)
+		if enough := left == 1<<20; answer.Found() != enough || errors.Is(answer.Err, dnssec.ErrBudget) == enough {
+			t.Errorf("%d bytes left: %s, %d records, %v", left, answer.Status, len(answer.Records), answer.Err)
+		}
+	}
+}
+
+// meterAfterLookup returns a meter that counts in another pool, so that only the answer
+// counts for the probe.
+func (r *run) meterAfterLookup() meter { return meter{(*Pool)(nil).newMemory(nil), r.queries, 0} }
