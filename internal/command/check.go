@@ -150,7 +150,7 @@ func parseAt(text string) (*report.At, error) {
 // maxTargets is the number of targets that one check accepts.
 const maxTargets = 100_000
 
-// checkTarget is a target of a check, or a text that is none.
+// checkTarget is a target of a check, or a text that is not a valid target.
 type checkTarget struct {
 	text   string
 	target probe.Target

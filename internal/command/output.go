@@ -81,8 +81,8 @@ func (o jsonOutput) addInvalid(_ string, why error) error {
 	return nil
 }
 
-// progressOutput wraps another output and writes a line to w for each target that
-// is done. It is used on a terminal only: in a log, the lines would be noise.
+// progressOutput wraps another output and writes a line to w for each target that is
+// done. It is used on terminals only, not in logs.
 type progressOutput struct {
 	output
 	w           io.Writer

@@ -98,8 +98,8 @@ func (r *Reloader) changed() bool {
 type Digest [sha256.Size]byte
 
 // DigestFiles returns a digest of the content of files, and of the names, sizes and
-// times of the files in directories. What cannot be read counts as empty. The
-// modification time of a file is not used, because it is not reliable if a mounted
+// times of the files in directories. Unreadable files and directories count as empty.
+// The modification time of a file is not used, because it is not reliable if a mounted
 // volume is replaced.
 func DigestFiles(paths ...string) Digest {
 	all := sha256.New()

@@ -26,8 +26,8 @@ import (
 type history struct {
 	limit int // number of recent reports; 0: nothing is stored
 	sizes historySizes
-	// Large reports are packed apart: they take longer, and must not delay the answers of
-	// ordinary probes.
+	// Large reports are packed separately: they take longer, and must not delay the
+	// answers of ordinary probes.
 	packer, largePacker *packer
 
 	mu       sync.Mutex

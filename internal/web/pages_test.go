@@ -210,9 +210,9 @@ func TestResolvers(t *testing.T) {
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }
 
-// TestInvisibleCharacters: no page or answer contains control, format or separator characters
-// of requests, resolvers or reports, raw or as a character reference. Those that change the
-// direction of writing make text read as another one.
+// TestInvisibleCharacters: no page or answer contains control, format or separator
+// characters of requests, resolvers or reports, raw or as a character reference.
+// Characters that change the direction of writing make a text look like another text.
 func TestInvisibleCharacters(t *testing.T) {
 	invisible := []rune("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff\u2028\u2029\u00ad\u0085\u001b\U000e0001")
 	hostile := "a" + string(invisible) + "b"

@@ -186,8 +186,9 @@ func comparer(d *report.Document) func(report.Service, report.Endpoint) comparis
 	return func(s report.Service, e report.Endpoint) comparisons { return compareEndpoint(s, e, pairs, bars) }
 }
 
-// compareEndpoint compares the records of a service with an endpoint. It returns at most
-// limit of them, those first that decide the outcome, and the first of these with bars.
+// compareEndpoint compares the records of a service with an endpoint. It returns at
+// most limit comparisons. Those that decide the outcome come first. The first
+// comparisons have bars.
 func compareEndpoint(s report.Service, e report.Endpoint, limit, bars int) comparisons {
 	authenticated := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
 	var all []comparison
