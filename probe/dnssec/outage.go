@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that
-// of the zone's nameservers or of the resolvers, which may have lost their network
-// or deny us access. It sends controls: queries for random names, which no cache
-// holds. The zone is at fault if its own control answers, and otherwise unless one
-// of these is true:
+// classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that of
+// the zone's nameservers or of the resolvers, which may have lost their network or may
+// refuse this client. It sends controls: queries for random names, which no cache
+// holds. The zone is at fault if its own control answers. Otherwise, it is at fault
+// unless one of these is true:
 //
 //   - no control in any other zone answers;
 //   - the one in the top-level domain fails, or two of topControls do;
@@ -89,8 +89,8 @@ type postMortem struct {
 	states  map[string]controlState // by zone
 	queries int
 
-	cause string // for what the resolvers fail; empty: the zone is at fault
-	total bool   // nothing answers
+	cause string // names or zones that the resolvers fail for; empty: the zone is at fault
+	total bool   // no control answers
 }
 
 // maxWitnesses is the maximum number of witnesses that a failed lookup queries.
@@ -121,8 +121,8 @@ func (p *postMortem) run(ctx context.Context) {
 	}
 }
 
-// certain reports whether an answer of the zone itself, or of another one, is
-// certain, and no answer is merely recent where another control fails.
+// certain reports whether the verdict cannot change if recent answers are checked
+// again: there are none, or the zone itself answers, or a zone answers and none fails.
 func (p *postMortem) certain() bool {
 	recent, fails, answers := false, false, false
 	for _, state := range p.states {

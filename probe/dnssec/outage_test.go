@@ -17,9 +17,9 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// TestPartialOutage checks whose failure it is if some zones fail and others answer.
-// All zones named good answer at first. Then those named broken fail, and the last of
-// these is looked up.
+// TestPartialOutage checks whether zones or resolvers are at fault if some zones fail
+// and others answer. All zones named good answer at first. Then those named broken
+// fail, and the last of these is looked up.
 func TestPartialOutage(t *testing.T) {
 	names := func(prefix string, n int) (list []string) {
 		for i := range n {
