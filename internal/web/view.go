@@ -27,17 +27,17 @@ func viewFunctions() template.FuncMap {
 	}
 }
 
-// tone returns the CSS class that colours an outcome, status or effect: good,
+// tone returns the CSS class that colours an outcome, status, effect or severity: good,
 // fair, poor, bad, internal or plain. Pages always show the word as well.
 func tone(word string) string {
 	switch word {
-	case "authenticated", "secure", "usable", "enforced":
+	case "authenticated", "secure", "usable", "enforced", "ok":
 		return "good"
 	case "encrypted", "superseded", string(dane.EffectWarning), string(dane.EffectDegraded):
 		return "fair"
 	case "unreachable", "indeterminate", "unusable":
 		return "poor"
-	case "refused", "bogus", string(dane.EffectError):
+	case "refused", "bogus", string(dane.EffectError), "critical":
 		return "bad"
 	case "unknown", string(dane.EffectInternal):
 		return "internal"
