@@ -122,12 +122,13 @@ func (p *postMortem) run(ctx context.Context) {
 }
 
 // certain reports whether an answer of the zone itself, or of another one, is
-// certain, and no answer is merely recent where another control fails.
+// certain, and no answer is merely recent where the control of another zone fails.
 func (p *postMortem) certain() bool {
+	above := p.resolver.topLevelOf(p.failed)
 	recent, fails, answers := false, false, false
-	for _, state := range p.states {
+	for zone, state := range p.states {
 		recent = recent || state == controlRecent
-		fails = fails || state == controlFails
+		fails = fails || state == controlFails && (zone != p.zone || zone == above)
 		answers = answers || state == controlAnswers
 	}
 	return !recent || p.states[p.zone] == controlAnswers || answers && !fails

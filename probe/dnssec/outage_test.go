@@ -175,3 +175,55 @@ func TestSuspicions(t *testing.T) {
 		})
 	}
 }
+
+// slowZone is a transport of which the resolvers take long for names in a zone.
+type slowZone struct {
+	dnssec.Transport
+	apex  string
+	delay time.Duration
+}
+
+func (s slowZone) wait(ctx context.Context, query *dns.Msg) error {
+	if !strings.HasSuffix(query.Question[0].Name, s.apex) {
+		return nil
+	}
+	select {
+	case <-time.After(s.delay):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s slowZone) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	if err := s.wait(ctx, query); err != nil {
+		return nil, "", err
+	}
+	return s.Transport.Exchange(ctx, query)
+}
+
+func (s slowZone) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if err := s.wait(ctx, query); err != nil {
+		return nil, err
+	}
+	return s.Transport.ExchangeWith(ctx, server, query)
+}
+
+// TestSlowFailure checks that a zone is found at fault within the timeout of a scrape if
+// the resolvers need some time to give up its nameservers.
+func TestSlowFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, err := zone.New(time.Now, zone.Zone{Apex: "com."}, zone.Zone{Apex: "net."}, zone.Zone{Apex: "org.", NSEC3: &zone.NSEC3{OptOut: true}},
+			zone.Zone{Apex: "dead.org.", Records: "mx A 192.0.2.1\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
+		r := dnssec.New(slowZone{inner, "dead.org.", 2 * time.Second}, inner.Anchors(), time.Now, dnssec.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		if a := r.Lookup(ctx, "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+	})
+}
