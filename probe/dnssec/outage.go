@@ -105,6 +105,8 @@ func (p *postMortem) run(ctx context.Context) {
 	for _, w := range others {
 		zones = append(zones, w.zone)
 	}
+	slices.Sort(zones)
+	zones = slices.Compact(zones)
 	p.control(ctx, zones)
 	if !p.certain() {
 		nextSecond(ctx)
@@ -174,10 +176,9 @@ func (p *postMortem) judge(own *witness, others []witness) {
 
 // control runs one control for each zone, in parallel.
 func (p *postMortem) control(ctx context.Context, zones []string) {
-	slices.Sort(zones)
 	p.states = make(map[string]controlState)
 	var group sync.WaitGroup
-	for _, zone := range slices.Compact(zones) {
+	for _, zone := range zones {
 		group.Go(func() {
 			state, queries := p.resolver.control(ctx, zone, p.since)
 			p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,39 @@ func TestSlowFailure(t *testing.T) {
 		defer cancel()
 		if a := r.Lookup(ctx, "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
 			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+	})
+}
+
+// countControls is a transport that counts the controls in the root.
+type countControls struct {
+	dnssec.Transport
+	root *atomic.Int32
+}
+
+func (c countControls) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if name := query.Question[0].Name; strings.HasPrefix(name, "dane-exporter-") && dns.CountLabel(name) == 1 {
+		c.root.Add(1)
+	}
+	return c.Transport.ExchangeWith(ctx, server, query)
+}
+
+// TestControlsAreNotRepeated checks that a failed lookup sends one control to each zone,
+// and another if the first answer was recent.
+func TestControlsAreNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, err := zone.New(time.Now, zone.Zone{Apex: "org."}, zone.Zone{Apex: "dead.org.", Records: "mx A 192.0.2.1\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
+		var controls atomic.Int32
+		r := dnssec.New(countControls{inner, &controls}, inner.Anchors(), time.Now, dnssec.Options{})
+		if a := r.Lookup(t.Context(), "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+		if n := controls.Load(); n > 2*int32(len(inner.Servers())) {
+			t.Errorf("%d controls in the root", n)
 		}
 	})
 }
