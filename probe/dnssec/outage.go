@@ -105,6 +105,9 @@ func (p *postMortem) run(ctx context.Context) {
 	for _, w := range others {
 		zones = append(zones, w.zone)
 	}
+	if own != nil {
+		zones = append(zones, own.zone)
+	}
 	slices.Sort(zones)
 	zones = slices.Compact(zones)
 	p.control(ctx, zones)
@@ -142,7 +145,12 @@ func (p *postMortem) judge(own *witness, others []witness) {
 	if p.zone != above && p.states[p.zone] == controlAnswers {
 		return
 	}
-	if own != nil {
+	switch {
+	case own == nil:
+	case own.zone != p.zone && p.states[own.zone] >= controlRecent: // another zone of the domain answers
+		r.witnesses.record(own.zone, p.states[own.zone])
+		own = nil
+	default:
 		own.failedAt = r.witnesses.record(own.zone, controlFails)
 	}
 	for i, w := range others {

@@ -261,3 +261,37 @@ func TestControlsAreNotRepeated(t *testing.T) {
 		}
 	})
 }
+
+// TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at
+// fault, although a zone of another domain fails too.
+func TestBrokenSubzone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const records = "mx A 192.0.2.1\n"
+		good := []string{"z0.org.", "z1.org.", "z2.org."}
+		zones := []zone.Zone{{Apex: "org."}, {Apex: "sub.z0.org.", Records: records}}
+		for _, apex := range good {
+			zones = append(zones, zone.Zone{Apex: apex, Records: records})
+		}
+		inner, err := zone.New(time.Now, zones...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(inner, inner.Anchors(), time.Now, dnssec.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { r.KeepWarm(ctx) })
+		defer func() { cancel(); group.Wait() }()
+		for _, apex := range append(good, "sub.z0.org.") {
+			if a := r.Lookup(ctx, "mx."+apex, dns.TypeA); a.Status != dnssec.Secure {
+				t.Fatalf("%s: %s", apex, a.Why)
+			}
+			synctest.Wait() // KeepWarm learns
+		}
+		inner.Break(zone.Rcode(zone.In("sub.z0.org."), dns.RcodeServerFailure))
+		inner.Break(zone.Rcode(zone.In("z1.org."), dns.RcodeServerFailure))
+		time.Sleep(time.Second)
+		if a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+	})
+}
