@@ -105,6 +105,11 @@ func (p *postMortem) run(ctx context.Context) {
 	for _, w := range others {
 		zones = append(zones, w.zone)
 	}
+	if own != nil {
+		zones = append(zones, own.zone)
+	}
+	slices.Sort(zones)
+	zones = slices.Compact(zones)
 	p.control(ctx, zones)
 	if !p.certain() {
 		nextSecond(ctx)
@@ -122,12 +127,14 @@ func (p *postMortem) run(ctx context.Context) {
 }
 
 // certain reports whether the verdict cannot change if recent answers are checked
-// again: there are none, or the zone itself answers, or a zone answers and none fails.
+// again: there are none, or the zone itself answers, or a zone answers and no other
+// zone fails.
 func (p *postMortem) certain() bool {
+	above := p.resolver.topLevelOf(p.failed)
 	recent, fails, answers := false, false, false
-	for _, state := range p.states {
+	for zone, state := range p.states {
 		recent = recent || state == controlRecent
-		fails = fails || state == controlFails
+		fails = fails || state == controlFails && (zone != p.zone || zone == above)
 		answers = answers || state == controlAnswers
 	}
 	return !recent || p.states[p.zone] == controlAnswers || answers && !fails
@@ -139,7 +146,12 @@ func (p *postMortem) judge(own *witness, others []witness) {
 	if p.zone != above && p.states[p.zone] == controlAnswers {
 		return
 	}
-	if own != nil {
+	switch {
+	case own == nil:
+	case own.zone != p.zone && p.states[own.zone] >= controlRecent: // another zone of the domain answers
+		r.witnesses.record(own.zone, p.states[own.zone])
+		own = nil
+	default:
 		own.failedAt = r.witnesses.record(own.zone, controlFails)
 	}
 	for i, w := range others {
@@ -173,10 +185,9 @@ func (p *postMortem) judge(own *witness, others []witness) {
 
 // control runs one control for each zone, in parallel.
 func (p *postMortem) control(ctx context.Context, zones []string) {
-	slices.Sort(zones)
 	p.states = make(map[string]controlState)
 	var group sync.WaitGroup
-	for _, zone := range slices.Compact(zones) {
+	for _, zone := range zones {
 		group.Go(func() {
 			state, queries := p.resolver.control(ctx, zone, p.since)
 			p.mu.Lock()
