@@ -76,7 +76,7 @@ func (a Access) checkAddress(addr netip.Addr) error {
 }
 
 // cloudInternal lists public networks that a cloud uses for services inside its
-// network: no registry reserves them, and from outside nothing answers there.
+// network: no registry reserves them, and they do not answer from outside.
 var cloudInternal = []netip.Prefix{
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure: resolver, DHCP, and the endpoint of the VM agent
 	netip.MustParsePrefix("161.26.0.0/24"),    // IBM Cloud: resolvers of the private network

@@ -91,8 +91,8 @@ func (p *Prober) judge(ctx context.Context, report *Report) dane.Verdict {
 	return dane.Judge(&report.Facts, rules, p.env.Now())
 }
 
-// stopJudging returns what ends the costly checks of a probe: the cancellation of ctx,
-// and the later of two times.
+// stopJudging returns a function that returns an error when the costly checks of a
+// probe must end: if ctx is canceled, or after both deadline and earliest.
 func stopJudging(ctx context.Context, deadline, earliest time.Time) func() error {
 	return func() error {
 		now := time.Now()

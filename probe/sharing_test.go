@@ -323,7 +323,7 @@ func TestSharedHandshakeDialogue(t *testing.T) {
 func TestQueueIsFair(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		last string // the mail host that the greedy domain names last
+		last string // the last mail host of the domain with many hosts
 	}{{"other names", "m49"}, {"the same name too", "mx"}} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@
     # These rules need the same labels as rules.yml, and none of its recording rules. If a
     # series ends, no notification is sent:
     #  - Neither a failed scrape nor a probe with the outcome unknown ends an alert or restarts
-    #    its "for" period. What was known last stands for six hours. The queries evaluate
+    #    its "for" period. The last known state stands for six hours. The queries evaluate
     #    each minute of these hours: for thousands of domains, use rules.yml.
     #  - noDataState is OK: no series means that there is no problem or that nothing is
     #    scraped. These rules do not detect missing scrapes.

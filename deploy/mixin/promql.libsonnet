@@ -23,10 +23,11 @@ function(config) {
   // While the outcome of the target is unknown, its other states are absent.
   knownNow: 'dane_outcome{outcome="refused"}',
 
-  // observed(selector, byHost) has the value of each series, or -1 if the series has ended:
-  // the last probe with a known outcome lacks it. While the outcome of the target is unknown,
-  // or a scrape has failed, it has no sample. So its last sample is what was known last. With
-  // byHost, a series does not end while the outcome of its host is unknown.
+  // observed(selector, byHost) has the value of each series, or -1 if the series has
+  // ended: the last probe with a known outcome lacks it. While the outcome of the
+  // target is unknown, or a scrape has failed, it has no sample. So its last sample is
+  // the last known state. With byHost, a series does not end while the outcome of its
+  // host is unknown.
   observed(selector, byHost=true):: |||
     %(now)s
     or

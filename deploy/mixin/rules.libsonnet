@@ -1,4 +1,5 @@
-// Recording rules: what is known about each target, and aggregates for the dashboards.
+// Recording rules: the last known state of each target, and aggregates for the
+// dashboards.
 local newPromql = import 'promql.libsonnet';
 
 {

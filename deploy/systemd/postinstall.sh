@@ -1,7 +1,7 @@
 #!/bin/sh
 # Enables and starts the service after its first installation. After an upgrade, it
-# restarts the service if it is enabled or runs. A service that the administrator has
-# disabled or masked stays so. A service that does not start does not fail the package.
+# restarts the service if it is enabled or runs. A disabled or masked service stays
+# disabled or masked. If the service does not start, the installation does not fail.
 #
 # dpkg calls it as: postinst configure OLD-VERSION, where OLD-VERSION is empty at the
 # first installation; or as postinst abort-ACTION if another action has failed.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes systemd forget the unit after the package was removed, and forgets whether it
-# was enabled or masked after a purge.
+# Reloads systemd after the package was removed. At a purge, it deletes the links that
+# enable or mask the unit.
 set -e
 if [ "$1" = purge ]; then
 	rm -f /etc/systemd/system/multi-user.target.wants/dane_exporter.service

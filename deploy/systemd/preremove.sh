@@ -1,7 +1,8 @@
 #!/bin/sh
 # Stops the service before the package is removed, but not before an upgrade, after
 # which postinstall.sh restarts it. The service stays enabled or disabled, so that a
-# later installation finds the administrator's choice. postremove.sh forgets it.
+# later installation keeps the administrator's choice. postremove.sh deletes it at a
+# purge.
 set -e
 [ "$1" = remove ] || exit 0
 [ -d /run/systemd/system ] || exit 0

@@ -162,7 +162,7 @@ func (m *machine) state() string {
 	return strings.TrimSpace(string(output))
 }
 
-// commands returns the recorded commands, and forgets them.
+// commands returns the recorded commands, and deletes the record.
 func (m *machine) commands() string {
 	path := filepath.Join(m.root, "commands")
 	content, _ := os.ReadFile(path)

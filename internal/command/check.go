@@ -33,8 +33,8 @@ type checkFlags struct {
 
 func (s *session) addCheck(app *kingpin.Application, commands map[string]runFunc) {
 	cmd := app.Command("check", "Probe targets and print a full report for one target, or a table for several. "+
-		"Exit codes are those of monitoring plugins. 0: all targets meet the requirements of the module. 1: they do, but with warnings, or not at the time of --at. "+
-		"2: a target does not. 3: the result is unknown.")
+		"Exit codes are those of monitoring plugins. 0: all targets meet the requirements of the module. 1: a target does not, or has warnings, or would at the time of --at; senders deliver. "+
+		"2: DANE or MTA-STS senders do not deliver to a target, or no server is reachable. 3: the result is unknown.")
 	flags := newCheckFlags(cmd)
 	commands[cmd.FullCommand()] = func(ctx context.Context) exitCode { return s.check(ctx, flags, internet{}) }
 }
@@ -150,7 +150,7 @@ func parseAt(text string) (*report.At, error) {
 // maxTargets is the number of targets that one check accepts.
 const maxTargets = 100_000
 
-// checkTarget is a target of a check, or a text that is none.
+// checkTarget is a target of a check, or a text that is not a valid target.
 type checkTarget struct {
 	text   string
 	target probe.Target

@@ -27,16 +27,18 @@ func TestExitCodeOf(t *testing.T) {
 		want     exitCode
 	}{
 		{"no findings", dane.RequireDANE, dane.Authenticated, true, nil, nil, exitOK},
-		{"one of two hosts is broken", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.TLSAMismatch}, nil, exitCritical},
+		{"one of two hosts is broken", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.TLSAMismatch}, nil, exitWarning},
+		{"refused", dane.RequireDANE, dane.Refused, false, []dane.Reason{dane.TLSAMismatch}, nil, exitCritical},
 		{"success with a warning", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSRPTRecordInvalid}, nil, exitWarning},
 		{"success with an unusable record", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.TLSAUnusable}, nil, exitWarning},
 		{"no DANE, not required", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA}, nil, exitOK},
 		{"no DANE, not required, with a warning", dane.RequireIfPublished, dane.Opportunistic, true, []dane.Reason{dane.NoTLSA, dane.MTASTSPolicyInvalid}, nil, exitWarning},
-		{"no DANE, required", dane.RequireDANE, dane.Opportunistic, false, []dane.Reason{dane.NoTLSA}, nil, exitCritical},
+		{"no DANE, required", dane.RequireDANE, dane.Opportunistic, false, []dane.Reason{dane.NoTLSA}, nil, exitWarning},
 		{"success with an internal finding", dane.RequireDANE, dane.Authenticated, true, []dane.Reason{dane.IPv6Unavailable}, nil, exitOK},
 		{"unknown outcome", dane.RequireDANE, dane.Unknown, false, []dane.Reason{dane.ResolverUnreachable}, nil, exitUnknown},
 		{"one host is unknown", dane.RequireDANE, dane.Authenticated, false, []dane.Reason{dane.CertificateUnparsable}, nil, exitUnknown},
 		{"refused at the time of --at", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Refused}, exitWarning},
+		{"MTA-STS senders refused at the time of --at", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Authenticated, Success: true, MTASTS: &dane.MTASTSVerdict{Senders: dane.Senders{MTASTS: dane.Refused}}}, exitWarning},
 		{"authenticated at the time of --at", dane.RequireDANE, dane.Authenticated, true, nil, &dane.Verdict{Outcome: dane.Authenticated, Success: true}, exitOK},
 	}
 	for _, test := range tests {

@@ -161,12 +161,15 @@ func (s *session) defaults() (*config.Config, error) {
 // printError writes err to standard error, one line for each joined error.
 // Passwords of URLs, which errors quote, are replaced.
 func (s *session) printError(err error) {
-	text := urlPassword.ReplaceAllString(err.Error(), "${1}***@")
+	text := maskPasswords(err.Error())
 	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(text, "\n", "\ndane_exporter: "))
 }
 
 // urlPassword matches the password of a URL, from what precedes it to the last @.
 var urlPassword = regexp.MustCompile(`(://[^\s/:@]*:)\S*@`)
+
+// maskPasswords replaces the passwords of URLs in a text.
+func maskPasswords(text string) string { return urlPassword.ReplaceAllString(text, "${1}***@") }
 
 // outputWriter is the standard output. It keeps the first error of a write, after
 // which all writes fail.

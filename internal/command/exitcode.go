@@ -12,9 +12,9 @@ import (
 // "Plugin Return Codes"):
 //
 //	   check                                               tlsa
-//	0  all targets meet the requirements of the module     success; with --check, the records are published as they should be
-//	1  they do, but with warnings, or not at --at          an address of --connect did not answer
-//	2  a target does not                                   --check: the records are not published as they should be
+//	0  no problem is known                                 success; with --check, the records are published as they should be
+//	1  a problem, but mail is delivered; or one at --at    an address of --connect did not answer
+//	2  senders do not deliver to a target                  --check: the records are not published as they should be
 //	3  the result is unknown                               no record could be made
 //
 // serve, lab and healthy exit with 0, or with exitError if they fail. Every
@@ -45,34 +45,12 @@ func worse(a, b exitCode) exitCode {
 	return rank[max(slices.Index(rank, a), slices.Index(rank, b))]
 }
 
-// exitCodeOf returns the code for one probe. A failed probe is unknown if its outcome
-// is, or if all its findings are about this exporter, and critical otherwise.
+// exitCodeOf returns the code for one probe: the severity of its verdict. A verdict for
+// the time of --at that is not OK is a warning now.
 func exitCodeOf(r *probe.Report) exitCode {
-	v := r.Verdict
-	switch {
-	case v.Success && hasWarnings(r):
+	code := exitCode(r.Verdict.Severity(r.Module.Require))
+	if code == exitOK && r.Later != nil && r.Later.Severity(r.Module.Require) != dane.SeverityOK {
 		return exitWarning
-	case v.Success:
-		return exitOK
-	case v.Outcome == dane.Unknown, len(v.Findings) > 0 && !slices.ContainsFunc(v.Findings, isTargets):
-		return exitUnknown
-	default:
-		return exitCritical
 	}
+	return code
 }
-
-// hasWarnings reports whether a successful probe has findings about the target,
-// or would fail at the time of --at. With the requirement if_published, a finding
-// that only degrades DANE is no warning.
-func hasWarnings(r *probe.Report) bool {
-	if r.Later != nil && !r.Later.Success {
-		return true
-	}
-	return slices.ContainsFunc(r.Verdict.Findings, func(f dane.Finding) bool {
-		allowed := r.Module.Require == dane.RequireIfPublished && f.Reason.Info().Effect == dane.EffectDegraded
-		return isTargets(f) && !allowed
-	})
-}
-
-// isTargets reports whether a finding is about the target, and not about this exporter.
-func isTargets(f dane.Finding) bool { return f.Reason.Info().Effect != dane.EffectInternal }

@@ -31,7 +31,7 @@ func (s *session) addHealthy(app *kingpin.Application, commands map[string]runFu
 	cmd.Flag("url", "URL of the health endpoint.").Default("http://localhost:10125/-/healthy").StringVar(&f.url)
 	cmd.Flag("username", "User of basic authentication.").StringVar(&f.username)
 	cmd.Flag("password-file", "File with the password of --username.").StringVar(&f.passwordFile)
-	cmd.Flag("ca-file", "File with the certificates of the CAs that the exporter's certificate may be issued by, as PEM. Default: those that this machine trusts.").StringVar(&f.caFile)
+	cmd.Flag("ca-file", "File with the CA certificates that verify the exporter's certificate, as PEM. Default: the CAs that this machine trusts.").StringVar(&f.caFile)
 	cmd.Flag("server-name", "Name in the exporter's certificate. Default: the host of --url.").StringVar(&f.serverName)
 	cmd.Flag("cert-file", "File with the client certificate, as PEM.").StringVar(&f.certFile)
 	cmd.Flag("key-file", "File with the private key of the client certificate, as PEM.").StringVar(&f.keyFile)
@@ -44,7 +44,7 @@ func (s *session) addHealthy(app *kingpin.Application, commands map[string]runFu
 }
 
 // check returns an error unless the exporter answers with status 200 within three
-// seconds. The error has no password.
+// seconds. The error does not contain the password.
 func (f *healthyFlags) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -120,9 +120,9 @@ func (s keySource) verifiedRecord(certificate *x509.Certificate, p tlsaParameter
 // certificates with the largest keys takes.
 const maxKeyFile = 1 << 20
 
-// readKeyFile reads a certificate, a certificate request, or a public or private
-// key, as PEM or DER. If a file has several certificates, the first is that of the
-// server, and the others are its chain. Of a private key, only the public key is kept.
+// readKeyFile reads a certificate, a certificate request, or a public or private key,
+// as PEM or DER. If a file has several certificates, the first is that of the server,
+// and the others are its chain. Only the public part of a private key is kept.
 func readKeyFile(path string) (keySource, error) {
 	file, err := os.Open(path)
 	if err != nil {

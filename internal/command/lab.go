@@ -56,8 +56,8 @@ func (s *session) addLab(app *kingpin.Application, commands map[string]runFunc) 
 	}
 }
 
-// inLab returns a command that runs in the lab of the session, or else in a new lab.
-// failed reports that there is no lab.
+// inLab returns a command that runs in the lab of the session, or else in a new lab. It
+// calls failed if the lab cannot be created.
 func (s *session) inLab(failed func(error) exitCode, run func(context.Context, labEnvironment) exitCode) runFunc {
 	return func(ctx context.Context) exitCode {
 		s.labModules = lab.Modules

@@ -13,13 +13,13 @@ import (
 // takes a quarter of the CPU.
 const gcPercent = 400
 
-// memoryShare is the part of the cgroup's memory limit that the Go runtime keeps to.
-// The rest is for what it does not count, such as the binary and kernel buffers.
+// memoryShare is the ratio of GOMEMLIMIT to the memory limit of the cgroup. The rest is
+// for memory that the Go runtime does not count, such as the binary and kernel buffers.
 const memoryShare = 0.9
 
 // tuneMemory sets GOGC, and sets GOMEMLIMIT to a share of the limit that cgroupLimit
-// returns. It leaves alone what the operator has set by an environment variable.
-// restore undoes it.
+// returns. It does not change values that the operator has set by environment
+// variables. restore undoes it.
 func (s *session) tuneMemory(cgroupLimit memlimit.Provider, logger *slog.Logger) (restore func()) {
 	percent, limit := -1, int64(-1)
 	if s.getenv("GOGC") == "" {

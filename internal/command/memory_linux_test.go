@@ -28,7 +28,7 @@ func TestMemoryLimitOfCgroup(t *testing.T) {
 		{"", "GOMEMLIMIT=241591910"},
 		{"GOMEMLIMIT=100MiB", ""},
 	} {
-		// The shell enters the cgroup and becomes the exporter.
+		// The shell enters the cgroup and executes the exporter.
 		exporter := exec.CommandContext(t.Context(), "sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group, os.Args[0], "-test.run=^TestTerminated$")
 		exporter.Env = append(os.Environ(), terminatedVariable+"=1")
 		if test.setting != "" {
@@ -59,8 +59,8 @@ func TestMemoryLimitOfCgroup(t *testing.T) {
 	}
 }
 
-// TestProbesFitMemory makes as many ordinary probes at the same time as the default
-// of limits.probes allows, with the memory that the examples in deploy/ give.
+// TestProbesFitMemory makes as many concurrent ordinary probes as the default of
+// limits.probes allows, within the memory limit of the examples in deploy/.
 func TestProbesFitMemory(t *testing.T) {
 	const probes, limit, rounds = 256, 512 << 20, 2
 	if isRaceBuild() {

@@ -81,8 +81,8 @@ func (o jsonOutput) addInvalid(_ string, why error) error {
 	return nil
 }
 
-// progressOutput wraps another output and writes a line to w for each target that
-// is done. It is used on a terminal only: in a log, the lines would be noise.
+// progressOutput wraps another output and writes a line to w for each target that is
+// done. It is used on terminals only, not in logs.
 type progressOutput struct {
 	output
 	w           io.Writer
@@ -275,14 +275,14 @@ func nagiosLocation(f dane.Finding) string {
 
 // sanitize replaces characters that end a line or start performance data in the
 // output of a plugin, and those that control a terminal. DNS allows any byte in a
-// name.
+// name. It replaces passwords of URLs, too.
 func sanitize(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '|' {
 			return '?'
 		}
 		return r
-	}, text)
+	}, maskPasswords(text))
 }
 
 // authenticatedUntil returns the earliest time at which the authentication of a

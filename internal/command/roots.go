@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Where systems keep the certificates of the CAs that they trust. Of the files, the
-// first that exists is read; of the directories, all are.
+// Files and directories in which systems store the certificates of trusted CAs. The
+// first file that exists and all directories are read.
 var (
 	rootFiles = []string{
 		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Gentoo, the container image
@@ -43,8 +43,8 @@ func rootPaths() (files, directories []string) {
 
 // systemRoots returns the certificate authorities that this machine trusts now. It
 // returns nil if there are none, as in a container built from scratch. Results that
-// need them are then not measured. x509.SystemCertPool reads them once in the life
-// of a process, so that a new bundle would need a restart.
+// need them are then not measured. x509.SystemCertPool reads them once per process, so
+// a new bundle would need a restart.
 func systemRoots() *x509.CertPool {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" { // the system verifies chains
 		roots, err := x509.SystemCertPool()

@@ -65,7 +65,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	f := &serveFlags{proberLevel: promslog.NewLevel()}
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	cmd.Flag("config.check", "Check the configuration file and --web.config.file, and exit.").BoolVar(&f.configCheck)
-	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, --web.config.file and its certificates. Changes of /etc/resolv.conf always count.").BoolVar(&f.autoReload)
+	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
 	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
@@ -456,7 +456,7 @@ func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker) {
 	logged := ""
 	for {
 		select {
-		case <-resolver.Suspicions(): // of before the self-check that starts now
+		case <-resolver.Suspicions(): // discard suspicions from before this self-check
 		default:
 		}
 		result := resolver.SelfCheck(ctx)

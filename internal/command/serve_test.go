@@ -397,7 +397,7 @@ func TestWebConfigTLS(t *testing.T) {
 	}
 }
 
-// fakeResolver is a resolver that is good or bad at times.
+// fakeResolver is a resolver whose state depends on the elapsed time.
 type fakeResolver struct {
 	isGood     func(elapsed time.Duration) bool // result of the self-check
 	isAlive    func(elapsed time.Duration) bool

@@ -245,7 +245,8 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestMergeKeys: a merge key adds the keys of another mapping, and the own keys of the mapping count first.
+// TestMergeKeys: a merge key adds the keys of another mapping. The mapping's own keys
+// take precedence.
 func TestMergeKeys(t *testing.T) {
 	c := load(t, `
 modules:
@@ -284,8 +285,8 @@ func TestBooleans(t *testing.T) {
 	}
 }
 
-// TestErrorsHaveNoSecrets: anyone who can reload the configuration sees its errors. They
-// quote no value that may be a password at the wrong place.
+// TestErrorsHaveNoSecrets: anyone who can reload the configuration sees its errors.
+// They quote no value that may be a password under a wrong key.
 func TestErrorsHaveNoSecrets(t *testing.T) {
 	for _, text := range []string{
 		"modules: {m: {prox: 'socks5://me:hunter2@192.0.2.1:1080'}}",

@@ -169,12 +169,12 @@ type entry struct {
 	merged       bool // it is from another mapping
 }
 
-// maxMerged limits the entries that merge keys add to one mapping, and the merge keys that
-// are followed for them. Merges in merges could multiply them without limit.
+// maxMerged limits the entries that merge keys add to one mapping, and the merge keys
+// that are followed for them. Nested merges could multiply them without limit.
 const maxMerged = 1000
 
 // entries returns the entries of a mapping: first its own, then those of its merge keys
-// (<<), of which the first with a key counts.
+// (<<). The first entry of a key takes precedence.
 func (v value) entries(node *yaml.Node) []entry {
 	v.merging, v.merges = []*yaml.Node{node}, 0
 	own, merged := v.collect(nil, node, false), v.collect(nil, node, true)
@@ -434,8 +434,8 @@ func kindOf(node *yaml.Node) string {
 	return describe(node)
 }
 
-// quote returns a given value in quotes, printable and cut to 80 bytes. What is before an
-// @ may be a password, if the value belongs to another key: it is masked.
+// quote returns a given value in quotes, printable and cut to 80 bytes. It masks text
+// before an @, because it may be a password that was given under a wrong key.
 func quote(given string) string {
 	const limit = 80
 	if at := strings.LastIndex(given, "@"); at >= 0 {

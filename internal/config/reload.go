@@ -98,23 +98,29 @@ func (r *Reloader) changed() bool {
 type Digest [sha256.Size]byte
 
 // DigestFiles returns a digest of the content of files, and of the names, sizes and
-// times of the files in directories. What cannot be read counts as empty. The
-// modification time of a file is not used, because it is not reliable if a mounted
-// volume is replaced.
+// times of the files in directories. Unreadable files and directories count as empty,
+// and so do pipes, which can be read only once. The modification time of a file is not
+// used, because it is not reliable if a mounted volume is replaced.
 func DigestFiles(paths ...string) Digest {
 	all := sha256.New()
 	for _, path := range paths {
 		content := sha256.New()
-		if entries, err := os.ReadDir(path); err == nil {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			entries, _ := os.ReadDir(path)
 			for _, entry := range entries {
 				if info, err := os.Stat(filepath.Join(path, entry.Name())); err == nil {
 					fmt.Fprintf(content, "%q %d %d\n", entry.Name(), info.Size(), info.ModTime().UnixNano())
 				}
 			}
-		} else if file, err := os.Open(path); err == nil {
-			_, _ = io.Copy(content, io.LimitReader(file, maxWatchedSize))
-			file.Close()
-			content.Write([]byte("a file"))
+		case info.Mode().IsRegular():
+			if file, err := os.Open(path); err == nil {
+				_, _ = io.Copy(content, io.LimitReader(file, maxWatchedSize))
+				file.Close()
+				content.Write([]byte("a file"))
+			}
 		}
 		all.Write(content.Sum(nil))
 	}

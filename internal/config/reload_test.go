@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -253,5 +254,30 @@ func TestWebConfigFiles(t *testing.T) {
 	}
 	if got := WebConfigFiles(""); got != nil {
 		t.Errorf("without a file: %v", got)
+	}
+}
+
+// TestReloadPipe checks that a file that can be read only once, such as
+// --config.file=<(command), is read only once.
+func TestReloadPipe(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	path := fmt.Sprintf("/dev/fd/%d", reader.Fd())
+	if _, err := os.Stat(path); err != nil {
+		t.Skip(err)
+	}
+	if _, err := writer.WriteString("limits: {probes: 7}\n"); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	r, record := newReloader(t, path)
+	if err := r.Reload(); err != nil || !slices.Equal(record.applied, []int{7}) {
+		t.Errorf("got %v, applied %v, want [7]", err, record.applied)
+	}
+	if r.changed() {
+		t.Error("changed() is true for a pipe")
 	}
 }

@@ -73,8 +73,8 @@ func TestAlerts(t *testing.T) {
 	}
 
 	// A wrong trust anchor makes every verdict wrong. It inhibits the alerts about the
-	// domains that the exporter probes, and only those. Without a resolver or a network,
-	// what was known stands.
+	// domains that the exporter probes, and only those. Without a resolver or a
+	// network, the alert stands.
 	postAlert(t, ofExporter("DaneTrustAnchor", "another:10125"), time.Time{})
 	for _, name := range []string{"DaneExporterBlind", "DaneNoResolver", "DaneExporterDown"} {
 		postAlert(t, ofExporter(name, "localhost:10125"), time.Time{})
@@ -106,10 +106,10 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertsStand checks that ignorance resolves no alert. While a page fires, the resolvers
-// stop, Prometheus restarts, and the exporter is killed. Each time, the page stands and
-// another alert is added. It ends when the target is removed from the configuration. A
-// target that the exporter rejects from the start raises an alert.
+// TestAlertsStand checks that missing data resolves no alert. While a page fires, the
+// resolvers stop, Prometheus restarts, and the exporter is killed. Each time, the page
+// stands and another alert is added. It ends when the target is removed from the
+// configuration. A target that the exporter rejects from the start raises an alert.
 func TestAlertsStand(t *testing.T) {
 	run(t, "ip", "link", "set", "lo", "up")
 	dir := tempDir(t)
@@ -129,7 +129,8 @@ func TestAlertsStand(t *testing.T) {
 			t.Errorf("the page does not fire: %s", during)
 		}
 	}
-	// Longer than rules look back for samples, and than they keep an alert.
+	// 22s is longer than the lookback of the rules and the time for which they keep an
+	// alert.
 	const nothingKnown = `absent(last_over_time(dane_outcome{instance="good.lab.test", outcome="refused"}[22s]))`
 
 	waitFor(t, "the domain is authenticated", func() bool {
@@ -188,9 +189,9 @@ func startPrometheus(t *testing.T, dir string, targets ...string) *process {
 	return startPrometheusServer(t, dir)
 }
 
-// startPrometheusServer starts Prometheus with the files and the database in dir. It repeats
-// alerts so often that Alertmanager keeps them for 20 seconds without a repetition: the
-// restart of a Prometheus takes time that is not scaled.
+// startPrometheusServer starts Prometheus with the files and the database in dir. With
+// a resend delay of 5 seconds, Alertmanager keeps alerts for 20 seconds. The restart of
+// Prometheus takes part of that time, because its duration is not scaled.
 func startPrometheusServer(t *testing.T, dir string) *process {
 	t.Helper()
 	return start(t, dir, exec.Command(program(t, "prometheus"),

@@ -77,9 +77,9 @@ func (l *learned) ExchangeWith(ctx context.Context, server string, query *dns.Ms
 	return l.Transport.ExchangeWith(ctx, server, query)
 }
 
-// TestResolverOutage takes the uplink from Unbound, all of it or half, after it has
-// cached the keys of the root. No zone is at fault then. A zone without a working
-// nameserver is at fault while the uplink works, however many there are.
+// TestResolverOutage cuts all or half of the uplink of Unbound after it has cached the
+// root keys. No zone is at fault then. While the uplink works, zones without a working
+// nameserver are at fault, whatever their number.
 func TestResolverOutage(t *testing.T) {
 	tb := &testbed{dir: tempDir(t), zones: zones()}
 	for _, name := range []string{"bind2.test.", "bind3.test."} {

@@ -38,6 +38,7 @@ func TestGenerated(t *testing.T) {
 		"advice":           adviceTable(),
 		"settings":         settings(t),
 		"modules":          modulesTable(t),
+		"severities":       severityTable(t),
 		"runbook-contents": runbookContents(t),
 		"runbook-reasons":  runbookReasons(t),
 	}

@@ -7,10 +7,10 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// Limits of what a Document holds of the text of servers and zones, in number of
-// entries and in bytes. Honest servers and zones stay below them. A part of the
-// Document is cut where its bytes are used up; its services and endpoints share them equally. Together
-// they bound the size of a report in all forms, and the work of rendering it.
+// Limits on the text of servers and zones in a Document, in entries and bytes. Ordinary
+// servers and zones stay below them. A part of the Document ends when its bytes are
+// used up; its services and endpoints share them equally. Together the limits bound the
+// size of a report in all forms, and the work of rendering it.
 const (
 	maxName         = 300 // bytes of a name or a line
 	maxRecords      = 100 // of one lookup or service, and nameservers of one zone
@@ -37,7 +37,8 @@ const (
 // budget is the number of bytes that a part of a Document may still use.
 type budget struct{ left int }
 
-// take takes the bytes of a list entry with these texts. It returns false if they are not left.
+// take takes the bytes of a list entry with these texts. It returns false if fewer
+// bytes are left.
 func (b *budget) take(texts ...string) bool {
 	n := entryBytes
 	for _, text := range texts {

@@ -27,9 +27,9 @@ import (
 )
 
 // hugeReport returns the largest report that a hostile domain can cause: hosts with
-// endpoints, each with a chain of large certificates and a long dialogue, and records for
-// each. Every text is the one that grows most where it is escaped. The last record
-// matches at every endpoint.
+// endpoints, each with a chain of large certificates and a long dialogue, and records
+// for each. All texts consist of the characters that grow most when they are escaped.
+// The last record matches at every endpoint.
 func hugeReport(hosts, endpoints, records int) *probe.Report {
 	hostile := strings.Repeat(`<"&\`, 2000)
 	errHostile := errors.New(hostile)
@@ -106,8 +106,8 @@ func hugeReport(hosts, endpoints, records int) *probe.Report {
 	return r
 }
 
-// TestDocumentIsBounded: the size of a Document and the time to make it do not grow with
-// what a hostile domain sends. What decides the outcome is kept.
+// TestDocumentIsBounded: the size of a Document and the time to make it do not grow
+// with what a hostile domain sends. The parts that decide the outcome are kept.
 func TestDocumentIsBounded(t *testing.T) {
 	const limit = 4 << 20 // bytes of JSON, in which escapes double the text
 	for _, test := range []struct{ hosts, endpoints, records int }{{1, 1, 1000}, {1, 60, 100}, {50, 4, 1000}, {200, 1, 1}} {
@@ -155,8 +155,8 @@ func TestDocumentIsBounded(t *testing.T) {
 	}
 }
 
-// TestNamesOfManyAttributes: a certificate name with thousands of attributes, of which pkix.Name.String
-// takes 100 MB to render, takes little memory, and with it little time.
+// TestNamesOfManyAttributes: a certificate name with thousands of attributes takes
+// little memory and time. pkix.Name.String takes 100 MB to render such a name.
 func TestNamesOfManyAttributes(t *testing.T) {
 	for label, oid := range map[string]asn1.ObjectIdentifier{"known type": {2, 5, 4, 11}, "other type": {1, 3, 6, 1, 4, 1, 99}} {
 		var sequence pkix.RDNSequence
@@ -183,7 +183,8 @@ func TestNamesOfManyAttributes(t *testing.T) {
 	}
 }
 
-// TestOrdinaryDocumentIsComplete: nothing is cut of a domain with a few hosts.
+// TestOrdinaryDocumentIsComplete: the Document of a domain with a few hosts is
+// complete.
 func TestOrdinaryDocumentIsComplete(t *testing.T) {
 	for _, target := range []string{"good.lab.test", "two-mx-one-broken.lab.test", "dane-ta.lab.test", "thousand-tlsa.lab.test"} {
 		text := string(NewDocument(labReport(t, target)).Marshal())

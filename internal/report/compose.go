@@ -31,7 +31,8 @@ func NewDocument(r *probe.Report) *Document {
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
 		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: outcomeMeaning(v.Outcome), Success: v.Success,
-		Advice: []Advice{}, Later: composeLater(r.Later),
+		Severity: v.Severity(r.Module.Require).String(),
+		Advice:   []Advice{}, Later: composeLater(r.Later),
 		Services: []Service{}, Lookups: []Lookup{}, Zones: []Zone{}, Phases: []Phase{},
 	}}
 	if r.Target.Address.IsValid() {

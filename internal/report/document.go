@@ -34,10 +34,11 @@ type Document struct {
 	Complete  bool      `json:"complete"`            // false if the deadline ended the probe early
 	Truncated []string  `json:"truncated,omitempty"` // what exceeded a limit: "hosts", "addresses"
 
-	At       time.Time `json:"at"`      // the time that the verdict is for
-	Outcome  string    `json:"outcome"` // as in dane_outcome
-	Meaning  string    `json:"meaning"` // of the outcome
-	Success  bool      `json:"success"` // probe_success
+	At       time.Time `json:"at"`       // the time that the verdict is for
+	Outcome  string    `json:"outcome"`  // as in dane_outcome
+	Meaning  string    `json:"meaning"`  // of the outcome
+	Success  bool      `json:"success"`  // probe_success
+	Severity string    `json:"severity"` // "ok", "warning", "critical" or "unknown", as the exit code of check
 	Findings []Finding `json:"findings"`
 	// MoreFindings is the number of findings that are omitted from Findings.
 	MoreFindings int      `json:"more_findings,omitempty"`

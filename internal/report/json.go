@@ -28,8 +28,8 @@ func (d *Document) Marshal() []byte {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
-// newEncoder returns an encoder that does not escape for HTML: that makes the text
-// of a hostile server six times as long, and JSON is never part of a page.
+// newEncoder returns an encoder without HTML escapes. These would make the text of a
+// hostile server six times as long, and JSON is never part of a page.
 func newEncoder(w io.Writer) *json.Encoder {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

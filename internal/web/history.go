@@ -26,8 +26,8 @@ import (
 type history struct {
 	limit int // number of recent reports; 0: nothing is stored
 	sizes historySizes
-	// Large reports are packed apart: they take longer, and must not delay the answers of
-	// ordinary probes.
+	// Large reports are packed separately: they take longer, and must not delay the
+	// answers of ordinary probes.
 	packer, largePacker *packer
 
 	mu       sync.Mutex
@@ -83,14 +83,15 @@ type targetReports struct{ last, failed *entry }
 
 // entry is one probe in the history. The mutex of the history guards the fields that are not exported.
 type entry struct {
-	Number  uint64
-	Asked   string // the target as it was written
-	Target  string
-	Module  string
-	Start   time.Time
-	Outcome string
-	Success bool
-	Reasons []string // without duplicates
+	Number   uint64
+	Asked    string // the target as it was written
+	Target   string
+	Module   string
+	Start    time.Time
+	Outcome  string
+	Success  bool
+	Severity string
+	Reasons  []string // without duplicates
 
 	address  netip.AddrPort
 	size     int           // bytes
@@ -108,15 +109,16 @@ type entry struct {
 // memory.
 func newEntry(r *probe.Report, large *packer) *entry {
 	e := &entry{
-		Asked:   report.Printable(r.Target.Asked),
-		Target:  report.Printable(r.Target.String()),
-		Module:  r.Module.Name,
-		Start:   r.Start.UTC(),
-		Outcome: string(r.Verdict.Outcome),
-		Success: r.Verdict.Success,
-		address: netip.AddrPortFrom(r.Target.Address, r.Target.Port),
-		size:    r.MemSize() + entryOverhead,
-		report:  r,
+		Asked:    report.Printable(r.Target.Asked),
+		Target:   report.Printable(r.Target.String()),
+		Module:   r.Module.Name,
+		Start:    r.Start.UTC(),
+		Outcome:  string(r.Verdict.Outcome),
+		Success:  r.Verdict.Success,
+		Severity: r.Verdict.Severity(r.Module.Require).String(),
+		address:  netip.AddrPortFrom(r.Target.Address, r.Target.Port),
+		size:     r.MemSize() + entryOverhead,
+		report:   r,
 	}
 	if e.size > maxReportSize {
 		e.packed, e.report, e.large = large.pack(r), nil, true

@@ -57,17 +57,17 @@ func (g *formGuard) reject(next http.HandlerFunc) http.HandlerFunc {
 	return g.crossOrigin.Handler(next).ServeHTTP
 }
 
-// rejectEmbedded wraps a handler of GET requests that cost more than a file. It
-// answers 403 if the request is from a page of another site, and its answer is not
-// for a new page: an image, a script, a frame or a prefetch. Links from other sites work.
-// A browser sends these headers only over TLS and to localhost.
+// rejectEmbedded wraps a handler of expensive GET requests. It answers 403 to requests
+// from pages of other sites, such as for an image, a script, a frame or a prefetch.
+// Links from other sites work. A browser sends these headers only over TLS and to
+// localhost.
 func rejectEmbedded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		site, mode, dest := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
 		own := site == "" || site == "none" || site == "same-origin"
 		link := mode == "navigate" && (dest == "" || dest == "document") && r.Header.Get("Sec-Purpose") == ""
 		if !own && !link {
-			http.Error(w, fmt.Sprintf("request from a page of another site (Sec-Fetch-Site: %.20q); only links may lead here", site), http.StatusForbidden)
+			http.Error(w, fmt.Sprintf("request from a page of another site (Sec-Fetch-Site: %.20q); only links are allowed", site), http.StatusForbidden)
 			return
 		}
 		next(w, r)

@@ -68,7 +68,7 @@ func TestFrontPage(t *testing.T) {
 		f.get("/probe?target=" + target)
 	}
 	f.wantPage("/", 200, `<form class="ask" action="./report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="./report?number=3">c.example</a>`, `<a href="./report?number=2">bad.example</a>`, `<span class="badge bad">failed</span> TLSA mismatch`)
+		`<a href="./report?number=3">c.example</a>`, `<a href="./report?number=2">bad.example</a>`, `<span class="badge bad">critical</span> TLSA mismatch`)
 	_, page := f.get("/")
 	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
 		t.Errorf("want the last two probes, newest first:\n%s", page)
@@ -83,7 +83,7 @@ func TestReportPage(t *testing.T) {
 	f.wantPage("/report?number=1", 200, "<h1>a.example</h1>", "authenticated")
 	f.wantPage("/report?target=A.example.", 200, "<h1>a.example</h1>")
 	f.wantPage("/report?target=bad.example&module=smtp", 200, "<h3>TLSA mismatch ", "mx.bad.example port 25", "&lt;b&gt;another key&lt;/b&gt;", "Publish the record for the certificate")
-	f.wantPage("/report?target=bad.example", 200, `<span class="badge bad">failed</span> Does not meet the requirement of the module (<code>dane</code>).`, "<h1>bad.example</h1>", `<p class="over">Module smtp</p>`) // of any module
+	f.wantPage("/report?target=bad.example", 200, `<span class="badge bad">critical</span> Does not meet the requirement of the module (<code>dane</code>).`, "<h1>bad.example</h1>", `<p class="over">Module smtp</p>`) // of any module
 	f.wantPage("/report?target=bad.example&module=smtp_mx", 404, "No report is stored", `value="bad.example"`)
 	f.wantPage("/report?number=7", 404, "No report is stored")
 	f.wantPage("/report?number=x", 400, "number: &#34;x&#34; is not the number of a report")
@@ -197,6 +197,38 @@ func TestLastFailure(t *testing.T) {
 	f.wantPage("/", 200, "Last failure of each target", `<a href="./report?number=2">a.example</a>`)
 }
 
+// TestSeverityOnPages: report and front page show the severity of the verdict, in its colour.
+func TestSeverityOnPages(t *testing.T) {
+	for severity, verdict := range map[string]dane.Verdict{
+		`<span class="badge good">ok</span>`:          {Outcome: dane.Authenticated, Success: true},
+		`<span class="badge fair">warning</span>`:     {Outcome: dane.Authenticated, Findings: []dane.Finding{{Reason: dane.TLSAMismatch}}},
+		`<span class="badge bad">critical</span>`:     {Outcome: dane.Unreachable, Findings: []dane.Finding{{Reason: dane.ConnectFailed}}},
+		`<span class="badge internal">unknown</span>`: {Outcome: dane.Authenticated, Findings: []dane.Finding{{Reason: dane.LimitExceeded}}},
+	} {
+		f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+			r := instant(ctx, target, module)
+			r.Verdict = verdict
+			return r
+		}), nil)
+		f.get("/probe?target=a.example")
+		f.wantPage("/report?number=1", 200, severity+map[bool]string{true: " Meets the", false: " Does not meet the"}[verdict.Success])
+		if _, page := f.get("/"); strings.Contains(page, severity+" ") == verdict.Success {
+			t.Errorf("front page, want %s only if it is not ok:\n%s", severity, page)
+		}
+	}
+}
+
+// TestMTASTSRefusedPage: a probe that succeeds is critical if MTA-STS senders are refused.
+func TestMTASTSRefusedPage(t *testing.T) {
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Verdict = dane.Verdict{Outcome: dane.Authenticated, Success: true, MTASTS: &dane.MTASTSVerdict{Senders: dane.Senders{MTASTS: dane.Refused}}}
+		return r
+	}), nil)
+	f.get("/probe?target=a.example")
+	f.wantPage("/report?number=1", 200, `<section class="verdict bad">`, `<span class="badge bad">critical</span> Meets the`, "MTA-STS senders do not deliver.")
+}
+
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
 // configured resolvers.
 func TestResolvers(t *testing.T) {
@@ -210,9 +242,9 @@ func TestResolvers(t *testing.T) {
 		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
 }
 
-// TestInvisibleCharacters: no page or answer contains control, format or separator characters
-// of requests, resolvers or reports, raw or as a character reference. Those that change the
-// direction of writing make text read as another one.
+// TestInvisibleCharacters: no page or answer contains control, format or separator
+// characters of requests, resolvers or reports, raw or as a character reference.
+// Characters that change the direction of writing make a text look like another text.
 func TestInvisibleCharacters(t *testing.T) {
 	invisible := []rune("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff\u2028\u2029\u00ad\u0085\u001b\U000e0001")
 	hostile := "a" + string(invisible) + "b"

@@ -101,10 +101,10 @@ func (w *pageWriter) Write(p []byte) (int, error) {
 // Limits of rendering pages and reports, which clients may request at any rate.
 // Documents are bounded too, so that all pages in progress take some ten megabytes.
 const (
-	maxPages        = 4                // that are rendered and written concurrently
-	maxWaitingPages = 64               // requests that wait for that
+	maxPages        = 4                // pages rendered and written concurrently
+	maxWaitingPages = 64               // requests that wait for a page
 	pageWait        = 5 * time.Second  // maximum wait
-	pageWriteLimit  = 15 * time.Second // time to write a page, so that slow clients do not keep others waiting
+	pageWriteLimit  = 15 * time.Second // time to write a page, so that slow clients do not delay others
 )
 
 // limitPages wraps a handler that renders a page.

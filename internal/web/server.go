@@ -104,9 +104,9 @@ func (s *Server) HTTPServer(base context.Context) *http.Server {
 	}
 }
 
-// serverLog logs the messages of an http.Server as warnings. It logs at level debug
-// that a client ended or left a TLS connection before the handshake, as health checks
-// by TCP and browsers that connect in advance do.
+// serverLog logs the messages of an http.Server as warnings. TLS connections that a
+// client ends before the handshake are logged at level debug. TCP health checks and
+// browsers that connect in advance cause them.
 type serverLog struct{ logger *slog.Logger }
 
 func (l serverLog) Write(message []byte) (int, error) {

@@ -27,17 +27,17 @@ func viewFunctions() template.FuncMap {
 	}
 }
 
-// tone returns the CSS class that colours an outcome, status or effect: good,
+// tone returns the CSS class that colours an outcome, status, effect or severity: good,
 // fair, poor, bad, internal or plain. Pages always show the word as well.
 func tone(word string) string {
 	switch word {
-	case "authenticated", "secure", "usable", "enforced":
+	case "authenticated", "secure", "usable", "enforced", "ok":
 		return "good"
 	case "encrypted", "superseded", string(dane.EffectWarning), string(dane.EffectDegraded):
 		return "fair"
 	case "unreachable", "indeterminate", "unusable":
 		return "poor"
-	case "refused", "bogus", string(dane.EffectError):
+	case "refused", "bogus", string(dane.EffectError), "critical":
 		return "bad"
 	case "unknown", string(dane.EffectInternal):
 		return "internal"
@@ -186,8 +186,9 @@ func comparer(d *report.Document) func(report.Service, report.Endpoint) comparis
 	return func(s report.Service, e report.Endpoint) comparisons { return compareEndpoint(s, e, pairs, bars) }
 }
 
-// compareEndpoint compares the records of a service with an endpoint. It returns at most
-// limit of them, those first that decide the outcome, and the first of these with bars.
+// compareEndpoint compares the records of a service with an endpoint. It returns at
+// most limit comparisons. Those that decide the outcome come first. The first
+// comparisons have bars.
 func compareEndpoint(s report.Service, e report.Endpoint, limit, bars int) comparisons {
 	authenticated := slices.ContainsFunc(e.Matches, func(m report.Match) bool { return m.Authenticates })
 	var all []comparison

@@ -43,8 +43,8 @@ func TestComparisons(t *testing.T) {
 	}
 }
 
-// TestPairsAreBounded: a page shows a limited number of comparisons and bars, those first
-// that decide the outcome.
+// TestPairsAreBounded: a page shows a limited number of comparisons and bars. Those
+// that decide the outcome come first.
 func TestPairsAreBounded(t *testing.T) {
 	service := report.Service{MoreRecords: 900}
 	endpoint := report.Endpoint{MoreMatches: 900}

@@ -20,11 +20,11 @@ import (
 // resolver that lost its uplink still answers from its cache, such as for the keys of the root.
 type controlState int
 
-// The outcomes of a control. A worse one is less.
+// The outcomes of a control, from worst to best.
 const (
 	controlFails   controlState = iota // no resolver has an answer
 	controlUnclear                     // a resolver may have deduced the answer from cached records (RFC 8198)
-	controlRecent                      // the same, but then it cached the records in this second
+	controlRecent                      // the same, but it cached these records within this second
 	controlAnswers                     // the answer comes from the zone
 )
 
@@ -35,9 +35,9 @@ const (
 	controlCDTime = 2 * time.Second // of which with CD=1
 )
 
-// controls runs controls, one at a time for each zone, and keeps their results for
-// the lookups that were in progress meanwhile. A crowd of failing lookups thus costs
-// few queries.
+// controls runs controls, one at a time for each zone, and keeps their results for the
+// lookups that were in progress meanwhile. Concurrent lookups that fail thus cost few
+// queries.
 type controls struct {
 	flights flight.Group[string, controlResult]
 

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that
-// of the zone's nameservers or of the resolvers, which may have lost their network
-// or deny us access. It sends controls: queries for random names, which no cache
-// holds. The zone is at fault if its own control answers, and otherwise unless one
-// of these is true:
+// classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that of
+// the zone's nameservers or of the resolvers, which may have lost their network or may
+// refuse this client. It sends controls: queries for random names, which no cache
+// holds. The zone is at fault if its own control answers. Otherwise, it is at fault
+// unless one of these is true:
 //
 //   - no control in any other zone answers;
 //   - the one in the top-level domain fails, or two of topControls do;
@@ -92,8 +92,8 @@ type postMortem struct {
 	states  map[string]controlState // by zone
 	queries int
 
-	cause string // for what the resolvers fail; empty: the zone is at fault
-	total bool   // nothing answers
+	cause string // names or zones that the resolvers fail for; empty: the zone is at fault
+	total bool   // no control answers
 }
 
 // maxWitnesses is the maximum number of witnesses that a failed lookup queries.
@@ -108,6 +108,11 @@ func (p *postMortem) run(ctx context.Context) {
 	for _, w := range others {
 		zones = append(zones, w.zone)
 	}
+	if own != nil {
+		zones = append(zones, own.zone)
+	}
+	slices.Sort(zones)
+	zones = slices.Compact(zones)
 	p.control(ctx, zones)
 	if !p.certain() {
 		nextSecond(ctx)
@@ -124,13 +129,15 @@ func (p *postMortem) run(ctx context.Context) {
 	}
 }
 
-// certain reports whether an answer of the zone itself, or of another one, is
-// certain, and no answer is merely recent where another control fails.
+// certain reports whether the verdict cannot change if recent answers are checked
+// again: there are none, or the zone itself answers, or a zone answers and no other
+// zone fails.
 func (p *postMortem) certain() bool {
+	above := p.resolver.topLevelOf(p.failed)
 	recent, fails, answers := false, false, false
-	for _, state := range p.states {
+	for zone, state := range p.states {
 		recent = recent || state == controlRecent
-		fails = fails || state == controlFails
+		fails = fails || state == controlFails && (zone != p.zone || zone == above)
 		answers = answers || state == controlAnswers
 	}
 	return !recent || p.states[p.zone] == controlAnswers || answers && !fails
@@ -142,7 +149,12 @@ func (p *postMortem) judge(own *witness, others []witness) {
 	if p.zone != above && p.states[p.zone] == controlAnswers {
 		return
 	}
-	if own != nil {
+	switch {
+	case own == nil:
+	case own.zone != p.zone && p.states[own.zone] >= controlRecent: // another zone of the domain answers
+		r.witnesses.record(own.zone, p.states[own.zone])
+		own = nil
+	default:
 		own.failedAt = r.witnesses.record(own.zone, controlFails)
 	}
 	for i, w := range others {
@@ -176,10 +188,9 @@ func (p *postMortem) judge(own *witness, others []witness) {
 
 // control runs one control for each zone, in parallel.
 func (p *postMortem) control(ctx context.Context, zones []string) {
-	slices.Sort(zones)
 	p.states = make(map[string]controlState)
 	var group sync.WaitGroup
-	for _, zone := range slices.Compact(zones) {
+	for _, zone := range zones {
 		group.Go(func() {
 			state, queries := p.resolver.control(ctx, zone, p.since)
 			p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,9 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// TestPartialOutage checks whose failure it is if some zones fail and others answer.
-// All zones named good answer at first. Then those named broken fail, and the last of
-// these is looked up.
+// TestPartialOutage checks whether zones or resolvers are at fault if some zones fail
+// and others answer. All zones named good answer at first. Then those named broken
+// fail, and the last of these is looked up.
 func TestPartialOutage(t *testing.T) {
 	names := func(prefix string, n int) (list []string) {
 		for i := range n {
@@ -174,4 +175,123 @@ func TestSuspicions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowZone is a transport of which the resolvers take long for names in a zone.
+type slowZone struct {
+	dnssec.Transport
+	apex  string
+	delay time.Duration
+}
+
+func (s slowZone) wait(ctx context.Context, query *dns.Msg) error {
+	if !strings.HasSuffix(query.Question[0].Name, s.apex) {
+		return nil
+	}
+	select {
+	case <-time.After(s.delay):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s slowZone) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	if err := s.wait(ctx, query); err != nil {
+		return nil, "", err
+	}
+	return s.Transport.Exchange(ctx, query)
+}
+
+func (s slowZone) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if err := s.wait(ctx, query); err != nil {
+		return nil, err
+	}
+	return s.Transport.ExchangeWith(ctx, server, query)
+}
+
+// TestSlowFailure checks that a zone is found at fault within the timeout of a scrape if
+// the resolvers need some time to give up its nameservers.
+func TestSlowFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, err := zone.New(time.Now, zone.Zone{Apex: "com."}, zone.Zone{Apex: "net."}, zone.Zone{Apex: "org.", NSEC3: &zone.NSEC3{OptOut: true}},
+			zone.Zone{Apex: "dead.org.", Records: "mx A 192.0.2.1\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
+		r := dnssec.New(slowZone{inner, "dead.org.", 2 * time.Second}, inner.Anchors(), time.Now, dnssec.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		if a := r.Lookup(ctx, "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+	})
+}
+
+// countControls is a transport that counts the controls in the root.
+type countControls struct {
+	dnssec.Transport
+	root *atomic.Int32
+}
+
+func (c countControls) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if name := query.Question[0].Name; strings.HasPrefix(name, "dane-exporter-") && dns.CountLabel(name) == 1 {
+		c.root.Add(1)
+	}
+	return c.Transport.ExchangeWith(ctx, server, query)
+}
+
+// TestControlsAreNotRepeated checks that a failed lookup sends one control to each zone,
+// and another if the first answer was recent.
+func TestControlsAreNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, err := zone.New(time.Now, zone.Zone{Apex: "org."}, zone.Zone{Apex: "dead.org.", Records: "mx A 192.0.2.1\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
+		var controls atomic.Int32
+		r := dnssec.New(countControls{inner, &controls}, inner.Anchors(), time.Now, dnssec.Options{})
+		if a := r.Lookup(t.Context(), "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+		if n := controls.Load(); n > 2*int32(len(inner.Servers())) {
+			t.Errorf("%d controls in the root", n)
+		}
+	})
+}
+
+// TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at
+// fault, although a zone of another domain fails too.
+func TestBrokenSubzone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const records = "mx A 192.0.2.1\n"
+		good := []string{"z0.org.", "z1.org.", "z2.org."}
+		zones := []zone.Zone{{Apex: "org."}, {Apex: "sub.z0.org.", Records: records}}
+		for _, apex := range good {
+			zones = append(zones, zone.Zone{Apex: apex, Records: records})
+		}
+		inner, err := zone.New(time.Now, zones...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(inner, inner.Anchors(), time.Now, dnssec.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { r.KeepWarm(ctx) })
+		defer func() { cancel(); group.Wait() }()
+		for _, apex := range append(good, "sub.z0.org.") {
+			if a := r.Lookup(ctx, "mx."+apex, dns.TypeA); a.Status != dnssec.Secure {
+				t.Fatalf("%s: %s", apex, a.Why)
+			}
+			synctest.Wait() // KeepWarm learns
+		}
+		inner.Break(zone.Rcode(zone.In("sub.z0.org."), dns.RcodeServerFailure))
+		inner.Break(zone.Rcode(zone.In("z1.org."), dns.RcodeServerFailure))
+		time.Sleep(time.Second)
+		if a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+	})
 }

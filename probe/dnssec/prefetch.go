@@ -10,12 +10,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// KeepWarm keeps the zones at the top of every chain of trust in the cache, so
-// that no lookup waits for them. It prefetches the zones with trust anchors and
-// the largest top-level domains. Then it refreshes the zones with trust anchors
-// and every top-level domain in use before they expire. It also learns which zones
-// answer, to distinguish an outage of the resolvers from that of a zone. It returns
-// when ctx ends.
+// KeepWarm keeps the zones at the top of every chain of trust in the cache, so that no
+// lookup waits for them. It prefetches the zones with trust anchors and the largest
+// top-level domains. Then it refreshes the zones with trust anchors and every top-level
+// domain in use before they expire. It also records which zones answer, to distinguish
+// an outage of the resolvers from an outage of a zone. It returns when ctx ends.
 func (r *Resolver) KeepWarm(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()

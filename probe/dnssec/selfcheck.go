@@ -81,9 +81,9 @@ const (
 	aliveTimeout     = 3 * time.Second
 )
 
-// Suspicions returns a channel that receives after lookups that failed, unless
-// controls showed that a zone is the cause, and after lookups for which the root
-// did not validate. It is a reason for a self-check.
+// Suspicions returns a channel that receives a value after failed lookups, unless
+// controls showed that a zone is the cause. It also receives one after lookups for
+// which the root did not validate. Each value is a reason for a self-check.
 func (r *Resolver) Suspicions() <-chan struct{} { return r.suspicion }
 
 // Suspect makes Suspicions receive.
@@ -271,7 +271,7 @@ func (r *Resolver) usedTopLevels() []string {
 func (c *serverCheck) unreachable(ctx context.Context) string {
 	zones := c.tops
 	states := make([]controlState, len(zones))
-	nextSecond(ctx) // what a lookup has just brought into the cache is no longer new
+	nextSecond(ctx) // records that a lookup has just cached are no longer new
 	limited, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
 	var group sync.WaitGroup

@@ -14,8 +14,8 @@ import (
 )
 
 // A witness is a zone of a registered domain that has answered a control. If it and
-// others stop to answer at the same time, the resolvers are at fault, unless the
-// zones have the same cause in common.
+// other witnesses stop answering at the same time, the resolvers are at fault, unless
+// the zones share a cause.
 type witness struct {
 	domain      string // the registered domain
 	zone        string
@@ -28,8 +28,8 @@ type witness struct {
 }
 
 // witnesses are the zones that may be witnesses, by registered domain. They are
-// bounded. A known one is never replaced by a new one, so that a crowd of new zones
-// changes no verdict.
+// bounded. A known one is never replaced by a new one, so that many new zones change no
+// verdict.
 type witnesses struct {
 	queue chan string // domains whose control is due, for KeepWarm
 
@@ -42,7 +42,7 @@ const (
 	maxQueue       = 64
 	recheckAfter   = 30 * time.Second // a witness that failed and then answers a lookup is checked again
 	simultaneous   = time.Hour        // zones that fail within that time may have one cause; scrape intervals are shorter
-	minFailedShare = 3                // one in so many
+	minFailedShare = 3                // 3: at least a third must fail
 )
 
 func newWitnesses() *witnesses {
@@ -166,10 +166,10 @@ func (r *Resolver) nameserverDomains(ctx context.Context, zone string) []string 
 	return domains
 }
 
-// manyFail reports whether the witness own fails together with a third of all,
-// counted by cause: zones with a domain or nameserver domain in common count once,
-// and none of them if another one answers. Witnesses that have failed for much longer or
-// whose state is unclear do not count.
+// manyFail reports whether own and at least a third of all witnesses fail. Zones with a
+// domain or nameserver domain in common count once, and count as answering if one of
+// them answers. Witnesses that have failed for much longer or whose state is unclear do
+// not count.
 func manyFail(own witness, others []witness, states map[string]controlState) bool {
 	type cluster struct {
 		marks  []string // domains that its zones have in common
@@ -179,7 +179,7 @@ func manyFail(own witness, others []witness, states map[string]controlState) boo
 	add := func(w witness, answers bool) *cluster {
 		merged := &cluster{marks: append([]string{w.domain}, w.nameservers...), answer: answers}
 		if len(w.nameservers) == 0 {
-			merged.marks = append(merged.marks, "") // it may have any
+			merged.marks = append(merged.marks, "") // unknown nameservers may be those of other zones
 		}
 		clusters = slices.DeleteFunc(clusters, func(c *cluster) bool {
 			common := slices.ContainsFunc(c.marks, func(mark string) bool { return slices.Contains(merged.marks, mark) })
@@ -213,7 +213,8 @@ func manyFail(own witness, others []witness, states map[string]controlState) boo
 
 // registeredDomain returns the registered domain that a name belongs to: one label
 // below a public suffix. It returns the name itself if it is a suffix. Suffixes below
-// which a company gives names to its customers do not count: their zones may have one cause to fail.
+// which a company gives names to its customers do not count: zones below them may fail
+// for one cause.
 func registeredDomain(name string) string {
 	plain := strings.TrimSuffix(name, ".")
 	suffixed, official := publicsuffix.PublicSuffix(plain)

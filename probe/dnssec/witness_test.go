@@ -26,8 +26,8 @@ func TestRegisteredDomain(t *testing.T) {
 	}
 }
 
-// TestWitnessesAreBounded checks that new zones neither replace known ones nor grow
-// memory without end, and that the queue never blocks a lookup.
+// TestWitnessesAreBounded checks that new zones do not replace known ones, that memory
+// is bounded, and that the queue never blocks a lookup.
 func TestWitnessesAreBounded(t *testing.T) {
 	w := newWitnesses()
 	for i := range 2 * maxDomains {

@@ -54,8 +54,8 @@ type Request struct {
 	Key     Key
 	Timeout time.Duration // of an attempt that is started for this request and shared with others
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
-	Fresh   bool          // do not share the result of another probe's handshake
-	Probe   *Probe        // for which the handshake is; nil: its own
+	Fresh   bool          // do not share the result of another handshake
+	Probe   *Probe        // probe that the handshake is for; nil: a probe of its own
 	// Grow counts the bytes of memory that an attempt for this request holds while it is
 	// in progress. An error ends the attempt. A negative number releases them. If it is
 	// nil, they are not counted.
@@ -98,7 +98,7 @@ func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) att
 	}
 	a := c.share(ctx, r)
 	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
-		a = c.share(ctx, r) // the attempt of a probe with an earlier deadline was cut short by that
+		a = c.share(ctx, r) // the earlier deadline of another probe ended the attempt
 	}
 	r.Probe.keep(r.Key, a)
 	return a

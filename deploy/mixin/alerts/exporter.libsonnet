@@ -72,9 +72,9 @@ function(config, p, t)
       section: 'daneprobesrejected',
     },
 
-    // Two failed scrapes, so that a restart of the exporter raises no alert. Two jobs of
-    // the example configurations scrape an exporter; this alert is about the one for its own
-    // metrics.
+    // The expression requires two failed scrapes, so that a restart of the exporter
+    // raises no alert. Two jobs of the example configurations scrape an exporter. This
+    // alert covers the job for the exporter's own metrics.
     problem {
       name: 'DaneExporterDown',
       expr: std.join('or\n', [up(s) for s in config.exporterSelectors]),

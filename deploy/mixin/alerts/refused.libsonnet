@@ -112,7 +112,7 @@ function(config, p, t)
       section: 'danedomainunreachable',
     },
 
-    // What was known before stands: this alert is in addition to others.
+    // Earlier alerts stand. This alert is in addition to them.
     now {
       name: 'DaneDomainNotJudged',
       query: p.outcome('unknown'),
