@@ -32,7 +32,7 @@ const (
 	// minimalResponse is about the size of dane_exporter's response to the same probe.
 	minimalResponse = 12 << 10
 	// minimalGCPercent is GOGC of dane_exporter while it serves.
-	minimalGCPercent = 400
+	minimalGCPercent = 200
 )
 
 // serveMinimal runs the minimal exporter on the listener that it inherited.
