@@ -52,11 +52,10 @@ func (z *zones) take(left *int, n int) int {
 
 // servedZone is a zone whose nameservers are queried.
 type servedZone struct {
-	name      string
-	ns        dnssec.Answer
-	servers   []dane.Nameserver // not queried yet
-	truncated bool
-	soa       map[netip.Addr]func() directAnswer
+	name  string
+	ns    dnssec.Answer
+	found dane.Nameservers // not queried yet
+	soa   map[netip.Addr]func() directAnswer
 }
 
 // directAnswer is what a nameserver answers when it is queried directly.
@@ -80,8 +79,8 @@ func (r *run) zone(ctx context.Context, name string) *servedZone {
 
 func (r *run) findZone(ctx context.Context, name string) *servedZone {
 	z := &servedZone{name: name, ns: r.lookup(ctx, r.nameserverMeter(), name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
-	z.servers, z.truncated = r.findNameservers(ctx, z.ns.Records)
-	for _, server := range z.servers {
+	z.found = r.findNameservers(ctx, z.ns.Records)
+	for _, server := range z.found.Servers {
 		z.soa[server.Address] = sync.OnceValue(func() directAnswer { return r.queryDirectly(ctx, server.Address, name, dns.TypeSOA) })
 	}
 	return z
@@ -89,7 +88,7 @@ func (r *run) findZone(ctx context.Context, name string) *servedZone {
 
 // findNameservers looks up the addresses of the nameservers. If there are too
 // many, each nameserver keeps its first ones.
-func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []dane.Nameserver, truncated bool) {
+func (r *run) findNameservers(ctx context.Context, records []dns.RR) (found dane.Nameservers) {
 	var names []string
 	for _, rr := range records {
 		if ns, ok := rr.(*dns.NS); ok {
@@ -99,7 +98,7 @@ func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) > maxNameservers {
-		names, truncated = names[:maxNameservers], true
+		names, found.Truncated = names[:maxNameservers], true
 	}
 	hosts := make([]dane.Host, len(names))
 	var jobs []job
@@ -112,22 +111,30 @@ func (r *run) findNameservers(ctx context.Context, records []dns.RR) (servers []
 	ranks := make(map[netip.Addr]int) // position among the addresses of its host
 	for i := range hosts {
 		addresses, cut := limitAddresses(&hosts[i])
-		truncated = truncated || cut
+		found.Truncated = found.Truncated || cut
+		if len(addresses) == 0 && (hosts[i].Err != nil || lookupFailed(hosts[i].A) || lookupFailed(hosts[i].AAAA)) {
+			found.Unresolved = append(found.Unresolved, hosts[i].Name)
+		}
 		for rank, address := range addresses {
 			if _, known := ranks[address]; !known {
 				ranks[address] = rank
-				servers = append(servers, dane.Nameserver{Name: hosts[i].Name, Address: address})
+				found.Servers = append(found.Servers, dane.Nameserver{Name: hosts[i].Name, Address: address})
 			}
 		}
 	}
-	slices.SortStableFunc(servers, func(a, b dane.Nameserver) int { return cmp.Compare(ranks[a.Address], ranks[b.Address]) })
-	if n := r.zones.take(&r.zones.addresses, min(len(servers), maxNameservers)); len(servers) > n {
-		servers, truncated = servers[:n], true
+	slices.SortStableFunc(found.Servers, func(a, b dane.Nameserver) int { return cmp.Compare(ranks[a.Address], ranks[b.Address]) })
+	if n := r.zones.take(&r.zones.addresses, min(len(found.Servers), maxNameservers)); len(found.Servers) > n {
+		found.Servers, found.Truncated = found.Servers[:n], true
 	}
-	slices.SortFunc(servers, func(a, b dane.Nameserver) int {
+	slices.SortFunc(found.Servers, func(a, b dane.Nameserver) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
 	})
-	return servers, truncated
+	return found
+}
+
+// lookupFailed reports whether a lookup that was made has no result.
+func lookupFailed(answer *dnssec.Answer) bool {
+	return answer != nil && (answer.Err != nil || answer.Status.Failed())
 }
 
 // queryNameservers queries the nameservers of the zone that holds the TLSA
@@ -142,9 +149,10 @@ func (r *run) queryNameservers(ctx context.Context, service *dane.Service) {
 		return
 	}
 	zone := r.zone(ctx, name)
-	n := r.zones.take(&r.zones.queries, len(zone.servers))
-	service.Nameservers = &dane.Nameservers{Zone: dane.TextName(name), NS: &zone.ns,
-		Servers: slices.Clone(zone.servers[:n]), Truncated: zone.truncated || n < len(zone.servers)}
+	found := zone.found
+	n := r.zones.take(&r.zones.queries, len(found.Servers))
+	service.Nameservers = &dane.Nameservers{Zone: dane.TextName(name), NS: &zone.ns, Servers: slices.Clone(found.Servers[:n]),
+		Truncated: found.Truncated || n < len(found.Servers), Unresolved: found.Unresolved}
 
 	var jobs []job
 	for i := range service.Nameservers.Servers {

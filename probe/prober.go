@@ -67,9 +67,8 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	defer held.close()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
-	r := &run{prober: p, target: target, module: module, fresh: fresh, budget: newBudget(), zones: newZones(), memory: held,
-		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries),
-		minWait: max(report.Deadline*2/5, minWait)}
+	r := p.newRun(target, module, held)
+	r.fresh, r.minWait = fresh, max(report.Deadline*2/5, minWait)
 	r.gather(ctx, &report.Facts)
 	if err := held.err(); err != nil { // drop what is too much
 		report.Facts = dane.Facts{Err: dane.WithCause(dane.CauseLimit, err)}
@@ -78,6 +77,12 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	report.Verdict = p.judge(ctx, report)
 	report.Duration = time.Since(start)
 	return report
+}
+
+// newRun returns a probe that holds memory.
+func (p *Prober) newRun(target Target, module Module, held *memory) *run {
+	return &run{prober: p, target: target, module: module, budget: newBudget(), zones: newZones(), memory: held,
+		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries), minWait: minWait}
 }
 
 // minJudging is the time that costly checks of certificates have even if the deadline
@@ -105,13 +110,6 @@ func stopJudging(ctx context.Context, deadline, earliest time.Time) func() error
 			return nil
 		}
 	}
-}
-
-// LookupTLSA looks up the TLSA records of a port under one name, in A-labels,
-// and validates them. Which name a client uses for a host that is an alias is
-// another question, which a probe answers. A failure is part of the answer.
-func (p *Prober) LookupTLSA(ctx context.Context, name string, port uint16) dnssec.Answer {
-	return p.resolver.Lookup(ctx, dane.TLSAOwner(name, port), dns.TypeTLSA)
 }
 
 // run is one probe in progress.

@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/rollover"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
-	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
@@ -28,7 +29,11 @@ type tlsaFlags struct {
 	port                          uint16
 	protocol                      string
 	usage, selector, matchingType uint8
+	services                      []string
 	check                         bool
+	wait                          time.Duration
+	state                         string
+	output                        string
 	configFile                    string
 }
 
@@ -41,7 +46,8 @@ type tlsaParameters struct {
 
 func (s *session) addTLSA(app *kingpin.Application, commands map[string]runFunc) {
 	cmd := app.Command("tlsa", "Generate TLSA records in zone-file format: from a certificate, from a key whose certificate is not issued yet, or from a running server. "+
-		"Exit codes are 0: success. 1: an address of the server did not answer. 2: --check finds that the records are not published as they should be. 3: no record could be made.")
+		"Exit codes are 0: success; with --check, the certificate or key is safe to serve. 1: it is published everywhere, but not safe to serve yet. "+
+		"2: a nameserver lacks a record that authenticates it, or serves records that do not validate. 3: no record could be made, or an address did not answer.")
 	flags := newTLSAFlags(cmd)
 	commands[cmd.FullCommand()] = func(ctx context.Context) exitCode { return s.tlsa(ctx, flags, internet{}) }
 }
@@ -58,7 +64,11 @@ func newTLSAFlags(cmd *kingpin.CmdClause) *tlsaFlags {
 	cmd.Flag("usage", "Certificate usage: 3 (DANE-EE) server certificate, 2 (DANE-TA) issuer certificate, 1 (PKIX-EE) and 0 (PKIX-TA) the same with Web PKI validation.").Default("3").Uint8Var(&f.usage)
 	cmd.Flag("selector", "Selector: 1 public key, 0 whole certificate.").Default("1").Uint8Var(&f.selector)
 	cmd.Flag("type", "Matching type: 1 SHA-256, 2 SHA-512, 0 the full data.").Default("1").Uint8Var(&f.matchingType)
-	cmd.Flag("check", "Compare with the published records, after DNSSEC validation.").BoolVar(&f.check)
+	cmd.Flag("service", "Port of the records, with or without the protocol of its clients, as 25/smtp. Can be repeated. Default: --port.").StringsVar(&f.services)
+	cmd.Flag("check", "Ask every nameserver of the zone whether its records authenticate the certificate or key for DANE clients, and find out when it is safe to serve (RFC 7671 §8.1).").BoolVar(&f.check)
+	cmd.Flag("wait", "With --check, ask again until it is safe to serve, for at most this long, or until it is certain that this is too short.").DurationVar(&f.wait)
+	cmd.Flag("state", "With --check, file that remembers since when the nameservers have the records, so that the next run need not wait anew.").StringVar(&f.state)
+	cmd.Flag("output", "Output format: text, or json.").Default(outputText).EnumVar(&f.output, outputText, outputJSON)
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	return f
 }
@@ -86,6 +96,10 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	if err != nil {
 		return exitUnknown, err
 	}
+	services, err := f.gatedServices(host)
+	if err != nil {
+		return exitUnknown, err
+	}
 	var prober *probe.Prober
 	var module probe.Module
 	if f.check || f.connect != "" {
@@ -106,7 +120,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 			return exitUnknown, err
 		}
 		if len(sources) < len(endpointsOf(r)) {
-			code = exitWarning
+			code = exitUnknown
 		}
 	} else {
 		source, err := readKeyFile(f.cert + f.key)
@@ -129,11 +143,86 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	if err != nil {
 		return exitUnknown, err
 	}
-	s.writeZoneLines(host, records)
+	out := s.newTLSAOutput(f.output)
+	out.records(services, records)
 	if f.check {
-		code = worse(code, s.comparePublished(prober.LookupTLSA(ctx, host.Name, host.Port), records))
+		checked, err := s.checkPublished(ctx, f, &gate{prober: prober, sources: sources, served: f.connect != "" && f.next == "",
+			services: services, wait: f.wait, changed: out.changes}, verifier, out)
+		if err != nil {
+			return exitUnknown, err
+		}
+		code = worse(code, checked)
 	}
-	return code, nil
+	return code, out.flush()
+}
+
+// checkPublished runs a gate.
+func (s *session) checkPublished(ctx context.Context, f *tlsaFlags, g *gate, verifier tlsa.Verifier, out tlsaOutput) (exitCode, error) {
+	state, err := rollover.Load(f.state, time.Now())
+	if err != nil && !errors.Is(err, rollover.ErrDamaged) {
+		return exitUnknown, fmt.Errorf("read the state: %w", err)
+	}
+	if err != nil {
+		s.printError(fmt.Errorf("the state is not used: %w", err))
+	}
+	g.state, g.statePath = state, f.state
+	for _, service := range g.services {
+		usages := service.verifier.Usages
+		service.verifier = verifier
+		service.verifier.Usages = usages
+		if service.publication, err = state.Publication(service.owner(), g.key()); err != nil {
+			s.printError(fmt.Errorf("the state is not used: %w", err))
+		}
+	}
+	if err := g.run(ctx); err != nil {
+		return exitUnknown, err
+	}
+	now := time.Now()
+	out.result(g, now)
+	return g.code(now), nil
+}
+
+// gatedServices returns the services of --service, or else the one of --port.
+func (f *tlsaFlags) gatedServices(host probe.Target) ([]*gatedService, error) {
+	if len(f.services) > 0 && f.port != 0 {
+		return nil, errors.New("--service and --port exclude each other")
+	}
+	texts := f.services
+	if len(texts) == 0 {
+		texts = []string{fmt.Sprintf("%d/%s", host.Port, cmp.Or(f.protocol, starttls.ByPort(host.Port).Name))}
+	}
+	var services []*gatedService
+	for _, text := range texts {
+		service, err := parseService(host.Name, text)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(services, func(s *gatedService) bool { return s.port == service.port }) {
+			services = append(services, service)
+		}
+	}
+	return services, nil
+}
+
+// submission is a port whose clients speak SMTP and are no relays (RFC 6409 §3.1).
+const submission = 587
+
+// parseService parses a value of --service.
+func parseService(name, text string) (*gatedService, error) {
+	number, protocol, _ := strings.Cut(text, "/")
+	port, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("--service %s: want a port, or a port and a protocol, as 25/smtp", sanitize(text))
+	}
+	protocol = cmp.Or(protocol, starttls.ByPort(uint16(port)).Name)
+	if _, ok := starttls.Lookup(protocol); !ok {
+		return nil, fmt.Errorf("--service %s: the protocol is none of %s", sanitize(text), strings.Join(starttls.Names(), ", "))
+	}
+	service := &gatedService{name: name, port: uint16(port), verifier: tlsa.Verifier{Usages: tlsa.Client()}}
+	if protocol == "smtp" && port != submission {
+		service.verifier.Usages = tlsa.SMTPRelay()
+	}
+	return service, nil
 }
 
 // host returns the host and port of the records.
@@ -150,6 +239,12 @@ func (f *tlsaFlags) host() (probe.Target, error) {
 		return probe.Target{}, errors.New("--name is required: the host of the records, such as mx.example.org")
 	case f.protocol != "":
 		return probe.Target{}, errors.New("--starttls requires --connect")
+	}
+	if !f.check && (f.wait != 0 || f.state != "") {
+		return probe.Target{}, errors.New("--wait and --state require --check")
+	}
+	if f.wait < 0 {
+		return probe.Target{}, errors.New("--wait must not be negative")
 	}
 	host, err := probe.ParseTarget(text, hostname, probe.Module{Discover: probe.DiscoverNone})
 	if err != nil {
@@ -247,64 +342,4 @@ func (f *tlsaFlags) records(sources []keySource, verifier tlsa.Verifier) ([]name
 		all = append(all, namedRecord{record, []string{source.name}})
 	}
 	return all, nil
-}
-
-// writeZoneLines writes the records in zone-file format. If there are several, a
-// comment before each names its sources.
-func (s *session) writeZoneLines(host probe.Target, records []namedRecord) {
-	for _, r := range records {
-		if len(records) > 1 {
-			fmt.Fprintf(s.stdout, "; from %s\n", sanitize(strings.Join(r.sources, ", ")))
-		}
-		fmt.Fprintf(s.stdout, "%s IN TLSA %s\n", dane.TLSAOwner(host.Name, host.Port), r.record)
-	}
-}
-
-// comparePublished writes, as comments, the differences between the published and
-// the expected records.
-func (s *session) comparePublished(answer dnssec.Answer, expected []namedRecord) exitCode {
-	published := dane.TLSARecords(&answer)
-	if answer.Status.Failed() || answer.Err != nil {
-		fmt.Fprintf(s.stdout, "; the TLSA lookup is %s: %s\n", answer.Status, sanitize(answer.Why))
-		if answer.Status == dnssec.Bogus && answer.Err == nil {
-			return exitCritical
-		}
-		return exitUnknown
-	}
-	code := exitOK
-	if answer.Status != dnssec.Secure {
-		code = exitCritical
-		fmt.Fprintf(s.stdout, "; the TLSA lookup is %s, so DANE clients ignore the records: %s\n", answer.Status, sanitize(answer.Why))
-	}
-	for _, r := range expected {
-		label := "published"
-		if !containsRecord(published, r.record) {
-			label, code = "not published", exitCritical
-		}
-		fmt.Fprintf(s.stdout, "; %s: %s\n", label, r.record)
-		if why := supersededBy(r.record, published); why != "" {
-			code = exitCritical
-			fmt.Fprintf(s.stdout, "; ignored by clients: %s\n", why)
-		}
-	}
-	for _, record := range published {
-		if !slices.ContainsFunc(expected, func(r namedRecord) bool { return r.record.String() == record.String() }) {
-			fmt.Fprintf(s.stdout, "; also published: %s\n", record)
-		}
-	}
-	return code
-}
-
-func containsRecord(records []tlsa.Record, record tlsa.Record) bool {
-	return slices.ContainsFunc(records, func(r tlsa.Record) bool { return r.String() == record.String() })
-}
-
-// supersededBy returns why clients ignore a record that the published ones supersede
-// by a stronger digest (RFC 7671 §9). It is empty if clients use the record.
-func supersededBy(record tlsa.Record, published []tlsa.Record) string {
-	a := tlsa.Assess(append([]tlsa.Record{record}, published...), tlsa.Client())[0]
-	if a.Usability != tlsa.Superseded {
-		return ""
-	}
-	return a.Why
 }

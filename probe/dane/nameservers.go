@@ -22,6 +22,8 @@ type Nameservers struct {
 	NS        *dnssec.Answer // the lookup of its NS records
 	Servers   []Nameserver   // each address of each nameserver, ordered by name
 	Truncated bool           // there are more addresses than a probe queries
+	// Unresolved are the names of nameservers whose addresses could not be found out.
+	Unresolved []string
 }
 
 // Nameserver is one address of a nameserver, and how it answered.

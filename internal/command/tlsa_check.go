@@ -1,0 +1,292 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dane_exporter/internal/rollover"
+	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
+
+	"github.com/miekg/dns"
+)
+
+// gate is tlsa --check: it finds out whether the nameservers serve records of new
+// certificates and keys, and when those are safe to serve.
+type gate struct {
+	prober    *probe.Prober
+	sources   []keySource // of which each needs a record
+	served    bool        // the server has the certificates already
+	services  []*gatedService
+	wait      time.Duration
+	state     *rollover.File
+	statePath string                                                 // empty: no file
+	changed   func(*gatedService, time.Time, []rollover.Observation) // is called with what is new
+}
+
+// gatedService is the TLSA RRset of one port.
+type gatedService struct {
+	name        string
+	port        uint16
+	verifier    tlsa.Verifier // what clients of this service accept
+	publication *rollover.Publication
+}
+
+func (g *gatedService) owner() string { return dane.TLSAOwner(g.name, g.port) }
+
+// observeTimeout limits one round of queries to all nameservers.
+const observeTimeout = 30 * time.Second
+
+// run observes the nameservers until all keys are safe to serve, until it is certain
+// that they will not be before the end of the wait, or until that end. It returns an
+// error if the state cannot be saved.
+func (g *gate) run(ctx context.Context) error {
+	interval := min(max(g.wait/60, time.Second), 30*time.Second)
+	deadline := time.Now().Add(g.wait)
+	for {
+		if err := g.observe(ctx); err != nil {
+			return err
+		}
+		now := time.Now()
+		if g.code(now) == exitOK || !g.mayBeSafe(deadline) || !now.Before(deadline) || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		next := now.Add(interval)
+		if safe := g.safe(); !safe.IsZero() && safe.Before(next) {
+			next = safe
+		}
+		timer := time.NewTimer(time.Until(earlier(next, deadline)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// mayBeSafe reports whether all keys may be safe to serve by the deadline.
+func (g *gate) mayBeSafe(deadline time.Time) bool { return !g.safe().After(deadline) }
+
+// safe returns when all keys are safe to serve. It is zero if that is not known yet.
+func (g *gate) safe() time.Time {
+	var last time.Time
+	for _, service := range g.services {
+		safe := service.publication.Safe()
+		if safe.IsZero() {
+			return safe
+		}
+		if safe.After(last) {
+			last = safe
+		}
+	}
+	return last
+}
+
+// observe queries the nameservers of all services once, and saves what they serve.
+func (g *gate) observe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	observations := make([][]rollover.Observation, len(g.services))
+	var pending sync.WaitGroup
+	for i, service := range g.services {
+		pending.Go(func() { observations[i] = g.observeService(ctx, service) })
+	}
+	pending.Wait()
+	now := time.Now()
+	for i, service := range g.services {
+		if changes := service.publication.Observe(now, observations[i]); len(changes) > 0 {
+			g.changed(service, now, changes)
+		}
+		g.state.Put(service.owner(), g.key(), service.publication)
+	}
+	if g.statePath == "" {
+		return nil
+	}
+	if err := g.state.Save(g.statePath); err != nil {
+		return fmt.Errorf("save the state: %w", err)
+	}
+	return nil
+}
+
+// key identifies the certificates and keys in a state file.
+func (g *gate) key() string {
+	var texts []string
+	for _, source := range g.sources {
+		data := source.spki
+		if source.certificate != nil {
+			data = source.certificate.Raw
+		}
+		digest := sha256.Sum256(data)
+		texts = append(texts, hex.EncodeToString(digest[:]))
+	}
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), " ")
+}
+
+// code returns the exit code at a time.
+func (g *gate) code(now time.Time) exitCode {
+	code := exitOK
+	for _, service := range g.services {
+		code = worse(code, g.serviceCode(service, now))
+	}
+	return code
+}
+
+func (g *gate) serviceCode(service *gatedService, now time.Time) exitCode {
+	switch service.publication.Status() {
+	case rollover.Missing, rollover.Invalid:
+		return exitCritical
+	case rollover.Unknown:
+		return exitUnknown
+	}
+	if !g.served && now.Before(service.publication.Safe()) {
+		return exitWarning
+	}
+	return exitOK
+}
+
+// observeService queries each nameserver of the zone with a service's records.
+func (g *gate) observeService(ctx context.Context, service *gatedService) []rollover.Observation {
+	answer, nameservers := g.prober.LookupPublished(ctx, service.name, service.port)
+	if nameservers == nil {
+		return []rollover.Observation{{Nameserver: "the resolvers", Status: statusOf(&answer), Why: cmp.Or(answer.Why, "the zone is not known")}}
+	}
+	var observations []rollover.Observation
+	unknown := func(name, why string) {
+		observations = append(observations, rollover.Observation{Nameserver: name, Status: rollover.Unknown, Why: why})
+	}
+	if len(nameservers.Servers) == 0 && len(nameservers.Unresolved) == 0 {
+		unknown("the zone "+nameservers.Zone, cmp.Or(nameservers.NS.Why, "its nameservers are not known"))
+	}
+	if nameservers.Truncated {
+		unknown("the zone "+nameservers.Zone, "it has more nameservers than are queried")
+	}
+	for _, name := range nameservers.Unresolved {
+		unknown(name, "its addresses could not be looked up")
+	}
+	for i := range nameservers.Servers {
+		server := &nameservers.Servers[i]
+		if server.Skipped && answersOverIPv4(nameservers, server.Name) {
+			continue
+		}
+		observations = append(observations, g.observeServer(service, server))
+	}
+	return observations
+}
+
+// answersOverIPv4 reports whether another address of a nameserver was queried, if this
+// machine has no IPv6.
+func answersOverIPv4(nameservers *dane.Nameservers, name string) bool {
+	return slices.ContainsFunc(nameservers.Servers, func(s dane.Nameserver) bool { return s.Name == name && !s.Skipped })
+}
+
+// statusOf returns the status of an answer that has no matching record.
+func statusOf(answer *dnssec.Answer) rollover.Status {
+	switch {
+	case answer.Err != nil || answer.Status == dnssec.Indeterminate:
+		return rollover.Unknown
+	case answer.Status == dnssec.Secure:
+		return rollover.Missing
+	default:
+		return rollover.Invalid
+	}
+}
+
+func (g *gate) observeServer(service *gatedService, server *dane.Nameserver) rollover.Observation {
+	o := rollover.Observation{Nameserver: server.Name, Address: server.Address.String(), Status: rollover.Unknown}
+	if server.TLSA == nil {
+		o.Why = server.Err.Error()
+		return o
+	}
+	if o.Status = statusOf(server.TLSA); o.Status != rollover.Missing {
+		o.Why = "its answer is " + server.TLSA.Status.String() + ": " + server.TLSA.Why
+		return o
+	}
+	o.TTL = server.TLSA.TTL
+	published := dane.TLSARecords(server.TLSA)
+	used := make([]bool, len(published))
+	for _, source := range g.sources {
+		i, err := source.authenticatedBy(published, service.verifier)
+		if err != nil {
+			o.Why = fmt.Sprintf("%s: %v", source.name, err)
+			return o
+		}
+		used[i] = true
+		o.Why = published[i].String()
+	}
+	o.Status = rollover.Published
+	if !slices.Contains(used, false) {
+		o.NegativeTTL = negativeTTL(server.SOA)
+	}
+	return o
+}
+
+// negativeTTL returns how long resolvers keep the denial of a record (RFC 2308 §5).
+func negativeTTL(soa *dnssec.Answer) time.Duration {
+	if soa == nil || len(soa.Records) != 1 {
+		return 0
+	}
+	record, ok := soa.Records[0].(*dns.SOA)
+	if !ok {
+		return 0
+	}
+	return time.Duration(min(record.Minttl, record.Hdr.Ttl)) * time.Second
+}
+
+// errNotPublished is wrapped if no published record authenticates a certificate or key.
+var errNotPublished = errors.New("no record authenticates it")
+
+// authenticatedBy returns the index of a published record that authenticates a server
+// with the certificate or key, for clients that v describes. Of a key alone, only
+// DANE-EE(3) records of public keys can be told to match.
+func (s keySource) authenticatedBy(published []tlsa.Record, v tlsa.Verifier) (int, error) {
+	why := "there are no records"
+	if s.certificate != nil {
+		chain := tlsa.NewChain(s.chain)
+		for i, m := range v.Match(published, chain) {
+			if !m.Authenticates() {
+				why = m.Why
+				continue
+			}
+			if m.Record.Usage == tlsa.DANEEE {
+				return i, nil
+			}
+			single := v.SinglePath([]tlsa.Record{m.Record}, chain)
+			if single.Failure == "" && !single.Open {
+				return i, nil
+			}
+			why = "clients with OpenSSL: " + single.Failure
+		}
+		return 0, fmt.Errorf("%w: %s", errNotPublished, why)
+	}
+	for i, a := range tlsa.Assess(published, v.Usages) {
+		own, err := tlsa.NewKeyRecord(s.spki, tlsa.DANEEE, a.Record.MatchingType)
+		switch {
+		case err != nil || own.String() != a.Record.String():
+			why = cmp.Or(a.Why, "the records are of other keys")
+		case a.Usability != tlsa.Usable:
+			why = a.Why
+		default:
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %s", errNotPublished, why)
+}

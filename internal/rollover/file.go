@@ -1,0 +1,124 @@
+package rollover
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/google/renameio/v2/maybe"
+)
+
+// maxFile is the largest accepted state file, in bytes. It is more than sixteen addresses
+// of each of a hundred services take.
+const maxFile = 1 << 20
+
+// schema is the version of the format of state files.
+const schema = 1
+
+// File holds the publications of several services. Between runs of a command it is a file.
+type File struct {
+	services map[string]savedService // by owner of the TLSA records
+}
+
+// savedFile is the form of a File on disk.
+type savedFile struct {
+	Schema   int                     `json:"schema"`
+	Services map[string]savedService `json:"services"`
+}
+
+type savedService struct {
+	Key        string               `json:"key"`
+	TTLSeconds int64                `json:"ttl_seconds"`
+	Since      map[string]time.Time `json:"since"` // by address of the nameserver
+}
+
+// ErrDamaged is wrapped if a file is not one that Save wrote.
+var ErrDamaged = errors.New("the file is damaged")
+
+// Load reads the file at path. If there is none, or path is empty, it returns an empty
+// File. With ErrDamaged, the File is empty and can be used; it is nil with other errors.
+func Load(path string, now time.Time) (*File, error) {
+	empty := &File{services: make(map[string]savedService)}
+	info, err := os.Stat(path)
+	switch {
+	case path == "", errors.Is(err, fs.ErrNotExist):
+		return empty, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxFile)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var saved savedFile
+	if err := json.Unmarshal(text, &saved); err != nil {
+		return empty, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	}
+	if saved.Schema != schema {
+		return empty, fmt.Errorf("%s: %w: schema %d, want %d", path, ErrDamaged, saved.Schema, schema)
+	}
+	for owner, service := range saved.Services {
+		if err := service.check(now); err != nil {
+			return empty, fmt.Errorf("%s: %w: %s: %w", path, ErrDamaged, owner, err)
+		}
+	}
+	if saved.Services == nil {
+		return empty, nil
+	}
+	return &File{services: saved.Services}, nil
+}
+
+// maxTTL is the largest TTL, in seconds (RFC 2181 §8).
+const maxTTL = 1<<31 - 1
+
+// check returns an error if the values cannot have been saved before now.
+func (s savedService) check(now time.Time) error {
+	if s.Key == "" || s.TTLSeconds < 0 || s.TTLSeconds > maxTTL {
+		return fmt.Errorf("no key, or a TTL of %d seconds", s.TTLSeconds)
+	}
+	for address, since := range s.Since {
+		if _, err := netip.ParseAddr(address); err != nil {
+			return err
+		}
+		if since.IsZero() || since.After(now) {
+			return fmt.Errorf("%s has the record since %s, and it is %s", address, since.Format(time.RFC3339), now.Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// ErrOtherKey is returned if a file has the publication of another key.
+var ErrOtherKey = errors.New("the state is of another certificate or key")
+
+// Publication returns what the file has for the records at owner. It is empty if the
+// file has nothing, and empty with ErrOtherKey if key is not the one that was saved.
+func (f *File) Publication(owner, key string) (*Publication, error) {
+	saved, ok := f.services[owner]
+	switch {
+	case !ok:
+		return new(Publication), nil
+	case saved.Key != key:
+		return new(Publication), fmt.Errorf("%s: %w", owner, ErrOtherKey)
+	}
+	return &Publication{Since: saved.Since, TTL: time.Duration(saved.TTLSeconds) * time.Second}, nil
+}
+
+// Put replaces what the file has for the records at owner.
+func (f *File) Put(owner, key string, p *Publication) {
+	f.services[owner] = savedService{Key: key, TTLSeconds: int64(p.TTL / time.Second), Since: p.Since}
+}
+
+// Save replaces the file at path. Other programs see the old or the new file, never a part.
+func (f *File) Save(path string) error {
+	text, err := json.MarshalIndent(savedFile{Schema: schema, Services: f.services}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, append(text, '\n'), 0o600)
+}
