@@ -143,7 +143,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	if err != nil {
 		return exitUnknown, err
 	}
-	out := s.newTLSAOutput(f.output)
+	out := s.newTLSAOutput(f)
 	out.records(services, records)
 	if f.check {
 		checked, err := s.checkPublished(ctx, f, &gate{prober: prober, sources: sources, served: f.connect != "" && f.next == "",

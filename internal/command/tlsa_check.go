@@ -259,11 +259,16 @@ var errNotPublished = errors.New("no record authenticates it")
 // DANE-EE(3) records of public keys can be told to match.
 func (s keySource) authenticatedBy(published []tlsa.Record, v tlsa.Verifier) (int, error) {
 	why := "there are no records"
+	if len(published) > 0 {
+		why = "the records are of other keys"
+	}
 	if s.certificate != nil {
 		chain := tlsa.NewChain(s.chain)
 		for i, m := range v.Match(published, chain) {
 			if !m.Authenticates() {
-				why = m.Why
+				if i == 0 || m.Matches { // of the others, one explanation is enough
+					why = m.Why
+				}
 				continue
 			}
 			if m.Record.Usage == tlsa.DANEEE {
@@ -281,7 +286,7 @@ func (s keySource) authenticatedBy(published []tlsa.Record, v tlsa.Verifier) (in
 		own, err := tlsa.NewKeyRecord(s.spki, tlsa.DANEEE, a.Record.MatchingType)
 		switch {
 		case err != nil || own.String() != a.Record.String():
-			why = cmp.Or(a.Why, "the records are of other keys")
+			continue
 		case a.Usability != tlsa.Usable:
 			why = a.Why
 		default:

@@ -18,15 +18,19 @@ type tlsaOutput interface {
 	flush() error
 }
 
-func (s *session) newTLSAOutput(format string) tlsaOutput {
-	if format == outputJSON {
+func (s *session) newTLSAOutput(f *tlsaFlags) tlsaOutput {
+	if f.output == outputJSON {
 		return &tlsaJSON{w: s.stdout, document: tlsaDocument{Schema: 1}}
 	}
-	return tlsaText{s.stdout}
+	return tlsaText{w: s.stdout, timed: f.wait > 0, several: len(f.services) > 1}
 }
 
 // tlsaText writes records in zone-file format, and everything else as comments.
-type tlsaText struct{ w io.Writer }
+type tlsaText struct {
+	w       io.Writer
+	timed   bool // lines about nameservers begin with the time
+	several bool // … and with the owner of the records
+}
 
 // records writes the records. If there are several, a comment before each names its
 // sources.
@@ -42,15 +46,22 @@ func (o tlsaText) records(services []*gatedService, records []namedRecord) {
 }
 
 func (o tlsaText) changes(service *gatedService, at time.Time, changes []rollover.Observation) {
+	prefix := "; "
+	if o.timed {
+		prefix += stamp(at) + " "
+	}
+	if o.several {
+		prefix += service.owner() + " "
+	}
 	for _, c := range changes {
 		server := c.Nameserver
 		if c.Address != "" {
 			server += " (" + c.Address + ")"
 		}
-		fmt.Fprintf(o.w, "; %s %s at %s: %s: %s\n", stamp(at), service.owner(), sanitize(server), c.Status, sanitize(c.Why))
+		fmt.Fprintf(o.w, "%s%s: %s: %s\n", prefix, sanitize(server), c.Status, sanitize(c.Why))
 	}
-	if safe := service.publication.Safe(); !safe.IsZero() {
-		fmt.Fprintf(o.w, "; %s %s published at all nameservers since %s; TTL %s\n", stamp(at), service.owner(), stamp(service.publication.Complete()), service.publication.TTL)
+	if safe := service.publication.Safe(); o.timed && !safe.IsZero() {
+		fmt.Fprintf(o.w, "%spublished at all nameservers since %s, TTL %s\n", prefix, stamp(service.publication.Complete()), service.publication.TTL)
 	}
 }
 
