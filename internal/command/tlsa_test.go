@@ -1,7 +1,16 @@
 package command
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"testing"
+
+	"github.com/alecthomas/kingpin/v2"
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe/starttls"
@@ -27,4 +36,30 @@ func TestDefaultProtocols(t *testing.T) {
 	if compared < 10 {
 		t.Errorf("only %d modules have a port", compared)
 	}
+}
+
+// parseTLSA parses a command line of tlsa.
+func parseTLSA(t *testing.T, args ...string) *tlsaFlags {
+	t.Helper()
+	app := kingpin.New("test", "")
+	f := newTLSAFlags(app.Command("tlsa", ""))
+	if _, err := app.Parse(append([]string{"tlsa"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// newPublicKey returns a new public key in PEM form, and the data of its 3 1 1 record.
+func newPublicKey(t *testing.T) (text []byte, data string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(spki)
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), hex.EncodeToString(digest[:])
 }
