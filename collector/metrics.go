@@ -98,13 +98,13 @@ var (
 		"Whether the TLSA record matches the certificates of at least one endpoint.",
 		"host", "port", "usage", "selector", "matching_type", "data")
 	rolloverReady = gauge("dane_tlsa_rollover_ready",
-		"Whether a next key is published: one record matches and another matches nothing seen, or there are records of the leaf and of an issuer. A server with a second type of key may serve the unmatched record: set key_types.",
+		"Whether a next key is published: one record matches and another of a server certificate or key matches nothing seen, or records of the leaf and of an issuer match. A server with a second type of key may serve the unmatched record: set key_types.",
 		"host", "port")
 	survivesRenewal = gauge("dane_tlsa_survives_renewal",
 		"Whether a renewed certificate with the same key and issuer would still be authenticated.",
 		"host", "port")
 	staleRecords = gauge("dane_tlsa_stale_records",
-		"Number of usable TLSA records that match nothing seen at any endpoint, including the record of a next key. A server with a second type of key may serve such a record: set key_types.",
+		"Number of usable TLSA records of server certificates and keys that match nothing seen at any endpoint, including the record of a next key. A server with a second type of key may serve such a record: set key_types.",
 		"host", "port")
 
 	certificateNotBefore = summaryEndpointGauge("dane_certificate_not_before_timestamp_seconds",

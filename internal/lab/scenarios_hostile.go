@@ -95,7 +95,7 @@ func largeZones() []Scenario {
 		{
 			Name:        "thousand-tlsa",
 			Description: "There are a thousand TLSA records, as many as fit into a response, and one matches. DANE clients authenticate the server.",
-			Module:      "smtp_mx", Outcome: "authenticated", Success: true,
+			Module:      "smtp_mx", Outcome: "authenticated", Success: true, Advice: []string{"many_records"},
 			build: func(b *builder) {
 				b.goodMX()
 				for i := range 1000 {

@@ -267,7 +267,7 @@ func mtaSTSScenarios() []Scenario {
 		{
 			Name:        "mta-sts-domain-name-only",
 			Description: "The mail server's certificate names the domain, not the host. DANE-TA accepts that, but MTA-STS does not.",
-			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_disagreement"},
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"mta_sts_disagreement"}, Advice: []string{"intermediate_pinned_alone"},
 			build: func(b *builder) {
 				b.serveSMTP(b.mx("mx"), b.leaf("@"))
 				b.tlsa("_25._tcp.mx", 2, 0, 1, &b.webCA.Certificate)

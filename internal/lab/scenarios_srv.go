@@ -74,7 +74,7 @@ func srvScenarios() []Scenario {
 		{
 			Name:        "srv-target-alias",
 			Description: "The target of the SRV record is an alias, and the TLSA record is at the canonical name. DANE clients authenticate the host.",
-			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true, Advice: []string{"intermediate_pinned_alone"},
 			build: func(b *builder) {
 				certificate := b.leaf("real")
 				b.add("_xmpps-client._tcp SRV 5 0 5223 chat")
@@ -86,7 +86,7 @@ func srvScenarios() []Scenario {
 		{
 			Name:        "srv-certificate-of-domain",
 			Description: "Under a DANE-TA record, the certificate names only the service domain. DANE clients accept that.",
-			Module:      "xmpp_client", Outcome: "authenticated", Success: true,
+			Module:      "xmpp_client", Outcome: "authenticated", Success: true, Advice: []string{"intermediate_pinned_alone"},
 			build: func(b *builder) { b.chatWithTA(b.leaf("@")) },
 		},
 		{

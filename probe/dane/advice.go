@@ -1,6 +1,8 @@
 package dane
 
 import (
+	"bytes"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +22,8 @@ const (
 	ShortLivedCertificate  Topic = "short_lived_certificate_pinned"
 	AnchorNotInChain       Topic = "trust_anchor_not_in_chain"
 	AnchorOutOfDate        Topic = "trust_anchor_out_of_date"
+	IssuerPinnedAlone      Topic = "intermediate_pinned_alone"
+	ManyRecords            Topic = "many_records"
 	ChainOrder             Topic = "chain_order"
 	NoNextKey              Topic = "no_next_key"
 	SHA1Zone               Topic = "sha1_zone"
@@ -65,11 +69,17 @@ func Topics() []TopicInfo {
 			"The TLSA record matches a whole certificate with a short lifetime. After every renewal it no longer matches, even if the key stays the same.",
 			"Publish a 3 1 1 record, which matches the key alone, and keep the key when you renew the certificate."},
 		{AnchorNotInChain,
-			"A DANE-TA record describes a certificate that the server does not send. Clients do not fetch it from elsewhere. If the record contains the full certificate, some clients cannot use it from there (RFC 7672 §3.1.2).",
+			"A DANE-TA record describes no issuer that the server sends. Clients do not fetch it from elsewhere. If the record contains the full certificate, some clients cannot use it from there (RFC 7672 §3.1.2).",
 			"Configure the server to send the whole chain, including the certificate that the record describes, even a root. Or publish a record for a certificate that is sent."},
 		{AnchorOutOfDate,
 			"A DANE-TA record describes a certificate that has expired or is not valid yet. It is not self-issued, so its dates do not count in Postfix and in other clients with OpenSSL. Clients that check the dates of every certificate do not connect.",
 			"Replace the certificate by one that is valid, and publish its record in addition, at least two TTLs before. Or publish a DANE-EE record."},
+		{IssuerPinnedAlone,
+			"Only records of intermediate certificates authenticate the server. CAs choose among several intermediates and retire them without notice. The next certificate may have another one, and then nothing matches.",
+			"Publish a 3 1 1 record of the server's key in addition, and keep the key. Or publish the records of all intermediates that the CA may use."},
+		{ManyRecords,
+			"The service has more than 12 TLSA records. Some large senders fail on such answers.",
+			"Remove the records of keys and issuers that are no longer used."},
 		{ChainOrder,
 			"The server sends several certificates that may have issued the same certificate. One path leads to the certificate of a TLSA record, another does not. Postfix and other clients with OpenSSL follow one path only, and do not connect.",
 			"Send only the certificates of the path to the one that the record describes, in this order, each followed by its issuer. Or publish a DANE-EE record."},
@@ -100,10 +110,14 @@ const (
 	soon          = 14 * 24 * time.Hour  // the expiry of a certificate that needs a next key
 )
 
+// manyRecords is the largest number of TLSA records that all senders are known to accept.
+const manyRecords = 12
+
 // advise adds advice on what the facts show.
 func (j *judge) advise() {
 	for i := range j.verdict.Services {
 		j.adviseOnRecords(&j.verdict.Services[i])
+		j.adviseOnIntermediates(&j.verdict.Services[i])
 		j.adviseOnPaths(&j.verdict.Services[i])
 		j.adviseOnRenewal(&j.verdict.Services[i])
 		j.adviseOnHost(&j.verdict.Services[i])
@@ -123,6 +137,9 @@ func (j *judge) addAdvice(topic Topic, v *ServiceVerdict, format string, args ..
 }
 
 func (j *judge) adviseOnRecords(v *ServiceVerdict) {
+	if len(v.Records) > manyRecords {
+		j.addAdvice(ManyRecords, v, "%d records", len(v.Records))
+	}
 	for i, record := range v.Records {
 		if v.Policy == SMTPRelay && record.Record.Usage <= tlsa.PKIXEE {
 			j.addAdvice(PKIXUsageOnRelay, v, "%s", record.Record)
@@ -132,7 +149,7 @@ func (j *judge) adviseOnRecords(v *ServiceVerdict) {
 				continue
 			}
 			match := e.Matches[i]
-			if anchorNotInChain(match) {
+			if anchorNotInChain(match) && (!record.Matches || match.Matches) {
 				j.addAdvice(AnchorNotInChain, v, "%s", record.Record)
 			}
 			if match.Authenticates() && match.AnchorOutOfDate != "" && !authenticatedWithoutPath(&e) {
@@ -142,9 +159,38 @@ func (j *judge) adviseOnRecords(v *ServiceVerdict) {
 	}
 }
 
-// anchorNotInChain reports whether a record describes an issuer that the server did not send.
+// anchorNotInChain reports whether a record describes an issuer that a server did not send.
 func anchorNotInChain(m tlsa.Match) bool {
-	return m.Record.Usage == tlsa.DANETA && (m.Failure == tlsa.AnchorNotSent || m.Matches && m.Depth < 0)
+	return m.Record.Usage == tlsa.DANETA && m.Usability == tlsa.Usable &&
+		(m.Failure == tlsa.AnchorNotSent || m.Failure == tlsa.Mismatch || m.Matches && m.Depth < 0)
+}
+
+// adviseOnIntermediates reports records that depend on the choice of intermediate by a
+// CA of the Web PKI. A private CA is the operator's.
+func (j *judge) adviseOnIntermediates(v *ServiceVerdict) {
+	ofServer := func(r RecordVerdict) bool { return r.Usability == tlsa.Usable && !ofIssuer(r.Record) }
+	if slices.ContainsFunc(v.Records, ofServer) {
+		return
+	}
+	for i := range v.Endpoints {
+		e := &v.Endpoints[i]
+		byRoot := func(m tlsa.Match) bool { return m.Authenticates() && !ofIntermediate(m, e.Facts.Chain.Certificates) }
+		if e.Outcome != Authenticated || e.PKIX != Yes || slices.ContainsFunc(e.Matches, byRoot) {
+			continue
+		}
+		used := slices.IndexFunc(e.Matches, tlsa.Match.Authenticates)
+		j.addAdvice(IssuerPinnedAlone, v, "%s", e.Matches[used].Record)
+	}
+}
+
+// ofIntermediate reports whether a record describes a certificate of the chain that
+// another CA issued.
+func ofIntermediate(m tlsa.Match, chain []*x509.Certificate) bool {
+	if m.Depth < 1 || m.Depth >= len(chain) {
+		return false
+	}
+	issuer := chain[m.Depth]
+	return !bytes.Equal(issuer.RawIssuer, issuer.RawSubject)
 }
 
 // maxPostfixDepth is the greatest depth of an anchor that Postfix accepts: two more

@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"testing"
@@ -32,6 +33,10 @@ func TestAdvice(t *testing.T) {
 	underExpired := issue(t, name, expired, nil, noon.Add(-30*day), noon.Add(300*day))
 	intermediate := issue(t, "intermediate", root, nil, noon.Add(-day), noon.Add(400*day))
 	crossed := issue(t, "intermediate", issue(t, "other", nil, nil, noon.Add(-day), noon.Add(400*day)), intermediate.key, noon.Add(-day), noon.Add(400*day))
+	privateCA := issue(t, "private", issue(t, "private root", nil, nil, noon.Add(-day), noon.Add(400*day)), nil, noon.Add(-day), noon.Add(400*day))
+	belowPrivate := issue(t, name, privateCA, nil, noon.Add(-30*day), noon.Add(300*day))
+	webPKI := x509.NewCertPool()
+	webPKI.AddCert(root.Certificate)
 	below := issue(t, name, intermediate, nil, noon.Add(-30*day), noon.Add(300*day))
 	withParent := func(parent dnssec.Link, facts Facts) Facts {
 		facts.MX.Chain = append([]dnssec.Link{parent}, facts.MX.Chain...)
@@ -78,6 +83,17 @@ func TestAdvice(t *testing.T) {
 		{"the path to another root comes first", "OpenSSL follows it only", withChain([]*certificate{below, crossed, intermediate, root}, ta(root)), []Topic{ChainOrder}},
 		{"the path to another root comes first, record of the leaf", "no client needs a path", withChain([]*certificate{below, crossed, intermediate, root}, ta(root), ee(tlsa.SPKI, below)), nil},
 		{"the path to another root comes second", "OpenSSL follows the first", withChain([]*certificate{below, intermediate, crossed, root}, ta(root)), nil},
+		{"intermediate alone", "the CA may use another one for the next certificate", withChain([]*certificate{below, intermediate, root}, ta(intermediate)), []Topic{IssuerPinnedAlone}},
+		{"intermediate of a private CA", "its operator is the domain's", withChain([]*certificate{belowPrivate, privateCA}, ta(privateCA)), nil},
+		{"two intermediates alone", "the CA may use a third one", withChain([]*certificate{below, intermediate, root}, ta(intermediate), record(tlsa.DANETA, tlsa.SPKI, intermediate)), []Topic{IssuerPinnedAlone}},
+		{"intermediate and root", "the root stays longer", withChain([]*certificate{below, intermediate, root}, ta(intermediate), ta(root)), nil},
+		{"intermediate and leaf", "either authenticates if the other changes", withChain([]*certificate{below, intermediate, root}, ta(intermediate), ee(tlsa.SPKI, below)), nil},
+		{"intermediate and next leaf", "the next key is published", withChain([]*certificate{below, intermediate, root}, ta(intermediate), ee(tlsa.SPKI, next)), nil},
+		{"root alone", "its intermediates may change", withChain([]*certificate{below, intermediate, root}, ta(root)), nil},
+		{"record of an issuer that is not sent", "clients do not fetch it", withChain([]*certificate{below, intermediate, root}, ee(tlsa.SPKI, below), ta(crossed)), []Topic{AnchorNotInChain}},
+		{"record of the leaf with the usage of an issuer", "a leaf issues nothing", withChain([]*certificate{below, intermediate, root}, ee(tlsa.SPKI, below), ta(below)), []Topic{AnchorNotInChain}},
+		{"12 records", "all senders accept them", singleHost(year, repeated(year, 12)...), nil},
+		{"13 records", "some senders fail", singleHost(year, repeated(year, 13)...), []Topic{ManyRecords}},
 		{"zone signed with RSASHA1", "senders differ", withAlgorithms(dnssec.Insecure, 7), []Topic{SHA1Zone}},
 		{"zone signed with RSASHA1 and ECDSA", "no sender needs RSASHA1", withAlgorithms(dnssec.Secure, 7, 13), nil},
 		{"zone signed with RSASHA1 and Ed448", "RFC 9904 recommends Ed448 for validation", withAlgorithms(dnssec.Secure, 7, 16), nil},
@@ -95,7 +111,7 @@ func TestAdvice(t *testing.T) {
 			host(10, addressAnswer(dnssec.Insecure, microsoft), Service{Endpoints: []Endpoint{completed(chainOf(t, year))}})}}, []Topic{MicrosoftUnsigned}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			verdict := Judge(&c.facts, Rules{Target: "example.org", Policy: SMTPRelay}, noon)
+			verdict := Judge(&c.facts, Rules{Target: "example.org", Policy: SMTPRelay, Roots: webPKI}, noon)
 			var topics []Topic
 			for _, advice := range verdict.Advice {
 				topics = append(topics, advice.Topic)
@@ -159,4 +175,13 @@ func TestChainTooDeep(t *testing.T) {
 			t.Errorf("%s: outcome %s, reasons %v, want %v", c.name, verdict.Outcome, got, c.want)
 		}
 	}
+}
+
+// repeated returns n different records, of which the first is of the key of c.
+func repeated(c *certificate, n int) []string {
+	records := []string{record(tlsa.DANEEE, tlsa.SPKI, c)}
+	for i := 1; i < n; i++ {
+		records = append(records, fmt.Sprintf("3 1 1 %064x", i))
+	}
+	return records
 }

@@ -18,9 +18,10 @@ type RolloverStatus struct {
 	// SurvivesRenewal: a certificate with the same key from the same issuer will
 	// match at every endpoint that is authenticated now.
 	SurvivesRenewal Measure
-	// Stale lists the usable records that match no endpoint: those of the next key,
-	// forgotten ones or, if the module has no KeyTypes, those of a second key.
-	// It is empty unless Measured.
+	// Stale lists the usable records of certificates and keys of servers that match no
+	// endpoint: those of the next key, forgotten ones or, if the module has no KeyTypes,
+	// those of a second key. A record of an issuer that is not sent is not among them:
+	// nobody can serve it. Stale is empty unless Measured.
 	Stale    []tlsa.Record
 	Measured bool // at least one endpoint sent certificates
 }
@@ -39,11 +40,12 @@ func (v *ServiceVerdict) RolloverStatus() RolloverStatus {
 		case record.Usability != tlsa.Usable:
 		case record.Matches:
 			matching = append(matching, record.Record)
-		default:
+		case !ofIssuer(record.Record):
 			s.Stale = append(s.Stale, record.Record)
 		}
 	}
-	if len(matching)+len(s.Stale) > 0 {
+	usable := func(r RecordVerdict) bool { return r.Usability == tlsa.Usable }
+	if slices.ContainsFunc(v.Records, usable) {
 		ofLeaf := func(r tlsa.Record) bool { return !ofIssuer(r) }
 		backedUp := slices.ContainsFunc(matching, ofIssuer) && slices.ContainsFunc(matching, ofLeaf)
 		s.RolloverReady = MeasureOf(len(matching) > 0 && len(s.Stale) > 0 || backedUp)
