@@ -173,7 +173,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 			a.endpoint.ALPNRefused = true
 		}
 	}
-	if key.KeyType != "" || a.endpoint.Reached != dane.StageStartTLS {
+	if a.endpoint.Reached != dane.StageStartTLS {
 		return err
 	}
 	if dropped := !a.answered && (isEnd(err) || isTimeout(err)); (dropped || rejectsHello(err)) && HasTime(ctx) {
@@ -184,7 +184,7 @@ func (c *Client) handshake(ctx context.Context, key Key, a *attempt) (err error)
 		slow = slow && a.silence >= large.silence // with every ClientHello
 		a.endpoint.LargeDropped = (a.endpoint.Reached == dane.StageTLS || dropped && a.answered) && !slow
 	}
-	if a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
+	if key.KeyType == "" && a.endpoint.Reached == dane.StageStartTLS && maybeOurLimit(err, a.answered) {
 		err = c.explain(ctx, key, o, a, err)
 	}
 	return err
@@ -284,7 +284,7 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 		o.alpn = protocol.ALPN()
 	}
 	flight := &firstFlight{Conn: conn}
-	if deadline, limited := ctx.Deadline(); limited && !o.small && o.keyType == "" {
+	if deadline, limited := ctx.Deadline(); limited && !o.small {
 		// Another offer needs the time of this dialogue again, and time for an answer.
 		now := time.Now()
 		left := deadline.Sub(now) - now.Sub(e.Connect.Start)

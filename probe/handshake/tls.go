@@ -55,9 +55,7 @@ func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session
 	if o.alpn != "" {
 		config.NextProtos = []string{o.alpn}
 	}
-	if o.small {
-		config.CurvePreferences = smallGroups
-	}
+	config.CurvePreferences = o.groups()
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
 		return nil, classifyTLSError(err, asked, sent)
@@ -66,8 +64,16 @@ func startTLS(ctx context.Context, conn net.Conn, sni string, o offer) (*session
 	return &session{client, state.Version, state.CipherSuite, uint16(state.CurveID), state.PeerCertificates, asked}, nil
 }
 
-// smallGroups are the groups of crypto/tls with short key shares. It is never modified.
-var smallGroups = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+// groups returns the groups of the key exchange, preferred ones first: those of OpenSSL
+// 3.5 that crypto/tls and utls support. The key share of ML-KEM does not fit into one
+// packet.
+func (o offer) groups() []tls.CurveID {
+	groups := []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	if o.small {
+		return groups[1:]
+	}
+	return groups
+}
 
 // clientConfig offers what a mail sender offers: every version and cipher suite
 // of crypto/tls. It offers no session resumption, because a resumed session

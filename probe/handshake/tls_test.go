@@ -107,7 +107,7 @@ func TestGroup(t *testing.T) {
 		{"TLS 1.3 after a HelloRetryRequest", &tls.Config{Certificates: served, CurvePreferences: []tls.CurveID{tls.CurveP384}}, "", tls.CurveP384},
 		{"TLS 1.2", tls12(tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.CurveP256), "", tls.CurveP256},
 		{"static RSA", tls12(tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.CurveP256), "", 0},
-		{"TLS 1.3, key type", &tls.Config{Certificates: served}, dane.RSA, tls.X25519},
+		{"TLS 1.3, key type", &tls.Config{Certificates: served}, dane.RSA, tls.X25519MLKEM768},
 		{"TLS 1.3 after a HelloRetryRequest, key type", &tls.Config{Certificates: served, CurvePreferences: []tls.CurveID{tls.CurveP384}}, dane.RSA, tls.CurveP384},
 		{"TLS 1.2, key type: not known", tls12(tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.CurveP256), dane.RSA, 0},
 	} {

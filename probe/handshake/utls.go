@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -53,16 +54,24 @@ func groupOf(client *utls.UConn) uint16 {
 // offers all versions, and otherwise what crypto/tls offers.
 func clientHello(sni string, o offer) *utls.ClientHelloSpec {
 	keyType := o.keyType
+	var groups []utls.CurveID
+	var shares []utls.KeyShare
+	for _, group := range o.groups() {
+		groups = append(groups, utls.CurveID(group))
+		if group == tls.X25519MLKEM768 || group == tls.X25519 { // as crypto/tls
+			shares = append(shares, utls.KeyShare{Group: utls.CurveID(group)})
+		}
+	}
 	extensions := []utls.TLSExtension{
 		&utls.ExtendedMasterSecretExtension{},
 		&utls.RenegotiationInfoExtension{Renegotiation: utls.RenegotiateNever},
-		&utls.SupportedCurvesExtension{Curves: []utls.CurveID{utls.X25519, utls.CurveP256, utls.CurveP384, utls.CurveP521}},
+		&utls.SupportedCurvesExtension{Curves: groups},
 		&utls.SupportedPointsExtension{SupportedPoints: []byte{0}}, // uncompressed
 		&utls.SignatureAlgorithmsExtension{SupportedSignatureAlgorithms: signatureSchemes(keyType)},
 		// The signatures in the chain may be of any type: only the leaf's key is restricted.
 		&utls.SignatureAlgorithmsCertExtension{SupportedSignatureAlgorithms: append(signatureSchemes(dane.ECDSA), append(signatureSchemes(dane.RSA), utls.Ed25519)...)},
 		&utls.SupportedVersionsExtension{Versions: []uint16{utls.VersionTLS13, utls.VersionTLS12, utls.VersionTLS11, utls.VersionTLS10}},
-		&utls.KeyShareExtension{KeyShares: []utls.KeyShare{{Group: utls.X25519}, {Group: utls.CurveP256}}},
+		&utls.KeyShareExtension{KeyShares: shares},
 	}
 	if o.alpn != "" {
 		extensions = append(extensions, &utls.ALPNExtension{AlpnProtocols: []string{o.alpn}})
