@@ -177,9 +177,9 @@ var (
 	mtaSTSCertificate = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
 		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
 	tlsrptRecordPresent = gauge("dane_tlsrpt_record_present",
-		"Whether the domain has a TLSRPT record.")
+		"Whether there is a TLSRPT record of the domain, or of the TLSA base domain of a mail server, to which senders report failures of DANE.", "name")
 	tlsrptRecordValid = gauge("dane_tlsrpt_record_valid",
-		"Whether the TLSRPT record is valid: it is well-formed and the only one.")
+		"Whether the TLSRPT record is valid: it is well-formed and the only one.", "name")
 
 	truncated = gauge("dane_truncated",
 		"A list of the target is exported only in part: TLSA records of a service, hosts, addresses of a host, nameservers, or zones. The value is always 1.",

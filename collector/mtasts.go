@@ -23,11 +23,10 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 			s.set(mtaSTSRecordValid, boolValue(facts.RecordErr == nil))
 		}
 	}
-	if isAnswered(facts.TLSRPTTXT) {
-		present := !errors.Is(facts.TLSRPTErr, mtasts.ErrNoRecord)
-		s.set(tlsrptRecordPresent, boolValue(present))
-		if present {
-			s.set(tlsrptRecordValid, boolValue(facts.TLSRPTErr == nil))
+	for _, record := range report.Facts.TLSRPTs() {
+		s.setMeasure(tlsrptRecordPresent, record.Present(), record.Domain)
+		if record.Present() == dane.Yes {
+			s.set(tlsrptRecordValid, boolValue(record.Err == nil), record.Domain)
 		}
 	}
 	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.State != dane.PolicyUnknown {

@@ -17,7 +17,7 @@ import (
 func withMTASTS(r *probe.Report) *probe.Report {
 	insecure := dnssec.Answer{Status: dnssec.Insecure}
 	r.Facts.MTASTS = &dane.MTASTS{
-		TXT: &insecure, Record: mtasts.Record{ID: "1"}, TLSRPTTXT: &insecure,
+		TXT: &insecure, Record: mtasts.Record{ID: "1"}, TLSRPT: dane.TLSRPT{Domain: "example.org", TXT: &insecure},
 		Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 7 * 24 * time.Hour, MX: []string{"mx.example.org"}},
 		Fetches: []dane.PolicyFetch{{
 			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: time.Unix(1_990_000_000, 0)}},
@@ -60,34 +60,43 @@ func TestMTASTS(t *testing.T) {
 		{"no problems", func(*probe.Report) {},
 			expires + host + "dane_mta_sts_max_age_seconds 604800\n" +
 				`dane_mta_sts_mode{mode="enforce"} 1` + "\n" + `dane_mta_sts_mode{mode="none"} 0` + "\n" + `dane_mta_sts_mode{mode="testing"} 0` + "\n" +
-				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
+				"dane_mta_sts_policy_fetched 1\n" + record + "dane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_valid{name=\"example.org\"} 1\n"},
 		{"a module without mta_sts", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			""},
 		{"no record of either kind: no policy is fetched, and the host still passes", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
-		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 0\n"},
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPT.Err = mtasts.ErrNoRecord, mtasts.ErrNoRecord
+		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present{name=\"example.org\"} 0\n"},
 		{"an invalid record", func(r *probe.Report) {
 			noFetch(r)
 			r.Facts.MTASTS.RecordErr = &mtasts.SyntaxError{}
-		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
+		}, passes + "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 0\ndane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_valid{name=\"example.org\"} 1\n"},
 		{"an invalid TLSRPT record", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, &mtasts.SyntaxError{}
-		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 0\n"},
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPT.Err = mtasts.ErrNoRecord, &mtasts.SyntaxError{}
+		}, passes + "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_valid{name=\"example.org\"} 0\n"},
 		{"failed lookups measure nothing", func(r *probe.Report) {
 			noFetch(r)
-			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT, r.Verdict.MTASTS.State = failed, failed, dane.PolicyUnknown
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPT.TXT, r.Verdict.MTASTS.State = failed, failed, dane.PolicyUnknown
 		}, passes},
 		{"the policy host answers 404", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0].Err = &mtasts.StatusError{Code: 404}
-		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
+		}, expires + passes + "dane_mta_sts_policy_fetched 0\n" + record + "dane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_valid{name=\"example.org\"} 1\n"},
+		{"TLSRPT record of the TLSA base domain", func(r *probe.Report) {
+			noFetch(r)
+			r.Facts.MTASTS.RecordErr = mtasts.ErrNoRecord
+			r.Facts.Hosts = []dane.Host{{Services: []dane.Service{
+				{TLSRPT: &dane.TLSRPT{Domain: "mx.example.org", TXT: r.Facts.MTASTS.TLSRPT.TXT, Err: mtasts.ErrNoRecord}},
+				{TLSRPT: &dane.TLSRPT{Domain: "mx.example.org", TXT: r.Facts.MTASTS.TLSRPT.TXT, Err: mtasts.ErrNoRecord}},
+				{TLSRPT: &dane.TLSRPT{Domain: "mx.example.net", TXT: failed}},
+			}}}
+		}, "dane_mta_sts_record_present 0\ndane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_present{name=\"mx.example.org\"} 0\ndane_tlsrpt_record_valid{name=\"example.org\"} 1\n"},
 		{"no time left to fetch the policy", func(r *probe.Report) {
 			noPolicy(r)
 			r.Facts.MTASTS.Fetches[0] = dane.PolicyFetch{Err: errors.New("no time left"), TimedOutEarly: true}
 			r.Verdict.MTASTS.State = dane.PolicyUnknown
-		}, passes + record + "dane_tlsrpt_record_present 1\ndane_tlsrpt_record_valid 1\n"},
+		}, passes + record + "dane_tlsrpt_record_present{name=\"example.org\"} 1\ndane_tlsrpt_record_valid{name=\"example.org\"} 1\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := withMTASTS(healthy())

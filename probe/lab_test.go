@@ -165,8 +165,8 @@ func TestMTASTSScenarios(t *testing.T) {
 				t.Errorf("%s\nstanding %d, covered %d, passes %d", scenario.Description, got.State, host.Covered, host.Endpoints[0].Passes)
 			}
 			tlsrpt := slices.Contains([]string{"mta-sts-good", "mta-sts-wildcard-unsigned", "mta-sts-testing", "mta-sts-tlsrpt-schemes"}, scenario.Name)
-			if found := report.Facts.MTASTS; (found.TLSRPTErr == nil) != tlsrpt || (found.TLSRPT.RUA != nil) != tlsrpt {
-				t.Errorf("%s\nTLSRPT %v, %v", scenario.Description, found.TLSRPT, found.TLSRPTErr)
+			if found := report.Facts.MTASTS; (found.TLSRPT.Err == nil) != tlsrpt || (found.TLSRPT.Record.RUA != nil) != tlsrpt {
+				t.Errorf("%s\nTLSRPT %v, %v", scenario.Description, found.TLSRPT.Record, found.TLSRPT.Err)
 			}
 			if policy := report.Facts.MTASTS.Policy; policy != nil && policy.MaxAge != 7*24*time.Hour {
 				t.Errorf("%s\npolicy %+v", scenario.Description, policy)

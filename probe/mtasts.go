@@ -29,16 +29,33 @@ func (r *run) probeMTASTS(ctx, lookups context.Context, facts *dane.MTASTS) {
 		},
 		job{
 			run: func() {
-				answer := r.lookup(lookups, r.meter(), mtasts.TLSRPTName(r.target.Name), dns.TypeTXT)
-				facts.TLSRPTTXT = &answer
-				if !answer.Status.Failed() {
-					facts.TLSRPT, facts.TLSRPTErr = mtasts.ParseTLSRPT(txtRecords(&answer))
-				}
+				facts.TLSRPT = r.lookupTLSRPT(lookups, r.meter(), r.target.Name)
 			},
 			err: &errs[1],
 		},
 	)
 	facts.Err = errors.Join(errs[:]...)
+}
+
+// lookupTLSRPT looks up the TLSRPT record of a policy domain.
+func (r *run) lookupTLSRPT(ctx context.Context, meter dnssec.Meter, domain string) dane.TLSRPT {
+	answer := r.lookup(ctx, meter, mtasts.TLSRPTName(domain), dns.TypeTXT)
+	found := dane.TLSRPT{Domain: domain, TXT: &answer}
+	if !answer.Status.Failed() {
+		found.Record, found.Err = mtasts.ParseTLSRPT(txtRecords(&answer))
+	}
+	return found
+}
+
+// lookupServiceTLSRPT looks up the TLSRPT record of the TLSA base domain of a mail
+// server, unless that is the domain itself.
+func (r *run) lookupServiceTLSRPT(ctx context.Context, meter dnssec.Meter, service *dane.Service) {
+	lookup := service.TLSAResult.Lookup
+	if lookup == nil || lookup.Answer.Status != dnssec.Secure || !lookup.Answer.Found() || lookup.Base == r.target.Name {
+		return
+	}
+	found := r.lookupTLSRPT(ctx, meter, lookup.Base)
+	service.TLSRPT = &found
 }
 
 // findPolicy does what a sender with an empty cache does: it looks up the record

@@ -248,7 +248,7 @@ func (r *run) probeAddressHost(ctx context.Context, host *dane.Host) {
 // lookedUp when the lookups have ended.
 func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, host *dane.Host, service *dane.Service, addressed <-chan struct{}, lookedUp func()) {
 	var own dnssec.Answer
-	var errs [4]error
+	var errs [5]error
 	ownDone, decided := make(chan struct{}), make(chan struct{})
 	jobs := []job{
 		{
@@ -283,6 +283,12 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 			err: &errs[3],
 		})
 	}
+	if r.module.MTASTS {
+		jobs = append(jobs, job{
+			run: func() { <-decided; r.lookupServiceTLSRPT(lookups, meter, service) },
+			err: &errs[4],
+		})
+	}
 	runAll(jobs...)
 	service.Err = errors.Join(errs[:]...)
 }
@@ -290,14 +296,10 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 // summarise adds what follows from all facts together: what was truncated,
 // whether they are complete, and the phases.
 func summarise(facts *dane.Facts) {
-	lookups := facts.Lookups()
-	if facts.MTASTS != nil {
-		lookups = append(lookups, facts.MTASTS.Lookups()...)
-		if facts.MTASTS.TimedOutEarly() {
-			facts.Complete = false
-		}
+	if facts.MTASTS != nil && facts.MTASTS.TimedOutEarly() {
+		facts.Complete = false
 	}
-	for _, lookup := range lookups {
+	for _, lookup := range append(facts.Lookups(), facts.MTASTSLookups()...) {
 		if errors.Is(lookup.Answer.Err, dnssec.ErrDeadline) {
 			facts.Complete = false
 		}

@@ -17,11 +17,13 @@ func mtaSTSScenarios() []Scenario {
 			Name:        "mta-sts-good",
 			Description: "DANE, an enforced MTA-STS policy and a TLSRPT record. All senders authenticate the server and deliver.",
 			Module:      module, Outcome: "authenticated", Success: true,
-			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`},
+			Series: []string{`dane_mta_sts_sender_outcome{sender="dane",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="mta_sts",outcome="authenticated"} 1`, `dane_mta_sts_sender_outcome{sender="both",outcome="authenticated"} 1`,
+				`dane_tlsrpt_record_present{name="mx.mta-sts-good.lab.test"} 1`, `dane_tlsrpt_record_valid{name="mta-sts-good.lab.test"} 1`},
 			build: func(b *builder) {
 				b.goodMX()
 				b.mtaSTS("enforce", "mx")
 				b.tlsrpt()
+				b.add(`_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:tls-reports@%s"`, b.hostname("mx"))
 			},
 		},
 		{
@@ -300,7 +302,7 @@ func (b *builder) policyHost(change func(*server.HTTPS), mode string, hosts ...s
 	b.serve(b.a("mta-sts"), 443, page)
 }
 
-// tlsrpt publishes a TLSRPT record.
+// tlsrpt publishes a TLSRPT record of the domain.
 func (b *builder) tlsrpt() {
 	b.add(`_smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls-reports@%s"`, b.hostname("@"))
 }

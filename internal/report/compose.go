@@ -572,14 +572,11 @@ func (c *composer) mtaSTS() *MTASTS {
 			dane.PolicyTesting: "testing", dane.PolicyEnforced: "enforced",
 		}[verdict.State],
 		Senders: composeSenders(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
-		Record: recordError(facts.RecordErr), Report: recordError(facts.TLSRPTErr),
+		Record: recordError(facts.RecordErr),
 		Host: short(facts.Host.Name), Why: errorText(facts.PolicyErr),
 	}
 	if facts.RecordErr == nil {
 		m.RecordID = short(facts.Record.ID)
-	}
-	if facts.TLSRPTErr == nil {
-		m.TLSRPT, _ = b.list(facts.TLSRPT.RUA, maxPatterns)
 	}
 	for _, s := range verdict.Services {
 		m.Services = append(m.Services, composeServiceSenders(s))
@@ -596,14 +593,21 @@ func (c *composer) mtaSTS() *MTASTS {
 		}
 		m.Fetches = append(m.Fetches, fetch)
 	}
-	lookups := facts.Lookups()
+	records := c.report.Facts.TLSRPTs()
+	lookups := c.report.Facts.MTASTSLookups()
 	for i, lookup := range lookups {
 		m.Lookups = append(m.Lookups, c.lookup(lookup, share(lookupBytes, len(lookups), lookupMinimum)))
 		if lookup.Answer == facts.TXT {
 			m.RecordLookup = &i
 		}
-		if lookup.Answer == facts.TLSRPTTXT {
-			m.ReportLookup = &i
+		for _, record := range records {
+			if lookup.Answer == record.TXT {
+				composed := TLSRPT{Name: short(record.Domain), Error: recordError(record.Err), Lookup: i}
+				if record.Err == nil {
+					composed.RUA, _ = b.list(record.Record.RUA, maxPatterns)
+				}
+				m.TLSRPT = append(m.TLSRPT, composed)
+			}
 		}
 	}
 	return m

@@ -414,13 +414,18 @@ type MTASTS struct {
 	Why      string           `json:"policy_error,omitempty"`
 	Host     string           `json:"policy_host,omitempty"`
 	Fetches  []Fetch          `json:"fetches,omitempty"`
-	TLSRPT   []string         `json:"tlsrpt,omitempty"` // where reports are sent
-	Report   string           `json:"tlsrpt_error,omitempty"`
+	TLSRPT   []TLSRPT         `json:"tlsrpt,omitempty"` // of the domain, and of the TLSA base domains of its mail servers
 	Lookups  []Lookup         `json:"lookups"`
-	// RecordLookup and ReportLookup are indexes into Lookups of the lookups of the
-	// two records.
+	// RecordLookup is the index into Lookups of the lookup of the MTA-STS record.
 	RecordLookup *int `json:"record_lookup,omitempty"`
-	ReportLookup *int `json:"tlsrpt_lookup,omitempty"`
+}
+
+// TLSRPT is the TLSRPT record of one name.
+type TLSRPT struct {
+	Name   string   `json:"name"`
+	RUA    []string `json:"rua,omitempty"` // where reports are sent
+	Error  string   `json:"error,omitempty"`
+	Lookup int      `json:"lookup"` // index into MTASTS.Lookups
 }
 
 // Senders are the outcomes for senders that support DANE only, MTA-STS only, or both.

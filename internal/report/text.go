@@ -406,15 +406,20 @@ func (t *textWriter) policy(m *MTASTS) {
 }
 
 func (t *textWriter) tlsrpt(m *MTASTS) {
-	switch {
-	case m.ReportLookup == nil || m.Lookups[*m.ReportLookup].Failed():
+	if len(m.TLSRPT) == 0 {
 		t.line(2, "TLSRPT: unknown")
-	case m.Report != "":
-		t.line(2, "TLSRPT: the record is not valid: %s", m.Report)
-	case len(m.TLSRPT) == 0:
-		t.line(2, "TLSRPT: no record, so senders do not report failures")
-	default:
-		t.line(2, "TLSRPT: reports are sent to %s", strings.Join(m.TLSRPT, ", "))
+	}
+	for _, record := range m.TLSRPT {
+		switch {
+		case m.Lookups[record.Lookup].Failed():
+			t.line(2, "TLSRPT of %s: unknown", record.Name)
+		case record.Error != "":
+			t.line(2, "TLSRPT of %s: the record is not valid: %s", record.Name, record.Error)
+		case len(record.RUA) == 0:
+			t.line(2, "TLSRPT of %s: no record, so senders do not report failures", record.Name)
+		default:
+			t.line(2, "TLSRPT of %s: reports are sent to %s", record.Name, strings.Join(record.RUA, ", "))
+		}
 	}
 }
 

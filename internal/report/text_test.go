@@ -371,7 +371,7 @@ func policyMismatch() *probe.Report {
 	return &probe.Report{
 		Target: probe.Target{Name: "example.org"},
 		Facts: dane.Facts{MTASTS: &dane.MTASTS{
-			TXT: txt, Record: mtasts.Record{ID: "20260301"}, TLSRPTTXT: tlsrptTXT, TLSRPT: mtasts.TLSRPT{RUA: []string{"mailto:a@example.org", "https://example.org/"}},
+			TXT: txt, Record: mtasts.Record{ID: "20260301"}, TLSRPT: dane.TLSRPT{Domain: "example.org", TXT: tlsrptTXT, Record: mtasts.TLSRPT{RUA: []string{"mailto:a@example.org", "https://example.org/"}}},
 			Host: dane.Host{Name: "mta-sts.example.org"},
 			Fetches: []dane.PolicyFetch{
 				{Address: netip.MustParseAddr("192.0.2.80"), Err: errors.New("connecting to 192.0.2.80:443: refused")},
@@ -411,7 +411,7 @@ MTA-STS and DANE
       its certificate is valid from 2026-03-01 12:00:00 UTC to 2026-03-01 13:00:00 UTC
     mode enforce, max_age 1.5 days
     mx mx.example.org
-  TLSRPT: reports are sent to mailto:a@example.org, https://example.org/
+  TLSRPT of example.org: reports are sent to mailto:a@example.org, https://example.org/
   TXT _mta-sts.example.org.: insecure
 `
 	if got := textOf(t, policyMismatch()); !strings.Contains(got, want) {
@@ -431,14 +431,14 @@ func TestTextMTASTSFailures(t *testing.T) {
 		{"not requested", func(r *probe.Report) { r.Facts.MTASTS, r.Verdict.MTASTS = nil, nil },
 			nil, []string{"MTA-STS"}},
 		{"no record", func(r *probe.Report) {
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = mtasts.ErrNoRecord, mtasts.ErrNoRecord
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPT.Err = mtasts.ErrNoRecord, mtasts.ErrNoRecord
 			r.Verdict.MTASTS.State = dane.PolicyNone
-		}, []string{"policy: none in effect", "there is no record at _mta-sts.example.org.", "TLSRPT: no record, so senders do not report failures"}, []string{"record with id", "mode"}},
+		}, []string{"policy: none in effect", "there is no record at _mta-sts.example.org.", "TLSRPT of example.org: no record, so senders do not report failures"}, []string{"record with id", "mode"}},
 		{"invalid records", func(r *probe.Report) {
-			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
-		}, []string{"the record is not valid: it has no id", "TLSRPT: the record is not valid: it has no rua"}, []string{"record with id"}},
+			r.Facts.MTASTS.RecordErr, r.Facts.MTASTS.TLSRPT.Err = &mtasts.SyntaxError{Why: "it has no id"}, &mtasts.SyntaxError{Why: "it has no rua"}
+		}, []string{"the record is not valid: it has no id", "TLSRPT of example.org: the record is not valid: it has no rua"}, []string{"record with id"}},
 		{"failed lookups", func(r *probe.Report) {
-			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPTTXT = broken, nil
+			r.Facts.MTASTS.TXT, r.Facts.MTASTS.TLSRPT.TXT = broken, nil
 			r.Verdict.MTASTS.State = dane.PolicyUnknown
 		}, []string{"policy: unknown, for a reason on the exporter's side", "TLSRPT: unknown", "TXT _mta-sts.example.org.: bogus"}, []string{"record with id"}},
 		{"invalid policy", func(r *probe.Report) {

@@ -188,8 +188,8 @@ func (f *tape) report(module probe.Module) *probe.Report {
 	}
 	facts.MX = f.answer("example.org.", mx...)
 	if f.below(2) == 0 {
-		facts.MTASTS = &dane.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.err(), PolicyErr: f.err(), TLSRPTErr: f.err(),
-			Record: mtasts.Record{ID: f.text()}, TLSRPT: mtasts.TLSRPT{}, Fetches: []dane.PolicyFetch{{Address: f.address(), Err: f.err()}}}
+		facts.MTASTS = &dane.MTASTS{TXT: f.answer("_mta-sts.example.org."), RecordErr: f.err(), PolicyErr: f.err(),
+			Record: mtasts.Record{ID: f.text()}, TLSRPT: dane.TLSRPT{Domain: f.text(), Err: f.err()}, Fetches: []dane.PolicyFetch{{Address: f.address(), Err: f.err()}}}
 	}
 	r := &probe.Report{Target: probe.Target{Asked: f.text(), Name: "example.org"}, Module: module, Start: fuzzNoon(), Duration: time.Second, Deadline: 30 * time.Second, Facts: facts,
 		Rules: dane.Rules{Target: "example.org", Policy: module.Policy, Require: module.Require}}

@@ -54,6 +54,7 @@ type Service struct {
 	TLSAResult  TLSAResult     // DecideTLSA(TLSA); must be set whenever TLSA is
 	Endpoints   []Endpoint
 	Nameservers *Nameservers // of the zone that holds the TLSA records; nil: not queried
+	TLSRPT      *TLSRPT      // of the TLSA base domain; nil: not looked up
 	Err         error        // a PanicError that lost the service; nil as a rule
 }
 
@@ -216,12 +217,10 @@ func (f *Facts) Panics() []*PanicError {
 		}
 	}
 	add(f.Err)
-	lookups := f.Lookups()
 	if f.MTASTS != nil {
 		add(f.MTASTS.Err)
-		lookups = append(lookups, f.MTASTS.Lookups()...)
 	}
-	for _, lookup := range lookups {
+	for _, lookup := range append(f.Lookups(), f.MTASTSLookups()...) {
 		add(lookup.Answer.Err)
 	}
 	for i := range f.Hosts {

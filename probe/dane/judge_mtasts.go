@@ -68,21 +68,27 @@ func (j *judge) judgeMTASTS() {
 		v.Services = append(v.Services, j.sendersAtService(v.State, &j.verdict.Services[i]))
 	}
 	v.Senders = j.sendersAtDomain(v)
-	if err := j.facts.MTASTS.TLSRPTErr; err != nil && !errors.Is(err, mtasts.ErrNoRecord) {
-		j.find(Finding{Reason: TLSRPTRecordInvalid, Lookup: LookupTXT, Detail: err.Error()})
+	for i, record := range j.facts.TLSRPTs() {
+		host := ""
+		if i > 0 {
+			host = record.Domain
+		}
+		if record.Err != nil && !errors.Is(record.Err, mtasts.ErrNoRecord) {
+			j.find(Finding{Reason: TLSRPTRecordInvalid, Host: host, Lookup: LookupTXT, Detail: record.Err.Error()})
+		}
+		j.findTolerated(TLSRPTSyntax, host, LookupTXT, record.Record.Tolerated)
 	}
-	j.findTolerated(TLSRPTSyntax, LookupTXT, j.facts.MTASTS.TLSRPT.Tolerated)
-	j.findTolerated(MTASTSSyntax, LookupTXT, j.facts.MTASTS.Record.Tolerated)
+	j.findTolerated(MTASTSSyntax, "", LookupTXT, j.facts.MTASTS.Record.Tolerated)
 	if policy := j.facts.MTASTS.Policy; policy != nil {
-		j.findTolerated(MTASTSSyntax, "", policy.Tolerated)
+		j.findTolerated(MTASTSSyntax, "", "", policy.Tolerated)
 	}
 	j.verdict.MTASTS = v
 }
 
 // findTolerated reports what some senders tolerate and others do not.
-func (j *judge) findTolerated(reason Reason, kind LookupKind, tolerated []string) {
+func (j *judge) findTolerated(reason Reason, host string, kind LookupKind, tolerated []string) {
 	if len(tolerated) > 0 {
-		j.find(Finding{Reason: reason, Lookup: kind, Detail: strings.Join(tolerated, "; ")})
+		j.find(Finding{Reason: reason, Host: host, Lookup: kind, Detail: strings.Join(tolerated, "; ")})
 	}
 }
 
@@ -152,8 +158,8 @@ func fetchFinding(m *MTASTS) Finding {
 		return why
 	}
 	why = Finding{Reason: MTASTSPolicyUnavailable, Detail: "the policy host has no address: " + describeAddresses(&m.Host)}
-	for _, lookup := range m.Lookups() {
-		if lookup.Host != "" && lookup.Answer.Status.Failed() {
+	for _, lookup := range []Lookup{{LookupA, m.Host.Name, m.Host.A}, {LookupAAAA, m.Host.Name, m.Host.AAAA}} {
+		if lookup.Answer != nil && lookup.Answer.Status.Failed() {
 			return Finding{Reason: policyReason(reasonOfAnswer(lookup.Answer)), Lookup: lookup.Kind, Detail: describe(lookup.Answer)}
 		}
 	}

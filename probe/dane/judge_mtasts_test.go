@@ -25,7 +25,7 @@ func mtastsFacts(mode mtasts.Mode, mx ...string) *MTASTS {
 		TXT: &txt, Record: mtasts.Record{ID: "1"},
 		Host:    Host{Name: "mta-sts.example.org"},
 		Fetches: []PolicyFetch{{Address: netip.MustParseAddr("192.0.2.80"), Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: noon.AddDate(0, 0, 5)}}}},
-		Policy:  &mtasts.Policy{Mode: mode, MX: mx}, TLSRPTErr: mtasts.ErrNoRecord,
+		Policy:  &mtasts.Policy{Mode: mode, MX: mx}, TLSRPT: TLSRPT{Err: mtasts.ErrNoRecord},
 	}
 }
 
@@ -264,7 +264,7 @@ func TestJudgePolicy(t *testing.T) {
 	malformedPolicy := withoutPolicy()
 	malformedPolicy.PolicyErr = &mtasts.SyntaxError{Why: "it has no mode"}
 	malformedTLSRPT := mtastsFacts(mtasts.Enforce, name)
-	malformedTLSRPT.TLSRPTErr = &mtasts.SyntaxError{Why: "it has no rua"}
+	malformedTLSRPT.TLSRPT.Err = &mtasts.SyntaxError{Why: "it has no rua"}
 
 	for _, c := range []struct {
 		name    string
@@ -308,8 +308,8 @@ func TestJudgePolicy(t *testing.T) {
 				Hosts:  []Host{host(10, addressAnswer(dnssec.Secure, name), Service{TLSA: []TLSALookup{lookup}, Endpoints: []Endpoint{endpoint}})},
 				MTASTS: c.facts,
 			}
-			if c.facts.TLSRPTErr == nil {
-				c.facts.TLSRPTErr = mtasts.ErrNoRecord
+			if c.facts.TLSRPT.Err == nil {
+				c.facts.TLSRPT.Err = mtasts.ErrNoRecord
 			}
 			got := judgeWithMTASTS(t, facts, Rules{Target: "example.org", Policy: SMTPRelay, Require: RequireIfPublished, Roots: roots}, noon)
 			if got.MTASTS.State != c.want {

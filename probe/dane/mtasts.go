@@ -1,7 +1,9 @@
 package dane
 
 import (
+	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"dane_exporter/probe/dnssec"
@@ -18,10 +20,45 @@ type MTASTS struct {
 	Fetches   []PolicyFetch  // in order; the last one counts
 	Policy    *mtasts.Policy // nil: no valid policy was fetched
 	PolicyErr error          // why the fetched text is not a valid policy
-	TLSRPTTXT *dnssec.Answer // at mtasts.TLSRPTName
-	TLSRPT    mtasts.TLSRPT
-	TLSRPTErr error // why there is no valid TLSRPT; nil if TLSRPTTXT failed
-	Err       error // a PanicError that lost a part of these facts; nil as a rule
+	TLSRPT    TLSRPT         // of the domain
+	Err       error          // a PanicError that lost a part of these facts; nil as a rule
+}
+
+// TLSRPT is the TLSRPT record of one policy domain (RFC 8460 §3). For MTA-STS, that is
+// the domain of the mail address. For DANE, it is the TLSA base domain of the mail
+// server (RFC 8460 §1.1).
+type TLSRPT struct {
+	Domain string         // in the form of Host.Name
+	TXT    *dnssec.Answer // at mtasts.TLSRPTName; nil: not looked up
+	Record mtasts.TLSRPT
+	Err    error // why there is no valid Record; nil if TXT failed
+}
+
+// Present reports whether there is a record, valid or not. It is not measured if the
+// lookup failed.
+func (t *TLSRPT) Present() Measure {
+	if t.TXT == nil || t.TXT.Status.Failed() {
+		return NotMeasured
+	}
+	return MeasureOf(!errors.Is(t.Err, mtasts.ErrNoRecord))
+}
+
+// TLSRPTs returns the TLSRPT records of the domain and of the TLSA base domains of
+// its mail servers, each once. There are none if MTASTS is nil.
+func (f *Facts) TLSRPTs() []*TLSRPT {
+	if f.MTASTS == nil {
+		return nil
+	}
+	all := []*TLSRPT{&f.MTASTS.TLSRPT}
+	for i := range f.Hosts {
+		for j := range f.Hosts[i].Services {
+			own := f.Hosts[i].Services[j].TLSRPT
+			if own != nil && !slices.ContainsFunc(all, func(t *TLSRPT) bool { return t.Domain == own.Domain }) {
+				all = append(all, own)
+			}
+		}
+	}
+	return all
 }
 
 // PolicyFetch is one attempt to fetch the policy, from one address.
@@ -32,18 +69,22 @@ type PolicyFetch struct {
 	TimedOutEarly bool  // the probe's deadline came before the host had the minimum time to answer
 }
 
-// Lookups returns the lookups for MTA-STS and TLSRPT. [Facts.Lookups] leaves
+// MTASTSLookups returns the lookups for MTA-STS and TLSRPT. [Facts.Lookups] leaves
 // them out: DANE does not depend on them, and MTA-STS does not need them secure.
-func (m *MTASTS) Lookups() []Lookup {
-	var all []Lookup
-	for _, lookup := range []Lookup{
-		{LookupTXT, "", m.TXT}, {LookupA, m.Host.Name, m.Host.A}, {LookupAAAA, m.Host.Name, m.Host.AAAA}, {LookupTXT, "", m.TLSRPTTXT},
-	} {
-		if lookup.Answer != nil {
-			all = append(all, lookup)
-		}
+func (f *Facts) MTASTSLookups() []Lookup {
+	m := f.MTASTS
+	if m == nil {
+		return nil
 	}
-	return all
+	all := []Lookup{{LookupTXT, "", m.TXT}, {LookupA, m.Host.Name, m.Host.A}, {LookupAAAA, m.Host.Name, m.Host.AAAA}}
+	for i, record := range f.TLSRPTs() {
+		host := ""
+		if i > 0 {
+			host = record.Domain
+		}
+		all = append(all, Lookup{LookupTXT, host, record.TXT})
+	}
+	return slices.DeleteFunc(all, func(l Lookup) bool { return l.Answer == nil })
 }
 
 // Fetched returns the fetch that counts; nil if there was none.

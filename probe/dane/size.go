@@ -36,6 +36,9 @@ func MemSize(facts *Facts, verdicts ...*Verdict) int {
 			s.addService(&facts.Hosts[i].Services[j])
 		}
 	}
+	for _, lookup := range facts.MTASTSLookups() {
+		s.addAnswer(lookup.Answer)
+	}
 	if facts.MTASTS != nil {
 		s.addMTASTS(facts.MTASTS)
 	}
@@ -108,9 +111,6 @@ func (s *sizer) addCertificate(raw []byte) {
 }
 
 func (s *sizer) addMTASTS(m *MTASTS) {
-	for _, lookup := range m.Lookups() {
-		s.addAnswer(lookup.Answer)
-	}
 	for _, fetch := range m.Fetches {
 		s.bytes += sizeOfServer + len(fetch.Text)
 		if fetch.Certificate != nil {
