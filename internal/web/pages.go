@@ -182,9 +182,7 @@ func (s *Server) findReport(values url.Values, modules map[string]probe.Module) 
 func (s *Server) showReport(w http.ResponseWriter, format string, page reportPage) {
 	if format == "json" {
 		w.Header().Set("Content-Type", "application/json")
-		if err := page.Document.Write(w); err != nil {
-			s.Logger.Debug("Cannot write the report to the client", "err", err)
-		}
+		mustWrite(page.Document.Write(w))
 		return
 	}
 	page.Compare = comparer(page.Document)
