@@ -210,8 +210,8 @@ func TestReloadFiles(t *testing.T) {
 		}
 	}
 	reload("no change", 200, "")
-	replaceFile(t, anchors, "no anchor\n")
-	reload("invalid anchors", 500, "read resolver.trust_anchors")
+	replaceFile(t, anchors, "password = s3cret\n")
+	reload("invalid anchors", 500, "read resolver.trust_anchors: "+anchors+": line 1: not a record")
 	replaceFile(t, anchors, anchor)
 	reload("valid anchors", 200, "")
 	p.stop()
