@@ -84,24 +84,40 @@ func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	return e
 }
 
-// inTurn returns the result of an attempt once it is the turn of this request
-// among those of its probe with the address.
+// inTurn returns a known result, or that of an attempt once it is the turn of this
+// request among those of its probe with the address.
 func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) attempt {
+	if a, ok := c.known(r); ok {
+		return a
+	}
 	end, err := r.Probe.turn(ctx, r.Key.Address)
+	if a, ok := c.known(r); ok { // it became known during the wait
+		end()
+		return a
+	}
 	if err != nil {
 		return attempt{cut: true}
 	}
 	defer end()
-	if a, ok := r.Probe.result(r.Key); ok && !r.Fresh {
-		a.endpoint.Reused = true
-		return a
-	}
 	a := c.share(ctx, r)
 	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
 		a = c.share(ctx, r) // the earlier deadline of another probe ended the attempt
 	}
 	r.Probe.keep(r.Key, a)
 	return a
+}
+
+// known returns the result of a recent attempt, or what this probe has learned from an
+// equal request.
+func (c *Client) known(r Request) (a attempt, ok bool) {
+	if r.Fresh {
+		return attempt{}, false
+	}
+	if a, ok = r.Probe.result(r.Key); !ok {
+		a, ok = c.cache.get(r.Key)
+	}
+	a.endpoint.Reused = true
+	return a, ok
 }
 
 // share returns a recent attempt, or joins or starts one. The deadline of a
@@ -111,8 +127,7 @@ func (c *Client) share(ctx context.Context, r Request) attempt {
 	if r.Fresh {
 		return c.attempt(ctx, r, func(attempt) {})
 	}
-	if a, ok := c.cache.get(r.Key); ok {
-		a.endpoint.Reused = true
+	if a, ok := c.known(r); ok {
 		return a
 	}
 	a, joined, err := c.attempts.Do(ctx, r.Key, r.Timeout, func(ctx context.Context, report func(attempt)) attempt {
