@@ -205,7 +205,7 @@ func TestClassifyFailure(t *testing.T) {
 		failure(lookupCase{name: "SERVFAIL for this name alone", faults: []zone.Fault{zone.Rcode(answer, servfail)}, err: dnssec.ErrServer, why: "answered SERVFAIL to " + tlsa}),
 		failure(lookupCase{name: "SERVFAIL for all but the root's keys", faults: onlyCached(root), err: dnssec.ErrResolverFailed, why: ours}),
 		failure(lookupCase{name: "SERVFAIL for all but the root's keys and cached denials", faults: onlyCached(zone.In(".")), err: dnssec.ErrResolverFailed, why: ours}),
-		failure(lookupCase{name: "SERVFAIL for everything below the top-level domain and for it", faults: []zone.Fault{zone.Rcode(zone.Under("org."), servfail)}, err: dnssec.ErrResolverFailed, why: ours}),
+		failure(lookupCase{name: "SERVFAIL for everything below the top-level domain and for it", faults: []zone.Fault{zone.Rcode(zone.Under("org."), servfail)}, err: dnssec.ErrServer, why: "the zone org. above it fails too"}),
 		failure(lookupCase{name: "SERVFAIL for the zone", faults: []zone.Fault{zone.Rcode(zone.Under("example.org."), servfail)}, err: dnssec.ErrServer, why: "answered SERVFAIL to"}),
 		failure(lookupCase{name: "SERVFAIL for the zone and its delegation", faults: []zone.Fault{zone.Rcode(zone.Under("example.org."), servfail), zone.Rcode(zone.At("example.org.", dns.TypeDS), servfail)}, err: dnssec.ErrServer, why: "answered SERVFAIL to"}),
 		failure(lookupCase{name: "SERVFAIL for this name, and FORMERR for all queries with CD=1", faults: []zone.Fault{zone.Rcode(answer, servfail),
