@@ -113,7 +113,11 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger := s.logger()
-	i := &instance{env: env, pool: sync.OnceValue(newPool), logger: logger, configApplied: make(chan struct{}, 1)}
+	// The pool is a share of the memory limit, so the limit comes first.
+	defer s.tuneMemory(memlimit.FromCgroup, logger)()
+	probes := poolSize(debug.SetMemoryLimit(-1))
+	logger.Info("Memory of all probes limited", "bytes", probes)
+	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
@@ -145,7 +149,6 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
-	defer s.tuneMemory(memlimit.FromCgroup, logger)()
 	maintenance, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() { i.maintainResolver(maintenance); close(stopped) }()
@@ -233,7 +236,7 @@ func isWebURL(u *url.URL) bool {
 // instance is a serving exporter, and holds what a configuration is applied to.
 type instance struct {
 	env           environment
-	pool          func() *probe.Pool // of all probers
+	pool          *probe.Pool // of all probers
 	logger        *slog.Logger
 	exporter      *collector.Exporter
 	web           *web.Server
@@ -252,8 +255,6 @@ type activeConfig struct {
 	proberKey  string        // all settings that prober depends on except env.Roots, for comparison
 	resolvConf config.Digest // of /etc/resolv.conf, before it was read
 }
-
-func newPool() *probe.Pool { return probe.NewPool(poolSize(debug.SetMemoryLimit(-1))) }
 
 // poolSize returns the memory that all probes may hold together, in bytes: half of the
 // memory limit of the process, or 256 MiB if it has none. The rest is for caches, pages
@@ -292,7 +293,7 @@ func (i *instance) notifyApplied() {
 // activate makes c the active configuration, with a prober in env. The caller holds
 // i.applying.
 func (i *instance) activate(c *config.Config, env probe.Environment, resolvConf config.Digest) {
-	env.Pool = i.pool()
+	env.Pool = i.pool
 	next := &activeConfig{
 		config: c, env: env, resolvConf: resolvConf,
 		proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors),
