@@ -113,9 +113,11 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger := s.logger()
+	// The pool is a share of the memory limit, so the limit comes first.
 	defer s.tuneMemory(memlimit.FromCgroup, logger)()
-	pool := probe.NewPool(poolSize(debug.SetMemoryLimit(-1)))
-	i := &instance{env: env, pool: pool, logger: logger, configApplied: make(chan struct{}, 1)}
+	probes := poolSize(debug.SetMemoryLimit(-1))
+	logger.Info("Memory of all probes limited", "bytes", probes)
+	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}

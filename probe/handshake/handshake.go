@@ -56,15 +56,8 @@ type Request struct {
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
 	Fresh   bool          // do not share the result of another handshake
 	Probe   *Probe        // probe that the handshake is for; nil: a probe of its own
-	// Grow counts the bytes of memory that an attempt for this request holds while it is
-	// in progress. An error ends the attempt. A negative number releases them. If it is
-	// nil, they are not counted.
-	Grow func(n int) error
+	Grow    Grow          // counts the memory of an attempt that is started for this request
 }
-
-// errMemory is wrapped by the error of an attempt that the probe that started it may not
-// hold in memory. Another probe may.
-var errMemory = errors.New("the certificates take too much memory")
 
 // Do returns the result of the handshake that a request describes: that of a
 // recent attempt, of one in flight, or of a new one. It returns when ctx ends,
@@ -146,18 +139,7 @@ func (c *Client) share(ctx context.Context, r Request) attempt {
 // attempt makes a new handshake once the address is free.
 func (c *Client) attempt(ctx context.Context, r Request, report func(attempt)) attempt {
 	key := r.Key
-	a := attempt{report: report}
-	if r.Grow != nil {
-		held := 0
-		a.hold = func(n int) error {
-			if err := r.Grow(n); err != nil {
-				return dane.WithCause(dane.CauseLimit, fmt.Errorf("%w: %w", errMemory, err))
-			}
-			held += n
-			return nil
-		}
-		defer func() { _ = r.Grow(-held) }() // which cannot fail
-	}
+	a := attempt{report: report, grow: r.Grow}
 	unlock, err := c.locks.lock(ctx, key.Address)
 	if err != nil {
 		a.cut = true
@@ -166,8 +148,7 @@ func (c *Client) attempt(ctx context.Context, r Request, report func(attempt)) a
 	defer unlock()
 	a.started = time.Now()
 	a.endpoint.Err = c.handshake(ctx, key, &a)
-	a.done, a.cut, a.report = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil
-	a.hold = nil
+	a.done, a.cut, a.report, a.grow = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil, nil
 	c.cache.put(key, a)
 	return a
 }
@@ -226,7 +207,7 @@ func replyBy(ctx context.Context, started time.Time) time.Time {
 func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	a.endpoint.Err = first
 	a.update() // what is known if ctx ends meanwhile
-	again := attempt{started: a.started, report: func(attempt) {}, hold: a.hold}
+	again := attempt{started: a.started, report: func(attempt) {}, grow: a.grow}
 	err := c.try(ctx, key, o, &again)
 	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
 		return first
@@ -257,7 +238,7 @@ func refusesALPN(err error) bool {
 func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err error) {
 	e := &a.endpoint
 	a.begin("connecting to", &e.Connect)
-	conn, err := c.Dial(ctx, key.Route, key.Address)
+	conn, err := c.Dial(ctx, key.Route, key.Address, a.grow)
 	a.end(&e.Connect)
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", key.Address, err)
@@ -325,12 +306,6 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
 	e.InsecureRenegotiation = flight.lacksSecureRenegotiation()
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
-	if a.hold != nil {
-		if err := a.hold(e.MemSize()); err != nil {
-			e.Raw, e.Chain, e.Reached = nil, nil, dane.StageStartTLS
-			return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
-		}
-	}
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()
 	if err = session.accepted(ctx, protocol, func() { a.conclude(nil) }); err != nil {
