@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func newInstance(t *testing.T, env environment, text string) (*instance, *config
 		t.Fatal(err)
 	}
 	log := new(bytes.Buffer)
-	i := &instance{env: env, pool: newPool, logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
+	i := &instance{env: env, pool: probe.NewPool(poolSize(math.MaxInt64)), logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfCheck.Load)
 	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfCheck: i.selfCheck.Load, ExternalURL: new(url.URL), RoutePrefix: "/"})

@@ -126,7 +126,7 @@ func TestResolverFailures(t *testing.T) {
 		{name: "it returns no DNSKEY", zones: testZones(""), faults: []zone.Fault{zone.Drop(".", dns.TypeDNSKEY)}, ask: tlsa, qtype: dns.TypeTLSA,
 			status: dnssec.Indeterminate, err: dnssec.ErrStripped, why: "has no keys"},
 		{name: "SERVFAIL for the answer", zones: testZones(""), faults: []zone.Fault{ede}, ask: tlsa, qtype: dns.TypeTLSA,
-			status: dnssec.Indeterminate, err: dnssec.ErrServer, why: "answered SERVFAIL to " + tlsa + " TLSA; extended error 22 (No Reachable Authority): at delegation\x00\x1b[31m example.org",
+			status: dnssec.Indeterminate, err: dnssec.ErrServer, why: "answered SERVFAIL to " + tlsa + " TLSA; extended error 22 (No Reachable Authority): at delegation\\x00\\x1b[31m example.org",
 			check: func(t *testing.T, a dnssec.Answer) {
 				if len(a.EDE) != 1 {
 					t.Errorf("EDE: %q", a.EDE)
