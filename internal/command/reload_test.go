@@ -22,6 +22,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab/server"
 	"dane_exporter/internal/web"
+	"dane_exporter/probe"
 )
 
 // replaceFile replaces a file as editors do: by a rename.
