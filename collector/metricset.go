@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	dto "github.com/prometheus/client_model/go"
 
+	"dane_exporter/internal/printable"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
 )
@@ -187,15 +187,15 @@ const maxLabel = 256
 // bytes long, with a replacement for each character that is not printable. These
 // include control characters and those that change the direction of writing.
 func label(text string) string {
-	text = cut(text, 4*maxLabel) // bounds the work below
+	text = printable.Cut(text, 4*maxLabel) // bounds the work below
 	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar))
 	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		if !printable.Is(r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, text)
-	return cut(text, maxLabel)
+	return printable.Cut(text, maxLabel)
 }
 
 // domainLabel converts a domain name to a label value: lower case, without the final
@@ -209,18 +209,7 @@ func domainLabel(name string) string {
 	if len(name) > maxLabel {
 		digest := sha256.Sum256([]byte(name))
 		suffix := fmt.Sprintf("~%x", digest[:8])
-		name = cut(name, maxLabel-len(suffix)) + suffix
+		name = printable.Cut(name, maxLabel-len(suffix)) + suffix
 	}
 	return label(name)
-}
-
-// cut shortens text to at most n bytes without splitting a character.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }

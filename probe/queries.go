@@ -12,6 +12,7 @@ const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
 	maxNameserverQueries = 400 // of the nameserver checks, including those to the nameservers
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
+	maxControls          = 120 // of either kind, to find out whether the zone or the resolver failed
 )
 
 // queries is what is left of the queries that a probe may send. A
@@ -27,13 +28,16 @@ type queries struct {
 
 	mu       sync.Mutex
 	left     int
+	controls int             // left, of the queries
 	begun    int             // hosts whose lookups may begin: the first ones
 	begin    []chan struct{} // of the other hosts; closed when their lookups may begin
 	first    int             // host of the first channel
 	finished []bool          // by host
 }
 
-func newQueries(total int) *queries { return &queries{total: total, left: total} }
+func newQueries(total int) *queries {
+	return &queries{total: total, left: total, controls: maxControls}
+}
 
 // setHosts sets the number of hosts, in the order of preference. It is called once.
 func (q *queries) setHosts(n int) {
@@ -94,6 +98,10 @@ func (q *queries) reserve() int { return q.total / 3 }
 func (q *queries) take(host int, speculative bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.takeLocked(host, speculative)
+}
+
+func (q *queries) takeLocked(host int, speculative bool) error {
 	reserve := 0
 	if speculative || !q.isFirst(host) {
 		reserve = q.reserve()
@@ -102,6 +110,21 @@ func (q *queries) take(host int, speculative bool) error {
 		return fmt.Errorf("the probe may send %d queries, and the best hosts come first", q.total)
 	}
 	q.left--
+	return nil
+}
+
+// control counts a query of a host that shows whether a zone or the resolver failed. The last
+// third of them is for the best host in progress.
+func (q *queries) control(host int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.controls == 0 || q.controls <= maxControls/3 && !q.isFirst(host) {
+		return fmt.Errorf("the probe may send %d queries to find out whether a zone or the resolver failed", maxControls)
+	}
+	if err := q.takeLocked(host, false); err != nil {
+		return err
+	}
+	q.controls--
 	return nil
 }
 
@@ -128,4 +151,12 @@ func (m meter) Query(speculative bool) error {
 		return err
 	}
 	return m.queries.take(m.host, speculative)
+}
+
+// Control implements [dnssec.Meter].
+func (m meter) Control() error {
+	if err := m.err(); err != nil {
+		return err
+	}
+	return m.queries.control(m.host)
 }

@@ -106,10 +106,10 @@ func TestParallelMap(t *testing.T) {
 	}
 }
 
-// TestSanitize uses a name that tries to end the line, to start performance data
-// and to control the terminal.
-func TestSanitize(t *testing.T) {
-	if got := sanitize("mx|a=1\n\x1b[2J\u202e.example"); got != "mx?a=1??[2J?.example" {
+// TestPluginText uses a name that tries to end the line, to start performance data
+// and to control the terminal, and harmless text that is not ASCII.
+func TestPluginText(t *testing.T) {
+	if got := pluginText("mx|a=1\n\x1b[2J\u202e\u2066\u009b.example, … – Größe, 名前"); got != `mx?a=1\n\x1b[2J\u202e\u2066\u009b.example, … – Größe, 名前` {
 		t.Errorf("%q", got)
 	}
 }

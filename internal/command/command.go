@@ -161,8 +161,9 @@ func (s *session) defaults() (*config.Config, error) {
 // printError writes err to standard error, one line for each joined error.
 // Passwords of URLs, which errors quote, are replaced.
 func (s *session) printError(err error) {
-	text := maskPasswords(err.Error())
-	fmt.Fprintln(s.stderr, "dane_exporter: "+strings.ReplaceAll(text, "\n", "\ndane_exporter: "))
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(s.stderr, "dane_exporter: "+sanitize(line))
+	}
 }
 
 // urlPassword matches the password of a URL, from what precedes it to the last @.

@@ -93,7 +93,7 @@ func (s *session) serveControl(address string, l *lab.Lab) (stop func(), err err
 	if err != nil {
 		return nil, fmt.Errorf("--lab.control-address: %w", err)
 	}
-	server := &http.Server{Handler: controlHandler(l), ReadTimeout: 10 * time.Second}
+	server := &http.Server{Handler: controlHandler(l), ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	fmt.Fprintf(s.stdout, "To break a domain: curl -X POST 'http://%s/break?scenario=good&fault=new-certificate'; faults: %q\n\n", listener.Addr(), lab.Faults())
 	return func() { _ = server.Close() }, nil

@@ -16,17 +16,17 @@ import (
 	"testing"
 )
 
-// TestMemoryLimitOfCgroup runs the exporter in a cgroup of 256 MiB, and reads the
-// memory limit in its log. It needs the privilege to create a cgroup.
+// TestMemoryLimitOfCgroup runs the exporter in a cgroup of 256 MiB, and reads in its log
+// the memory limit and the share of the probes. It needs the privilege to create a cgroup.
 func TestMemoryLimitOfCgroup(t *testing.T) {
 	group, err := newMemoryCgroup("dane-exporter-test-"+strconv.Itoa(os.Getpid()), 256<<20)
 	if err != nil {
 		t.Skip(err)
 	}
 	defer os.Remove(group)
-	for _, test := range []struct{ setting, want string }{
-		{"", "GOMEMLIMIT=241591910"},
-		{"GOMEMLIMIT=100MiB", ""},
+	for _, test := range []struct{ setting, want, probes string }{
+		{"", "GOMEMLIMIT=241591910", "bytes=120795955"},
+		{"GOMEMLIMIT=100MiB", "", "bytes=52428800"},
 	} {
 		// The shell enters the cgroup and executes the exporter.
 		exporter := exec.CommandContext(t.Context(), "sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group, os.Args[0], "-test.run=^TestTerminated$")
@@ -41,11 +41,14 @@ func TestMemoryLimitOfCgroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, listening := "", false
+		got, probes, listening := "", "", false
 		for lines := bufio.NewScanner(log); !listening && lines.Scan(); {
 			_, limit, found := strings.Cut(lines.Text(), `msg="Memory limit set from the cgroup" `)
 			if found {
 				got = limit
+			}
+			if _, share, found := strings.Cut(lines.Text(), `msg="Memory of all probes limited" `); found {
+				probes = share
 			}
 			listening = strings.Contains(lines.Text(), `msg="Listening on"`)
 		}
@@ -53,8 +56,8 @@ func TestMemoryLimitOfCgroup(t *testing.T) {
 			t.Error(err)
 		}
 		_ = exporter.Wait()
-		if !listening || got != test.want {
-			t.Errorf("%q: the log has %q, want %q; listening: %t", test.setting, got, test.want, listening)
+		if !listening || got != test.want || probes != test.probes {
+			t.Errorf("%q: the log has %q and %q, want %q and %q; listening: %t", test.setting, got, probes, test.want, test.probes, listening)
 		}
 	}
 }

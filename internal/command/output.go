@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -130,7 +131,7 @@ func (o *tableOutput) flush() error {
 	width := len("TARGET")
 	counts := make(codeCounts)
 	for _, row := range o.rows {
-		width = max(width, len(row.target))
+		width = max(width, utf8.RuneCountInString(row.target))
 		counts[row.code]++
 	}
 	line := func(paint func(string) string, state, target, outcome, findings string) string {
@@ -215,7 +216,7 @@ func (o *nagiosListOutput) add(r *probe.Report) error {
 func (o *nagiosListOutput) addInvalid(_ string, why error) error {
 	o.counts[exitUnknown]++
 	o.worst = worse(o.worst, exitUnknown)
-	o.lines = append(o.lines, fmt.Sprintf("%s - %s", exitUnknown, sanitize(why.Error())))
+	o.lines = append(o.lines, fmt.Sprintf("%s - %s", exitUnknown, pluginText(why.Error())))
 	return nil
 }
 
@@ -232,7 +233,7 @@ func (o *nagiosListOutput) flush() error {
 // failPlugin writes the line of a monitoring plugin that has no result, and
 // returns its code. Monitoring systems show the first line of standard output only.
 func (s *session) failPlugin(err error) exitCode {
-	fmt.Fprintf(s.stdout, "DANE %s - %s\n", exitUnknown, sanitize(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	fmt.Fprintf(s.stdout, "DANE %s - %s\n", exitUnknown, pluginText(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	return exitUnknown
 }
 
@@ -250,7 +251,7 @@ func nagiosSummary(r *probe.Report) string {
 	if r.Later != nil {
 		text += "; " + laterOutcome(r)
 	}
-	return sanitize(text)
+	return pluginText(text)
 }
 
 // laterOutcome returns the outcome at the time of --at.
@@ -273,17 +274,12 @@ func nagiosLocation(f dane.Finding) string {
 	return text
 }
 
-// sanitize replaces characters that end a line or start performance data in the
-// output of a plugin, and those that control a terminal. DNS allows any byte in a
-// name. It replaces passwords of URLs, too.
-func sanitize(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '|' {
-			return '?'
-		}
-		return r
-	}, maskPasswords(text))
-}
+// sanitize makes text printable and replaces passwords of URLs.
+func sanitize(text string) string { return report.Printable(maskPasswords(text)) }
+
+// pluginText is sanitize for the output of a plugin, in which a vertical bar starts the
+// performance data.
+func pluginText(text string) string { return strings.ReplaceAll(sanitize(text), "|", "?") }
 
 // authenticatedUntil returns the earliest time at which the authentication of a
 // service ends. It is zero if there is no such time.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab/server"
 	"dane_exporter/internal/web"
+	"dane_exporter/probe"
 )
 
 // replaceFile replaces a file as editors do: by a rename.
@@ -47,7 +49,7 @@ func newInstance(t *testing.T, env environment, text string) (*instance, *config
 		t.Fatal(err)
 	}
 	log := new(bytes.Buffer)
-	i := &instance{env: env, logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
+	i := &instance{env: env, pool: probe.NewPool(poolSize(math.MaxInt64)), logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfCheck.Load)
 	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfCheck: i.selfCheck.Load, ExternalURL: new(url.URL), RoutePrefix: "/"})
@@ -210,8 +212,8 @@ func TestReloadFiles(t *testing.T) {
 		}
 	}
 	reload("no change", 200, "")
-	replaceFile(t, anchors, "no anchor\n")
-	reload("invalid anchors", 500, "read resolver.trust_anchors")
+	replaceFile(t, anchors, "password = s3cret\n")
+	reload("invalid anchors", 500, "read resolver.trust_anchors: "+anchors+": line 1: not a record")
 	replaceFile(t, anchors, anchor)
 	reload("valid anchors", 200, "")
 	p.stop()

@@ -113,9 +113,11 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger := s.logger()
+	// The pool is a share of the memory limit, so the limit comes first.
 	defer s.tuneMemory(memlimit.FromCgroup, logger)()
-	pool := probe.NewPool(poolSize(debug.SetMemoryLimit(-1)))
-	i := &instance{env: env, pool: pool, logger: logger, configApplied: make(chan struct{}, 1)}
+	probes := poolSize(debug.SetMemoryLimit(-1))
+	logger.Info("Memory of all probes limited", "bytes", probes)
+	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
@@ -147,23 +149,34 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return err
 	}
 	logger.Info("Starting dane_exporter", "version", version.Info(), "build_context", version.BuildContext())
-	maintenance, stop := context.WithCancel(ctx)
-	stopped := make(chan struct{})
-	go func() { i.maintainResolver(maintenance); close(stopped) }()
-	defer func() { stop(); <-stopped }()
+	background, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer func() { stop(); waitFor(&group, cancelGrace) }()
+	group.Go(func() { i.maintainResolver(background) })
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	go reloadOnSignal(ctx, hangups, reloader)
+	group.Go(func() { reloadOnSignal(background, hangups, reloader) })
 	resolvConf := time.NewTicker(resolvConfInterval)
 	defer resolvConf.Stop()
-	go i.watchResolvConf(ctx, resolvConf.C)
+	group.Go(func() { i.watchResolvConf(background, resolvConf.C) })
 	if f.autoReload {
 		ticker := time.NewTicker(f.reloadInterval)
 		defer ticker.Stop()
-		go reloader.Watch(ctx, ticker.C)
+		group.Go(func() { reloader.Watch(background, ticker.C) })
 	}
 	return listen(ctx, i.web, f.web, logger)
+}
+
+// waitFor waits until the goroutines of group have ended, for at most limit: one that reads
+// a file, such as a pipe, cannot be cancelled.
+func waitFor(group *sync.WaitGroup, limit time.Duration) {
+	ended := make(chan struct{})
+	go func() { group.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(limit):
+	}
 }
 
 // checkConfig loads the configuration file, the files that it refers to, and the web
@@ -547,6 +560,7 @@ func listen(ctx context.Context, handler *web.Server, flags *toolkit.FlagConfig,
 	case <-ctx.Done():
 	}
 	logger.Info("Shutting down")
+	defer func() { <-failed }() // which returns after the first shutDown
 	if err := shutDown(server, shutdownGrace); err == nil {
 		return nil
 	}

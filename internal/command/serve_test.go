@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -514,5 +515,39 @@ func TestPoolSize(t *testing.T) {
 		if got := poolSize(limit); got != want {
 			t.Errorf("limit %d: %d bytes, want %d", limit, got, want)
 		}
+	}
+}
+
+// TestServeAwaitsGoroutines: no goroutine of serve is left when it returns, after a signal and
+// after an error.
+func TestServeAwaitsGoroutines(t *testing.T) {
+	anchors := writeFile(t, "root.key", ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n")
+	path := writeFile(t, "dane.yml", "resolver: {servers: [\"127.0.0.1:"+unusedPort(t)+"\"], trust_anchors: "+anchors+"}\n")
+	running := func() (found []string) {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		for _, name := range []string{"maintainResolver", "KeepWarm", "runSelfChecks", "reloadOnSignal", "watchResolvConf", "(*Reloader).Watch", "ListenAndServe"} {
+			if bytes.Contains(stacks, []byte(name+"(")) {
+				found = append(found, name)
+			}
+		}
+		return found
+	}
+	flags := []string{"--config.file=" + path, "--config.enable-auto-reload", "--config.auto-reload-interval=10ms"}
+	p := startCommand(t, "serve", flags...)
+	p.request("GET", "/-/ready")
+	if found := running(); len(found) < 6 {
+		t.Errorf("only %q run while it serves", found)
+	}
+	p.stop()
+	if found := running(); len(found) > 0 {
+		t.Errorf("after a signal: %q still run", found)
+	}
+	s := newSession(defaultConfig(t), io.Discard, io.Discard)
+	if code := s.run(t.Context(), append(flags, "--web.listen-address=127.0.0.1:99999")); code != exitError {
+		t.Errorf("invalid address: exit code %d", code)
+	}
+	if found := running(); len(found) > 0 {
+		t.Errorf("after an error: %q still run", found)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -233,6 +234,9 @@ func (v value) merge(list []entry, mapping *yaml.Node) []entry {
 	return v.collect(list, mapping, true)
 }
 
+// keyWord matches what may be a key with a typing error.
+var keyWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+
 // fields decodes a mapping whose keys are known.
 func (v value) fields(known map[string]decodeFunc) {
 	v.mapping(func(key string, keyNode *yaml.Node, at value) {
@@ -240,8 +244,11 @@ func (v value) fields(known map[string]decodeFunc) {
 			decode(at)
 			return
 		}
-		allowed := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-		v.fail(keyNode.Line, at.path, "unknown key; allowed here: "+allowed)
+		path := at.path
+		if !keyWord.MatchString(key) {
+			path = v.path // the file may be another one, with a secret
+		}
+		v.fail(keyNode.Line, path, "unknown key; allowed here: "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"dane_exporter/internal/printable"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -641,12 +642,7 @@ func recordError(err error) string {
 }
 
 // short returns a name or a line, printable and cut at maxName bytes.
-func short(text string) string {
-	if len(text) > maxName {
-		return Printable(text[:maxName]) + "…"
-	}
-	return Printable(text)
-}
+func short(text string) string { return printable.Text(text, maxName) }
 
 // optionalBool returns nil if m was not measured.
 func optionalBool(m dane.Measure) *bool {

@@ -3,10 +3,10 @@ package report
 import (
 	"bufio"
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"dane_exporter/internal/printable"
 )
 
 // textWriter writes lines for a terminal. All text passes through Printable, so that
@@ -75,38 +75,5 @@ func breakLine(text string, width int) (first, rest string) {
 	return strings.TrimRight(text[:at], " "), strings.TrimLeft(text[at:], " ")
 }
 
-// Printable escapes characters that are not printable as Go does, such as "\n" or
-// "\x9b", and cuts off text after about 4000 bytes. Characters that change the
-// direction of writing are not printable.
-func Printable(text string) string {
-	if isPlain(text) {
-		return text
-	}
-	var b strings.Builder
-	for i, r := range text {
-		if b.Len() > maxText {
-			b.WriteString("…")
-			break
-		}
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
-}
-
-// isPlain reports whether Printable leaves text unchanged because it is short,
-// printable ASCII. Nearly all text is.
-func isPlain(text string) bool {
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return len(text) <= maxText
-}
+// Printable is printable.Text, at most maxText bytes.
+func Printable(text string) string { return printable.Text(text, maxText) }

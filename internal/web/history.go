@@ -14,11 +14,12 @@ import (
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 )
 
-// history stores the last report of each target and module, and the last failed one.
-// The latter keeps the cause of an alert available after the target has recovered. It
-// also stores the most recent reports of all targets.
+// history stores the last report of each target and module, the last one with a verdict, and
+// the last failed one. They keep the cause of an alert available after the target
+// cannot be judged, or has recovered. It also stores the most recent reports of all targets.
 //
 // Few reports are ever read. The newest are stored as they are, which costs no time. The
 // others are packed, which makes them smaller by a factor of ten to twenty. If there is not enough
@@ -65,7 +66,8 @@ const (
 	rankLast                 // the last one, without findings
 	rankFindings             // the last one, with findings
 	rankFailed               // the last failed one
-	rankLarge                // of any importance, above maxReportSize
+	rankLarge                // any but the last failed one, above maxReportSize
+	rankLargeFailed          // the last failed one, above maxReportSize
 	ranks
 )
 
@@ -77,9 +79,16 @@ type ranked struct {
 
 type targetKey struct{ target, module string }
 
-// targetReports are the reports of one target and module. failed may be nil, or the
-// same as last.
-type targetReports struct{ last, failed *entry }
+// targetReports are the reports of one target and module. Each may be nil, or the same
+// as another.
+type targetReports struct {
+	last   *entry
+	judged *entry // the last one with a verdict: alerts keep it while the target cannot be judged
+	failed *entry // the last one with a verdict of failure
+}
+
+// has reports whether e is one of the reports.
+func (r targetReports) has(e *entry) bool { return r.last == e || r.judged == e || r.failed == e }
 
 // entry is one probe in the history. The mutex of the history guards the fields that are not exported.
 type entry struct {
@@ -184,6 +193,15 @@ func (h *history) read(e *entry) *report.Document {
 
 func (e *entry) key() targetKey { return targetKey{e.Target, e.Module} }
 
+// isJudged reports whether the entry has a verdict on the target.
+func (e *entry) isJudged() bool { return e.Severity != dane.SeverityUnknown.String() }
+
+// isFailure reports whether the verdict is a failure. A probe can succeed although senders
+// of an enforced MTA-STS policy do not deliver.
+func (e *entry) isFailure() bool {
+	return e.isJudged() && (!e.Success || e.Severity == dane.SeverityCritical.String())
+}
+
 func newHistory(limit int) *history {
 	return &history{
 		limit: limit, sizes: defaultHistorySizes(), packer: newPacker(), largePacker: newPacker(), targets: make(map[targetKey]targetReports),
@@ -210,16 +228,21 @@ func (h *history) insert(e *entry) (crowded []*entry) {
 	h.last++
 	e.Number = h.last
 	before := h.targets[e.key()]
-	now := targetReports{last: e, failed: before.failed}
-	if !e.Success {
+	now := before
+	now.last = e
+	if e.isJudged() {
+		now.judged = e
+	}
+	if e.isFailure() {
 		now.failed = e
 	}
 	h.targets[e.key()] = now
 	h.recent = append(h.recent, e)
 	e.isRecent = true
 	h.place(e)
-	h.place(before.last)
-	h.place(before.failed)
+	for _, old := range []*entry{before.last, before.judged, before.failed} {
+		h.place(old)
+	}
 	for len(h.recent) > h.limit {
 		h.dropRecent()
 	}
@@ -264,17 +287,19 @@ func (h *history) place(e *entry) {
 	kept := h.targets[e.key()]
 	wanted := rankRecent
 	switch {
-	case kept.last != e && kept.failed != e && !e.isRecent:
+	case !kept.has(e) && !e.isRecent:
 		h.unlink(e)
 		h.unlinkUnpacked(e)
 		return
+	case e.large && kept.failed == e:
+		wanted = rankLargeFailed
 	case e.large:
 		wanted = rankLarge
 	case kept.failed == e:
 		wanted = rankFailed
-	case kept.last == e && len(e.Reasons) > 0:
+	case kept.has(e) && (len(e.Reasons) > 0 || e.Severity != dane.SeverityOK.String()):
 		wanted = rankFindings
-	case kept.last == e:
+	case kept.has(e):
 		wanted = rankLast
 	}
 	if e.element != nil && e.rank == wanted {
@@ -305,7 +330,7 @@ func (h *history) unlinkUnpacked(e *entry) {
 
 // shrink removes reports until the limits hold, but never the newest one.
 func (h *history) shrink(newest *entry) {
-	for h.ranks[rankLarge].size > h.sizes.large && h.removeOldest(newest, rankLarge) {
+	for h.ranks[rankLarge].size+h.ranks[rankLargeFailed].size > h.sizes.large && h.removeOldest(newest, rankLarge, rankLargeFailed) {
 	}
 	for h.ranks[rankFailed].size > h.sizes.failed && h.removeOldest(newest, rankFailed) {
 	}
@@ -338,11 +363,10 @@ func (h *history) removeOldest(newest *entry, from ...rank) bool {
 // remove removes a report from the history.
 func (h *history) remove(e *entry) {
 	kept := h.targets[e.key()]
-	if kept.failed == e {
-		kept.failed = nil
-	}
-	if kept.last == e {
-		kept.last = nil
+	for _, kept := range []**entry{&kept.last, &kept.judged, &kept.failed} {
+		if *kept == e {
+			*kept = nil
+		}
 	}
 	if kept == (targetReports{}) {
 		delete(h.targets, e.key())
@@ -392,11 +416,12 @@ func (h *history) newest(matches func(*entry) bool) (newest *entry) {
 	return newest
 }
 
-// byTarget returns the last entry of a target and module, and the last failed
-// one. Either is nil if there is none.
-func (h *history) byTarget(target, module string) (last, failed *entry) {
+// byTarget returns the entries of a target and module. If the last one is not stored, it
+// is replaced by another.
+func (h *history) byTarget(target, module string) targetReports {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kept := h.targets[targetKey{target, module}]
-	return cmp.Or(kept.last, kept.failed), kept.failed
+	kept.last = cmp.Or(kept.last, kept.judged, kept.failed)
+	return kept
 }

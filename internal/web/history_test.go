@@ -12,12 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -41,13 +39,13 @@ func result(target string, success bool, size int, reasons ...dane.Reason) *prob
 
 // stored returns which reports of a target are stored: "last", "failed", "both" or "".
 func (h *history) stored(target string) string {
-	last, failed := h.byTarget(target, "smtp_mx")
+	kept := h.byTarget(target, "smtp_mx")
 	switch {
-	case last == nil:
+	case kept.last == nil:
 		return ""
-	case failed == nil:
+	case kept.failed == nil:
 		return "last"
-	case last == failed:
+	case kept.last == kept.failed:
 		return "failed"
 	default:
 		return "both"
@@ -65,7 +63,7 @@ func checkHistory(t *testing.T, h *history) {
 		if kept == (targetReports{}) {
 			t.Errorf("%v has no reports", key)
 		}
-		for _, e := range []*entry{kept.last, kept.failed} {
+		for _, e := range []*entry{kept.last, kept.judged, kept.failed} {
 			if e != nil {
 				reachable[e] = true
 			}
@@ -105,7 +103,7 @@ func checkHistory(t *testing.T, h *history) {
 	if linked != len(reachable) {
 		t.Errorf("%d reports in the lists, %d reachable", linked, len(reachable))
 	}
-	if h.smallSize() > h.sizes.all || h.ranks[rankFailed].size > h.sizes.failed || h.ranks[rankLarge].size > h.sizes.large || len(h.recent) > h.limit {
+	if h.smallSize() > h.sizes.all || h.ranks[rankFailed].size > h.sizes.failed || h.ranks[rankLarge].size+h.ranks[rankLargeFailed].size > h.sizes.large || len(h.recent) > h.limit {
 		t.Errorf("%d bytes, %d of failed, %d of large, %d recent", h.smallSize(), h.ranks[rankFailed].size, h.ranks[rankLarge].size, len(h.recent))
 	}
 }
@@ -196,7 +194,7 @@ func TestHistoryPacks(t *testing.T) {
 		h.add(verdicts(t.Context(), probe.Target{Asked: name, Name: name}, probe.Module{Name: "smtp_mx"}))
 	}
 	checkHistory(t, h)
-	first, _ := h.byTarget("bad0.example", "smtp_mx")
+	first := h.byTarget("bad0.example", "smtp_mx").last
 	if first == nil || first.packed == nil || !bytes.Equal(h.read(first).Marshal(), want) {
 		t.Errorf("the first report is missing, not packed, or another one: %+v", first)
 	}
@@ -214,8 +212,8 @@ func TestHistoryConcurrently(t *testing.T) {
 			for i := range 300 {
 				name := fmt.Sprintf("d%d.example", (worker+i)%100)
 				number := h.add(result(name, i%3 != 0, 64<<10))
-				last, failed := h.byTarget(name, "smtp_mx")
-				for _, e := range []*entry{last, failed, h.byNumber(number)} {
+				kept := h.byTarget(name, "smtp_mx")
+				for _, e := range []*entry{kept.last, kept.judged, kept.failed, h.byNumber(number)} {
 					if e != nil && h.read(e).Schema != report.Schema {
 						t.Errorf("report %d cannot be read", e.Number)
 					}
@@ -347,8 +345,7 @@ func largeReport() *probe.Report {
 	return r
 }
 
-// TestPagesAreLimited: pages that clients read slowly delay later ones for a limited time,
-// and no more than a limited number is rendered at the same time.
+// TestPagesAreLimited: no more than a limited number of pages is rendered at the same time.
 func TestPagesAreLimited(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	f.get("/probe?target=a.example")
@@ -383,62 +380,114 @@ func TestPagesAreLimited(t *testing.T) {
 	}
 }
 
-// stalledWriter fails as the connection of a client that does not read, after limit bytes.
-type stalledWriter struct {
-	*httptest.ResponseRecorder
-	limit    int
-	deadline time.Time
-	largest  int
-}
-
-func (w *stalledWriter) SetWriteDeadline(deadline time.Time) error {
-	w.deadline = deadline
-	return nil
-}
-
-func (w *stalledWriter) Write(p []byte) (int, error) {
-	w.largest = max(w.largest, len(p))
-	if w.limit -= len(p); w.limit < 0 {
-		return 0, os.ErrDeadlineExceeded
-	}
-	return len(p), nil
-}
-
-// TestPagesAreStreamed: a page is written in pieces, within a limited time, and a client that does not read it
-// is no fault of the exporter.
-func TestPagesAreStreamed(t *testing.T) {
-	f := newFixture(t, proberFunc(verdicts), nil)
-	f.history.add(largeReport())
-	for _, limit := range []int{100 << 10, 100 << 20} {
-		w := &stalledWriter{ResponseRecorder: httptest.NewRecorder(), limit: limit}
-		f.ServeHTTP(w, httptest.NewRequest("GET", "/report?number=1", nil))
-		if w.Code != 200 || w.largest > 64<<10 || time.Until(w.deadline) <= 0 || time.Until(w.deadline) > pageWriteLimit {
-			t.Errorf("status %d, pieces of up to %d bytes, deadline in %v", w.Code, w.largest, time.Until(w.deadline))
-		}
-	}
-	f.wantMetric("dane_exporter_panics_total 0")
-	if f.pages.inFlight != 0 {
-		t.Errorf("%d pages in flight", f.pages.inFlight)
-	}
-}
-
-// TestPartialPage: a page whose template fails is status 500, or an aborted connection if a part of it was written.
+// TestPartialPage: a page whose template fails is status 500, however much of it was rendered.
 func TestPartialPage(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
-	f.renderer.templates["notice.html"] = template.Must(template.New("notice.html").Parse(`{{range .Texts}}{{.}}{{end}}{{.Missing}}`))
-	for size, aborted := range map[int]bool{10: false, 100 << 10: true} {
-		handler := f.withRecovery(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			f.renderer.render(w, http.StatusOK, "notice.html", struct{ Texts []string }{[]string{strings.Repeat("x", size), "y"}})
-		}))
-		w := httptest.NewRecorder()
-		got := func() (v any) {
-			defer func() { v = recover() }()
-			handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-			return nil
-		}()
-		if aborted != (got == http.ErrAbortHandler) || !aborted && (w.Code != 500 || strings.Contains(w.Body.String(), "xxx")) {
-			t.Errorf("%d bytes: panic %v, status %d", size, got, w.Code)
+	f.renderer.templates["notice.html"] = template.Must(template.New("notice.html").Parse(`{{.Notice}}{{.Missing}}`))
+	f.renderer.templates["report.html"] = template.Must(template.New("report.html").Parse(strings.Repeat("x", 100<<10) + `{{.Missing}}`))
+	f.get("/probe?target=a.example")
+	for _, path := range []string{"/report?number=77", "/report?number=1"} {
+		if status, body := f.get(path); status != 500 || strings.Contains(body, "xxx") {
+			t.Errorf("%s: status %d, %.100s", path, status, body)
 		}
 	}
 	f.wantMetric("dane_exporter_panics_total 2")
+}
+
+// TestHistoryKeepsVerdicts: each report that an alert may be about is kept, and its page can be
+// reached from the page of the target, whatever follows.
+func TestHistoryKeepsVerdicts(t *testing.T) {
+	report := func(outcome dane.Outcome, reasons ...dane.Reason) *probe.Report {
+		r := result("a.example", outcome == dane.Authenticated, 0, reasons...)
+		r.Verdict.Outcome = outcome
+		return r
+	}
+	refused, warned, fine := report(dane.Refused, dane.TLSAMismatch), report(dane.Authenticated, dane.NameserverInconsistent), report(dane.Authenticated)
+	unknown, unreachable := report(dane.Unknown, dane.ResolverFailed), report(dane.Unreachable, dane.ConnectFailed)
+	internal := report(dane.Opportunistic, dane.ResolverFailed) // the requirement is not met, and the cause is on our side
+	large := func(r *probe.Report) *probe.Report {
+		copied := *r
+		copied.Verdict.Advice = slices.Repeat([]dane.Advice{{Detail: strings.Repeat("x", 1000)}}, 1000)
+		return &copied
+	}
+	enforced := report(dane.Authenticated)
+	enforced.Verdict.MTASTS = &dane.MTASTSVerdict{Senders: dane.Senders{MTASTS: dane.Refused}}
+	for _, test := range []struct {
+		name                 string
+		reports              []*probe.Report
+		last, judged, failed int // numbers, from 1
+	}{
+		{"refused, then unknown", []*probe.Report{refused, unknown, unknown, unknown}, 4, 1, 1},
+		{"refused, then the exporter is the cause", []*probe.Report{refused, internal, internal}, 3, 1, 1},
+		{"unknown from the start", []*probe.Report{unknown, unknown}, 2, 0, 0},
+		{"a warning, then unknown", []*probe.Report{warned, unknown, unknown}, 3, 1, 0},
+		{"nothing found, then unknown", []*probe.Report{fine, unknown, unknown}, 3, 1, 0},
+		{"refused, a warning, then unknown", []*probe.Report{refused, warned, unknown, unknown}, 4, 2, 1},
+		{"refused, then fixed", []*probe.Report{refused, fine, fine}, 3, 3, 1},
+		{"refused, unknown, then unreachable", []*probe.Report{refused, unknown, unreachable, unknown}, 4, 3, 3},
+		{"MTA-STS senders refuse, then fixed", []*probe.Report{enforced, fine}, 2, 2, 1},
+		{"large and refused, then unknown", []*probe.Report{large(refused), large(unknown), large(unknown), unknown}, 4, 1, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, proberFunc(verdicts), nil)
+			for _, r := range test.reports {
+				f.history.add(r)
+			}
+			for i := range 30 { // the resolver fails for all targets
+				name := fmt.Sprintf("d%d.example", i)
+				f.history.add(result(name, true, 0))
+				for _, r := range []*probe.Report{large(unknown), unknown} {
+					copied := *r
+					copied.Target.Asked, copied.Target.Name = name, name
+					f.history.add(&copied)
+				}
+			}
+			checkHistory(t, f.history)
+			kept, want := f.history.byTarget("a.example", "smtp_mx"), [3]int{test.last, test.judged, test.failed}
+			for i, e := range []*entry{kept.last, kept.judged, kept.failed} {
+				got := 0
+				if e != nil {
+					got = int(e.Number)
+					if f.history.byNumber(e.Number) != e {
+						t.Errorf("report %d is not stored", got)
+					}
+				}
+				if got != want[i] {
+					t.Errorf("%s is report %d, want %d", [...]string{"last", "judged", "failed"}[i], got, want[i])
+				}
+			}
+			links := []string{"<h1>a.example</h1>", fmt.Sprintf("number=%d&amp;format=json", test.last)}
+			for _, number := range []int{test.judged, test.failed} {
+				if number > 0 && number != test.last {
+					links = append(links, fmt.Sprintf(`report?number=%d"`, number))
+					f.wantPage(fmt.Sprintf("/report?number=%d", number), 200)
+				}
+			}
+			f.wantPage("/report?target=a.example&module=smtp_mx", 200, links...)
+		})
+	}
+}
+
+// TestHistoryOutage: while all targets are unknown, the reports of their failures are
+// kept before those of the outage.
+func TestHistoryOutage(t *testing.T) {
+	h := newHistory(10)
+	h.sizes = historySizes{all: 1 << 20, failed: 600 << 10, large: 1 << 20, unpacked: 100 << 10}
+	const n = 100
+	for i := range n {
+		h.add(result(fmt.Sprintf("d%d.example", i), false, 0, dane.TLSAMismatch))
+	}
+	for range 20 {
+		for i := range 10 * n {
+			r := result(fmt.Sprintf("d%d.example", i), false, 0, dane.ResolverFailed)
+			r.Verdict.Outcome = dane.Unknown
+			h.add(r)
+		}
+	}
+	checkHistory(t, h)
+	for i := range n {
+		if kept := h.byTarget(fmt.Sprintf("d%d.example", i), "smtp_mx"); kept.failed == nil || kept.failed.Outcome != "refused" {
+			t.Fatalf("the failure of target %d is gone", i)
+		}
+	}
 }

@@ -57,7 +57,8 @@ type reportPage struct {
 	layout
 	*report.Document
 	Number  uint64 // 0 if the report is not stored
-	Failed  *entry // the last failed probe of the target and module, if it is another one
+	Judged  *entry // the last report of the target with a verdict, if it is another one
+	Failed  *entry // the last failed one, if it is another one
 	Compare func(report.Service, report.Endpoint) comparisons
 }
 
@@ -127,7 +128,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		s.notice(w, http.StatusBadRequest, values, fmt.Sprintf("parameter format: %.40q is not one of: html, json", format))
 		return
 	}
-	found, failed, err := s.findReport(values, current.config.Modules)
+	found, err := s.findReport(values, current.config.Modules)
 	if err != nil {
 		s.notice(w, http.StatusBadRequest, values, err.Error())
 		return
@@ -136,23 +137,28 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		s.notice(w, http.StatusNotFound, values, "No report is stored for this request. Probe the target now?")
 		return
 	}
-	if failed != nil && failed.Number == found.Number {
-		failed = nil
+	page := reportPage{Document: s.history.read(found), Number: found.Number}
+	kept := s.history.byTarget(found.Target, found.Module)
+	if kept.failed != found {
+		page.Failed = kept.failed
 	}
-	s.showReport(w, format, reportPage{Document: s.history.read(found), Number: found.Number, Failed: failed})
+	if kept.judged != found && kept.judged != kept.failed {
+		page.Judged = kept.judged
+	}
+	s.showReport(w, format, page)
 }
 
 // findReport finds a stored report by its number, or by target. The target may be
 // written as in the probe, also without the hostname of an address, or in another
 // form. Without a module, the report may be of any module. found is nil if no such
 // report is stored. It returns an error if the parameters are invalid.
-func (s *Server) findReport(values url.Values, modules map[string]probe.Module) (found, failed *entry, err error) {
+func (s *Server) findReport(values url.Values, modules map[string]probe.Module) (found *entry, err error) {
 	if values.Has("number") {
 		number, err := strconv.ParseUint(values.Get("number"), 10, 64)
 		if err != nil {
-			return nil, nil, fmt.Errorf("parameter number: %.40q is not the number of a report; the front page links to the stored reports", values.Get("number"))
+			return nil, fmt.Errorf("parameter number: %.40q is not the number of a report; the front page links to the stored reports", values.Get("number"))
 		}
-		return s.history.byNumber(number), nil, nil
+		return s.history.byNumber(number), nil
 	}
 	target, hostname, module := values.Get("target"), values.Get("hostname"), values.Get("module")
 	ofModule := func(e *entry) bool { return !values.Has("module") || e.Module == module }
@@ -162,8 +168,7 @@ func (s *Server) findReport(values url.Values, modules map[string]probe.Module) 
 			return ofModule(e) && (e.Asked == target || isAddress && e.address == address)
 		})
 		if last != nil {
-			found, failed = s.history.byTarget(last.Target, last.Module)
-			return found, failed, nil
+			return last, nil
 		}
 		if isAddress { // alerts link here: it is a valid target, whose hostname the form asks for
 			values = maps.Clone(values)
@@ -172,19 +177,16 @@ func (s *Server) findReport(values url.Values, modules map[string]probe.Module) 
 	}
 	request, err := newProbeRequest(values, modules)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	found, failed = s.history.byTarget(request.target.String(), request.module.Name)
-	return found, failed, nil
+	return s.history.byTarget(request.target.String(), request.module.Name).last, nil
 }
 
 // showReport answers with a report as a page or as JSON.
 func (s *Server) showReport(w http.ResponseWriter, format string, page reportPage) {
 	if format == "json" {
 		w.Header().Set("Content-Type", "application/json")
-		if err := page.Document.Write(w); err != nil {
-			s.Logger.Debug("Cannot write the report to the client", "err", err)
-		}
+		mustWrite(page.Document.Write(w))
 		return
 	}
 	page.Compare = comparer(page.Document)

@@ -1,11 +1,9 @@
 package web
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -57,54 +55,21 @@ func digestOf(dir string) string {
 	return fmt.Sprintf("%.6x", hash.Sum(nil))
 }
 
-// render answers with a page, which it does not keep in memory. It panics if the
-// template fails, with a partialPage if a part of the page was written.
+// render answers with a page. It panics if the template fails.
 func (r *renderer) render(w http.ResponseWriter, status int, name string, data any) {
-	page := &pageWriter{ResponseWriter: w, status: status}
-	buffer := bufio.NewWriterSize(page, 32<<10)
-	err := r.templates[name].Execute(buffer, data)
-	if err == nil {
-		err = buffer.Flush()
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(status)
+	if err := r.templates[name].Execute(w, data); err != nil {
+		panic(fmt.Errorf("render %s: %w", name, err)) // the response is discarded
 	}
-	switch {
-	case err == nil, page.err != nil: // the client has disconnected or is too slow
-	case page.begun:
-		panic(partialPage{fmt.Errorf("render %s: %w", name, err)})
-	default:
-		panic(fmt.Errorf("render %s: %w", name, err))
-	}
-}
-
-// partialPage is the panic of a page that failed after a part of it was written.
-type partialPage struct{ error }
-
-// pageWriter writes the header of a page before its first bytes.
-type pageWriter struct {
-	http.ResponseWriter
-	status int
-	begun  bool
-	err    error // of Write
-}
-
-func (w *pageWriter) Write(p []byte) (int, error) {
-	if !w.begun {
-		w.begun = true
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-cache")
-		w.WriteHeader(w.status)
-	}
-	n, err := w.ResponseWriter.Write(p)
-	w.err = err
-	return n, err
 }
 
 // Limits of rendering pages and reports, which clients may request at any rate.
-// Documents are bounded too, so that all pages in progress take some ten megabytes.
 const (
-	maxPages        = 4                // pages rendered and written concurrently
-	maxWaitingPages = 64               // requests that wait for a page
-	pageWait        = 5 * time.Second  // maximum wait
-	pageWriteLimit  = 15 * time.Second // time to write a page, so that slow clients do not delay others
+	maxPages        = 4               // pages rendered concurrently
+	maxWaitingPages = 64              // requests that wait for a page
+	pageWait        = 5 * time.Second // maximum wait
 )
 
 // limitPages wraps a handler that renders a page.
@@ -124,10 +89,6 @@ func (s *Server) acquirePage(w http.ResponseWriter, r *http.Request) (release fu
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, fmt.Sprintf("too many concurrent requests for pages: at most %d are rendered at the same time", maxPages), http.StatusServiceUnavailable)
 		return nil, false
-	}
-	controller := http.NewResponseController(w)
-	if err := controller.SetWriteDeadline(time.Now().Add(pageWriteLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.Logger.Debug("Cannot limit the time to write a page", "err", err)
 	}
 	return s.pages.release, true
 }

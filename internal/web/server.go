@@ -56,6 +56,7 @@ type Server struct {
 	current  atomic.Pointer[snapshot]
 	limiter  limiter
 	pages    limiter
+	sender   sender
 	history  *history
 	renderer *renderer
 	forms    *formGuard
@@ -76,8 +77,9 @@ func New(options Options) *Server {
 		renderer: newRenderer(),
 		forms:    newFormGuard(options.ExternalURL, options.Logger),
 		pages:    limiter{limit: maxPages, backlog: maxWaitingPages},
+		sender:   sender{limit: maxUnsent},
 	}
-	s.handler = s.withRecovery(withSecurityHeaders(withRelativeRedirects(s.routes())))
+	s.handler = withSecurityHeaders(s.withRecovery(s.buffered(withRelativeRedirects(s.routes()))))
 	return s
 }
 
@@ -140,13 +142,15 @@ func (s *Server) routes() http.Handler {
 	handle("POST", "/-/reload", s.forms.reject(s.reload))
 	handle("PUT", "/-/reload", s.forms.reject(s.reload))
 	if s.Profiling {
-		handle("GET", "/debug/pprof/", rejectEmbedded(http.StripPrefix(prefix, profiles()).ServeHTTP))
+		handle("GET", profilesPath, rejectEmbedded(http.StripPrefix(prefix, profiles()).ServeHTTP))
 	}
 	if prefix != "" {
 		mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
 	}
 	return mux
 }
+
+const profilesPath = "/debug/pprof/"
 
 // profiles serves the profiles of the Go runtime. They cost CPU time and contain
 // the names of functions and targets, so they are served only on request.
@@ -170,9 +174,6 @@ func (s *Server) withRecovery(next http.Handler) http.Handler {
 			default:
 				s.Exporter.Panicked()
 				s.Logger.Error("Recovered from a panic in an HTTP handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-				if _, begun := v.(partialPage); begun {
-					panic(http.ErrAbortHandler) // the client must not take it for a complete page
-				}
 				http.Error(w, "internal error; see the log of dane_exporter", http.StatusInternalServerError)
 			}
 		}()

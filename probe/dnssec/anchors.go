@@ -31,8 +31,8 @@ func rootAnchor(tag uint16, digest string) Anchor {
 // ParseAnchors reads trust anchors in zone file format, as in Unbound's root.key:
 // DS and DNSKEY records with comments, one in a line, or in several lines with
 // parentheses. It converts a DNSKEY to a DS with a SHA-256 digest. It skips keys
-// that are revoked or not secure entry points. An error names the line. A file
-// without any anchor is an error.
+// that are revoked or not secure entry points. A file without any anchor is an error.
+// An error names the line, but quotes nothing: r may be another file, with a secret.
 func ParseAnchors(r io.Reader) ([]Anchor, error) {
 	var anchors []Anchor
 	scanner := bufio.NewScanner(r)
@@ -81,8 +81,8 @@ func parseAnchor(text string) (*Anchor, error) {
 		return nil, nil
 	}
 	rr, err := dns.NewRR(text)
-	if err != nil {
-		return nil, fmt.Errorf("not a record: %w", err)
+	if err != nil || rr == nil { // nil: a directive, such as $TTL
+		return nil, errors.New("not a record in zone file format") // err quotes the line
 	}
 	switch record := rr.(type) {
 	case *dns.DS:
@@ -102,5 +102,5 @@ func parseAnchor(text string) (*Anchor, error) {
 		return &Anchor{Hdr: dns.RR_Header{Name: record.Hdr.Name, Rrtype: dns.TypeDS, Class: dns.ClassINET},
 			KeyTag: k.tag, Algorithm: record.Algorithm, DigestType: dns.SHA256, Digest: hex.EncodeToString(digest)}, nil
 	}
-	return nil, fmt.Errorf("expected a DS or DNSKEY record, got %.100q", strings.TrimSpace(text))
+	return nil, fmt.Errorf("expected a DS or DNSKEY record, got a record of type %s", dns.Type(rr.Header().Rrtype))
 }

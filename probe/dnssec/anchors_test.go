@@ -71,3 +71,17 @@ func TestParseAnchors(t *testing.T) {
 		})
 	}
 }
+
+// TestAnchorErrorsQuoteNothing: the setting may name a wrong file, and clients that reload see
+// the error.
+func TestAnchorErrorsQuoteNothing(t *testing.T) {
+	for _, file := range []string{
+		"hunter2", "PASSWORD=hunter2\n", "hunter2 IN TXT x\n", "x IN TXT hunter2\n", "x 60 IN NULL hunter2\n", ". IN DS 20326 8 2 hunter2\n", ". IN DS hunter2 8 2 00\n",
+		". IN DNSKEY 257 3 8 hunter2\n", ". IN DNSKEY 257 3 8 =hunter2\n", "$ORIGIN hunter2\n", "$INCLUDE /hunter2\n", "$GENERATE hunter2\n", "$TTL hunter2\n", "( hunter2", "\"hunter2\n",
+		"hunter2" + strings.Repeat("x", 100000), "-----BEGIN PRIVATE KEY-----\nhunter2\n", "user:hunter2\n", "\\hunter2 IN DS 1 8 2 zz\n", "x IN TYPE65534 \\# 7 hunter2\n", "x hunter2 DS 1 8 2 00\n",
+	} {
+		if _, err := dnssec.ParseAnchors(strings.NewReader(file)); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%.40q: %v", file, err)
+		}
+	}
+}

@@ -53,7 +53,9 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 		answer = l.classifyFailure(ctx, answer)
 	}
 	if !answer.Status.Failed() {
-		r.witnesses.seen(l.closestZone(answer.Canonical))
+		zone := l.closestZone(answer.Canonical)
+		r.witnesses.seen(zone)
+		r.failing.clear(registeredDomain(zone))
 	} else if concernsResolver(answer) || failedZone(answer) == r.topZone() {
 		r.Suspect()
 	}

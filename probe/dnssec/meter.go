@@ -16,6 +16,10 @@ type Meter interface {
 	// Query counts a message before it is sent. An error prevents that. A speculative
 	// message only saves time, so it may be refused earlier.
 	Query(speculative bool) error
+	// Control counts a query for a random name, which shows whether a lookup failed
+	// because of the zone or of the resolvers. It goes to zones of others, so fewer are
+	// allowed. An error prevents it, and the lookup has no verdict.
+	Control() error
 	// Grow counts n bytes of memory that a lookup holds until it ends. An error means
 	// that it must not hold them. If n is negative, Grow releases them.
 	Grow(n int) error
@@ -37,6 +41,14 @@ func (a *account) query(speculative bool) error {
 		return nil
 	}
 	return a.record(a.meter.Query(speculative), speculative)
+}
+
+// control pays for one query of a control. The error wraps ErrBudget.
+func (a *account) control() error {
+	if a == nil || a.meter == nil {
+		return nil
+	}
+	return a.record(a.meter.Control(), false)
 }
 
 // hold pays for the memory of a reply until release. The error wraps ErrBudget.

@@ -36,6 +36,8 @@ func (m *queryMeter) Query(bool) error {
 	return nil
 }
 
+func (m *queryMeter) Control() error { return m.Query(false) }
+
 func (m *queryMeter) Grow(n int) error {
 	held := m.held.Add(int64(n))
 	if n > 0 && held > m.bytes.Load() {
@@ -89,65 +91,67 @@ func TestBudgetDecidesNothing(t *testing.T) {
 	} {
 		for _, speculate := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, speculative queries %t", c.name, speculate), func(t *testing.T) {
-				net, err := zone.New(clock, testZones("")...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				net.Break(c.faults...)
-				newResolver := func() (*dnssec.Resolver, *sentQueries) {
-					sent := &sentQueries{Internet: net}
-					r := dnssec.New(sent, net.Anchors(), clock, dnssec.Options{})
-					r.Speculate(speculate)
-					return r, sent
-				}
-				meter := allow(1000)
-				r, _ := newResolver()
-				want := r.LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
-				if errors.Is(want.Err, dnssec.ErrBudget) {
-					t.Fatal(want.Err)
-				}
-				equal := func(a, b dnssec.Answer) bool {
-					return a.Status == b.Status && (a.Err == nil) == (b.Err == nil) && errors.Is(a.Err, dnssec.ErrUnreachable) == errors.Is(b.Err, dnssec.ErrUnreachable)
-				}
-				refused := 0
-				for n := range int(meter.used.Load()) + 1 {
-					r, sent := newResolver()
-					got := r.LookupWithin(t.Context(), allow(n), tlsa, dns.TypeTLSA)
-					if m := sent.count.Load(); m > int64(n) {
-						t.Errorf("%d queries were sent instead of %d", m, n)
+				synctest.Test(t, func(t *testing.T) { // controls may wait for the next second
+					net, err := zone.New(clock, testZones("")...)
+					if err != nil {
+						t.Fatal(err)
 					}
-					if errors.Is(got.Err, dnssec.ErrBudget) {
-						refused++
-						if got.Status != dnssec.Indeterminate || !errors.Is(got.Err, dnssec.ErrLimit) || got.Why == "" {
-							t.Errorf("%d queries: %s, %v: %s", n, got.Status, got.Err, got.Why)
-						}
-					} else if !equal(got, want) {
-						t.Errorf("%d queries: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					net.Break(c.faults...)
+					newResolver := func() (*dnssec.Resolver, *sentQueries) {
+						sent := &sentQueries{Internet: net}
+						r := dnssec.New(sent, net.Anchors(), clock, dnssec.Options{})
+						r.Speculate(speculate)
+						return r, sent
 					}
-					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
-						t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
-					}
-				}
-				if peak := int(meter.peak.Load()); meter.held.Load() != 0 || peak < 1000 {
-					t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
-				}
-				for n := 0; n < int(meter.peak.Load()); n += 300 {
+					meter := allow(1000)
 					r, _ := newResolver()
-					limited := allowBytes(1000, n)
-					got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
-					if limited.held.Load() != 0 {
-						t.Errorf("%d bytes: %d are held after the lookup", n, limited.held.Load())
+					want := r.LookupWithin(t.Context(), meter, tlsa, dns.TypeTLSA)
+					if errors.Is(want.Err, dnssec.ErrBudget) {
+						t.Fatal(want.Err)
 					}
-					if unjudged := errors.Is(got.Err, dnssec.ErrBudget); unjudged && got.Status != dnssec.Indeterminate || !unjudged && !equal(got, want) {
-						t.Errorf("%d bytes: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+					equal := func(a, b dnssec.Answer) bool {
+						return a.Status == b.Status && (a.Err == nil) == (b.Err == nil) && errors.Is(a.Err, dnssec.ErrUnreachable) == errors.Is(b.Err, dnssec.ErrUnreachable)
 					}
-					if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
-						t.Errorf("the lookup after one with %d bytes: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+					refused := 0
+					for n := range int(meter.used.Load()) + 1 {
+						r, sent := newResolver()
+						got := r.LookupWithin(t.Context(), allow(n), tlsa, dns.TypeTLSA)
+						if m := sent.count.Load(); m > int64(n) {
+							t.Errorf("%d queries were sent instead of %d", m, n)
+						}
+						if errors.Is(got.Err, dnssec.ErrBudget) {
+							refused++
+							if got.Status != dnssec.Indeterminate || !errors.Is(got.Err, dnssec.ErrLimit) || got.Why == "" {
+								t.Errorf("%d queries: %s, %v: %s", n, got.Status, got.Err, got.Why)
+							}
+						} else if !equal(got, want) {
+							t.Errorf("%d queries: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+						}
+						if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
+							t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+						}
 					}
-				}
-				if refused == 0 {
-					t.Error("no lookup was refused")
-				}
+					if peak := int(meter.peak.Load()); meter.held.Load() != 0 || peak < 1000 {
+						t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
+					}
+					for n := 0; n < int(meter.peak.Load()); n += 300 {
+						r, _ := newResolver()
+						limited := allowBytes(1000, n)
+						got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
+						if limited.held.Load() != 0 {
+							t.Errorf("%d bytes: %d are held after the lookup", n, limited.held.Load())
+						}
+						if unjudged := errors.Is(got.Err, dnssec.ErrBudget); unjudged && got.Status != dnssec.Indeterminate || !unjudged && !equal(got, want) {
+							t.Errorf("%d bytes: %s, %v: %s; want %s, %v", n, got.Status, got.Err, got.Why, want.Status, want.Err)
+						}
+						if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); !equal(next, want) {
+							t.Errorf("the lookup after one with %d bytes: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
+						}
+					}
+					if refused == 0 {
+						t.Error("no lookup was refused")
+					}
+				})
 			})
 		}
 	}

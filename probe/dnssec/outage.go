@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,42 +17,59 @@ import (
 // unless one of these is true:
 //
 //   - no control in any other zone answers;
-//   - the one in the top-level domain fails, or two of topControls do;
+//   - two of the zones at the top fail: topControls and the top-level domain;
 //   - a third of the witnesses failed within an hour of the zone, and they have
-//     neither domain nor nameservers in common with it or with each other.
+//     no common cause: see manyFail.
+//
+// A top-level domain that fails is thus at fault itself if the other zones at the top
+// answer. Senders see the same, wherever they are.
 //
 // Only zones that had answered before are witnesses. So an owner of many broken
 // zones does not hide the failures of others.
 //
-// If the resolvers are at fault, the error becomes ErrResolverFailed.
+// If the resolvers are at fault, the error becomes ErrResolverFailed. If the Meter
+// refuses a control, there is no verdict: the error becomes ErrBudget.
 func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 	r := l.resolver
-	if !r.outage.recent(l.rules.at) {
-		p := &postMortem{resolver: r, since: l.started, failed: l.failedName()}
-		p.zone = l.closestZone(p.failed)
-		p.run(ctx)
-		a.Work.Queries += p.queries
-		for range p.queries { // paid afterwards: a refusal takes nothing from this verdict
-			_ = l.account.query(true)
+	cause := r.outage.recentCause(l.rules.at)
+	if cause == "" {
+		p := newPostMortem(l)
+		var err error
+		if p.failed == "." && !r.hasRoot(l.rules.at) { // no name can be validated without it
+			p.cause = "the keys of the root"
+		} else {
+			err = p.run(ctx)
 		}
-		if ctx.Err() != nil {
+		a.Work.Queries += int(p.queries.Load())
+		switch {
+		case ctx.Err() != nil:
 			late := timeoutAnswer(l.question, context.Cause(ctx))
 			late.Work = a.Work
 			return late
-		}
-		if p.cause == "" {
+		case err != nil:
+			a.Why = fmt.Sprintf("there is no verdict on the zone or the resolver: %v; without it: %s", err, a.Why)
+			a.Err = fmt.Errorf("look up %s: %w", l.question, err)
 			return a
-		}
-		if p.total {
+		case p.cause == "":
+			r.failing.record(p.domain, p.since)
+			if p.above != "" {
+				a.Why += "; the zone " + p.above + " above it fails too"
+			}
+			return a
+		case p.total:
 			r.outage.record(l.rules.at, p.cause)
 		}
-		a.Why = p.cause + " (" + a.Why + ")"
-	} else {
-		a.Why = r.outage.cause() + " (" + a.Why + ")"
+		cause = p.cause
 	}
-	a.Why = "the resolver fails for " + a.Why + ": check the resolver, its network access and its access list"
+	a.Why = "the resolver fails for " + cause + " (" + a.Why + "): check the resolver, its network access and its access list"
 	a.Err = fmt.Errorf("%w: %w", ErrResolverFailed, a.Err)
 	return a
+}
+
+// hasRoot reports whether the keys of the root are cached, or none are needed.
+func (r *Resolver) hasRoot(at time.Time) bool {
+	cached, _ := r.cache.get(".", at)
+	return cached.zone != nil || len(r.anchors["."]) == 0
 }
 
 // failedName returns the name for which the resolvers reported a failure.
@@ -84,122 +102,222 @@ func (l *lookup) closestZone(name string) string {
 // postMortem decides whether the resolvers are at fault for a failed lookup.
 type postMortem struct {
 	resolver *Resolver
-	since    time.Time // controls must have started at this time or later
 	failed   string    // the name that failed
 	zone     string    // its zone, as far as is known
+	domain   string    // its registered domain
+	since    time.Time // controls must have started at this time or later
+	pay      func() error
+	queries  atomic.Int64
 
+	parents []string // controlsAbove, the lowest zone first
+	own     *witness // of the domain; nil if there is none
+	others  []witness
 	mu      sync.Mutex
 	states  map[string]controlState // by zone
-	queries int
+	refusal error                   // of a control; wraps ErrBudget
 
+	// The verdict.
 	cause string // names or zones that the resolvers fail for; empty: the zone is at fault
 	total bool   // no control answers
+	above string // the zone above that explains the failure; may be empty
 }
 
-// maxWitnesses is the maximum number of witnesses that a failed lookup queries.
-const maxWitnesses = 24
+// Limits on the time and the number of controls of a failed lookup.
+const (
+	postMortemTime = 1500 * time.Millisecond // for all controls; a second unless some are repeated
+	ownHeadStart   = 200 * time.Millisecond  // the time in which the zone itself can spare the others their controls
+	maxWitnesses   = 16
+)
 
-// run sends the controls and sets cause and total. It repeats them if the verdict
-// depends on an answer that may come from a cache.
-func (p *postMortem) run(ctx context.Context) {
-	r := p.resolver
-	own, others := r.witnesses.sample(p.zone, maxWitnesses)
-	zones := slices.Concat([]string{p.zone, r.topLevelOf(p.failed)}, r.topControls())
-	for _, w := range others {
+// If a domain still fails, the controls since its first failure count, unless they are
+// older than reuseControls.
+const (
+	reuseControls = 2 * time.Second
+	stillFailing  = 10 * time.Second
+)
+
+func newPostMortem(l *lookup) *postMortem {
+	r := l.resolver
+	p := &postMortem{resolver: r, failed: l.failedName(), since: l.started, states: make(map[string]controlState)}
+	p.zone = l.closestZone(p.failed)
+	p.domain = registeredDomain(p.zone)
+	p.parents = r.controlsAbove(p.zone)
+	if first, ok := r.failing.get(p.domain); ok && l.started.Sub(first) < stillFailing {
+		p.since = later(first, l.started.Add(-reuseControls))
+	}
+	p.pay = func() error {
+		err := l.account.control()
+		if err == nil {
+			p.queries.Add(1)
+		}
+		return err
+	}
+	return p
+}
+
+// run sends the controls and judges them. It repeats some if the verdict depends on
+// answers that may come from a cache. The error wraps ErrBudget.
+func (p *postMortem) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, postMortemTime)
+	defer cancel()
+	ownDone := make(chan struct{})
+	go func() {
+		defer close(ownDone)
+		p.control(ctx, p.since, p.zone)
+	}()
+	headStart := time.NewTimer(ownHeadStart)
+	defer headStart.Stop()
+	select {
+	case <-ownDone:
+	case <-headStart.C:
+	}
+	p.judge(false)
+	if answers := p.cause == ""; answers || p.refused() != nil {
+		return p.refused()
+	}
+	p.own, p.others = p.resolver.witnesses.sample(p.domain, maxWitnesses)
+	p.control(ctx, p.since, p.controlZones()...)
+	if recent := p.ambiguous(); len(recent) > 0 {
+		p.control(ctx, nextSecond(p.since), recent...)
+	}
+	if p.judge(false); p.cause != "" {
+		<-ownDone // if the zone answers, it is at fault
+		p.judge(false)
+	}
+	p.record()
+	return p.refused()
+}
+
+// refused returns the refusal of a control, or nil.
+func (p *postMortem) refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refusal
+}
+
+// controlZones returns the zones of the controls, except that of the failed zone.
+func (p *postMortem) controlZones() []string {
+	zones := slices.Concat(topControls(), p.parents)
+	for zone := range p.resolver.anchors {
+		zones = append(zones, zone)
+	}
+	for _, w := range p.others {
 		zones = append(zones, w.zone)
 	}
-	if own != nil {
-		zones = append(zones, own.zone)
+	if p.own != nil {
+		zones = append(zones, p.own.zone)
 	}
 	slices.Sort(zones)
-	zones = slices.Compact(zones)
-	p.control(ctx, zones)
-	if !p.certain() {
-		nextSecond(ctx)
-		p.since = time.Now()
-		p.control(ctx, zones)
-		for zone, state := range p.states {
-			if state == controlRecent { // it has just been queried
-				p.states[zone] = controlAnswers
+	return slices.DeleteFunc(slices.Compact(zones), func(zone string) bool { return zone == p.zone })
+}
+
+// control runs one control for each zone, in parallel.
+func (p *postMortem) control(ctx context.Context, since time.Time, zones ...string) {
+	var group sync.WaitGroup
+	for _, zone := range zones {
+		group.Go(func() {
+			result, err := p.resolver.control(ctx, zone, since, p.pay)
+			if result.state == controlRecent && !result.started.Before(nextSecond(p.since)) {
+				result.state = controlAnswers // the records were cached after the failure
 			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.states[zone] = result.state
+			if err != nil {
+				p.refusal = err
+			}
+		})
+	}
+	group.Wait()
+}
+
+// ambiguous returns the zones whose answers may come from a cache if the verdict depends
+// on them.
+func (p *postMortem) ambiguous() (recent []string) {
+	p.judge(true)
+	cause := p.cause
+	if p.judge(false); p.cause == cause || p.refused() != nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for zone, state := range p.states {
+		if state == controlRecent {
+			recent = append(recent, zone)
 		}
 	}
-	if ctx.Err() == nil {
-		p.judge(own, others)
-	}
+	return recent
 }
 
-// certain reports whether the verdict cannot change if recent answers are checked
-// again: there are none, or the zone itself answers, or a zone answers and no other
-// zone fails.
-func (p *postMortem) certain() bool {
-	above := p.resolver.topLevelOf(p.failed)
-	recent, fails, answers := false, false, false
-	for zone, state := range p.states {
-		recent = recent || state == controlRecent
-		fails = fails || state == controlFails && (zone != p.zone || zone == above)
-		answers = answers || state == controlAnswers
-	}
-	return !recent || p.states[p.zone] == controlAnswers || answers && !fails
-}
-
-// judge sets cause and total. The witness of the zone is nil if there is none.
-func (p *postMortem) judge(own *witness, others []witness) {
-	r, above := p.resolver, p.resolver.topLevelOf(p.failed)
-	if p.zone != above && p.states[p.zone] == controlAnswers {
-		return
-	}
-	switch {
-	case own == nil:
-	case own.zone != p.zone && p.states[own.zone] >= controlRecent: // another zone of the domain answers
-		r.witnesses.record(own.zone, p.states[own.zone])
-		own = nil
-	default:
-		own.failedAt = r.witnesses.record(own.zone, controlFails)
-	}
-	for i, w := range others {
-		others[i].failedAt = r.witnesses.record(w.zone, p.states[w.zone])
-	}
+// judge sets the verdict. Recent answers count as answers if recent is true, and as unclear otherwise.
+func (p *postMortem) judge(recent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cause, p.total, p.above = "", false, ""
+	states := make(map[string]controlState, len(p.states))
 	var failing []string
 	answering := 0
 	for zone, state := range p.states {
+		if state == controlRecent {
+			state = controlUnclear
+			if recent {
+				state = controlAnswers
+			}
+		}
+		states[zone] = state
 		switch {
-		case zone == p.zone && zone != above:
+		case zone == p.zone:
 		case state == controlFails:
 			failing = append(failing, zone)
-		case state >= controlRecent:
+		case state == controlAnswers:
 			answering++
 		}
 	}
+	if states[p.zone] == controlAnswers {
+		return
+	}
 	slices.Sort(failing)
-	failsAt := func(zone string) bool { return p.states[zone] == controlFails }
-	failingTops := len(slices.DeleteFunc(r.topControls(), func(zone string) bool { return !failsAt(zone) }))
+	fails := func(zone string) bool { return slices.Contains(failing, zone) }
+	for _, parent := range p.parents {
+		if fails(parent) {
+			p.above = parent
+		}
+	}
+	tops := topControls()
+	if n := len(p.parents); n > 0 {
+		tops = append(tops, p.parents[n-1])
+	}
+	slices.Sort(tops)
+	failingTops := len(slices.DeleteFunc(slices.Compact(tops), func(zone string) bool { return !fails(zone) }))
 	switch {
 	case answering == 0 && len(failing) == 0:
 		p.cause, p.total = "this name, and nothing shows that it reaches any nameserver", true
 	case answering == 0:
 		p.cause, p.total = "every name that it has not cached, such as in "+strings.Join(failing, ", "), true
-	case failsAt(above), failingTops >= 2:
+	case p.resolver.topZone() == "." && failingTops >= 2: // otherwise the network may be private
 		p.cause = "zones such as " + strings.Join(failing, ", ")
-	case own != nil && manyFail(*own, others, p.states):
-		p.cause = "zones that have no nameserver in common, such as " + strings.Join(failing, ", ")
+	case p.own != nil && (p.own.zone == p.zone || states[p.own.zone] != controlAnswers) && manyFail(*p.own, p.others, states, p.parents):
+		p.cause = "zones that have no common cause, such as " + strings.Join(failing, ", ")
 	}
 }
 
-// control runs one control for each zone, in parallel.
-func (p *postMortem) control(ctx context.Context, zones []string) {
-	p.states = make(map[string]controlState)
-	var group sync.WaitGroup
-	for _, zone := range zones {
-		group.Go(func() {
-			state, queries := p.resolver.control(ctx, zone, p.since)
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.states[zone] = state
-			p.queries += queries
-		})
+// record records the states of the witnesses, unless a control was refused.
+func (p *postMortem) record() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refusal != nil {
+		return
 	}
-	group.Wait()
+	for _, w := range p.others {
+		p.resolver.witnesses.record(w.zone, p.states[w.zone])
+	}
+	if own := p.own; own != nil {
+		state := p.states[own.zone]
+		if own.zone == p.zone && state < controlRecent {
+			state = controlFails
+		}
+		p.resolver.witnesses.record(own.zone, state)
+	}
 }
 
 // outage records for failureTTL that all resolvers fail, so that concurrent lookups
@@ -216,15 +334,49 @@ func (o *outage) record(at time.Time, why string) {
 	o.seen, o.why = at, why
 }
 
-func (o *outage) cause() string {
+// recentCause returns the cause of an outage that was recorded within failureTTL of a
+// time, or the empty string.
+func (o *outage) recentCause(at time.Time) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.seen.IsZero() || at.Sub(o.seen).Abs() > failureTTL {
+		return ""
+	}
 	return o.why
 }
 
-// recent reports whether an outage was recorded within failureTTL of a time.
-func (o *outage) recent(at time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.seen.IsZero() && at.Sub(o.seen).Abs() <= failureTTL
+// failingDomains records domains that are at fault, with the time of the first failure.
+type failingDomains struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+// maxFailing is the number of domains that are kept.
+const maxFailing = 1024
+
+func (f *failingDomains) get(domain string) (since time.Time, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since, ok = f.since[domain]
+	return since, ok
+}
+
+// record records that a domain has failed since a time.
+func (f *failingDomains) record(domain string, since time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known, ok := f.since[domain]; ok && since.Sub(known) < stillFailing {
+		return
+	}
+	if f.since == nil || len(f.since) >= maxFailing {
+		f.since = make(map[string]time.Time)
+	}
+	f.since[domain] = since
+}
+
+// clear records that a lookup in a domain succeeded.
+func (f *failingDomains) clear(domain string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.since, domain)
 }

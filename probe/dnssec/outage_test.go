@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,37 +228,352 @@ func TestSlowFailure(t *testing.T) {
 	})
 }
 
-// countControls is a transport that counts the controls in the root.
+// countControls is a transport that counts the controls of each zone.
 type countControls struct {
 	dnssec.Transport
-	root *atomic.Int32
+	mu    sync.Mutex
+	zones map[string]int
+	cd0   map[string]int // of these, with CD=0
 }
 
-func (c countControls) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
-	if name := query.Question[0].Name; strings.HasPrefix(name, "dane-exporter-") && dns.CountLabel(name) == 1 {
-		c.root.Add(1)
+func newCountControls(t dnssec.Transport) *countControls {
+	return &countControls{Transport: t, zones: make(map[string]int), cd0: make(map[string]int)}
+}
+
+func (c *countControls) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if name := query.Question[0].Name; strings.HasPrefix(name, "dane-exporter-") {
+		_, zone, _ := strings.Cut(name, ".")
+		c.mu.Lock()
+		c.zones[dns.Fqdn(zone)]++
+		if !query.CheckingDisabled {
+			c.cd0[dns.Fqdn(zone)]++
+		}
+		c.mu.Unlock()
 	}
 	return c.Transport.ExchangeWith(ctx, server, query)
 }
 
-// TestControlsAreNotRepeated checks that a failed lookup sends one control to each zone,
-// and another if the first answer was recent.
-func TestControlsAreNotRepeated(t *testing.T) {
+// take returns the numbers of controls since the last call, by zone.
+func (c *countControls) take() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	zones := c.zones
+	c.zones = make(map[string]int)
+	return zones
+}
+
+// outage is a resolver that has learned which zones answer.
+type outage struct {
+	*dnssec.Resolver
+	net      *zone.Internet
+	controls *countControls
+}
+
+// newOutage returns a resolver that looked up a name in each of the zones good. It has
+// com, net, org and uk, and the anchors of the zones given, or else of the root.
+func newOutage(t *testing.T, zones []zone.Zone, good []string, anchored ...string) *outage {
+	t.Helper()
+	optOut := &zone.NSEC3{OptOut: true}
+	all := []zone.Zone{{Apex: "com.", NSEC3: optOut}, {Apex: "net.", NSEC3: optOut}, {Apex: "org.", NSEC3: optOut}, {Apex: "uk.", NSEC3: optOut}}
+	net, err := zone.New(time.Now, append(all, zones...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := net.Anchors()
+	if len(anchored) > 0 {
+		anchors = nil
+	}
+	for _, apex := range anchored {
+		anchors = append(anchors, *mustKey(apex, "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP).Public.ToDS(dns.SHA256))
+	}
+	o := &outage{net: net, controls: newCountControls(net)}
+	o.Resolver = dnssec.New(o.controls, anchors, time.Now, dnssec.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { o.KeepWarm(ctx) })
+	t.Cleanup(func() { cancel(); group.Wait() })
+	for _, apex := range good {
+		if a := o.Lookup(ctx, "mx."+apex, dns.TypeA); a.Status.Failed() {
+			t.Fatalf("%s: %s", apex, a.Why)
+		}
+		synctest.Wait() // KeepWarm learns
+	}
+	time.Sleep(time.Second)
+	o.controls.take()
+	return o
+}
+
+// fail makes the zones and those below them fail.
+func (o *outage) fail(apexes ...string) {
+	for _, apex := range apexes {
+		o.net.Break(zone.Rcode(zone.Under(apex), dns.RcodeServerFailure))
+	}
+}
+
+// ours reports whether a failed lookup is the fault of the resolvers.
+func ours(t *testing.T, a dnssec.Answer) bool {
+	t.Helper()
+	if !errors.Is(a.Err, dnssec.ErrServer) {
+		t.Errorf("%s: %s, %v: %s", a.Name, a.Status, a.Err, a.Why)
+	}
+	return errors.Is(a.Err, dnssec.ErrResolverFailed)
+}
+
+const oneHost = "mx A 192.0.2.1\n"
+
+// hostedZones returns n zones below a suffix, such as a0.org. Each has a nameserver in a
+// network of its own.
+func hostedZones(prefix, suffix string, n int) (zones []zone.Zone, apexes []string) {
+	for i := range n {
+		apex := fmt.Sprintf("%s%d.%s", prefix, i, suffix)
+		apexes = append(apexes, apex)
+		zones = append(zones, zone.Zone{Apex: apex, NSEC3: &zone.NSEC3{OptOut: true},
+			Records: fmt.Sprintf("%sns A 10.%d.%d.1\n*.wild A 192.0.2.1\n", oneHost, len(suffix), 10*int(prefix[0]-'a')+i)})
+	}
+	return zones, apexes
+}
+
+// TestControlsAreFew checks how many random names are queried in the zones of others while
+// zones fail: at most one a second in each, for any number of lookups.
+func TestControlsAreFew(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		failing int           // zones
+		lookups int           // in each
+		every   time.Duration // between them; 0: all at the same time
+		own     int           // maximum number of controls in each zone that fails
+		others  int           // and in each other zone
+	}{
+		{"one lookup", 1, 1, 0, 4, 1},
+		{"fifty at the same time", 1, 50, 0, 4, 1},
+		{"fifty in succession", 1, 50, 100 * time.Millisecond, 4 * 3, 3},
+		{"fifty at long intervals", 1, 50, time.Minute, 4 * 50, 50},
+		{"ten zones at the same time", 10, 5, 0, 4, 1},
+		{"ten zones in succession", 10, 5, 200 * time.Millisecond, 4 * 3, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				good, apexes := hostedZones("a", "org.", 40)
+				bad, failing := hostedZones("b", "com.", c.failing)
+				o := newOutage(t, append(good, bad...), append(apexes, failing...))
+				o.fail(failing...)
+				var group sync.WaitGroup
+				for n := range c.lookups {
+					for _, apex := range failing {
+						group.Go(func() {
+							if a := o.Lookup(t.Context(), fmt.Sprintf("n%d.%s", n, apex), dns.TypeA); ours(t, a) {
+								t.Errorf("%s", a.Why)
+							}
+						})
+					}
+					time.Sleep(c.every)
+				}
+				group.Wait()
+				total := 0
+				for zone, n := range o.controls.take() {
+					most := c.others
+					if slices.Contains(failing, zone) {
+						most = c.own
+					} else {
+						total += n
+					}
+					if n > most {
+						t.Errorf("%d controls in %s, want at most %d", n, zone, most)
+					}
+				}
+				if most := 24 * c.others; total > most || total == 0 {
+					t.Errorf("%d controls in zones that answer, want at most %d", total, most)
+				}
+			})
+		})
+	}
+}
+
+// TestZoneAnswersItsControl checks that no zone of others is queried if the zone that failed
+// answers for a random name.
+func TestZoneAnswersItsControl(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner, err := zone.New(time.Now, zone.Zone{Apex: "org."}, zone.Zone{Apex: "dead.org.", Records: "mx A 192.0.2.1\n"})
-		if err != nil {
-			t.Fatal(err)
+		zones, apexes := hostedZones("a", "org.", 5)
+		o := newOutage(t, zones, apexes)
+		o.net.Break(zone.Rcode(zone.At("mx.a0.org.", dns.TypeTLSA), dns.RcodeServerFailure))
+		if a := o.Lookup(t.Context(), "mx.a0.org.", dns.TypeTLSA); ours(t, a) {
+			t.Error(a.Why)
 		}
-		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
-		var controls atomic.Int32
-		r := dnssec.New(countControls{inner, &controls}, inner.Anchors(), time.Now, dnssec.Options{})
-		if a := r.Lookup(t.Context(), "mx.dead.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) {
-			t.Errorf("%v: %s", a.Err, a.Why)
-		}
-		if n := controls.Load(); n > 2*int32(len(inner.Servers())) {
-			t.Errorf("%d controls in the root", n)
+		if controls := o.controls.take(); len(controls) != 1 || controls["a0.org."] != 1 {
+			t.Errorf("controls %v", controls)
 		}
 	})
+}
+
+// TestFailureIsJudgedAnew checks that controls from before a failure do not count for it,
+// though another zone fails all the time.
+func TestFailureIsJudgedAnew(t *testing.T) {
+	for _, delay := range []time.Duration{time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond, 1900 * time.Millisecond, 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			zones, apexes := hostedZones("a", "org.", 10)
+			o := newOutage(t, zones, apexes)
+			o.fail("a9.org.")
+			if a := o.Lookup(t.Context(), "n.a9.org.", dns.TypeA); ours(t, a) {
+				t.Fatal(a.Why)
+			}
+			time.Sleep(delay)
+			o.fail(apexes[:5]...)
+			time.Sleep(time.Millisecond)
+			if a := o.Lookup(t.Context(), "n.a0.org.", dns.TypeA); !ours(t, a) {
+				t.Errorf("half of the zones fail after %s: %s", delay, a.Why)
+			}
+			o.fail(".")
+			time.Sleep(time.Millisecond)
+			if a := o.Lookup(t.Context(), "n.a8.org.", dns.TypeA); !ours(t, a) {
+				t.Errorf("all zones fail after %s: %s", delay, a.Why)
+			}
+		})
+	}
+}
+
+// TestCommonCause checks failures that have one cause outside of the resolvers, and such
+// as look like it.
+func TestCommonCause(t *testing.T) {
+	a, org := hostedZones("a", "org.", 8)
+	b, net := hostedZones("b", "net.", 8)
+	c, co := hostedZones("c", "co.uk.", 5)
+	plain := slices.Concat(a, b, []zone.Zone{{Apex: "co.uk."}}, c)
+	plainApexes := slices.Concat(org, net, co)
+	below := func(apex string) zone.Where { // not the zone itself
+		return func(p zone.Place) bool { return p.Zone != apex && zone.Under(apex)(p) }
+	}
+	provider := func(records string, n int) (zones []zone.Zone, apexes []string) {
+		for i := range n {
+			apex := fmt.Sprintf("v%d.org.", i)
+			apexes = append(apexes, apex)
+			zones = append(zones, zone.Zone{Apex: apex, Records: oneHost + fmt.Sprintf(records, i+1)})
+		}
+		return zones, apexes
+	}
+	same, vanity := provider("ns A 192.0.2.5%[1]d\n", 5)
+	six, _ := provider("ns AAAA 2001:db8:%[1]d::1\n@ NS ns2\nns2 AAAA 2001:db8:ffff::%[1]d\n", 5)
+	apart, _ := provider("ns A 10.9.%[1]d.1\n", 5)
+	for _, c := range []struct {
+		name   string
+		zones  []zone.Zone
+		good   []string
+		broken []zone.Where
+		ask    string
+		ours   bool
+		above  string
+	}{
+		{"a top-level domain and all below", plain, plainApexes, []zone.Where{zone.Under("org.")}, "a0.org.", false, "org."},
+		{"the same, and nothing is known of other zones", a, org, []zone.Where{zone.Under("org.")}, "a0.org.", false, "org."},
+		{"the same, and nothing is known at all", a, nil, []zone.Where{zone.Under("org.")}, "a0.org.", false, "org."},
+		{"a top-level domain, some zones below answer", plain, plainApexes, []zone.Where{zone.In("org."), zone.Under("a0.org.")}, "a0.org.", false, "org."},
+		{"two top-level domains", plain, plainApexes, []zone.Where{zone.Under("org."), zone.Under("net.")}, "a0.org.", true, ""},
+		{"a top-level domain and the root", plain, plainApexes, []zone.Where{zone.Under("org."), zone.In(".")}, "a0.org.", true, ""},
+		{"a top-level domain and half of the other zones", plain, plainApexes, []zone.Where{zone.Under("org."), zone.Under("b0.net."), zone.Under("b1.net."),
+			zone.Under("b2.net."), zone.Under("b3.net."), zone.Under("c0.co.uk."), zone.Under("c1.co.uk.")}, "a0.org.", true, ""},
+		{"a public suffix and all below", plain, plainApexes, []zone.Where{zone.Under("co.uk.")}, "c0.co.uk.", false, "co.uk."},
+		{"all below a public suffix", plain, plainApexes, []zone.Where{below("co.uk.")}, "c0.co.uk.", false, ""},
+		{"all below a top-level domain", plain, plainApexes, []zone.Where{below("org.")}, "a0.org.", false, ""},
+		{"all below the only top-level domain with known zones", a, org, []zone.Where{below("org.")}, "a0.org.", true, ""},
+		{"most below a top-level domain", slices.Concat(a, b[:4]), slices.Concat(org, net[:4]), []zone.Where{zone.Under("a0.org."), zone.Under("a1.org."), zone.Under("a2.org."), zone.Under("a3.org."),
+			zone.Under("a4.org."), zone.Under("a5.org."), zone.Under("a6.org.")}, "a0.org.", true, ""},
+		{"one provider, with a nameserver in each zone", append(same, b[:2]...), append(vanity, net[:2]...), []zone.Where{below("org.")}, "v0.org.", false, ""},
+		{"one provider with IPv6", append(six, b[:2]...), append(vanity, net[:2]...), []zone.Where{below("org.")}, "v0.org.", false, ""},
+		{"five providers", append(apart, b[:2]...), append(vanity, net[:2]...), []zone.Where{below("org.")}, "v0.org.", true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutage(t, c.zones, c.good)
+				for _, where := range c.broken {
+					o.net.Break(zone.Rcode(where, dns.RcodeServerFailure))
+				}
+				a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA)
+				if ours(t, a) != c.ours || strings.Contains(a.Why, "above it fails too") != (c.above != "") || !strings.Contains(a.Why, c.above) {
+					t.Errorf("%v: %s", a.Err, a.Why)
+				}
+			})
+		})
+	}
+}
+
+// TestPrivateAnchors checks zones below trust anchors of the operator.
+func TestPrivateAnchors(t *testing.T) {
+	zones := []zone.Zone{{Apex: "corp.org.", Records: oneHost + "mx.a A 192.0.2.2\n"}, {Apex: "sub.corp.org.", Records: oneHost}, {Apex: "lab.com.", Records: oneHost}, {Apex: "lan.", Records: oneHost}}
+	public := func(p zone.Place) bool { // all but the private zones
+		return !zone.Under("corp.org.")(p) && !zone.Under("lab.com.")(p)
+	}
+	for _, c := range []struct {
+		name    string
+		anchors []string
+		good    []string
+		broken  []zone.Where
+		ask     string
+		ours    bool
+	}{
+		{"the zone with the anchor fails", []string{"corp.org."}, []string{"corp.org."}, []zone.Where{zone.Under("corp.org.")}, "corp.org.", false},
+		{"it never answered", []string{"corp.org."}, nil, []zone.Where{zone.Under("corp.org.")}, "corp.org.", false},
+		{"a zone below it fails", []string{"corp.org."}, []string{"corp.org.", "sub.corp.org."}, []zone.Where{zone.In("sub.corp.org.")}, "sub.corp.org.", false},
+		{"a top-level domain with an anchor fails", []string{"lan."}, []string{"lan."}, []zone.Where{zone.Under("lan.")}, "lan.", false},
+		{"a zone with an anchor besides that of the root", []string{".", "corp.org."}, []string{"corp.org."}, []zone.Where{zone.Under("corp.org.")}, "corp.org.", false},
+		{"the network is private, and another zone answers", []string{"corp.org.", "lab.com."}, []string{"corp.org.", "lab.com."}, []zone.Where{zone.Under("corp.org."), public}, "corp.org.", false},
+		{"the network is private, and all zones fail", []string{"corp.org.", "lab.com."}, []string{"corp.org.", "lab.com."}, []zone.Where{zone.Under(".")}, "corp.org.", true},
+		{"a zone without an anchor fails", []string{"corp.org."}, []string{"corp.org.", "lab.com."}, []zone.Where{zone.Under("lab.com.")}, "lab.com.", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutage(t, zones, c.good, c.anchors...)
+				for _, where := range c.broken {
+					o.net.Break(zone.Rcode(where, dns.RcodeServerFailure))
+				}
+				if a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA); ours(t, a) != c.ours {
+					t.Errorf("%v: %s", a.Err, a.Why)
+				}
+			})
+		})
+	}
+}
+
+// TestPostMortemIsShort checks that a failed lookup does not wait long for controls, such as
+// that of a zone whose nameservers are silent.
+func TestPostMortemIsShort(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		silent []string
+		ours   bool
+		most   time.Duration
+	}{
+		{"the zone answers", nil, false, 50 * time.Millisecond},
+		{"the zone is silent", []string{"a0.org."}, false, 300 * time.Millisecond},
+		{"the zone and some others are silent", []string{"a0.org.", "a1.org."}, false, 1100 * time.Millisecond},
+		{"half of the zones are silent", []string{"a0.org.", "a1.org.", "a2.org.", "a3.org.", "a4.org."}, true, 1500 * time.Millisecond},
+		{"all zones are silent", []string{"."}, true, 1500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				zones, apexes := hostedZones("a", "org.", 9)
+				o := newOutage(t, zones, apexes)
+				o.net.Break(zone.Rcode(zone.At("n.a0.org."), dns.RcodeServerFailure))
+				for _, apex := range c.silent { // for other names
+					o.net.Break(zone.Silence(func(p zone.Place) bool { return zone.Under(apex)(p) && !zone.At("n.a0.org.")(p) }))
+				}
+				start := time.Now()
+				a := o.Lookup(t.Context(), "n.a0.org.", dns.TypeA)
+				if ours(t, a) != c.ours {
+					t.Errorf("%v: %s", a.Err, a.Why)
+				}
+				if took := time.Since(start); took > c.most {
+					t.Errorf("the lookup took %s, want at most %s", took, c.most)
+				}
+				time.Sleep(10 * time.Second) // the failure is no longer cached
+				start = time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				o.Lookup(ctx, "n.a0.org.", dns.TypeA)
+				if took := time.Since(start); took > 100*time.Millisecond {
+					t.Errorf("the lookup took %s, and its caller has 100 ms", took)
+				}
+			})
+		})
+	}
 }
 
 // TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at

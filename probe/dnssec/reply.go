@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/miekg/dns"
+
+	"dane_exporter/internal/printable"
 )
 
 // reply is the response to one question, sorted into RRsets. It has only those that can
@@ -289,33 +288,16 @@ func rcodeName(rcode int) string {
 }
 
 // edeText formats an extended DNS error (RFC 8914 §2). Its text comes from the
-// resolver, so edeText bounds it and removes unprintable characters.
+// resolver, so edeText bounds it and escapes what is not printable.
 func edeText(ede *dns.EDNS0_EDE) string {
 	text := fmt.Sprint(ede.InfoCode)
 	if word, ok := dns.ExtendedErrorCodeToString[ede.InfoCode]; ok {
 		text += " (" + word + ")"
 	}
-	if extra := printable(ede.ExtraText, 256); extra != "" {
+	if extra := printable.Text(ede.ExtraText, 256); extra != "" {
 		text += ": " + extra
 	}
 	return text
-}
-
-// printable returns the valid, printable characters of s, at most limit bytes.
-func printable(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		s = s[:limit]
-		for !utf8.ValidString(s) {
-			s = s[:len(s)-1]
-		}
-	}
-	return s
 }
 
 // appendNew appends the texts that list does not have, up to maxEDE in all.

@@ -64,6 +64,7 @@ type Resolver struct {
 	sigs      *sigCache // nil: no signatures are cached
 	outage    outage
 	controls  controls
+	failing   failingDomains
 	witnesses *witnesses
 	suspicion chan struct{} // holds an element if the resolvers may have failed
 	droppedCD droppedCD

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -78,6 +79,7 @@ func (s SelfCheckResult) String() string {
 // known within 30 s.
 const (
 	selfCheckTimeout = 12 * time.Second
+	uplinkTimeout    = 3 * time.Second
 	aliveTimeout     = 3 * time.Second
 )
 
@@ -254,10 +256,14 @@ func (c *serverCheck) diagnose(ctx context.Context, l *lookup, a Answer) (Proble
 }
 
 // usedTopLevels returns topControls and a few more top-level domains in use. A
-// resolver may deduce what does not exist in the former from its cache.
+// resolver may deduce what does not exist in the former from its cache. If the root has no
+// anchor, the network may be private: it returns the zones with anchors instead.
 func (r *Resolver) usedTopLevels() []string {
 	const most = 8
-	zones := r.topControls()
+	zones := topControls()
+	if r.topZone() != "." {
+		zones = slices.Sorted(maps.Keys(r.anchors))
+	}
 	for _, e := range r.cache.topLevel() {
 		if len(zones) < most && !slices.Contains(zones, e.name) {
 			zones = append(zones, e.name)
@@ -271,12 +277,12 @@ func (r *Resolver) usedTopLevels() []string {
 func (c *serverCheck) unreachable(ctx context.Context) string {
 	zones := c.tops
 	states := make([]controlState, len(zones))
-	nextSecond(ctx) // records that a lookup has just cached are no longer new
-	limited, cancel := context.WithTimeout(ctx, controlTime)
+	waitUntil(ctx, nextSecond(time.Now())) // records that a lookup has just cached are no longer new
+	limited, cancel := context.WithTimeout(ctx, uplinkTimeout)
 	defer cancel()
 	var group sync.WaitGroup
 	for i, zone := range zones {
-		group.Go(func() { states[i], _ = c.resolver.runControl(limited, zone, []string{c.server}) })
+		group.Go(func() { states[i], _ = c.resolver.runControl(limited, zone, []string{c.server}, unpaid) })
 	}
 	group.Wait()
 	var failing []string

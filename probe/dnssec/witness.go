@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"math/rand/v2"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +21,7 @@ import (
 type witness struct {
 	domain      string // the registered domain
 	zone        string
-	nameservers []string  // the registered domains of its nameservers; empty if not known
+	nameservers []string  // the registered domains and networks of its nameservers; empty if not known
 	failedAt    time.Time // when it was first seen to fail since it last answered; zero: it answers
 
 	checked time.Time // when its control was last queued
@@ -76,10 +78,9 @@ func (w *witnesses) seen(zone string) {
 	}
 }
 
-// sample returns the witness of a zone, if there is one, and up to n other ones: of
-// lowest rank, so that lookups that fail at the same time share their controls.
-func (w *witnesses) sample(zone string, n int) (own *witness, others []witness) {
-	domain := registeredDomain(zone)
+// sample returns the witness of a registered domain, if there is one, and up to n other
+// ones: of lowest rank, so that lookups that fail at the same time share their controls.
+func (w *witnesses) sample(domain string, n int) (own *witness, others []witness) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if known := w.domains[domain]; known != nil && known.proven {
@@ -98,22 +99,18 @@ func (w *witnesses) sample(zone string, n int) (own *witness, others []witness) 
 	return own, others[:min(n, len(others))]
 }
 
-// record records the outcome of a control, and returns the time since which the
-// witness has failed.
-func (w *witnesses) record(zone string, state controlState) (failedAt time.Time) {
+// record records the outcome of a control.
+func (w *witnesses) record(zone string, state controlState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.domains[registeredDomain(zone)]
-	if known == nil {
-		return time.Time{}
-	}
 	switch {
+	case known == nil:
 	case state >= controlRecent:
 		known.failedAt, known.proven = time.Time{}, true
 	case state == controlFails && known.proven && known.failedAt.IsZero():
 		known.failedAt = time.Now()
 	}
-	return known.failedAt
 }
 
 // keepWitnesses runs the controls that are due until ctx ends.
@@ -128,58 +125,113 @@ func (r *Resolver) keepWitnesses(ctx context.Context) {
 	}
 }
 
-// checkWitness runs the control of a witness and looks up its nameservers.
+// checkWitness runs the control of a witness and looks up its nameservers. KeepWarm pays
+// for that: it is done once for all probes.
 func (r *Resolver) checkWitness(ctx context.Context, domain string) {
 	w := r.witnesses
 	w.mu.Lock()
 	known := *w.domains[domain]
 	w.mu.Unlock()
-	state, _ := r.control(ctx, known.zone, time.Now())
-	if state >= controlRecent && len(known.nameservers) == 0 {
-		known.nameservers = r.nameserverDomains(ctx, known.zone)
+	result, err := r.control(ctx, known.zone, time.Now(), unpaid)
+	if err != nil {
+		return
+	}
+	if result.state >= controlRecent && len(known.nameservers) == 0 {
+		known.nameservers = r.nameserverMarks(ctx, known.zone)
 		w.mu.Lock()
 		w.domains[domain].nameservers = known.nameservers
 		w.mu.Unlock()
 	}
-	w.record(known.zone, state)
+	w.record(known.zone, result.state)
 }
 
-// maxNameserverDomains is the maximum number of domains that is kept of the
-// nameservers of a zone.
-const maxNameserverDomains = 4
+// unpaid pays for a query that serves all probes.
+func unpaid() error { return nil }
 
-// nameserverDomains returns the registered domains of the nameservers of a zone.
-func (r *Resolver) nameserverDomains(ctx context.Context, zone string) []string {
-	reply := r.exchangeShared(ctx, query{question: question{zone, dns.TypeNS}}, func() error { return nil })
-	if !reply.usable() {
-		return nil
+// Limits on what is kept of the nameservers of a zone.
+const (
+	maxNameserverNames = 4
+	maxNetworks        = 16
+)
+
+// nameserverMarks returns what the nameservers of a zone may have in common with those of
+// other zones: their registered domains, and the networks of their addresses. The names
+// alone are not enough, because a provider may serve each zone under names in the zone.
+func (r *Resolver) nameserverMarks(ctx context.Context, zone string) (marks []string) {
+	add := func(mark string) {
+		if !slices.Contains(marks, mark) && len(marks) < maxNameserverNames+maxNetworks {
+			marks = append(marks, mark)
+		}
 	}
-	var domains []string
-	if set := reply.find(zone, dns.TypeNS); set != nil {
-		for _, ns := range records[*dns.NS](set.records) {
-			domain := registeredDomain(fold(ns.Ns))
-			if !slices.Contains(domains, domain) && len(domains) < maxNameserverDomains {
-				domains = append(domains, domain)
+	servers := r.unvalidated(ctx, question{zone, dns.TypeNS})
+	for _, rr := range servers[:min(len(servers), maxNameserverNames)] {
+		if ns, ok := rr.(*dns.NS); ok {
+			add(registeredDomain(fold(ns.Ns)))
+		}
+	}
+	for _, rr := range servers[:min(len(servers), maxNameserverNames)] {
+		ns, ok := rr.(*dns.NS)
+		if !ok {
+			continue
+		}
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			for _, address := range r.unvalidated(ctx, question{fold(ns.Ns), qtype}) {
+				switch rr := address.(type) {
+				case *dns.A:
+					add(network(rr.A, 24))
+				case *dns.AAAA:
+					add(network(rr.AAAA, 48))
+				}
 			}
 		}
 	}
-	return domains
+	return marks
 }
 
-// manyFail reports whether own and at least a third of all witnesses fail. Zones with a
-// domain or nameserver domain in common count once, and count as answering if one of
-// them answers. Witnesses that have failed for much longer or whose state is unclear do
-// not count.
-func manyFail(own witness, others []witness, states map[string]controlState) bool {
+// unvalidated returns the records that a resolver returns for a question.
+func (r *Resolver) unvalidated(ctx context.Context, q question) []dns.RR {
+	reply := r.exchangeShared(ctx, query{question: q}, unpaid)
+	if !reply.usable() {
+		return nil
+	}
+	set := reply.find(q.name, q.qtype)
+	if set == nil {
+		return nil
+	}
+	return set.records
+}
+
+// network returns the network of an address with that many bits, as text.
+func network(ip net.IP, bits int) string {
+	address, _ := netip.AddrFromSlice(ip)
+	prefix, err := address.Unmap().Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return prefix.String()
+}
+
+// manyFail reports whether own and at least a third of all witnesses fail without a
+// common cause. Zones with a domain, nameserver domain or network in common count once,
+// and count as answering if one of them answers. So do the zones below one of parents that
+// explains their failure. Witnesses that have failed for much longer or whose state is
+// unclear do not count.
+func manyFail(own witness, others []witness, states map[string]controlState, parents []string) bool {
 	type cluster struct {
-		marks  []string // domains that its zones have in common
+		marks  []string // what its zones have in common
 		answer bool
 	}
 	var clusters []*cluster
+	parents = slices.DeleteFunc(slices.Clone(parents), func(parent string) bool { return !explains(parent, others, states) })
 	add := func(w witness, answers bool) *cluster {
 		merged := &cluster{marks: append([]string{w.domain}, w.nameservers...), answer: answers}
 		if len(w.nameservers) == 0 {
 			merged.marks = append(merged.marks, "") // unknown nameservers may be those of other zones
+		}
+		for _, parent := range parents {
+			if within(w.zone, parent) {
+				merged.marks = append(merged.marks, parent)
+			}
 		}
 		clusters = slices.DeleteFunc(clusters, func(c *cluster) bool {
 			common := slices.ContainsFunc(c.marks, func(mark string) bool { return slices.Contains(merged.marks, mark) })
@@ -191,11 +243,19 @@ func manyFail(own witness, others []witness, states map[string]controlState) boo
 		clusters = append(clusters, merged)
 		return merged
 	}
+	now := time.Now()
+	failedAt := func(w witness) time.Time {
+		if w.failedAt.IsZero() {
+			return now
+		}
+		return w.failedAt
+	}
 	for _, w := range others {
-		switch state := states[w.zone]; {
+		switch state, known := states[w.zone]; {
+		case !known:
 		case state >= controlRecent:
 			add(w, true)
-		case state == controlFails && w.failedAt.Sub(own.failedAt).Abs() <= simultaneous:
+		case state == controlFails && failedAt(w).Sub(failedAt(own)).Abs() <= simultaneous:
 			add(w, false)
 		}
 	}
@@ -209,6 +269,30 @@ func manyFail(own witness, others []witness, states map[string]controlState) boo
 		}
 	}
 	return failing >= 2 && failing*minFailedShare >= len(clusters)
+}
+
+// minElsewhere is the number of witnesses that must answer elsewhere before a parent that
+// answers is the common cause of the failures below it.
+const minElsewhere = 3
+
+// explains reports whether a zone is the common cause of the failures below it: no
+// witness below it answers, and the zone fails itself, or all witnesses elsewhere answer.
+func explains(parent string, witnesses []witness, states map[string]controlState) bool {
+	answering, failing := 0, 0 // elsewhere
+	for _, w := range witnesses {
+		state, known := states[w.zone]
+		switch below := within(w.zone, parent); {
+		case !known:
+		case state >= controlRecent && below:
+			return false
+		case state >= controlRecent:
+			answering++
+		case state == controlFails && !below:
+			failing++
+		}
+	}
+	state, known := states[parent]
+	return known && state == controlFails || answering >= minElsewhere && failing == 0
 }
 
 // registeredDomain returns the registered domain that a name belongs to: one label

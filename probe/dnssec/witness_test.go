@@ -76,7 +76,7 @@ func TestManyFail(t *testing.T) {
 		for i, state := range c.states {
 			states[c.others[i].zone] = map[rune]controlState{'f': controlFails, 'u': controlUnclear, 'r': controlRecent, 'a': controlAnswers}[state]
 		}
-		if got := manyFail(c.own, c.others, states); got != c.want {
+		if got := manyFail(c.own, c.others, states, nil); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
 	}

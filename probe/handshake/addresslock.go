@@ -63,12 +63,15 @@ type Probe struct {
 }
 
 // turn waits until no other handshake of the probe with an address waits or is in
-// progress. The caller must call end. A nil Probe has no such limit.
+// progress. The caller must call end, also after an error. A nil Probe has no such limit.
 func (p *Probe) turn(ctx context.Context, address netip.AddrPort) (end func(), err error) {
 	if p == nil {
 		return func() {}, nil
 	}
-	return p.turns.lock(ctx, address)
+	if end, err = p.turns.lock(ctx, address); err != nil {
+		return func() {}, err
+	}
+	return end, nil
 }
 
 // result returns what this probe has learned from an equal handshake: requests

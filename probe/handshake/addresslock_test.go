@@ -150,3 +150,44 @@ func TestTurnEndsWithContext(t *testing.T) {
 		}
 	})
 }
+
+// TestKnownResultsDoNotWait checks that a request whose result is known, or becomes known
+// from another probe, does not wait for other handshakes of its probe with the address.
+func TestKnownResultsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := New(func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}, "probe.example.net", time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		probe := new(Probe)
+		request := func(sni string) Request {
+			return Request{Timeout: time.Minute, Probe: probe, Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: sni}}
+		}
+		learn := func(sni string) {
+			client.cache.put(request(sni).Key, attempt{endpoint: dane.Endpoint{Reached: dane.StageTLS, Raw: [][]byte{{1}}}, done: true})
+		}
+		go client.Do(ctx, request("silent.example.org"))
+		synctest.Wait()
+		start := time.Now()
+		learn("recent.example.org")
+		probe.keep(request("own.example.org").Key, attempt{endpoint: dane.Endpoint{Reached: dane.StageTLS, Raw: [][]byte{{1}}}, done: true})
+		for _, sni := range []string{"recent.example.org", "own.example.org"} {
+			if e := client.Do(ctx, request(sni)); e.Reached != dane.StageTLS || !e.Reused || time.Since(start) > 0 {
+				t.Errorf("%s: stage %v, reused %t after %v: %v", sni, e.Reached, e.Reused, time.Since(start), e.Err)
+			}
+		}
+		later := make(chan dane.Endpoint, 1)
+		go func() { later <- client.Do(ctx, request("later.example.org")) }()
+		synctest.Wait()
+		learn("later.example.org")
+		if e := <-later; e.Reached != dane.StageTLS || !e.Reused {
+			t.Errorf("learned during the wait: stage %v, reused %t: %v", e.Reached, e.Reused, e.Err)
+		}
+		synctest.Wait()
+		if len(probe.turns.queues)+len(client.locks.queues) != 0 {
+			t.Error("a queue remains")
+		}
+	})
+}

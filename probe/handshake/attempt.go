@@ -13,14 +13,14 @@ import (
 // copies.
 type attempt struct {
 	endpoint dane.Endpoint
-	step     string          // in progress; the address completes the phrase
-	started  time.Time       // when the address was free; zero: the attempt still waits for it
-	answered bool            // the server has answered the ClientHello
-	silence  time.Duration   // between the ClientHello and its answer, or the end of the handshake
-	done     bool            // the result is final
-	cut      bool            // the attempt's own deadline ended it before there was a cacheable result
-	report   func(attempt)   // publishes progress to the requests that wait
-	hold     func(int) error // counts the memory of the attempt in bytes; nil: it is not counted
+	step     string        // in progress; the address completes the phrase
+	started  time.Time     // when the address was free; zero: the attempt still waits for it
+	answered bool          // the server has answered the ClientHello
+	silence  time.Duration // between the ClientHello and its answer, or the end of the handshake
+	done     bool          // the result is final
+	cut      bool          // the attempt's own deadline ended it before there was a cacheable result
+	report   func(attempt) // publishes progress to the requests that wait
+	grow     Grow          // counts the memory of its connections
 }
 
 func (a *attempt) begin(step string, span *dane.Span) {

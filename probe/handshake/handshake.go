@@ -56,15 +56,8 @@ type Request struct {
 	MinWait time.Duration // the minimum time that the server must have had before silence is its fault
 	Fresh   bool          // do not share the result of another handshake
 	Probe   *Probe        // probe that the handshake is for; nil: a probe of its own
-	// Grow counts the bytes of memory that an attempt for this request holds while it is
-	// in progress. An error ends the attempt. A negative number releases them. If it is
-	// nil, they are not counted.
-	Grow func(n int) error
+	Grow    Grow          // counts the memory of an attempt that is started for this request
 }
-
-// errMemory is wrapped by the error of an attempt that the probe that started it may not
-// hold in memory. Another probe may.
-var errMemory = errors.New("the certificates take too much memory")
 
 // Do returns the result of the handshake that a request describes: that of a
 // recent attempt, of one in flight, or of a new one. It returns when ctx ends,
@@ -84,24 +77,40 @@ func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	return e
 }
 
-// inTurn returns the result of an attempt once it is the turn of this request
-// among those of its probe with the address.
+// inTurn returns a known result, or that of an attempt once it is the turn of this
+// request among those of its probe with the address.
 func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) attempt {
+	if a, ok := c.known(r); ok {
+		return a
+	}
 	end, err := r.Probe.turn(ctx, r.Key.Address)
+	if a, ok := c.known(r); ok { // it became known during the wait
+		end()
+		return a
+	}
 	if err != nil {
 		return attempt{cut: true}
 	}
 	defer end()
-	if a, ok := r.Probe.result(r.Key); ok && !r.Fresh {
-		a.endpoint.Reused = true
-		return a
-	}
 	a := c.share(ctx, r)
 	for a.cut && HasTime(ctx) && a.timedOutEarly(requested, r.MinWait) {
 		a = c.share(ctx, r) // the earlier deadline of another probe ended the attempt
 	}
 	r.Probe.keep(r.Key, a)
 	return a
+}
+
+// known returns the result of a recent attempt, or what this probe has learned from an
+// equal request.
+func (c *Client) known(r Request) (a attempt, ok bool) {
+	if r.Fresh {
+		return attempt{}, false
+	}
+	if a, ok = r.Probe.result(r.Key); !ok {
+		a, ok = c.cache.get(r.Key)
+	}
+	a.endpoint.Reused = true
+	return a, ok
 }
 
 // share returns a recent attempt, or joins or starts one. The deadline of a
@@ -111,8 +120,7 @@ func (c *Client) share(ctx context.Context, r Request) attempt {
 	if r.Fresh {
 		return c.attempt(ctx, r, func(attempt) {})
 	}
-	if a, ok := c.cache.get(r.Key); ok {
-		a.endpoint.Reused = true
+	if a, ok := c.known(r); ok {
 		return a
 	}
 	a, joined, err := c.attempts.Do(ctx, r.Key, r.Timeout, func(ctx context.Context, report func(attempt)) attempt {
@@ -131,18 +139,7 @@ func (c *Client) share(ctx context.Context, r Request) attempt {
 // attempt makes a new handshake once the address is free.
 func (c *Client) attempt(ctx context.Context, r Request, report func(attempt)) attempt {
 	key := r.Key
-	a := attempt{report: report}
-	if r.Grow != nil {
-		held := 0
-		a.hold = func(n int) error {
-			if err := r.Grow(n); err != nil {
-				return dane.WithCause(dane.CauseLimit, fmt.Errorf("%w: %w", errMemory, err))
-			}
-			held += n
-			return nil
-		}
-		defer func() { _ = r.Grow(-held) }() // which cannot fail
-	}
+	a := attempt{report: report, grow: r.Grow}
 	unlock, err := c.locks.lock(ctx, key.Address)
 	if err != nil {
 		a.cut = true
@@ -151,8 +148,7 @@ func (c *Client) attempt(ctx context.Context, r Request, report func(attempt)) a
 	defer unlock()
 	a.started = time.Now()
 	a.endpoint.Err = c.handshake(ctx, key, &a)
-	a.done, a.cut, a.report = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil
-	a.hold = nil
+	a.done, a.cut, a.report, a.grow = true, !cacheable(a.endpoint.Err) && !HasTime(ctx), nil, nil
 	c.cache.put(key, a)
 	return a
 }
@@ -211,7 +207,7 @@ func replyBy(ctx context.Context, started time.Time) time.Time {
 func (c *Client) retry(ctx context.Context, key Key, o offer, a *attempt, first error) error {
 	a.endpoint.Err = first
 	a.update() // what is known if ctx ends meanwhile
-	again := attempt{started: a.started, report: func(attempt) {}, hold: a.hold}
+	again := attempt{started: a.started, report: func(attempt) {}, grow: a.grow}
 	err := c.try(ctx, key, o, &again)
 	if again.endpoint.Reached < a.endpoint.Reached || again.endpoint.Reached == a.endpoint.Reached && !again.answered {
 		return first
@@ -242,7 +238,7 @@ func refusesALPN(err error) bool {
 func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err error) {
 	e := &a.endpoint
 	a.begin("connecting to", &e.Connect)
-	conn, err := c.Dial(ctx, key.Route, key.Address)
+	conn, err := c.Dial(ctx, key.Route, key.Address, a.grow)
 	a.end(&e.Connect)
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", key.Address, err)
@@ -310,12 +306,6 @@ func (c *Client) try(ctx context.Context, key Key, o offer, a *attempt) (err err
 	e.TLSVersion, e.Cipher, e.Group = session.version, session.cipher, session.group
 	e.InsecureRenegotiation = flight.lacksSecureRenegotiation()
 	e.Raw, e.Chain = rawCertificates(session.certificates), tlsa.NewChain(session.certificates)
-	if a.hold != nil {
-		if err := a.hold(e.MemSize()); err != nil {
-			e.Raw, e.Chain, e.Reached = nil, nil, dane.StageStartTLS
-			return fmt.Errorf("TLS handshake with %s: %w", key.Address, err)
-		}
-	}
 	a.step = "speaking " + key.Protocol + " inside TLS with"
 	a.update()
 	if err = session.accepted(ctx, protocol, func() { a.conclude(nil) }); err != nil {

@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,7 +79,7 @@ func TestAttemptHoldsMemory(t *testing.T) {
 				Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: "mx.example.org"}}
 		}
 		poor := request(func(n int) error {
-			if n > 0 {
+			if n > 0 && n != sizeOfConnection {
 				return errors.New("nothing is left")
 			}
 			return nil
@@ -104,4 +106,69 @@ func TestAttemptHoldsMemory(t *testing.T) {
 			t.Errorf("%d connections; at most %d bytes held, %d at the end", connections.Load(), peak.Load(), held.Load())
 		}
 	})
+}
+
+// TestUnfinishedAttemptHoldsMemory checks that what a server has sent counts while the
+// handshake waits for the rest: many connections may wait at the same time.
+func TestUnfinishedAttemptHoldsMemory(t *testing.T) {
+	leaf := leafOf(t, server.ECDSA)
+	large := leaf
+	for range 80 {
+		large.Certificate = append(large.Certificate, leaf.Certificate[0])
+	}
+	sent := len(leaf.Certificate[0]) * len(large.Certificate)
+	lines := strings.Repeat("220-"+strings.Repeat("x", 120)+"\r\n", 400)
+	for _, c := range []struct {
+		name   string
+		server func(net.Conn)
+		want   int
+	}{
+		{"no greeting", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, sizeOfConnection},
+		{"a long reply without an end", func(conn net.Conn) {
+			_, _ = io.WriteString(conn, lines)
+			_, _ = io.Copy(io.Discard, conn)
+		}, len(lines)},
+		{"certificates, and no signature", func(conn net.Conn) {
+			server.SMTP{Name: "mx.example.org", TLS: server.TLSConfigStalled(large)}.Serve(t.Context(), conn)
+		}, 10 * sent},
+	} {
+		for _, limited := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, limited %t", c.name, limited), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client := New(func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+						near, far := bufferedPipe()
+						go func() { defer far.Close(); c.server(far) }()
+						return near, nil
+					}, "probe.example.net", 0)
+					held := 0
+					grow := func(n int) error {
+						if limited && held+n > c.want/2 {
+							return errors.New("nothing is left")
+						}
+						held += n
+						return nil
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					done := make(chan dane.Endpoint, 1)
+					go func() {
+						done <- client.Do(ctx, Request{Timeout: time.Minute, Fresh: true, Grow: grow,
+							Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: "mx.example.org"}})
+					}()
+					time.Sleep(time.Second) // of the virtual clock
+					if !limited && held < c.want {
+						t.Errorf("%d bytes are held, want at least %d", held, c.want)
+					}
+					e := <-done
+					if cause := dane.CauseOf(e.Err); (cause == dane.CauseLimit) != limited {
+						t.Errorf("cause %d: %v", cause, e.Err)
+					}
+					synctest.Wait()
+					if held != 0 {
+						t.Errorf("%d bytes are held afterwards", held)
+					}
+				})
+			})
+		}
+	}
 }

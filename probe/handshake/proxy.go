@@ -62,8 +62,13 @@ type Route struct {
 // errProxy is wrapped by errors for which the proxy, not the server, is the cause.
 var errProxy = errors.New("the proxy failed")
 
-// Dial opens a connection to an address by a route.
-func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort) (net.Conn, error) {
+// Dial opens a connection to an address by a route. grow counts the memory that the
+// connection takes until it is closed.
+func (c *Client) Dial(ctx context.Context, route Route, to netip.AddrPort, grow Grow) (net.Conn, error) {
+	return grow.dial(func() (net.Conn, error) { return c.dialRoute(ctx, route, to) })
+}
+
+func (c *Client) dialRoute(ctx context.Context, route Route, to netip.AddrPort) (net.Conn, error) {
 	proxy := route.Proxy
 	if proxy == (Proxy{}) {
 		return c.dial(ctx, route.Source, to)

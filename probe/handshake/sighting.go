@@ -68,7 +68,7 @@ func (c *Client) explain(ctx context.Context, key Key, o offer, a *attempt, firs
 	e.Err = unexplained(": the deadline came before the answer to another offer")
 	a.update() // what is known if ctx ends meanwhile
 
-	seen, err := c.see(ctx, key, o, tls.VersionTLS13)
+	seen, err := c.see(ctx, key, o, tls.VersionTLS13, a.grow)
 	if _, refused := errors.AsType[refusal](err); refused && !unparsable {
 		return fmt.Errorf("%w; an offer like that of OpenSSL fails too (%w)", first, err)
 	}
@@ -78,7 +78,7 @@ func (c *Client) explain(ctx context.Context, key Key, o offer, a *attempt, firs
 	if seen.hello.version == tls.VersionTLS13 && HasTime(ctx) { // which encrypts the certificates
 		e.Err = unsupported("with OpenSSL, the handshake would continue: %s", seen)
 		a.update()
-		if older, err := c.see(ctx, key, o, tls.VersionTLS12); err == nil {
+		if older, err := c.see(ctx, key, o, tls.VersionTLS12, a.grow); err == nil {
 			seen.certificates = older.certificates
 		}
 	}
@@ -126,8 +126,8 @@ func maybeOurLimit(err error, answered bool) bool {
 // see connects to a server, sends a ClientHello like that of OpenSSL and reads the
 // answer as far as it is not encrypted. The error is a refusal if the server
 // answered, or had maxSilence to answer.
-func (c *Client) see(ctx context.Context, key Key, o offer, version uint16) (s sighting, err error) {
-	conn, err := c.Dial(ctx, key.Route, key.Address)
+func (c *Client) see(ctx context.Context, key Key, o offer, version uint16, grow Grow) (s sighting, err error) {
+	conn, err := c.Dial(ctx, key.Route, key.Address, grow)
 	if err != nil {
 		return s, fmt.Errorf("connecting again: %w", err)
 	}

@@ -50,7 +50,7 @@ func (ldap) startTLS(s *session) error {
 	}
 	response, ok := parseExtendedResponse(message)
 	if !ok {
-		return protocolErrorf(step, "a message that is not an extended response: \"%s\"", printable(message))
+		return protocolErrorf(step, "a message that is not an extended response: \"%s\"", escape(message))
 	}
 	s.recordReceived(response.String())
 	switch {
@@ -59,7 +59,7 @@ func (ldap) startTLS(s *session) error {
 	case response.id != 1:
 		return protocolErrorf(step, "a response to message %d, which was not sent", response.id)
 	case response.name != "" && response.name != oidStartTLS:
-		return protocolErrorf(step, "a response to another request: \"%s\"", printable(response.name))
+		return protocolErrorf(step, "a response to another request: \"%s\"", escape(response.name))
 	case response.result == resultProtocolError:
 		// The answer of a server that does not know the request (RFC 4511 §4.12).
 		return fmt.Errorf("%w: %s", ErrNotOffered, response)
@@ -94,7 +94,7 @@ func (ldap) firstExchange(s *session) error {
 		return &Rejected{Step: "the search of the root DSE", Reply: response.String()}
 	}
 	if id, _, ok := cutBERNumber(message, tagInteger); !ok || id != 2 {
-		return protocolErrorf(step, "a message to another request: \"%s\"", printable(message))
+		return protocolErrorf(step, "a message to another request: \"%s\"", escape(message))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (r extendedResponse) String() string {
 		text = "Notice of Disconnection, " + text
 	}
 	if r.text != "" {
-		text += ": " + printable(r.text)
+		text += ": " + escape(r.text)
 	}
 	return truncate(text)
 }

@@ -46,7 +46,7 @@ func (postgres) startTLS(s *session) error {
 			return err
 		}
 		s.recordReceived(text)
-		return &Rejected{Step: "SSLRequest", Reply: truncate(printable(text))}
+		return &Rejected{Step: "SSLRequest", Reply: truncate(escape(text))}
 	}
 	return unexpected(step, string(rune(answer)))
 }

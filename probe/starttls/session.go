@@ -108,7 +108,7 @@ func (s *session) discardEarlyData() {
 		return
 	}
 	early, _ := s.reader.Peek(n)
-	s.early = fmt.Sprintf("%d bytes in plaintext after the reply to STARTTLS: \"%s\"", n, printable(string(early)))
+	s.early = fmt.Sprintf("%d bytes in plaintext after the reply to STARTTLS: \"%s\"", n, escape(string(early)))
 	s.recordReceived(string(early))
 	_, _ = s.reader.Discard(n)
 }
@@ -128,7 +128,7 @@ func (s *session) record(line Line) {
 }
 
 // recordReceived appends what the server sent to the transcript.
-func (s *session) recordReceived(text string) { s.record(Line{Text: printable(text)}) }
+func (s *session) recordReceived(text string) { s.record(Line{Text: escape(text)}) }
 
 // send sends one line.
 func (s *session) send(line string) error { return s.write(line+"\r\n", line) }
@@ -152,7 +152,7 @@ func (s *session) readLine(step string) (string, error) {
 	}
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return "", protocolErrorf(step, "a line of more than %d bytes: \"%s\"", maxLine, printable(line))
+		return "", protocolErrorf(step, "a line of more than %d bytes: \"%s\"", maxLine, escape(line))
 	case err != nil:
 		return "", readError(step, err)
 	}

@@ -171,7 +171,7 @@ func (r smtpReply) String() string {
 		if _, _, ok := parseReplyLine(line); ok {
 			text = line[min(len(line), 4):]
 		}
-		if text = strings.TrimSpace(printable(text)); text != "" {
+		if text = strings.TrimSpace(escape(text)); text != "" {
 			texts = append(texts, text)
 		}
 	}

@@ -485,7 +485,7 @@ func TestTextLimits(t *testing.T) {
 		name string
 		cut  func(string) string
 		size int
-	}{{"printable", printable, 512}, {"truncate", truncate, 600}} {
+	}{{"escape", escape, 512}, {"truncate", truncate, 600}} {
 		longest := strings.Repeat("x", c.size)
 		if got := c.cut(longest); got != longest {
 			t.Errorf("%s: %d bytes are cut to %d", c.name, len(longest), len(got))

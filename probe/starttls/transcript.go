@@ -2,8 +2,9 @@ package starttls
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
+
+	"dane_exporter/internal/printable"
 )
 
 // Dialogue is the result of Start: what the server offered, and what was said.
@@ -24,45 +25,25 @@ type Line struct {
 	Text string
 }
 
-// printable truncates text to 512 bytes and escapes characters that are not
-// printable, so that the result is safe in a terminal, a page or a log.
-func printable(text string) string {
-	const limit = 512 // an SMTP line is no longer (RFC 5321 §4.5.3.1.5)
-	ellipsis := ""
-	if len(text) > limit {
-		text, ellipsis = text[:limit], "…"
-	}
-	if strings.IndexFunc(text, needsQuoting) < 0 {
-		return text + ellipsis
-	}
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + ellipsis
-}
-
-// needsQuoting reports whether strconv.Quote may change r.
-func needsQuoting(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
+// escape makes text of a server printable, at most as long as an SMTP line (RFC 5321
+// §4.5.3.1.5).
+func escape(text string) string { return printable.Text(text, 512) }
 
 // truncate cuts printable text to a length that fits into an error.
-func truncate(text string) string {
-	const limit = 600 // bytes
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
-}
+func truncate(text string) string { return printable.Text(text, 600) }
 
 // rejected returns the error for a refusal that is made of a status and a text.
 func rejected(step, status, text string) error {
-	return &Rejected{Step: step, Reply: truncate(printable(strings.TrimSpace(status + " " + text)))}
+	return &Rejected{Step: step, Reply: truncate(escape(strings.TrimSpace(status + " " + text)))}
 }
 
 // unexpected returns the error for an answer that is not allowed at this step.
 func unexpected(step, answer string) error {
-	return &ProtocolError{step, `"` + printable(answer) + `"`}
+	return &ProtocolError{step, `"` + escape(answer) + `"`}
 }
 
 // protocolErrorf returns a ProtocolError whose Got is formatted. Text of the
-// server among the arguments must have passed through printable.
+// server among the arguments must have passed through escape.
 func protocolErrorf(step, format string, args ...any) error {
 	return &ProtocolError{step, fmt.Sprintf(format, args...)}
 }

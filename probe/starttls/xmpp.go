@@ -104,7 +104,7 @@ func (p xmpp) isAnswer(e xmlElement, implicit bool) bool {
 // is older than XMPP 1.0 and has none (RFC 6120 §4.7.5).
 func (p xmpp) openStream(s *session, step string) (stream *xmlStream, features xmlElement, err error) {
 	header := p.header()
-	if err := s.write(header, printable(header)); err != nil {
+	if err := s.write(header, escape(header)); err != nil {
 		return nil, features, err
 	}
 	stream = newXMLStream(s)
@@ -238,7 +238,7 @@ func (x *xmlStream) token(step string) (xml.Token, error) {
 	case errors.Is(err, io.EOF): // only after the end of the root
 		return nil, protocolErrorf(step, "the end of the stream")
 	case err != nil:
-		return nil, protocolErrorf(step, "%s: \"%s\"", printable(err.Error()), printable(string(x.source.received)))
+		return nil, protocolErrorf(step, "%s: \"%s\"", escape(err.Error()), escape(string(x.source.received)))
 	}
 	return token, nil
 }
@@ -246,7 +246,7 @@ func (x *xmlStream) token(step string) (xml.Token, error) {
 // forbidden returns the error for comments, processing instructions and document
 // types, which a stream must not contain (RFC 6120 §11.1).
 func (x *xmlStream) forbidden(step string) error {
-	return protocolErrorf(step, "XML that a stream must not contain: \"%s\"", printable(string(x.source.received)))
+	return protocolErrorf(step, "XML that a stream must not contain: \"%s\"", escape(string(x.source.received)))
 }
 
 // xmlElement is an element directly below the root.
@@ -274,7 +274,7 @@ func (e xmlElement) condition() string {
 			words = append(words, child.Local)
 		}
 	}
-	return truncate(printable(strings.TrimSpace(strings.Join(words, " ") + " " + strings.TrimSpace(e.text))))
+	return truncate(escape(strings.TrimSpace(strings.Join(words, " ") + " " + strings.TrimSpace(e.text))))
 }
 
 // byteSource hands single bytes to an xml.Decoder, and keeps them and the error

@@ -153,7 +153,7 @@ func (m *matcher) matchSentAnchor(anchor *node) Match {
 
 // unmeasured returns the result of a check that was not made. err is an ErrUnmeasured.
 func unmeasured(err error) Match {
-	return Match{Failure: Unmeasured, Why: printable(err.Error()), Open: err}
+	return Match{Failure: Unmeasured, Why: errorText(err), Open: err}
 }
 
 // maxRecordAnchors is the number of anchors that are taken from the records of a set.
@@ -259,7 +259,7 @@ func (m *matcher) judgePath(p path) Match {
 		if errors.Is(err, ErrUnmeasured) {
 			return unmeasured(err)
 		}
-		return Match{Failure: ChainInvalid, Why: printable(err.Error())}
+		return Match{Failure: ChainInvalid, Why: errorText(err)}
 	}
 	expiry, failure, why := p.checkDates(m.verifier.At)
 	switch {
@@ -283,7 +283,7 @@ func untrusted(err error) Match {
 	if errors.Is(err, ErrUnmeasured) {
 		return unmeasured(err)
 	}
-	why := "the chain as sent does not lead to the system roots: " + printable(err.Error())
+	why := "the chain as sent does not lead to the system roots: " + errorText(err)
 	// The dates of what was sent are ignored there, so only a root can have expired.
 	if isExpired(err) {
 		return Match{Failure: Expired, Why: why}

@@ -51,7 +51,7 @@ func (v Verifier) SinglePath(set []Record, chain *Chain) SinglePath {
 		err = f.verify(found, chain)
 	}
 	if err != nil {
-		result.Failure, result.Open = printable(err.Error()), errors.Is(err, ErrUnmeasured)
+		result.Failure, result.Open = errorText(err), errors.Is(err, ErrUnmeasured)
 	}
 	return result
 }

@@ -3,10 +3,11 @@ package tlsa
 import (
 	"crypto/x509"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"dane_exporter/internal/printable"
 )
 
 // The text of a certificate or a record is not trusted. It is truncated and
@@ -17,22 +18,14 @@ const maxQuoted = 80
 
 // truncate returns the first 80 bytes of text. The result is to be quoted with %q.
 func truncate(text string) string {
-	if len(text) <= maxQuoted {
-		return text
+	if cut := printable.Cut(text, maxQuoted); cut != text {
+		return cut + "…"
 	}
-	return text[:maxQuoted] + "…"
+	return text
 }
 
-// printable truncates and escapes the error text of a library, which may quote a
-// certificate.
-func printable(text string) string {
-	const limit = 240
-	if len(text) > limit {
-		text = text[:limit] + "…"
-	}
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-}
+// errorText returns the error text of a library, which may quote a certificate.
+func errorText(err error) string { return printable.Text(err.Error(), 240) }
 
 // subject describes a certificate by its subject.
 func subject(c *x509.Certificate) string {

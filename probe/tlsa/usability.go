@@ -121,7 +121,7 @@ func checkDigest(r Record, size int) error {
 func checkFull(r Record) error {
 	if r.Selector == Cert {
 		if _, err := x509.ParseCertificate(r.Data); err != nil {
-			return fmt.Errorf("the data is not a certificate: %s", printable(err.Error()))
+			return fmt.Errorf("the data is not a certificate: %s", errorText(err))
 		}
 		return nil
 	}
@@ -132,7 +132,7 @@ func checkFull(r Record) error {
 	}
 	rest, err := asn1.Unmarshal(r.Data, &key)
 	if err != nil {
-		return fmt.Errorf("the data is not a public key: %s", printable(err.Error()))
+		return fmt.Errorf("the data is not a public key: %s", errorText(err))
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("the data is a public key followed by %d bytes", len(rest))

@@ -10,9 +10,10 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/miekg/dns"
+
+	"dane_exporter/internal/printable"
 )
 
 // Default ports (RFC 1035 §4.2, RFC 7858 §3.1).
@@ -83,19 +84,7 @@ func (s *server) tlsDialer(roots *x509.CertPool) func(context.Context) (net.Conn
 // the names in its certificate. Its text is printable, in one line, and short.
 type untrustedError struct{ err error }
 
-func (e untrustedError) Error() string {
-	const maxLength = 300 // bytes
-	text := e.err.Error()
-	if len(text) > maxLength {
-		text = text[:maxLength] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
-}
+func (e untrustedError) Error() string { return printable.Text(e.err.Error(), 300) }
 
 func (e untrustedError) Unwrap() error { return e.err }
 
