@@ -70,7 +70,7 @@ func newView(report *probe.Report) *view {
 			v.addService(verdict)
 		}
 	}
-	for _, l := range report.Facts.Lookups() {
+	for _, l := range append(report.Facts.Lookups(), report.Facts.RenewalLookups()...) {
 		if l.Host == "" || slices.Contains(hosts, l.Host) {
 			v.addLookup(l)
 			v.addZones(l.Answer)

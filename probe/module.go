@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/handshake"
 )
@@ -23,10 +24,12 @@ type Module struct {
 	Require     dane.Requirement `yaml:"require"`
 	IPProtocol  IPProtocol       `yaml:"ip_protocol"`
 	Series      Series           `yaml:"series"`
-	PerAddress  bool             `yaml:"per_address"` // one series per address instead of the worst
-	MTASTS      bool             `yaml:"mta_sts"`     // fetch the domain's MTA-STS policy too; with DiscoverMX only
-	Nameservers bool             `yaml:"nameservers"` // query each nameserver of the zone that holds the TLSA records
-	KeyTypes    []dane.KeyType   `yaml:"key_types"`   // one handshake for each; empty: one with all, as a sender does
+	PerAddress  bool             `yaml:"per_address"`       // one series per address instead of the worst
+	MTASTS      bool             `yaml:"mta_sts"`           // fetch the domain's MTA-STS policy too; with DiscoverMX only
+	Nameservers bool             `yaml:"nameservers"`       // query each nameserver of the zone that holds the TLSA records
+	Renewal     bool             `yaml:"renewal"`           // look up what a CA looks up before it issues the next certificates
+	Issuers     caa.Issuers      `yaml:"issuers,omitempty"` // in addition to caa.KnownIssuers
+	KeyTypes    []dane.KeyType   `yaml:"key_types"`         // one handshake for each; empty: one with all, as a sender does
 	SMTP        SMTP             `yaml:"smtp"`
 
 	Services []ServiceSettings `yaml:"services,omitempty"` // of each host, instead of Port and Protocol
@@ -34,6 +37,14 @@ type Module struct {
 
 	Proxy           handshake.Proxy `yaml:"proxy"`            // for every connection of the probe; not for DNS
 	SourceAddresses []netip.Addr    `yaml:"source_addresses"` // local addresses of connections, at most one per family
+}
+
+// issuers returns the CAs whose certificates are compared with CAA records.
+func (m Module) issuers() caa.Issuers {
+	if !m.Renewal {
+		return nil
+	}
+	return caa.KnownIssuers().With(m.Issuers)
 }
 
 // ServiceSettings is one service of a host.

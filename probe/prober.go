@@ -73,7 +73,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	if err := held.err(); err != nil { // drop what is too much
 		report.Facts = dane.Facts{Err: dane.WithCause(dane.CauseLimit, err)}
 	}
-	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots}
+	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots, Issuers: module.issuers()}
 	report.Verdict = p.judge(ctx, report)
 	report.Duration = time.Since(start)
 	return report
@@ -125,6 +125,8 @@ type run struct {
 	minWait time.Duration
 	budget  *budget
 	zones   *zones
+
+	renewals renewals
 
 	memory                     *memory
 	queries, nameserverQueries *queries
@@ -248,7 +250,7 @@ func (r *run) probeAddressHost(ctx context.Context, host *dane.Host) {
 // lookedUp when the lookups have ended.
 func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, host *dane.Host, service *dane.Service, addressed <-chan struct{}, lookedUp func()) {
 	var own dnssec.Answer
-	var errs [5]error
+	var errs [6]error
 	ownDone, decided := make(chan struct{}), make(chan struct{})
 	jobs := []job{
 		{
@@ -289,6 +291,12 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 			err: &errs[4],
 		})
 	}
+	if r.module.Renewal {
+		jobs = append(jobs, job{
+			run: func() { <-decided; errs[5] = r.lookupRenewal(lookups, host, service) },
+			err: &errs[5],
+		})
+	}
 	runAll(jobs...)
 	service.Err = errors.Join(errs[:]...)
 }
@@ -299,7 +307,7 @@ func summarise(facts *dane.Facts) {
 	if facts.MTASTS != nil && facts.MTASTS.TimedOutEarly() {
 		facts.Complete = false
 	}
-	for _, lookup := range append(facts.Lookups(), facts.MTASTSLookups()...) {
+	for _, lookup := range slices.Concat(facts.Lookups(), facts.MTASTSLookups(), facts.RenewalLookups()) {
 		if errors.Is(lookup.Answer.Err, dnssec.ErrDeadline) {
 			facts.Complete = false
 		}

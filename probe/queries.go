@@ -10,7 +10,7 @@ import (
 // up to 200 of the first kind, and their nameservers 250 of the second.
 const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
-	maxNameserverQueries = 400 // of the nameserver checks, including those to the nameservers
+	maxNameserverQueries = 400 // of the checks of nameservers, including those to them, and of renewals
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
 	maxControls          = 120 // of either kind, to find out whether the zone or the resolver failed
 )

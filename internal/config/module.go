@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/handshake"
 	"dane_exporter/probe/starttls"
@@ -52,6 +53,8 @@ func (v value) module(m *probe.Module) {
 		"per_address":      boolean(&m.PerAddress),
 		"mta_sts":          boolean(&m.MTASTS),
 		"nameservers":      boolean(&m.Nameservers),
+		"renewal":          boolean(&m.Renewal),
+		"issuers":          issuers(&m.Issuers),
 		"key_types":        keyTypes(&m.KeyTypes),
 		"smtp":             func(v value) { v.smtp(&m.SMTP) },
 		"services":         services(&m.Services),
@@ -151,6 +154,21 @@ func srv(into *[]probe.SRVSettings) decodeFunc {
 }
 
 // keyTypes decodes a list of key types, each at most once.
+// issuers decodes a mapping of organizations to lists of issuer domain names.
+func issuers(into *caa.Issuers) decodeFunc {
+	return func(v value) {
+		*into = nil
+		v.mapping(func(organization string, _ *yaml.Node, at value) {
+			var domains []string
+			listOf(&domains, "domain names in CAA records", func(text string) (string, error) { return text, caa.CheckIssuer(text) })(at)
+			if len(domains) == 0 {
+				at.wrong("must list at least one domain name")
+			}
+			*into = into.With(caa.Issuers{organization: domains})
+		})
+	}
+}
+
 func keyTypes(into *[]dane.KeyType) decodeFunc {
 	return listFunc(into, "key types: ecdsa, rsa", func(element value, earlier []dane.KeyType) (dane.KeyType, bool) {
 		var key dane.KeyType

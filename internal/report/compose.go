@@ -51,7 +51,7 @@ func NewDocument(r *probe.Report) *Document {
 			Topic: string(a.Topic), Host: host, Port: a.Port, Meaning: info.Text, Detail: detail, Remedy: info.Remedy,
 		})
 	}
-	lookups := r.Facts.Lookups()
+	lookups := append(r.Facts.Lookups(), r.Facts.RenewalLookups()...)
 	c.lookups = make(map[*dnssec.Answer]int)
 	for i, lookup := range lookups {
 		c.lookups[lookup.Answer] = i

@@ -55,6 +55,7 @@ type Service struct {
 	Endpoints   []Endpoint
 	Nameservers *Nameservers // of the zone that holds the TLSA records; nil: not queried
 	TLSRPT      *TLSRPT      // of the TLSA base domain; nil: not looked up
+	Renewal     *Renewal     // nil: not looked up
 	Err         error        // a PanicError that lost the service; nil as a rule
 }
 
@@ -174,6 +175,9 @@ const (
 	LookupAAAA LookupKind = "aaaa"
 	LookupTLSA LookupKind = "tlsa"
 	LookupTXT  LookupKind = "txt" // of MTA-STS and TLSRPT
+	LookupCAA  LookupKind = "caa"
+
+	LookupChallenge LookupKind = "acme_challenge" // TXT records at _acme-challenge
 )
 
 // Lookup is one lookup of a probe.
@@ -220,7 +224,7 @@ func (f *Facts) Panics() []*PanicError {
 	if f.MTASTS != nil {
 		add(f.MTASTS.Err)
 	}
-	for _, lookup := range append(f.Lookups(), f.MTASTSLookups()...) {
+	for _, lookup := range slices.Concat(f.Lookups(), f.MTASTSLookups(), f.RenewalLookups()) {
 		add(lookup.Answer.Err)
 	}
 	for i := range f.Hosts {

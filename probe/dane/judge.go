@@ -22,6 +22,7 @@ func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	if facts.MTASTS != nil {
 		j.judgeMTASTS()
 	}
+	j.judgeRenewals()
 	return j.verdict
 }
 

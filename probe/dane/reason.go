@@ -55,6 +55,10 @@ const (
 	TLSRPTRecordInvalid     Reason = "tlsrpt_record_invalid"
 	TLSRPTSyntax            Reason = "tlsrpt_syntax"
 
+	CAALookupFailed    Reason = "caa_lookup_failed"
+	CAAForbidsIssuer   Reason = "caa_forbids_issuer"
+	ACMEChallengeBogus Reason = "acme_challenge_bogus"
+
 	ResolverUnreachable   Reason = "resolver_unreachable"
 	ResolverFailed        Reason = "resolver_failed"
 	DNSSECStripped        Reason = "dnssec_stripped"
@@ -365,6 +369,24 @@ var reasons = []ReasonInfo{
 		Senders: "Senders deliver. Most report to the URIs that they support. Strict ones reject a record that violates the syntax, and do not report.",
 		Remedy:  "Remove what the detail names. Reports are sent to mailto: and https: URIs.",
 		Verify:  "`dane_finding{reason=\"tlsrpt_syntax\"}` is absent."},
+	{Reason: CAALookupFailed, Effect: EffectWarning,
+		Meaning: "The CAA records of the name in the certificate, or of a parent of that name, cannot be validated, although the zone is signed.",
+		Senders: "Mail is not affected. CAs must refuse the next certificate (CA/Browser Forum Baseline Requirements, section 3.2.2.8).",
+		Remedy:  "Repair the signatures or the servers of the zone. A server that does not know CAA records must still prove that there are none.",
+		More:    "`delv CAA mx.example.org` shows what a CA sees. The lookup climbs from the name to its top-level domain (RFC 8659 §3), so a broken parent counts too.",
+		Verify:  "`dane_dnssec_valid{lookup=\"caa\"}` is 1, or absent from `dane_finding`."},
+	{Reason: CAAForbidsIssuer, Effect: EffectWarning,
+		Meaning: "The CAA records of the name do not admit the CA that issued today's certificate (RFC 8659).",
+		Senders: "Mail is not affected. That CA must refuse the next certificate.",
+		Remedy:  "Add a CAA record with the domain of the CA, such as 0 issue \"letsencrypt.org\", or obtain the next certificate from a CA that the records admit.",
+		More:    "A renewal that fails does not break DANE-EE(3), for which dates do not count. It breaks all other usages when the certificate expires. If the CA recognizes another domain than the exporter knows, list it in `issuers` of the module.",
+		Verify:  "`dane_finding{reason=\"caa_forbids_issuer\"}` is absent."},
+	{Reason: ACMEChallengeBogus, Effect: EffectWarning,
+		Meaning: "The name _acme-challenge below the name in the certificate, or the target of its alias, does not validate. CAs prove control of a domain there (RFC 8555 §8.4).",
+		Senders: "Mail is not affected. CAs that validate by DNS must refuse the next certificate.",
+		Remedy:  "Repair the signatures of the zone that holds the name. If it is an alias into another zone, check the DS record of that zone.",
+		More:    "The finding does not matter if the certificate is validated by HTTP or TLS-ALPN only.",
+		Verify:  "`dane_dnssec_valid{lookup=\"acme_challenge\"}` is 1."},
 	{Reason: NameserverInconsistent, Effect: EffectWarning,
 		Meaning: "A nameserver of the zone returns other TLSA records than the resolver, returns invalid signatures, or does not serve the zone. Senders whose resolver queries it get another result.",
 		Senders: "The result depends on the nameserver that a sender's resolver queries: some get the correct records, others do not.",

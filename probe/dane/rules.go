@@ -1,6 +1,10 @@
 package dane
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+
+	"dane_exporter/probe/caa"
+)
 
 // Rules is what a verdict depends on apart from the facts and the time.
 type Rules struct {
@@ -8,6 +12,7 @@ type Rules struct {
 	Policy  Policy
 	Require Requirement
 	Roots   *x509.CertPool // of the Web PKI; nil: what needs them is not measured
+	Issuers caa.Issuers    // the CAs whose certificates are compared with CAA records
 	Stop    func() error   // returns an error if there is no time for costly checks of certificates; nil: there is
 }
 

@@ -36,7 +36,7 @@ func MemSize(facts *Facts, verdicts ...*Verdict) int {
 			s.addService(&facts.Hosts[i].Services[j])
 		}
 	}
-	for _, lookup := range facts.MTASTSLookups() {
+	for _, lookup := range append(facts.MTASTSLookups(), facts.RenewalLookups()...) {
 		s.addAnswer(lookup.Answer)
 	}
 	if facts.MTASTS != nil {

@@ -1,0 +1,65 @@
+package caa
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAdmit(t *testing.T) {
+	issue := func(values ...string) []Record {
+		var set []Record
+		for _, value := range values {
+			set = append(set, Record{Tag: "issue", Value: value})
+		}
+		return set
+	}
+	tests := []struct {
+		name, sentence string
+		set            []Record
+		want           string // of the error; empty: admitted
+	}{
+		{"no records", "Without records, any CA may issue.", nil, ""},
+		{"listed", "The CA is listed.", issue("ca.example"), ""},
+		{"upper case", "Domain names are case-insensitive.", issue("CA.Example"), ""},
+		{"parameters", "The parameters are for the CA.", issue(" ca.example ; account = 230123; validationmethods=dns-01"), ""},
+		{"one of two", "Records are additive.", issue("other.example", "ca.example"), ""},
+		{"empty and listed", "Records are additive (RFC 8659 §4.2).", issue(";", "ca.example"), ""},
+		{"not listed", "Only another CA is listed.", issue("other.example"), `admit "other.example", not ca.example`},
+		{"nobody", "An empty issuer forbids all.", issue(";"), `admit ";", not ca.example`},
+		{"empty value", "An empty issuer forbids all.", issue(""), "not ca.example"},
+		{"malformed", "A malformed value forbids (RFC 8659 §4.2).", issue("%%%%%"), "not ca.example"},
+		{"malformed parameters", "A malformed value forbids.", issue("ca.example; account"), "not ca.example"},
+		{"malformed label", "A malformed value forbids.", issue("ca-.example"), "not ca.example"},
+		{"subdomain", "Another name is another issuer.", issue("sub.ca.example"), "not ca.example"},
+		{"wildcard only", "issuewild does not count for names without a wildcard (RFC 8659 §4.3).", []Record{{Tag: "issuewild", Value: ";"}}, ""},
+		{"iodef only", "It does not restrict.", []Record{{Tag: "iodef", Value: "mailto:a@example.org"}}, ""},
+		{"unknown tag", "It does not restrict.", []Record{{Tag: "policy", Value: "x"}}, ""},
+		{"critical unknown tag", "A CA that does not know it must not issue.", []Record{{Tag: "policy", Value: "x", Critical: true}}, "critical"},
+		{"critical unknown tag, and listed", "It counts beside issue.", append(issue("ca.example"), Record{Tag: "policy", Critical: true}), "critical"},
+		{"critical issue", "CAs know the tag.", []Record{{Tag: "ISSUE", Value: "ca.example", Critical: true}}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := Admit(test.set, []string{"ca.example"})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s\n%v, want %q", test.sentence, err, test.want)
+			}
+		})
+	}
+}
+
+// TestKnownIssuers checks that each entry can be compared with a record.
+func TestKnownIssuers(t *testing.T) {
+	known := KnownIssuers()
+	for organization, domains := range known {
+		for _, domain := range domains {
+			if issuerDomain(domain) != domain {
+				t.Errorf("%s: %q is no issuer domain name", organization, domain)
+			}
+		}
+	}
+	changed := known.With(Issuers{"Amazon": {"ca.example"}, "Example": {"ca.example"}})
+	if len(changed) != len(known)+1 || len(changed["Amazon"]) != 1 || len(known["Amazon"]) == 1 {
+		t.Errorf("%d entries, Amazon %q", len(changed), changed["Amazon"])
+	}
+}
