@@ -48,7 +48,7 @@ var (
 	outcomes = words("authenticated encrypted opportunistic refused unreachable none unknown")
 	modules  = words(`smtp_mx smtp_mx_mta_sts smtp_mx_full https submission submissions lmtp imap pop3 sieve ldap postgres
 		xmpp_client xmpp_server sip imap_srv pop3_srv submission_srv mail_server
-		lab_proxy lab_proxy_ip6 lab_proxy_dead lab_source lab_ip4 lab_ip6`)
+		lab_proxy lab_proxy_ip6 lab_proxy_dead lab_source lab_ip4 lab_ip6 lab_renewal`)
 	reasons = words(`no_such_domain null_mx no_address dns_failure dnssec_bogus mx_insecure address_insecure tlsa_insecure
 		no_tlsa tlsa_unusable tlsa_alias_dangling tlsa_mismatch trust_anchor_not_sent chain_invalid chain_too_deep name_mismatch
 		certificate_expired certificate_not_yet_valid pkix_untrusted connect_failed timeout client_rejected protocol_error
@@ -56,7 +56,7 @@ var (
 		large_client_hello_dropped certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
 		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
-		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name mta_sts_syntax tlsrpt_syntax`)
+		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name mta_sts_syntax tlsrpt_syntax caa_lookup_failed caa_forbids_issuer acme_challenge_bogus`)
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -114,7 +114,8 @@ func TestTable(t *testing.T) {
 		source-address-other ip4-alone ip6-alone ip6-demanded both-keys both-keys-tls12 both-keys-one-stale rsa-key-alone ed25519-key-alone
 		dialogue-foreign-lines dialogue-codes-differ dialogue-dropped dialogue-named-starttls dialogue-late-starttls
 		dialogue-ehlo-refused dialogue-ehlo-refused-no-tlsa plaintext-injected null-mx-conflict null-mx-twice mx-is-address mx-not-a-hostname mx-localhost mx-alias-invalid
-		mx-nonexistent-tld mta-sts-syntax mta-sts-extension-empty mta-sts-tlsrpt-schemes ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls`)
+		mx-nonexistent-tld mta-sts-syntax mta-sts-extension-empty mta-sts-tlsrpt-schemes ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls
+		renewal-good renewal-other-ca renewal-host-caa renewal-caa-bogus renewal-caa-servfail renewal-caa-servfail-unsigned renewal-challenge-bogus`)
 	for _, name := range required {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)

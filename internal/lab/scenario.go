@@ -38,6 +38,7 @@ func Scenarios() []Scenario {
 		aliasScenarios(),
 		daneEEScenarios(),
 		adviceScenarios(),
+		renewalScenarios(),
 		nameserverScenarios(),
 		daneTAScenarios(),
 		serverScenarios(),
@@ -72,5 +73,6 @@ const Modules = `modules:
   lab_source: {source_addresses: [198.51.100.7]}
   lab_ip4: {ip_protocol: ip4}
   lab_ip6: {ip_protocol: ip6}
+  lab_renewal: {renewal: true, issuers: {Lab: [ca.lab.test]}}
   lab_summary: {series: summary}
 `

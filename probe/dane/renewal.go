@@ -89,14 +89,14 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 	find := func(reason Reason, kind LookupKind, format string, args ...any) {
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})
 	}
-	if breaksSigned(&renewal.Challenge) {
+	if j.breaksSigned(&renewal.Challenge) {
 		find(ACMEChallengeBogus, LookupChallenge, "%s", describe(&renewal.Challenge))
 	}
 	relevant := renewal.Relevant()
 	switch {
 	case relevant == nil:
 		return
-	case breaksSigned(relevant):
+	case j.breaksSigned(relevant):
 		find(CAALookupFailed, LookupCAA, "%s", describe(relevant))
 		return
 	case relevant.Status.Failed():
@@ -120,13 +120,22 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 
 // breaksSigned reports whether validators cannot use an answer of a signed zone, for a
 // reason that is not on our side.
-func breaksSigned(answer *dnssec.Answer) bool {
-	switch {
-	case answer.Status == dnssec.Bogus:
-		return reasonOfAnswer(answer).Info().Effect != EffectInternal
-	case answer.Status == dnssec.Indeterminate:
-		return reasonOfAnswer(answer).Info().Effect != EffectInternal && ZoneOf(answer) != ""
-	default:
+func (j *judge) breaksSigned(answer *dnssec.Answer) bool {
+	if !answer.Status.Failed() || reasonOfAnswer(answer).Info().Effect == EffectInternal {
 		return false
 	}
+	return answer.Status == dnssec.Bogus || j.inSignedZone(answer.Name)
+}
+
+// inSignedZone reports whether a name is in a zone that other lookups found to be secure.
+func (j *judge) inSignedZone(name string) bool {
+	deepest := dnssec.Link{}
+	for _, lookup := range slices.Concat(j.facts.Lookups(), j.facts.RenewalLookups()) {
+		for _, link := range lookup.Answer.Chain {
+			if dns.IsSubDomain(link.Zone, name) && (deepest.Zone == "" || dns.CountLabel(link.Zone) > dns.CountLabel(deepest.Zone)) {
+				deepest = link
+			}
+		}
+	}
+	return deepest.Status == dnssec.Secure && deepest.Zone != ""
 }

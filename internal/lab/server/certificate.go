@@ -89,7 +89,7 @@ func newAuthority(name string, issuer *Authority, now, notAfter time.Time) (*Aut
 		return nil, err
 	}
 	certificate, err := issue(key, &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
+		Subject:               pkix.Name{Organization: []string{"Lab"}, CommonName: name},
 		NotBefore:             notAfter.Add(-caLifetime - backdate),
 		NotAfter:              notAfter,
 		IsCA:                  true,
