@@ -17,8 +17,6 @@ import (
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
-
-	"github.com/miekg/dns"
 )
 
 // gate is tlsa --check: it finds out whether the nameservers serve records of new
@@ -234,21 +232,9 @@ func (g *gate) observeServer(service *gatedService, server *dane.Nameserver) rol
 	}
 	o.Status = rollover.Published
 	if !slices.Contains(used, false) {
-		o.NegativeTTL = negativeTTL(server.SOA)
+		o.NegativeTTL = server.NegativeTTL()
 	}
 	return o
-}
-
-// negativeTTL returns how long resolvers keep the denial of a record (RFC 2308 §5).
-func negativeTTL(soa *dnssec.Answer) time.Duration {
-	if soa == nil || len(soa.Records) != 1 {
-		return 0
-	}
-	record, ok := soa.Records[0].(*dns.SOA)
-	if !ok {
-		return 0
-	}
-	return time.Duration(min(record.Minttl, record.Hdr.Ttl)) * time.Second
 }
 
 // errNotPublished is wrapped if no published record authenticates a certificate or key.

@@ -574,7 +574,7 @@ func (c *composer) mtaSTS() *MTASTS {
 		}[verdict.State],
 		Senders: composeSenders(verdict.Senders), Services: []ServiceSenders{}, Lookups: []Lookup{},
 		Record: recordError(facts.RecordErr),
-		Host: short(facts.Host.Name), Why: errorText(facts.PolicyErr),
+		Host:   short(facts.Host.Name), Why: errorText(facts.PolicyErr),
 	}
 	if facts.RecordErr == nil {
 		m.RecordID = short(facts.Record.ID)

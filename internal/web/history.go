@@ -62,12 +62,12 @@ const (
 type rank int
 
 const (
-	rankRecent   rank = iota // a newer one of its target is stored
-	rankLast                 // the last one, without findings
-	rankFindings             // the last one, with findings
-	rankFailed               // the last failed one
-	rankLarge                // any but the last failed one, above maxReportSize
-	rankLargeFailed          // the last failed one, above maxReportSize
+	rankRecent      rank = iota // a newer one of its target is stored
+	rankLast                    // the last one, without findings
+	rankFindings                // the last one, with findings
+	rankFailed                  // the last failed one
+	rankLarge                   // any but the last failed one, above maxReportSize
+	rankLargeFailed             // the last failed one, above maxReportSize
 	ranks
 )
 

@@ -44,14 +44,27 @@ type Nameserver struct {
 // Serial returns the serial number of the zone on this server; known is false
 // if the server did not return one.
 func (n *Nameserver) Serial() (serial uint32, known bool) {
+	if soa := n.soa(); soa != nil {
+		return soa.Serial, true
+	}
+	return 0, false
+}
+
+// NegativeTTL returns how long resolvers keep the denial of a record (RFC 2308 §5), or
+// 0 if the server did not return an SOA record.
+func (n *Nameserver) NegativeTTL() time.Duration {
+	if soa := n.soa(); soa != nil {
+		return time.Duration(min(soa.Minttl, soa.Hdr.Ttl)) * time.Second
+	}
+	return 0
+}
+
+func (n *Nameserver) soa() *dns.SOA {
 	if n.SOA == nil || len(n.SOA.Records) != 1 {
-		return 0, false
+		return nil
 	}
-	soa, ok := n.SOA.Records[0].(*dns.SOA)
-	if !ok {
-		return 0, false
-	}
-	return soa.Serial, true
+	soa, _ := n.SOA.Records[0].(*dns.SOA)
+	return soa
 }
 
 // ZoneOf returns the fully qualified name of the zone that an answer comes from
