@@ -559,15 +559,17 @@ func listen(ctx context.Context, handler *web.Server, flags *toolkit.FlagConfig,
 	case <-ctx.Done():
 	}
 	logger.Info("Shutting down")
-	defer func() { <-failed }() // which returns after the first shutDown
-	if err := shutDown(server, shutdownGrace); err == nil {
-		return nil
+	err := shutDown(server, shutdownGrace)
+	if err != nil {
+		cancel()
+		if err = shutDown(server, cancelGrace); err != nil {
+			err = errors.Join(err, server.Close())
+		}
 	}
-	cancel()
-	if err := shutDown(server, cancelGrace); err != nil {
-		return errors.Join(err, server.Close())
+	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+		err = errors.Join(err, failure)
 	}
-	return nil
+	return err
 }
 
 func shutDown(server *http.Server, timeout time.Duration) error {
