@@ -591,7 +591,7 @@ func TestHistoryKeepsVerdicts(t *testing.T) {
 // kept before those of the outage.
 func TestHistoryOutage(t *testing.T) {
 	h := newHistory(10)
-	h.sizes = historySizes{all: 1 << 20, failed: 600 << 10, large: 1 << 20, unpacked: 100 << 10}
+	h.sizes = historySizes{all: 512 << 10, failed: 300 << 10, large: 1 << 20, unpacked: 100 << 10}
 	const n = 100
 	for i := range n {
 		h.add(result(fmt.Sprintf("d%d.example", i), false, 0, dane.TLSAMismatch))
