@@ -295,6 +295,10 @@ func explains(parent string, witnesses []witness, states map[string]controlState
 	return known && state == controlFails || answering >= minElsewhere && failing == 0
 }
 
+// RegisteredDomain returns the registered domain that a fully qualified name belongs to,
+// in lower case. Zones below one registered domain may fail for one cause.
+func RegisteredDomain(name string) string { return registeredDomain(fold(name)) }
+
 // registeredDomain returns the registered domain that a name belongs to: one label
 // below a public suffix. It returns the name itself if it is a suffix. Suffixes below
 // which a company gives names to its customers do not count: zones below them may fail
