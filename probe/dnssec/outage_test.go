@@ -532,6 +532,70 @@ func TestPrivateAnchors(t *testing.T) {
 	}
 }
 
+// TestRootBogus checks that no zone is at fault while what the root signs does not validate.
+func TestRootBogus(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name    string
+		anchors []string // of zones; default the root
+		ahead   time.Duration
+		fault   zone.Fault
+		root    bool
+	}{
+		{name: "the clock is 100 days ahead", ahead: 100 * day, root: true},
+		{name: "the clock is 100 days behind", ahead: -100 * day, root: true},
+		{name: "the keys of the root are forged", fault: zone.Corrupt(zone.At(".", dns.TypeDNSKEY)), root: true},
+		{name: "all data of the root has expired, but not its keys", fault: zone.Expire(zone.In(".", dns.TypeDS, dns.TypeNSEC)), root: true},
+		{name: "the DS of the top-level domain has expired", fault: zone.Expire(zone.At("org.", dns.TypeDS))},
+		{name: "the keys of the top-level domain have expired", fault: zone.Expire(zone.At("org.", dns.TypeDNSKEY))},
+		{name: "the zone has expired", fault: zone.Expire(zone.In("example.org."))},
+		{name: "the clock is ahead, and the zone has an anchor", anchors: []string{".", "example.org."}, ahead: 100 * day, root: true},
+		{name: "the zone has an anchor and has expired", anchors: []string{".", "example.org."}, fault: zone.Expire(zone.In("example.org."))},
+		{name: "only the zone has an anchor", anchors: []string{"example.org."}, fault: zone.Expire(zone.In("example.org."))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.fault.Where != nil {
+				net.Break(c.fault)
+			}
+			anchors := net.Anchors()
+			for _, apex := range c.anchors {
+				if apex != "." {
+					anchors = append(anchors, *mustKey(apex, "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP).Public.ToDS(dns.SHA256))
+				}
+			}
+			if len(c.anchors) > 0 && c.anchors[0] != "." {
+				anchors = anchors[1:]
+			}
+			now := today
+			r := dnssec.New(net, anchors, func() time.Time { return now }, dnssec.Options{})
+			for round := range 3 { // with empty caches, with what is cached of the failure, and after it
+				if round < 2 {
+					now = today.Add(c.ahead)
+				} else {
+					now = today
+					net.BreakOnly()
+					r.ClearFailures()
+				}
+				for _, name := range []string{tlsa, "no.example.org."} {
+					a := r.Lookup(t.Context(), name, dns.TypeTLSA)
+					switch {
+					case round == 2 && c.ahead != 0:
+						if a.Status != dnssec.Secure {
+							t.Errorf("the clock is right again, %s: %s: %s", name, a.Status, a.Why)
+						}
+					case round < 2 && (a.Status != dnssec.Bogus || errors.Is(a.Err, dnssec.ErrRootBogus) != c.root):
+						t.Errorf("round %d, %s: %s, %v: %s", round, name, a.Status, a.Err, a.Why)
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestPostMortemIsShort checks that a failed lookup does not wait long for controls, such as
 // that of a zone whose nameservers are silent.
 func TestPostMortemIsShort(t *testing.T) {
