@@ -209,3 +209,34 @@ func TestQueriesOfHosts(t *testing.T) {
 		t.Errorf("%d queries left, %v", q.left, err)
 	}
 }
+
+// TestControlsOfHosts checks how many queries a probe may send to find out what failed.
+func TestControlsOfHosts(t *testing.T) {
+	q := newQueries(1000)
+	q.setHosts(3)
+	count := func(host int) (n int) {
+		for q.control(host) == nil {
+			n++
+		}
+		return n
+	}
+	if n := count(1); n != maxControls*2/3 {
+		t.Errorf("%d for a host after another one, want %d", n, maxControls*2/3)
+	}
+	if n := count(0); n != maxControls/3 {
+		t.Errorf("%d for the best host, want %d", n, maxControls/3)
+	}
+	if q.left != 1000-maxControls {
+		t.Errorf("%d queries left, want %d", q.left, 1000-maxControls)
+	}
+	few := newQueries(30)
+	few.setHosts(1)
+	for range 30 {
+		if err := few.take(0, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := few.control(0); err == nil || few.controls != maxControls {
+		t.Errorf("a control without queries left: %v, %d controls left", err, few.controls)
+	}
+}

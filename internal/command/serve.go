@@ -398,26 +398,44 @@ func (i *instance) countQuery(e transport.Event) {
 // suspected. Lookups may succeed meanwhile, with the other servers.
 const maxFaults = 5
 
-// faultCounter counts the queries in a row that each server failed. The zero value
-// is ready.
+// faultCounter counts the queries in a row that each server failed. Failures that it
+// reports, such as SERVFAIL, count once for each registered domain: the nameservers of the
+// domain may be the cause. The zero value is ready.
 type faultCounter struct {
 	mu     sync.Mutex
-	faults map[string]int
+	faults map[string]*faultRow // by server
+}
+
+type faultRow struct {
+	faults  int
+	domains []string // with a failure that the server reported
 }
 
 // add counts a query, and reports whether its server is now suspected.
 func (c *faultCounter) add(e transport.Event) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.faults == nil {
-		c.faults = make(map[string]int)
-	}
 	if e.Fault == "" {
 		delete(c.faults, e.Server)
 		return false
 	}
-	c.faults[e.Server]++
-	if c.faults[e.Server] < maxFaults {
+	if c.faults == nil {
+		c.faults = make(map[string]*faultRow)
+	}
+	row := c.faults[e.Server]
+	if row == nil {
+		row = new(faultRow)
+		c.faults[e.Server] = row
+	}
+	if e.Fault.FromResponse() {
+		domain := dnssec.RegisteredDomain(e.Name)
+		if slices.Contains(row.domains, domain) {
+			return false
+		}
+		row.domains = append(row.domains, domain)
+	}
+	row.faults++
+	if row.faults < maxFaults {
 		return false
 	}
 	delete(c.faults, e.Server)

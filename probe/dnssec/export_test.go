@@ -30,7 +30,7 @@ func (r *Resolver) Fork() *Resolver {
 		entry := element.Value.(*cacheEntry)
 		fork.cache.put(entry.name, entry.value, entry.stored, entry.until)
 	}
-	fork.outage.seen = r.outage.seen
+	fork.outage.seen, fork.outage.why = r.outage.seen, r.outage.why
 	return fork
 }
 

@@ -192,6 +192,39 @@ func TestBudgetsAreSeparate(t *testing.T) {
 	}
 }
 
+// TestBudgetsOfControlsAreSeparate is TestBudgetsAreSeparate for lookups that fail, and
+// that share controls.
+func TestBudgetsOfControlsAreSeparate(t *testing.T) {
+	for queries := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			net, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			net.Break(zone.Rcode(zone.Under("example.org."), dns.RcodeServerFailure))
+			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+			var group sync.WaitGroup
+			var poor dnssec.Answer
+			var rich [5]dnssec.Answer
+			group.Go(func() { poor = r.LookupWithin(t.Context(), allow(queries), tlsa, dns.TypeTLSA) })
+			for i := range rich {
+				group.Go(func() {
+					rich[i] = r.LookupWithin(t.Context(), allow(200), fmt.Sprintf("n%d.example.org.", i/2), dns.TypeTLSA)
+				})
+			}
+			group.Wait()
+			if !errors.Is(poor.Err, dnssec.ErrBudget) && !errors.Is(poor.Err, dnssec.ErrServer) || errors.Is(poor.Err, dnssec.ErrResolverFailed) {
+				t.Errorf("%d queries: %v: %s", queries, poor.Err, poor.Why)
+			}
+			for _, a := range rich {
+				if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrBudget) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+					t.Errorf("beside a lookup with %d queries: %v: %s", queries, a.Err, a.Why)
+				}
+			}
+		})
+	}
+}
+
 // TestCheckHasBudget checks that the validation of a given response pays for its queries
 // and its memory.
 func TestCheckHasBudget(t *testing.T) {

@@ -180,10 +180,12 @@ func (p *postMortem) run(ctx context.Context) error {
 	if recent := p.ambiguous(); len(recent) > 0 {
 		p.control(ctx, nextSecond(p.since), recent...)
 	}
-	if p.judge(false); p.cause != "" {
+	late := ctx.Err() != nil // then recent answers are the best evidence
+	if p.judge(late); p.cause != "" {
 		<-ownDone // if the zone answers, it is at fault
-		p.judge(false)
+		p.judge(late)
 	}
+	p.total = p.total && !late
 	p.record()
 	return p.refused()
 }
@@ -222,9 +224,11 @@ func (p *postMortem) control(ctx context.Context, since time.Time, zones ...stri
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.states[zone] = result.state
 			if err != nil {
 				p.refusal = err
+			}
+			if _, known := p.states[zone]; result.done || !known {
+				p.states[zone] = result.state
 			}
 		})
 	}

@@ -182,6 +182,9 @@ func (r *Resolver) Check(ctx context.Context, meter Meter, name string, qtype ui
 	if isServerFailure(answer) {
 		answer = l.classifyFailure(ctx, answer)
 	}
+	if answer.Status == Bogus {
+		answer = l.checkRoot(ctx, answer)
+	}
 	return answer
 }
 
