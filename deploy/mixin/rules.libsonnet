@@ -22,38 +22,31 @@ local newPromql = import 'promql.libsonnet';
           { record: 'target:dane_host_outcome_refused:confirmed', expr: p.confirmed(hostRefused, 'target:dane_host_outcome_refused:observed') },
           { record: 'target:dane_mta_sts_refused:observed', expr: p.observed(senderRefused, byHost=false) },
           { record: 'target:dane_mta_sts_refused:confirmed', expr: p.confirmed(senderRefused, 'target:dane_mta_sts_refused:observed') },
-          // 1 if the target is judged and fails the requirement of its module for another
-          // reason than refused or unreachable servers, which have alerts of their own.
-          // Other exporters have a metric probe_success too.
+          // 1 if the last probe failed and at least two have, or if probes fail and succeed
+          // in turns, whatever the outcome. Other exporters have a metric probe_success too.
           {
-            local judged = 'probe_success and %s %s' % [p.on(), p.knownNow],
-            local failed = |||
-              1 - probe_success == 1
-              and %(on)s %(known)s == 0
-              unless %(on)s dane_outcome{outcome="unreachable"} == 1
-            ||| % { on: p.on(), known: p.knownNow },
             record: 'target:dane_requirement_failed:confirmed',
             expr: |||
               (
-              %(failed)s
-                and
-                (%(count)s - %(sum)s) >= 2
-              )
-              or
-              (
-                (%(judged)s) * 0
-                unless
                 (
-              %(unless)s
-                )
+                  probe_success == 0
+                  and
+                  count_over_time(probe_success[%(confirmation)s]) - sum_over_time(probe_success[%(confirmation)s]) >= 2
+                ) + 1
+                or
+                (
+                  probe_success
+                  and
+                  avg_over_time(probe_success[%(flapping)s]) < 0.7
+                  and
+                  changes(probe_success[%(flapping)s]) >= 3
+                ) * 0 + 1
+                or
+                (probe_success == 1) * 0
               )
-            ||| % {
-              failed: p.indent(failed),
-              unless: p.indent(failed, '    '),
-              judged: judged,
-              count: 'count_over_time(probe_success[%s])' % config.confirmationWindow,
-              sum: 'sum_over_time(probe_success[%s])' % config.confirmationWindow,
-            },
+              and %(on)s
+              dane_outcome{outcome="unknown"}
+            ||| % { confirmation: config.confirmationWindow, flapping: config.flappingWindow, on: p.on() },
           },
         ] + [
           // Dates, and what alerts about dates depend on.
@@ -61,6 +54,7 @@ local newPromql = import 'promql.libsonnet';
           for d in std.objectValues(p.dates)
         ] + [
           { record: p.signatureRemaining, expr: p.signatureRemainingExpr },
+          { record: p.exporterBlind, expr: p.exporterBlindExpr },
         ],
       },
       {
