@@ -124,8 +124,8 @@ type postMortem struct {
 
 // Limits on the time and the number of controls of a failed lookup.
 const (
-	postMortemTime = 1500 * time.Millisecond // for all controls; a second unless some are repeated
-	ownHeadStart   = 200 * time.Millisecond  // the time in which the zone itself can spare the others their controls
+	postMortemTime = 2 * time.Second        // for all controls; a second unless some are repeated or wait for controlInterval
+	ownHeadStart   = 200 * time.Millisecond // the time in which the zone itself can spare the others their controls
 	maxWitnesses   = 16
 )
 
