@@ -48,7 +48,7 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 	}
 	for i := range service.Endpoints {
 		endpoint := &service.Endpoints[i]
-		if err := r.memory.keep(records * matchSize); err != nil && endpoint.Reached == dane.StageTLS {
+		if err := r.memory.keep(records * sizeOfMatch); err != nil && endpoint.Reached == dane.StageTLS {
 			r.exceed(endpoint, service.Port, dane.WithCause(dane.CauseLimit, err))
 		}
 	}

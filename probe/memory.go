@@ -4,32 +4,49 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 )
 
 // maxHeld is the memory in bytes that one probe may hold, estimated generously: replies
-// while they are validated, answers, certificates and dialogues. A probe of one mail host
-// holds less than 100 KiB.
+// while they are validated, answers, certificates and dialogues, and the goroutines of
+// what is in progress. A probe of one mail host holds about 300 KiB.
 const maxHeld = 24 << 20
 
-// matchSize is the memory in bytes of the verdict on one endpoint and one TLSA record.
-const matchSize = 256
+// Memory of the parts of a probe in bytes, with the stacks of their goroutines.
+const (
+	sizeOfHost   = 32 << 10
+	sizeOfLookup = 16 << 10 // in progress, besides its queries
+	sizeOfMatch  = 256      // the verdict on one endpoint and one TLSA record
+)
 
-// A Pool limits the memory that all probes in progress hold together. What zones and
-// servers send decides how much a probe holds, so a few hostile targets could take all
-// memory. If the Pool is full, the probe that holds most ends with reason
-// limit_exceeded, and the others continue. It is safe for concurrent use.
+// A Pool limits what all probes in progress take together. What zones and servers send
+// decides how much memory a probe holds, and for how long its queries are in progress. So
+// a few hostile targets could take all memory, or all sockets. It is safe for concurrent use.
+//
+// If the memory is used up, the probe that holds most ends with reason limit_exceeded, and
+// the others continue. Each probe may have one query in progress, and more of them if
+// few other queries are, so that slow zones delay no other probe.
 type Pool struct {
 	limit int
 
-	mu     sync.Mutex
-	held   int // by the probes that were not ended
-	probes map[*memory]bool
+	mu      sync.Mutex
+	held    int // by the probes that were not ended
+	probes  map[*memory]bool
+	queries int              // that may begin
+	waiting map[*memory]bool // probes with queries that wait
 }
+
+// Numbers of queries that all probes may have in progress. There are some more sockets in
+// package transport, for queries of no probe.
+const (
+	maxInProgress = 960
+	firstQueries  = 512 // of these, set apart for one query of each probe
+)
 
 // NewPool returns a pool of a number of bytes.
 func NewPool(limit int) *Pool {
-	return &Pool{limit: limit, probes: make(map[*memory]bool)}
+	return &Pool{limit: limit, probes: make(map[*memory]bool), queries: maxInProgress, waiting: make(map[*memory]bool)}
 }
 
 // memory is what one probe holds of a Pool. Lookups and handshakes that the probe shares
@@ -42,6 +59,9 @@ type memory struct {
 	held  int
 	kept  int   // of held: in the facts of the probe
 	ended error // not nil: the probe was ended
+
+	inProgress int             // queries
+	waiting    []chan struct{} // queries that wait; closed when they may begin
 }
 
 // newMemory adds a probe to the pool; nil is a pool without a limit. end ends the
@@ -133,4 +153,65 @@ func (p *Pool) endLargest() {
 	largest.ended = fmt.Errorf("the probe was ended: all probes together hold more than %d MiB, and it held most of them, %d KiB",
 		p.limit>>20, largest.held>>10)
 	largest.end(largest.ended)
+}
+
+// Begin implements [dnssec.Meter].
+func (m *memory) Begin(ctx context.Context) (end func(), err error) {
+	m.pool.mu.Lock()
+	if len(m.waiting) == 0 && m.mayBegin() {
+		m.begin()
+		m.pool.mu.Unlock()
+		return m.finishQuery, nil
+	}
+	turn := make(chan struct{})
+	m.waiting = append(m.waiting, turn)
+	m.pool.waiting[m] = true
+	m.pool.mu.Unlock()
+	select {
+	case <-turn:
+		return m.finishQuery, nil
+	case <-ctx.Done():
+	}
+	m.pool.mu.Lock()
+	defer m.pool.mu.Unlock()
+	if i := slices.Index(m.waiting, turn); i >= 0 {
+		if m.waiting = slices.Delete(m.waiting, i, i+1); len(m.waiting) == 0 {
+			delete(m.pool.waiting, m)
+		}
+		return nil, ctx.Err()
+	}
+	return m.finishQuery, nil // it was its turn meanwhile
+}
+
+// mayBegin reports whether a query may begin. Besides its first one, a probe may have an
+// eighth as many in progress as are left.
+func (m *memory) mayBegin() bool {
+	return m.pool.queries > 0 && m.inProgress <= max(0, (m.pool.queries-firstQueries)/8)
+}
+
+func (m *memory) begin() {
+	m.inProgress++
+	m.pool.queries--
+}
+
+// finishQuery ends a query. It lets those begin that wait for it.
+func (m *memory) finishQuery() {
+	p := m.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.inProgress--
+	p.queries++
+	for other := range p.waiting { // in random order
+		for len(other.waiting) > 0 && other.mayBegin() {
+			other.begin()
+			close(other.waiting[0])
+			other.waiting = other.waiting[1:]
+		}
+		if len(other.waiting) == 0 {
+			delete(p.waiting, other)
+		}
+		if p.queries == 0 {
+			return
+		}
+	}
 }

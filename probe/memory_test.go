@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,64 @@ func TestPool(t *testing.T) {
 	if pool.held != 0 || len(pool.probes) != 0 {
 		t.Errorf("after the probes, %d bytes of %d probes are held", pool.held, len(pool.probes))
 	}
+}
+
+// TestQueriesLeaveRoom checks that probes with any number of queries in progress leave
+// room for another probe, whose queries need not wait for them, and that all queries
+// begin in the end.
+func TestQueriesLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := NewPool(1 << 20)
+		over := make(chan struct{})
+		var group sync.WaitGroup
+		var begun, failed atomic.Int32
+		begin := func(ctx context.Context, m *memory) {
+			end, err := m.Begin(ctx)
+			if err != nil {
+				failed.Add(1)
+				return
+			}
+			begun.Add(1)
+			<-over
+			end()
+		}
+		const hostile, queries = 256, 20
+		for range hostile {
+			m := pool.newMemory(nil)
+			for range queries {
+				group.Go(func() { begin(t.Context(), m) })
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		leaving := pool.newMemory(nil)
+		for range maxInProgress {
+			group.Go(func() { begin(ctx, leaving) })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		left := failed.Load() // the queries of the probe that left
+		if n := begun.Load(); left == 0 || n > maxInProgress-firstQueries/2 || n < maxInProgress/2 {
+			t.Errorf("%d queries are in progress, and %d left", n, left)
+		}
+		ordinary := pool.newMemory(nil)
+		for range 100 {
+			end, err := ordinary.Begin(ctx) // fails if it has to wait
+			if err != nil {
+				t.Error("an ordinary probe has to wait")
+				break
+			}
+			end()
+		}
+		close(over)
+		group.Wait()
+		if n := begun.Load() + left; n != hostile*queries+maxInProgress || failed.Load() != left {
+			t.Errorf("%d queries began or left, %d failed", n, failed.Load())
+		}
+		if pool.queries != maxInProgress || len(pool.waiting) != 0 {
+			t.Errorf("%d queries may begin afterwards, %d probes wait", pool.queries, len(pool.waiting))
+		}
+	})
 }
 
 // TestSharedWorkOutlivesItsProbe checks that what others still use is counted.

@@ -171,6 +171,10 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 // probeHosts discovers the hosts and probes them in parallel.
 func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
+	if err := r.memory.keep(len(facts.Hosts) * sizeOfHost); err != nil {
+		facts.Err = dane.WithCause(dane.CauseLimit, err)
+		return
+	}
 	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
 	r.queries.setHosts(len(facts.Hosts))
 	var jobs []job

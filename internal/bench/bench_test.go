@@ -83,7 +83,7 @@ func TestAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer env.close()
-	e := startExporter(t, env, "limits: {handshake_reuse: 0s}")
+	e := startExporter(t, env, "limits: {handshake_reuse: 0s}", "")
 	e.query = func(worker int) url.Values { return url.Values{"module": {"fleet"}, "target": {env.domains[worker]}} }
 	r, err := e.measure(load{probes: 400, concurrency: 4})
 	if err != nil || r.Failed > 0 {

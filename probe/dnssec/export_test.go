@@ -46,3 +46,6 @@ func (d *DroppedCD) Lasts(server string, at time.Time) bool { return d.d.lasts(s
 func (r *Resolver) LimitFailures(n int) { r.failures.size = n }
 func (r *Resolver) Failures() int       { return len(r.failures.entries) }
 func (r *Resolver) ClearFailures()      { clear(r.failures.entries) }
+
+// SizeOfQuery is the memory of a query that waits for its reply.
+const SizeOfQuery = sizeOfQuery

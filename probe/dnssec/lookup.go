@@ -320,6 +320,15 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 			r = &reply{err: fmt.Errorf("%w: %v", ErrInternal, problem)}
 		}
 	}()
+	if err := l.account.hold(sizeOfQuery, speculative); err != nil {
+		return &reply{err: err}
+	}
+	defer l.account.release(sizeOfQuery)
+	end, err := l.account.begin(ctx) // before the query is shared: others must not wait for this client
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: waiting for other queries to end: %w", ErrDeadline, q, err)}
+	}
+	defer end()
 	if q.ofChain() {
 		return l.resolver.exchangeShared(ctx, query{q, l.upstream}, func() error { return l.account.query(speculative) })
 	}
@@ -334,7 +343,7 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 // receive adds a reply to the evidence. A speculative query that failed proves
 // nothing: it is repeated if its reply is needed.
 func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
-	if err := l.account.hold(a.reply, a.speculative); err != nil {
+	if err := l.account.hold(a.reply.size, a.speculative); err != nil {
 		a.reply = &reply{err: err, server: a.reply.server}
 	}
 	if a.speculative && !a.reply.usable() {
