@@ -162,14 +162,16 @@ function(config) {
   // Remaining share of the validity of a zone's signatures: 1 when they are created, 0
   // when they expire.
   signatureRemaining: 'target:dane_dnssec_signature_remaining:ratio',
+  // (end - time()) / (end - start), with each date evaluated once.
   signatureRemainingExpr: |||
-    (%(end)s - time())
-    /
-    (%(end)s - %(start)s)
+    1 / (1 + (time() - %(start)s) / (%(end)s - time()))
   ||| % {
     end: p.date(p.dates.signatureExpiry.metric),
     start: p.date(p.dates.signatureInception.metric),
   },
+
+  // The last known expiry of each certificate, which several alerts use.
+  certificate: 'target:%s:known' % p.dates.certificate.metric,
 
   // seconds(metric) is the time left until the last value of metric.
   seconds(metric):: p.date(metric) + ' - time()',

@@ -41,7 +41,7 @@ function(config, p, t)
 
     soon + before(config.certificateDays) {
       name: 'DanePKIXExpiryNear',
-      query: 'min without (address, key_type) (%s) - time()' % p.date('dane_certificate_not_after_timestamp_seconds'),
+      query: 'min without (address, key_type) (%s) - time()' % p.certificate,
       severity: 'info',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }}' + t.expiry,
@@ -53,7 +53,7 @@ function(config, p, t)
     // month before the expiry. A record of the key stops matching only if the renewal
     // uses a new key. A record of the issuer still matches in both cases.
     soon {
-      local left = p.seconds('dane_certificate_not_after_timestamp_seconds'),
+      local left = p.certificate + ' - time()',
       name: 'DaneRolloverNotReady',
       expr: |||
         %(notReady)s == 0

@@ -12,7 +12,7 @@ function(config)
     rule_files: ['rules.yml'],
     evaluation_interval: '%dm' % step,
     // Alerts use recorded series.
-    group_eval_order: ['dane_targets', 'dane_summaries', 'dane_dashboards', 'dane', 'dane_exporter'],
+    group_eval_order: ['dane_targets', 'dane_dates', 'dane_signatures', 'dane_summaries', 'dane_dashboards', 'dane', 'dane_exporter'],
     tests: tests,
   };
   {
