@@ -146,6 +146,12 @@ func (r *Resolver) newLookup(q question, u upstream, lim limits) *lookup {
 func (l *lookup) run(ctx context.Context) Answer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.budget.spend = func(cost int) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: look up %s: %w", ErrDeadline, l.question, context.Cause(ctx))
+		}
+		return l.account.compute(cost)
+	}
 	l.loadCached(l.question.name)
 	needed := []question{l.question}
 	for {

@@ -25,6 +25,9 @@ type Meter interface {
 	// Grow counts n bytes of memory that a lookup holds until it ends. An error means
 	// that it must not hold them. If n is negative, Grow releases them.
 	Grow(n int) error
+	// Compute counts CPU time in units of about a microsecond, before it is used. An error
+	// prevents that.
+	Compute(cost int) error
 	// Begin waits until the client may have one more query in progress, which takes a
 	// socket for as long as the zone chooses. The caller must call end. The error is that
 	// of ctx, if it ends first.
@@ -62,6 +65,14 @@ func (a *account) control() error {
 		return nil
 	}
 	return a.record(a.meter.Control(), false)
+}
+
+// compute pays for CPU time. The error wraps ErrBudget.
+func (a *account) compute(cost int) error {
+	if a == nil || a.meter == nil {
+		return nil
+	}
+	return a.record(a.meter.Compute(cost), false)
 }
 
 // begin waits until another query may be in progress.
