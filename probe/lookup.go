@@ -18,11 +18,11 @@ func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype
 	refused := func(err error) dnssec.Answer {
 		return dnssec.Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: fmt.Errorf("%w: %w", dnssec.ErrBudget, err)}
 	}
-	err := r.memory.Grow(sizeOfLookup)
+	err := r.usage.Grow(sizeOfLookup)
 	if err != nil {
 		return refused(err)
 	}
-	defer func() { _ = r.memory.Grow(-sizeOfLookup) }() // which cannot fail
+	defer func() { _ = r.usage.Grow(-sizeOfLookup) }() // which cannot fail
 	job{
 		run: func() { answer = r.prober.resolver.LookupWithin(ctx, meter, name, qtype) },
 		err: &err,
@@ -30,7 +30,7 @@ func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype
 	if err != nil {
 		return dnssec.Answer{Name: name, Type: qtype, Why: "the lookup failed with an internal error", Err: err}
 	}
-	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
+	if err := r.usage.keep(dane.AnswerSize(&answer)); err != nil {
 		return refused(err)
 	}
 	return dane.WithoutSpecialUse(answer, r.target.Name)

@@ -140,7 +140,7 @@ func (q *queries) isFirst(host int) bool {
 
 // meter is the [dnssec.Meter] of the lookups for one host, or for the target if host is 0.
 type meter struct {
-	*memory
+	*usage
 	queries *queries
 	host    int // its position in the order of preference
 }

@@ -39,7 +39,7 @@ var ErrBudget = fmt.Errorf("%w by all lookups together", ErrLimit)
 
 // sizeOfQuery is the memory in bytes of a query that waits for its reply, with its
 // goroutines, buffers and socket. A zone decides how long its queries wait.
-const sizeOfQuery = 24 << 10
+const sizeOfQuery = 16 << 10
 
 // account is the use of a Meter by one lookup and its retries.
 type account struct {

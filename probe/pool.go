@@ -37,10 +37,10 @@ type Pool struct {
 	limit int
 
 	mu      sync.Mutex
-	held    int // by the probes that were not ended
-	probes  map[*memory]bool
-	queries int              // that may begin
-	waiting map[*memory]bool // probes with queries that wait
+	held    int             // by the probes that were not ended
+	probes  map[*usage]bool // those that were not ended and hold something, or have not returned
+	queries int             // that may begin
+	waiting map[*usage]bool // probes with queries that wait
 }
 
 // Numbers of queries that all probes may have in progress. There are some more sockets in
@@ -52,12 +52,13 @@ const (
 
 // NewPool returns a pool of a number of bytes.
 func NewPool(limit int) *Pool {
-	return &Pool{limit: limit, probes: make(map[*memory]bool), queries: maxInProgress, waiting: make(map[*memory]bool)}
+	return &Pool{limit: limit, probes: make(map[*usage]bool), queries: maxInProgress, waiting: make(map[*usage]bool)}
 }
 
-// memory is what one probe holds of a Pool. Lookups and handshakes that the probe shares
-// with others count for the probe that started them, even after that has ended.
-type memory struct {
+// usage is what one probe takes of a Pool, and its CPU time. Lookups and handshakes that
+// the probe shares with others count for the probe that started them, even after that has
+// returned. It remains in the Pool for as long, so that no other probe ends for them.
+type usage struct {
 	pool *Pool
 	end  context.CancelCauseFunc // ends the probe
 
@@ -68,17 +69,19 @@ type memory struct {
 	kept  int   // of held: in the facts of the probe
 	ended error // not nil: the probe was ended
 
+	returned bool
+
 	inProgress int             // queries
 	waiting    []chan struct{} // queries that wait; closed when they may begin
 }
 
-// newMemory adds a probe to the pool; nil is a pool without a limit. end ends the
+// newUsage adds a probe to the pool; nil is a pool without a limit. end ends the
 // probe. The caller must call close.
-func (p *Pool) newMemory(end context.CancelCauseFunc) *memory {
+func (p *Pool) newUsage(end context.CancelCauseFunc) *usage {
 	if p == nil {
 		p = NewPool(math.MaxInt)
 	}
-	m := &memory{pool: p, end: end}
+	m := &usage{pool: p, end: end}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.probes[m] = true
@@ -86,24 +89,24 @@ func (p *Pool) newMemory(end context.CancelCauseFunc) *memory {
 }
 
 // close releases what the probe kept.
-func (m *memory) close() {
+func (m *usage) close() {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
-	delete(m.pool.probes, m)
+	m.returned = true
 	m.add(-m.kept)
 	m.kept = 0
 }
 
 // Grow counts n more bytes, or releases some if n is negative. The error means that the
 // probe may not hold them: its own limit is exceeded, or it was ended.
-func (m *memory) Grow(n int) error {
+func (m *usage) Grow(n int) error {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
 	return m.grow(n)
 }
 
 // keep counts n more bytes until the probe ends. Its errors are those of Grow.
-func (m *memory) keep(n int) error {
+func (m *usage) keep(n int) error {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
 	if err := m.grow(n); err != nil {
@@ -114,13 +117,13 @@ func (m *memory) keep(n int) error {
 }
 
 // err returns why the probe was ended, or nil.
-func (m *memory) err() error {
+func (m *usage) err() error {
 	m.pool.mu.Lock()
 	defer m.pool.mu.Unlock()
 	return m.ended
 }
 
-func (m *memory) grow(n int) error {
+func (m *usage) grow(n int) error {
 	switch {
 	case n <= 0:
 		m.add(n)
@@ -140,17 +143,20 @@ func (m *memory) grow(n int) error {
 	return m.ended
 }
 
-func (m *memory) add(n int) {
+func (m *usage) add(n int) {
 	m.held += n
 	if m.ended == nil {
 		m.pool.held += n
+	}
+	if m.returned && m.held == 0 {
+		delete(m.pool.probes, m)
 	}
 }
 
 // endLargest ends the probe that holds most. What it holds counts no longer: it is about
 // to be released.
 func (p *Pool) endLargest() {
-	var largest *memory
+	var largest *usage
 	for m := range p.probes {
 		if largest == nil || m.held > largest.held {
 			largest = m
@@ -164,7 +170,7 @@ func (p *Pool) endLargest() {
 }
 
 // Begin implements [dnssec.Meter].
-func (m *memory) Begin(ctx context.Context) (end func(), err error) {
+func (m *usage) Begin(ctx context.Context) (end func(), err error) {
 	m.pool.mu.Lock()
 	if len(m.waiting) == 0 && m.mayBegin() {
 		m.begin()
@@ -191,19 +197,19 @@ func (m *memory) Begin(ctx context.Context) (end func(), err error) {
 	return m.finishQuery, nil // it was its turn meanwhile
 }
 
-// mayBegin reports whether a query may begin. Besides its first one, a probe may have an
-// eighth as many in progress as are left.
-func (m *memory) mayBegin() bool {
-	return m.pool.queries > 0 && m.inProgress <= max(0, (m.pool.queries-firstQueries)/8)
+// mayBegin reports whether a query may begin. Besides its first one, a probe may have half
+// as many in progress as are left.
+func (m *usage) mayBegin() bool {
+	return m.pool.queries > 0 && m.inProgress <= max(0, (m.pool.queries-firstQueries)/2)
 }
 
-func (m *memory) begin() {
+func (m *usage) begin() {
 	m.inProgress++
 	m.pool.queries--
 }
 
 // finishQuery ends a query. It lets those begin that wait for it.
-func (m *memory) finishQuery() {
+func (m *usage) finishQuery() {
 	p := m.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
