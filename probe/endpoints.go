@@ -48,7 +48,7 @@ func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane
 	}
 	for i := range service.Endpoints {
 		endpoint := &service.Endpoints[i]
-		if err := r.memory.keep(records * matchSize); err != nil && endpoint.Reached == dane.StageTLS {
+		if err := r.usage.keep(records * sizeOfMatch); err != nil && endpoint.Reached == dane.StageTLS {
 			r.exceed(endpoint, service.Port, dane.WithCause(dane.CauseLimit, err))
 		}
 	}
@@ -146,7 +146,7 @@ func (r *run) probeEndpoint(ctx context.Context, service *dane.Service, endpoint
 	endpoint.Skipped = dane.CauseOf(endpoint.Err) == dane.CauseIPv6Unavailable && r.module.IPProtocol == IPAuto
 	err = r.budget.addCertificates(endpoint.Raw)
 	if err == nil {
-		err = dane.WithCause(dane.CauseLimit, r.memory.keep(endpoint.MemSize()))
+		err = dane.WithCause(dane.CauseLimit, r.usage.keep(endpoint.MemSize()))
 	}
 	if err != nil {
 		r.exceed(endpoint, service.Port, err)
@@ -157,7 +157,7 @@ func (r *run) handshakeRequest(service *dane.Service, address netip.AddrPort, ke
 	request := handshake.Request{
 		Key: handshake.Key{Address: address, Protocol: service.Protocol, EHLO: r.module.SMTP.EHLO,
 			SNI: sni, KeyType: keyType, Route: r.route(address)},
-		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Probe: &r.handshakes, Grow: r.memory.Grow,
+		Timeout: r.module.Timeout, MinWait: r.minWait, Fresh: r.fresh, Probe: &r.handshakes, Grow: r.usage.Grow,
 	}
 	if service.Protocol == starttls.ImplicitTLS {
 		request.Key.Service = srvName(service)

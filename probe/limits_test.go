@@ -164,7 +164,7 @@ func TestDeadlineByClock(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 	}
 	n := newInternet(t, "")
-	r := &run{prober: newProber(n, n.Anchors(), dial, "192.0.2.0/24"), module: mailModule(time.Minute), budget: newBudget(), memory: NewPool(maxHeld).newMemory(nil), minWait: minWait}
+	r := &run{prober: newProber(n, n.Anchors(), dial, "192.0.2.0/24"), module: mailModule(time.Minute), budget: newBudget(), usage: NewPool(maxHeld).newUsage(nil), minWait: minWait}
 	endpoint := &dane.Endpoint{Address: netip.MustParseAddr("192.0.2.25")}
 	r.probeEndpoint(expiredContext{t.Context()}, &dane.Service{Port: 25, Protocol: "smtp"}, endpoint, func() string { return "" })
 	if got := dane.CauseOf(endpoint.Err); got != dane.CauseDeadline {

@@ -15,7 +15,14 @@ import (
 // that what waits for the answer gets one.
 func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype uint16) (answer dnssec.Answer) {
 	name = dns.Fqdn(name)
-	var err error
+	refused := func(err error) dnssec.Answer {
+		return dnssec.Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: fmt.Errorf("%w: %w", dnssec.ErrBudget, err)}
+	}
+	err := r.usage.Grow(sizeOfLookup)
+	if err != nil {
+		return refused(err)
+	}
+	defer func() { _ = r.usage.Grow(-sizeOfLookup) }() // which cannot fail
 	job{
 		run: func() { answer = r.prober.resolver.LookupWithin(ctx, meter, name, qtype) },
 		err: &err,
@@ -23,8 +30,8 @@ func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype
 	if err != nil {
 		return dnssec.Answer{Name: name, Type: qtype, Why: "the lookup failed with an internal error", Err: err}
 	}
-	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
-		return dnssec.Answer{Name: name, Type: qtype, Canonical: name, Why: err.Error(), Err: fmt.Errorf("%w: %w", dnssec.ErrBudget, err)}
+	if err := r.usage.keep(dane.AnswerSize(&answer)); err != nil {
+		return refused(err)
 	}
 	return dane.WithoutSpecialUse(answer, r.target.Name)
 }

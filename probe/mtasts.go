@@ -113,7 +113,7 @@ func (r *run) fetchFrom(ctx context.Context, address netip.Addr) dane.PolicyFetc
 	defer unlock()
 	started := time.Now()
 	dial := func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return r.prober.handshakes.Dial(ctx, r.route(to), to, r.memory.Grow)
+		return r.prober.handshakes.Dial(ctx, r.route(to), to, r.usage.Grow)
 	}
 	fetcher := mtasts.Fetcher{Dial: dial, Roots: r.prober.env.Roots, Now: r.prober.env.Now}
 	fetch.Fetched, fetch.Err = fetcher.Fetch(ctx, r.target.Name, to)

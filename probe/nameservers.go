@@ -215,7 +215,7 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	}
 	expiry := dnssec.SignatureExpiry(response, r.prober.env.Now())
 	answer := r.prober.resolver.Check(ctx, r.nameserverMeter(), name, qtype, response)
-	if err := r.memory.keep(dane.AnswerSize(&answer)); err != nil {
+	if err := r.usage.keep(dane.AnswerSize(&answer)); err != nil {
 		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
 	}
 	return directAnswer{answer: &answer, expiry: expiry}

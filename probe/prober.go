@@ -63,7 +63,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	deadline, _ := ctx.Deadline()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	held := p.env.Pool.newMemory(end)
+	held := p.env.Pool.newUsage(end)
 	defer held.close()
 
 	report := &Report{Target: target, Module: module, Start: start, Deadline: deadline.Sub(start).Round(time.Millisecond)}
@@ -80,8 +80,8 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 }
 
 // newRun returns a probe that holds memory.
-func (p *Prober) newRun(target Target, module Module, held *memory) *run {
-	return &run{prober: p, target: target, module: module, budget: newBudget(), zones: newZones(), memory: held,
+func (p *Prober) newRun(target Target, module Module, held *usage) *run {
+	return &run{prober: p, target: target, module: module, budget: newBudget(), zones: newZones(), usage: held,
 		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries), minWait: minWait}
 }
 
@@ -128,16 +128,16 @@ type run struct {
 
 	renewals renewals
 
-	memory                     *memory
+	usage                      *usage
 	queries, nameserverQueries *queries
 	handshakes                 handshake.Probe
 }
 
 // meter returns the meter of lookups that are not of one host.
-func (r *run) meter() meter { return meter{r.memory, r.queries, 0} }
+func (r *run) meter() meter { return meter{r.usage, r.queries, 0} }
 
 // nameserverMeter returns the meter of the nameserver checks.
-func (r *run) nameserverMeter() meter { return meter{r.memory, r.nameserverQueries, 0} }
+func (r *run) nameserverMeter() meter { return meter{r.usage, r.nameserverQueries, 0} }
 
 // gather fills in the facts: the hosts, their lookups and handshakes and, in
 // parallel if the module asks for it, what is published for MTA-STS.
@@ -171,6 +171,10 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 // probeHosts discovers the hosts and probes them in parallel.
 func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	facts.Discovery = timed(func() { r.discover(lookups, facts) })
+	if err := r.usage.keep(len(facts.Hosts) * sizeOfHost); err != nil {
+		facts.Err = dane.WithCause(dane.CauseLimit, err)
+		return
+	}
 	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
 	r.queries.setHosts(len(facts.Hosts))
 	var jobs []job
@@ -191,7 +195,7 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 // parallel. It sends no query for a name that cannot be a host's. position is that of
 // the host in the order of preference.
 func (r *run) probeHost(ctx, lookups context.Context, position int, host *dane.Host) {
-	var meter dnssec.Meter = meter{r.memory, r.queries, position}
+	var meter dnssec.Meter = meter{r.usage, r.queries, position}
 	var pending atomic.Int32
 	pending.Store(int32(1 + len(host.Services)))
 	lookedUp := func() { // is called after the last lookup of each kind

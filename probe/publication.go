@@ -17,7 +17,7 @@ import (
 func (p *Prober) LookupPublished(ctx context.Context, name string, port uint16) (dnssec.Answer, *dane.Nameservers) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	held := p.env.Pool.newMemory(end)
+	held := p.env.Pool.newUsage(end)
 	defer held.close()
 
 	r := p.newRun(Target{Name: name, Port: port}, Module{}, held)

@@ -140,7 +140,7 @@ func (q *queries) isFirst(host int) bool {
 
 // meter is the [dnssec.Meter] of the lookups for one host, or for the target if host is 0.
 type meter struct {
-	*memory
+	*usage
 	queries *queries
 	host    int // its position in the order of preference
 }
@@ -159,4 +159,12 @@ func (m meter) Control() error {
 		return err
 	}
 	return m.queries.control(m.host)
+}
+
+// Compute implements [dnssec.Meter]. It counts CPU time.
+func (m meter) Compute(cost int) error {
+	if m.computed.Add(int64(cost)) > maxComputed {
+		return fmt.Errorf("the signatures of the zones take more than %d ms of CPU time to check", maxComputed/1000)
+	}
+	return nil
 }

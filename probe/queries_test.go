@@ -100,6 +100,9 @@ func TestOrdinaryTargetsHaveQueriesLeft(t *testing.T) {
 			if got := reasonsOf(report.Verdict); !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
 				t.Errorf("reasons %v", got)
 			}
+			if n := signaturesOf(report); n*costP256 > maxComputed/5 {
+				t.Errorf("%d signatures were checked", n)
+			}
 			module := mailModule(30 * time.Second)
 			module.Nameservers = true
 			prober.Probe(t.Context(), Target{Name: "example.org"}, module)
@@ -109,6 +112,57 @@ func TestOrdinaryTargetsHaveQueriesLeft(t *testing.T) {
 			}
 			t.Logf("nameserver checks: %d queries to the resolver and %d to the nameservers", resolver, direct)
 		})
+	}
+}
+
+// Costs of signature checks in microseconds of CPU time.
+const costP256, costP384 = 100, 700
+
+// signaturesOf returns the number of signature checks of the lookups of a report.
+func signaturesOf(report *Report) (n int) {
+	for _, lookup := range report.Facts.Lookups() {
+		n += lookup.Answer.Work.Signatures
+	}
+	return n
+}
+
+// TestSignatureChecksAreBounded probes a domain with 50 hosts whose records have a hundred
+// wrong signatures each. The CPU time is limited, and what is not judged is unknown.
+func TestSignatureChecksAreBounded(t *testing.T) {
+	const hosts, wrong = 50, 100
+	var domain, records strings.Builder
+	for i := range hosts {
+		fmt.Fprintf(&domain, "@ MX %d mx%d.mail.net.\n", i, i)
+		fmt.Fprintf(&records, "mx%d A 10.0.0.%d\n_25._tcp.mx%d TLSA 3 1 1 %064x\n", i, i+1, i, i)
+	}
+	useless := zone.Fault{Where: zone.Under("mail.net", dns.TypeA, dns.TypeTLSA), Answer: func(_, m *dns.Msg) error {
+		for _, rr := range m.Answer {
+			if sig, ok := rr.(*dns.RRSIG); ok {
+				for i := range wrong {
+					other := *sig
+					other.Expiration += uint32(i + 1) // is tried first
+					m.Answer = append(m.Answer, &other)
+				}
+				break
+			}
+		}
+		return nil
+	}}
+	prober, _ := countedProber(t, []zone.Fault{useless}, zone.Zone{Apex: "org"}, zone.Zone{Apex: "net"},
+		zone.Zone{Apex: "mail.net", Algorithms: []uint8{dns.ECDSAP384SHA384}, Records: records.String()}, zone.Zone{Apex: "example.org", Records: domain.String()})
+	report := prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(30*time.Second))
+	n := signaturesOf(report)
+	t.Logf("%d signature checks in %s: %s, reasons %v", n, report.Duration, report.Verdict.Outcome, reasonsOf(report.Verdict))
+	if n > maxComputed/costP384+100 {
+		t.Errorf("%d signatures were checked", n)
+	}
+	if !slices.Contains(reasonsOf(report.Verdict), dane.LimitExceeded) {
+		t.Errorf("reasons %v", reasonsOf(report.Verdict))
+	}
+	for _, v := range report.Verdict.Services {
+		if v.Outcome == dane.Refused {
+			t.Errorf("%s is refused, and was not judged", v.Host)
+		}
 	}
 }
 
@@ -207,5 +261,36 @@ func TestQueriesOfHosts(t *testing.T) {
 	}
 	if err := q.take(5, false); q.left != 0 || err == nil {
 		t.Errorf("%d queries left, %v", q.left, err)
+	}
+}
+
+// TestControlsOfHosts checks how many queries a probe may send to find out what failed.
+func TestControlsOfHosts(t *testing.T) {
+	q := newQueries(1000)
+	q.setHosts(3)
+	count := func(host int) (n int) {
+		for q.control(host) == nil {
+			n++
+		}
+		return n
+	}
+	if n := count(1); n != maxControls*2/3 {
+		t.Errorf("%d for a host after another one, want %d", n, maxControls*2/3)
+	}
+	if n := count(0); n != maxControls/3 {
+		t.Errorf("%d for the best host, want %d", n, maxControls/3)
+	}
+	if q.left != 1000-maxControls {
+		t.Errorf("%d queries left, want %d", q.left, 1000-maxControls)
+	}
+	few := newQueries(30)
+	few.setHosts(1)
+	for range 30 {
+		if err := few.take(0, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := few.control(0); err == nil || few.controls != maxControls {
+		t.Errorf("a control without queries left: %v, %d controls left", err, few.controls)
 	}
 }

@@ -5,6 +5,7 @@ local mixin = import 'mixin.libsonnet';
 
 local json(value) = std.manifestJsonEx(value, '  ') + '\n';
 local yaml(header, value) = header + std.manifestYamlDoc(value, indent_array_in_object=true, quote_keys=false) + '\n';
+local tests = (import 'tests/tests.libsonnet')(mixin._config);
 local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.groups };
 
 {
@@ -13,7 +14,8 @@ local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.g
 }
 + {
   'prometheus/rules.yml': yaml(headers.rules, groups),
-  'prometheus/rules_test.yml': yaml(headers.tests, (import 'tests/tests.libsonnet')(mixin._config)),
+  'prometheus/rules_test.yml': yaml(headers.tests, tests.alerts),
+  'prometheus/rules_texts_test.yml': yaml(headers.tests, tests.texts),
   'kubernetes/prometheusrule.yml': yaml(headers.kubernetesRule, {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PrometheusRule',

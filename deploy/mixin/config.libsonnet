@@ -11,8 +11,11 @@
     // two lost scrapes have no effect. Prometheus itself looks back five minutes.
     window: '%dm' % (3 * c.intervalMinutes),
     // Alerts about targets need two observations of a problem within this time. It is one
-    // interval longer than the window, so that two lost scrapes do not end an alert.
-    confirmationWindow: '%dm' % (4 * c.intervalMinutes),
+    // interval longer than the window, so that two lost scrapes do not end an alert. It is
+    // twice as long as "for", so that an alert fires if two problems take turns.
+    confirmationWindow: '%dm' % std.max(20, 4 * c.intervalMinutes),
+    // How far rules look back for probes that fail and succeed in turns.
+    flappingWindow: '%dm' % std.max(120, 12 * c.intervalMinutes),
     // How long the last known verdict on a target stands, in hours, while the target cannot
     // be judged or the exporter is down. After that time, only the alerts about the missing
     // verdicts remain.

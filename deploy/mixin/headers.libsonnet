@@ -26,7 +26,7 @@
   ||| % generated,
 
   tests: |||
-    # Tests of rules.yml. Run with: promtool test rules rules_test.yml
+    # Tests of rules.yml. Run with: promtool test rules rules_test.yml rules_texts_test.yml
     %s# The cases are in deploy/mixin/tests.
   ||| % generated,
 

@@ -80,8 +80,23 @@ function(config) {
 
   // outcome(state) is 1 if the last known verdict has this state, seen at least twice.
   outcome(state):: p.known('target:dane_outcome:confirmed{outcome="%s"}' % state),
-  outcomes: 'dane_outcome{outcome=~"refused|unreachable|unknown"}',
-  outcomesConfirmed: p.confirmed(p.outcomes),
+
+  // outcomeConfirmed(state) is p.confirmed for an outcome. While the servers of a refused
+  // target are not reachable, the refusal stands for the confirmation window, and the
+  // other way round: a target that alternates between both never recovers.
+  local failures = 'dane_outcome{outcome=~"refused|unreachable"}',
+  outcomeConfirmed(selector):: |||
+    (
+      %(of)s * 0 + 1
+      and %(on)s
+      %(failures)s == 1
+      and
+      sum_over_time(%(of)s[%(window)s]) >= 2
+    )
+    or
+    %(of)s <= 0
+  ||| % { of: selector, on: p.on(), failures: failures, window: config.confirmationWindow },
+  outcomesConfirmed: p.outcomeConfirmed(failures) + 'or\n' + p.confirmed('dane_outcome{outcome="unknown"}'),
 
   // finding(matchers) selects findings that hold and were seen at least twice, without the
   // address: a mismatch at two addresses of a host is one alert.
@@ -114,7 +129,7 @@ function(config) {
         %s
       )
     ||| % [indent(expr, '    '), config.memory, std.stripChars(indent(scraped), ' ')],
-    outcome(state):: known(local of = 'dane_outcome{outcome="%s"}' % state; p.confirmed(of)),
+    outcome(state):: known(p.outcomeConfirmed('dane_outcome{outcome="%s"}' % state)),
     finding(matchers):: 'max without (address) %s' % known(p.findingsConfirmed('{%s}' % matchers)),
     local hostless = [d.metric for d in std.objectValues(p.dates) if !std.get(d, 'byHost', true)],
     date(metric, selector=metric):: |||
@@ -127,17 +142,36 @@ function(config) {
     signatureRemaining: p.signatureRemainingExpr,
   },
 
+  exporterIncrease(selector):: 'increase(%s[%s])' % [selector, config.exporterWindow],
+  // 1 if an exporter tries to connect to port 25 and never succeeds, 0 if it succeeds or
+  // does not try.
+  exporterBlind: 'exporter:dane_exporter_connects_failed:all',
+  exporterBlindExpr: |||
+    (
+      sum without (result) (%(tried)s) > 0
+      unless
+      sum without (result) (%(connected)s) > 0
+    ) * 0 + 1
+    or
+    sum without (result) (%(tried)s) * 0
+  ||| % {
+    tried: p.exporterIncrease('dane_exporter_connects_total{port="25"}'),
+    connected: p.exporterIncrease('dane_exporter_connects_total{port="25", result="connected"}'),
+  },
+
   // Remaining share of the validity of a zone's signatures: 1 when they are created, 0
   // when they expire.
   signatureRemaining: 'target:dane_dnssec_signature_remaining:ratio',
+  // (end - time()) / (end - start), with each date evaluated once.
   signatureRemainingExpr: |||
-    (%(end)s - time())
-    /
-    (%(end)s - %(start)s)
+    1 / (1 + (time() - %(start)s) / (%(end)s - time()))
   ||| % {
     end: p.date(p.dates.signatureExpiry.metric),
     start: p.date(p.dates.signatureInception.metric),
   },
+
+  // The last known expiry of each certificate, which several alerts use.
+  certificate: 'target:%s:known' % p.dates.certificate.metric,
 
   // seconds(metric) is the time left until the last value of metric.
   seconds(metric):: p.date(metric) + ' - time()',

@@ -7,6 +7,8 @@ local newPromql = import 'promql.libsonnet';
   local p = newPromql(config),
   local hostRefused = 'dane_host_outcome{outcome="refused"}',
   local senderRefused = 'dane_mta_sts_sender_outcome{sender="mta_sts", outcome="refused"}',
+  local date(d) = { record: 'target:%s:observed' % d.metric, expr: p.observed(std.get(d, 'selector', d.metric), std.get(d, 'byHost', true)) },
+  local isOfZone(d) = std.startsWith(d.metric, 'dane_dnssec_signature_'),
 
   prometheusRules+:: {
     groups+: [
@@ -22,44 +24,45 @@ local newPromql = import 'promql.libsonnet';
           { record: 'target:dane_host_outcome_refused:confirmed', expr: p.confirmed(hostRefused, 'target:dane_host_outcome_refused:observed') },
           { record: 'target:dane_mta_sts_refused:observed', expr: p.observed(senderRefused, byHost=false) },
           { record: 'target:dane_mta_sts_refused:confirmed', expr: p.confirmed(senderRefused, 'target:dane_mta_sts_refused:observed') },
-          // 1 if the target is judged and fails the requirement of its module for another
-          // reason than refused or unreachable servers, which have alerts of their own.
-          // Other exporters have a metric probe_success too.
+          // 1 if the last probe failed and at least two have, or if probes fail and succeed
+          // in turns, whatever the outcome. Other exporters have a metric probe_success too.
           {
-            local judged = 'probe_success and %s %s' % [p.on(), p.knownNow],
-            local failed = |||
-              1 - probe_success == 1
-              and %(on)s %(known)s == 0
-              unless %(on)s dane_outcome{outcome="unreachable"} == 1
-            ||| % { on: p.on(), known: p.knownNow },
             record: 'target:dane_requirement_failed:confirmed',
             expr: |||
               (
-              %(failed)s
-                and
-                (%(count)s - %(sum)s) >= 2
-              )
-              or
-              (
-                (%(judged)s) * 0
-                unless
                 (
-              %(unless)s
-                )
+                  probe_success == 0
+                  and
+                  count_over_time(probe_success[%(confirmation)s]) - sum_over_time(probe_success[%(confirmation)s]) >= 2
+                ) + 1
+                or
+                (
+                  probe_success
+                  and
+                  avg_over_time(probe_success[%(flapping)s]) < 0.7
+                  and
+                  changes(probe_success[%(flapping)s]) >= 3
+                ) * 0 + 1
+                or
+                (probe_success == 1) * 0
               )
-            ||| % {
-              failed: p.indent(failed),
-              unless: p.indent(failed, '    '),
-              judged: judged,
-              count: 'count_over_time(probe_success[%s])' % config.confirmationWindow,
-              sum: 'sum_over_time(probe_success[%s])' % config.confirmationWindow,
-            },
+              and %(on)s
+              dane_outcome{outcome="unknown"}
+            ||| % { confirmation: config.confirmationWindow, flapping: config.flappingWindow, on: p.on() },
           },
-        ] + [
-          // Dates, and what alerts about dates depend on.
-          { record: 'target:%s:observed' % d.metric, expr: p.observed(std.get(d, 'selector', d.metric), std.get(d, 'byHost', true)) }
-          for d in std.objectValues(p.dates)
-        ] + [
+          { record: p.exporterBlind, expr: p.exporterBlindExpr },
+        ],
+      },
+      // Dates, and what alerts about dates depend on. Prometheus evaluates groups in parallel.
+      {
+        name: 'dane_dates',
+        rules: [date(d) for d in std.objectValues(p.dates) if !isOfZone(d)] + [
+          { record: p.certificate, expr: p.date(p.dates.certificate.metric) },
+        ],
+      },
+      {
+        name: 'dane_signatures',
+        rules: [date(d) for d in std.objectValues(p.dates) if isOfZone(d)] + [
           { record: p.signatureRemaining, expr: p.signatureRemainingExpr },
         ],
       },
@@ -67,58 +70,69 @@ local newPromql = import 'promql.libsonnet';
         // Modules with "series: summary" have no series of hosts. These rules count hosts
         // instead. They are 0 for other modules.
         name: 'dane_summaries',
-        local hasHosts = 'unless %s dane_host_outcome{outcome="unknown"}' % p.on(),
-        local confirmed(value, seenTwice) = |||
+        // observed(value) is value if it is positive, otherwise 0.
+        local observed(value) = |||
           (
           %(value)s
-            %(hasHosts)s
+            unless %(on)s dane_host_outcome{outcome="unknown"}
           )
-          and
-          %(seenTwice)s
           or
+          dane_hosts * 0
+        ||| % { value: p.indent(value), on: p.on() },
+        local confirmed(recorded, seenTwice) = |||
           (
-            dane_hosts * 0
-            unless
-            (
-          %(nested)s
-              %(hasHosts)s
-            )
+            %(recorded)s > 0
+            and
+            %(seenTwice)s
           )
-        ||| % { value: p.indent(value), nested: p.indent(value, '    '), seenTwice: seenTwice, hasHosts: hasHosts },
+          or
+          %(recorded)s == 0
+        ||| % { recorded: recorded, seenTwice: seenTwice },
         rules: [
           // The number of refused hosts, without those that have an alert about a finding,
           // which names them.
           {
             local named = 'count by (%s) (group by (%s, host) (target:dane_finding:confirmed{host!="", reason=~"%s"} == 1))'
                           % [p.target, p.target, std.join('|', (import 'reasons.libsonnet').ofHosts)],
+            record: 'target:dane_hosts_refused:observed',
+            expr: observed('(dane_hosts_refused - %s group_left () %s or dane_hosts_refused) > 0' % [p.on(), named]),
+          },
+          {
             record: 'target:dane_hosts_refused:confirmed',
-            expr: confirmed(
-              '(dane_hosts_refused - %s group_left () %s or dane_hosts_refused) > 0' % [p.on(), named],
-              'sum_over_time(dane_hosts_refused[%s]) > dane_hosts_refused' % config.confirmationWindow
-            ),
+            expr: confirmed('target:dane_hosts_refused:observed', 'sum_over_time(dane_hosts_refused[%s]) > dane_hosts_refused' % config.confirmationWindow),
           },
           // The number of hosts that have lost their records: fewer hosts have records, and
           // more have none. A host that is removed, and a new host without records, change
           // only one of the two numbers. The hosts without records were seen at least twice
           // if, summed over the observations, they are at least twice those that the last
           // one added.
-          {
-            local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow],
-            local sum(metric) = 'sum_over_time(%s[%s])' % [metric, config.confirmationWindow],
-            local without = '(%s - %s)' % [most('dane_hosts'), most('dane_hosts_with_tlsa')],
-            local withoutNow = '(dane_hosts - dane_hosts_with_tlsa)',
-            record: 'target:dane_hosts_without_tlsa:confirmed',
-            expr: confirmed(
-              |||
+        ] + (
+          local most(metric) = 'max_over_time(%s[%s])' % [metric, config.recordsWindow];
+          local sum(metric) = 'sum_over_time(%s[%s])' % [metric, config.confirmationWindow];
+          local with = 'target:dane_hosts_with_tlsa:max';
+          local without = 'target:dane_hosts_without_tlsa:max';
+          local withoutNow = '(dane_hosts - dane_hosts_with_tlsa)';
+          [
+            { record: with, expr: most('dane_hosts_with_tlsa') },
+            { record: without, expr: '%s - %s' % [most('dane_hosts'), with] },
+            {
+              record: 'target:dane_hosts_without_tlsa:observed',
+              expr: observed(|||
                 (%s - dane_hosts_with_tlsa) > 0
                 and
                 %s > %s
-              ||| % [most('dane_hosts_with_tlsa'), withoutNow, without],
-              '(%s - %s - count_over_time(dane_hosts[%s]) * %s) >= 2 * (%s - %s)'
-              % [sum('dane_hosts'), sum('dane_hosts_with_tlsa'), config.confirmationWindow, without, withoutNow, without]
-            ),
-          },
-        ],
+              ||| % [with, withoutNow, without]),
+            },
+            {
+              record: 'target:dane_hosts_without_tlsa:confirmed',
+              expr: confirmed(
+                'target:dane_hosts_without_tlsa:observed',
+                '(%s - %s - count_over_time(dane_hosts[%s]) * %s) >= 2 * (%s - %s)'
+                % [sum('dane_hosts'), sum('dane_hosts_with_tlsa'), config.confirmationWindow, without, withoutNow, without]
+              ),
+            },
+          ]
+        ),
       },
       {
         // While an outcome is unknown, the last known one is not counted.

@@ -44,6 +44,20 @@ function(config) {
       t.byReason('.Labels.reason', t.reasonsWithEffect(effect), function(r) r.senders + ' ' + r.remedy),
     ],
 
+  // adviceOnFailure(warnings) is the same for findings that make a probe fail: those of all
+  // effects but warning, and the given warnings.
+  adviceOnFailure(warnings)::
+    local found(matchers) = 'count by (reason) (target:dane_finding:current{TARGET, %s})' % matchers;
+    local of = [r for r in std.objectFields(reasons) if reasons[r].effect != 'warning' || std.member(warnings, r)];
+    local queries = [found('effect=\\"error\\"'), found('effect=~\\"degraded|internal\\"'), found('reason=~\\"%s\\"' % std.join('|', warnings))];
+    '{{ range %s | sortByLabel "reason" }} {{ .Labels.reason }}: %s{{ end }}' % [
+      t.query('topk(2, 1000 * %s or 100 * %s or %s)' % queries, ['$labels.' + l for q in std.range(2, 3) for l in config.targetLabels]),
+      t.byReason('.Labels.reason', of, function(r) r.senders + ' ' + r.remedy),
+    ],
+
+  // When a certificate expires, if the value of the alert is the time left.
+  expiry: '{{ if gt $value 0.0 }} expires in {{ $value | humanizeDuration }}{{ else }} has expired{{ end }}',
+
   // link(url) is a template: url with the address of the exporter that probed the target.
   // The URL of an exporter that is down stays known.
   link(url)::

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Reloads systemd after the package was removed. At a purge, it deletes the links that
-# enable or mask the unit.
+# Reloads systemd after the package was removed; after an upgrade, postinstall.sh does. At
+# a purge, it deletes the links that enable or mask the unit.
 set -e
+[ "$1" != upgrade ] || exit 0
 if [ "$1" = purge ]; then
 	rm -f /etc/systemd/system/multi-user.target.wants/dane_exporter.service
 	# A masked unit is a link to /dev/null. A unit of the administrator is kept.

@@ -174,7 +174,11 @@ func (m *machine) commands() string {
 // choice, and do not fail.
 func TestPackageScripts(t *testing.T) {
 	install := func(m *machine) { m.run("postinstall.sh", "configure", "") }
-	upgrade := func(m *machine) { m.run("preremove.sh", "upgrade", "2.0"); m.run("postinstall.sh", "configure", "1.0") }
+	upgrade := func(m *machine) {
+		m.run("preremove.sh", "upgrade", "2.0")
+		m.run("postremove.sh", "upgrade", "2.0")
+		m.run("postinstall.sh", "configure", "1.0")
+	}
 	remove := func(m *machine) { m.run("preremove.sh", "remove"); m.run("postremove.sh", "remove") }
 	command := func(name string) func(*machine) { return func(m *machine) { m.systemctl(name) } }
 	noSystemd := func(m *machine) {

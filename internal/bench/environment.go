@@ -149,6 +149,8 @@ func listenDNS() (packets net.PacketConn, stream net.Listener, err error) {
 			return nil, nil, err
 		}
 		if packets, err = net.ListenPacket("udp4", stream.Addr().String()); err == nil {
+			// A burst of queries must not be lost. The kernel may allow less.
+			_ = packets.(*net.UDPConn).SetReadBuffer(4 << 20)
 			return packets, stream, nil
 		}
 		stream.Close()

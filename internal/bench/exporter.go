@@ -37,9 +37,10 @@ func newExporter(query func(worker int) url.Values, command string, args ...stri
 	if err != nil {
 		return nil, err
 	}
-	// LISTEN_PID must be the process that uses the listener. The shell knows its
-	// own process ID, and exec keeps it.
-	run := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, command}, args...)...)
+	// LISTEN_PID must be the process that uses the listener, and it must enter the cgroup
+	// of the environment variable first, if there is one. The shell knows its own process
+	// ID, and exec keeps it.
+	run := exec.Command("/bin/sh", append([]string{"-c", `[ -z "$CGROUP" ] || echo $$ >"$CGROUP/cgroup.procs"; LISTEN_PID=$$ exec "$0" "$@"`, command}, args...)...)
 	run.Env = append(os.Environ(), "LISTEN_FDS=1")
 	run.ExtraFiles = []*os.File{file}
 	run.Stderr = os.Stderr

@@ -36,7 +36,7 @@ func TestPrometheus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer env.close()
-	e := startExporter(t, env, "")
+	e := startExporter(t, env, "", "")
 	idle := measurePrometheus(t, e, "fleet", nil)
 	t.Logf("no targets: %s", idle)
 	for _, module := range []string{"fleet", "fleet_summary"} {

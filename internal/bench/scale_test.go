@@ -68,7 +68,7 @@ func TestScale(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer env.close()
-	e := startExporter(t, env, "")
+	e := startExporter(t, env, "", "")
 	s := &scraper{exporter: e, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, IdleConnTimeout: time.Minute}}}
 	s.scrape(t.Context(), fleetDomain{"hoster0.net", "none"}) // initialises what is initialised once
 	before := s.waitUntilIdle(t)
@@ -98,8 +98,8 @@ func TestScale(t *testing.T) {
 }
 
 // startExporter starts dane_exporter with the default configuration, but for the
-// environment and settings. The test stops it when it ends.
-func startExporter(t *testing.T, env *environment, settings string) *exporter {
+// environment and settings, in a cgroup unless that is empty. The test stops it when it ends.
+func startExporter(t *testing.T, env *environment, settings, cgroup string) *exporter {
 	t.Helper()
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -113,6 +113,7 @@ func startExporter(t *testing.T, env *environment, settings string) *exporter {
 	}
 	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
 	if err == nil {
+		e.command.Env = append(e.command.Env, "CGROUP="+cgroup)
 		err = e.start()
 	}
 	if err != nil {

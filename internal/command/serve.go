@@ -71,7 +71,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Level at which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
-	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last and the last failed report of each target are kept, within 28 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
+	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
@@ -398,26 +398,44 @@ func (i *instance) countQuery(e transport.Event) {
 // suspected. Lookups may succeed meanwhile, with the other servers.
 const maxFaults = 5
 
-// faultCounter counts the queries in a row that each server failed. The zero value
-// is ready.
+// faultCounter counts the queries in a row that each server failed. Failures that it
+// reports, such as SERVFAIL, count once for each registered domain: the nameservers of the
+// domain may be the cause. The zero value is ready.
 type faultCounter struct {
 	mu     sync.Mutex
-	faults map[string]int
+	faults map[string]*faultRow // by server
+}
+
+type faultRow struct {
+	faults  int
+	domains []string // with a failure that the server reported
 }
 
 // add counts a query, and reports whether its server is now suspected.
 func (c *faultCounter) add(e transport.Event) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.faults == nil {
-		c.faults = make(map[string]int)
-	}
 	if e.Fault == "" {
 		delete(c.faults, e.Server)
 		return false
 	}
-	c.faults[e.Server]++
-	if c.faults[e.Server] < maxFaults {
+	if c.faults == nil {
+		c.faults = make(map[string]*faultRow)
+	}
+	row := c.faults[e.Server]
+	if row == nil {
+		row = new(faultRow)
+		c.faults[e.Server] = row
+	}
+	if e.Fault.FromResponse() {
+		domain := dnssec.RegisteredDomain(e.Name)
+		if slices.Contains(row.domains, domain) {
+			return false
+		}
+		row.domains = append(row.domains, domain)
+	}
+	row.faults++
+	if row.faults < maxFaults {
 		return false
 	}
 	delete(c.faults, e.Server)
@@ -560,15 +578,17 @@ func listen(ctx context.Context, handler *web.Server, flags *toolkit.FlagConfig,
 	case <-ctx.Done():
 	}
 	logger.Info("Shutting down")
-	defer func() { <-failed }() // which returns after the first shutDown
-	if err := shutDown(server, shutdownGrace); err == nil {
-		return nil
+	err := shutDown(server, shutdownGrace)
+	if err != nil {
+		cancel()
+		if err = shutDown(server, cancelGrace); err != nil {
+			err = errors.Join(err, server.Close())
+		}
 	}
-	cancel()
-	if err := shutDown(server, cancelGrace); err != nil {
-		return errors.Join(err, server.Close())
+	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+		err = errors.Join(err, failure)
 	}
-	return nil
+	return err
 }
 
 func shutDown(server *http.Server, timeout time.Duration) error {

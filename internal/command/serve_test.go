@@ -491,19 +491,25 @@ func TestRunSelfChecks(t *testing.T) {
 }
 
 // TestFaultCounter checks after how many failed queries in a row a server is
-// suspected.
+// suspected. One domain cannot cause that unless the server does not respond.
 func TestFaultCounter(t *testing.T) {
+	const timeout, network, servfail, refused = transport.Timeout, transport.Network, transport.ServFail, transport.Refused
 	var c faultCounter
 	for n, query := range []struct {
-		server    string
-		fault     transport.Fault
-		suspected bool
+		server, name string
+		fault        transport.Fault
+		suspected    bool
 	}{
-		{"a", transport.ServFail, false}, {"a", transport.Timeout, false}, {"a", transport.Timeout, false}, {"a", transport.Network, false},
-		{"b", transport.Timeout, false}, {"b", "", false}, {"a", transport.Refused, true}, {"a", transport.Refused, false},
-		{"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", transport.Timeout, false}, {"b", "", false}, {"b", transport.Timeout, false},
+		{"a", "a.org.", timeout, false}, {"a", "a.org.", timeout, false}, {"a", "a.org.", network, false}, {"a", "a.org.", transport.Malformed, false},
+		{"b", "a.org.", timeout, false}, {"b", "a.org.", "", false}, {"a", "a.org.", timeout, true}, {"a", "a.org.", timeout, false}, {"a", "a.org.", "", false},
+		{"b", "a.org.", timeout, false}, {"b", "a.org.", timeout, false}, {"b", "a.org.", timeout, false}, {"b", "a.org.", timeout, false}, {"b", "a.org.", "", false}, {"b", "a.org.", timeout, false},
+		// One domain fails.
+		{"c", "mx.a.org.", servfail, false}, {"c", "A.org.", servfail, false}, {"c", "x.y.a.org.", servfail, false}, {"c", "b.a.org.", refused, false},
+		{"c", "c.a.org.", servfail, false}, {"c", "d.a.org.", servfail, false}, {"c", "e.a.org.", transport.FormErr, false}, {"c", "f.a.org.", servfail, false},
+		// Several domains fail.
+		{"c", "b.org.", servfail, false}, {"c", "mx.c.org.", refused, false}, {"c", "b.org.", servfail, false}, {"c", ".", servfail, false}, {"c", "d.co.uk.", servfail, true},
 	} {
-		if got := c.add(transport.Event{Server: query.server, Fault: query.fault}); got != query.suspected {
+		if got := c.add(transport.Event{Server: query.server, Name: query.name, Fault: query.fault}); got != query.suspected {
 			t.Errorf("query %d: suspected %t", n, got)
 		}
 	}

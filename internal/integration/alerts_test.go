@@ -57,6 +57,7 @@ func TestAlerts(t *testing.T) {
 	for _, name := range []string{"DaneHostRefused", "DaneTLSAMismatch"} {
 		waitFor(t, name+" is inhibited, since the whole domain is refused", func() bool { return inhibited(t, name, host) })
 	}
+	waitFor(t, "DaneRequirementNotMet is inhibited, since the domain is refused", func() bool { return inhibited(t, "DaneRequirementNotMet", "") })
 
 	// Lost scrapes do not resolve the alert.
 	signal(t, exporter, syscall.SIGSTOP)

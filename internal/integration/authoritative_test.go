@@ -40,7 +40,7 @@ func newKnot(t testing.TB, tb *testbed) *knot {
 	}
 	k.config = writeFile(t, tb.dir, "knot.conf", fmt.Sprintf(`server:
     rundir: %[1]q
-    listen: %[2]s@53
+    listen: [%[2]s]
     udp-workers: 1
     tcp-workers: 1
     background-workers: 2
@@ -54,7 +54,7 @@ template:
     storage: %[1]q
 policy:
 %[3]szone:
-%[4]s`, tb.dir, knotAddress, &policies, &served))
+%[4]s`, tb.dir, addresses(t, knotAddress, k.zones, "@53", ", "), &policies, &served))
 	if err := os.Mkdir(filepath.Join(tb.dir, "knot"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func (b *bind) start(t testing.TB) {
 	}
 	config := writeFile(t, b.dir, "named.conf", fmt.Sprintf(`options {
 	directory %q;
-	listen-on { %s; };
+	listen-on { %s };
 	listen-on-v6 { none; };
 	pid-file none;
 	session-keyfile none;
@@ -162,7 +162,7 @@ func (b *bind) start(t testing.TB) {
 	notify no;
 };
 controls { };
-%s`, b.dir, bindAddress, &served))
+%s`, b.dir, addresses(t, bindAddress, b.zones, ";", " "), &served))
 	start(t, b.dir, exec.Command(program(t, "named"), "-g", "-n", "1", "-c", config), bindAddress.String()+":53")
 }
 

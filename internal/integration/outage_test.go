@@ -86,11 +86,21 @@ func TestResolverOutage(t *testing.T) {
 		tb.zones = append(tb.zones, &zone{name: name, signer: signedByBIND, algorithm: "ECDSAP256SHA256", denial: nsec3OptOut, records: zoneRecords})
 	}
 	configureLoopback(t)
+	knot, bind := uplink{[]netip.Addr{knotAddress}}, uplink{[]netip.Addr{bindAddress}}
+	for i, name := range outageZones { // in networks of their own: they have no provider in common
+		z := tb.zone(t, name)
+		z.server = netip.AddrFrom4([4]byte{198, 18, byte(i), 1})
+		half := &knot
+		if z.signer == signedByBIND {
+			half = &bind
+		}
+		half.servers = append(half.servers, z.server)
+	}
 	for i := range 20 {
 		tb.zone(t, "test.").records += fmt.Sprintf("broken%d NS ns.broken%[1]d\nns.broken%[1]d A %s\n", i, bindAddress) // which has no such zone
 	}
 	tb.publish(t)
-	all := uplink{[]netip.Addr{knotAddress, bindAddress}}
+	all := uplink{slices.Concat(knot.servers, bind.servers)}
 	for _, c := range []struct {
 		name    string
 		modules string
@@ -102,10 +112,10 @@ func TestResolverOutage(t *testing.T) {
 		{"unreachable, with validation", "validator iterator", all, false, outageZones},
 		{"silent", "iterator", all, true, outageZones},
 		{"silent, with validation", "validator iterator", all, true, outageZones},
-		{"half of it unreachable", "iterator", uplink{[]netip.Addr{bindAddress}}, false, outageZones[4:]},
-		{"half of it unreachable, with validation", "validator iterator", uplink{[]netip.Addr{bindAddress}}, false, outageZones[4:]},
-		{"half of it silent", "validator iterator", uplink{[]netip.Addr{bindAddress}}, true, outageZones[4:]},
-		{"the half with the root unreachable", "validator iterator", uplink{[]netip.Addr{knotAddress}}, false, outageZones[:4]},
+		{"half of it unreachable", "iterator", bind, false, outageZones[4:]},
+		{"half of it unreachable, with validation", "validator iterator", bind, false, outageZones[4:]},
+		{"half of it silent", "validator iterator", bind, true, outageZones[4:]},
+		{"the half with the root unreachable", "validator iterator", knot, false, outageZones[:4]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			unbound := newUnbound(t, tb, c.modules, outageAddress)

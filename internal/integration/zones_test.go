@@ -33,6 +33,7 @@ type zone struct {
 	expired   bool   // its signatures expired an hour ago
 	wrongDS   bool   // the DS in its parent matches none of its keys
 	records   string
+	server    netip.Addr // of its nameserver; the default is the address of all zones of the signer
 }
 
 // A denial is how a zone proves that names and types do not exist.
@@ -109,10 +110,27 @@ func zones() []*zone {
 
 // address returns the address of the zone's nameserver.
 func (z *zone) address() netip.Addr {
+	if z.server.IsValid() {
+		return z.server
+	}
 	if z.signer == signedByBIND {
 		return bindAddress
 	}
 	return knotAddress
+}
+
+// addresses returns the addresses at which a program serves its zones, each followed by
+// suffix. It adds them to the loopback interface.
+func addresses(t testing.TB, main netip.Addr, zones []*zone, suffix, separator string) string {
+	t.Helper()
+	list := []string{main.String() + suffix}
+	for _, z := range zones {
+		if z.server.IsValid() {
+			addAddress(t, z.server)
+			list = append(list, z.server.String()+suffix)
+		}
+	}
+	return strings.Join(list, separator)
 }
 
 // file returns the name of the zone file.

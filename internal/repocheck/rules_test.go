@@ -75,9 +75,19 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// readRulesTest returns the alerts that tests in rules_test.yml expect to fire, and
+// readRulesTests returns the alerts that tests of rules.yml expect to fire, and
 // those whose texts they check.
-func readRulesTest(t *testing.T) (fire, texts map[string]bool) {
+func readRulesTests(t *testing.T) (fire, texts map[string]bool) {
+	t.Helper()
+	fire, texts = make(map[string]bool), make(map[string]bool)
+	for _, file := range []string{"rules_test.yml", "rules_texts_test.yml"} {
+		readRulesTest(t, "deploy/prometheus/"+file, fire, texts)
+	}
+	return fire, texts
+}
+
+// readRulesTest adds the alerts of one file.
+func readRulesTest(t *testing.T, path string, fire, texts map[string]bool) {
 	t.Helper()
 	var file struct {
 		Tests []struct {
@@ -94,11 +104,10 @@ func readRulesTest(t *testing.T) (fire, texts map[string]bool) {
 			} `yaml:"alert_rule_test"`
 		} `yaml:"tests"`
 	}
-	if err := yaml.Unmarshal([]byte(readFile(t, "deploy/prometheus/rules_test.yml")), &file); err != nil {
-		t.Fatalf("rules_test.yml: %v", err)
+	if err := yaml.Unmarshal([]byte(readFile(t, path)), &file); err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
 	name := regexp.MustCompile(`alertname="(\w+)"`)
-	fire, texts = make(map[string]bool), make(map[string]bool)
 	for _, test := range file.Tests {
 		for _, expectation := range test.Expectations {
 			for _, sample := range expectation.Samples {
@@ -115,7 +124,6 @@ func readRulesTest(t *testing.T) (fire, texts map[string]bool) {
 			}
 		}
 	}
-	return fire, texts
 }
 
 // TestAlerts checks that each alert has a severity, a scope, a summary, a
@@ -133,7 +141,7 @@ func TestAlerts(t *testing.T) {
 	for _, r := range dane.Reasons() {
 		reasons = append(reasons, string(r.Reason))
 	}
-	fire, texts := readRulesTest(t)
+	fire, texts := readRulesTests(t)
 	// The section of the reason, or of another one if the alert has none.
 	reasonOr := regexp.MustCompile(`^\{\{ or \$labels\.reason "(\w+)" \}\}$`)
 	for _, name := range names {
@@ -141,7 +149,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: no test in rules_test.yml expects it to fire", name)
 		}
 		if !texts[name] {
-			t.Errorf("%s: no test in rules_test.yml checks its annotations", name)
+			t.Errorf("%s: no test in rules_texts_test.yml checks its annotations", name)
 		}
 	}
 	for _, r := range rules {
@@ -186,14 +194,16 @@ func TestAlerts(t *testing.T) {
 	if len(names) < 28 {
 		t.Errorf("found only %d alerts", len(names))
 	}
-	t.Run("inhibitions", func(t *testing.T) { testInhibitions(t, names) })
+	t.Run("inhibitions", func(t *testing.T) { testInhibitions(t, rules, names) })
 }
 
 // testInhibitions checks that the alerts named in alertmanager.yml exist: a wrong
 // name there matches nothing, and Alertmanager does not report it. Each inhibition
 // compares all labels of a target, or the exporter alone if the cause is there:
-// two modules of one domain must not inhibit each other.
-func testInhibitions(t *testing.T, alerts []string) {
+// two modules of one domain must not inhibit each other. An alert without the label
+// exporter inhibits none: Alertmanager takes a missing label for an empty one. No alert
+// inhibits one of a higher severity, or itself: a ticket would silence a page.
+func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	file := readFile(t, "deploy/prometheus/alertmanager.yml")
 	named := regexp.MustCompile(`alertname (?:=~|=) "?([\w|]+)`)
 	found := named.FindAllStringSubmatch(file, -1)
@@ -217,10 +227,57 @@ func testInhibitions(t *testing.T, alerts []string) {
 	if err := yaml.Unmarshal([]byte(file), &config); err != nil {
 		t.Fatal(err)
 	}
+	if len(config.Rules) == 0 {
+		t.Fatal("alertmanager.yml has no inhibitions")
+	}
+	levels := []string{"none", "info", "warning", "critical"}
 	for _, r := range config.Rules {
 		ofTarget := !slices.ContainsFunc(targetLabels, func(label string) bool { return !slices.Contains(r.Equal, label) })
-		if !ofTarget && !slices.Equal(r.Equal, []string{"exporter"}) {
+		ofExporter := slices.Equal(r.Equal, []string{"exporter"}) && slices.Contains(r.Source, `exporter != ""`)
+		if !ofTarget && !ofExporter {
 			t.Errorf("%s inhibits %s: equal is %s", r.Source, r.Target, r.Equal)
 		}
+		sources, targets := matchingAlerts(t, rules, r.Source), matchingAlerts(t, rules, r.Target)
+		if len(sources) == 0 || len(targets) == 0 {
+			t.Errorf("%s inhibits %s: no alert matches", r.Source, r.Target)
+		}
+		for _, source := range sources {
+			for _, target := range targets {
+				if slices.Index(levels, source.Labels["severity"]) < slices.Index(levels, target.Labels["severity"]) || source.Alert == target.Alert {
+					t.Errorf("%s (%s) inhibits %s (%s)", source.Alert, source.Labels["severity"], target.Alert, target.Labels["severity"])
+				}
+			}
+		}
 	}
+}
+
+// matchingAlerts returns the alerts that matchers select by name, severity and scope.
+func matchingAlerts(t *testing.T, rules []rule, matchers []string) []rule {
+	t.Helper()
+	matcher := regexp.MustCompile(`^(\w+) (=~|=|!=) "?([^"]*)"?$`)
+	matching := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.Alert == "" })
+	for _, m := range matchers {
+		parts := matcher.FindStringSubmatch(m)
+		if parts == nil {
+			t.Fatalf("unknown form of matcher: %s", m)
+		}
+		label, value := parts[1], parts[3]
+		if !slices.Contains([]string{"alertname", "severity", "scope"}, label) {
+			continue // a label of the target
+		}
+		if parts[2] == "!=" {
+			t.Fatalf("unknown form of matcher: %s", m)
+		}
+		if parts[2] == "=" {
+			value = regexp.QuoteMeta(value)
+		}
+		matches := regexp.MustCompile("^(?:" + value + ")$")
+		matching = slices.DeleteFunc(matching, func(r rule) bool {
+			if label == "alertname" {
+				return !matches.MatchString(r.Alert)
+			}
+			return !matches.MatchString(r.Labels[label])
+		})
+	}
+	return matching
 }

@@ -52,11 +52,13 @@ func NewDocument(r *probe.Report) *Document {
 		})
 	}
 	lookups := append(r.Facts.Lookups(), r.Facts.RenewalLookups()...)
-	c.lookups = make(map[*dnssec.Answer]int)
+	c.lookups = make(map[*dnssec.Answer]int, len(lookups))
+	c.d.Lookups = slices.Grow(c.d.Lookups, len(lookups))
 	for i, lookup := range lookups {
 		c.lookups[lookup.Answer] = i
 		c.d.Lookups = append(c.d.Lookups, c.lookup(lookup, share(lookupBytes, len(lookups), lookupMinimum)))
 	}
+	c.d.Services = slices.Grow(c.d.Services, len(v.Services))
 	endpoints := 0
 	for i := range v.Services {
 		endpoints += len(v.Services[i].Endpoints)
@@ -261,7 +263,9 @@ func (c *composer) endpoint(v *dane.EndpointVerdict, records []int, b *budget) E
 	matches := b.half()
 	e.Matches, e.MoreMatches = c.matches(v.Matches, records, f.Chain, &matches)
 	dialogue := b.half()
-	for _, line := range f.Dialogue.Transcript[:min(len(f.Dialogue.Transcript), maxLines)] {
+	transcript := f.Dialogue.Transcript[:min(len(f.Dialogue.Transcript), maxLines)]
+	e.Dialogue = slices.Grow(e.Dialogue, len(transcript))
+	for _, line := range transcript {
 		text := short(line.Text)
 		if !dialogue.take(text) {
 			break

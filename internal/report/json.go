@@ -19,10 +19,13 @@ func (d *Document) Write(w io.Writer) error {
 	return encoder.Encode(d)
 }
 
+// WriteLine writes the Document as one line of JSON. It returns the error of w.
+func (d *Document) WriteLine(w io.Writer) error { return newEncoder(w).Encode(d) }
+
 // Marshal returns the Document as JSON on one line.
 func (d *Document) Marshal() []byte {
 	var text bytes.Buffer
-	if err := newEncoder(&text).Encode(d); err != nil {
+	if err := d.WriteLine(&text); err != nil {
 		panic(fmt.Errorf("encode a report as JSON: %w", err)) // every field of a Document can be encoded
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -12,11 +13,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"dane_exporter/internal/config"
+	"dane_exporter/internal/lab"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
@@ -200,6 +206,119 @@ func TestHistoryPacks(t *testing.T) {
 	}
 	if last := h.byNumber(n); last == nil || last.packed != nil || h.read(last).Target != "bad2999.example" {
 		t.Errorf("the last report is missing, packed, or another one: %+v", last)
+	}
+}
+
+// TestHistoryManyTargets: the reports of ten thousand ordinary targets fit into the history.
+func TestHistoryManyTargets(t *testing.T) {
+	prober, module := labProber(t)
+	h := newHistory(100)
+	const n = 10_000
+	good, broken := labReport(prober, module, "good.lab.test", 0), labReport(prober, module, "no-tlsa.lab.test", 0)
+	for i := range n {
+		r := *good
+		if i%10 == 0 {
+			r = *broken
+		}
+		r.Target.Name = fmt.Sprintf("d%d.lab.test", i)
+		r.Target.Asked = r.Target.Name
+		h.add(&r)
+	}
+	checkHistory(t, h)
+	if len(h.targets) != n {
+		t.Errorf("the reports of %d of %d targets are stored, in %d bytes", len(h.targets), n, h.smallSize())
+	}
+}
+
+// TestSample checks that the sample makes packed reports of other domains smaller. If the Document
+// has changed, write it anew, from the domains tlsa-mismatch and rollover of the lab.
+func TestSample(t *testing.T) {
+	prober, module := labProber(t)
+	for _, name := range []string{"good", "no-tlsa", "dane-ta", "insecure", "two-mx-one-broken"} {
+		r := labReport(prober, module, name+".lab.test", 0)
+		text := report.NewDocument(r).Marshal()
+		with, without := new(packer).pack(r), new(bytes.Buffer)
+		writer, err := flate.NewWriter(without, packLevel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writer.Write(text)
+		writer.Close()
+		if len(with) > without.Len()*2/3 || len(with) > len(text)/4 {
+			t.Errorf("%s: %d bytes, packed %d, without the sample %d", name, len(text), len(with), without.Len())
+		}
+		if !bytes.Equal(unpack(with).Marshal(), text) {
+			t.Errorf("%s: another report after unpacking", name)
+		}
+	}
+}
+
+// labProber returns a prober in the lab.
+func labProber(t testing.TB) (*probe.Prober, probe.Module) {
+	t.Helper()
+	example, err := os.ReadFile("../../config.example.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Defaults(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Access.AllowNetworks = lab.Networks()
+	now := func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+	l, err := lab.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return probe.New(probe.Environment{Now: now, Dial: l.Dial, DNS: l.DNS(), Query: l.Query, Anchors: l.Anchors(), Roots: l.Roots()},
+		probe.Settings{Access: c.Access, HandshakeReuse: time.Hour}), c.Modules[config.DefaultModule]
+}
+
+// labReport probes a domain of the lab and returns the report as that of its nth subdomain.
+func labReport(prober *probe.Prober, module probe.Module, name string, n int) *probe.Report {
+	target, err := probe.ParseTarget(name, "", module)
+	if err != nil {
+		panic(err)
+	}
+	r := prober.Probe(context.Background(), target, module)
+	r.Target.Name = fmt.Sprintf("d%d.%s", n, name)
+	r.Target.Asked = r.Target.Name
+	return r
+}
+
+// BenchmarkHistory measures what the history adds to probes of many targets whose handshakes
+// are reused: its garbage as a ratio to that of the probe, and its share of the heap.
+func BenchmarkHistory(b *testing.B) {
+	prober, module := labProber(b)
+	measure := func(f func()) (garbage, live float64) {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc), float64(after.HeapAlloc) - float64(before.HeapAlloc)
+	}
+	labReport(prober, module, "good.lab.test", 0)
+	h := newHistory(100)
+	h.sizes.unpacked = 0
+	for b.Loop() {
+		const n = 2000
+		alone, _ := measure(func() {
+			for i := range n {
+				labReport(prober, module, "good.lab.test", i)
+			}
+		})
+		with, live := measure(func() {
+			for i := range n {
+				h.add(labReport(prober, module, "good.lab.test", i))
+			}
+		})
+		b.ReportMetric((with-alone)/alone, "garbage/probe")
+		if len(h.targets) == n && h.last == n {
+			b.ReportMetric(live/n, "heap-B/target")
+		}
 	}
 }
 
@@ -472,12 +591,12 @@ func TestHistoryKeepsVerdicts(t *testing.T) {
 // kept before those of the outage.
 func TestHistoryOutage(t *testing.T) {
 	h := newHistory(10)
-	h.sizes = historySizes{all: 1 << 20, failed: 600 << 10, large: 1 << 20, unpacked: 100 << 10}
+	h.sizes = historySizes{all: 512 << 10, failed: 300 << 10, large: 1 << 20, unpacked: 100 << 10}
 	const n = 100
 	for i := range n {
 		h.add(result(fmt.Sprintf("d%d.example", i), false, 0, dane.TLSAMismatch))
 	}
-	for range 20 {
+	for range 4 {
 		for i := range 10 * n {
 			r := result(fmt.Sprintf("d%d.example", i), false, 0, dane.ResolverFailed)
 			r.Verdict.Outcome = dane.Unknown

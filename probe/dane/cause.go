@@ -156,6 +156,8 @@ func reasonOfAnswer(answer *dnssec.Answer) Reason {
 		return ResolverFailed
 	case errors.Is(answer.Err, dnssec.ErrStripped):
 		return DNSSECStripped
+	case errors.Is(answer.Err, dnssec.ErrRootBogus):
+		return RootBogus
 	case errors.Is(answer.Err, dnssec.ErrLimit):
 		return LimitExceeded
 	case answer.Status == dnssec.Bogus:

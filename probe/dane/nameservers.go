@@ -172,7 +172,7 @@ func (n *Nameserver) responsible() bool {
 // compareAnswers compares a nameserver's TLSA answer with the resolver's.
 func compareAnswers(direct, resolved *dnssec.Answer) (consistent Measure, why string) {
 	switch {
-	case direct.Err != nil && direct.Status != dnssec.Bogus:
+	case FailedLocally(direct), direct.Err != nil && direct.Status != dnssec.Bogus:
 		return NotMeasured, direct.Err.Error() // the zone's keys are not known
 	case direct.Status != dnssec.Secure:
 		return No, "its answer is " + direct.Status.String() + ": " + direct.Why

@@ -62,6 +62,7 @@ const (
 	ResolverUnreachable   Reason = "resolver_unreachable"
 	ResolverFailed        Reason = "resolver_failed"
 	DNSSECStripped        Reason = "dnssec_stripped"
+	RootBogus             Reason = "root_bogus"
 	ResolverInconsistent  Reason = "resolver_inconsistent"
 	LimitExceeded         Reason = "limit_exceeded"
 	ProbeDeadline         Reason = "probe_deadline"
@@ -409,6 +410,12 @@ var reasons = []ReasonInfo{
 		Senders: nothingKnown,
 		Remedy:  "Set resolver.servers to a resolver that returns them; a local Unbound or Knot Resolver does.",
 		Verify:  "`dane_exporter check --self` exits with 0."},
+	{Reason: RootBogus, Effect: EffectInternal,
+		Meaning: "The DNSSEC signatures of the root do not validate, so nothing could be judged.",
+		Senders: nothingKnown,
+		Remedy:  "Check the clock of the exporter's machine, and resolver.trust_anchors. If both are right, the resolver forges answers.",
+		More:    "A clock that is wrong by weeks is the usual cause. `dane_exporter check --self` names it.",
+		Verify:  "`dane_exporter check --self` exits with 0, and `dane_exporter_trust_anchor_ok` is 1."},
 	{Reason: ResolverInconsistent, Effect: EffectInternal,
 		Meaning: "The resolvers disagree: one returned an answer that does not validate, and another returned one that does.",
 		Senders: "Senders deliver, unless their resolver has the same problem.",

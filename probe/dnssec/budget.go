@@ -40,8 +40,9 @@ func (l limits) speculativeQueries() int { return l.queries / 3 }
 type workBudget struct {
 	limits   limits
 	work     Work
-	needed   map[question]bool // questions whose replies the verdict depends on
-	sigs     *sigCache         // shared by all lookups; nil: none
+	needed   map[question]bool    // questions whose replies the verdict depends on
+	spend    func(cost int) error // pays for CPU time, in units of about a microsecond; nil: no limit
+	sigs     *sigCache            // shared by all lookups; nil: none
 	verified map[sigCheck]error
 	digests  map[digestInput][]byte
 	hashes   map[hashInput][]byte
@@ -117,6 +118,11 @@ func (b *workBudget) verify(set *rrset, sig *dns.RRSIG, k *key) error {
 	}
 	if b.work.Signatures >= b.limits.signatures {
 		return exceeded(b.limits.signatures, "signature checks")
+	}
+	if b.spend != nil {
+		if err := b.spend(k.cost()); err != nil {
+			return &fault{status: Indeterminate, why: "the lookup was stopped before a signature was checked: " + err.Error(), err: err}
+		}
 	}
 	b.work.Signatures++
 	err := b.verifyCached(set, sig, k)

@@ -104,7 +104,8 @@ func TestSignatures(t *testing.T) {
 			zone.SignWith(zone.At("example.org.", dns.TypeDNSKEY), mustKey("example.org.", "zsk", dns.ECDSAP256SHA256, dns.ZONE))),
 		signature("the zone's keys expired", dnssec.Bogus, "the signature over example.org. DNSKEY", zone.Expire(zone.At("example.org.", dns.TypeDNSKEY))),
 		signature("the DS expired", dnssec.Bogus, "the signature over example.org. DS by org.", zone.Expire(zone.At("example.org.", dns.TypeDS))),
-		signature("the root's keys expired", dnssec.Bogus, "the signature over . DNSKEY", zone.Expire(zone.At(".", dns.TypeDNSKEY))),
+		{name: "the root's keys expired", zones: testZones(""), faults: []zone.Fault{zone.Expire(zone.At(".", dns.TypeDNSKEY))}, ask: tlsa, qtype: dns.TypeTLSA,
+			status: dnssec.Bogus, err: dnssec.ErrRootBogus, why: "the signature over . DNSKEY"},
 		signature("a DS and no DNSKEY", dnssec.Bogus, "has a DS in org. but no DNSKEY", zone.Drop("example.org.", dns.TypeDNSKEY)),
 	})
 }

@@ -36,9 +36,15 @@ const (
 	controlHeadStart = 400 * time.Millisecond
 )
 
-// controlInterval is the minimum time between two controls of a zone, for all lookups
-// together. The zones belong to others.
-const controlInterval = time.Second
+// controlInterval returns the minimum time between two controls of a zone, for all
+// lookups together. The zones belong to others. The root and top-level domains
+// answer many more queries than other zones.
+func controlInterval(zone string) time.Duration {
+	if labels(zone) <= 1 {
+		return 250 * time.Millisecond
+	}
+	return time.Second
+}
 
 // controls runs controls, one at a time for each zone, and keeps their results. Lookups
 // that fail at about the same time thus share them.
@@ -70,7 +76,7 @@ func (r *Resolver) control(ctx context.Context, zone string, since time.Time, pa
 		if last.done && !last.started.Before(since) {
 			return last, nil
 		}
-		if last.done && !waitUntil(ctx, last.started.Add(controlInterval)) {
+		if last.done && !waitUntil(ctx, last.started.Add(controlInterval(zone))) {
 			break
 		}
 		result, joined, err := r.controls.flights.Do(ctx, zone, controlTime, func(ctx context.Context, _ func(controlResult)) controlResult {
@@ -81,7 +87,7 @@ func (r *Resolver) control(ctx context.Context, zone string, since time.Time, pa
 			return controlResult{state: controlUnclear}, nil
 		case result.err != nil && !joined: // a joined control was refused by the budget of another
 			return controlResult{state: controlUnclear}, result.err
-		case !result.done && !waitUntil(ctx, result.started.Add(controlInterval)):
+		case !result.done && !waitUntil(ctx, result.started.Add(controlInterval(zone))):
 			return controlResult{state: controlUnclear}, nil
 		}
 		last = result
@@ -93,7 +99,7 @@ func (r *Resolver) control(ctx context.Context, zone string, since time.Time, pa
 // passed since the last one, it does nothing.
 func (r *Resolver) runNextControl(ctx context.Context, zone string, pay func() error) controlResult {
 	result := controlResult{started: time.Now()}
-	if last := r.controls.get(zone); result.started.Before(last.started.Add(controlInterval)) {
+	if last := r.controls.get(zone); result.started.Before(last.started.Add(controlInterval(zone))) {
 		return last
 	}
 	if err := pay(); err != nil {
@@ -123,7 +129,7 @@ func (c *controls) put(zone string, result controlResult) {
 	}
 	if len(c.results) >= maxControls {
 		maps.DeleteFunc(c.results, func(_ string, old controlResult) bool {
-			return time.Since(old.started) > max(controlInterval, reuseControls)
+			return time.Since(old.started) > reuseControls // longer than controlInterval
 		})
 	}
 	c.results[zone] = result

@@ -30,7 +30,7 @@ func (r *Resolver) Fork() *Resolver {
 		entry := element.Value.(*cacheEntry)
 		fork.cache.put(entry.name, entry.value, entry.stored, entry.until)
 	}
-	fork.outage.seen = r.outage.seen
+	fork.outage.seen, fork.outage.why = r.outage.seen, r.outage.why
 	return fork
 }
 
@@ -46,3 +46,6 @@ func (d *DroppedCD) Lasts(server string, at time.Time) bool { return d.d.lasts(s
 func (r *Resolver) LimitFailures(n int) { r.failures.size = n }
 func (r *Resolver) Failures() int       { return len(r.failures.entries) }
 func (r *Resolver) ClearFailures()      { clear(r.failures.entries) }
+
+// SizeOfQuery is the memory of a query that waits for its reply.
+const SizeOfQuery = sizeOfQuery

@@ -102,6 +102,22 @@ func newKey(rr *dns.DNSKEY) *key {
 	return k
 }
 
+// cost returns the CPU time of a signature check in units of about a microsecond.
+func (k *key) cost() int {
+	switch k.record.Algorithm {
+	case dns.ECDSAP256SHA256, dns.ED25519:
+		return 100
+	case dns.ECDSAP384SHA384, dns.ED448:
+		return 700
+	default: // RSA: the exponent, at most 128 bits, and the modulus decide
+		words, bits := len(k.rdata)/8, 2*maxExponentBits
+		if exponent := k.rdata[min(4, len(k.rdata)):]; len(exponent) > 0 && exponent[0] > 0 {
+			bits = min(bits, 2*8*int(exponent[0]))
+		}
+		return 20 + words*words*bits/200
+	}
+}
+
 func newKeys(set []dns.RR) []*key {
 	var keys []*key
 	for _, rr := range records[*dns.DNSKEY](set) {

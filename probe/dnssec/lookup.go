@@ -56,8 +56,6 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 		zone := l.closestZone(answer.Canonical)
 		r.witnesses.seen(zone)
 		r.failing.clear(registeredDomain(zone))
-	} else if concernsResolver(answer) || failedZone(answer) == r.topZone() {
-		r.Suspect()
 	}
 	if answer.Status == Bogus {
 		if ctx.Err() == nil { // otherwise the retries may be incomplete
@@ -68,6 +66,10 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 			retries = "no valid answer was found within the limits of a lookup"
 		}
 		answer.Why += "; " + retries + "; if the zone was repaired, a forwarder may have cached the bad answer for its TTL"
+		answer = l.checkRoot(ctx, answer)
+	}
+	if concernsResolver(answer) || failedZone(answer) == r.topZone() {
+		r.Suspect()
 	}
 	if errors.Is(answer.Err, ErrLimit) {
 		r.limited.Add(1)
@@ -75,10 +77,47 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 	return answer
 }
 
+// checkRoot sets the error of a bogus answer to ErrRootBogus if the root does not validate either.
+// Then no zone can be judged. The clock of this machine is the usual cause.
+func (l *lookup) checkRoot(ctx context.Context, a Answer) Answer {
+	r := l.resolver
+	if len(r.anchors["."]) == 0 {
+		return a
+	}
+	failed := failedZone(a)
+	if failed == "" && len(a.Chain) > 0 { // data that the last zone signs is bogus
+		failed = a.Chain[len(a.Chain)-1].Zone
+	}
+	if failed != "." {
+		if labels(failed) > 1 && len(r.anchors[failed]) == 0 {
+			return a // the chain of trust from the root to the zone above validates
+		}
+		again := r.newLookup(question{otherTopLevel(failed), dns.TypeDS}, upstream{}, l.budget.share(1))
+		again.account = l.account
+		other := again.run(ctx)
+		a.Work = a.Work.plus(other.Work)
+		if other.Status != Bogus {
+			return a
+		}
+		a.Why = other.Why
+	}
+	a.Why = "the root does not validate: check the clock of this machine, resolver.trust_anchors and the resolvers (" + a.Why + ")"
+	a.Err = fmt.Errorf("look up %s: %w", l.question, ErrRootBogus)
+	return a
+}
+
+// otherTopLevel returns a top-level domain that a zone is not in.
+func otherTopLevel(zone string) string {
+	if within(zone, "com.") {
+		return "org."
+	}
+	return "com."
+}
+
 // concernsResolver reports whether a lookup may have failed because of the resolvers
 // or the network to them.
 func concernsResolver(a Answer) bool {
-	for _, err := range []error{ErrUnreachable, ErrResolverFailed, ErrStripped, ErrDeadline} {
+	for _, err := range []error{ErrUnreachable, ErrResolverFailed, ErrStripped, ErrDeadline, ErrRootBogus} {
 		if errors.Is(a.Err, err) {
 			return true
 		}
@@ -107,6 +146,12 @@ func (r *Resolver) newLookup(q question, u upstream, lim limits) *lookup {
 func (l *lookup) run(ctx context.Context) Answer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.budget.spend = func(cost int) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: look up %s: %w", ErrDeadline, l.question, context.Cause(ctx))
+		}
+		return l.account.compute(cost)
+	}
 	l.loadCached(l.question.name)
 	needed := []question{l.question}
 	for {
@@ -281,6 +326,15 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 			r = &reply{err: fmt.Errorf("%w: %v", ErrInternal, problem)}
 		}
 	}()
+	if err := l.account.hold(sizeOfQuery, speculative); err != nil {
+		return &reply{err: err}
+	}
+	defer l.account.release(sizeOfQuery)
+	end, err := l.account.begin(ctx) // before the query is shared: others must not wait for this client
+	if err != nil {
+		return &reply{err: fmt.Errorf("%w: %s: waiting for other queries to end: %w", ErrDeadline, q, err)}
+	}
+	defer end()
 	if q.ofChain() {
 		return l.resolver.exchangeShared(ctx, query{q, l.upstream}, func() error { return l.account.query(speculative) })
 	}
@@ -295,7 +349,7 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 // receive adds a reply to the evidence. A speculative query that failed proves
 // nothing: it is repeated if its reply is needed.
 func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
-	if err := l.account.hold(a.reply, a.speculative); err != nil {
+	if err := l.account.hold(a.reply.size, a.speculative); err != nil {
 		a.reply = &reply{err: err, server: a.reply.server}
 	}
 	if a.speculative && !a.reply.usable() {

@@ -1,8 +1,10 @@
 package dnssec
 
 import (
+	"context"
 	"fmt"
-	"sync/atomic"
+	"math"
+	"sync"
 )
 
 // Meter counts what all lookups for one client cost together. The limits of a single
@@ -23,16 +25,30 @@ type Meter interface {
 	// Grow counts n bytes of memory that a lookup holds until it ends. An error means
 	// that it must not hold them. If n is negative, Grow releases them.
 	Grow(n int) error
+	// Compute counts CPU time in units of about a microsecond, before it is used. An error
+	// prevents that.
+	Compute(cost int) error
+	// Begin waits until the client may have one more query in progress, which takes a
+	// socket for as long as the zone chooses. The caller must call end. The error is that
+	// of ctx, if it ends first.
+	Begin(ctx context.Context) (end func(), err error)
 }
 
 // ErrBudget is wrapped if the Meter of the client refused what the lookup needs. It wraps ErrLimit.
 var ErrBudget = fmt.Errorf("%w by all lookups together", ErrLimit)
 
+// sizeOfQuery is the memory in bytes of a query that waits for its reply, with its
+// goroutines, buffers and socket. A zone decides how long its queries wait.
+const sizeOfQuery = 16 << 10
+
 // account is the use of a Meter by one lookup and its retries.
 type account struct {
-	meter   Meter // nil: no limits
-	refusal atomic.Pointer[error]
-	held    atomic.Int64 // bytes
+	meter Meter // nil: no limits
+
+	mu      sync.Mutex
+	held    int // bytes
+	closed  bool
+	refusal error // see refused
 }
 
 // query pays for one message. The error wraps ErrBudget.
@@ -51,34 +67,75 @@ func (a *account) control() error {
 	return a.record(a.meter.Control(), false)
 }
 
-// hold pays for the memory of a reply until release. The error wraps ErrBudget.
-func (a *account) hold(r *reply, speculative bool) error {
+// compute pays for CPU time. The error wraps ErrBudget.
+func (a *account) compute(cost int) error {
 	if a == nil || a.meter == nil {
 		return nil
 	}
-	err := a.meter.Grow(r.size)
-	if err == nil {
-		a.held.Add(int64(r.size))
-	}
-	return a.record(err, speculative)
+	return a.record(a.meter.Compute(cost), false)
 }
 
-// release releases all memory that the account holds. It is called when the lookup and all
-// its retries have ended.
-func (a *account) release() {
-	if n := a.held.Swap(0); n > 0 {
-		_ = a.meter.Grow(int(-n)) // which cannot fail
+// begin waits until another query may be in progress.
+func (a *account) begin(ctx context.Context) (end func(), err error) {
+	if a == nil || a.meter == nil {
+		return func() {}, nil
 	}
+	return a.meter.Begin(ctx)
+}
+
+// hold pays for n bytes of memory until release. The error wraps ErrBudget.
+func (a *account) hold(n int, speculative bool) error {
+	if a == nil || a.meter == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed { // a query that the lookup no longer waits for
+		return nil
+	}
+	err := a.meter.Grow(n)
+	if err == nil {
+		a.held += n
+	}
+	return a.recordLocked(err, speculative)
+}
+
+// release releases n bytes before the lookup ends.
+func (a *account) release(n int) {
+	if a == nil || a.meter == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n = min(n, a.held); n > 0 {
+		_ = a.meter.Grow(-n) // which cannot fail
+		a.held -= n
+	}
+}
+
+// close releases all memory that the account holds. It is called when the lookup and all
+// its retries have ended.
+func (a *account) close() {
+	a.release(math.MaxInt)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
 }
 
 // record wraps the error of a Meter, and notes what the lookup needed.
 func (a *account) record(err error, speculative bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.recordLocked(err, speculative)
+}
+
+func (a *account) recordLocked(err error, speculative bool) error {
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("%w: %w", ErrBudget, err)
-	if !speculative {
-		a.refusal.CompareAndSwap(nil, &err)
+	if !speculative && a.refusal == nil {
+		a.refusal = err
 	}
 	return err
 }
@@ -89,8 +146,7 @@ func (a *account) refused() error {
 	if a == nil {
 		return nil
 	}
-	if err := a.refusal.Load(); err != nil {
-		return *err
-	}
-	return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refusal
 }

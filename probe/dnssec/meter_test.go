@@ -17,7 +17,7 @@ import (
 
 // queryMeter is a Meter that allows a number of queries and bytes. With peak, one lookup
 // uses it at a time.
-type queryMeter struct{ left, used, bytes, held, peak atomic.Int64 }
+type queryMeter struct{ left, used, bytes, held, peak, computed, maxComputed atomic.Int64 }
 
 func allow(queries int) *queryMeter { return allowBytes(queries, 1<<40) }
 
@@ -25,6 +25,7 @@ func allowBytes(queries, bytes int) *queryMeter {
 	m := new(queryMeter)
 	m.left.Store(int64(queries))
 	m.bytes.Store(int64(bytes))
+	m.maxComputed.Store(1 << 40)
 	return m
 }
 
@@ -37,6 +38,16 @@ func (m *queryMeter) Query(bool) error {
 }
 
 func (m *queryMeter) Control() error { return m.Query(false) }
+
+func (m *queryMeter) Compute(cost int) error {
+	if m.computed.Load()+int64(cost) > m.maxComputed.Load() {
+		return errors.New("no CPU time left")
+	}
+	m.computed.Add(int64(cost))
+	return nil
+}
+
+func (m *queryMeter) Begin(context.Context) (end func(), err error) { return func() {}, nil }
 
 func (m *queryMeter) Grow(n int) error {
 	held := m.held.Add(int64(n))
@@ -131,10 +142,11 @@ func TestBudgetDecidesNothing(t *testing.T) {
 							t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
 						}
 					}
-					if peak := int(meter.peak.Load()); meter.held.Load() != 0 || peak < 1000 {
+					peak := int(meter.peak.Load())
+					if meter.held.Load() != 0 || peak < dnssec.SizeOfQuery {
 						t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
 					}
-					for n := 0; n < int(meter.peak.Load()); n += 300 {
+					for n := 0; n < peak; n += max(300, peak/30) {
 						r, _ := newResolver()
 						limited := allowBytes(1000, n)
 						got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
@@ -192,6 +204,39 @@ func TestBudgetsAreSeparate(t *testing.T) {
 	}
 }
 
+// TestBudgetsOfControlsAreSeparate is TestBudgetsAreSeparate for lookups that fail, and
+// that share controls.
+func TestBudgetsOfControlsAreSeparate(t *testing.T) {
+	for queries := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			net, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			net.Break(zone.Rcode(zone.Under("example.org."), dns.RcodeServerFailure))
+			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+			var group sync.WaitGroup
+			var poor dnssec.Answer
+			var rich [5]dnssec.Answer
+			group.Go(func() { poor = r.LookupWithin(t.Context(), allow(queries), tlsa, dns.TypeTLSA) })
+			for i := range rich {
+				group.Go(func() {
+					rich[i] = r.LookupWithin(t.Context(), allow(200), fmt.Sprintf("n%d.example.org.", i/2), dns.TypeTLSA)
+				})
+			}
+			group.Wait()
+			if !errors.Is(poor.Err, dnssec.ErrBudget) && !errors.Is(poor.Err, dnssec.ErrServer) || errors.Is(poor.Err, dnssec.ErrResolverFailed) {
+				t.Errorf("%d queries: %v: %s", queries, poor.Err, poor.Why)
+			}
+			for _, a := range rich {
+				if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrBudget) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+					t.Errorf("beside a lookup with %d queries: %v: %s", queries, a.Err, a.Why)
+				}
+			}
+		})
+	}
+}
+
 // TestCheckHasBudget checks that the validation of a given response pays for its queries
 // and its memory.
 func TestCheckHasBudget(t *testing.T) {
@@ -218,4 +263,85 @@ func TestCheckHasBudget(t *testing.T) {
 			t.Errorf("%d bytes are held", c.meter.held.Load())
 		}
 	}
+}
+
+// manySignatures adds useless signatures over an RRset to responses, before the valid one.
+func manySignatures(where zone.Where, n int) zone.Fault {
+	return respond(where, func(m *dns.Msg) {
+		for _, rr := range m.Answer {
+			sig, ok := rr.(*dns.RRSIG)
+			if !ok {
+				continue
+			}
+			for i := range n {
+				wrong := *sig
+				wrong.Expiration += uint32(i + 1) // is tried first
+				m.Answer = append(m.Answer, &wrong)
+			}
+			return
+		}
+	})
+}
+
+// TestSignatureChecksAreLimited checks that signature checks count as CPU time of the
+// client, that they end with it and with the context, and that neither is a verdict.
+func TestSignatureChecksAreLimited(t *testing.T) {
+	const useless = 60
+	for _, c := range []struct {
+		name   string
+		limit  int64 // of CPU time; 0: none
+		cancel int64 // CPU time after which the context ends; 0: never
+		want   error
+	}{
+		{"no limit", 0, 0, nil},
+		{"little CPU time", 2000, 0, dnssec.ErrBudget},
+		{"the client leaves", 0, 2000, dnssec.ErrDeadline},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			net.Break(manySignatures(zone.At(tlsa, dns.TypeTLSA), useless))
+			r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			meter := &leavingClient{queryMeter: allow(1000), at: c.cancel, leave: cancel}
+			if c.limit > 0 {
+				meter.maxComputed.Store(c.limit)
+			}
+			query := new(dns.Msg).SetQuestion(tlsa, dns.TypeTLSA)
+			query.SetEdns0(1232, true)
+			response, _, err := net.Exchange(t.Context(), query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := r.Check(ctx, meter, tlsa, dns.TypeTLSA, response)
+			used := meter.computed.Load()
+			switch {
+			case c.want == nil && (a.Status != dnssec.Secure || used < 100*useless):
+				t.Errorf("%s, %v after %d units: %s", a.Status, a.Err, used, a.Why)
+			case c.want != nil && (a.Status != dnssec.Indeterminate || !errors.Is(a.Err, c.want) || used > 2100):
+				t.Errorf("%s, %v after %d units: %s", a.Status, a.Err, used, a.Why)
+			}
+			if next := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); next.Status != dnssec.Secure {
+				t.Errorf("the next lookup: %s: %s", next.Status, next.Why)
+			}
+		})
+	}
+}
+
+// leavingClient is a meter whose client leaves after an amount of CPU time.
+type leavingClient struct {
+	*queryMeter
+	at    int64
+	leave func()
+}
+
+func (l *leavingClient) Compute(cost int) error {
+	err := l.queryMeter.Compute(cost)
+	if l.at > 0 && l.computed.Load() >= l.at {
+		l.leave()
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package dnssec
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -124,8 +125,8 @@ type postMortem struct {
 
 // Limits on the time and the number of controls of a failed lookup.
 const (
-	postMortemTime = 1500 * time.Millisecond // for all controls; a second unless some are repeated
-	ownHeadStart   = 200 * time.Millisecond  // the time in which the zone itself can spare the others their controls
+	postMortemTime = 2 * time.Second        // for all controls; a second unless some are repeated or wait for controlInterval
+	ownHeadStart   = 200 * time.Millisecond // the time in which the zone itself can spare the others their controls
 	maxWitnesses   = 16
 )
 
@@ -180,10 +181,12 @@ func (p *postMortem) run(ctx context.Context) error {
 	if recent := p.ambiguous(); len(recent) > 0 {
 		p.control(ctx, nextSecond(p.since), recent...)
 	}
-	if p.judge(false); p.cause != "" {
+	late := ctx.Err() != nil // then recent answers are the best evidence
+	if p.judge(late); p.cause != "" {
 		<-ownDone // if the zone answers, it is at fault
-		p.judge(false)
+		p.judge(late)
 	}
+	p.total = p.total && !late
 	p.record()
 	return p.refused()
 }
@@ -198,8 +201,9 @@ func (p *postMortem) refused() error {
 // controlZones returns the zones of the controls, except that of the failed zone.
 func (p *postMortem) controlZones() []string {
 	zones := slices.Concat(topControls(), p.parents)
-	for zone := range p.resolver.anchors {
-		zones = append(zones, zone)
+	if p.resolver.topZone() != "." { // a private network may reach these alone
+		anchored := slices.Sorted(maps.Keys(p.resolver.anchors))
+		zones = append(zones, anchored[:min(len(anchored), maxWitnesses)]...)
 	}
 	for _, w := range p.others {
 		zones = append(zones, w.zone)
@@ -222,9 +226,11 @@ func (p *postMortem) control(ctx context.Context, since time.Time, zones ...stri
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.states[zone] = result.state
 			if err != nil {
 				p.refusal = err
+			}
+			if _, known := p.states[zone]; result.done || !known {
+				p.states[zone] = result.state
 			}
 		})
 	}

@@ -233,11 +233,10 @@ type countControls struct {
 	dnssec.Transport
 	mu    sync.Mutex
 	zones map[string]int
-	cd0   map[string]int // of these, with CD=0
 }
 
 func newCountControls(t dnssec.Transport) *countControls {
-	return &countControls{Transport: t, zones: make(map[string]int), cd0: make(map[string]int)}
+	return &countControls{Transport: t, zones: make(map[string]int)}
 }
 
 func (c *countControls) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
@@ -245,9 +244,6 @@ func (c *countControls) ExchangeWith(ctx context.Context, server string, query *
 		_, zone, _ := strings.Cut(name, ".")
 		c.mu.Lock()
 		c.zones[dns.Fqdn(zone)]++
-		if !query.CheckingDisabled {
-			c.cd0[dns.Fqdn(zone)]++
-		}
 		c.mu.Unlock()
 	}
 	return c.Transport.ExchangeWith(ctx, server, query)
@@ -381,12 +377,33 @@ func TestControlsAreFew(t *testing.T) {
 						t.Errorf("%d controls in %s, want at most %d", n, zone, most)
 					}
 				}
+				t.Logf("%d controls in zones that answer", total)
 				if most := 24 * c.others; total > most || total == 0 {
 					t.Errorf("%d controls in zones that answer, want at most %d", total, most)
 				}
 			})
 		})
 	}
+}
+
+// TestControlsAreNotRepeated checks that a failed lookup sends one control to each zone,
+// and another if the first answer was recent.
+func TestControlsAreNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, err := zone.New(time.Now, zone.Zone{Apex: "org."}, zone.Zone{Apex: "dead.org.", Records: oneHost})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Break(zone.Rcode(zone.Under("dead.org."), dns.RcodeServerFailure))
+		controls := newCountControls(inner)
+		r := dnssec.New(controls, inner.Anchors(), time.Now, dnssec.Options{})
+		if a := r.Lookup(t.Context(), "mx.dead.org.", dns.TypeA); ours(t, a) {
+			t.Errorf("%v: %s", a.Err, a.Why)
+		}
+		if n := controls.zones["."]; n == 0 || n > 2 {
+			t.Errorf("%d controls in the root", n)
+		}
+	})
 }
 
 // TestZoneAnswersItsControl checks that no zone of others is queried if the zone that failed
@@ -528,6 +545,70 @@ func TestPrivateAnchors(t *testing.T) {
 					t.Errorf("%v: %s", a.Err, a.Why)
 				}
 			})
+		})
+	}
+}
+
+// TestRootBogus checks that no zone is at fault while what the root signs does not validate.
+func TestRootBogus(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name    string
+		anchors []string // of zones; default the root
+		ahead   time.Duration
+		fault   zone.Fault
+		root    bool
+	}{
+		{name: "the clock is 100 days ahead", ahead: 100 * day, root: true},
+		{name: "the clock is 100 days behind", ahead: -100 * day, root: true},
+		{name: "the keys of the root are forged", fault: zone.Corrupt(zone.At(".", dns.TypeDNSKEY)), root: true},
+		{name: "all data of the root has expired, but not its keys", fault: zone.Expire(zone.In(".", dns.TypeDS, dns.TypeNSEC)), root: true},
+		{name: "the DS of the top-level domain has expired", fault: zone.Expire(zone.At("org.", dns.TypeDS))},
+		{name: "the keys of the top-level domain have expired", fault: zone.Expire(zone.At("org.", dns.TypeDNSKEY))},
+		{name: "the zone has expired", fault: zone.Expire(zone.In("example.org."))},
+		{name: "the clock is ahead, and the zone has an anchor", anchors: []string{".", "example.org."}, ahead: 100 * day, root: true},
+		{name: "the zone has an anchor and has expired", anchors: []string{".", "example.org."}, fault: zone.Expire(zone.In("example.org."))},
+		{name: "only the zone has an anchor", anchors: []string{"example.org."}, fault: zone.Expire(zone.In("example.org."))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, err := zone.New(clock, testZones("")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.fault.Where != nil {
+				net.Break(c.fault)
+			}
+			anchors := net.Anchors()
+			for _, apex := range c.anchors {
+				if apex != "." {
+					anchors = append(anchors, *mustKey(apex, "ksk", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP).Public.ToDS(dns.SHA256))
+				}
+			}
+			if len(c.anchors) > 0 && c.anchors[0] != "." {
+				anchors = anchors[1:]
+			}
+			now := today
+			r := dnssec.New(net, anchors, func() time.Time { return now }, dnssec.Options{})
+			for round := range 3 { // with empty caches, with what is cached of the failure, and after it
+				if round < 2 {
+					now = today.Add(c.ahead)
+				} else {
+					now = today
+					net.BreakOnly()
+					r.ClearFailures()
+				}
+				for _, name := range []string{tlsa, "no.example.org."} {
+					a := r.Lookup(t.Context(), name, dns.TypeTLSA)
+					switch {
+					case round == 2 && c.ahead != 0:
+						if a.Status != dnssec.Secure {
+							t.Errorf("the clock is right again, %s: %s: %s", name, a.Status, a.Why)
+						}
+					case round < 2 && (a.Status != dnssec.Bogus || errors.Is(a.Err, dnssec.ErrRootBogus) != c.root):
+						t.Errorf("round %d, %s: %s, %v: %s", round, name, a.Status, a.Err, a.Why)
+					}
+				}
+			}
 		})
 	}
 }

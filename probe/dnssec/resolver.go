@@ -141,7 +141,7 @@ func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer 
 		return &failed
 	}
 	used := &account{meter: meter}
-	defer used.release()
+	defer used.close()
 	answer := r.resolve(ctx, q, used)
 	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) {
 		// What was refused, such as a retry, might have shown that the zone is good.
@@ -175,12 +175,15 @@ func (r *Resolver) Check(ctx context.Context, meter Meter, name string, qtype ui
 	defer cancel()
 	l := r.newLookup(q, upstream{}, r.limits)
 	l.account = &account{meter: meter}
-	defer l.account.release()
+	defer l.account.close()
 	l.asked[q] = true
 	l.receive(ctx, arrival{q, newReply(response.Copy(), q), false}, []question{q})
 	answer := l.run(ctx)
 	if isServerFailure(answer) {
 		answer = l.classifyFailure(ctx, answer)
+	}
+	if answer.Status == Bogus {
+		answer = l.checkRoot(ctx, answer)
 	}
 	return answer
 }

@@ -106,6 +106,7 @@ func summarize(a dnssec.Answer) summary {
 var errorWords = map[string]error{
 	"unreachable": dnssec.ErrUnreachable,
 	"stripped":    dnssec.ErrStripped,
+	"root":        dnssec.ErrRootBogus,
 	"server":      dnssec.ErrServer,
 	"limit":       dnssec.ErrLimit,
 	"deadline":    dnssec.ErrDeadline,

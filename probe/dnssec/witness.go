@@ -159,21 +159,13 @@ const (
 // alone are not enough, because a provider may serve each zone under names in the zone.
 func (r *Resolver) nameserverMarks(ctx context.Context, zone string) (marks []string) {
 	add := func(mark string) {
-		if !slices.Contains(marks, mark) && len(marks) < maxNameserverNames+maxNetworks {
+		if mark != "" && !slices.Contains(marks, mark) && len(marks) < maxNameserverNames+maxNetworks {
 			marks = append(marks, mark)
 		}
 	}
-	servers := r.unvalidated(ctx, question{zone, dns.TypeNS})
-	for _, rr := range servers[:min(len(servers), maxNameserverNames)] {
-		if ns, ok := rr.(*dns.NS); ok {
-			add(registeredDomain(fold(ns.Ns)))
-		}
-	}
-	for _, rr := range servers[:min(len(servers), maxNameserverNames)] {
-		ns, ok := rr.(*dns.NS)
-		if !ok {
-			continue
-		}
+	servers := records[*dns.NS](r.unvalidated(ctx, question{zone, dns.TypeNS}))
+	for _, ns := range servers[:min(len(servers), maxNameserverNames)] {
+		add(registeredDomain(fold(ns.Ns)))
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 			for _, address := range r.unvalidated(ctx, question{fold(ns.Ns), qtype}) {
 				switch rr := address.(type) {
@@ -201,11 +193,12 @@ func (r *Resolver) unvalidated(ctx context.Context, q question) []dns.RR {
 	return set.records
 }
 
-// network returns the network of an address with that many bits, as text.
+// network returns the network of an address with that many bits, as text. It is empty if
+// there is none.
 func network(ip net.IP, bits int) string {
-	address, _ := netip.AddrFromSlice(ip)
+	address, ok := netip.AddrFromSlice(ip)
 	prefix, err := address.Unmap().Prefix(bits)
-	if err != nil {
+	if !ok || err != nil {
 		return ""
 	}
 	return prefix.String()
@@ -294,6 +287,10 @@ func explains(parent string, witnesses []witness, states map[string]controlState
 	state, known := states[parent]
 	return known && state == controlFails || answering >= minElsewhere && failing == 0
 }
+
+// RegisteredDomain returns the registered domain that a fully qualified name belongs to,
+// in lower case. Zones below one registered domain may fail for one cause.
+func RegisteredDomain(name string) string { return registeredDomain(fold(name)) }
 
 // registeredDomain returns the registered domain that a name belongs to: one label
 // below a public suffix. It returns the name itself if it is a suffix. Suffixes below

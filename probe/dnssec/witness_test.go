@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"fmt"
+	"net"
 	"testing"
 )
 
@@ -52,32 +53,70 @@ func TestManyFail(t *testing.T) {
 		return witness{domain: domain, zone: domain, nameservers: nameservers}
 	}
 	own := func(i int) witness { return zone(i, fmt.Sprintf("z%d.org.", i)) }
+	elsewhere := func(i int) witness {
+		domain := fmt.Sprintf("z%d.net.", i)
+		return witness{domain: domain, zone: domain, nameservers: []string{domain}}
+	}
 	for _, c := range []struct {
 		name   string
 		own    witness
 		others []witness
 		states string // of the others: f, u, r, a
 		want   bool
+		parent string // state of org., the zone above; empty: not known
 	}{
-		{"no other", own(0), nil, "", false},
-		{"all answer", own(0), []witness{own(1), own(2)}, "aa", false},
-		{"one of three others fails", own(0), []witness{own(1), own(2), own(3)}, "faa", true},
-		{"one of six others fails", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "faaaaa", false},
-		{"answers that are recent count", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "frrrrr", false},
-		{"unclear ones do not count", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "fuuuur", true},
-		{"the other has the same nameservers", zone(0, "a.", "b."), []witness{zone(1, "b.", "c.")}, "f", false},
-		{"the nameservers are linked by a third", zone(0, "a."), []witness{zone(1, "b."), zone(2, "a.", "b.")}, "ff", false},
-		{"nameservers in the domain of another", zone(0, "z1.org."), []witness{own(1)}, "f", false},
-		{"unknown nameservers may be the same", zone(0), []witness{zone(1), own(2)}, "fa", false},
-		{"another zone at the nameservers answers", zone(0, "a."), []witness{zone(1, "a."), own(2)}, "af", false},
-		{"a failing one of which the nameservers answer", own(0), []witness{zone(1, "a."), zone(2, "a.")}, "fa", false},
+		{"no other", own(0), nil, "", false, ""},
+		{"all answer", own(0), []witness{own(1), own(2)}, "aa", false, ""},
+		{"one of three others fails", own(0), []witness{own(1), own(2), own(3)}, "faa", true, ""},
+		{"one of six others fails", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "faaaaa", false, ""},
+		{"answers that are recent count", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "frrrrr", false, ""},
+		{"unclear ones do not count", own(0), []witness{own(1), own(2), own(3), own(4), own(5), own(6)}, "fuuuur", true, ""},
+		{"the other has the same nameservers", zone(0, "a.", "b."), []witness{zone(1, "b.", "c.")}, "f", false, ""},
+		{"the nameservers are linked by a third", zone(0, "a."), []witness{zone(1, "b."), zone(2, "a.", "b.")}, "ff", false, ""},
+		{"nameservers in the domain of another", zone(0, "z1.org."), []witness{own(1)}, "f", false, ""},
+		{"unknown nameservers may be the same", zone(0), []witness{zone(1), own(2)}, "fa", false, ""},
+		{"another zone at the nameservers answers", zone(0, "a."), []witness{zone(1, "a."), own(2)}, "af", false, ""},
+		{"a failing one of which the nameservers answer", own(0), []witness{zone(1, "a."), zone(2, "a.")}, "fa", false, ""},
+		{"nameservers in one network", zone(0, "z0.org.", "192.0.2.0/24"), []witness{zone(1, "z1.org.", "192.0.2.0/24")}, "f", false, ""},
+		{"nameservers in two networks", zone(0, "z0.org.", "192.0.2.0/24"), []witness{zone(1, "z1.org.", "198.51.100.0/24")}, "f", true, ""},
+		{"the zone above fails", own(0), []witness{own(1), own(2)}, "ff", false, "f"},
+		{"the zone above answers", own(0), []witness{own(1), own(2)}, "ff", true, "a"},
+		{"the zone above fails, and one below it answers", own(0), []witness{own(1), own(2)}, "fa", true, "f"},
+		{"the zone above fails, and zones elsewhere", own(0), []witness{own(1), elsewhere(2), elsewhere(3)}, "ffa", true, "f"},
+		{"all zones elsewhere answer", own(0), []witness{own(1), elsewhere(2), elsewhere(3), elsewhere(4)}, "faaa", false, "a"},
+		{"too few zones elsewhere answer", own(0), []witness{own(1), elsewhere(2), elsewhere(3)}, "faa", true, "a"},
+		{"one zone elsewhere fails", own(0), []witness{own(1), elsewhere(2), elsewhere(3), elsewhere(4), elsewhere(5)}, "faaaf", true, "a"},
 	} {
 		states := make(map[string]controlState)
+		parse := map[rune]controlState{'f': controlFails, 'u': controlUnclear, 'r': controlRecent, 'a': controlAnswers}
 		for i, state := range c.states {
-			states[c.others[i].zone] = map[rune]controlState{'f': controlFails, 'u': controlUnclear, 'r': controlRecent, 'a': controlAnswers}[state]
+			states[c.others[i].zone] = parse[state]
 		}
-		if got := manyFail(c.own, c.others, states, nil); got != c.want {
+		var parents []string
+		for _, state := range c.parent {
+			parents, states["org."] = []string{"org."}, parse[state]
+		}
+		if got := manyFail(c.own, c.others, states, parents); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
+	}
+}
+
+// TestNetwork checks the networks of addresses.
+func TestNetwork(t *testing.T) {
+	for address, c := range map[string]struct {
+		bits int
+		want string
+	}{
+		"192.0.2.53":         {24, "192.0.2.0/24"},
+		"2001:db8:1:2::53":   {48, "2001:db8:1::/48"},
+		"::ffff:192.0.2.153": {24, "192.0.2.0/24"},
+	} {
+		if got := network(net.ParseIP(address), c.bits); got != c.want {
+			t.Errorf("%s is in %s, want %s", address, got, c.want)
+		}
+	}
+	if got := network(nil, 24); got != "" {
+		t.Errorf("no address is in %s", got)
 	}
 }

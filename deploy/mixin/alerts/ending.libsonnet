@@ -13,10 +13,10 @@ function(config, p, t)
       threshold: config.signatureShare,
       severity: 'warning',
       scope: 'domain',
-      summary: '{{ $labels.instance }}: DNSSEC signatures of the zone {{ $labels.zone }} have {{ $value | humanizePercentage }} of their validity left and are not renewed',
+      summary: '{{ $labels.instance }}: DNSSEC signatures of the zone {{ $labels.zone }} {{ if gt $value 0.0 }}have {{ $value | humanizePercentage }} of their validity left and are not renewed{{ else }}have expired{{ end }}',
       local consequence = 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it.',
       local action = ' If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
-      description: consequence + ' The signatures expire on {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
+      description: consequence + ' Time of expiry: {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
         'last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{TARGET, zone=%%q}[%s])' % config.memory, ['$labels.zone']
       ) + action,
       section: 'danesignaturesnearend',
@@ -33,18 +33,18 @@ function(config, p, t)
       severity: 'warning',
       scope: 'host',
       local authentication = '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }}',
-      summary: authentication + ' expires in {{ $value | humanizeDuration }}',
-      description: 'A certificate whose validity period DANE checks expires at that time. Mail servers that validate DANE then refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
+      summary: authentication + t.expiry,
+      description: 'DANE checks the validity period of a certificate that the server sends. When it expires, clients that validate DANE refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
       section: 'daneauthenticationends',
       grafana: { summary: authentication + ' expires within %d days' % config.authenticationDays },
     },
 
     soon + before(config.certificateDays) {
       name: 'DanePKIXExpiryNear',
-      query: 'min without (address, key_type) (%s) - time()' % p.date('dane_certificate_not_after_timestamp_seconds'),
+      query: 'min without (address, key_type) (%s) - time()' % p.certificate,
       severity: 'info',
       scope: 'host',
-      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires in {{ $value | humanizeDuration }}',
+      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }}' + t.expiry,
       description: 'Senders that use MTA-STS and clients that use the Web PKI are affected. The TLSA records determine whether DANE senders are affected. Find out why the certificate was not renewed. Check that the TLSA records match the new certificate before the server uses it.',
       section: 'danepkixexpirynear',
     },
@@ -53,7 +53,7 @@ function(config, p, t)
     // month before the expiry. A record of the key stops matching only if the renewal
     // uses a new key. A record of the issuer still matches in both cases.
     soon {
-      local left = p.seconds('dane_certificate_not_after_timestamp_seconds'),
+      local left = p.certificate + ' - time()',
       name: 'DaneRolloverNotReady',
       expr: |||
         %(notReady)s == 0
@@ -76,7 +76,7 @@ function(config, p, t)
       },
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} expires soon, and no TLSA record of the next certificate is published',
+      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} is due for renewal, and no TLSA record of the next certificate is published',
       description: 'If the certificate is renewed with a new key, no record matches it at first. DANE senders refuse the host until the new record is published and the old one has expired from all caches. Publish the record of the next key now, in addition to the current one. Alternatively, renew with the same key and a 3 1 1 record.',
       section: 'danerollovernotready',
     },
@@ -88,7 +88,7 @@ function(config, p, t)
       query: p.seconds('dane_mta_sts_certificate_not_after_timestamp_seconds'),
       severity: 'info',
       scope: 'domain',
-      summary: '{{ $labels.instance }}: the certificate of the MTA-STS policy host expires in {{ $value | humanizeDuration }}',
+      summary: '{{ $labels.instance }}: the certificate of the MTA-STS policy host' + t.expiry,
       description: 'When the certificate of mta-sts.{{ $labels.instance }} has expired, senders cannot fetch the MTA-STS policy. Those without a copy deliver without MTA-STS. Find out why the certificate was not renewed. DANE does not depend on it.',
       section: 'danemtastscertificateexpirynear',
     },

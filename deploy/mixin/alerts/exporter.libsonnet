@@ -23,18 +23,15 @@ function(config, p, t)
       count_over_time(up{%(selector)s}[%(window)s]) - sum_over_time(up{%(selector)s}[%(window)s]) >= 2
     )
   ||| % { selector: selector, window: config.exporterWindow };
-  local increase(selector) = 'increase(%s[%s])' % [selector, config.exporterWindow];
+  local increase(selector) = p.exporterIncrease(selector);
 
   [
     problem {
       name: 'DaneExporterBlind',
-      expr: |||
-        sum without (result) (%s) > 0
-        unless
-        sum without (result) (%s) > 0
-      ||| % [increase('dane_exporter_connects_total{port="25"}'), increase('dane_exporter_connects_total{port="25", result="connected"}')],
+      severity: 'critical',
+      expr: std.stripChars(last(p.exporterBlind), '\n') + ' == 1',
       summary: '{{ $labels.instance }}: no connection to port 25 succeeds',
-      description: 'Every connection of the exporter to port 25 has failed for %s. The domains are not monitored. Most likely, the provider of the exporter or a firewall blocks port 25. If the exporter probes a single domain, the server of that domain may be the cause. To check, run nc -vz from the host of the exporter to another mail server.' % config.exporterWindow,
+      description: 'Every connection of the exporter to port 25 has failed for %s. If it probes servers of several operators, its provider or a firewall most likely blocks port 25, and no mail domain is monitored. Otherwise, the servers may be down. To check, run nc -vz from the host of the exporter to another mail server.' % config.exporterWindow,
       section: 'daneexporterblind',
     },
 
@@ -42,23 +39,24 @@ function(config, p, t)
       name: 'DaneNoResolver',
       expr: 'max without (server) %s == 0' % std.stripChars(last('dane_exporter_resolver_ok'), '\n'),
       summary: '{{ $labels.instance }}: no DNS resolver is suitable for validation',
-      description: 'No resolver answers, or none returns DNSSEC records. The exporter cannot judge any domain. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
+      description: 'The self-check found a problem of each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
       section: 'danenoresolver',
     },
 
     problem {
       name: 'DaneTrustAnchor',
+      severity: 'critical',
       expr: std.stripChars(last('dane_exporter_trust_anchor_ok'), '\n') + ' == 0',
       summary: '{{ $labels.instance }}: no trust anchor authenticates the root keys',
-      description: 'This exporter reports every signed zone as bogus. The zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.',
+      description: 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.',
       section: 'danetrustanchor',
     },
 
     problem {
       name: 'DaneConfigReloadFailed',
       expr: std.stripChars(last('dane_exporter_config_last_reload_successful'), '\n') + ' == 0',
-      summary: '{{ $labels.instance }}: the configuration file is invalid and was not loaded',
-      description: 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the line of the error, run dane_exporter --config.check --config.file=FILE.',
+      summary: '{{ $labels.instance }}: the configuration could not be loaded',
+      description: 'The configuration, or a file that it names, is invalid or cannot be read. The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the error, run dane_exporter --config.check --config.file=FILE.',
       section: 'daneconfigreloadfailed',
     },
 
@@ -68,7 +66,7 @@ function(config, p, t)
       expr: 'sum without (reason) (%s) > 0' % increase('dane_exporter_probes_rejected_total'),
       minutes: std.parseInt(std.rstripChars(config.exporterWindow, 'm')),
       summary: '{{ $labels.instance }}: {{ $value | humanize }} probes were rejected within %s' % config.exporterWindow,
-      description: 'More simultaneous probes are requested than limits.probes allows. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.',
+      description: 'More simultaneous probes are requested than limits.probes allows, or take too long to end. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.',
       section: 'daneprobesrejected',
     },
 
@@ -98,7 +96,7 @@ function(config, p, t)
         ) > 0
       ||| % [std.join(', ', [l for l in config.targetLabels if l != 'instance']), up(config.window), up(config.memory), up(config.window)],
       summary: '{{ $labels.job }}: {{ $value }} targets have not been scraped for %s' % config.window,
-      description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects probes, or takes longer than scrape_timeout.',
+      description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects the probes, or takes longer than scrape_timeout.',
       section: 'danescrapesfail',
     },
 

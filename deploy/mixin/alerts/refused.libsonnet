@@ -22,11 +22,11 @@ function(config, p, t)
       severity: 'critical',
       scope: 'domain',
       summary: '{{ $labels.instance }}: DANE senders refuse the domain' + t.listOfFindings(['reason', 'host']),
-      description: 'Mail servers that validate DANE deliver no mail to {{ $labels.instance }}. They queue it and retry for some days.' + t.advice(),
+      description: 'Clients that validate DANE refuse {{ $labels.instance }}. Mail servers queue the mail and retry for some days.' + t.advice(),
       section: 'danedomainrefused',
       grafana: {
         summary: '{{ $labels.instance }}: DANE senders refuse the domain',
-        description: 'Mail servers that validate DANE deliver no mail to this domain. They queue it and retry for some days. The dashboard of the domain shows the reason. docs/runbook.md has the remedy.',
+        description: 'Clients that validate DANE refuse this target. Mail servers queue the mail and retry for some days. The dashboard of the domain shows the reason. docs/runbook.md has the remedy.',
       },
     },
 
@@ -44,7 +44,7 @@ function(config, p, t)
       scope: 'host',
       summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
                + t.listOfFindings(['reason'], ofHost.matchers, ofHost.args),
-      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records.'
+      description: ofHost.define + 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, if there are any. Mail is delayed or reaches fewer servers. If the fix takes long and the host is an MX host, remove it from the MX records.'
                    + t.advice(ofHost.matchers, ofHost.args),
       section: 'danehostrefused',
     },
@@ -53,7 +53,7 @@ function(config, p, t)
       name: 'DaneTLSAMismatch',
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }} does not match its TLSA records ({{ $labels.reason }})',
+      summary: '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }} fails ({{ $labels.reason }})',
       description: t.explanation(reasons.mismatches),
       section: '{{ $labels.reason }}',
     },
@@ -93,7 +93,7 @@ function(config, p, t)
       ||| % [found.query, p.on(['host', 'port']), config.recordsWindow, p.known('target:dane_hosts_without_tlsa:confirmed')],
       severity: 'warning',
       scope: 'host',
-      summary: '{{ $labels.instance }}: {{ with $labels.host }}{{ . }} port {{ $labels.port }} has lost its TLSA records ({{ $labels.reason }}){{ else }}{{ $value }} fewer hosts have TLSA records{{ end }}',
+      summary: '{{ $labels.instance }}: {{ with $labels.host }}DANE no longer applies to {{ . }} port {{ $labels.port }} ({{ $labels.reason }}){{ else }}{{ $value }} fewer hosts have TLSA records{{ end }}',
       description: '{{ if $labels.host }}' + t.explanation(reasons.absences) + '{{ else }}Senders deliver to these hosts without DANE, with TLS if the server offers it. dane_exporter check names each host without records and the reason.{{ end }}',
       section: '{{ or $labels.reason "no_tlsa" }}',
     },
@@ -108,7 +108,7 @@ function(config, p, t)
       severity: 'critical',
       scope: 'domain',
       summary: '{{ $labels.instance }}: no server is reachable' + t.listOfFindings(['reason', 'host']),
-      description: 'The exporter reaches no server of {{ $labels.instance }}. Most likely, no sender does, with DANE or without. Senders queue the mail and retry for some days.' + t.advice(),
+      description: 'The exporter reaches no server of {{ $labels.instance }}. Most likely, no client does, with DANE or without. Mail servers queue the mail and retry for some days.' + t.advice(),
       section: 'danedomainunreachable',
     },
 
@@ -122,32 +122,26 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: the exporter cannot judge the domain' + t.listOfFindings(['reason', 'host'], ', effect=\\"internal\\"'),
-      description: 'The cause is on the side of the exporter. It does not know whether DANE senders deliver to {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and stand for up to %s.' % config.memory
+      description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and stand for up to %s.' % config.memory
                    + t.adviceOn('internal'),
       section: 'danedomainnotjudged',
     },
 
-    // Mail is delivered, but not as the module requires. Refused hosts have an alert.
+    // Every other reason why probes fail, also an outcome that changes too often for other
+    // alerts. In alertmanager.yml, the alert about the cause inhibits this one.
     now {
       name: 'DaneRequirementNotMet',
-      expr: |||
-        %s == 1
-        unless %s
-        %s == 1
-        unless %s
-        %s > 0
-      ||| % [
-        p.known('target:dane_requirement_failed:confirmed'),
-        p.on(),
-        p.known('target:dane_host_outcome_refused:confirmed'),
-        p.on(),
-        p.remembered('dane_hosts_refused'),
-      ],
+      query: p.known('target:dane_requirement_failed:confirmed'),
+      op: '==',
+      threshold: 1,
       minutes: config.unreachableMinutes,
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: does not meet the requirement of the module {{ $labels.module }}' + t.listOfFindings(['reason', 'host']),
-      description: 'The probe fails (probe_success is 0), and DANE is not the cause of a refusal. Most likely, the servers are not protected by DANE: senders deliver to them without authentication. If this is intended, use a module with the requirement if_published, or remove the target.' + t.adviceOn('degraded'),
+      description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within %s.' % config.flappingWindow
+                   + t.adviceOnFailure(reasons.nothing)
+                   + '{{ if %s }} If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.{{ end }}'
+                     % t.query('target:dane_finding:current{TARGET, effect=\\"degraded\\"}'),
       section: 'danerequirementnotmet',
     },
   ]

@@ -70,6 +70,14 @@ function(config) {
       t.series('dane_outcome', instance, { outcome: 'unknown' } + labels, t.values(timeline, known { unknown: 1, lost: 'stale', removed: 'stale' })),
       t.series('dane_outcome', instance, { outcome: 'refused' } + labels, t.values(timeline, known + { [w]: 1 for w in bad } + { unknown: 'stale', lost: 'stale', removed: 'stale' })),
     ],
+  // The same with the state unreachable, at the words in down.
+  outcomes(instance, timeline, down, bad=[])::
+    local known = { [w]: 0 for w in std.set(t.words(timeline)) };
+    t.outcome(instance, timeline, bad)
+    + [t.series('dane_outcome', instance, { outcome: 'unreachable' }, t.values(timeline, known + { [w]: 1 for w in down } + { unknown: 'stale', lost: 'stale', removed: 'stale' }))],
+  // Whether the probe succeeds, which it does at the words in good.
+  success(instance, timeline, good=['ok'])::
+    t.series('probe_success', instance, {}, t.values(timeline, { [w]: 0 for w in std.set(t.words(timeline)) } + { [w]: 1 for w in good } + { lost: 'stale', removed: 'stale' })),
   // The outcome of a host: refused at the word bad, not listed at the word gone.
   hostOutcome(instance, host, timeline)::
     local labels = { host: host, port: '25' };
@@ -87,7 +95,7 @@ function(config) {
       address: '',
     } + labels, t.values(timeline, { [w]: 1 for w in at })),
 
-  // Expectations: the alerts that fire at a minute, and no other.
+  // The alerts that fire at a minute, and no other.
   firing(minute, alerts):: { minute: minute, alerts: alerts },
   alert(name, instance='', host='', module='smtp_mx'):: {
     alertname: name,
@@ -116,27 +124,64 @@ function(config) {
   explanation(reason):: std.join(' ', [reasons[reason].meaning, reasons[reason].senders, reasons[reason].remedy]),
   advice(reason):: '%s: %s %s' % [reason, reasons[reason].senders, reasons[reason].remedy],
 
-  // A case as a test of promtool. The alerts in ignore may fire or not.
-  test(case):: {
-    name: case.name,
+  // The alerts of cases, as tests of promtool. Each test evaluates all rules, so the cases
+  // share two tests: few cases last long. The job of a series has the number of its case.
+  alertTests(cases)::
+    local numbered = std.mapWithIndex(function(i, case) case { number: i + 1, last: std.foldl(std.max, [e.minute for e in t.expectations(case)], 0) }, cases);
+    local isShort(case) = case.last <= t.at(85);
+    [
+      {
+        name: 'alerts: ' + group.name,
+        interval: '%dm' % interval,
+        input_series: [t.numberedSeries(s, case.number) for case in group.cases for s in case.series],
+        promql_expr_test: [
+          {
+            // promtool shows the expression of a check that fails.
+            expr: '%s # %s' % [e.expr % 'job=~".+-%d"' % case.number, case.name],
+            eval_time: '%dm' % e.minute,
+            exp_samples: [{ labels: selector('', labels), value: 1 } for labels in e.labels],
+          }
+          for case in group.cases
+          for e in t.expectations(case)
+        ] + [
+          // Only the alert that is about no job fires without one, and it always fires.
+          { expr: 'count by (alertname) (ALERTS{alertstate="firing", job=""})', eval_time: '%dm' % minute, exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }] }
+          for minute in [0, 60, std.foldl(std.max, [case.last for case in group.cases], 0)]
+        ],
+      }
+      for group in [
+        { name: 'short cases', cases: std.filter(isShort, numbered) },
+        { name: 'long cases', cases: std.filter(function(case) !isShort(case), numbered) },
+      ]
+    ],
+  numberedSeries(s, number)::
+    local jobs = ['dane', 'dane_exporter', 'dane-exporter', 'node', 'blackbox'];
+    local name = std.foldl(function(name, job) std.strReplace(name, 'job="%s"' % job, 'job="%s-%d"' % [job, number]), jobs, s.series);
+    assert name != s.series : 'unknown job: ' + name;
+    s { series: name },
+
+  // What a case expects. In an expression, %s is the matcher of the job. The alerts in
+  // ignore may fire or not.
+  expectations(case):: [
+    {
+      minute: f.minute,
+      expr: 'count by (alertname, instance, module, host) (ALERTS{alertstate="firing", %%s%s})'
+            % (if std.objectHas(case, 'ignore') then ', alertname!~"%s"' % std.join('|', case.ignore) else ''),
+      labels: f.alerts,
+    }
+    for f in case.firing
+  ] + [
+    { minute: r.minute, expr: 'group by (instance) (ALERTS{alertstate="firing", %%s, %s})' % r.matchers, labels: [{ instance: i } for i in r.instances] }
+    for r in std.get(case, 'raised', [])
+  ],
+
+  // The texts of the alerts of a case, as a test of promtool. It has its own test: the
+  // expectations are all alerts with a name.
+  textTest(case):: {
+    name: 'texts: ' + case.name,
     interval: '%dm' % interval,
     input_series: case.series,
-    promql_expr_test: [
-      {
-        expr: 'count by (alertname, instance, module, host) (ALERTS{alertstate="firing", alertname!~"%s"})' % std.join('|', ['Watchdog'] + std.get(case, 'ignore', [])),
-        eval_time: '%dm' % f.minute,
-        exp_samples: [{ labels: selector('', a), value: 1 } for a in f.alerts],
-      }
-      for f in case.firing
-    ] + [
-      {
-        expr: 'count by (alertname) (ALERTS{alertstate="firing", alertname="Watchdog"})',
-        eval_time: '%dm' % minute,
-        exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }],
-      }
-      for minute in std.get(case, 'watchdog', [])
-    ],
-    [if std.objectHas(case, 'texts') && interval == 5 then 'alert_rule_test']: [
+    alert_rule_test: [
       {
         eval_time: '%dm' % text.minute,
         alertname: text.name,

@@ -29,7 +29,7 @@ function(t)
         labels: t.labels({ instance: instance, zone: zone, severity: 'warning', scope: 'domain' }),
         annotations: {
           summary: '%s: DNSSEC signatures of the zone %s have 14.92%% of their validity left and are not renewed' % [instance, zone],
-          description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. The signatures expire on 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
+          description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. Time of expiry: 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
         } + t.links(instance, 'danesignaturesnearend'),
       },
       texts: [t.text(t.at(10) + t.ending, 'DaneSignaturesNearEnd', [text('bad.example', 'bad.example'), text('parent.example', 'example')])],
@@ -57,7 +57,7 @@ function(t)
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
         annotations: {
           summary: 'bad.example: DANE authentication of mx.bad.example port 25 expires in 6d 22h 39m 30s',
-          description: 'A certificate whose validity period DANE checks expires at that time. Mail servers that validate DANE then refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
+          description: 'DANE checks the validity period of a certificate that the server sends. When it expires, clients that validate DANE refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
         } + t.links('bad.example', 'daneauthenticationends'),
       }])],
     },
@@ -81,6 +81,24 @@ function(t)
       }])],
     },
     {
+      name: 'What has expired: the texts do not say that it expires',
+      local date(metric, labels, seconds) = t.series(metric, 'bad.example', labels, t.values('ok*30', { ok: seconds })),
+      series: t.outcome('bad.example', 'ok*30') + [
+        date('dane_certificate_not_after_timestamp_seconds', service('mx.bad.example'), 1),
+        date('dane_dnssec_signature_expiry_timestamp_seconds', { zone: '.' }, 2),
+        date('dane_dnssec_signature_inception_timestamp_seconds', { zone: '.' }, 1),
+      ],
+      firing: [t.firing(t.at(26), [t.alert('DanePKIXExpiryNear', 'bad.example', 'mx.bad.example'), t.alert('DaneSignaturesNearEnd', 'bad.example')])],
+      local text(name, labels, summary, description) = t.text(t.at(26), name, [{
+        labels: t.labels({ instance: 'bad.example' } + labels),
+        annotations: { summary: 'bad.example: ' + summary, description: description } + t.links('bad.example', std.asciiLower(name)),
+      }]),
+      texts: [
+        text('DanePKIXExpiryNear', { severity: 'info', scope: 'host', host: 'mx.bad.example', port: '25' }, 'the certificate of mx.bad.example port 25 has expired', 'Senders that use MTA-STS and clients that use the Web PKI are affected. The TLSA records determine whether DANE senders are affected. Find out why the certificate was not renewed. Check that the TLSA records match the new certificate before the server uses it.'),
+        text('DaneSignaturesNearEnd', { severity: 'warning', scope: 'domain', zone: '.' }, 'DNSSEC signatures of the zone . have expired', 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. Time of expiry: 1970-01-01 00:00:02 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.'),
+      ],
+    },
+    {
       name: 'DaneRolloverNotReady: a record of the whole certificate fires 35 days before the expiry; a record of the key, of the next key, or of the issuer does not',
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
       local certificate(host, ready, survives, seconds, usage) = [
@@ -98,7 +116,7 @@ function(t)
       texts: [t.text(t.at(26), 'DaneRolloverNotReady', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25' }),
         annotations: {
-          summary: 'bad.example: the certificate of mx.bad.example port 25 expires soon, and no TLSA record of the next certificate is published',
+          summary: 'bad.example: the certificate of mx.bad.example port 25 is due for renewal, and no TLSA record of the next certificate is published',
           description: 'If the certificate is renewed with a new key, no record matches it at first. DANE senders refuse the host until the new record is published and the old one has expired from all caches. Publish the record of the next key now, in addition to the current one. Alternatively, renew with the same key and a 3 1 1 record.',
         } + t.links('bad.example', 'danerollovernotready'),
       }])],

@@ -3,7 +3,7 @@ function(t)
   local keep = 10;
   local exporter = 'localhost:10125';
   local alert(name, instance=exporter) = t.alert(name, instance, module='');
-  local text(name, severity, summary, description, labels={}) = t.text(t.at(20) + 1, name, [{
+  local text(name, severity, summary, description, labels={}) = t.text(t.at(20), name, [{
     labels: { job: 'dane_exporter', instance: exporter, exporter: exporter, severity: severity, scope: 'exporter' } + labels,
     annotations: { summary: exporter + ': ' + summary, description: description, runbook_url: 'http://%s/docs/runbook.md#%s' % [exporter, std.asciiLower(name)] },
   }]);
@@ -29,7 +29,7 @@ function(t)
         t.firing(t.at(41) + keep - t.step, [alert('DaneExporterBlind')]),
         t.firing(t.at(41) + keep + t.step, []),
       ],
-      texts: [text('DaneExporterBlind', 'warning', 'no connection to port 25 succeeds', 'Every connection of the exporter to port 25 has failed for 15m. The domains are not monitored. Most likely, the provider of the exporter or a firewall blocks port 25. If the exporter probes a single domain, the server of that domain may be the cause. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
+      texts: [text('DaneExporterBlind', 'critical', 'no connection to port 25 succeeds', 'Every connection of the exporter to port 25 has failed for 15m. If it probes servers of several operators, its provider or a firewall most likely blocks port 25, and no mail domain is monitored. Otherwise, the servers may be down. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
     },
     {
       name: 'DaneNoResolver: one unsuitable resolver of two does not fire',
@@ -40,7 +40,7 @@ function(t)
         ok('two.example:10125', '192.0.2.54:53', 'ok*66'),
       ],
       firing: t.lifecycle([alert('DaneNoResolver')], 5, keep),
-      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'No resolver answers, or none returns DNSSEC records. The exporter cannot judge any domain. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
+      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'The self-check found a problem of each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
     },
     {
       name: 'DaneTrustAnchor: an exporter that gets no keys has no series, and does not fire',
@@ -49,7 +49,7 @@ function(t)
         gauge('dane_exporter_trust_anchor_ok', 'mute.example:10125', 'ok*10 lost'),
       ],
       firing: t.lifecycle([alert('DaneTrustAnchor')], 5, keep),
-      texts: [text('DaneTrustAnchor', 'warning', 'no trust anchor authenticates the root keys', 'This exporter reports every signed zone as bogus. The zones are not the cause. Update dane_exporter, or the file that resolver.trust_anchors names. Check that the resolver does not serve a root zone of its own.')],
+      texts: [text('DaneTrustAnchor', 'critical', 'no trust anchor authenticates the root keys', 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.')],
     },
     {
       name: 'DaneConfigReloadFailed: an invalid file that is corrected within five minutes does not fire',
@@ -58,7 +58,7 @@ function(t)
         gauge('dane_exporter_config_last_reload_successful', 'corrected.example:10125', 'ok*10' + std.repeat(' bad', t.brief(5)) + ' ok*50'),
       ],
       firing: t.lifecycle([alert('DaneConfigReloadFailed')], 5, keep),
-      texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration file is invalid and was not loaded', 'The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the line of the error, run dane_exporter --config.check --config.file=FILE.')],
+      texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration could not be loaded', 'The configuration, or a file that it names, is invalid or cannot be read. The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the error, run dane_exporter --config.check --config.file=FILE.')],
     },
     {
       name: 'DaneProbesRejected: a single burst does not fire',
@@ -73,7 +73,7 @@ function(t)
         t.firing(t.at(26), [alert('DaneProbesRejected')]),
         t.firing(t.at(40) + window + keep + t.step, []),
       ],
-      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More simultaneous probes are requested than limits.probes allows. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
+      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More simultaneous probes are requested than limits.probes allows, or take too long to end. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
     },
     {
       name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',
@@ -98,7 +98,7 @@ function(t)
         labels: t.labels({ severity: 'warning', scope: 'exporter' }),
         annotations: {
           summary: 'dane: 2 targets have not been scraped for 15m',
-          description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects probes, or takes longer than scrape_timeout.',
+          description: 'These targets are not monitored. The targets page of Prometheus shows the error. The exporter is down, rejects the probes, or takes longer than scrape_timeout.',
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danescrapesfail',
         },
       }])],
@@ -159,21 +159,22 @@ function(t)
       ] + [down({ job: 'dane-exporter', instance: 'unlabelled.example:10125' })])],
     },
     {
-      name: 'DaneNoResolver and DaneTrustAnchor: an exporter that dies keeps the last known state',
+      name: 'DaneNoResolver, DaneTrustAnchor and DaneExporterBlind: an exporter that dies keeps the last known state',
       local timeline = 'ok*10 bad*20 lost*%d' % t.scrapes(t.memory),
       series: [
         gauge('dane_exporter_resolver_ok', exporter, timeline, { server: '192.0.2.53:53' }),
         gauge('dane_exporter_trust_anchor_ok', exporter, timeline),
+        t.ofExporter('dane_exporter_connects_total', exporter, { port: '25', result: 'timeout' }, '0+2x29 stale'),
         t.ofExporter('up', exporter, {}, t.values(timeline, { ok: 1, bad: 1, lost: 0 })),
       ],
       ignore: ['DaneExporterDown'],
-      firing: [t.firing(minute, [alert(a) for a in ['DaneNoResolver', 'DaneTrustAnchor']]) for minute in [t.at(29), t.at(29) + t.memory - t.step]],
+      firing: [t.firing(minute, [alert(a) for a in ['DaneNoResolver', 'DaneTrustAnchor', 'DaneExporterBlind']]) for minute in [t.at(29), t.at(29) + t.memory - t.step]],
     },
     {
       name: 'Watchdog: always fires',
+      // alertTests checks that it fires in each test.
       series: [],
       firing: [],
-      watchdog: [0, 60],
       texts: [t.text(60, 'Watchdog', [{
         labels: { severity: 'none', scope: 'monitoring' },
         annotations: {

@@ -23,14 +23,14 @@ function(t) [
         labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
         annotations: {
           summary: 'bad.example: DANE senders refuse the domain (no_address at mx2.bad.example, tlsa_mismatch at mx1.bad.example)',
-          description: 'Mail servers that validate DANE deliver no mail to bad.example. They queue it and retry for some days. ' + t.advice('tlsa_mismatch'),
+          description: 'Clients that validate DANE refuse bad.example. Mail servers queue the mail and retry for some days. ' + t.advice('tlsa_mismatch'),
         } + t.links('bad.example', 'danedomainrefused'),
       },
       {
         labels: t.labels({ instance: 'unknown.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
         annotations: {
           summary: 'unknown.example: DANE senders refuse the domain',
-          description: 'Mail servers that validate DANE deliver no mail to unknown.example. They queue it and retry for some days.',
+          description: 'Clients that validate DANE refuse unknown.example. Mail servers queue the mail and retry for some days.',
         } + t.links('unknown.example', 'danedomainrefused'),
       },
     ])],
@@ -51,7 +51,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
       annotations: {
         summary: 'bad.example: DANE senders refuse the domain (dnssec_bogus, no_address at mx1.bad.example, no_address at mx2.bad.example, no_address at mx3.bad.example, no_address at mx4.bad.example)',
-        description: 'Mail servers that validate DANE deliver no mail to bad.example. They queue it and retry for some days. ' + t.advice('dnssec_bogus'),
+        description: 'Clients that validate DANE refuse bad.example. Mail servers queue the mail and retry for some days. ' + t.advice('dnssec_bogus'),
       } + t.links('bad.example', 'danedomainrefused'),
     }])],
   },
@@ -71,7 +71,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', outcome: 'refused' }),
       annotations: {
         summary: 'bad.example: DANE senders refuse mx.bad.example port 25 (dns_failure)',
-        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, if there are any. Mail is delayed or reaches fewer servers. If the fix takes long and the host is an MX host, remove it from the MX records. ' + t.advice('dns_failure'),
       } + t.links('bad.example', 'danehostrefused'),
     }])],
   },
@@ -95,7 +95,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: name, port: '25', outcome: 'refused' }),
       annotations: {
         summary: 'bad.example: DANE senders refuse %s port 25 (dns_failure)' % name,
-        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure'),
+        description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, if there are any. Mail is delayed or reaches fewer servers. If the fix takes long and the host is an MX host, remove it from the MX records. ' + t.advice('dns_failure'),
       } + t.links('bad.example', 'danehostrefused'),
     } for name in names])],
   },
@@ -137,7 +137,7 @@ function(t) [
     texts: [t.text(t.at(26), 'DaneTLSAMismatch', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'tlsa_mismatch', effect: 'error' }),
       annotations: {
-        summary: 'bad.example: the certificate of mx.bad.example port 25 does not match its TLSA records (tlsa_mismatch)',
+        summary: 'bad.example: DANE authentication of mx.bad.example port 25 fails (tlsa_mismatch)',
         description: t.explanation('tlsa_mismatch'),
       } + t.links('bad.example', 'tlsa_mismatch'),
     }])],
@@ -203,7 +203,7 @@ function(t) [
     texts: [t.text(t.at(26), 'DaneTLSARecordsGone', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'no_tlsa', effect: 'degraded' }),
       annotations: {
-        summary: 'bad.example: mx.bad.example port 25 has lost its TLSA records (no_tlsa)',
+        summary: 'bad.example: DANE no longer applies to mx.bad.example port 25 (no_tlsa)',
         description: t.explanation('no_tlsa'),
       } + t.links('bad.example', 'no_tlsa'),
     }])],
@@ -306,7 +306,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', outcome: 'unknown' }),
       annotations: {
         summary: 'bad.example: the exporter cannot judge the domain (resolver_unreachable)',
-        description: 'The cause is on the side of the exporter. It does not know whether DANE senders deliver to bad.example. Other alerts about the domain are from the last probe that could judge it, and stand for up to 6h. ' + t.advice('resolver_unreachable'),
+        description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept bad.example. Other alerts about the domain are from the last probe that could judge it, and stand for up to 6h. ' + t.advice('resolver_unreachable'),
       } + t.links('bad.example', 'danedomainnotjudged'),
     }])],
   },
@@ -331,8 +331,7 @@ function(t) [
     local start = 10 + bad,
     local end = start + t.scrapes(t.unreachable) + 11,
     local unreachable(instance, timeline) =
-      t.outcome(instance, timeline, ['bad'])
-      + [t.series('dane_outcome', instance, { outcome: 'unreachable' }, t.values(timeline, { ok: 0, bad: 0, down: 1 }))]
+      t.outcomes(instance, timeline, ['down'], ['bad'])
       + [t.finding(instance, 'connect_failed', 'mx.' + instance, timeline, ['down'])],
     local alert = t.alert('DaneDomainUnreachable', 'bad.example'),
     series: unreachable('bad.example', timeline)
@@ -348,37 +347,72 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'unreachable' }),
       annotations: {
         summary: 'bad.example: no server is reachable (connect_failed at mx.bad.example)',
-        description: 'The exporter reaches no server of bad.example. Most likely, no sender does, with DANE or without. Senders queue the mail and retry for some days. ' + t.advice('connect_failed'),
+        description: 'The exporter reaches no server of bad.example. Most likely, no client does, with DANE or without. Mail servers queue the mail and retry for some days. ' + t.advice('connect_failed'),
       } + t.links('bad.example', 'danedomainunreachable'),
     }])],
   },
 
   {
-    name: 'DaneRequirementNotMet: a domain without DANE; a refused, an unreachable and an unknown one, one with a refused host, and the target of another exporter do not fire',
+    name: 'DaneRequirementNotMet: probes that fail, whatever the outcome; few that fail, and the target of another exporter, do not fire',
     local timeline = 'ok*10 bad lost bad*38 lost bad*9 ok*15',
-    local case(instance, timeline, bad=[], states={}) =
-      t.outcome(instance, timeline, bad)
-      + [t.series('probe_success', instance, {}, t.values(timeline, { ok: 1, bad: 0, unknown: 0 }))],
-    series: case('bad.example', timeline)
-            + [t.finding('bad.example', 'no_tlsa', 'mx.bad.example', timeline)]
-            + case('refused.example', 'ok*10 bad*9', ['bad'])
-            + case('unreachable.example', 'ok*10 bad*9')
-            + [t.series('dane_outcome', 'unreachable.example', { outcome: 'unreachable' }, t.values('ok*10 bad*9', { ok: 0, bad: 1 }))]
-            + case('unknown.example', 'ok*10 unknown*60')
-            + case('host.example', timeline)
-            + t.hostOutcome('host.example', 'mx.host.example', timeline)
-            + case('summary.example', timeline)
-            + [t.series('dane_hosts_refused', 'summary.example', {}, t.values(timeline, { ok: 0, bad: 1 }))]
-            + [{ series: 'probe_success{job="blackbox", instance="other.example"}', values: '0x70' }],
+    local known = std.strReplace(timeline, 'bad', 'ok'),
+    local case(instance, timeline, finding=[]) =
+      [t.success(instance, timeline)] + [t.finding(instance, reason, 'mx.' + instance, timeline) for reason in finding],
+    // The alerts about the cause. In alertmanager.yml, they inhibit this one.
     ignore: ['DaneDomainRefused', 'DaneDomainUnreachable', 'DaneDomainNotJudged', 'DaneHostRefused'],
-    firing: t.lifecycle([t.alert('DaneRequirementNotMet', 'bad.example')], t.unreachable, start=t.confirmed, lost=50, end=60),
-    texts: [t.text(t.at(50), 'DaneRequirementNotMet', [{
-      labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain' }),
+    local instances = ['bad.example', 'refused.example', 'unreachable.example', 'unknown.example', 'host.example', 'internal.example', 'none.example'],
+    series: t.outcome('bad.example', known) + case('bad.example', timeline, ['no_tlsa', 'tls_obsolete'])
+            + t.outcome('refused.example', timeline, ['bad']) + case('refused.example', timeline, ['dns_failure', 'no_tlsa'])
+            + t.outcomes('unreachable.example', timeline, ['bad']) + case('unreachable.example', timeline)
+            + t.outcome('unknown.example', std.strReplace(timeline, 'bad', 'unknown')) + case('unknown.example', timeline)
+            + t.outcome('host.example', known) + case('host.example', timeline) + t.hostOutcome('host.example', 'mx.host.example', timeline)
+            + t.outcome('internal.example', known) + case('internal.example', timeline, ['limit_exceeded'])
+            + t.outcome('none.example', known) + case('none.example', timeline, ['null_mx', 'tlsrpt_syntax'])
+            + t.outcome('brief.example', 'ok*75') + case('brief.example', 'ok*10 bad*%d ok*50' % t.unconfirmed(t.unreachable))
+            + [{ series: 'probe_success{job="blackbox", instance="other.example"}', values: '0x75' }],
+    firing: t.lifecycle([t.alert('DaneRequirementNotMet', i) for i in instances], t.unreachable, start=t.confirmed, lost=50, end=60),
+    local text(instance, findings, advice) = {
+      labels: t.labels({ instance: instance, severity: 'warning', scope: 'domain' }),
       annotations: {
-        summary: 'bad.example: does not meet the requirement of the module smtp_mx (no_tlsa at mx.bad.example)',
-        description: 'The probe fails (probe_success is 0), and DANE is not the cause of a refusal. Most likely, the servers are not protected by DANE: senders deliver to them without authentication. If this is intended, use a module with the requirement if_published, or remove the target. ' + t.advice('no_tlsa'),
-      } + t.links('bad.example', 'danerequirementnotmet'),
-    }])],
+        summary: instance + ': does not meet the requirement of the module smtp_mx' + findings,
+        description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within 120m.' + advice,
+      } + t.links(instance, 'danerequirementnotmet'),
+    },
+    local intended = ' If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.',
+    texts: [t.text(t.at(50), 'DaneRequirementNotMet', [
+      text('bad.example', ' (no_tlsa at mx.bad.example, tls_obsolete at mx.bad.example)', ' ' + t.advice('no_tlsa') + intended),
+      text('refused.example', ' (dns_failure at mx.refused.example, no_tlsa at mx.refused.example)', ' %s %s' % [t.advice('dns_failure'), t.advice('no_tlsa')] + intended),
+      text('unreachable.example', '', ''),
+      text('unknown.example', '', ''),
+      text('host.example', '', ''),
+      text('internal.example', ' (limit_exceeded at mx.internal.example)', ' ' + t.advice('limit_exceeded')),
+      text('none.example', ' (null_mx at mx.none.example, tlsrpt_syntax at mx.none.example)', ' ' + t.advice('null_mx')),
+    ])],
+  },
+
+  {
+    name: 'An outcome that changes all the time, so that no condition holds for long, raises an alert; a probe that seldom fails does not',
+    // At an interval of a minute, a condition holds for five probes.
+    local times = if t.interval == 1 then 5 else 1,
+    local scrapes = if t.interval == 1 then 80 else 44,
+    local repeat(words, instance=std.join('-', words)) =
+      local period = std.join(' ', ['%s*%d' % [w, times] for w in words]);
+      local timeline = 'pass*2' + std.repeat(' ' + period, std.ceil(scrapes / times / std.length(words)));
+      t.outcomes(instance, timeline, ['unreachable'], ['refused'])
+      + [t.success(instance, timeline, ['pass'])],
+    local refused = ['refused-unreachable', 'refused-unknown', 'refused-lost', 'unreachable-unknown', 'unreachable-lost'],
+    local failing = ['pass-refused', 'pass-unreachable', 'pass-unknown', 'pass-refused-unreachable', 'pass-pass-refused-refused', 'refused-unknown-unreachable-unknown'],
+    series: std.flattenArrays([repeat(std.split(i, '-')) for i in refused + failing])
+            + repeat(['pass', 'pass', 'pass', 'pass', 'pass', 'refused']),
+    firing: [],
+    raised: [
+      { minute: t.at(scrape), matchers: 'instance!=""', instances: refused + failing }
+      for scrape in std.range(scrapes - 4, scrapes)
+    ] + [
+      // No sender, or no sender that validates DANE, delivers.
+      { minute: t.at(scrape), matchers: 'severity="critical", instance=~"%s"' % std.join('|', refused), instances: refused }
+      for scrape in std.range(scrapes - 4, scrapes)
+    ],
   },
 
   {

@@ -26,7 +26,7 @@ function(t)
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host' }),
         annotations: {
           summary: 'bad.example: DANE senders refuse 1 of its hosts (dns_failure, tlsa_mismatch)',
-          description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain. Mail is delayed or reaches fewer servers. If the fix takes long, remove the host from the MX records. ' + t.advice('dns_failure') + ' ' + t.advice('tlsa_mismatch'),
+          description: 'DANE senders refuse at least one address of the host. They try the other hosts and addresses of the domain, if there are any. Mail is delayed or reaches fewer servers. If the fix takes long and the host is an MX host, remove it from the MX records. ' + t.advice('dns_failure') + ' ' + t.advice('tlsa_mismatch'),
         } + t.links('bad.example', 'danehostrefused'),
       }])],
     },

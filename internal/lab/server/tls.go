@@ -77,23 +77,34 @@ func TLSConfigOldPath(certificate tls.Certificate, silent bool) *tls.Config {
 // 1.2 and with finite-field Diffie-Hellman, which crypto/tls does not implement. The
 // server sends its certificates and makes no key exchange.
 func TLSConfigDHE(certificate tls.Certificate) *tls.Config {
-	const suite = 0x009f // TLS_DHE_RSA_WITH_AES_256_GCM_SHA384
+	const suite = 0x009f                                            // TLS_DHE_RSA_WITH_AES_256_GCM_SHA384
+	return sendCertificates(suite, certificate, "\x0e\x00\x00\x00") // ServerHelloDone
+}
+
+// TLSConfigStalled returns a configuration of a server of TLS 1.2 that sends its
+// certificates, and then nothing until the client closes.
+func TLSConfigStalled(certificate tls.Certificate) *tls.Config {
+	return sendCertificates(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, certificate)
+}
+
+// sendCertificates returns a configuration of a server of TLS 1.2 that sends a ServerHello
+// with a cipher suite, its certificates, and further handshake messages.
+func sendCertificates(suite uint16, certificate tls.Certificate, further ...string) *tls.Config {
 	return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		defer hello.Conn.Close()
 		if !slices.Contains(hello.CipherSuites, suite) {
 			io.WriteString(hello.Conn, "\x15\x03\x03\x00\x02\x02\x28") // alert handshake_failure (RFC 5246 §7.2.2)
 			return nil, io.EOF
 		}
-		serverHello := "\x03\x03" + strings.Repeat("r", 32) + "\x00" + "\x00\x9f" + "\x00" + "\x00\x05" + "\xff\x01\x00\x01\x00"
+		serverHello := "\x03\x03" + strings.Repeat("r", 32) + "\x00" + string([]byte{byte(suite >> 8), byte(suite)}) + "\x00" + "\x00\x05" + "\xff\x01\x00\x01\x00"
 		var certificates string
 		for _, der := range certificate.Certificate {
 			certificates += number24(len(der)) + string(der)
 		}
-		for _, message := range []string{
+		for _, message := range append([]string{
 			"\x02" + number24(len(serverHello)) + serverHello,
 			"\x0b" + number24(len(certificates)+3) + number24(len(certificates)) + certificates,
-			"\x0e\x00\x00\x00", // ServerHelloDone
-		} {
+		}, further...) {
 			const most = 1 << 14 // of a record
 			for len(message) > 0 {
 				part := message[:min(len(message), most)]

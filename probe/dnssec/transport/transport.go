@@ -43,12 +43,23 @@ type Options struct {
 type Event struct {
 	Server    string // as in Transport.Servers
 	Transport string // "udp", "tcp" or "tls"
+	Name      string // that was queried
 	Fault     Fault  // empty if the server answered
 	RTT       time.Duration
 }
 
 // Fault says why a query brought no answer. The list is closed, for metrics.
 type Fault string
+
+// FromResponse reports whether the fault is a response code. A resolver returns such a
+// code also for a zone of which the nameservers fail.
+func (f Fault) FromResponse() bool {
+	switch f {
+	case FormErr, ServFail, NotImp, Refused, OtherCode:
+		return true
+	}
+	return false
+}
 
 // The faults.
 const (
@@ -190,6 +201,9 @@ func (t *Transport) exchange(ctx context.Context, s *server, network string, q p
 	start := time.Now()
 	response, err := s.exchange(ctx, t.timeout, network, q)
 	e := Event{Server: s.name, Transport: network, RTT: time.Since(start)}
+	if len(q.msg.Question) == 1 {
+		e.Name = q.msg.Question[0].Name
+	}
 	if err != nil {
 		e.Fault = faultOfError(err)
 		if e.Fault == Timeout {

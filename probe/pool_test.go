@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,9 +26,9 @@ import (
 func TestPool(t *testing.T) {
 	pool := NewPool(1000)
 	ended := make([]error, 3)
-	var probes []*memory
+	var probes []*usage
 	for i := range ended {
-		probes = append(probes, pool.newMemory(func(err error) { ended[i] = err }))
+		probes = append(probes, pool.newUsage(func(err error) { ended[i] = err }))
 	}
 	for i, n := range []int{500, 300, 100} {
 		if err := probes[i].keep(n); err != nil {
@@ -55,28 +56,92 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// TestSharedWorkOutlivesItsProbe checks that what others still use is counted.
+// TestQueriesLeaveRoom checks that probes with any number of queries in progress leave
+// room for another probe, whose queries need not wait for them, and that all queries
+// begin in the end.
+func TestQueriesLeaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := NewPool(1 << 20)
+		over := make(chan struct{})
+		var group sync.WaitGroup
+		var begun, failed atomic.Int32
+		begin := func(ctx context.Context, m *usage) {
+			end, err := m.Begin(ctx)
+			if err != nil {
+				failed.Add(1)
+				return
+			}
+			begun.Add(1)
+			<-over
+			end()
+		}
+		const hostile, queries = 256, 20
+		for range hostile {
+			m := pool.newUsage(nil)
+			for range queries {
+				group.Go(func() { begin(t.Context(), m) })
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		leaving := pool.newUsage(nil)
+		for range maxInProgress {
+			group.Go(func() { begin(ctx, leaving) })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		left := failed.Load() // the queries of the probe that left
+		if n := begun.Load(); left == 0 || n > maxInProgress-firstQueries/2 || n < maxInProgress/2 {
+			t.Errorf("%d queries are in progress, and %d left", n, left)
+		}
+		ordinary := pool.newUsage(nil)
+		for range 100 {
+			end, err := ordinary.Begin(ctx) // fails if it has to wait
+			if err != nil {
+				t.Error("an ordinary probe has to wait")
+				break
+			}
+			end()
+		}
+		close(over)
+		group.Wait()
+		if n := begun.Load() + left; n != hostile*queries+maxInProgress || failed.Load() != left {
+			t.Errorf("%d queries began or left, %d failed", n, failed.Load())
+		}
+		if pool.queries != maxInProgress || len(pool.waiting) != 0 {
+			t.Errorf("%d queries may begin afterwards, %d probes wait", pool.queries, len(pool.waiting))
+		}
+	})
+}
+
+// TestSharedWorkOutlivesItsProbe checks that what others still use is counted, and that
+// it ends no probe but the one that started it.
 func TestSharedWorkOutlivesItsProbe(t *testing.T) {
 	pool := NewPool(1000)
-	m := pool.newMemory(nil)
-	if err := errors.Join(m.keep(300), m.Grow(600)); err != nil {
+	m, other := pool.newUsage(func(error) {}), pool.newUsage(func(error) { t.Error("another probe was ended") })
+	if err := errors.Join(m.keep(300), m.Grow(600), other.keep(100)); err != nil {
 		t.Fatal(err)
 	}
 	m.close()
-	if pool.held != 600 {
-		t.Errorf("%d bytes are held, want 600", pool.held)
+	if pool.held != 700 {
+		t.Errorf("%d bytes are held, want 700", pool.held)
 	}
-	if err := m.Grow(500); err != nil { // there is no probe to end
+	if err := m.Grow(500); err == nil { // those that share the work repeat it
+		t.Error("the shared work of a probe that has returned takes all memory")
+	}
+	_ = m.Grow(-600)
+	if err := other.Grow(800); err != nil {
 		t.Error(err)
 	}
-	if _ = m.Grow(-1100); pool.held != 0 {
-		t.Errorf("%d bytes are held, want 0", pool.held)
+	_ = other.Grow(-800)
+	if other.close(); pool.held != 0 || len(pool.probes) != 0 {
+		t.Errorf("%d bytes of %d probes are held", pool.held, len(pool.probes))
 	}
 }
 
 // TestOneProbeIsLimited checks the limit of a single probe.
 func TestOneProbeIsLimited(t *testing.T) {
-	m := (*Pool)(nil).newMemory(nil)
+	m := (*Pool)(nil).newUsage(nil)
 	if err := m.Grow(maxHeld); err != nil {
 		t.Error(err)
 	}
@@ -275,7 +340,7 @@ func TestHostileProbesStarveNoOther(t *testing.T) {
 // pool: those that cause no trouble must not be the ones that are ended.
 func TestOrdinaryProbesHoldLittle(t *testing.T) {
 	host := newMailHost(t, 1)
-	pool := NewPool(100 << 10)
+	pool := NewPool(512 << 10)
 	prober := host.prober(host.dial, 0)
 	prober.env.Pool = pool
 	report := prober.Probe(t.Context(), domain(0), mailModule(30*time.Second))
@@ -283,7 +348,7 @@ func TestOrdinaryProbesHoldLittle(t *testing.T) {
 		t.Errorf("%s, %d bytes held afterwards: %v", report.Verdict.Outcome, pool.held, report.Verdict.Findings)
 	}
 	counted, _ := countedProber(t, nil, hostZones(6, 4, ".eu.mail.protection")...)
-	counted.env.Pool = NewPool(1 << 20)
+	counted.env.Pool = NewPool(6 << 20)
 	module := mailModule(30 * time.Second)
 	module.Nameservers = true
 	if got := reasonsOf(counted.Probe(t.Context(), Target{Name: "example.org"}, module).Verdict); !slices.Equal(got, []dane.Reason{dane.ConnectFailed}) {
@@ -342,9 +407,9 @@ func TestManyProbesFit(t *testing.T) {
 // no records and no verdict.
 func TestAnswersCountAsMemory(t *testing.T) {
 	n := newInternet(t, "many TXT "+strings.Repeat("\"x\" ", 200)+"\n")
-	r := &run{prober: newProber(n, n.Anchors(), failOnDial(t)), memory: (*Pool)(nil).newMemory(nil), queries: newQueries(100)}
+	r := &run{prober: newProber(n, n.Anchors(), failOnDial(t)), usage: (*Pool)(nil).newUsage(nil), queries: newQueries(100)}
 	for _, left := range []int{1 << 20, 1 << 10} {
-		r.memory.held = maxHeld - left
+		r.usage.held = maxHeld - left
 		answer := r.lookup(t.Context(), r.meterAfterLookup(), "many.example.org", dns.TypeTXT)
 		if enough := left == 1<<20; answer.Found() != enough || errors.Is(answer.Err, dnssec.ErrBudget) == enough {
 			t.Errorf("%d bytes left: %s, %d records, %v", left, answer.Status, len(answer.Records), answer.Err)
@@ -354,4 +419,4 @@ func TestAnswersCountAsMemory(t *testing.T) {
 
 // meterAfterLookup returns a meter that counts in another pool, so that only the answer
 // counts for the probe.
-func (r *run) meterAfterLookup() meter { return meter{(*Pool)(nil).newMemory(nil), r.queries, 0} }
+func (r *run) meterAfterLookup() meter { return meter{(*Pool)(nil).newUsage(nil), r.queries, 0} }
