@@ -104,11 +104,15 @@ func Topics() []TopicInfo {
 	}
 }
 
-// The times that advice depends on.
-const (
-	shortLifetime = 100 * 24 * time.Hour // lifetime of certificates that are renewed automatically
-	soon          = 14 * 24 * time.Hour  // the expiry of a certificate that needs a next key
-)
+// shortLifetime is the longest lifetime of certificates that are renewed automatically.
+const shortLifetime = 100 * 24 * time.Hour
+
+// soon returns the time before the expiry of a certificate in which its next key must be
+// published: a quarter of the lifetime, but at least a day and at most 14 days.
+func soon(lifetime time.Duration) time.Duration {
+	const day = 24 * time.Hour
+	return min(max(lifetime/4, day), 14*day)
+}
 
 // manyRecords is the largest number of TLSA records that all senders are known to accept.
 const manyRecords = 12
@@ -234,7 +238,7 @@ func (j *judge) adviseOnRenewal(v *ServiceVerdict) {
 			j.addAdvice(ShortLivedCertificate, v, "the certificate is valid for %d days", int(lifetime.Hours()/24))
 		}
 		byIssuer := func(m tlsa.Match) bool { return m.Authenticates() && ofIssuer(m.Record) }
-		if status.RolloverReady == No && left >= 0 && left <= soon && !slices.ContainsFunc(e.Matches, byIssuer) {
+		if status.RolloverReady == No && left >= 0 && left <= soon(lifetime) && !slices.ContainsFunc(e.Matches, byIssuer) {
 			j.addAdvice(NoNextKey, v, "the certificate expires at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}

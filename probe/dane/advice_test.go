@@ -22,6 +22,8 @@ func TestAdvice(t *testing.T) {
 	next := leaf(90*day, 90*day)
 	longest, longer := leaf(100*day, 60*day), leaf(100*day+time.Second, 60*day)
 	later, today := leaf(90*day, 14*day+time.Second), leaf(90*day, 0)
+	late, due := leaf(160*time.Hour, 40*time.Hour), leaf(160*time.Hour, 80*time.Hour)
+	late47, due47 := leaf(48*day, 12*day), leaf(48*day, 16*day)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
 	withChain := func(sent []*certificate, records ...string) Facts {
 		return Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), Service{
@@ -76,6 +78,10 @@ func TestAdvice(t *testing.T) {
 		{"14 days to expiry", "there is no record of the next key", singleHost(expiring, ee(tlsa.SPKI, expiring)), []Topic{NoNextKey}},
 		{"more than 14 days to expiry", "there is time", singleHost(later, ee(tlsa.SPKI, later)), nil},
 		{"the last second", "the certificate is valid yet", singleHost(today, ee(tlsa.SPKI, today)), []Topic{NoNextKey}},
+		{"six-day certificate, a quarter of its lifetime left", "its renewal is late", singleHost(late, ee(tlsa.SPKI, late)), []Topic{NoNextKey}},
+		{"six-day certificate, half of its lifetime left", "it is renewed now", singleHost(due, ee(tlsa.SPKI, due)), nil},
+		{"47-day certificate, a quarter of its lifetime left", "its renewal is late", singleHost(late47, ee(tlsa.SPKI, late47)), []Topic{NoNextKey}},
+		{"47-day certificate, a third of its lifetime left", "it is renewed now", singleHost(due47, ee(tlsa.SPKI, due47)), nil},
 		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},
 		{"trust anchor in DNS only", "not every client accepts an anchor that the server does not send", singleHost(year, fullRecord(root)), []Topic{AnchorNotInChain}},
 		{"expired anchor that is not self-issued", "clients differ", withChain([]*certificate{underExpired, expired}, ta(expired)), []Topic{AnchorOutOfDate}},
