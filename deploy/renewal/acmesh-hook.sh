@@ -1,5 +1,5 @@
 #!/usr/bin/env sh
-# Deploy hook of acme.sh: copy it to ~/.acme.sh/deploy/, and run
+# Deploy hook of acme.sh: copy it to ~/.acme.sh/deploy/dane_renew.sh, and run
 # acme.sh --deploy -d HOST --deploy-hook dane_renew once. acme.sh repeats it after each renewal.
 
 # dane_renew_deploy NAME KEY CERTIFICATE CA FULLCHAIN hands over the certificate to dane-renew.
