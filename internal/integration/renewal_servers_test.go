@@ -227,9 +227,7 @@ func (b *renewalBed) allowTransfers(t *testing.T, allowed bool) {
 	b.writePrimaryConfig(t, clients)
 	signal(t, b.primary, syscall.SIGHUP)
 	waitFor(t, "the primary allows transfers to "+clients, func() bool {
-		response := make(chan *dns.Envelope)
-		transfer := new(dns.Transfer)
-		response, err := transfer.In(new(dns.Msg).SetAxfr(renewalZone), netip.AddrPortFrom(primaryAddress, 53).String())
+		response, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr(renewalZone), netip.AddrPortFrom(primaryAddress, 53).String())
 		if err != nil {
 			return false
 		}
@@ -434,9 +432,16 @@ func (b *renewalBed) newPair(t testing.TB, host *renewedHost, key *ecdsa.Private
 // sender with a caching resolver would deliver.
 type watch struct {
 	mu       sync.Mutex
-	probes   map[string]int      // by prober and host
-	failures map[string][]string // by prober and host: everything but authenticated
+	probes   map[string]int       // by prober and host
+	failures map[string][]failure // by prober and host: everything but authenticated
 	stop     func()
+}
+
+// A failure is a probe that did not authenticate the server.
+type failure struct {
+	at      time.Time
+	refused bool // by DANE
+	text    string
 }
 
 // The probers.
@@ -446,20 +451,20 @@ const (
 )
 
 func (b *renewalBed) watch(t testing.TB, hosts ...*renewedHost) *watch {
-	w := &watch{probes: make(map[string]int), failures: make(map[string][]string)}
+	w := &watch{probes: make(map[string]int), failures: make(map[string][]failure)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	repeat := func(prober string, host *renewedHost, interval time.Duration, probe func(context.Context, *renewedHost) (string, bool)) {
+	repeat := func(prober string, host *renewedHost, interval time.Duration, probe func(context.Context, *renewedHost) *failure) {
 		running.Go(func() {
 			ticker := time.NewTicker(interval)
 			defer ticker.Stop()
 			for {
 				started := time.Now()
-				text, ok := probe(ctx, host)
+				failed := probe(ctx, host)
 				if ctx.Err() != nil {
 					return
 				}
-				w.add(prober+" "+host.name, started, text, ok)
+				w.add(prober+" "+host.name, started, failed)
 				select {
 				case <-ticker.C:
 				case <-ctx.Done():
@@ -480,20 +485,28 @@ func (b *renewalBed) watch(t testing.TB, hosts ...*renewedHost) *watch {
 	return w
 }
 
-func (w *watch) add(key string, at time.Time, text string, ok bool) {
+// add adds the result of a probe; failed is nil if it authenticated the server.
+func (w *watch) add(key string, at time.Time, failed *failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.probes[key]++
-	if !ok {
-		w.failures[key] = append(w.failures[key], at.Format(time.StampMilli)+" "+text)
+	if failed != nil {
+		failed.at = at
+		w.failures[key] = append(w.failures[key], *failed)
 	}
 }
 
-// refused returns the number of failures of a prober with a host.
-func (w *watch) refused(prober string, host *renewedHost) int {
+// count returns the numbers of probes of a prober with a host, and of those that refused it.
+func (w *watch) count(prober string, host *renewedHost) (probes, refusals int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.failures[prober+" "+host.name])
+	key := prober + " " + host.name
+	for _, f := range w.failures[key] {
+		if f.refused {
+			refusals++
+		}
+	}
+	return w.probes[key], refusals
 }
 
 // report ends the watch. It reports each prober that had a failure, or too few probes to
@@ -510,7 +523,8 @@ func (w *watch) report(t testing.TB, hosts ...*renewedHost) {
 				t.Errorf("%s: only %d probes", key, w.probes[key])
 			}
 			if len(failures) > 0 {
-				t.Errorf("%s: %d of %d probes did not authenticate the server, first: %s", key, len(failures), w.probes[key], failures[0])
+				t.Errorf("%s: %d of %d probes did not authenticate the server, first at %s: %s", key, len(failures), w.probes[key],
+					failures[0].at.Format(time.StampMilli), failures[0].text)
 			}
 		}
 	}
@@ -519,35 +533,39 @@ func (w *watch) report(t testing.TB, hosts ...*renewedHost) {
 var activeOutcome = regexp.MustCompile(`(?m)^dane_outcome\{[^}]*outcome="([a-z]+)"[^}]*\} 1$`)
 
 // scrapeOutcome scrapes the exporter once.
-func scrapeOutcome(ctx context.Context, host *renewedHost) (string, bool) {
+func scrapeOutcome(ctx context.Context, host *renewedHost) *failure {
 	address := "http://" + exporterAddress + "/probe?" + url.Values{"target": {host.domain}, "module": {"smtp_mx"}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return err.Error(), false
+		return &failure{text: err.Error()}
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err.Error(), false
+		return &failure{text: err.Error()}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err.Error(), false
+		return &failure{text: err.Error()}
 	}
-	found := activeOutcome.FindAllStringSubmatch(string(body), -1)
-	if len(found) == 1 && found[0][1] == "authenticated" {
-		return "", true
+	outcome := ""
+	if found := activeOutcome.FindAllStringSubmatch(string(body), -1); len(found) == 1 {
+		outcome = found[0][1]
 	}
-	return string(body), false
+	if outcome == "authenticated" {
+		return nil
+	}
+	return &failure{refused: outcome == "refused", text: string(body)}
 }
 
 // deliver probes a host once with posttls-finger.
-func (b *renewalBed) deliver(ctx context.Context, host *renewedHost) (string, bool) {
+func (b *renewalBed) deliver(ctx context.Context, host *renewedHost) *failure {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, "posttls-finger", postTLSFingerArguments(b.dir, "dane", host.domain)...).CombinedOutput()
-	if deliveryOf("dane", string(output)) == verified {
-		return "", true
+	result := deliveryOf("dane", string(output))
+	if result == verified {
+		return nil
 	}
-	return fmt.Sprintf("%v: %s", err, output), false
+	return &failure{refused: result == refused, text: fmt.Sprintf("%v: %s", err, output)}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // An acmeClient is an ACME client with the hook of deploy/renewal.
@@ -176,20 +177,18 @@ func TestRenewal(t *testing.T) {
 				t.Parallel()
 				host := b.hosts[c.name]
 				watch := b.watch(t, host)
-				waitFor(t, "both probers authenticate the server", func() bool {
-					watch.mu.Lock()
-					defer watch.mu.Unlock()
-					return watch.probes[byExporter+" "+host.name] > 2 && watch.probes[byPostfix+" "+host.name] > 2
-				})
-				if n := watch.refused(byExporter, host) + watch.refused(byPostfix, host); n > 0 {
-					t.Fatalf("%d refusals before the renewal", n)
+				for _, prober := range []string{byExporter, byPostfix} {
+					waitFor(t, prober+" has probed the server", func() bool {
+						probes, refusals := watch.count(prober, host)
+						if refusals > 0 {
+							t.Fatalf("%s refuses %s before the renewal", prober, host.mx)
+						}
+						return probes > 2
+					})
 				}
 				b.configure(t, host, "check() { return 0; }")
 				before := b.leaf(t, host)
-				c.renew(t, b, host)
-				for _, prober := range []string{byExporter, byPostfix} {
-					waitFor(t, prober+" notices that the gate is missing", func() bool { return watch.refused(prober, host) > 0 })
-				}
+				b.renewUntilRefused(t, c, host, watch)
 				watch.stop()
 				b.configure(t, host)
 				b.runUntil(t, host, 0)
@@ -197,6 +196,35 @@ func TestRenewal(t *testing.T) {
 			})
 		}
 	})
+}
+
+// renewUntilRefused renews until both probers have refused a host. One renewal is nearly
+// always enough. It goes unnoticed if the resolver happens to ask the primary between the
+// update and the installation.
+func (b *renewalBed) renewUntilRefused(t *testing.T, c acmeClient, host *renewedHost, watch *watch) {
+	t.Helper()
+	for range 4 {
+		c.renew(t, b, host)
+		// By then, caches and the secondary have the new record.
+		noticeable := time.NewTimer(12 * time.Second)
+		defer noticeable.Stop()
+		retry := time.NewTicker(100 * time.Millisecond)
+		defer retry.Stop()
+		for waiting := true; waiting; {
+			_, byOne := watch.count(byExporter, host)
+			_, byOther := watch.count(byPostfix, host)
+			if byOne > 0 && byOther > 0 {
+				return
+			}
+			select {
+			case <-retry.C:
+			case <-noticeable.C:
+				t.Logf("%d refusals by the exporter and %d by posttls-finger", byOne, byOther)
+				waiting = false
+			}
+		}
+	}
+	t.Fatalf("without the gate, no renewal of %s was refused", host.mx)
 }
 
 // awaitRecords waits until both nameservers have exactly the given records.
@@ -239,10 +267,10 @@ func (b *renewalBed) testKeptKey(t *testing.T, host *renewedHost, old pair) {
 	if got := b.published(t, host, primaryAddress); !slices.Equal(got, recordsOf(old.leaf)) {
 		t.Errorf("records %q", got)
 	}
+	before, _ := watch.count(byPostfix, host)
 	waitFor(t, "ten probes after the renewal", func() bool {
-		watch.mu.Lock()
-		defer watch.mu.Unlock()
-		return watch.probes[byPostfix+" "+host.name] >= 20
+		probes, _ := watch.count(byPostfix, host)
+		return probes >= before+10
 	})
 	watch.report(t, host)
 }
