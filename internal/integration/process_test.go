@@ -26,7 +26,7 @@ func debianPackage(program string) string {
 		return "knot"
 	case "named":
 		return "bind9"
-	case "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey":
+	case "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey", "tsig-keygen":
 		return "bind9-utils"
 	case "delv":
 		return "bind9-dnsutils"
