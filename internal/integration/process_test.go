@@ -24,9 +24,9 @@ func debianPackage(program string) string {
 		return "iproute2"
 	case "knotd", "keymgr":
 		return "knot"
-	case "named":
+	case "named", "tsig-keygen":
 		return "bind9"
-	case "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey", "tsig-keygen":
+	case "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey":
 		return "bind9-utils"
 	case "delv":
 		return "bind9-dnsutils"
