@@ -30,6 +30,10 @@
 // every query of the dashboards and of Grafana's alert rules. Chromium loads the
 // web pages.
 //
+// The hooks of deploy/renewal renew certificates in a testbed of their own: Pebble
+// issues to certbot, lego and dehydrated, and BIND signs a dynamic zone whose secondary
+// is late. Meanwhile, posttls-finger and the exporter probe the servers.
+//
 // Each case is one row of a table: a name, a description, zone data and server,
 // and the outcome. Where a reference and the exporter differ on purpose, the row
 // cites the RFC. A missing program is a failure that names the Debian package.

@@ -22,7 +22,10 @@ import (
 // It is set only in the process inside the namespaces.
 const binaryEnv = "DANE_EXPORTER_INTEGRATION_BINARY"
 
-// TestMain builds the exporter, which may need the network, and runs the tests
+// pebbleBinary is the path of Pebble, the ACME server, inside the namespaces.
+func pebbleBinary() string { return filepath.Join(filepath.Dir(os.Getenv(binaryEnv)), "pebble") }
+
+// TestMain builds the exporter and Pebble, which may need the network, and runs the tests
 // in a child process inside new namespaces, which have none.
 func TestMain(m *testing.M) {
 	if os.Getenv(binaryEnv) != "" {
@@ -52,9 +55,13 @@ func runInNamespaces() (status int, err error) {
 		return 0, err
 	}
 	binary := filepath.Join(dir, "dane_exporter")
-	build := exec.Command("go", "build", "-o", binary, "dane_exporter")
-	if output, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("go build: %w\n%s", err, output)
+	for _, build := range []*exec.Cmd{
+		exec.Command("go", "build", "-o", binary, "dane_exporter"),
+		exec.Command("go", "build", "-modfile=../../tools/pebble/go.mod", "-o", dir, "github.com/letsencrypt/pebble/v2/cmd/pebble"),
+	} {
+		if output, err := build.CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("%s: %w\n%s", build, err, output)
+		}
 	}
 
 	// The kernel sends the death signal when the thread that started the process ends.

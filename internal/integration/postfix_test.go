@@ -44,9 +44,7 @@ rewrite  unix - - n - - trivial-rewrite
 func startPostfix(t testing.TB, dir string, sites map[string]*site) {
 	t.Helper()
 	dir = filepath.Join(dir, "postfix")
-	writeFile(t, dir, "main.cf", fmt.Sprintf(postfixMain, dir))
 	var services strings.Builder
-	services.WriteString(postfixServices)
 	var listening []string
 	for _, name := range slices.Sorted(maps.Keys(sites)) {
 		s := sites[name]
@@ -64,7 +62,14 @@ func startPostfix(t testing.TB, dir string, sites map[string]*site) {
 			listening = append(listening, at)
 		}
 	}
-	writeFile(t, dir, "master.cf", services.String())
+	runPostfix(t, dir, services.String(), listening)
+}
+
+// runPostfix starts a Postfix with the given lines of master.cf for smtpd.
+func runPostfix(t testing.TB, dir, services string, listening []string) {
+	t.Helper()
+	writeFile(t, dir, "main.cf", fmt.Sprintf(postfixMain, dir))
+	writeFile(t, dir, "master.cf", postfixServices+services)
 	if err := os.Mkdir(filepath.Join(dir, "queue"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -95,30 +100,39 @@ const (
 // smtp(8) is derived from the output.
 func postTLSFinger(t testing.TB, dir, level, domain string) (delivery, string) {
 	t.Helper()
-	text := output(t, "posttls-finger", "-v", "-o", "config_directory="+filepath.Join(dir, "postfix"),
-		"-t", "5", "-T", "5", "-l", level, strings.TrimSuffix(domain, "."))
+	text := output(t, "posttls-finger", postTLSFingerArguments(dir, level, domain)...)
+	return deliveryOf(level, text), text
+}
+
+func postTLSFingerArguments(dir, level, domain string) []string {
+	return []string{"-v", "-o", "config_directory=" + filepath.Join(dir, "postfix"),
+		"-t", "5", "-T", "5", "-l", level, strings.TrimSuffix(domain, ".")}
+}
+
+// deliveryOf returns the result of posttls-finger by its output.
+func deliveryOf(level, text string) delivery {
 	has := func(phrase string) bool { return strings.Contains(text, phrase) }
 	switch {
 	case has("Verified TLS connection established"):
-		return verified, text
+		return verified
 	case has("log verified as trusted") && has("Trusted TLS connection established"):
-		return trusted, text
+		return trusted
 	case has("TLSA lookup error"), has("Destination address lookup failed") && has("try again"):
-		return refused, text // a failed lookup, which smtp(8) retries later
+		return refused // a failed lookup, which smtp(8) retries later
 	case has("Destination address lookup failed"):
-		return noServer, text
+		return noServer
 	case !has("Connected to"), has("SMTP service not available"):
-		return unreachable, text
+		return unreachable
 	case level == "dane-only":
-		return refused, text // connected, but neither verified nor trusted
+		return refused // connected, but neither verified nor trusted
 	case has("no TLSA records found"):
-		return withoutDANE, text
+		return withoutDANE
 	case has("no usable TLSA records found"), has("all TLSA records unusable"):
 		if has("Untrusted TLS connection established") {
-			return encrypted, text
+			return encrypted
 		}
-		return refused, text // TLS is mandatory with unusable records
+		return refused // TLS is mandatory with unusable records
 	default:
-		return refused, text // usable TLSA records do not verify the server
+		return refused // usable TLSA records do not verify the server
 	}
 }

@@ -24,7 +24,7 @@ func debianPackage(program string) string {
 		return "iproute2"
 	case "knotd", "keymgr":
 		return "knot"
-	case "named":
+	case "named", "tsig-keygen":
 		return "bind9"
 	case "dnssec-keygen", "dnssec-signzone", "dnssec-dsfromkey":
 		return "bind9-utils"
