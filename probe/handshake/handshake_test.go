@@ -156,6 +156,7 @@ func TestUnfinishedAttemptHoldsMemory(t *testing.T) {
 							Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: "mx.example.org"}})
 					}()
 					time.Sleep(time.Second) // of the virtual clock
+					synctest.Wait()
 					if !limited && held < c.want {
 						t.Errorf("%d bytes are held, want at least %d", held, c.want)
 					}
