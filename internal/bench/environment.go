@@ -122,6 +122,7 @@ func (env *environment) startResolver() error {
 				if err != nil {
 					return
 				}
+				response.Compress = true
 				if s.PacketConn != nil {
 					response.Truncate(1232)
 				}

@@ -102,7 +102,9 @@ func TestHostileFleet(t *testing.T) {
 	close(outcomes)
 	counts := make(map[string]int)
 	for outcome := range outcomes {
-		if counts[outcome]++; strings.HasSuffix(outcome, "refused") || strings.HasSuffix(outcome, "authenticated") {
+		counts[outcome]++
+		mismatch := outcome == "records.org refused" // none of the records matches
+		if !mismatch && (strings.HasSuffix(outcome, "refused") || strings.HasSuffix(outcome, "authenticated")) {
 			t.Errorf("hostile: %s", outcome)
 		}
 	}

@@ -140,12 +140,12 @@ func TestUnfinishedAttemptHoldsMemory(t *testing.T) {
 						go func() { defer far.Close(); c.server(far) }()
 						return near, nil
 					}, "probe.example.net", 0)
-					held := 0
+					var held atomic.Int64
 					grow := func(n int) error {
-						if limited && held+n > c.want/2 {
+						if limited && int(held.Load())+n > c.want/2 {
 							return errors.New("nothing is left")
 						}
-						held += n
+						held.Add(int64(n))
 						return nil
 					}
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -156,16 +156,17 @@ func TestUnfinishedAttemptHoldsMemory(t *testing.T) {
 							Key: Key{Address: netip.MustParseAddrPort("192.0.2.25:25"), Protocol: "smtp", SNI: "mx.example.org"}})
 					}()
 					time.Sleep(time.Second) // of the virtual clock
-					if !limited && held < c.want {
-						t.Errorf("%d bytes are held, want at least %d", held, c.want)
+					synctest.Wait()
+					if n := int(held.Load()); !limited && n < c.want {
+						t.Errorf("%d bytes are held, want at least %d", n, c.want)
 					}
 					e := <-done
 					if cause := dane.CauseOf(e.Err); (cause == dane.CauseLimit) != limited {
 						t.Errorf("cause %d: %v", cause, e.Err)
 					}
 					synctest.Wait()
-					if held != 0 {
-						t.Errorf("%d bytes are held afterwards", held)
+					if n := held.Load(); n != 0 {
+						t.Errorf("%d bytes are held afterwards", n)
 					}
 				})
 			})
