@@ -97,6 +97,7 @@ dane_exporter_probes_total{module="smtp_mx",outcome="authenticated"} 2
 dane_exporter_resolver_ok{server="192.0.2.53:53"} 1
 dane_exporter_resolver_ok{server="192.0.2.54:53"} 0
 dane_exporter_resolver_ok{server="192.0.2.55:53"} 0
+dane_exporter_root_keys_without_anchor 0
 dane_exporter_trust_anchor_ok 1
 `
 	if got := own(t, registry); got != want {

@@ -244,6 +244,8 @@ var (
 		"Whether the self-check found the resolver suitable for validation.", "server")
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
+	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
+		"Number of key-signing keys that the root publishes and that match no trust anchor. It is above 0 before the root is signed by a new key alone: update the trust anchors by then. Absent if no resolver returned root keys that validate.")
 	exporterInfo = gauge("dane_exporter_info",
 		"URL of --web.external-url without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it
@@ -257,7 +259,7 @@ func ExporterMetrics() []Metric {
 		*exporterProbes, *exporterInFlight, *exporterRejected, *exporterDuration, *exporterConnects, *exporterHandshakesReused, *exporterPanics,
 		*exporterDNSQueries, *exporterDNSErrors, *exporterDNSLimited, *exporterCacheEntries, *exporterCacheBytes, *exporterCacheRequests,
 		*exporterReloadSuccessful, *exporterReloadTime, *exporterUnknownModules,
-		*exporterResolverOK, *exporterTrustAnchorOK, *exporterInfo, *exporterBuildInfo,
+		*exporterResolverOK, *exporterTrustAnchorOK, *exporterNewRootKeys, *exporterInfo, *exporterBuildInfo,
 	}
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
 	return all

@@ -48,15 +48,17 @@ type selfCheckCollector struct {
 	last        func() *dnssec.SelfCheckResult
 	resolver    *prometheus.Desc
 	trustAnchor *prometheus.Desc
+	newRootKeys *prometheus.Desc
 }
 
 func newSelfCheckCollector(last func() *dnssec.SelfCheckResult) *selfCheckCollector {
-	return &selfCheckCollector{last: last, resolver: exporterResolverOK.desc(), trustAnchor: exporterTrustAnchorOK.desc()}
+	return &selfCheckCollector{last: last, resolver: exporterResolverOK.desc(), trustAnchor: exporterTrustAnchorOK.desc(), newRootKeys: exporterNewRootKeys.desc()}
 }
 
 func (c *selfCheckCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.resolver
 	ch <- c.trustAnchor
+	ch <- c.newRootKeys
 }
 
 func (c *selfCheckCollector) Collect(ch chan<- prometheus.Metric) {
@@ -69,5 +71,8 @@ func (c *selfCheckCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if anchored, known := result.Anchored(); known {
 		ch <- prometheus.MustNewConstMetric(c.trustAnchor, prometheus.GaugeValue, boolValue(anchored))
+	}
+	if tags, known := result.NewKeys(); known {
+		ch <- prometheus.MustNewConstMetric(c.newRootKeys, prometheus.GaugeValue, float64(len(tags)))
 	}
 }

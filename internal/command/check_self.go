@@ -80,6 +80,10 @@ func (o selfCheckOutput) resolvers(result dnssec.SelfCheckResult) exitCode {
 		code = exitCritical
 		o.line(exitCritical, "trust anchors: they do not validate the root keys that the resolvers return; check resolver.trust_anchors")
 	}
+	if tags, _ := result.NewKeys(); len(tags) > 0 {
+		code = worse(code, exitWarning)
+		o.line(exitWarning, "trust anchors: the root publishes keys that match none of them: %v; add them to resolver.trust_anchors before the root is signed by them alone", tags)
+	}
 	return code
 }
 

@@ -39,6 +39,9 @@ type Health struct {
 	// Anchored reports whether its keys of the zone with the trust anchors match an
 	// anchor. It is nil if the resolver returned no signed keys.
 	Anchored *bool
+	// NewKeys are the tags of its key-signing keys of that zone, validated, that match no
+	// anchor and are not revoked. The zone may soon be signed by them alone.
+	NewKeys []uint16
 }
 
 // SelfCheckResult is the result of the self-check.
@@ -60,6 +63,17 @@ func (s SelfCheckResult) Anchored() (anchored, known bool) {
 		}
 	}
 	return anchored, known
+}
+
+// NewKeys returns the tags of new keys that any resolver returned, sorted. known is false
+// if no resolver returned keys that validate.
+func (s SelfCheckResult) NewKeys() (tags []uint16, known bool) {
+	for _, h := range s.Resolvers {
+		known = known || h.Anchored != nil && *h.Anchored
+		tags = append(tags, h.NewKeys...)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags), known
 }
 
 // String returns the result in one line.
@@ -160,13 +174,13 @@ func (c *serverCheck) run(ctx context.Context) Health {
 	if c.keys(l) == nil && errors.Is(answer.Err, ErrServer) {
 		l, _ = c.lookup(ctx, question{c.top, dns.TypeDNSKEY}, upstream{server: c.server})
 	}
-	health := Health{Server: c.server, Anchored: c.anchored(l)}
+	health := Health{Server: c.server, Anchored: c.anchored(l), NewKeys: c.newKeys(l)}
 	if answer.Status.Failed() {
 		health.Problem, health.Why = c.diagnose(ctx, l, answer)
 		if health.Problem == ProblemRefusesCD { // the first query may have failed by chance
 			c = newServerCheck(c.resolver, c.server)
 			if l, again := c.lookup(ctx, c.question(), upstream{server: c.server}); !again.Status.Failed() {
-				health = Health{Server: c.server, Anchored: c.anchored(l)}
+				health = Health{Server: c.server, Anchored: c.anchored(l), NewKeys: c.newKeys(l)}
 			}
 		}
 	} else if failing := c.unreachable(ctx); failing != "" {
@@ -225,6 +239,20 @@ func (c *serverCheck) anchored(l *lookup) *bool {
 	z := l.evidence.zones[c.top]
 	anchored := z != nil && z.secure()
 	return &anchored
+}
+
+// newKeys returns the value of Health.NewKeys.
+func (c *serverCheck) newKeys(l *lookup) (tags []uint16) {
+	if anchored := c.anchored(l); anchored == nil || !*anchored {
+		return nil
+	}
+	for _, k := range newKeys(c.keys(l).all()) {
+		matches := func(anchor *dns.DS) bool { return dsMatches(anchor, k, c.top) }
+		if k.record.Flags&dns.SEP != 0 && k.record.Flags&dns.REVOKE == 0 && !slices.ContainsFunc(c.resolver.anchors[c.top], matches) {
+			tags = append(tags, k.tag)
+		}
+	}
+	return tags
 }
 
 // diagnose finds out why an answer is unusable, the most specific cause first.

@@ -205,3 +205,47 @@ func TestSelfCheckConfirms(t *testing.T) {
 		})
 	}
 }
+
+// TestRootRollover follows the keys of the root through a rollover, with the anchors of
+// before and with a file that has the new key: what the self-check reports at each stage.
+func TestRootRollover(t *testing.T) {
+	former := mustKey(".", "ksk 2017", dns.RSASHA256, dns.ZONE|dns.SEP)
+	current := mustKey(".", "ksk 2024", dns.ECDSAP384SHA384, dns.ZONE|dns.SEP)
+	next := mustKey(".", "ksk 2027", dns.ECDSAP256SHA256, dns.ZONE|dns.SEP)
+	zsk := mustKey(".", "zsk", dns.ECDSAP256SHA256, dns.ZONE)
+	revoked := zone.Key{Public: dns.Copy(former.Public).(*dns.DNSKEY)}
+	revoked.Public.Flags |= dns.REVOKE
+	builtin := []dnssec.Anchor{*former.Public.ToDS(dns.SHA256), *current.Public.ToDS(dns.SHA256)}
+	updated := append(slices.Clone(builtin), *next.Public.ToDS(dns.SHA256))
+	tests := []struct {
+		name, sentence string
+		year           int
+		keys           []zone.Key
+		anchors        []dnssec.Anchor
+		anchored       bool
+		newKeys        []uint16
+	}{
+		{"both keys", "The former key is published, the current one signs.", 2026, []zone.Key{former.Idle(), current, zsk}, builtin, true, nil},
+		{"former key revoked", "The revocation changes nothing.", 2027, []zone.Key{revoked, current, zsk}, builtin, true, nil},
+		{"former key removed", "One anchor is enough.", 2027, []zone.Key{current, zsk}, builtin, true, nil},
+		{"next key published", "There is time to update the anchors.", 2027, []zone.Key{current, next.Idle(), zsk}, builtin, true, []uint16{next.Public.KeyTag()}},
+		{"next key published, anchors updated", "Nothing is left to do.", 2027, []zone.Key{current, next.Idle(), zsk}, updated, true, nil},
+		{"next key signs, anchors not updated", "Nothing validates.", 2028, []zone.Key{current.Idle(), next, zsk}, builtin, false, nil},
+		{"next key signs, anchors updated", "The new anchor validates.", 2028, []zone.Key{current.Idle(), next, zsk}, updated, true, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			clock := func() time.Time { return time.Date(test.year, 1, 11, 12, 0, 0, 0, time.UTC) }
+			n, err := zone.New(clock, zone.Zone{Apex: ".", Keys: test.keys}, zone.Zone{Apex: "com"}, zone.Zone{Apex: "org"}, zone.Zone{Apex: "net"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			result := dnssec.New(n, test.anchors, clock, dnssec.Options{}).SelfCheck(t.Context())
+			anchored, known := result.Anchored()
+			tags, valid := result.NewKeys()
+			if !known || anchored != test.anchored || valid != test.anchored || !slices.Equal(tags, test.newKeys) {
+				t.Errorf("%s\nanchored %t, want %t; new keys %v, want %v: %s", test.sentence, anchored, test.anchored, tags, test.newKeys, result)
+			}
+		})
+	}
+}
