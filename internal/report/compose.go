@@ -220,7 +220,33 @@ func (c *composer) service(v *dane.ServiceVerdict, b *budget, endpoints int) Ser
 		}
 	}
 	s.Publish = composePublish(v)
+	s.Rollover = c.rollover(v, b)
 	return s
+}
+
+// rollover composes the timeline of a service. Without earlier probes, it has what
+// this probe saw.
+func (c *composer) rollover(v *dane.ServiceVerdict, b *budget) (steps []RolloverStep) {
+	timeline, known := c.report.Timelines[v.Key()]
+	if !known {
+		timeline = timeline.Observe(v, c.report.Start)
+	}
+	if !timeline.InProgress() {
+		return nil
+	}
+	for _, step := range timeline.Steps {
+		record := composeRecord(dane.RecordVerdict{Record: step.Record}, b)
+		if !b.take(string(record.Data)) {
+			break
+		}
+		composed := RolloverStep{Record: record, Everywhere: optionalTime(step.Everywhere), Safe: optionalTime(step.Safe()),
+			Served: optionalTime(step.Served), Replaced: optionalTime(step.Replaced), Removable: optionalTime(step.Removable())}
+		if !step.Published.Equal(timeline.Began) {
+			composed.Published = optionalTime(step.Published)
+		}
+		steps = append(steps, composed)
+	}
+	return steps
 }
 
 func composeRecord(v dane.RecordVerdict, b *budget) Record {

@@ -52,6 +52,42 @@ type Document struct {
 	Phases   []Phase   `json:"phases"`
 }
 
+// RolloverStep is what was seen of one record. A time is absent if it was not seen.
+type RolloverStep struct {
+	Record     Record     `json:"record"`
+	Published  *time.Time `json:"published,omitempty"`           // absent: before the first probe
+	Everywhere *time.Time `json:"at_every_nameserver,omitempty"` // absent also if nameservers are not queried
+	Safe       *time.Time `json:"safe_to_serve,omitempty"`       // two TTLs later (RFC 7671 §8.1); absent if a nameserver lacks the record
+	Served     *time.Time `json:"served,omitempty"`
+	Replaced   *time.Time `json:"replaced,omitempty"`
+	Removable  *time.Time `json:"removable,omitempty"` // two TTLs after Replaced
+}
+
+// TimelineStep is one step of a rollover, for people.
+type TimelineStep struct{ Name, When string }
+
+// Timeline returns the steps from the publication of a record to its removal.
+func (s *RolloverStep) Timeline() []TimelineStep {
+	when := func(at *time.Time, otherwise string) string {
+		if at == nil {
+			return otherwise
+		}
+		return FormatTime(*at)
+	}
+	steps := []TimelineStep{
+		{"published", when(s.Published, "before the first probe")},
+		{"seen at every nameserver", when(s.Everywhere, "not yet, or nameservers are not queried")},
+	}
+	if s.Served == nil {
+		steps = append(steps, TimelineStep{"safe to serve", when(s.Safe, "not yet: a nameserver lacks the record")})
+	}
+	steps = append(steps, TimelineStep{"served", when(s.Served, "not yet")})
+	if s.Replaced != nil {
+		steps = append(steps, TimelineStep{"replaced", when(s.Replaced, "")}, TimelineStep{"record removable", when(s.Removable, "")})
+	}
+	return steps
+}
+
 // MissingRecords returns the records to publish now, of all services.
 func (d *Document) MissingRecords() []Publish {
 	var missing []Publish
@@ -185,6 +221,9 @@ type Service struct {
 	RolloverReady   *bool      `json:"rollover_ready,omitempty"`
 	SurvivesRenewal *bool      `json:"survives_renewal,omitempty"`
 	Publish         []Publish  `json:"publish,omitempty"`
+	// Rollover has the records of keys and certificates of the server, the oldest first,
+	// if there are several or if they changed since the first probe.
+	Rollover []RolloverStep `json:"rollover,omitempty"`
 	// Nameservers of the zone of the records, if they were queried.
 	Nameservers     []Nameserver `json:"nameservers,omitempty"`
 	MoreNameservers int          `json:"more_nameservers,omitempty"` // omitted from Nameservers

@@ -151,6 +151,7 @@ func (t *textWriter) service(d *Document, s *Service) {
 	}
 	t.heading(fmt.Sprintf("%s port %d%s: %s", s.Host, s.Port, preference, s.Outcome))
 	t.records(s, len(d.Module.KeyTypes) > 0)
+	t.rollover(s.Rollover)
 	t.nameservers(s.Nameservers)
 	t.more(4, s.MoreNameservers, "nameservers")
 	for i := range s.Endpoints {
@@ -197,6 +198,20 @@ func (t *textWriter) records(s *Service, allKeyTypes bool) {
 	}
 	if s.Until != nil {
 		t.line(2, "DANE authentication expires at %s if no certificate changes", formatTime(s.Until))
+	}
+}
+
+// rollover writes the steps of each record.
+func (t *textWriter) rollover(steps []RolloverStep) {
+	if len(steps) == 0 {
+		return
+	}
+	t.line(2, "rollover:")
+	for _, s := range steps {
+		t.line(4, "%s", s.Record)
+		for _, step := range s.Timeline() {
+			t.line(6, "%s: %s", step.Name, step.When)
+		}
 	}
 }
 

@@ -98,6 +98,7 @@ func (s *Server) runProbe(ctx context.Context, current *snapshot, request probeR
 	}
 	s.Exporter.Observe(result)
 	s.logProbe(ctx, result)
+	s.timelines.observe(result)
 	return result, s.history.add(result), nil
 }
 

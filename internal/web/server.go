@@ -53,14 +53,16 @@ type Options struct {
 // Server answers all HTTP requests. It is safe for concurrent use.
 type Server struct {
 	Options
-	current  atomic.Pointer[snapshot]
-	limiter  limiter
-	pages    limiter
-	sender   sender
-	history  *history
-	renderer *renderer
-	forms    *formGuard
-	handler  http.Handler
+	current atomic.Pointer[snapshot]
+	limiter limiter
+	pages   limiter
+	sender  sender
+	history *history
+
+	timelines timelines
+	renderer  *renderer
+	forms     *formGuard
+	handler   http.Handler
 }
 
 // snapshot is a configuration and the prober that was made for it.

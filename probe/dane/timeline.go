@@ -1,0 +1,133 @@
+package dane
+
+import (
+	"slices"
+	"time"
+
+	"dane_exporter/probe/tlsa"
+)
+
+// ServiceKey identifies a service of a target.
+type ServiceKey struct {
+	Host string
+	Port uint16
+}
+
+// Key returns the key of the service.
+func (v *ServiceVerdict) Key() ServiceKey { return ServiceKey{v.Host, v.Port} }
+
+// Timeline is what probes saw of the TLSA records of one service, from the publication of
+// a record to the time when it can be removed. Records of issuers are not in it: they do
+// not change with a key.
+type Timeline struct {
+	Began time.Time // when the first probe ended
+	Steps []TimelineStep
+}
+
+// TimelineStep is the history of one record. A time is zero if it was not seen.
+type TimelineStep struct {
+	Record tlsa.Record
+	// Published is when the record was first seen. It equals Timeline.Began if the
+	// record was there before.
+	Published time.Time
+	// Everywhere is when every nameserver of the zone was first seen to have the same
+	// records, with this one among them. It stays zero if nameservers are not queried.
+	Everywhere time.Time
+	Queried    bool          // nameservers are queried
+	Served     time.Time     // when a server was first seen with the key or certificate
+	Replaced   time.Time     // since when no server has it, after one had it
+	TTL        time.Duration // the longest that was seen
+}
+
+// Safe returns when the key is safe to serve: two TTLs after all nameservers had the
+// record (RFC 7671 §8.1), or after it was first seen if they are not queried. It is zero
+// if a nameserver lacks the record.
+func (s TimelineStep) Safe() time.Time {
+	switch {
+	case !s.Everywhere.IsZero():
+		return s.Everywhere.Add(2 * s.TTL)
+	case s.Queried:
+		return time.Time{}
+	default:
+		return s.Published.Add(2 * s.TTL)
+	}
+}
+
+// Removable returns when the record can be removed: two TTLs after its key was replaced,
+// so that the change can be undone. It is zero if the key is served, or was never.
+func (s TimelineStep) Removable() time.Time {
+	if s.Replaced.IsZero() {
+		return time.Time{}
+	}
+	return s.Replaced.Add(2 * s.TTL)
+}
+
+// maxSteps is the number of records of a timeline. More are not part of a rollover.
+const maxSteps = 16
+
+// Observe returns the timeline after another probe of the service. It does not change t.
+// A probe that made no handshake or got no records adds nothing.
+func (t Timeline) Observe(v *ServiceVerdict, at time.Time) Timeline {
+	if v.Answer == nil || !v.RolloverStatus().Measured {
+		return t
+	}
+	next := Timeline{Began: t.Began}
+	if next.Began.IsZero() {
+		next.Began = at
+	}
+	for _, record := range v.Records {
+		if record.Usability != tlsa.Usable || ofIssuer(record.Record) || len(next.Steps) == maxSteps {
+			continue
+		}
+		step := TimelineStep{Record: record.Record, Published: at}
+		if i := slices.IndexFunc(t.Steps, func(s TimelineStep) bool { return s.Record.String() == record.Record.String() }); i >= 0 {
+			step = t.Steps[i]
+		}
+		step.TTL = max(step.TTL, v.ttl())
+		step.Queried = v.Service.Nameservers != nil
+		if step.Everywhere.IsZero() && v.sameEverywhere() {
+			step.Everywhere = at
+		}
+		switch {
+		case record.Matches:
+			step.Replaced = time.Time{}
+			if step.Served.IsZero() {
+				step.Served = at
+			}
+		case !step.Served.IsZero() && step.Replaced.IsZero():
+			step.Replaced = at
+		}
+		next.Steps = append(next.Steps, step)
+	}
+	slices.SortStableFunc(next.Steps, func(a, b TimelineStep) int { return a.Published.Compare(b.Published) })
+	return next
+}
+
+// InProgress reports whether there is something to follow: several records, or a change
+// since the first probe.
+func (t Timeline) InProgress() bool {
+	changed := func(s TimelineStep) bool { return !s.Published.Equal(t.Began) || !s.Replaced.IsZero() }
+	return len(t.Steps) > 1 || slices.ContainsFunc(t.Steps, changed)
+}
+
+// ttl returns the longest TTL of the records. That of a resolver's answer is what is left
+// of it.
+func (v *ServiceVerdict) ttl() time.Duration {
+	longest := v.Answer.TTL
+	if v.Service.Nameservers != nil {
+		for _, server := range v.Service.Nameservers.Servers {
+			if server.TLSA != nil {
+				longest = max(longest, server.TLSA.TTL)
+			}
+		}
+	}
+	return longest
+}
+
+// sameEverywhere reports whether all nameservers of the zone were queried, and have the
+// same records.
+func (v *ServiceVerdict) sameEverywhere() bool {
+	differs := func(n NameserverVerdict) bool { return n.Consistent != Yes }
+	n := v.Service.Nameservers
+	return len(v.Nameservers) > 0 && !n.Truncated && len(n.Unresolved) == 0 && !slices.ContainsFunc(v.Nameservers, differs)
+}
