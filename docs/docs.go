@@ -4,7 +4,7 @@ package docs
 
 import "embed"
 
-// Pages holds the Markdown files of this directory.
+// Pages holds the Markdown files of this directory, and their images.
 //
-//go:embed *.md
+//go:embed *.md screenshots/rollover.png
 var Pages embed.FS

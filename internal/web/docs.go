@@ -35,6 +35,11 @@ func (s *Server) docsPage(w http.ResponseWriter, r *http.Request) {
 	s.showDocument(w, source)
 }
 
+// docsImage serves an image of docs/.
+func docsImage(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, docs.Pages, "screenshots/"+r.PathValue("image"))
+}
+
 // docsIndex serves the index of docs/.
 func (s *Server) docsIndex(w http.ResponseWriter, _ *http.Request) {
 	index, err := docs.Pages.ReadFile("README.md")

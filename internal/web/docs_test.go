@@ -64,3 +64,23 @@ func TestDocs(t *testing.T) {
 	f.get("/probe?target=bad.example")
 	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
 }
+
+// TestDocsImages: each image of a document is served, and nothing else beside them.
+func TestDocsImages(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	_, page := f.get("/docs/rollover.md")
+	images := regexp.MustCompile(`<img src="([^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(images) == 0 {
+		t.Error("the page has no image")
+	}
+	for _, image := range images {
+		if status, data := f.get("/docs/" + image[1]); status != 200 || !strings.HasPrefix(data, "\x89PNG") {
+			t.Errorf("%s: status %d", image[1], status)
+		}
+	}
+	for _, path := range []string{"/docs/screenshots/none.png", "/docs/screenshots/report.png", "/docs/screenshots/"} {
+		if status, _ := f.get(path); status != 404 {
+			t.Errorf("%s: status %d", path, status)
+		}
+	}
+}

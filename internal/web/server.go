@@ -136,6 +136,7 @@ func (s *Server) routes() http.Handler {
 	handle("POST", "/report", s.submit)
 	handle("GET", "/docs/{$}", rejectEmbedded(s.limitPages(s.docsIndex)))
 	handle("GET", "/docs/{page}", rejectEmbedded(s.limitPages(s.docsPage)))
+	handle("GET", "/docs/screenshots/{image}", docsImage)
 	handle("GET", "/static/{file}", s.renderer.static)
 	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
