@@ -138,7 +138,7 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: does not meet the requirement of the module {{ $labels.module }}' + t.listOfFindings(['reason', 'host']),
-      description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within %s.' % config.flappingWindow
+      description: 'Probes fail (probe_success is 0). Either all recent probes fail, or about a third or more of those within %s.' % config.flappingWindow
                    + t.adviceOnFailure(reasons.nothing)
                    + '{{ if %s }} If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.{{ end }}'
                      % t.query('target:dane_finding:current{TARGET, effect=\\"degraded\\"}'),

@@ -375,7 +375,7 @@ function(t) [
       labels: t.labels({ instance: instance, severity: 'warning', scope: 'domain' }),
       annotations: {
         summary: instance + ': does not meet the requirement of the module smtp_mx' + findings,
-        description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within 120m.' + advice,
+        description: 'Probes fail (probe_success is 0). Either all recent probes fail, or about a third or more of those within 120m.' + advice,
       } + t.links(instance, 'danerequirementnotmet'),
     },
     local intended = ' If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.',
