@@ -1,8 +1,8 @@
 // Package caa judges CAA records: whether they admit a certification authority (CA).
 //
 // A domain lists the CAs that may issue certificates for it (RFC 8659). A CA looks for
-// the records of a name at the name itself, then at each parent, and the first RRset
-// that it finds counts (RFC 8659 §3). The package makes no lookups.
+// records at the name itself, then at each parent. The first RRset that it finds counts
+// (RFC 8659 §3). The package makes no lookups.
 package caa
 
 import (

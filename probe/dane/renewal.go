@@ -83,8 +83,8 @@ func (j *judge) judgeRenewals() {
 }
 
 // judgeRenewal judges the lookups of a CA. A CA must not issue if a lookup of CAA
-// records fails in a signed zone (Baseline Requirements for TLS Server Certificates of the
-// CA/Browser Forum, section 3.2.2.8). In an unsigned zone it may.
+// records fails in a signed zone, and may issue if it fails in an unsigned one (CA/Browser
+// Forum, Baseline Requirements for TLS Server Certificates, section 3.2.2.8).
 func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 	find := func(reason Reason, kind LookupKind, format string, args ...any) {
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})

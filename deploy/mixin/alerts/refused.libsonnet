@@ -122,7 +122,7 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: the exporter cannot judge the domain' + t.listOfFindings(['reason', 'host'], ', effect=\\"internal\\"'),
-      description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and stand for up to %s.' % config.memory
+      description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and remain for up to %s.' % config.memory
                    + t.adviceOn('internal'),
       section: 'danedomainnotjudged',
     },

@@ -306,7 +306,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', outcome: 'unknown' }),
       annotations: {
         summary: 'bad.example: the exporter cannot judge the domain (resolver_unreachable)',
-        description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept bad.example. Other alerts about the domain are from the last probe that could judge it, and stand for up to 6h. ' + t.advice('resolver_unreachable'),
+        description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept bad.example. Other alerts about the domain are from the last probe that could judge it, and remain for up to 6h. ' + t.advice('resolver_unreachable'),
       } + t.links('bad.example', 'danedomainnotjudged'),
     }])],
   },
