@@ -98,7 +98,7 @@ var (
 		"Whether the TLSA record matches the certificates of at least one endpoint.",
 		"host", "port", "usage", "selector", "matching_type", "data")
 	rolloverReady = gauge("dane_tlsa_rollover_ready",
-		"Whether a next key is published: one record matches and another of a server certificate or key matches nothing seen, or records of the leaf and of an issuer match. A server with a second type of key may serve the unmatched record: set key_types.",
+		"Whether a next key is published. Either one record matches and another of a server certificate or key matches nothing seen, or records of the leaf and of an issuer match. A server with a second type of key may serve the unmatched record: set key_types.",
 		"host", "port")
 	survivesRenewal = gauge("dane_tlsa_survives_renewal",
 		"Whether a renewed certificate with the same key and issuer would still be authenticated.",
@@ -177,7 +177,7 @@ var (
 	mtaSTSCertificate = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
 		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
 	tlsrptRecordPresent = gauge("dane_tlsrpt_record_present",
-		"Whether there is a TLSRPT record of the domain, or of the TLSA base domain of a mail server, to which senders report failures of DANE.", "name")
+		"Whether the name has a TLSRPT record. The name is the domain, or the TLSA base domain of a mail server, to which senders report failures of DANE.", "name")
 	tlsrptRecordValid = gauge("dane_tlsrpt_record_valid",
 		"Whether the TLSRPT record is valid: it is well-formed and the only one.", "name")
 
@@ -245,7 +245,7 @@ var (
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
 	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
-		"Number of key-signing keys that the root publishes and that match no trust anchor. It is above 0 before the root is signed by a new key alone: update the trust anchors by then. Absent if no resolver returned root keys that validate.")
+		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.")
 	exporterInfo = gauge("dane_exporter_info",
 		"URL of --web.external-url without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it

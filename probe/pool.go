@@ -26,13 +26,14 @@ const (
 	sizeOfMatch  = 256      // the verdict on one endpoint and one TLSA record
 )
 
-// A Pool limits what all probes in progress take together. What zones and servers send
-// decides how much memory a probe holds, and for how long its queries are in progress. So
-// a few hostile targets could take all memory, or all sockets. It is safe for concurrent use.
+// A Pool limits the memory and the queries of all probes in progress. Zones and servers
+// decide how much memory a probe holds, and how long its queries are in progress. Without
+// limits, a few hostile targets could take all memory or all sockets. A Pool is safe for
+// concurrent use.
 //
-// If the memory is used up, the probe that holds most ends with reason limit_exceeded, and
-// the others continue. Each probe may have one query in progress, and more of them if
-// few other queries are, so that slow zones delay no other probe.
+// If the memory is used up, the probe that holds the most ends with reason limit_exceeded,
+// and the others continue. Each probe may have one query in progress. It may have more if
+// few other queries are in progress, so that slow zones delay no other probe.
 type Pool struct {
 	limit int
 
@@ -50,7 +51,7 @@ const (
 	firstQueries  = 512 // of these, set apart for one query of each probe
 )
 
-// NewPool returns a pool of a number of bytes.
+// NewPool returns a Pool that limits the memory of all probes to a number of bytes.
 func NewPool(limit int) *Pool {
 	return &Pool{limit: limit, probes: make(map[*usage]bool), queries: maxInProgress, waiting: make(map[*usage]bool)}
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // LookupPublished looks up the TLSA records of a port under one name, in A-labels, by
-// the resolvers, and then queries each nameserver of the zone that holds them. Which
-// name a client uses for a host that is an alias is another question, which a probe
-// answers. Failures are part of the answers. The nameservers are nil if the records
+// the resolvers. It then queries each nameserver of the zone that holds them. It does not
+// decide which name a client uses for a host that is an alias: a probe decides that.
+// Failures are part of the answers. The nameservers are nil if the records
 // are in no signed zone, or if their zone is not known because the lookup failed.
 func (p *Prober) LookupPublished(ctx context.Context, name string, port uint16) (dnssec.Answer, *dane.Nameservers) {
 	ctx, end := context.WithCancelCause(ctx)

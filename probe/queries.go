@@ -12,7 +12,7 @@ const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
 	maxNameserverQueries = 400 // of the checks of nameservers, including those to them, and of renewals
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
-	maxControls          = 120 // of either kind, to find out whether the zone or the resolver failed
+	maxControls          = 120 // of either kind, which show whether the zone or the resolver failed
 )
 
 // queries is what is left of the queries that a probe may send. A
@@ -119,7 +119,7 @@ func (q *queries) control(host int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.controls == 0 || q.controls <= maxControls/3 && !q.isFirst(host) {
-		return fmt.Errorf("the probe may send %d queries to find out whether a zone or the resolver failed", maxControls)
+		return fmt.Errorf("the probe may send %d queries that show whether a zone or the resolver failed", maxControls)
 	}
 	if err := q.takeLocked(host, false); err != nil {
 		return err

@@ -58,8 +58,8 @@ func (r *run) lookupRenewal(ctx context.Context, host *dane.Host, service *dane.
 	return errors.Join(errs[:]...)
 }
 
-// climbCAA looks up CAA records at a name and at its parents up to the top-level domain,
-// until there are records or a lookup fails (RFC 8659 §3).
+// climbCAA looks up CAA records at a name, then at each parent up to the top-level domain
+// (RFC 8659 §3). It stops if there are records or a lookup fails.
 func (r *run) climbCAA(ctx context.Context, name string) []dnssec.Answer {
 	var answers []dnssec.Answer
 	for name != "" {

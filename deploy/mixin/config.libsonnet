@@ -12,9 +12,9 @@
     window: '%dm' % (3 * c.intervalMinutes),
     // Alerts about targets need two observations of a problem within this time. It is one
     // interval longer than the window, so that two lost scrapes do not end an alert. It is
-    // twice as long as "for", so that an alert fires if two problems take turns.
+    // twice as long as "for", so that an alert fires if two problems alternate.
     confirmationWindow: '%dm' % std.max(20, 4 * c.intervalMinutes),
-    // How far rules look back for probes that fail and succeed in turns.
+    // How far rules look back for probes that alternate between failure and success.
     flappingWindow: '%dm' % std.max(120, 12 * c.intervalMinutes),
     // How long the last known verdict on a target stands, in hours, while the target cannot
     // be judged or the exporter is down. After that time, only the alerts about the missing

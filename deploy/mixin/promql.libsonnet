@@ -81,9 +81,9 @@ function(config) {
   // outcome(state) is 1 if the last known verdict has this state, seen at least twice.
   outcome(state):: p.known('target:dane_outcome:confirmed{outcome="%s"}' % state),
 
-  // outcomeConfirmed(state) is p.confirmed for an outcome. While the servers of a refused
-  // target are not reachable, the refusal stands for the confirmation window, and the
-  // other way round: a target that alternates between both never recovers.
+  // outcomeConfirmed(selector) is p.confirmed for an outcome. If a target alternates
+  // between refused and unreachable, each of both stays confirmed for the confirmation
+  // window, so the target does not recover in between.
   local failures = 'dane_outcome{outcome=~"refused|unreachable"}',
   outcomeConfirmed(selector):: |||
     (

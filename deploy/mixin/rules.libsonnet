@@ -24,8 +24,8 @@ local newPromql = import 'promql.libsonnet';
           { record: 'target:dane_host_outcome_refused:confirmed', expr: p.confirmed(hostRefused, 'target:dane_host_outcome_refused:observed') },
           { record: 'target:dane_mta_sts_refused:observed', expr: p.observed(senderRefused, byHost=false) },
           { record: 'target:dane_mta_sts_refused:confirmed', expr: p.confirmed(senderRefused, 'target:dane_mta_sts_refused:observed') },
-          // 1 if the last probe failed and at least two have, or if probes fail and succeed
-          // in turns, whatever the outcome. Other exporters have a metric probe_success too.
+          // 1 if the last probe failed and at least two have, or if probes alternate between
+          // failure and success, with any outcome. Other exporters have a metric probe_success too.
           {
             record: 'target:dane_requirement_failed:confirmed',
             expr: |||

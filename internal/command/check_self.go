@@ -82,7 +82,7 @@ func (o selfCheckOutput) resolvers(result dnssec.SelfCheckResult) exitCode {
 	}
 	if tags, _ := result.NewKeys(); len(tags) > 0 {
 		code = worse(code, exitWarning)
-		o.line(exitWarning, "trust anchors: the root publishes keys that match none of them: %v; add them to resolver.trust_anchors before the root is signed by them alone", tags)
+		o.line(exitWarning, "trust anchors: no anchor matches these keys of the root: %v; add them to resolver.trust_anchors before they alone sign the root", tags)
 	}
 	return code
 }

@@ -64,11 +64,11 @@ func newTLSAFlags(cmd *kingpin.CmdClause) *tlsaFlags {
 	cmd.Flag("usage", "Certificate usage: 3 (DANE-EE) server certificate, 2 (DANE-TA) issuer certificate, 1 (PKIX-EE) and 0 (PKIX-TA) the same with Web PKI validation.").Default("3").Uint8Var(&f.usage)
 	cmd.Flag("selector", "Selector: 1 public key, 0 whole certificate.").Default("1").Uint8Var(&f.selector)
 	cmd.Flag("type", "Matching type: 1 SHA-256, 2 SHA-512, 0 the full data.").Default("1").Uint8Var(&f.matchingType)
-	cmd.Flag("service", "Port of the records, with or without the protocol of its clients, as 25/smtp. Can be repeated. Default: --port.").StringsVar(&f.services)
-	cmd.Flag("check", "Ask every nameserver of the zone whether its records authenticate the certificate or key for DANE clients, and find out when it is safe to serve (RFC 7671 §8.1).").BoolVar(&f.check)
-	cmd.Flag("wait", "With --check, ask again until it is safe to serve, for at most this long, or until it is certain that this is too short.").DurationVar(&f.wait)
-	cmd.Flag("state", "With --check, file that remembers since when the nameservers have the records, so that the next run need not wait anew.").StringVar(&f.state)
-	cmd.Flag("output", "Output format: text, or json.").Default(outputText).EnumVar(&f.output, outputText, outputJSON)
+	cmd.Flag("service", "Port of the records, with or without the protocol of its clients, such as 25/smtp. Can be repeated. Default: --port.").StringsVar(&f.services)
+	cmd.Flag("check", "Query every nameserver of the zone. Check whether its records authenticate the certificate or key for DANE clients, and when it is safe to serve (RFC 7671 §8.1).").BoolVar(&f.check)
+	cmd.Flag("wait", "With --check, repeat the check for at most this long, until it is safe to serve. The wait ends early if it is certainly too short.").DurationVar(&f.wait)
+	cmd.Flag("state", "With --check, file that stores since when the nameservers have the records. The next run counts the time from then.").StringVar(&f.state)
+	cmd.Flag("output", "Output format: text or json.").Default(outputText).EnumVar(&f.output, outputText, outputJSON)
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	return f
 }
@@ -185,7 +185,7 @@ func (s *session) checkPublished(ctx context.Context, f *tlsaFlags, g *gate, ver
 // gatedServices returns the services of --service, or else the one of --port.
 func (f *tlsaFlags) gatedServices(host probe.Target) ([]*gatedService, error) {
 	if len(f.services) > 0 && f.port != 0 {
-		return nil, errors.New("--service and --port exclude each other")
+		return nil, errors.New("--service and --port must not be used together")
 	}
 	texts := f.services
 	if len(texts) == 0 {
@@ -212,11 +212,11 @@ func parseService(name, text string) (*gatedService, error) {
 	number, protocol, _ := strings.Cut(text, "/")
 	port, err := strconv.ParseUint(number, 10, 16)
 	if err != nil || port == 0 {
-		return nil, fmt.Errorf("--service %s: want a port, or a port and a protocol, as 25/smtp", sanitize(text))
+		return nil, fmt.Errorf("--service %s: must be a port, or a port and a protocol, such as 25/smtp", sanitize(text))
 	}
 	protocol = cmp.Or(protocol, starttls.ByPort(uint16(port)).Name)
 	if _, ok := starttls.Lookup(protocol); !ok {
-		return nil, fmt.Errorf("--service %s: the protocol is none of %s", sanitize(text), strings.Join(starttls.Names(), ", "))
+		return nil, fmt.Errorf("--service %s: the protocol must be one of %s", sanitize(text), strings.Join(starttls.Names(), ", "))
 	}
 	service := &gatedService{name: name, port: uint16(port), verifier: tlsa.Verifier{Usages: tlsa.Client()}}
 	if protocol == "smtp" && port != submission {

@@ -19,7 +19,7 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
-// gate is tlsa --check: it finds out whether the nameservers serve records of new
+// gate is tlsa --check: it checks whether the nameservers serve records of new
 // certificates and keys, and when those are safe to serve.
 type gate struct {
 	prober    *probe.Prober
@@ -45,9 +45,9 @@ func (g *gatedService) owner() string { return dane.TLSAOwner(g.name, g.port) }
 // observeTimeout limits one round of queries to all nameservers.
 const observeTimeout = 30 * time.Second
 
-// run observes the nameservers until all keys are safe to serve, until it is certain
-// that they will not be before the end of the wait, or until that end. It returns an
-// error if the state cannot be saved.
+// run observes the nameservers until all keys are safe to serve, or until the wait ends.
+// It returns early if the keys certainly become safe only after that. It returns an error
+// if the state cannot be saved.
 func (g *gate) run(ctx context.Context) error {
 	interval := min(max(g.wait/60, time.Second), 30*time.Second)
 	deadline := time.Now().Add(g.wait)

@@ -153,7 +153,6 @@ func srv(into *[]probe.SRVSettings) decodeFunc {
 	})
 }
 
-// keyTypes decodes a list of key types, each at most once.
 // issuers decodes a mapping of organizations to lists of issuer domain names.
 func issuers(into *caa.Issuers) decodeFunc {
 	return func(v value) {
@@ -169,6 +168,7 @@ func issuers(into *caa.Issuers) decodeFunc {
 	}
 }
 
+// keyTypes decodes a list of key types, each at most once.
 func keyTypes(into *[]dane.KeyType) decodeFunc {
 	return listFunc(into, "key types: ecdsa, rsa", func(element value, earlier []dane.KeyType) (dane.KeyType, bool) {
 		var key dane.KeyType

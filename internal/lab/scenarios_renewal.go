@@ -5,8 +5,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// renewalScenarios returns scenarios in which mail works, and that tell whether a CA
-// will issue the next certificate. In the module lab_renewal, the CA of the lab is known.
+// renewalScenarios returns scenarios in which mail works, and the lookups of a CA decide
+// whether it issues the next certificate. In the module lab_renewal, the CA of the lab is known.
 func renewalScenarios() []Scenario {
 	const module = "lab_renewal"
 	bogusAt := func(name string, qtype uint16) zone.Fault { return zone.Corrupt(zone.At(name, qtype)) }
@@ -23,7 +23,7 @@ func renewalScenarios() []Scenario {
 		},
 		{
 			Name:        "renewal-other-ca",
-			Description: "The CAA records of the domain admit another CA only. The CA of today's certificate will refuse the next one.",
+			Description: "The CAA records of the domain admit another CA only. The CA of the current certificate must refuse the next one.",
 			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"caa_forbids_issuer"},
 			build: func(b *builder) {
 				b.goodMX()

@@ -11,12 +11,12 @@ import (
 )
 
 // Is reports whether a character is printable: a letter, mark, number, punctuation
-// mark or symbol, or the space of ASCII. Control characters and line ends are not, nor
-// are invisible characters and those that change the direction of writing.
+// mark or symbol, or the ASCII space. Control characters, line ends, invisible characters
+// and those that change the direction of writing are not printable.
 func Is(r rune) bool { return unicode.IsPrint(r) }
 
-// Text escapes the characters of text that are not printable as Go does, such as \n,
-// \x9b or \u202e. It does not change its own results. If the result has more than limit
+// Text escapes the characters of text that are not printable, in the syntax of Go, such as
+// \n, \x9b or \u202e. It does not change its own results. If the result has more than limit
 // bytes, it is cut to at most limit bytes and an ellipsis.
 func Text(text string, limit int) string {
 	if len(text) <= limit && isPlain(text) {

@@ -3,8 +3,8 @@
 // A resolver that asked a nameserver just before the record of the new key arrived
 // there returns the old TLSA RRset until its TTL ends. If there was no RRset, it
 // returns the cached denial. A sender with that resolver refuses the new key. So the
-// key may only be served after every nameserver of the zone has the record, and two
-// TTLs later (RFC 7671 §8.1).
+// key is safe to serve two TTLs after every nameserver of the zone has the record
+// (RFC 7671 §8.1).
 //
 // A [Publication] collects what the servers answer over time. It opens no connection
 // and reads no clock. A [File] keeps publications between runs of a command.

@@ -19,7 +19,8 @@ const maxFile = 1 << 20
 // schema is the version of the format of state files.
 const schema = 1
 
-// File holds the publications of several services. Between runs of a command it is a file.
+// File holds the publications of several services. Load and Save keep it in a file between
+// runs of a command.
 type File struct {
 	services map[string]savedService // by owner of the TLSA records
 }
@@ -36,7 +37,7 @@ type savedService struct {
 	Since      map[string]time.Time `json:"since"` // by address of the nameserver
 }
 
-// ErrDamaged is wrapped if a file is not one that Save wrote.
+// ErrDamaged is wrapped by an error of Load if Save did not write the file.
 var ErrDamaged = errors.New("the file is damaged")
 
 // Load reads the file at path. If there is none, or path is empty, it returns an empty

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestFile saves what was seen, and goes on with it.
+// TestFile saves a publication, loads it, and continues it.
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

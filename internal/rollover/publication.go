@@ -32,8 +32,8 @@ type Observation struct {
 	NegativeTTL time.Duration
 }
 
-// Publication is how far the records of one service have reached the nameservers of
-// their zone. The zero value has seen none.
+// Publication records which nameservers of the zone serve the records of one service, and
+// since when. The zero value has no observations.
 type Publication struct {
 	// Since is when each address was first seen with the record. It has no entry for an
 	// address that was later seen without it.
@@ -87,8 +87,8 @@ func (p *Publication) Status() Status {
 // Servers returns the latest observations.
 func (p *Publication) Servers() []Observation { return slices.Clone(p.latest) }
 
-// Complete returns since when all servers have the record. It is zero if one has not,
-// or did not answer.
+// Complete returns the time since which all servers have the record. It is zero if a
+// server lacks the record or did not answer.
 func (p *Publication) Complete() time.Time {
 	if p.Status() != Published {
 		return time.Time{}

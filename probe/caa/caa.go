@@ -1,8 +1,8 @@
 // Package caa judges CAA records: whether they admit a certification authority (CA).
 //
 // A domain lists the CAs that may issue certificates for it (RFC 8659). A CA looks for
-// the records of a name at the name itself, then at each parent, and the first RRset
-// that it finds counts (RFC 8659 §3). The package does not look records up.
+// records at the name itself, then at each parent. The first RRset that it finds counts
+// (RFC 8659 §3). The package makes no lookups.
 package caa
 
 import (
@@ -19,8 +19,8 @@ type Record struct {
 }
 
 // Admit returns nil if an RRset admits a CA that recognizes the issuer domain names of
-// issuers, for a name that is no wildcard. Otherwise the error says which record does not.
-// An empty RRset admits all CAs.
+// issuers, for a name that is not a wildcard. Otherwise the error quotes the records that
+// forbid it. An empty RRset admits all CAs.
 func Admit(set []Record, issuers []string) error {
 	var restricted []string
 	for _, record := range set {
@@ -53,7 +53,7 @@ func criticalError(set []Record) error {
 	return nil
 }
 
-// CheckIssuer returns an error if name is no issuer domain name (RFC 8659 §4.2).
+// CheckIssuer returns an error if name is not an issuer domain name (RFC 8659 §4.2).
 func CheckIssuer(name string) error {
 	if name == "" || issuerDomain(name) != name {
 		return errors.New("must be a domain name in lower case, as in CAA records, such as ca.example.org")

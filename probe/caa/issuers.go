@@ -6,8 +6,8 @@ import "maps"
 // domain names that their CAs recognize in CAA records.
 type Issuers map[string][]string
 
-// With returns the table with the entries of more, which replace those of the same
-// organization.
+// With returns a copy of i with the entries of more. They replace those of the same
+// organizations.
 func (i Issuers) With(more Issuers) Issuers {
 	all := make(Issuers, len(i)+len(more))
 	maps.Copy(all, i)
@@ -15,8 +15,8 @@ func (i Issuers) With(more Issuers) Issuers {
 	return all
 }
 
-// KnownIssuers returns the CAs of which most certificates of mail servers are, as their
-// certification practice statements and the CCADB list them ("CAA Identifiers").
+// KnownIssuers returns the CAs that issue most certificates of mail servers. The domain
+// names are from their certification practice statements and the CCADB ("CAA Identifiers").
 func KnownIssuers() Issuers {
 	sectigo := []string{"sectigo.com", "usertrust.com", "trust-provider.com", "comodo.com", "comodoca.com", "entrust.net", "affirmtrust.com"}
 	digicert := []string{"digicert.com", "www.digicert.com", "digicert.ne.jp", "cybertrust.ne.jp", "thawte.com", "geotrust.com", "rapidssl.com", "symantec.com",

@@ -75,7 +75,7 @@ func Topics() []TopicInfo {
 			"A DANE-TA record describes a certificate that has expired or is not valid yet. It is not self-issued, so its dates do not count in Postfix and in other clients with OpenSSL. Clients that check the dates of every certificate do not connect.",
 			"Replace the certificate by one that is valid, and publish its record in addition, at least two TTLs before. Or publish a DANE-EE record."},
 		{IssuerPinnedAlone,
-			"Only records of intermediate certificates authenticate the server. CAs choose among several intermediates and retire them without notice. The next certificate may have another one, and then nothing matches.",
+			"Only records of intermediate certificates authenticate the server. CAs choose among several intermediates and retire them without notice. The next certificate may have another one, and then no record matches.",
 			"Publish a 3 1 1 record of the server's key in addition, and keep the key. Or publish the records of all intermediates that the CA may use."},
 		{ManyRecords,
 			"The service has more than 12 TLSA records. Some large senders fail on such answers.",

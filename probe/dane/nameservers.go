@@ -22,7 +22,7 @@ type Nameservers struct {
 	NS        *dnssec.Answer // the lookup of its NS records
 	Servers   []Nameserver   // each address of each nameserver, ordered by name
 	Truncated bool           // there are more addresses than a probe queries
-	// Unresolved are the names of nameservers whose addresses could not be found out.
+	// Unresolved are the names of nameservers whose addresses could not be looked up.
 	Unresolved []string
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Renewal is what a CA looks up before it issues the next certificate of a server.
+// Renewal has the lookups that a CA makes before it issues the next certificate of a server.
 type Renewal struct {
 	Name string // of the certificate: the TLSA base domain, or the name of the host without one
 	// CAA are the lookups at Name and at its parents, up to the first with records or
@@ -22,8 +22,8 @@ type Renewal struct {
 	Challenge dnssec.Answer
 }
 
-// Relevant returns the lookup whose records count, or that failed. It proves that there
-// are none if no name has records.
+// Relevant returns the last lookup of CAA records, which decides. It has the records that
+// count, has failed, or shows that no name has records. It is nil if there was no lookup.
 func (r *Renewal) Relevant() *dnssec.Answer {
 	if len(r.CAA) == 0 {
 		return nil
@@ -83,8 +83,8 @@ func (j *judge) judgeRenewals() {
 }
 
 // judgeRenewal judges the lookups of a CA. A CA must not issue if a lookup of CAA
-// records fails in a signed zone (Baseline Requirements for TLS Server Certificates of the
-// CA/Browser Forum, section 3.2.2.8). In an unsigned zone it may.
+// records fails in a signed zone, and may issue if it fails in an unsigned one (CA/Browser
+// Forum, Baseline Requirements for TLS Server Certificates, section 3.2.2.8).
 func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 	find := func(reason Reason, kind LookupKind, format string, args ...any) {
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})

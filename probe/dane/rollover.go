@@ -21,7 +21,7 @@ type RolloverStatus struct {
 	// Stale lists the usable records of certificates and keys of servers that match no
 	// endpoint: those of the next key, forgotten ones or, if the module has no KeyTypes,
 	// those of a second key. A record of an issuer that is not sent is not among them:
-	// nobody can serve it. Stale is empty unless Measured.
+	// no server can use it as its own. Stale is empty unless Measured.
 	Stale    []tlsa.Record
 	Measured bool // at least one endpoint sent certificates
 }

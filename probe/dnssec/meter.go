@@ -8,7 +8,7 @@ import (
 )
 
 // Meter counts what all lookups for one client cost together. The limits of a single
-// lookup are not enough: a client may be made to look up hundreds of names. A Meter is
+// lookup are not enough: a zone can cause lookups of hundreds of names. A Meter is
 // safe for concurrent use.
 //
 // Lookups and queries are shared between clients. The Meter of the client that starts
@@ -28,8 +28,8 @@ type Meter interface {
 	// Compute counts CPU time in units of about a microsecond, before it is used. An error
 	// prevents that.
 	Compute(cost int) error
-	// Begin waits until the client may have one more query in progress, which takes a
-	// socket for as long as the zone chooses. The caller must call end. The error is that
+	// Begin waits until the client may have one more query in progress. A query takes a
+	// socket until the zone answers. The caller must call end. The error is that
 	// of ctx, if it ends first.
 	Begin(ctx context.Context) (end func(), err error)
 }

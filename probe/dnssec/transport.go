@@ -35,7 +35,7 @@ var (
 	ErrResolverFailed = errors.New("the resolvers fail")
 	// ErrStripped: the resolver withholds DNSSEC records.
 	ErrStripped = errors.New("the resolver strips DNSSEC records")
-	// ErrRootBogus: what the root signs does not validate, so nothing does. The clock of
+	// ErrRootBogus: signatures of the root do not validate, so no zone does. The clock of
 	// this machine is wrong, the trust anchors are out of date, or the resolvers forge answers.
 	ErrRootBogus = errors.New("the root does not validate")
 	// ErrServer: the resolver answered SERVFAIL, REFUSED or the like. The zone is

@@ -77,8 +77,8 @@ func (c *Client) Do(ctx context.Context, r Request) dane.Endpoint {
 	return e
 }
 
-// inTurn returns a known result, or that of an attempt once it is the turn of this
-// request among those of its probe with the address.
+// inTurn returns a known result. Otherwise it waits for other requests of the same probe
+// to the address, and returns the result of an attempt.
 func (c *Client) inTurn(ctx context.Context, r Request, requested time.Time) attempt {
 	if a, ok := c.known(r); ok {
 		return a

@@ -10,7 +10,7 @@ import (
 )
 
 // Grow counts n bytes of memory that a connection takes, or releases them if n is
-// negative. An error ends the connection. If Grow is nil, they are not counted.
+// negative. An error ends the connection. A nil Grow counts nothing.
 type Grow func(n int) error
 
 // Memory of a connection in bytes, estimated generously. A server chooses how much it

@@ -39,7 +39,7 @@ function(config, p, t)
       name: 'DaneNoResolver',
       expr: 'max without (server) %s == 0' % std.stripChars(last('dane_exporter_resolver_ok'), '\n'),
       summary: '{{ $labels.instance }}: no DNS resolver is suitable for validation',
-      description: 'The self-check found a problem of each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
+      description: 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
       section: 'danenoresolver',
     },
 
@@ -66,7 +66,7 @@ function(config, p, t)
       expr: 'sum without (reason) (%s) > 0' % increase('dane_exporter_probes_rejected_total'),
       minutes: std.parseInt(std.rstripChars(config.exporterWindow, 'm')),
       summary: '{{ $labels.instance }}: {{ $value | humanize }} probes were rejected within %s' % config.exporterWindow,
-      description: 'More simultaneous probes are requested than limits.probes allows, or take too long to end. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.',
+      description: 'More simultaneous probes are requested than limits.probes allows, or probes take too long. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.',
       section: 'daneprobesrejected',
     },
 

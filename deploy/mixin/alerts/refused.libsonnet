@@ -122,7 +122,7 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: the exporter cannot judge the domain' + t.listOfFindings(['reason', 'host'], ', effect=\\"internal\\"'),
-      description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and stand for up to %s.' % config.memory
+      description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept {{ $labels.instance }}. Other alerts about the domain are from the last probe that could judge it, and remain for up to %s.' % config.memory
                    + t.adviceOn('internal'),
       section: 'danedomainnotjudged',
     },
@@ -138,7 +138,7 @@ function(config, p, t)
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: does not meet the requirement of the module {{ $labels.module }}' + t.listOfFindings(['reason', 'host']),
-      description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within %s.' % config.flappingWindow
+      description: 'Probes fail (probe_success is 0). Either all recent probes fail, or about a third or more of those within %s.' % config.flappingWindow
                    + t.adviceOnFailure(reasons.nothing)
                    + '{{ if %s }} If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.{{ end }}'
                      % t.query('target:dane_finding:current{TARGET, effect=\\"degraded\\"}'),

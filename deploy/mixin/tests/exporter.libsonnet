@@ -40,7 +40,7 @@ function(t)
         ok('two.example:10125', '192.0.2.54:53', 'ok*66'),
       ],
       firing: t.lifecycle([alert('DaneNoResolver')], 5, keep),
-      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'The self-check found a problem of each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
+      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
     },
     {
       name: 'DaneTrustAnchor: an exporter that gets no keys has no series, and does not fire',
@@ -73,7 +73,7 @@ function(t)
         t.firing(t.at(26), [alert('DaneProbesRejected')]),
         t.firing(t.at(40) + window + keep + t.step, []),
       ],
-      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More simultaneous probes are requested than limits.probes allows, or take too long to end. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
+      texts: [text('DaneProbesRejected', 'warning', '9 probes were rejected within 15m', 'More simultaneous probes are requested than limits.probes allows, or probes take too long. Some domains are not monitored. Raise the limit, scrape less often, or distribute the domains over several exporters.')],
     },
     {
       name: 'DaneScrapesFail: a single failed scrape, also the first one of a new target, and the targets of other exporters do not fire',

@@ -306,7 +306,7 @@ function(t) [
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', outcome: 'unknown' }),
       annotations: {
         summary: 'bad.example: the exporter cannot judge the domain (resolver_unreachable)',
-        description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept bad.example. Other alerts about the domain are from the last probe that could judge it, and stand for up to 6h. ' + t.advice('resolver_unreachable'),
+        description: 'The cause is on the side of the exporter. It does not know whether DANE clients accept bad.example. Other alerts about the domain are from the last probe that could judge it, and remain for up to 6h. ' + t.advice('resolver_unreachable'),
       } + t.links('bad.example', 'danedomainnotjudged'),
     }])],
   },
@@ -375,7 +375,7 @@ function(t) [
       labels: t.labels({ instance: instance, severity: 'warning', scope: 'domain' }),
       annotations: {
         summary: instance + ': does not meet the requirement of the module smtp_mx' + findings,
-        description: 'Probes fail (probe_success is 0): all of the last ones, or about a third or more within 120m.' + advice,
+        description: 'Probes fail (probe_success is 0). Either all recent probes fail, or about a third or more of those within 120m.' + advice,
       } + t.links(instance, 'danerequirementnotmet'),
     },
     local intended = ' If it is intended that DANE does not protect this target, use a module with the requirement if_published, or remove the target.',
