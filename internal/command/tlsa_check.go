@@ -214,27 +214,45 @@ func (g *gate) observeServer(service *gatedService, server *dane.Nameserver) rol
 		o.Why = server.Err.Error()
 		return o
 	}
+	if len(server.TLSA.Aliases) > 0 { // resolvers may still have the records that it replaces
+		o.Why = "it has an alias there, which the resolvers do not return yet"
+		return o
+	}
 	if o.Status = statusOf(server.TLSA); o.Status != rollover.Missing {
 		o.Why = "its answer is " + server.TLSA.Status.String() + ": " + server.TLSA.Why
 		return o
 	}
-	o.TTL = server.TLSA.TTL
+	o.TTL = longestTTL(server.TLSA)
 	published := dane.TLSARecords(server.TLSA)
-	used := make([]bool, len(published))
 	for _, source := range g.sources {
 		i, err := source.authenticatedBy(published, service.verifier)
 		if err != nil {
 			o.Why = fmt.Sprintf("%s: %v", source.name, err)
 			return o
 		}
-		used[i] = true
 		o.Why = published[i].String()
 	}
 	o.Status = rollover.Published
-	if !slices.Contains(used, false) {
+	ofOtherKey := func(record tlsa.Record) bool {
+		return !slices.ContainsFunc(g.sources, func(source keySource) bool {
+			_, err := source.authenticatedBy([]tlsa.Record{record}, service.verifier)
+			return err == nil
+		})
+	}
+	if !slices.ContainsFunc(published, ofOtherKey) {
 		o.NegativeTTL = server.NegativeTTL()
 	}
 	return o
+}
+
+// longestTTL returns how long a resolver may keep the records of an answer. The TTL of
+// the answer may be that of the proof of a wildcard, which is often shorter.
+func longestTTL(answer *dnssec.Answer) time.Duration {
+	longest := answer.TTL
+	for _, rr := range answer.Records {
+		longest = max(longest, time.Duration(rr.Header().Ttl)*time.Second)
+	}
+	return longest
 }
 
 // errNotPublished is wrapped if no published record authenticates a certificate or key.

@@ -3,6 +3,8 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"net/netip"
 	"os"
@@ -154,17 +156,22 @@ func TestGate(t *testing.T) {
 		{"usage of other clients", "Mail relays ignore PKIX-EE records.", old, old + "_25._tcp.mx 600 TLSA 1 1 1 NEXT", done, done, nil, exitCritical, 0, "no record authenticates it"},
 		{"wildcard", "A wildcard record counts.", old, "*._tcp.mx 600 TLSA 3 1 1 NEXT", done, done, []string{"--wait=1h"}, exitOK, 20 * time.Minute, "; safe to serve now"},
 		{"alias", "The records at the end of an alias count.", "_25._tcp.mx CNAME tlsa\ntlsa 60 TLSA 3 1 1 " + strings.Repeat("aa", 32), "_25._tcp.mx CNAME tlsa\ntlsa 60 TLSA 3 1 1 NEXT", done, secondary{published: 5 * time.Minute}, []string{"--wait=1h"}, exitOK, 25 * time.Minute, "; safe to serve now"},
+		{"long wildcard", "Resolvers may keep the record longer than the proof of the wildcard.", old, "*._tcp.mx 1200 TLSA 3 1 1 NEXT", done, done, []string{"--wait=1h"}, exitOK, 40 * time.Minute, "; safe to serve now"},
+		{"new alias", "Resolvers keep the records that the alias replaces.", old + "tlsa 60 TLSA 3 1 1 NEXT", "_25._tcp.mx 60 CNAME tlsa\ntlsa 60 TLSA 3 1 1 NEXT", done, done, []string{"--wait=1h"}, exitUnknown, time.Hour, "it has an alias there"},
+		{"first records", "A set with several records of the new key alone may be the first.", "", "_25._tcp.mx 60 TLSA 3 1 1 NEXT\n_25._tcp.mx 60 TLSA 3 1 0 KEY", done, done, []string{"--wait=1h"}, exitOK, 20 * time.Minute, "; safe to serve now"},
 		{"two services", "The slower service counts.", old, old + fresh + "NEXT", done, done, []string{"--service=25/smtp", "--service=465"}, exitCritical, 0, "_465._tcp.mx.example.org. ns1.example.org (192.0.2.1): missing"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				key, record := newPublicKey(t)
+				block, _ := pem.Decode(key)
 				path := filepath.Join(t.TempDir(), "next.pem")
 				if err := os.WriteFile(path, key, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				env := newPublication(t, test.old, strings.ReplaceAll(test.new, "NEXT", record), test.first, test.second)
+				keys := strings.NewReplacer("NEXT", record, "KEY", hex.EncodeToString(block.Bytes))
+				env := newPublication(t, keys.Replace(test.old), keys.Replace(test.new), test.first, test.second)
 				code, took, stdout := runGate(t, env, append([]string{"--key=" + path}, test.args...)...)
 				if code != test.code || took.Round(time.Minute) != test.took || !strings.Contains(stdout, test.stdout) {
 					t.Errorf("%s\ncode %d after %s, want %d after %s with %q\n%s", test.sentence, code, took, test.code, test.took, test.stdout, stdout)
