@@ -148,8 +148,11 @@ func (m *usage) add(n int) {
 	if m.ended == nil {
 		m.pool.held += n
 	}
-	if m.returned && m.held == 0 {
+	switch {
+	case m.returned && m.held == 0:
 		delete(m.pool.probes, m)
+	case m.ended == nil: // shared work may begin to hold something again
+		m.pool.probes[m] = true
 	}
 }
 

@@ -139,6 +139,24 @@ func TestSharedWorkOutlivesItsProbe(t *testing.T) {
 	}
 }
 
+// TestSharedWorkHoldsAgain checks that shared work which has released everything, and then
+// holds more, does not end other probes.
+func TestSharedWorkHoldsAgain(t *testing.T) {
+	pool := NewPool(1000)
+	m, other := pool.newUsage(func(error) {}), pool.newUsage(func(error) { t.Error("another probe was ended") })
+	if err := errors.Join(m.Grow(600), other.keep(100)); err != nil {
+		t.Fatal(err)
+	}
+	m.close()
+	_ = m.Grow(-600) // such as a connection, before the handshake is retried with another
+	if err := m.Grow(950); err == nil {
+		t.Error("the shared work of a probe that has returned takes all memory")
+	}
+	if other.close(); pool.held != 0 || len(pool.probes) != 0 {
+		t.Errorf("%d bytes of %d probes are held", pool.held, len(pool.probes))
+	}
+}
+
 // TestOneProbeIsLimited checks the limit of a single probe.
 func TestOneProbeIsLimited(t *testing.T) {
 	m := (*Pool)(nil).newUsage(nil)
