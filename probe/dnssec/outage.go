@@ -120,6 +120,7 @@ type postMortem struct {
 	// The verdict.
 	cause string // names or zones that the resolvers fail for; empty: the zone is at fault
 	total bool   // no control answers
+	sure  bool   // the resolvers are at fault, whatever a control that was refused would show
 	above string // the zone above that explains the failure; may be empty
 }
 
@@ -188,6 +189,9 @@ func (p *postMortem) run(ctx context.Context) error {
 	}
 	p.total = p.total && !late
 	p.record()
+	if p.sure {
+		return nil
+	}
 	return p.refused()
 }
 
@@ -259,7 +263,7 @@ func (p *postMortem) ambiguous() (recent []string) {
 func (p *postMortem) judge(recent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cause, p.total, p.above = "", false, ""
+	p.cause, p.total, p.sure, p.above = "", false, false, ""
 	states := make(map[string]controlState, len(p.states))
 	var failing []string
 	answering := 0
@@ -295,12 +299,14 @@ func (p *postMortem) judge(recent bool) {
 	}
 	slices.Sort(tops)
 	failingTops := len(slices.DeleteFunc(slices.Compact(tops), func(zone string) bool { return !fails(zone) }))
+	topsFail := p.resolver.topZone() == "." && failingTops >= 2 // otherwise the network may be private
+	p.sure = topsFail && states[p.zone] == controlFails
 	switch {
 	case answering == 0 && len(failing) == 0:
 		p.cause, p.total = "this name, and nothing shows that it reaches any nameserver", true
 	case answering == 0:
 		p.cause, p.total = "every name that it has not cached, such as in "+strings.Join(failing, ", "), true
-	case p.resolver.topZone() == "." && failingTops >= 2: // otherwise the network may be private
+	case topsFail:
 		p.cause = "zones such as " + strings.Join(failing, ", ")
 	case p.own != nil && (p.own.zone == p.zone || states[p.own.zone] != controlAnswers) && manyFail(*p.own, p.others, states, p.parents):
 		p.cause = "zones that have no common cause, such as " + strings.Join(failing, ", ")

@@ -690,3 +690,54 @@ func TestBrokenSubzone(t *testing.T) {
 		}
 	})
 }
+
+// manyServers is a transport with several equal resolvers.
+type manyServers struct{ *zone.Internet }
+
+func (manyServers) Servers() []string { return []string{"a", "b", "c", "d"} }
+
+func (m manyServers) ExchangeWith(ctx context.Context, _ string, query *dns.Msg) (*dns.Msg, error) {
+	return m.Internet.ExchangeWith(ctx, m.Internet.Servers()[0], query)
+}
+
+// fewControls is a Meter that limits the controls alone.
+type fewControls struct {
+	*queryMeter
+	controls *queryMeter
+}
+
+func (f fewControls) Control() error { return f.controls.Query(false) }
+
+// TestOutageOfManyServers checks that an outage of all resolvers is found although a
+// client may not send as many controls as four resolvers and all witnesses would take.
+func TestOutageOfManyServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zones := []zone.Zone{{Apex: "org."}}
+		for i := range 17 {
+			zones = append(zones, zone.Zone{Apex: fmt.Sprintf("z%d.org.", i), Records: "mx A 192.0.2.1\n"})
+		}
+		inner, err := zone.New(time.Now, zones...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(manyServers{inner}, inner.Anchors(), time.Now, dnssec.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { r.KeepWarm(ctx) })
+		defer func() { cancel(); group.Wait() }()
+		synctest.Wait()
+		for _, z := range zones[1:] {
+			if a := r.Lookup(ctx, "mx."+z.Apex, dns.TypeA); a.Status != dnssec.Secure {
+				t.Fatal(a.Why)
+			}
+			synctest.Wait() // KeepWarm learns
+		}
+		inner.Break(zone.Rcode(zone.Under("."), dns.RcodeServerFailure))
+		time.Sleep(time.Second)
+		limited := fewControls{allow(600), allow(120)}
+		a := r.LookupWithin(ctx, limited, "mx2.z0.org.", dns.TypeA)
+		if !errors.Is(a.Err, dnssec.ErrResolverFailed) || limited.controls.left.Load() > 0 {
+			t.Errorf("%d controls left: %v: %s", limited.controls.left.Load(), a.Err, a.Why)
+		}
+	})
+}

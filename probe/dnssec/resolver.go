@@ -143,8 +143,9 @@ func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer 
 	used := &account{meter: meter}
 	defer used.close()
 	answer := r.resolve(ctx, q, used)
-	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) {
-		// What was refused, such as a retry, might have shown that the zone is good.
+	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) && !errors.Is(answer.Err, ErrResolverFailed) {
+		// What was refused, such as a retry, might have shown that the zone is good. A failure
+		// of the resolvers is no verdict on the zone.
 		answer = Answer{Name: q.name, Type: q.qtype, Canonical: q.name, Work: answer.Work, EDE: answer.EDE,
 			Why: fmt.Sprintf("there is no verdict: %v; without what was refused: %s", refusal, answer.Why),
 			Err: fmt.Errorf("look up %s: %w", q, refusal)}
