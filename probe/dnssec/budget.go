@@ -119,19 +119,26 @@ func (b *workBudget) verify(set *rrset, sig *dns.RRSIG, k *key) error {
 	if b.work.Signatures >= b.limits.signatures {
 		return exceeded(b.limits.signatures, "signature checks")
 	}
+	b.work.Signatures++
+	err := b.verifyCached(set, sig, k)
+	if _, stopped := errors.AsType[*fault](err); !stopped {
+		b.verified[check] = err
+	}
+	return err
+}
+
+// checkPaid verifies a signature if there is CPU time left for it.
+func (b *workBudget) checkPaid(k *key, data, signature []byte) error {
 	if b.spend != nil {
 		if err := b.spend(k.cost()); err != nil {
 			return &fault{status: Indeterminate, why: "the lookup was stopped before a signature was checked: " + err.Error(), err: err}
 		}
 	}
-	b.work.Signatures++
-	err := b.verifyCached(set, sig, k)
-	b.verified[check] = err
-	return err
+	return k.verify(data, signature)
 }
 
 // verifyCached verifies a signature, unless the cache has it. Cached signatures
-// count as checks too, so that no verdict depends on the cache.
+// count as checks too, so that no verdict depends on the cache. They take no CPU time.
 func (b *workBudget) verifyCached(set *rrset, sig *dns.RRSIG, k *key) error {
 	data, err := signedData(set, sig)
 	if err != nil {
@@ -142,14 +149,14 @@ func (b *workBudget) verifyCached(set *rrset, sig *dns.RRSIG, k *key) error {
 		return errors.New("the signature is not base64")
 	}
 	if b.sigs == nil {
-		return k.verify(data, signature)
+		return b.checkPaid(k, data, signature)
 	}
 	id := newSigKey(k, data, signature)
 	if b.sigs.has(id) {
 		b.work.Cached++
 		return nil
 	}
-	if err := k.verify(data, signature); err != nil {
+	if err := b.checkPaid(k, data, signature); err != nil {
 		return err
 	}
 	b.sigs.add(id)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 )
 
 // Meter counts what all lookups for one client cost together. The limits of a single
@@ -75,12 +76,23 @@ func (a *account) compute(cost int) error {
 	return a.record(a.meter.Compute(cost), false)
 }
 
-// begin waits until another query may be in progress.
-func (a *account) begin(ctx context.Context) (end func(), err error) {
+// maxTurn is the maximum time that a query waits until it may begin. Other clients may
+// wait for the same lookup. When it ends, they repeat it with their own Meter.
+const maxTurn = 2 * time.Second
+
+// begin waits until another query may be in progress. The error is that of ctx, or wraps
+// ErrBudget.
+func (a *account) begin(ctx context.Context, speculative bool) (end func(), err error) {
 	if a == nil || a.meter == nil {
 		return func() {}, nil
 	}
-	return a.meter.Begin(ctx)
+	turn, cancel := context.WithTimeout(ctx, maxTurn)
+	defer cancel()
+	end, err = a.meter.Begin(turn)
+	if err != nil && ctx.Err() == nil {
+		return nil, a.record(fmt.Errorf("a query could not begin within %s: too many are in progress", maxTurn), speculative)
+	}
+	return end, err
 }
 
 // hold pays for n bytes of memory until release. The error wraps ErrBudget.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -344,4 +345,51 @@ func (l *leavingClient) Compute(cost int) error {
 		l.leave()
 	}
 	return err
+}
+
+// TestCachedSignaturesTakeNoTime looks up the same records again: what the cache has is
+// not checked again, so it takes no CPU time of the client.
+func TestCachedSignaturesTakeNoTime(t *testing.T) {
+	net, err := zone.New(clock, testZones("")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+	first, again := allow(1000), allow(1000)
+	a := r.LookupWithin(t.Context(), first, tlsa, dns.TypeTLSA)
+	b := r.LookupWithin(t.Context(), again, tlsa, dns.TypeTLSA)
+	if a.Status != dnssec.Secure || b.Status != dnssec.Secure || first.computed.Load() == 0 || again.computed.Load() != 0 {
+		t.Errorf("%s after %d units, then %s after %d", a.Status, first.computed.Load(), b.Status, again.computed.Load())
+	}
+}
+
+// crowdedMeter is a Meter of a client that has too many queries in progress.
+type crowdedMeter struct{ *queryMeter }
+
+func (crowdedMeter) Begin(ctx context.Context) (end func(), err error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestCrowdedClientDelaysNoOther checks a lookup that waits for its turn, and that another
+// client shares: the other one repeats it with its own turn.
+func TestCrowdedClientDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, err := zone.New(clock, testZones("")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := dnssec.New(net, net.Anchors(), clock, dnssec.Options{})
+		started := time.Now()
+		crowded := make(chan dnssec.Answer, 1)
+		go func() { crowded <- r.LookupWithin(t.Context(), crowdedMeter{allow(1000)}, tlsa, dns.TypeTLSA) }()
+		synctest.Wait()
+		a := r.LookupWithin(t.Context(), allow(1000), tlsa, dns.TypeTLSA)
+		if took := time.Since(started); a.Status != dnssec.Secure || took > 2*time.Second {
+			t.Errorf("the other client: %s after %s: %s", a.Status, took, a.Why)
+		}
+		if a := <-crowded; a.Status != dnssec.Indeterminate || !errors.Is(a.Err, dnssec.ErrBudget) {
+			t.Errorf("the crowded client: %s, %v", a.Status, a.Err)
+		}
+	})
 }

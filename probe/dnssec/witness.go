@@ -3,6 +3,7 @@ package dnssec
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -24,24 +25,27 @@ type witness struct {
 	nameservers []string  // the registered domains and networks of its nameservers; empty if not known
 	failedAt    time.Time // when it was first seen to fail since it last answered; zero: it answers
 
+	seen    time.Time // when a lookup in it last succeeded
 	checked time.Time // when its control was last queued
 	proven  bool      // its control has answered
 	rank    uint64    // random
 }
 
 // witnesses are the zones that may be witnesses, by registered domain. They are
-// bounded. A known one is never replaced by a new one, so that many new zones change no
-// verdict.
+// bounded. A new one replaces a known one only after forgetAfter, so that many new zones
+// change no verdict.
 type witnesses struct {
 	queue chan string // domains whose control is due, for KeepWarm
 
-	mu      sync.Mutex
-	domains map[string]*witness
+	mu        sync.Mutex
+	domains   map[string]*witness
+	forgotten time.Time // when forget was last called
 }
 
 const (
 	maxDomains     = 1024
 	maxQueue       = 64
+	forgetAfter    = 6 * time.Hour    // without a successful lookup; scrape intervals are shorter
 	recheckAfter   = 30 * time.Second // a witness that failed and then answers a lookup is checked again
 	simultaneous   = time.Hour        // zones that fail within that time may have one cause; scrape intervals are shorter
 	minFailedShare = 3                // 3: at least a third must fail
@@ -62,12 +66,13 @@ func (w *witnesses) seen(zone string) {
 	defer w.mu.Unlock()
 	known := w.domains[domain]
 	if known == nil {
-		if len(w.domains) >= maxDomains {
+		if len(w.domains) >= maxDomains && !w.forget() {
 			return
 		}
 		known = &witness{domain: domain, zone: zone, rank: rand.Uint64()}
 		w.domains[domain] = known
 	}
+	known.seen = time.Now()
 	if known.proven && known.failedAt.IsZero() || time.Since(known.checked) < recheckAfter {
 		return
 	}
@@ -76,6 +81,17 @@ func (w *witnesses) seen(zone string) {
 		known.checked = time.Now()
 	default:
 	}
+}
+
+// forget forgets the domains that are no longer looked up, at most once a minute. It
+// reports whether there is room.
+func (w *witnesses) forget() bool {
+	if time.Since(w.forgotten) < time.Minute {
+		return false
+	}
+	w.forgotten = time.Now()
+	maps.DeleteFunc(w.domains, func(_ string, known *witness) bool { return time.Since(known.seen) > forgetAfter })
+	return len(w.domains) < maxDomains
 }
 
 // sample returns the witness of a registered domain, if there is one, and up to n other
@@ -130,19 +146,30 @@ func (r *Resolver) keepWitnesses(ctx context.Context) {
 func (r *Resolver) checkWitness(ctx context.Context, domain string) {
 	w := r.witnesses
 	w.mu.Lock()
-	known := *w.domains[domain]
+	current := w.domains[domain]
+	if current == nil { // it made room for another
+		w.mu.Unlock()
+		return
+	}
+	known := *current
 	w.mu.Unlock()
 	result, err := r.control(ctx, known.zone, time.Now(), unpaid)
 	if err != nil {
 		return
 	}
 	if result.state >= controlRecent && len(known.nameservers) == 0 {
-		known.nameservers = r.nameserverMarks(ctx, known.zone)
-		w.mu.Lock()
-		w.domains[domain].nameservers = known.nameservers
-		w.mu.Unlock()
+		w.setNameservers(domain, r.nameserverMarks(ctx, known.zone))
 	}
 	w.record(known.zone, result.state)
+}
+
+// setNameservers sets what the nameservers of a domain may have in common with others.
+func (w *witnesses) setNameservers(domain string, marks []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known := w.domains[domain]; known != nil {
+		known.nameservers = marks
+	}
 }
 
 // unpaid pays for a query that serves all probes.
@@ -152,30 +179,42 @@ func unpaid() error { return nil }
 const (
 	maxNameserverNames = 4
 	maxNetworks        = 16
+	nameserverTime     = 3 * time.Second // for all lookups of one zone: other zones wait
 )
 
 // nameserverMarks returns what the nameservers of a zone may have in common with those of
 // other zones: their registered domains, and the networks of their addresses. The names
-// alone are not enough, because a provider may serve each zone under names in the zone.
+// alone are not enough, because a provider may serve each zone under names in the zone. It
+// returns nothing if not all is known in time.
 func (r *Resolver) nameserverMarks(ctx context.Context, zone string) (marks []string) {
+	ctx, cancel := context.WithTimeout(ctx, nameserverTime)
+	defer cancel()
 	add := func(mark string) {
 		if mark != "" && !slices.Contains(marks, mark) && len(marks) < maxNameserverNames+maxNetworks {
 			marks = append(marks, mark)
 		}
 	}
 	servers := records[*dns.NS](r.unvalidated(ctx, question{zone, dns.TypeNS}))
-	for _, ns := range servers[:min(len(servers), maxNameserverNames)] {
+	servers = servers[:min(len(servers), maxNameserverNames)]
+	addresses := make([][]dns.RR, 2*len(servers))
+	var lookups sync.WaitGroup
+	for i, ns := range servers {
 		add(registeredDomain(fold(ns.Ns)))
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			for _, address := range r.unvalidated(ctx, question{fold(ns.Ns), qtype}) {
-				switch rr := address.(type) {
-				case *dns.A:
-					add(network(rr.A, 24))
-				case *dns.AAAA:
-					add(network(rr.AAAA, 48))
-				}
-			}
+		for j, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			lookups.Go(func() { addresses[2*i+j] = r.unvalidated(ctx, question{fold(ns.Ns), qtype}) })
 		}
+	}
+	lookups.Wait()
+	for _, address := range slices.Concat(addresses...) {
+		switch rr := address.(type) {
+		case *dns.A:
+			add(network(rr.A, 24))
+		case *dns.AAAA:
+			add(network(rr.AAAA, 48))
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	return marks
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestRegisteredDomain checks domains below public suffixes of one and two labels,
@@ -44,6 +46,28 @@ func TestWitnessesAreBounded(t *testing.T) {
 			t.Errorf("%s is a witness", zone)
 		}
 	}
+}
+
+// TestWitnessesAreForgotten checks that domains that are no longer looked up make room, and
+// that those that still are do not.
+func TestWitnessesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWitnesses()
+		for i := range maxDomains {
+			w.seen(fmt.Sprintf("z%d.org.", i))
+		}
+		time.Sleep(forgetAfter / 2)
+		w.seen("z0.org.")
+		w.seen("new.org.")
+		if w.domains["new.org."] != nil {
+			t.Error("a new domain replaces one that is still looked up")
+		}
+		time.Sleep(forgetAfter/2 + time.Second)
+		w.seen("new.org.")
+		if w.domains["z0.org."] == nil || w.domains["new.org."] == nil || len(w.domains) != 2 {
+			t.Errorf("%d domains; the one in use is known: %t, the new one: %t", len(w.domains), w.domains["z0.org."] != nil, w.domains["new.org."] != nil)
+		}
+	})
 }
 
 // TestManyFail checks how witnesses are counted.
