@@ -311,7 +311,7 @@ func summarise(facts *dane.Facts) {
 	if facts.MTASTS != nil && facts.MTASTS.TimedOutEarly() {
 		facts.Complete = false
 	}
-	for _, lookup := range slices.Concat(facts.Lookups(), facts.MTASTSLookups(), facts.RenewalLookups()) {
+	for _, lookup := range append(facts.Lookups(), facts.MTASTSLookups()...) {
 		if errors.Is(lookup.Answer.Err, dnssec.ErrDeadline) {
 			facts.Complete = false
 		}

@@ -185,7 +185,11 @@ func (g *gate) observeService(ctx context.Context, service *gatedService) []roll
 		if server.Skipped && answersOverIPv4(nameservers, server.Name) {
 			continue
 		}
-		observations = append(observations, g.observeServer(service, server))
+		o := g.observeServer(service, server)
+		if o.Status == rollover.Published && len(answer.Aliases) > 0 {
+			o.Why += "; the alias that leads there is not checked"
+		}
+		observations = append(observations, o)
 	}
 	return observations
 }
@@ -239,8 +243,12 @@ func (g *gate) observeServer(service *gatedService, server *dane.Nameserver) rol
 			return err == nil
 		})
 	}
-	if !slices.ContainsFunc(published, ofOtherKey) {
-		o.NegativeTTL = server.NegativeTTL()
+	if slices.ContainsFunc(published, ofOtherKey) {
+		return o // there were records before
+	}
+	var known bool
+	if o.NegativeTTL, known = server.NegativeTTL(); !known {
+		o.Status, o.Why = rollover.Unknown, "it returns no SOA record, so it is not known how long resolvers keep the proof that there were no records"
 	}
 	return o
 }

@@ -19,12 +19,17 @@ type Record struct {
 }
 
 // Admit returns nil if an RRset admits a CA that recognizes the issuer domain names of
-// issuers, for a name that is not a wildcard. Otherwise the error quotes the records that
-// forbid it. An empty RRset admits all CAs.
-func Admit(set []Record, issuers []string) error {
+// issuers. For a wildcard name, issuewild records count instead of issue records, if there
+// are any (RFC 8659 §4.3). Otherwise the error quotes the records that forbid it. An empty
+// RRset admits all CAs.
+func Admit(set []Record, issuers []string, wildcard bool) error {
+	tag := "issue"
+	if isWild := func(r Record) bool { return strings.EqualFold(r.Tag, "issuewild") }; wildcard && slices.ContainsFunc(set, isWild) {
+		tag = "issuewild"
+	}
 	var restricted []string
 	for _, record := range set {
-		if !strings.EqualFold(record.Tag, "issue") {
+		if !strings.EqualFold(record.Tag, tag) {
 			continue
 		}
 		if slices.Contains(issuers, issuerDomain(record.Value)) {

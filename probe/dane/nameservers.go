@@ -50,13 +50,13 @@ func (n *Nameserver) Serial() (serial uint32, known bool) {
 	return 0, false
 }
 
-// NegativeTTL returns how long resolvers keep the denial of a record (RFC 2308 §5), or
-// 0 if the server did not return an SOA record.
-func (n *Nameserver) NegativeTTL() time.Duration {
+// NegativeTTL returns how long resolvers keep the denial of a record (RFC 2308 §5);
+// known is false if the server did not return an SOA record.
+func (n *Nameserver) NegativeTTL() (ttl time.Duration, known bool) {
 	if soa := n.soa(); soa != nil {
-		return time.Duration(min(soa.Minttl, soa.Hdr.Ttl)) * time.Second
+		return time.Duration(min(soa.Minttl, soa.Hdr.Ttl)) * time.Second, true
 	}
-	return 0
+	return 0, false
 }
 
 func (n *Nameserver) soa() *dns.SOA {

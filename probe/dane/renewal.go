@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,11 +112,23 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 		if len(issuers) == 0 {
 			continue
 		}
-		if err := caa.Admit(renewal.records(), issuers); err != nil {
+		wildcard := onlyWildcard(e.Facts.Chain.Certificates[0], renewal.Name)
+		if wildcard && relevant.Name == dns.Fqdn(renewal.Name) && relevant.Found() {
+			continue // for a wildcard, CAs begin at the parent
+		}
+		if err := caa.Admit(renewal.records(), issuers, wildcard); err != nil {
 			find(CAAForbidsIssuer, LookupCAA, "%s, which issued the certificate of %s, may not issue the next one: %v at %s",
 				organization, renewal.Name, err, TextName(relevant.Name))
 		}
 	}
+}
+
+// onlyWildcard reports whether a certificate names a host by a wildcard alone.
+func onlyWildcard(certificate *x509.Certificate, host string) bool {
+	same := func(name string) bool { return strings.EqualFold(name, host) }
+	_, parent, _ := strings.Cut(host, ".")
+	covers := func(name string) bool { return strings.EqualFold(name, "*."+parent) }
+	return !slices.ContainsFunc(certificate.DNSNames, same) && slices.ContainsFunc(certificate.DNSNames, covers)
 }
 
 // breaksSigned reports whether validators cannot use an answer of a signed zone, for a
@@ -137,5 +150,6 @@ func (j *judge) inSignedZone(name string) bool {
 			}
 		}
 	}
-	return deepest.Status == dnssec.Secure && deepest.Zone != ""
+	// A zone above the registered domain is no proof: the domain itself may be unsigned.
+	return deepest.Status == dnssec.Secure && dns.IsSubDomain(dnssec.RegisteredDomain(name), deepest.Zone)
 }
