@@ -182,14 +182,17 @@ function(config) {
   certificateLifetime:: 'target:dane_certificate_lifetime_seconds:known',
 
   // lifetime(d) is the time from the start to the end d. The start is the last known one:
-  // it ends with d. Without a start, the lifetime is infinite.
-  local lifetimeOf(end, d) = '(%s - %s or %s * 0 + Inf)' % [end, p.remembered(d.start), end],
+  // it ends with d. Without a start, the lifetime is infinite. It is not negative, so that a
+  // share of it is above the time left of what has expired.
+  local lifetimeOf(end, d) = '(clamp_min(%s - %s, 0) or %s * 0 + Inf)' % [end, p.remembered(d.start), end],
   lifetime(d):: lifetimeOf(p.knownDate(d), d),
 
   // remaining(d) is the time left until the last known end d.
   remaining(d):: '%s - time()' % p.knownDate(d),
 
-  // share(lifetime, share, days) is a share of a lifetime, at most so many days. It is not
-  // negative, so what has expired is always below it.
-  share(lifetime, share, days):: 'clamp(%s * %s, 0, %d * 86400)' % [lifetime, share, days],
+  // below(left, share, lifetime, days) is the time left that is below a share of the lifetime
+  // and below so many days. Most certificates have more days left, so that filter is first.
+  below(left, share, lifetime, days):: '(%s < %d * 86400) < %.2f * %s' % [left, days, share, lifetime],
+  // limit(share, lifetime, days) is the time left below which the same holds.
+  limit(share, lifetime, days):: 'clamp_max(%.2f * %s, %d * 86400)' % [share, lifetime, days],
 }

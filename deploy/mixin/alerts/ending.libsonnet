@@ -3,11 +3,8 @@ function(config, p, t)
   local soon = { minutes: std.max(15, config.intervalMinutes + 5), keep: '15m' };
   // The end of a validity period is due: a share of the period is left, and few days.
   local due(d, days, lifetime=p.lifetime(d)) = {
-    local limit = p.share(lifetime, config.certificateShare, days),
-    query: p.remaining(d),
-    op: '<',
-    threshold: limit,
-    grafana: { query: '%s - %s' % [p.remaining(d), limit], threshold: 0 },
+    expr: p.below(p.remaining(d), config.certificateShare, lifetime, days),
+    grafana: { query: '%s - %s' % [p.remaining(d), p.limit(config.certificateShare, lifetime, days)], op: '<', threshold: 0 },
   };
 
   [
@@ -47,7 +44,7 @@ function(config, p, t)
     soon {
       local d = due(p.dates.certificate, config.certificateDays, p.certificateLifetime),
       name: 'DanePKIXExpiryNear',
-      expr: 'min without (address, key_type) (%s < %s)' % [d.query, d.threshold],
+      expr: 'min without (address, key_type) (%s)' % d.expr,
       severity: 'info',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }}' + t.expiry,
@@ -60,31 +57,29 @@ function(config, p, t)
     // uses a new key. A record of the issuer still matches in both cases.
     soon {
       local lifetime = p.certificateLifetime,
-      // Before an ACME client renews.
-      local share = '(%.2f + %.2f * (%s < bool %d * 86400))' % [
-        config.renewalShare,
-        config.shortRenewalShare - config.renewalShare,
-        lifetime,
-        config.shortLifetimeDays,
-      ],
+      local left = p.remaining(p.dates.certificate),
       name: 'DaneRolloverNotReady',
       expr: |||
         %(notReady)s == 0
         and %(on)s (
-          %(left)s < %(late)s
+          %(late)s
           or %(on)s (
             %(survives)s == 0
-            and %(on)s
-            %(left)s < %(before)s
+            and %(on)s (
+              %(before)s
+              or
+              %(beforeShort)s
+            )
           )
         )
         unless %(on)s
         %(issuer)s == 1
       ||| % {
         on: p.on(['host', 'port']),
-        left: p.remaining(p.dates.certificate),
-        late: p.share(lifetime, config.certificateShare, config.certificateDays),
-        before: p.share(lifetime, share, config.renewalDays),
+        late: p.below(left, config.certificateShare, lifetime, config.certificateDays),
+        // Before an ACME client renews.
+        before: p.below(left, config.renewalShare, lifetime, config.renewalDays),
+        beforeShort: p.below(left, config.shortRenewalShare, '(%s < %d * 86400)' % [lifetime, config.shortLifetimeDays], config.shortLifetimeDays),
         notReady: p.date('dane_tlsa_rollover_ready'),
         survives: p.date('dane_tlsa_survives_renewal'),
         issuer: p.date('dane_tlsa_record_match', 'dane_tlsa_record_match{usage=~"0|2"}'),

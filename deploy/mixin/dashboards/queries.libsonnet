@@ -84,7 +84,7 @@ function(config) {
   ||| % {
     labels: q.labels(by),
     end: q.last(end, selector),
-    limit: p.share('(%s - %s)' % [q.last(end, selector), q.last(begin, selector)], config.certificateShare, config.certificateDays),
+    limit: p.limit(config.certificateShare, '(%s - %s)' % [q.last(end, selector), q.last(begin, selector)], config.certificateDays),
   },
 
   // Series whose value differs from that of the previous step, for annotations.

@@ -90,6 +90,8 @@ function(t)
       local date(metric, labels, seconds) = t.series(metric, 'bad.example', labels, t.values('ok*30', { ok: seconds })),
       series: t.outcome('bad.example', 'ok*30') + [
         date('dane_certificate_not_after_timestamp_seconds', service('mx.bad.example'), 1),
+        // A start after the end, which makes no certificate valid.
+        date('dane_certificate_not_before_timestamp_seconds', service('mx.bad.example'), 100 * t.day),
         date('dane_dnssec_signature_expiry_timestamp_seconds', { zone: '.' }, 2),
         date('dane_dnssec_signature_inception_timestamp_seconds', { zone: '.' }, 1),
       ],
