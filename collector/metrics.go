@@ -174,7 +174,9 @@ var (
 	mtaSTSSenderOutcome = gauge("dane_mta_sts_sender_outcome",
 		"Outcome for a sender that implements only DANE (dane), only MTA-STS (mta_sts), or both (both). Exactly one outcome of each sender is 1. While it is unknown, the others are absent.",
 		"sender", "outcome")
-	mtaSTSCertificate = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
+	mtaSTSCertificateNotBefore = gauge("dane_mta_sts_certificate_not_before_timestamp_seconds",
+		"Start of the validity of the certificate of the MTA-STS policy host, in Unix seconds.")
+	mtaSTSCertificateNotAfter = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
 		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
 	tlsrptRecordPresent = gauge("dane_tlsrpt_record_present",
 		"Whether the name has a TLSRPT record. The name is the domain, or the TLSA base domain of a mail server, to which senders report failures of DANE.", "name")
@@ -200,7 +202,7 @@ func ProbeMetrics() []Metric {
 		*nameserverUp, *nameserverConsistent, *nameserverSerial, *nameserverExpiry,
 		*mxPreference,
 		*mtaSTSRecordPresent, *mtaSTSRecordValid, *mtaSTSPolicyFetched, *mtaSTSMode, *mtaSTSMaxAge,
-		*mtaSTSHostCovered, mtaSTSHostPasses.Metric, *mtaSTSSenderOutcome, *mtaSTSCertificate,
+		*mtaSTSHostCovered, mtaSTSHostPasses.Metric, *mtaSTSSenderOutcome, *mtaSTSCertificateNotBefore, *mtaSTSCertificateNotAfter,
 		*tlsrptRecordPresent, *tlsrptRecordValid,
 		*truncated,
 	}

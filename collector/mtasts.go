@@ -32,7 +32,10 @@ func (s *metricSet) setMTASTS(report *probe.Report, v *view) {
 	if isAnswered(facts.TXT) && facts.RecordErr == nil && verdict.State != dane.PolicyUnknown {
 		s.set(mtaSTSPolicyFetched, boolValue(facts.Policy != nil))
 	}
-	s.setTime(mtaSTSCertificate, facts.CertificateExpiry())
+	if fetch := facts.Fetched(); fetch != nil && fetch.Certificate != nil {
+		s.setTime(mtaSTSCertificateNotBefore, fetch.Certificate.NotBefore)
+		s.setTime(mtaSTSCertificateNotAfter, fetch.Certificate.NotAfter)
+	}
 	if facts.Policy != nil {
 		for _, mode := range mtasts.Modes() {
 			s.set(mtaSTSMode, boolValue(mode == facts.Policy.Mode), string(mode))

@@ -20,7 +20,7 @@ func withMTASTS(r *probe.Report) *probe.Report {
 		TXT: &insecure, Record: mtasts.Record{ID: "1"}, TLSRPT: dane.TLSRPT{Domain: "example.org", TXT: &insecure},
 		Policy: &mtasts.Policy{Mode: mtasts.Enforce, MaxAge: 7 * 24 * time.Hour, MX: []string{"mx.example.org"}},
 		Fetches: []dane.PolicyFetch{{
-			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotAfter: time.Unix(1_990_000_000, 0)}},
+			Fetched: mtasts.Fetched{Certificate: &x509.Certificate{NotBefore: time.Unix(1_980_000_000, 0), NotAfter: time.Unix(1_990_000_000, 0)}},
 		}},
 	}
 	v := &dane.MTASTSVerdict{State: dane.PolicyEnforced}
@@ -39,7 +39,7 @@ func TestMTASTS(t *testing.T) {
 	const (
 		record  = "dane_mta_sts_record_present 1\ndane_mta_sts_record_valid 1\n"
 		host    = `dane_mta_sts_host_covered{host="mx.example.org"} 1` + "\n" + `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
-		expires = "dane_mta_sts_certificate_not_after_timestamp_seconds 1.99e+09\n"
+		expires = "dane_mta_sts_certificate_not_after_timestamp_seconds 1.99e+09\ndane_mta_sts_certificate_not_before_timestamp_seconds 1.98e+09\n"
 		passes  = `dane_mta_sts_host_passes{host="mx.example.org",port="25"} 1` + "\n"
 	)
 	failed := &dnssec.Answer{Status: dnssec.Indeterminate, Err: dnssec.ErrDeadline}

@@ -509,6 +509,7 @@ func TestAlertRules(t *testing.T) {
 	for _, rule := range prometheusRules(t) {
 		alerts[rule.Alert] = rule
 	}
+	recordingRules := recorded(t)
 	uids := make(map[string]bool)
 	for _, rule := range grafanaRules {
 		if rule.UID == "" || uids[rule.UID] {
@@ -522,6 +523,12 @@ func TestAlertRules(t *testing.T) {
 		if threshold.RefID != rule.Condition || threshold.DatasourceUID != "__expr__" || threshold.Model.Type != "threshold" ||
 			threshold.Model.Expression != query.RefID || query.Model.RefID != query.RefID || threshold.Model.RefID != threshold.RefID {
 			t.Errorf("%s: the condition is not a threshold on the query", rule.Title)
+		}
+		// The recording rules may not be installed.
+		for _, name := range metricsOf(query.Model.Expr) {
+			if slices.Contains(recordingRules, name) {
+				t.Errorf("%s: the query needs the recording rule %s", rule.Title, name)
+			}
 		}
 		alert, ok := alerts[rule.Title]
 		if !ok {

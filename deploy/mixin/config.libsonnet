@@ -42,13 +42,22 @@
     // two days, and half of that period is always left. A signer with a validity of two or
     // four weeks signs again well before a fifth is left.
     signatureShare: 0.15,
-    // DaneAuthenticationEnds: days until DANE authentication fails.
+    // Alerts about the expiry of certificates: the share of the lifetime that is left. ACME
+    // clients renew before: with a third left, or with half of a lifetime of less than ten
+    // days. The lifetime is infinite if the start is not known.
+    certificateShare: 0.25,
+    // DaneAuthenticationEnds: at most so many days until DANE authentication fails.
     authenticationDays: 7,
-    // DanePKIXExpiryNear, DaneRolloverNotReady: days until the certificate expires.
+    // DanePKIXExpiryNear, DaneRolloverNotReady, DaneMTASTSCertificateExpiryNear: at most so
+    // many days until the certificate expires.
     certificateDays: 14,
-    // DaneRolloverNotReady, if a renewal with the same key breaks DANE too: days until the
-    // certificate expires. ACME clients renew a month before it.
+    // DaneRolloverNotReady, if a renewal with the same key breaks DANE too: the share of the
+    // lifetime that is left before ACME clients renew, and the most days until the expiry.
+    renewalShare: 0.4,
     renewalDays: 35,
+    // The share for certificates with a lifetime of less than so many days.
+    shortLifetimeDays: 10,
+    shortRenewalShare: 0.6,
     // DaneTLSARecordsGone: the past period in which the service must have had records.
     recordsWindow: '1d',
     // DaneDomainUnreachable, DaneDomainNotJudged: minutes that the condition must hold. They

@@ -21,8 +21,7 @@ local newTexts = import 'texts.libsonnet';
 
   local rule(definition) = {
     local a = definition + std.get(definition, 'grafana', {}),
-    local threshold = std.get(a, 'seconds', a.threshold),
-    local evaluator = if a.op == '==' then { type: 'gt', params: [threshold - 1] } else { type: 'lt', params: [threshold] },
+    local evaluator = if a.op == '==' then { type: 'gt', params: [a.threshold - 1] } else { type: 'lt', params: [a.threshold] },
     uid: uids[a.name],
     title: a.name,
     'for': '%dm' % a.minutes,

@@ -109,9 +109,13 @@ function(config) {
   dates: {
     signatureExpiry: { metric: 'dane_dnssec_signature_expiry_timestamp_seconds', byHost: false },
     signatureInception: { metric: 'dane_dnssec_signature_inception_timestamp_seconds', byHost: false },
-    authenticatedUntil: { metric: 'dane_authenticated_until_timestamp_seconds' },
-    certificate: { metric: 'dane_certificate_not_after_timestamp_seconds' },
-    policyCertificate: { metric: 'dane_mta_sts_certificate_not_after_timestamp_seconds', byHost: false },
+    authenticatedUntil: { metric: 'dane_authenticated_until_timestamp_seconds', start: 'dane_authenticated_from_timestamp_seconds' },
+    certificate: { metric: 'dane_certificate_not_after_timestamp_seconds', start: 'dane_certificate_not_before_timestamp_seconds' },
+    policyCertificate: {
+      metric: 'dane_mta_sts_certificate_not_after_timestamp_seconds',
+      start: 'dane_mta_sts_certificate_not_before_timestamp_seconds',
+      byHost: false,
+    },
     rolloverReady: { metric: 'dane_tlsa_rollover_ready' },
     survivesRenewal: { metric: 'dane_tlsa_survives_renewal' },
     recordMatch: { metric: 'dane_tlsa_record_match', selector: 'dane_tlsa_record_match{usage=~"0|2"}' },
@@ -139,7 +143,9 @@ function(config) {
         %s >= 0
       )
     ||| % [p.last(selector), std.stripChars(indent(known(p.observed(selector, !std.member(hostless, metric)))), ' \n')],
-    signatureRemaining: p.signatureRemainingExpr,
+    signatureRemaining:: self.signatureRemainingExpr,
+    knownDate(d):: self.date(d.metric),
+    lifetime(d):: lifetimeOf(p.remembered(d.metric), d),
   },
 
   exporterIncrease(selector):: 'increase(%s[%s])' % [selector, config.exporterWindow],
@@ -170,9 +176,23 @@ function(config) {
     start: p.date(p.dates.signatureInception.metric),
   },
 
-  // The last known expiry of each certificate, which several alerts use.
-  certificate: 'target:%s:known' % p.dates.certificate.metric,
+  // The last known expiry of each certificate, and its lifetime, which several expressions
+  // use.
+  knownDate(d):: 'target:%s:known' % d.metric,
+  certificateLifetime:: 'target:dane_certificate_lifetime_seconds:known',
 
-  // seconds(metric) is the time left until the last value of metric.
-  seconds(metric):: p.date(metric) + ' - time()',
+  // lifetime(d) is the time from the start to the end d. The start is the last known one:
+  // it ends with d. Without a start, the lifetime is infinite. It is not negative, so that a
+  // share of it is above the time left of what has expired.
+  local lifetimeOf(end, d) = '(clamp_min(%s - %s, 0) or %s * 0 + Inf)' % [end, p.remembered(d.start), end],
+  lifetime(d):: lifetimeOf(p.knownDate(d), d),
+
+  // remaining(d) is the time left until the last known end d.
+  remaining(d):: '%s - time()' % p.knownDate(d),
+
+  // below(left, share, lifetime, days) is the time left that is below a share of the lifetime
+  // and below so many days. Most certificates have more days left, so that filter is first.
+  below(left, share, lifetime, days):: '(%s < %d * 86400) < %.2f * %s' % [left, days, share, lifetime],
+  // limit(share, lifetime, days) is the time left below which the same holds.
+  limit(share, lifetime, days):: 'clamp_max(%.2f * %s, %d * 86400)' % [share, lifetime, days],
 }

@@ -12,6 +12,7 @@
   bogus: ['dnssec_bogus'],
   starttls: ['starttls_not_offered', 'starttls_rejected'],
   absences: ['no_tlsa', 'tlsa_alias_dangling', 'tlsa_insecure', 'address_insecure'],
+  renewals: ['caa_lookup_failed', 'caa_forbids_issuer', 'acme_challenge_bogus'],
   policies: ['mta_sts_record_invalid', 'mta_sts_policy_unavailable', 'mta_sts_policy_invalid'],
   // Those of targets that have nothing to connect to.
   nothing: ['no_such_domain', 'null_mx', 'invalid_hostname', 'special_use_name', 'no_address', 'no_srv', 'srv_none'],

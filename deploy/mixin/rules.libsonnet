@@ -57,7 +57,11 @@ local newPromql = import 'promql.libsonnet';
       {
         name: 'dane_dates',
         rules: [date(d) for d in std.objectValues(p.dates) if !isOfZone(d)] + [
-          { record: p.certificate, expr: p.date(p.dates.certificate.metric) },
+          { record: p.knownDate(d), expr: p.date(d.metric) }
+          for d in std.objectValues(p.dates)
+          if std.objectHas(d, 'start')
+        ] + [
+          { record: p.certificateLifetime, expr: p.lifetime(p.dates.certificate) },
         ],
       },
       {

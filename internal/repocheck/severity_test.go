@@ -54,6 +54,7 @@ func severityCases() []severityCase {
 		{"outcome `none`", []string{"DaneRequirementNotMet"}, needed, failed(dane.None, dane.NullMX), warning, "null-mx.lab.test"},
 		{"outcome `encrypted` or `opportunistic`, with `require: if_published` (effect degraded)", nil, ifPublished, good(dane.Opportunistic, dane.NoTLSA), ok, "--module smtp_mx_if_published no-tlsa.lab.test"},
 		{"requirement met, MTA-STS policy broken, or nameservers disagree (effect warning)", []string{"DaneMTASTSPolicyBroken", "DaneNameserverInconsistent"}, needed, good(dane.Authenticated, dane.MTASTSPolicyInvalid), warning, mtasts + "mta-sts-wrong-media-type.lab.test"},
+		{"requirement met, next certificate cannot be issued (effect warning)", []string{"DaneRenewalWillFail"}, needed, good(dane.Authenticated, dane.CAAForbidsIssuer), warning, "--module lab_renewal renewal-other-ca.lab.test"},
 		{"requirement met, TLSRPT record invalid (effect warning)", []string{"DaneTLSRPTInvalid"}, needed, senders(good(dane.Authenticated, dane.TLSRPTRecordInvalid), dane.Authenticated), warning, mtasts + "mta-sts-tlsrpt-invalid.lab.test"},
 		{"requirement met, another finding of effect warning", nil, needed, good(dane.Authenticated, dane.TLSObsolete), warning, "tls-1-0.lab.test"},
 		{"requirement not met, and all findings have effect internal", []string{"DaneRequirementNotMet"}, needed, failed(dane.Authenticated, dane.LimitExceeded), unknown, "hundreds-of-mx.lab.test"},

@@ -57,7 +57,7 @@ var (
 	grouping = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
 	duration = regexp.MustCompile(`\[[^\]]*\]`)
 	keywords = strings.Fields(`and or unless bool vector time sum min max count avg group topk bottomk rate increase
-		sort min_over_time max_over_time last_over_time avg_over_time count_over_time sum_over_time timestamp changes histogram_quantile`)
+		sort clamp_min Inf min_over_time max_over_time last_over_time avg_over_time count_over_time sum_over_time timestamp changes histogram_quantile`)
 	// The labels that the scrape configuration gives to a target.
 	targetLabels = []string{"job", "instance", "module", "exporter"}
 )

@@ -1,8 +1,11 @@
 // Alerts about what will fail if nothing changes.
 function(config, p, t)
   local soon = { minutes: std.max(15, config.intervalMinutes + 5), keep: '15m' };
-  local day = 86400;
-  local before(days) = { op: '<', threshold: '%d * %d' % [days, day], seconds: days * day };
+  // The end of a validity period is due: a share of the period is left, and few days.
+  local due(d, days, lifetime=p.lifetime(d)) = {
+    expr: p.below(p.remaining(d), config.certificateShare, lifetime, days),
+    grafana: { query: '%s - %s' % [p.remaining(d), p.limit(config.certificateShare, lifetime, days)], op: '<', threshold: 0 },
+  };
 
   [
     // The zone may be a parent zone. If it is bogus, the domain is bogus too.
@@ -27,21 +30,21 @@ function(config, p, t)
     },
 
     // The metric includes only dates that DANE checks. With a DANE-EE record, it checks none.
-    soon + before(config.authenticationDays) {
+    soon + due(p.dates.authenticatedUntil, config.authenticationDays) {
       name: 'DaneAuthenticationEnds',
-      query: p.seconds('dane_authenticated_until_timestamp_seconds'),
       severity: 'warning',
       scope: 'host',
       local authentication = '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }}',
       summary: authentication + t.expiry,
       description: 'DANE checks the validity period of a certificate that the server sends. When it expires, clients that validate DANE refuse the host. Renew the certificate. Check that the TLSA records match the new certificate before the server uses it.',
       section: 'daneauthenticationends',
-      grafana: { summary: authentication + ' expires within %d days' % config.authenticationDays },
+      grafana+: { summary: authentication + ' expires soon' },
     },
 
-    soon + before(config.certificateDays) {
+    soon {
+      local d = due(p.dates.certificate, config.certificateDays, p.certificateLifetime),
       name: 'DanePKIXExpiryNear',
-      query: 'min without (address, key_type) (%s) - time()' % p.certificate,
+      expr: 'min without (address, key_type) (%s)' % d.expr,
       severity: 'info',
       scope: 'host',
       summary: '{{ $labels.instance }}: the certificate of {{ $labels.host }} port {{ $labels.port }}' + t.expiry,
@@ -49,27 +52,34 @@ function(config, p, t)
       section: 'danepkixexpirynear',
     },
 
-    // A record of the certificate stops matching at every renewal. ACME clients renew a
-    // month before the expiry. A record of the key stops matching only if the renewal
+    // A record of the certificate stops matching at every renewal, so this alert fires
+    // before ACME clients renew. A record of the key stops matching only if the renewal
     // uses a new key. A record of the issuer still matches in both cases.
     soon {
-      local left = p.certificate + ' - time()',
+      local lifetime = p.certificateLifetime,
+      local left = p.remaining(p.dates.certificate),
       name: 'DaneRolloverNotReady',
       expr: |||
         %(notReady)s == 0
         and %(on)s (
-          %(left)s < %(certificateDays)d * 86400
+          %(late)s
           or %(on)s (
             %(survives)s == 0
-            and %(on)s
-            %(left)s < %(renewalDays)d * 86400
+            and %(on)s (
+              %(before)s
+              or
+              %(beforeShort)s
+            )
           )
         )
         unless %(on)s
         %(issuer)s == 1
-      ||| % config {
+      ||| % {
         on: p.on(['host', 'port']),
-        left: left,
+        late: p.below(left, config.certificateShare, lifetime, config.certificateDays),
+        // Before an ACME client renews.
+        before: p.below(left, config.renewalShare, lifetime, config.renewalDays),
+        beforeShort: p.below(left, config.shortRenewalShare, '(%s < %d * 86400)' % [lifetime, config.shortLifetimeDays], config.shortLifetimeDays),
         notReady: p.date('dane_tlsa_rollover_ready'),
         survives: p.date('dane_tlsa_survives_renewal'),
         issuer: p.date('dane_tlsa_record_match', 'dane_tlsa_record_match{usage=~"0|2"}'),
@@ -81,11 +91,26 @@ function(config, p, t)
       section: 'danerollovernotready',
     },
 
+    // A CA that cannot validate what it looks up, or that CAA records do not admit, issues no
+    // certificate. The finding needs "renewal: true" and "series: full" in the module.
+    soon {
+      local reasons = (import '../reasons.libsonnet').renewals,
+      name: 'DaneRenewalWillFail',
+      query: p.finding('reason=~"%s"' % std.join('|', reasons)),
+      op: '==',
+      threshold: 1,
+      minutes: config.inconsistentMinutes,
+      severity: 'warning',
+      scope: 'host',
+      summary: '{{ $labels.instance }}: the next certificate of {{ $labels.host }} port {{ $labels.port }} cannot be issued{{ if eq $labels.reason "acme_challenge_bogus" }} after validation by DNS{{ end }} ({{ $labels.reason }})',
+      description: t.explanation(reasons),
+      section: '{{ $labels.reason }}',
+    },
+
     // Without a valid certificate, senders cannot fetch the policy. They ignore it when
     // their copy expires.
-    soon + before(config.certificateDays) {
+    soon + due(p.dates.policyCertificate, config.certificateDays) {
       name: 'DaneMTASTSCertificateExpiryNear',
-      query: p.seconds('dane_mta_sts_certificate_not_after_timestamp_seconds'),
       severity: 'info',
       scope: 'domain',
       summary: '{{ $labels.instance }}: the certificate of the MTA-STS policy host' + t.expiry,

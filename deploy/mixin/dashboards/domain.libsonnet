@@ -323,6 +323,7 @@ local certificates(q) =
     p.table(
       'Server certificates',
       "The server's own certificates, their validity, and the earliest expiry of the chain. If a certificate changed, compare it with the TLSA records. " +
+      'A certificate that is not renewed in time has less than a quarter of its lifetime left, and less than 14 days. ' +
       'Subjects and issuers need series: full in the module. With series: summary, only the dates of the certificate with the smallest share of validity left are shown.',
       24,
       7,
@@ -331,6 +332,7 @@ local certificates(q) =
         end('dane_certificate_not_after_timestamp_seconds'),
         end('dane_certificate_chain_not_after_timestamp_seconds'),
         p.rows('1000 * ' + q.max('dane_certificate_not_before_timestamp_seconds', hosts, ['host', 'port'])),
+        p.rows(q.renewedInTime('dane_certificate_not_after_timestamp_seconds', 'dane_certificate_not_before_timestamp_seconds', hosts, ['host', 'port'])),
       ],
       'No certificate was seen',
       service + [
@@ -339,11 +341,33 @@ local certificates(q) =
         p.number('Value #D', 'valid since', 'dateTimeAsIso'),
         left('Value #B', 'expires in'),
         left('Value #C', 'chain expires in'),
+        p.words('Value #E', 'renewed in time', v.yesNo(color='orange')),
         p.column('serial'),
         p.column('fingerprint_sha256', 'SHA-256'),
       ] + exporter,
       selected + ['Value #A'],
       'expires in'
+    ),
+    p.table(
+      'Renewal',
+      'Whether a CA can issue the next certificate: it validates the CAA records of the name and, for validation by DNS, _acme-challenge. ' +
+      'If it cannot, the certificate expires. Needs renewal: true and series: full in the module.',
+      24,
+      5,
+      [
+        p.rows(q.min('dane_dnssec_valid', hosts + ', lookup="caa"', ['host'])),
+        p.rows(q.min('dane_dnssec_valid', hosts + ', lookup="acme_challenge"', ['host'])),
+        p.rows(q.findings(hosts + ', reason="caa_forbids_issuer"', ['host'])),
+      ],
+      'Needs renewal: true and series: full in the module',
+      [
+        p.column('host'),
+        p.words('Value #A', 'CAA secure', v.yesNo(color='orange')),
+        p.words('Value #B', '_acme-challenge secure', v.yesNo(color='orange')),
+        p.words('Value #C', 'CAA admits the CA', v.forbidden, noValue='no objection'),
+      ] + exporter,
+      selected,
+      'host'
     ),
     p.timeseries(
       'Time until expiry',
@@ -384,17 +408,19 @@ local mtaSTS(q) =
       { mappings: v.yesNo(), noValue: needs },
       { textMode: 'value_and_name' }
     ),
-    p.stat(
+    p.table(
       'TLSRPT',
-      describe('Whether the TLSRPT record, which requests reports from senders (RFC 8460), is present and valid. Without it, senders send no reports.'),
+      describe('Whether each TLSRPT record (RFC 8460) is present and valid. Senders report failures of MTA-STS to the domain, and failures of DANE to the name of the mail server. Without a record, they send no reports.'),
       6,
       5,
       [
-        p.instant(q.min('dane_tlsrpt_record_present', selector), 'record present'),
-        p.instant(q.min('dane_tlsrpt_record_valid', selector), 'record valid'),
+        p.rows(q.min('dane_tlsrpt_record_present', selector, ['name'])),
+        p.rows(q.min('dane_tlsrpt_record_valid', selector, ['name'])),
       ],
-      { mappings: v.yesNo(color='orange'), noValue: needs },
-      { textMode: 'value_and_name' }
+      needs,
+      [p.column('name'), p.words('Value #A', 'present', v.yesNo(color='orange')), p.words('Value #B', 'valid', v.yesNo(color='orange'), noValue='no record')] + exporter,
+      selected,
+      'name'
     ),
     p.stat(
       'Times',

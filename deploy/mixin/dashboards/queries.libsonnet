@@ -74,6 +74,19 @@ function(config) {
     )
   ||| % { labels: q.labels(by), end: q.last(end, selector), begin: q.last(begin, selector) },
 
+  // 0 if so little of the lifetime of a certificate is left that an alert about its expiry
+  // fires, otherwise 1.
+  renewedInTime(end, begin, selector, by): |||
+    min by (%(labels)s) (
+      %(end)s - time()
+      >= bool %(limit)s
+    )
+  ||| % {
+    labels: q.labels(by),
+    end: q.last(end, selector),
+    limit: p.limit(config.certificateShare, '(%s - %s)' % [q.last(end, selector), q.last(begin, selector)], config.certificateDays),
+  },
+
   // Series whose value differs from that of the previous step, for annotations.
   changed(metric, selector): '%s\n!= %s' % [q.last(metric, selector), before(metric, selector)],
 

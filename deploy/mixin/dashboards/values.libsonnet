@@ -33,6 +33,9 @@ local colorOf(name, color) = {
   // The words for 0 and 1, and the colour of 0.
   yesNo(no='no', yes='yes', color='red'): value([{ value: '0', text: no, color: color }, { value: '1', text: yes, color: 'green' }]),
 
+  // A finding: 1 means no.
+  forbidden: value([{ value: '1', text: 'no', color: 'red' }]),
+
   effects: value([
     { value: 'error', text: 'error', color: 'red' },
     { value: 'degraded', text: 'degraded', color: 'orange' },
@@ -57,8 +60,9 @@ local colorOf(name, color) = {
   },
   // A number that should be 0.
   noneIsGood: self.limits('green', [[1, 'red']]),
-  // Seconds until an expiry.
-  timeLeft: self.limits('red', [[7 * 86400, 'orange'], [14 * 86400, 'green']]),
+  // Seconds until an expiry. Certificates of six days are renewed with three days left, and
+  // alerts about longer ones fire before.
+  timeLeft: self.limits('red', [[86400, 'orange'], [3 * 86400, 'green']]),
   // Remaining share of a validity period.
   shareLeft: self.limits('red', [[0.15, 'orange'], [0.3, 'green']]),
 }

@@ -173,6 +173,10 @@ function(config) {
   ] + [
     { minute: r.minute, expr: 'group by (instance) (ALERTS{alertstate="firing", %%s, %s})' % r.matchers, labels: [{ instance: i } for i in r.instances] }
     for r in std.get(case, 'raised', [])
+  ] + [
+    // No alert fires or is pending in the minutes that end at a minute.
+    { minute: s.minute, expr: 'count by (alertname, instance) (count_over_time(ALERTS{%%s}[%dm]))' % s.minutes, labels: [] }
+    for s in std.get(case, 'silent', [])
   ],
 
   // The texts of the alerts of a case, as a test of promtool. It has its own test: the

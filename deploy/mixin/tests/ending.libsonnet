@@ -1,5 +1,6 @@
 // Cases for alerts about what will fail if nothing changes. The threshold is reached at
-// scrape 10, and the problem is solved at scrape 41.
+// scrape 10, and the problem is solved at scrape 41. Certificates without a start of their
+// validity have a threshold in days; lifetimes.libsonnet has cases for the others.
 function(t)
   local keep = 15;
   local service(host) = { host: host, port: '25' };
@@ -62,13 +63,17 @@ function(t)
       }])],
     },
     {
-      name: 'DanePKIXExpiryNear: one of two addresses has the old certificate',
+      name: 'DanePKIXExpiryNear: one of two addresses has the old certificate, the other one a new certificate of ten days',
       local end = t.below(14 * t.day, 10),
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
-      local certificate(host, of, labels={}) = t.series('dane_certificate_not_after_timestamp_seconds', 'bad.example', service(host) + labels, t.values(timeline, of)),
+      local date(metric, host, of, labels) = t.series('dane_certificate_%s_timestamp_seconds' % metric, 'bad.example', service(host) + labels, t.values(timeline, of)),
+      local certificate(host, of, labels={}) = date('not_after', host, of, labels),
+      local start(host, of, labels) = date('not_before', host, of, labels),
       series: t.outcome('bad.example', timeline) + [
         certificate('mx.bad.example', { old: end, new: end + 90 * t.day }, { address: '192.0.2.1' }),
-        certificate('mx.bad.example', { old: 90 * t.day, new: 90 * t.day }, { address: '192.0.2.2' }),
+        start('mx.bad.example', { old: end - 90 * t.day, new: end }, { address: '192.0.2.1' }),
+        certificate('mx.bad.example', { old: 10 * t.day, new: 10 * t.day }, { address: '192.0.2.2' }),
+        start('mx.bad.example', { old: 0, new: 0 }, { address: '192.0.2.2' }),
         certificate('mx2.bad.example', { old: 60 * t.day, new: 60 * t.day }),
       ],
       firing: t.lifecycle([t.alert('DanePKIXExpiryNear', 'bad.example', 'mx.bad.example')], t.ending, keep),
@@ -85,6 +90,8 @@ function(t)
       local date(metric, labels, seconds) = t.series(metric, 'bad.example', labels, t.values('ok*30', { ok: seconds })),
       series: t.outcome('bad.example', 'ok*30') + [
         date('dane_certificate_not_after_timestamp_seconds', service('mx.bad.example'), 1),
+        // A start after the end, which makes no certificate valid.
+        date('dane_certificate_not_before_timestamp_seconds', service('mx.bad.example'), 100 * t.day),
         date('dane_dnssec_signature_expiry_timestamp_seconds', { zone: '.' }, 2),
         date('dane_dnssec_signature_inception_timestamp_seconds', { zone: '.' }, 1),
       ],
@@ -135,6 +142,28 @@ function(t)
       firing: t.lifecycle([t.alert(a, 'bad.example', 'key.bad.example') for a in ['DaneRolloverNotReady', 'DanePKIXExpiryNear']], t.ending, keep),
     },
     {
+      name: 'DaneRenewalWillFail: each of three reasons; a failure of less than half an hour does not fire',
+      local problem = 'ok*10 bad lost bad*38 lost bad*9 ok*25',
+      local hosts = { caa_lookup_failed: 'mx.bad.example', caa_forbids_issuer: 'mx2.bad.example', acme_challenge_bogus: 'mx3.bad.example' },
+      series: t.outcome('bad.example', problem)
+              + [t.finding('bad.example', reason, hosts[reason], problem) for reason in std.objectFields(hosts)]
+              + t.outcome('brief.example', 'ok*85')
+              + [t.finding('brief.example', 'caa_lookup_failed', 'mx.brief.example', 'ok*10 bad*%d ok*40' % t.unconfirmed(t.inconsistent))],
+      firing: t.lifecycle([t.alert('DaneRenewalWillFail', 'bad.example', hosts[reason]) for reason in std.objectFields(hosts)], t.inconsistent, keep, start=t.confirmed, lost=50, end=60),
+      local text(reason, host, how='') = {
+        labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: host, port: '25', reason: reason, effect: 'warning' }),
+        annotations: {
+          summary: 'bad.example: the next certificate of %s port 25 cannot be issued%s (%s)' % [host, how, reason],
+          description: t.explanation(reason),
+        } + t.links('bad.example', reason),
+      },
+      texts: [t.text(t.at(50), 'DaneRenewalWillFail', [
+        text('caa_lookup_failed', hosts.caa_lookup_failed),
+        text('caa_forbids_issuer', hosts.caa_forbids_issuer),
+        text('acme_challenge_bogus', hosts.acme_challenge_bogus, ' after validation by DNS'),
+      ])],
+    },
+    {
       name: 'DaneMTASTSCertificateExpiryNear: the certificate of the policy host',
       local end = t.below(14 * t.day, 10),
       local timeline = 'old*10 old lost old*14 lost old*14 new*25',
@@ -164,6 +193,9 @@ function(t)
       series: t.outcome('bad.example', timeline)
               + dates('mx.bad.example', { listed: end, ok: end })
               + dates('removed.bad.example', { listed: end })
+              // Valid for six days: its renewal is not due.
+              + dates('short.bad.example', { listed: end, ok: end })
+              + [date(metric, 'short.bad.example', { listed: -2 * t.day, ok: -2 * t.day }) for metric in ['dane_authenticated_from_timestamp_seconds', 'dane_certificate_not_before_timestamp_seconds']]
               + [
                 date('dane_tlsa_rollover_ready', 'mx.bad.example', { listed: 0, ok: 0 }),
                 date('dane_tlsa_survives_renewal', 'mx.bad.example', { listed: 1, ok: 1 }),

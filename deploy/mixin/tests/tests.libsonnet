@@ -1,11 +1,12 @@
 // Tests of the rules with given settings, for promtool: alerts that fire, and their texts.
-// A case has the fields name (what is tested), series, firing (expected alerts), and texts.
+// A case has the fields name (what is tested), series, firing (expected alerts), silent, and texts.
 // case.libsonnet documents them.
 function(config)
   local t = (import 'case.libsonnet')(config);
   local cases = (import 'refused.libsonnet')(t)
                 + (import 'summary.libsonnet')(t)
                 + (import 'ending.libsonnet')(t)
+                + (import 'lifetimes.libsonnet')(t)
                 + (import 'inconsistent.libsonnet')(t)
                 + (import 'exporter.libsonnet')(t);
   local file(step, tests) = {
