@@ -59,6 +59,14 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, timeout time.Duration, fn f
 	}
 }
 
+// Detach lets the next Do with that key start a new call. The call in flight goes on for
+// those that wait for it.
+func (g *Group[K, V]) Detach(key K) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, key)
+}
+
 // join adds a waiter to the call in flight for key, and starts a call if there
 // is none.
 func (g *Group[K, V]) join(key K, timeout time.Duration, fn func(context.Context, func(V)) V) (c *call[V], joined bool) {

@@ -108,3 +108,21 @@ func TestPanicIsAnError(t *testing.T) {
 		t.Errorf("got error %v, want the text of the panic", err)
 	}
 }
+
+// TestDetach checks that a detached call goes on for its caller, and that the next caller
+// starts another.
+func TestDetach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g Group[string, string]
+		started := 0
+		first := do(&g, time.Minute, time.Minute, sleeper(&started, 5*time.Second))
+		g.Detach("key")
+		second := do(&g, time.Minute, time.Minute, sleeper(&started, time.Second))
+		if got := <-second; got.value != "done" || got.joined || got.took != time.Second {
+			t.Errorf("the second caller: %+v", got)
+		}
+		if got := <-first; got.value != "done" || got.took != 5*time.Second || started != 2 {
+			t.Errorf("the first caller: %+v, %d calls", got, started)
+		}
+	})
+}

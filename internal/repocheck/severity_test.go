@@ -141,7 +141,11 @@ func TestSeverity(t *testing.T) {
 	}
 	// The table is about targets. An alert about the exporter is critical if it inhibits
 	// critical alerts.
+	runbook := readFile(t, "docs/runbook.md")
 	for _, r := range readRules(t) {
+		if severity := r.Labels["severity"]; r.Alert != "" && severity != "none" && !strings.Contains(strings.ToLower(runbook), strings.ToLower("### "+r.Alert+"\n\n"+severity+".")) {
+			t.Errorf("the runbook does not say that %s is %s", r.Alert, severity)
+		}
 		if r.Labels["severity"] == "critical" && r.Labels["scope"] != "exporter" && !named[r.Alert] {
 			t.Errorf("%s is critical and in no row", r.Alert)
 		}

@@ -330,10 +330,7 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 		return &reply{err: err}
 	}
 	defer l.account.release(sizeOfQuery)
-	end, err := l.account.begin(ctx, speculative) // before the query is shared: others must not wait for this client
-	if errors.Is(err, ErrBudget) {
-		return &reply{err: err}
-	}
+	end, err := l.account.begin(ctx) // before the query is shared: others must not wait for this client
 	if err != nil {
 		return &reply{err: fmt.Errorf("%w: %s: waiting for other queries to end: %w", ErrDeadline, q, err)}
 	}

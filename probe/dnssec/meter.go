@@ -44,7 +44,8 @@ const sizeOfQuery = 16 << 10
 
 // account is the use of a Meter by one lookup and its retries.
 type account struct {
-	meter Meter // nil: no limits
+	meter   Meter  // nil: no limits
+	stalled func() // is called when a query waits for its turn; nil: nothing
 
 	mu      sync.Mutex
 	held    int // bytes
@@ -76,23 +77,19 @@ func (a *account) compute(cost int) error {
 	return a.record(a.meter.Compute(cost), false)
 }
 
-// maxTurn is the maximum time that a query waits until it may begin. Other clients may
-// wait for the same lookup. When it ends, they repeat it with their own Meter.
-const maxTurn = 2 * time.Second
+// maxTurn is the time after which a query that waits for its turn makes the lookup one
+// that other clients no longer join.
+const maxTurn = 500 * time.Millisecond
 
-// begin waits until another query may be in progress. The error is that of ctx, or wraps
-// ErrBudget.
-func (a *account) begin(ctx context.Context, speculative bool) (end func(), err error) {
+// begin waits until another query may be in progress.
+func (a *account) begin(ctx context.Context) (end func(), err error) {
 	if a == nil || a.meter == nil {
 		return func() {}, nil
 	}
-	turn, cancel := context.WithTimeout(ctx, maxTurn)
-	defer cancel()
-	end, err = a.meter.Begin(turn)
-	if err != nil && ctx.Err() == nil {
-		return nil, a.record(fmt.Errorf("a query could not begin within %s: too many are in progress", maxTurn), speculative)
+	if a.stalled != nil {
+		defer time.AfterFunc(maxTurn, a.stalled).Stop()
 	}
-	return end, err
+	return a.meter.Begin(ctx)
 }
 
 // hold pays for n bytes of memory until release. The error wraps ErrBudget.

@@ -140,7 +140,7 @@ func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer 
 	if failed, ok := r.failures.get(q, r.now()); ok {
 		return &failed
 	}
-	used := &account{meter: meter}
+	used := &account{meter: meter, stalled: func() { r.lookups.Detach(q) }}
 	defer used.close()
 	answer := r.resolve(ctx, q, used)
 	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) && !errors.Is(answer.Err, ErrResolverFailed) {
