@@ -197,7 +197,7 @@ func TestBudgetsAreSeparate(t *testing.T) {
 				}
 				for _, a := range answers {
 					if a.Status != dnssec.Secure {
-						t.Errorf("beside a lookup with %d queries: %s: %s", queries, a.Status, a.Why)
+						t.Errorf("while another lookup may send %d queries: %s: %s", queries, a.Status, a.Why)
 					}
 				}
 			})
@@ -231,7 +231,7 @@ func TestBudgetsOfControlsAreSeparate(t *testing.T) {
 			}
 			for _, a := range rich {
 				if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrBudget) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
-					t.Errorf("beside a lookup with %d queries: %v: %s", queries, a.Err, a.Why)
+					t.Errorf("while another lookup may send %d queries: %v: %s", queries, a.Err, a.Why)
 				}
 			}
 		})

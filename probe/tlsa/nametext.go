@@ -5,6 +5,8 @@ import (
 	"encoding/asn1"
 	"slices"
 	"unicode/utf8"
+
+	"dane_exporter/internal/printable"
 )
 
 // NameText returns the first octets of name.String(), at most limit, and cuts the text
@@ -16,7 +18,7 @@ import (
 // is longer than limit, the DER length is that of the cut value. NameText ignores
 // ExtraNames, which the name of a parsed certificate does not have.
 func NameText(name pkix.Name, limit int) string {
-	return cutText(cutName(name, limit).String(), limit)
+	return printable.Cut(cutName(name, limit).String(), limit)
 }
 
 // cutName returns the attributes of name whose text begins within the first limit octets
@@ -56,7 +58,7 @@ func (c *nameCutter) values(values []string) []string {
 			break
 		}
 		// An escape at the end of the cut value is beyond the limit.
-		value = cutText(value, c.left+utf8.UTFMax)
+		value = printable.Cut(value, c.left+utf8.UTFMax)
 		cut = append(cut, value)
 		c.left -= len(value) + len("C=,")
 	}
@@ -91,7 +93,7 @@ func isField(t asn1.ObjectIdentifier) bool {
 func cutValue(value any, limit int) any {
 	switch v := value.(type) {
 	case string:
-		return cutText(v, limit)
+		return printable.Cut(v, limit)
 	case []byte:
 		return v[:min(len(v), limit)]
 	case asn1.BitString:
@@ -102,16 +104,4 @@ func cutValue(value any, limit int) any {
 		return v[:min(len(v), limit)]
 	}
 	return value
-}
-
-// cutText returns the first octets of text, at most limit. It cuts between characters.
-func cutText(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	n := limit
-	for n > 0 && n > limit-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"dane_exporter/internal/printable"
 )
 
 // attribute is an attribute whose type has no short name.
@@ -59,8 +61,8 @@ func TestNameText(t *testing.T) {
 			if name.Names != nil && limit < len(want) {
 				continue // a DER value that is cut has another length
 			}
-			if got := NameText(name, limit); got != cutText(want, limit) {
-				t.Fatalf("%s, limit %d:\n got %q\nwant %q", label, limit, got, cutText(want, limit))
+			if got := NameText(name, limit); got != printable.Cut(want, limit) {
+				t.Fatalf("%s, limit %d:\n got %q\nwant %q", label, limit, got, printable.Cut(want, limit))
 			}
 		}
 	}
