@@ -204,40 +204,8 @@ func newHeavyChain(t *testing.T, hosts int) *heavyChain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Break(bloat(dns.TypeDS, 1150, func(i int) []byte {
-		return append([]byte{byte(i >> 8), byte(i), 13, 2}, make([]byte, 32)...)
-	}), bloat(dns.TypeDNSKEY, 900, func(i int) []byte {
-		return append([]byte{1, 0, 3, dns.ED25519, byte(i >> 8), byte(i)}, make([]byte, 30)...)
-	}))
+	n.Break(zone.BloatDelegations(zone.Under("a.org"))...)
 	return &heavyChain{Internet: n, apex: apex, measure: func() {}}
-}
-
-// bloat adds n signed records with the given RDATA to each set of a type below a.org.
-func bloat(rrtype uint16, n int, rdata func(i int) []byte) zone.Fault {
-	useless := func(first dns.RR) (list []dns.RR) {
-		for i := range n {
-			header := *first.Header()
-			data := rdata(i)
-			header.Rdlength = uint16(len(data))
-			rr, _, err := dns.UnpackRRWithHeader(header, data, 0)
-			if err != nil {
-				panic(err)
-			}
-			list = append(list, rr)
-		}
-		return list
-	}
-	return zone.Fault{Where: zone.Under("a.org", rrtype),
-		Sign: func(s *zone.Signing) { s.Set = append(slices.Clone(s.Set), useless(s.Set[0])...) },
-		Answer: func(_, m *dns.Msg) error {
-			for i, rr := range m.Answer {
-				if rr.Header().Rrtype == rrtype {
-					m.Answer = slices.Insert(m.Answer, i, useless(rr)...)
-					return nil
-				}
-			}
-			return nil
-		}}
 }
 
 func (h *heavyChain) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -258,45 +257,14 @@ func newHostileFleet(t *testing.T, n int) (env *environment, ordinary, hostile [
 	if env.internet, err = zone.New(time.Now, zones...); err != nil {
 		t.Fatal(err)
 	}
-	env.internet.Break(bloat(dns.TypeDS, 1150, func(i int) []byte {
-		return append([]byte{byte(i >> 8), byte(i), 13, 2}, make([]byte, 32)...)
-	}), bloat(dns.TypeDNSKEY, 900, func(i int) []byte {
-		return append([]byte{1, 0, 3, dns.ED25519, byte(i >> 8), byte(i)}, make([]byte, 30)...)
-	}), zone.Fault{Where: func(p zone.Place) bool {
+	env.internet.Break(zone.BloatDelegations(func(p zone.Place) bool { return strings.HasPrefix(p.Name, "a.") })...)
+	env.internet.Break(zone.Fault{Where: func(p zone.Place) bool {
 		return p.Type == dns.TypeDNSKEY && strings.Count(p.Name, ".") == chainDepth+2
 	}, Answer: func(_, _ *dns.Msg) error { <-stop; return io.EOF }})
 	if err := env.startResolver(); err != nil {
 		t.Fatal(err)
 	}
 	return env, ordinary, hostile
-}
-
-// bloat adds n signed records with the given RDATA to each set of a type in the chains.
-func bloat(rrtype uint16, n int, rdata func(i int) []byte) zone.Fault {
-	useless := func(first dns.RR) (list []dns.RR) {
-		for i := range n {
-			header := *first.Header()
-			data := rdata(i)
-			header.Rdlength = uint16(len(data))
-			rr, _, err := dns.UnpackRRWithHeader(header, data, 0)
-			if err != nil {
-				panic(err)
-			}
-			list = append(list, rr)
-		}
-		return list
-	}
-	return zone.Fault{Where: func(p zone.Place) bool { return p.Type == rrtype && strings.HasPrefix(p.Name, "a.") },
-		Sign: func(s *zone.Signing) { s.Set = append(slices.Clone(s.Set), useless(s.Set[0])...) },
-		Answer: func(_, m *dns.Msg) error {
-			for i, rr := range m.Answer {
-				if rr.Header().Rrtype == rrtype {
-					m.Answer = slices.Insert(m.Answer, i, useless(rr)...)
-					return nil
-				}
-			}
-			return nil
-		}}
 }
 
 // bigChain returns a chain of a number of bytes, of certificates with many small

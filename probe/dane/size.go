@@ -106,8 +106,14 @@ func (s *sizer) addCertificate(raw []byte) {
 		s.certificates = make(map[*byte]bool)
 	}
 	s.certificates[&raw[0]] = true
-	usual := min(len(raw), usualCertSize)
-	s.bytes += sizeOfParsedCert + sizePerByte*usual + sizePerSmallByte*(len(raw)-usual) + cap(raw) - len(raw)
+	s.bytes += sizeOfParsedCert + ParsedSize(len(raw), usualCertSize) + cap(raw) - len(raw)
+}
+
+// ParsedSize estimates the memory in bytes that n bytes of certificates take as they were
+// sent and parsed. Bytes beyond usual count as small elements.
+func ParsedSize(n, usual int) int {
+	usual = min(n, usual)
+	return sizePerByte*usual + sizePerSmallByte*(n-usual)
 }
 
 func (s *sizer) addMTASTS(m *MTASTS) {

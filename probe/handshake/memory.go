@@ -18,11 +18,7 @@ type Grow func(n int) error
 // nothing.
 const (
 	sizeOfConnection = 24 << 10 // with its goroutines and buffers
-	// What a server sends is kept as it is, and parsed. A certificate of many small
-	// elements takes up to fourteen times its size. Usual certificates take five times.
-	usualReceived    = 8 << 10
-	sizePerByte      = 5
-	sizePerSmallByte = 15
+	usualReceived    = 8 << 10  // bytes beyond it count as certificates of many small elements
 )
 
 // errMemory is wrapped by the error of an attempt that the probe that started it may not
@@ -70,9 +66,9 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, err
 	}
-	usual := min(n, max(0, usualReceived-c.received))
+	size := dane.ParsedSize(n, max(0, usualReceived-c.received))
 	c.received += n
-	if err := c.hold(sizePerByte*usual + sizePerSmallByte*(n-usual)); err != nil {
+	if err := c.hold(size); err != nil {
 		return 0, err
 	}
 	return n, err

@@ -109,6 +109,50 @@ func SignWith(where Where, keys ...Key) Fault {
 // Strip removes the signatures.
 func Strip(where Where) Fault { return SignWith(where) }
 
+// BloatDelegations adds useless records to the DS and DNSKEY RRsets that where accepts,
+// signed and as many as fit into a response.
+func BloatDelegations(where Where) []Fault {
+	return []Fault{
+		bloat(where, dns.TypeDS, 1150, func(i int) []byte {
+			return append([]byte{byte(i >> 8), byte(i), 13, 2}, make([]byte, 32)...)
+		}),
+		bloat(where, dns.TypeDNSKEY, 900, func(i int) []byte {
+			return append([]byte{1, 0, 3, dns.ED25519, byte(i >> 8), byte(i)}, make([]byte, 30)...)
+		}),
+	}
+}
+
+// bloat adds n signed records of a type with the given RDATA to the RRsets that where
+// accepts.
+func bloat(where Where, rrtype uint16, n int, rdata func(i int) []byte) Fault {
+	useless := func(first dns.RR) (list []dns.RR) {
+		for i := range n {
+			header := *first.Header()
+			data := rdata(i)
+			header.Rdlength = uint16(len(data))
+			rr, _, err := dns.UnpackRRWithHeader(header, data, 0)
+			if err != nil {
+				panic(err) // the data is constant
+			}
+			list = append(list, rr)
+		}
+		return list
+	}
+	return Fault{
+		Where: func(p Place) bool { return p.Type == rrtype && where(p) },
+		Sign:  func(s *Signing) { s.Set = append(slices.Clone(s.Set), useless(s.Set[0])...) },
+		Answer: func(_, m *dns.Msg) error {
+			for i, rr := range m.Answer {
+				if rr.Header().Rrtype == rrtype {
+					m.Answer = slices.Insert(m.Answer, i, useless(rr)...)
+					return nil
+				}
+			}
+			return nil
+		},
+	}
+}
+
 // Drop removes RRsets of one name, and their signatures, from all responses.
 func Drop(name string, types ...uint16) Fault {
 	name = dns.CanonicalName(name)
