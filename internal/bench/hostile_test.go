@@ -26,7 +26,7 @@ import (
 	"dane_exporter/internal/lab/zone"
 )
 
-var hostileProbes = flag.Int("hostile", 256, "number of probes of each kind, ordinary and hostile, of TestHostileFleet")
+var hostileProbes = flag.Int("hostile", 0, "number of probes of each kind, ordinary and hostile, of TestHostileFleet; 0: skip it")
 
 // A hostileKind is a kind of targets that are made to take memory. Each target is a name
 // of one zone.
@@ -41,13 +41,10 @@ type hostileKind struct {
 // hostile targets are in progress, as many of both as limits.probes admits. All ordinary
 // probes must have the right verdict.
 func TestHostileFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes half a minute")
-	}
-	if raceEnabled() {
-		t.Skip("the race detector multiplies the memory")
-	}
 	n := *hostileProbes
+	if n == 0 {
+		t.Skip("it measures memory and deadlines, so no other test may run: see -hostile")
+	}
 	env, ordinary, hostile := newHostileFleet(t, n)
 	group := newCgroup(t, 512<<20)
 	e := startExporter(t, env, fmt.Sprintf("limits: {probes: %d}", 2*n), group)
