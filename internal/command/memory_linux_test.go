@@ -25,7 +25,7 @@ func TestMemoryLimitOfCgroup(t *testing.T) {
 	}
 	defer os.Remove(group)
 	for _, test := range []struct{ setting, want, probes string }{
-		{"", "GOMEMLIMIT=241591910", "bytes=120795955"},
+		{"", "GOMEMLIMIT=214748364", "bytes=107374182"},
 		{"GOMEMLIMIT=100MiB", "", "bytes=52428800"},
 	} {
 		// The shell enters the cgroup and executes the exporter.

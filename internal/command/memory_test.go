@@ -22,10 +22,10 @@ func TestTuneMemory(t *testing.T) {
 		percent     int
 		limit       int64
 	}{
-		{"a cgroup of 512 MiB", nil, memlimit.Limit(512 << 20), gcPercent, 483183820},
+		{"a cgroup of 512 MiB", nil, memlimit.Limit(512 << 20), gcPercent, 429496729},
 		{"GOMEMLIMIT is set", map[string]string{"GOMEMLIMIT": "1TiB"}, memlimit.Limit(512 << 20), gcPercent, before},
 		{"GOMEMLIMIT is off", map[string]string{"GOMEMLIMIT": "off"}, memlimit.Limit(512 << 20), gcPercent, before},
-		{"GOGC is set", map[string]string{"GOGC": "50"}, memlimit.Limit(512 << 20), 100, 483183820},
+		{"GOGC is set", map[string]string{"GOGC": "50"}, memlimit.Limit(512 << 20), 100, 429496729},
 		{"no limit", nil, noLimit, gcPercent, before},
 		{"no cgroup", nil, func() (uint64, error) { return 0, io.ErrUnexpectedEOF }, gcPercent, before},
 		{"no limit, as a large number", nil, memlimit.Limit(math.MaxInt64 &^ 4095), gcPercent, before},
