@@ -352,6 +352,12 @@ func TestSteps(t *testing.T) {
 			b.renew(3, append(arguments[:3], arguments[2])...)
 			b.check("A1", "A")
 		}},
+		{"old TTL", "The gate sees the records before they change.", func(b bed) {
+			b.serve()
+			b.configure(`dns_add() { [ -f "$gate_state" ] && dns_update "update add $1 $2 IN $3 $4"; }`)
+			b.renew(1, b.pair("renew", "B1", "B")...)
+			b.check("B1", "AB")
+		}},
 		{"update refused", "If the records cannot be published, nothing is installed.", func(b bed) {
 			b.serve()
 			b.write("no-updates", "", 0o644)

@@ -175,12 +175,15 @@ func (g *gate) serviceCode(service *gatedService, now time.Time) exitCode {
 func (g *gate) observeService(ctx context.Context, service *gatedService) []rollover.Observation {
 	answer, names := g.prober.LookupPublished(ctx, service.name, service.port)
 	var observations []rollover.Observation
+	var unsigned bool // a zone of the chain
 	for _, name := range names {
-		if name.Nameservers == nil {
-			observations = append(observations, rollover.Observation{Name: name.Name, Nameserver: "the resolvers", Status: statusOf(&answer), Why: cmp.Or(answer.Why, "the zone is not known")})
-			continue
+		unsigned = unsigned || name.Nameservers == nil
+		if name.Nameservers != nil {
+			observations = append(observations, g.observeName(service, name)...)
 		}
-		observations = append(observations, g.observeName(service, name)...)
+	}
+	if unsigned {
+		observations = append(observations, rollover.Observation{Name: service.owner(), Nameserver: "the resolvers", Status: statusOf(&answer), Why: cmp.Or(answer.Why, "the zone is not known")})
 	}
 	return observations
 }

@@ -20,6 +20,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/tlsa"
 
@@ -46,7 +47,7 @@ type publication struct {
 
 func (p *publication) adjust(c *config.Config) *config.Config {
 	adjusted := *c
-	adjusted.Access.AllowNetworks = append(slices.Clone(c.Access.AllowNetworks), netip.MustParsePrefix("192.0.2.0/24"))
+	adjusted.Access.AllowNetworks = append(slices.Clone(c.Access.AllowNetworks), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"))
 	return &adjusted
 }
 
@@ -193,6 +194,36 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestGateWithoutIPv6 checks from a machine without IPv6. The IPv4 address of a nameserver
+// stands for it; one that has only an IPv6 address is not known.
+func TestGateWithoutIPv6(t *testing.T) {
+	const both, only = "ns1 AAAA 2001:db8::1\n", "@ NS ns3\nns3 AAAA 2001:db8::3\n"
+	for _, test := range []struct {
+		records string
+		code    exitCode
+		stdout  string
+	}{
+		{both, exitOK, "; safe to serve now"},
+		{both + only, exitUnknown, "ns3.example.org (2001:db8::3): unknown: no IPv6"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			key, record := newPublicKey(t)
+			path := filepath.Join(t.TempDir(), "next.pem")
+			if err := os.WriteFile(path, key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			records := test.records + "_25._tcp.mx 600 TLSA 3 1 1 " + record
+			env := newPublication(t, records, records, secondary{}, secondary{})
+			unavailable := secondary{err: dane.WithCause(dane.CauseIPv6Unavailable, errors.New("no IPv6"))}
+			env.servers[netip.MustParseAddr("2001:db8::1")], env.servers[netip.MustParseAddr("2001:db8::3")] = unavailable, unavailable
+			code, _, stdout := runGate(t, env, "--key="+path, "--wait=1h")
+			if code != test.code || !strings.Contains(stdout, test.stdout) {
+				t.Errorf("code %d, want %d with %q\n%s", code, test.code, test.stdout, stdout)
+			}
+		})
+	}
+}
+
 // TestGateKey compares the keys of state files: what clients accept depends on the chain and
 // on who they are.
 func TestGateKey(t *testing.T) {
@@ -271,6 +302,7 @@ func TestGateAlias(t *testing.T) {
 		{"alias of the same records", "Whether the nameservers of another target agree is not known.", strings.Replace(toNew, "CNAME tlsa", "CNAME also", 1) + also, toNew + also, never, exitUnknown, time.Hour, "192.0.2.2): unknown: _25._tcp.mx.example.org. is an alias of also.example.org. there"},
 		{"records before the alias", "The TTL of the records that the alias replaces counts.", "_25._tcp.mx 1200 TLSA 3 1 1 " + strings.Repeat("aa", 32) + "\n" + target, toNew, late, exitOK, 45 * time.Minute, "192.0.2.2): missing: the resolvers return an alias, which it does not have"},
 		{"other zone", "Each zone has its own nameservers.", away, away, done, exitOK, 20 * time.Minute, "ns.hoster.org (192.0.2.4): published: 3 1 1 "},
+		{"unsigned zone", "Records at the end of an alias into an unsigned zone are not used.", toOld, "_25._tcp.mx 600 CNAME tlsa.unsigned.org.\n", done, exitCritical, time.Hour, "the resolvers: invalid: the zone unsigned.org. is insecure"},
 		{"other zone, old alias", "The alias counts also if its target is in another zone.", toOld, away, never, exitCritical, time.Hour, "ns2.example.org (192.0.2.2): missing: "},
 		{"DNAME", "An alias may come from a DNAME record.", "_tcp.mx 600 DNAME other\n_25.other 60 TLSA 3 1 1 " + strings.Repeat("aa", 32), "_tcp.mx 600 DNAME tlsa\n_25.tlsa 60 TLSA 3 1 1 NEXT", late, exitOK, 25 * time.Minute, "192.0.2.1): published: _25._tcp.mx.example.org. is an alias of _25.tlsa.example.org."},
 	}
@@ -284,7 +316,8 @@ func TestGateAlias(t *testing.T) {
 				}
 				keys := strings.NewReplacer("NEXT", record)
 				hoster := zone.Zone{Apex: "hoster.org", Records: keys.Replace("@ SOA ns hostmaster 1 7200 3600 1209600 600\n@ NS ns\nns A 192.0.2.4\n" + target)}
-				env := newPublication(t, keys.Replace(test.old), keys.Replace(test.new), done, test.second, hoster)
+				unsigned := zone.Zone{Apex: "unsigned.org", Unsigned: true, Records: hoster.Records}
+				env := newPublication(t, keys.Replace(test.old), keys.Replace(test.new), done, test.second, hoster, unsigned)
 				env.resolved = true
 				code, took, stdout := runGate(t, env, "--key="+path, "--wait=1h")
 				if code != test.code || took.Round(time.Minute) != test.took || !strings.Contains(stdout, test.stdout) {

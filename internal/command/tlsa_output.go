@@ -78,7 +78,7 @@ func (o tlsaText) result(g *gate, now time.Time) {
 	case code == exitUnknown:
 		fmt.Fprintln(o.w, "; not known to be safe to serve: not every nameserver answered")
 	default:
-		fmt.Fprintln(o.w, "; not safe to serve: DANE clients would refuse it")
+		fmt.Fprintln(o.w, "; not safe to serve: DANE clients would not authenticate it")
 	}
 }
 

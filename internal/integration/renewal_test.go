@@ -462,6 +462,9 @@ func (b *renewalBed) killAtGate(t *testing.T, host *renewedHost) {
 	command := exec.CommandContext(ctx, filepath.Join(b.hooks, "dane-renew"), "gate", host.mx)
 	command.Env, command.Dir = b.env, b.dir
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := os.Remove(state); err != nil { // of the steps before
+		t.Fatal(err)
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
