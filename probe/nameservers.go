@@ -79,16 +79,16 @@ func (r *run) zone(ctx context.Context, name string) *servedZone {
 
 func (r *run) findZone(ctx context.Context, name string) *servedZone {
 	z := &servedZone{name: name, ns: r.lookup(ctx, r.nameserverMeter(), name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
-	z.found = r.findNameservers(ctx, z.ns.Records)
+	z.found = r.findNameservers(ctx, name, z.ns.Records)
 	for _, server := range z.found.Servers {
 		z.soa[server.Address] = sync.OnceValue(func() directAnswer { return r.queryDirectly(ctx, server.Address, name, dns.TypeSOA) })
 	}
 	return z
 }
 
-// findNameservers looks up the addresses of the nameservers. If there are too
+// findNameservers looks up the addresses of the nameservers of a zone. If there are too
 // many, each nameserver keeps its first ones.
-func (r *run) findNameservers(ctx context.Context, records []dns.RR) (found dane.Nameservers) {
+func (r *run) findNameservers(ctx context.Context, zone string, records []dns.RR) (found dane.Nameservers) {
 	var names []string
 	for _, rr := range records {
 		if ns, ok := rr.(*dns.NS); ok {
@@ -112,7 +112,9 @@ func (r *run) findNameservers(ctx context.Context, records []dns.RR) (found dane
 	for i := range hosts {
 		addresses, cut := limitAddresses(&hosts[i])
 		found.Truncated = found.Truncated || cut
-		if len(addresses) == 0 && (hosts[i].Err != nil || lookupFailed(hosts[i].A) || lookupFailed(hosts[i].AAAA)) {
+		failed := hosts[i].Err != nil || lookupFailed(hosts[i].A) || lookupFailed(hosts[i].AAAA)
+		// Resolvers may use a glue address of the parent that the zone itself lacks.
+		if len(addresses) == 0 && (failed || dns.IsSubDomain(zone, dns.Fqdn(hosts[i].Name))) {
 			found.Unresolved = append(found.Unresolved, hosts[i].Name)
 		}
 		for rank, address := range addresses {
@@ -137,54 +139,59 @@ func lookupFailed(answer *dnssec.Answer) bool {
 	return answer != nil && (answer.Err != nil || answer.Status.Failed())
 }
 
-// queryNameservers queries the nameservers of the zone that holds the TLSA
-// records of a service. It leaves service.Nameservers nil if that is no signed zone.
-func (r *run) queryNameservers(ctx context.Context, service *dane.Service) {
-	lookup := service.TLSAResult.Lookup
-	if lookup == nil || r.prober.env.Query == nil {
-		return
-	}
-	name := dane.ZoneOf(&lookup.Answer)
-	if name == "" {
-		return
+// queryNameservers queries the nameservers of the zone that holds owner: the name of the
+// TLSA records that were looked up, or an alias that leads to it. It returns nil if that
+// is no signed zone.
+func (r *run) queryNameservers(ctx context.Context, lookup *dnssec.Answer, owner string) *dane.Nameservers {
+	name := dane.ZoneOf(lookup, owner)
+	if name == "" || r.prober.env.Query == nil {
+		return nil
 	}
 	zone := r.zone(ctx, name)
 	found := zone.found
 	n := r.zones.take(&r.zones.queries, len(found.Servers))
-	service.Nameservers = &dane.Nameservers{Zone: dane.TextName(name), NS: &zone.ns, Servers: slices.Clone(found.Servers[:n]),
+	nameservers := &dane.Nameservers{Zone: dane.TextName(name), NS: &zone.ns, Servers: slices.Clone(found.Servers[:n]),
 		Truncated: found.Truncated || n < len(found.Servers), Unresolved: found.Unresolved}
 
 	var jobs []job
-	for i := range service.Nameservers.Servers {
-		server := &service.Nameservers.Servers[i]
+	for i := range nameservers.Servers {
+		server := &nameservers.Servers[i]
 		jobs = append(jobs, job{
-			run: func() { r.queryNameserver(ctx, server, zone, lookup.Answer.Canonical) },
+			run: func() { r.queryNameserver(ctx, server, zone, owner, owner != lookup.Canonical) },
 			err: &server.Err,
 		})
 	}
 	runAll(jobs...)
+	return nameservers
 }
 
-// queryNameserver queries one server for the TLSA records at owner and for the
-// SOA record of the zone.
-func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone *servedZone, owner string) {
+// queryNameserver queries one server for the TLSA records at owner, for the SOA record of
+// the zone and, if owner is an alias, for its CNAME record.
+func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone *servedZone, owner string, isAlias bool) {
 	if server.Err = r.prober.access.checkAddress(server.Address); server.Err != nil {
 		return
 	}
 	started := time.Now()
-	var tlsa, soa directAnswer
-	runAll(
-		job{
+	var tlsa, soa, alias directAnswer
+	jobs := []job{
+		{
 			run: func() { tlsa = r.queryDirectly(ctx, server.Address, owner, dns.TypeTLSA) },
 			err: &tlsa.err,
 		},
-		job{
+		{
 			run: func() { soa = zone.soa[server.Address]() },
 			err: &soa.err,
 		},
-	)
-	server.TLSA, server.SOA = tlsa.answer, soa.answer
-	server.Err = cmp.Or(tlsa.err, soa.err)
+	}
+	if isAlias {
+		jobs = append(jobs, job{
+			run: func() { alias = r.queryDirectly(ctx, server.Address, owner, dns.TypeCNAME) },
+			err: &alias.err,
+		})
+	}
+	runAll(jobs...)
+	server.TLSA, server.SOA, server.Alias = tlsa.answer, soa.answer, alias.answer
+	server.Err = cmp.Or(tlsa.err, soa.err, alias.err)
 	server.Expiry = dnssec.Validity{Expiry: tlsa.expiry}.And(dnssec.Validity{Expiry: soa.expiry}).Expiry
 	server.Skipped = dane.CauseOf(server.Err) == dane.CauseIPv6Unavailable
 	server.TimedOutEarly = server.Err != nil && timedOutEarly(ctx, started, r.minWait)

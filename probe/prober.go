@@ -285,7 +285,12 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 	}
 	if r.module.Nameservers {
 		jobs = append(jobs, job{
-			run: func() { <-decided; r.queryNameservers(ctx, service) },
+			run: func() {
+				<-decided
+				if lookup := service.TLSAResult.Lookup; lookup != nil {
+					service.Nameservers = r.queryNameservers(ctx, &lookup.Answer, lookup.Answer.Canonical)
+				}
+			},
 			err: &errs[3],
 		})
 	}

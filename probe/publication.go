@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -9,21 +11,42 @@ import (
 	"github.com/miekg/dns"
 )
 
+// PublishedName is one name on the way to TLSA records: an alias, or the name that has
+// the records.
+type PublishedName struct {
+	Name   string
+	Target string // of the alias, as the resolvers return it; empty at the end
+	// Nameservers are those of the zone that holds the name. They are nil if that is no
+	// signed zone, or if it is not known because the lookup failed.
+	Nameservers *dane.Nameservers
+}
+
 // LookupPublished looks up the TLSA records of a port under one name, in A-labels, by
-// the resolvers. It then queries each nameserver of the zone that holds them. It does not
-// decide which name a client uses for a host that is an alias: a probe decides that.
-// Failures are part of the answers. The nameservers are nil if the records
-// are in no signed zone, or if their zone is not known because the lookup failed.
-func (p *Prober) LookupPublished(ctx context.Context, name string, port uint16) (dnssec.Answer, *dane.Nameservers) {
+// the resolvers. It then queries each nameserver of the zones that hold the records and
+// the aliases that lead to them, in this order: aliases first. It does not decide which
+// name a client uses for a host that is an alias: a probe decides that. Failures are part
+// of the answers.
+func (p *Prober) LookupPublished(ctx context.Context, name string, port uint16) (dnssec.Answer, []PublishedName) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	held := p.env.Pool.newUsage(end)
 	defer held.close()
 
 	r := p.newRun(Target{Name: name, Port: port}, Module{}, held)
-	lookup := dane.TLSALookup{Base: name, Answer: r.lookup(ctx, r.meter(), dane.TLSAOwner(name, port), dns.TypeTLSA)}
-	service := dane.Service{Port: port}
-	service.TLSAResult.Lookup = &lookup
-	r.queryNameservers(ctx, &service)
-	return lookup.Answer, service.Nameservers
+	answer := r.lookup(ctx, r.meter(), dane.TLSAOwner(name, port), dns.TypeTLSA)
+	var names []PublishedName
+	for _, alias := range answer.Aliases {
+		names = append(names, PublishedName{Name: alias.From, Target: alias.To})
+	}
+	names = append(names, PublishedName{Name: answer.Canonical})
+	errs, jobs := make([]error, len(names)), make([]job, len(names))
+	for i := range names {
+		jobs[i] = job{
+			run: func() { names[i].Nameservers = r.queryNameservers(ctx, &answer, names[i].Name) },
+			err: &errs[i],
+		}
+	}
+	runAll(jobs...)
+	answer.Err = cmp.Or(answer.Err, errors.Join(errs...))
+	return answer, names
 }

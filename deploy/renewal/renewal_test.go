@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -351,6 +352,12 @@ func TestSteps(t *testing.T) {
 			b.renew(3, append(arguments[:3], arguments[2])...)
 			b.check("A1", "A")
 		}},
+		{"old TTL", "The gate sees the records before they change.", func(b bed) {
+			b.serve()
+			b.configure(`dns_add() { [ -f "$gate_state" ] && dns_update "update add $1 $2 IN $3 $4"; }`)
+			b.renew(1, b.pair("renew", "B1", "B")...)
+			b.check("B1", "AB")
+		}},
 		{"update refused", "If the records cannot be published, nothing is installed.", func(b bed) {
 			b.serve()
 			b.write("no-updates", "", 0o644)
@@ -529,6 +536,145 @@ func TestHooks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// clients stand in for the programs that README.md runs. An ACME client issues the pair
+// $BED/issued.pem and $BED/issued.key, and runs its hooks.
+var clients = map[string]string{
+	"postconf":  `echo "postconf $*" >>"$BED/log"`,
+	"postfix":   `[ "$1" = reload ] && cat "$HOME/etc/ssl/dane-renew/mx.example.org.pem" >"$BED/live"`,
+	"systemctl": `[ "$1 $2" = "enable --now" ] && [ -f "$HOME/etc/systemd/system/$3" ]`,
+	"sleep":     ``,
+	"certbot": `
+while [ $# -gt 0 ]; do
+	case $1 in
+	--manual-auth-hook) add=$2 ;;
+	--manual-cleanup-hook) remove=$2 ;;
+	-d) domain=$2 ;;
+	esac
+	shift
+done
+challenge() {
+	CERTBOT_DOMAIN=$domain CERTBOT_VALIDATION=token sh -c "$1" || exit
+	echo "$(grep -c '^_acme-challenge.mx.example.org. TXT "token"$' "$BED/zone") challenges" >>"$BED/log"
+}
+challenge "$add"
+challenge "$remove"
+cp "$BED/issued.pem" "$HOME/etc/letsencrypt/live/$domain/fullchain.pem"
+cp "$BED/issued.key" "$HOME/etc/letsencrypt/live/$domain/privkey.pem"
+export RENEWED_DOMAINS="$domain" RENEWED_LINEAGE="$HOME/etc/letsencrypt/live/$domain"
+"$HOME/etc/letsencrypt/renewal-hooks/deploy/dane-renew"
+`,
+	"lego": `
+if [ "$3" != --renew-hook ]; then exit; fi
+LEGO_CERT_DOMAIN=mx.example.org LEGO_CERT_PATH=$BED/issued.pem LEGO_CERT_KEY_PATH=$BED/issued.key "$4"
+`,
+	"acme.sh": `
+[ "$1 $2 $4 $5" = "--deploy -d --deploy-hook dane_renew" ] || exit
+. "$HOME/.acme.sh/deploy/$5.sh"
+"$5_deploy" "$3" "$BED/issued.key" "" "" "$BED/issued.pem"
+`,
+	"dns-tool": `echo "$*" >>"$BED/log"`,
+}
+
+// TestReadme runs the commands of README.md in order. Paths of the machine lead to a
+// directory of the test, which is also the home directory.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBed(t)
+	home := b.path("home")
+	paths := strings.NewReplacer("/etc/", home+"/etc/", "/usr/local/", home+"/usr/local/", "/var/lib/", home+"/var/lib/", "~/", home+"/")
+	if err := os.Remove(b.path("bin/dane-renew")); err != nil { // README.md installs it
+		t.Fatal(err)
+	}
+	for name, text := range clients {
+		b.write("bin/"+name, "#!/bin/sh\n"+text, 0o755)
+	}
+	for _, dir := range []string{"usr/local/sbin", "etc/systemd/system", "etc/dehydrated", "etc/letsencrypt/renewal-hooks/deploy", ".acme.sh/deploy"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shell := func(text string) {
+		t.Helper()
+		variables := []string{"HOME=" + home, "DANE_RENEW_DIR=" + home + "/etc/dane-renew", "PATH=" + home + "/usr/local/sbin:" + b.path("bin") + ":/usr/bin:/bin"}
+		if code, output := b.command(variables, "/bin/sh", "-ec", "cd "+here+"\n"+paths.Replace(text)); code != 0 {
+			t.Fatalf("exit code %d\n%s\n%s", code, text, output)
+		}
+	}
+	log := func(want string) {
+		t.Helper()
+		if got := b.read("log"); !strings.Contains(got, want) {
+			t.Errorf("log:\n%s\nwant %s", got, want)
+		}
+	}
+	steps := []struct {
+		section string
+		issued  string // before the commands; they make the server send it
+		more    string // commands after those of the page
+		after   func()
+	}{
+		{"Installation", "", "", func() {
+			settings := "home/etc/dane-renew/" + host + ".conf"
+			b.write(settings, paths.Replace(b.read(settings)), 0o600)
+		}},
+		{"Installation", "A1", "", func() { log("postconf -e smtpd_tls_chain_files = " + home + "/etc/ssl/dane-renew/" + host + ".pem") }},
+		{"Installation", "", "", nil},
+		{"DNS updates", "", `dns_add a.test. 60 TLSA "3 1 1 A"; dns_remove a.test. TLSA "3 1 1 A"`, func() {
+			log("add --name a.test. --ttl 60 --type TLSA --data 3 1 1 A\nremove --name a.test. --type TLSA --data 3 1 1 A\n")
+		}},
+		{"certbot", "", "", nil},
+		{"certbot", "B1", "", func() { log("1 challenges\nupdate\n0 challenges\n") }},
+		{"lego", "C1", "", nil},
+		{"dehydrated", "D1", `. /etc/dehydrated/config; "$HOOK" deploy_cert ` + host + ` "$BED/issued.key" "" "$BED/issued.pem"`, nil},
+		{"acme.sh", "E1", "", nil},
+	}
+	blocks := regexp.MustCompile("(?ms)^(?:## ([^\n]*)|```sh\n(.*?)^```)$").FindAllStringSubmatch(string(readme), -1)
+	section := ""
+	for _, block := range blocks {
+		if block[1] != "" {
+			section = block[1]
+			continue
+		}
+		if len(steps) == 0 || steps[0].section != section {
+			t.Fatalf("%s: these commands are not expected:\n%s", section, block[2])
+		}
+		step := steps[0]
+		steps = steps[1:]
+		if step.issued != "" {
+			b.pair("", step.issued, step.issued[:1])
+			for _, suffix := range []string{".pem", ".key"} {
+				b.write("issued"+suffix, b.read(step.issued+suffix), 0o644)
+			}
+		}
+		if step.issued == "A1" {
+			b.write("home/etc/letsencrypt/live/"+host+"/fullchain.pem", b.read("issued.pem"), 0o644)
+			b.write("home/etc/letsencrypt/live/"+host+"/privkey.pem", b.read("issued.key"), 0o644)
+		}
+		shell(block[2] + step.more)
+		if step.after != nil {
+			step.after()
+		}
+		if step.issued == "" {
+			continue
+		}
+		if got := b.certificateIn("live"); got != step.issued {
+			t.Errorf("%s: %s is served, want %s", section, got, step.issued)
+		}
+		if record := "_25._tcp." + host + ". TLSA 3 1 1 " + step.issued[:1] + "\n"; !strings.Contains(b.read("zone"), record) {
+			t.Errorf("%s: records\n%s\nwant %s", section, b.read("zone"), record)
+		}
+	}
+	if len(steps) > 0 {
+		t.Errorf("the commands of %s are missing", steps[0].section)
 	}
 }
 

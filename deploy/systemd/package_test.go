@@ -61,6 +61,38 @@ func buildPackages(t *testing.T, dir string) {
 	}
 }
 
+// checkRenewal checks that the package and the archive have the files of deploy/renewal,
+// and that the same ones are executable.
+func checkRenewal(t *testing.T, dir string) {
+	t.Helper()
+	archives, err := filepath.Glob(dir + "/dist/*.tar.gz")
+	if err != nil || len(archives) != 1 {
+		t.Fatalf("archives %q, %v, want one", archives, err)
+	}
+	command(t, "tar", "-xzf", archives[0], "-C", dir, "--one-top-level=archive", "--strip-components=1")
+	files, err := os.ReadDir("../renewal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		want, err := file.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file.Name(), "_test.go") {
+			continue
+		}
+		for _, shipped := range []string{"unpacked/usr/share/dane-exporter/renewal", "archive/deploy/renewal"} {
+			got, err := os.Stat(filepath.Join(dir, shipped, file.Name()))
+			if err != nil {
+				t.Error(err)
+			} else if got.Mode()&0o111 != want.Mode()&0o111 {
+				t.Errorf("%s/%s: mode %s, want %s", shipped, file.Name(), got.Mode(), want.Mode())
+			}
+		}
+	}
+}
+
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	output, err := exec.Command(name, args...).CombinedOutput()
@@ -88,8 +120,9 @@ func TestPackage(t *testing.T) {
 	}
 	dir := t.TempDir()
 	buildPackages(t, dir)
+	checkRenewal(t, dir)
 	const (
-		all    = "/usr/bin/dane_exporter /lib/systemd/system/dane_exporter.service /etc/default/dane_exporter"
+		all    = "/usr/bin/dane_exporter /lib/systemd/system/dane_exporter.service /etc/default/dane_exporter /usr/share/dane-exporter/renewal/dane-renew"
 		config = "/etc/default/dane_exporter"
 	)
 	steps := []packageStep{

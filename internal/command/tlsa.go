@@ -100,6 +100,11 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	if err != nil {
 		return exitUnknown, err
 	}
+	for _, service := range services {
+		if int(f.usage) < len(service.verifier.Usages) && !service.verifier.Usages[f.usage] {
+			return exitUnknown, fmt.Errorf("--usage %d: mail servers that connect to port %d do not act on such records (RFC 7672 §3.1.3)", f.usage, service.port)
+		}
+	}
 	var prober *probe.Prober
 	var module probe.Module
 	if f.check || f.connect != "" {
@@ -170,15 +175,20 @@ func (s *session) checkPublished(ctx context.Context, f *tlsaFlags, g *gate, ver
 		usages := service.verifier.Usages
 		service.verifier = verifier
 		service.verifier.Usages = usages
-		if service.publication, err = state.Publication(service.owner(), g.key()); err != nil {
+		if service.publication, err = state.Publication(service.owner(), g.key(service)); err != nil {
 			s.printError(fmt.Errorf("the state is not used: %w", err))
 		}
 	}
-	if err := g.run(ctx); err != nil {
+	err = g.run(ctx)
+	if err != nil && !errors.Is(err, errInterrupted) {
 		return exitUnknown, err
 	}
 	now := time.Now()
 	out.result(g, now)
+	if err != nil { // the result is that of the last whole round
+		s.printError(err)
+		return exitUnknown, nil
+	}
 	return g.code(now), nil
 }
 

@@ -47,7 +47,7 @@ const observeTimeout = 30 * time.Second
 
 // run observes the nameservers until all keys are safe to serve, or until the wait ends.
 // It returns early if the keys certainly become safe only after that. It returns an error
-// if the state cannot be saved.
+// if the state cannot be saved, and errInterrupted if ctx ends before.
 func (g *gate) run(ctx context.Context) error {
 	interval := min(max(g.wait/60, time.Second), 30*time.Second)
 	deadline := time.Now().Add(g.wait)
@@ -56,8 +56,8 @@ func (g *gate) run(ctx context.Context) error {
 			return err
 		}
 		now := time.Now()
-		if g.code(now) == exitOK || !g.mayBeSafe(deadline) || !now.Before(deadline) || ctx.Err() != nil {
-			return ctx.Err()
+		if g.code(now) == exitOK || !g.mayBeSafe(deadline) || !now.Before(deadline) {
+			return nil
 		}
 		next := now.Add(interval)
 		if safe := g.safe(); !safe.IsZero() && safe.Before(next) {
@@ -68,10 +68,12 @@ func (g *gate) run(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return errInterrupted
 		}
 	}
 }
+
+var errInterrupted = errors.New("the check was interrupted")
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
@@ -100,37 +102,44 @@ func (g *gate) safe() time.Time {
 
 // observe queries the nameservers of all services once, and saves what they serve.
 func (g *gate) observe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	limited, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
 	observations := make([][]rollover.Observation, len(g.services))
 	var pending sync.WaitGroup
 	for i, service := range g.services {
-		pending.Go(func() { observations[i] = g.observeService(ctx, service) })
+		pending.Go(func() { observations[i] = g.observeService(limited, service) })
 	}
 	pending.Wait()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	now := time.Now()
 	for i, service := range g.services {
 		if changes := service.publication.Observe(now, observations[i]); len(changes) > 0 {
 			g.changed(service, now, changes)
 		}
-		g.state.Put(service.owner(), g.key(), service.publication)
+		g.state.Put(service.owner(), g.key(service), service.publication)
 	}
 	if g.statePath == "" {
 		return nil
 	}
-	if err := g.state.Save(g.statePath); err != nil {
+	if err := g.state.Save(g.statePath, now); err != nil {
 		return fmt.Errorf("save the state: %w", err)
 	}
 	return nil
 }
 
-// key identifies the certificates and keys in a state file.
-func (g *gate) key() string {
-	var texts []string
+// key identifies the certificates and keys in a state file, and the clients that accept
+// them by their records.
+func (g *gate) key(service *gatedService) string {
+	texts := []string{fmt.Sprint(service.verifier.Usages)}
 	for _, source := range g.sources {
 		data := source.spki
 		if source.certificate != nil {
-			data = source.certificate.Raw
+			data = nil
+			for _, certificate := range source.chain {
+				data = append(data, certificate.Raw...)
+			}
 		}
 		digest := sha256.Sum256(data)
 		texts = append(texts, hex.EncodeToString(digest[:]))
@@ -161,15 +170,28 @@ func (g *gate) serviceCode(service *gatedService, now time.Time) exitCode {
 	return exitOK
 }
 
-// observeService queries each nameserver of the zone with a service's records.
+// observeService queries each nameserver of the zones with a service's records and with
+// the aliases that lead to them.
 func (g *gate) observeService(ctx context.Context, service *gatedService) []rollover.Observation {
-	answer, nameservers := g.prober.LookupPublished(ctx, service.name, service.port)
-	if nameservers == nil {
-		return []rollover.Observation{{Nameserver: "the resolvers", Status: statusOf(&answer), Why: cmp.Or(answer.Why, "the zone is not known")}}
-	}
+	answer, names := g.prober.LookupPublished(ctx, service.name, service.port)
 	var observations []rollover.Observation
-	unknown := func(name, why string) {
-		observations = append(observations, rollover.Observation{Nameserver: name, Status: rollover.Unknown, Why: why})
+	var unsigned bool // a zone of the chain
+	for _, name := range names {
+		unsigned = unsigned || name.Nameservers == nil
+		if name.Nameservers != nil {
+			observations = append(observations, g.observeName(service, name)...)
+		}
+	}
+	if unsigned {
+		observations = append(observations, rollover.Observation{Name: service.owner(), Nameserver: "the resolvers", Status: statusOf(&answer), Why: cmp.Or(answer.Why, "the zone is not known")})
+	}
+	return observations
+}
+
+func (g *gate) observeName(service *gatedService, published probe.PublishedName) (observations []rollover.Observation) {
+	nameservers := published.Nameservers
+	unknown := func(nameserver, why string) {
+		observations = append(observations, rollover.Observation{Name: published.Name, Nameserver: nameserver, Status: rollover.Unknown, Why: why})
 	}
 	if len(nameservers.Servers) == 0 && len(nameservers.Unresolved) == 0 {
 		unknown("the zone "+nameservers.Zone, cmp.Or(nameservers.NS.Why, "its nameservers are not known"))
@@ -178,16 +200,18 @@ func (g *gate) observeService(ctx context.Context, service *gatedService) []roll
 		unknown("the zone "+nameservers.Zone, "it has more nameservers than are queried")
 	}
 	for _, name := range nameservers.Unresolved {
-		unknown(name, "its addresses could not be looked up")
+		unknown(name, "it has no address that can be looked up")
 	}
 	for i := range nameservers.Servers {
 		server := &nameservers.Servers[i]
 		if server.Skipped && answersOverIPv4(nameservers, server.Name) {
 			continue
 		}
-		o := g.observeServer(service, server)
-		if o.Status == rollover.Published && len(answer.Aliases) > 0 {
-			o.Why += "; the alias that leads there is not checked"
+		o := rollover.Observation{Name: published.Name, Nameserver: server.Name, Address: server.Address.String()}
+		if published.Target != "" {
+			g.observeAlias(&o, server, published.Target, service)
+		} else {
+			g.observeRecords(&o, server, service)
 		}
 		observations = append(observations, o)
 	}
@@ -212,45 +236,81 @@ func statusOf(answer *dnssec.Answer) rollover.Status {
 	}
 }
 
-func (g *gate) observeServer(service *gatedService, server *dane.Nameserver) rollover.Observation {
-	o := rollover.Observation{Nameserver: server.Name, Address: server.Address.String(), Status: rollover.Unknown}
-	if server.TLSA == nil {
-		o.Why = server.Err.Error()
-		return o
+// observeAlias adds to o whether a server has the alias that the resolvers return. An alias
+// that was never seen otherwise has no TTL: a new key does not change it.
+func (g *gate) observeAlias(o *rollover.Observation, server *dane.Nameserver, target string, service *gatedService) {
+	if server.Alias == nil || server.TLSA == nil {
+		o.Status, o.Why = rollover.Unknown, server.Err.Error()
+		return
 	}
-	if len(server.TLSA.Aliases) > 0 { // resolvers may still have the records that it replaces
-		o.Why = "it has an alias there, which the resolvers do not return yet"
-		return o
+	if o.Status = statusOf(server.Alias); o.Status != rollover.Missing {
+		o.Why = "its answer is " + server.Alias.Status.String() + ": " + server.Alias.Why
+		return
 	}
-	if o.Status = statusOf(server.TLSA); o.Status != rollover.Missing {
-		o.Why = "its answer is " + server.TLSA.Status.String() + ": " + server.TLSA.Why
-		return o
+	alias := server.AliasTarget()
+	switch alias {
+	case target:
+		o.Status, o.Why = rollover.Published, o.Name+" is an alias of "+target
+		return
+	case "":
+		o.Why = "the resolvers return an alias, which it does not have"
+	default:
+		o.Why = o.Name + " is an alias of " + alias + " there, and of " + target + " according to the resolvers"
 	}
-	o.TTL = longestTTL(server.TLSA)
-	published := dane.TLSARecords(server.TLSA)
+	o.TTL = max(longestTTL(server.Alias), longestTTL(server.TLSA))
+	if _, err := g.publishedRecord(server.TLSA, service); err == nil || statusOf(server.TLSA) != rollover.Missing {
+		o.Status = rollover.Unknown // whether the nameservers of the other target agree
+	}
+}
+
+// publishedRecord returns a record of an answer that authenticates the last of the keys. It
+// returns an error if one of the keys has none.
+func (g *gate) publishedRecord(answer *dnssec.Answer, service *gatedService) (record tlsa.Record, err error) {
+	published := dane.TLSARecords(answer)
 	for _, source := range g.sources {
 		i, err := source.authenticatedBy(published, service.verifier)
 		if err != nil {
-			o.Why = fmt.Sprintf("%s: %v", source.name, err)
-			return o
+			return tlsa.Record{}, fmt.Errorf("%s: %w", source.name, err)
 		}
-		o.Why = published[i].String()
+		record = published[i]
 	}
-	o.Status = rollover.Published
+	return record, nil
+}
+
+// observeRecords adds to o whether the records of a server authenticate all keys.
+func (g *gate) observeRecords(o *rollover.Observation, server *dane.Nameserver, service *gatedService) {
+	if server.TLSA == nil {
+		o.Status, o.Why = rollover.Unknown, server.Err.Error()
+		return
+	}
+	if len(server.TLSA.Aliases) > 0 { // resolvers may still have the records that it replaces
+		o.Status, o.Why = rollover.Unknown, "it has an alias there, which the resolvers do not return yet"
+		return
+	}
+	if o.Status = statusOf(server.TLSA); o.Status != rollover.Missing {
+		o.Why = "its answer is " + server.TLSA.Status.String() + ": " + server.TLSA.Why
+		return
+	}
+	o.TTL = longestTTL(server.TLSA)
+	record, err := g.publishedRecord(server.TLSA, service)
+	if err != nil {
+		o.Why = err.Error()
+		return
+	}
+	o.Status, o.Why = rollover.Published, record.String()
 	ofOtherKey := func(record tlsa.Record) bool {
 		return !slices.ContainsFunc(g.sources, func(source keySource) bool {
 			_, err := source.authenticatedBy([]tlsa.Record{record}, service.verifier)
 			return err == nil
 		})
 	}
-	if slices.ContainsFunc(published, ofOtherKey) {
-		return o // there were records before
+	if slices.ContainsFunc(dane.TLSARecords(server.TLSA), ofOtherKey) {
+		return // there were records before
 	}
 	var known bool
 	if o.NegativeTTL, known = server.NegativeTTL(); !known {
 		o.Status, o.Why = rollover.Unknown, "it returns no SOA record, so it is not known how long resolvers keep the proof that there were no records"
 	}
-	return o
 }
 
 // longestTTL returns how long a resolver may keep the records of an answer. The TTL of

@@ -61,7 +61,7 @@ func (o tlsaText) changes(service *gatedService, at time.Time, changes []rollove
 		fmt.Fprintf(o.w, "%s%s: %s: %s\n", prefix, sanitize(server), c.Status, sanitize(c.Why))
 	}
 	if safe := service.publication.Safe(); o.timed && !safe.IsZero() {
-		fmt.Fprintf(o.w, "%spublished at all nameservers since %s, TTL %s\n", prefix, stamp(service.publication.Complete()), service.publication.TTL)
+		fmt.Fprintf(o.w, "%spublished at all nameservers since %s, TTL %s: safe to serve at %s\n", prefix, stamp(service.publication.Complete()), service.publication.TTL, stamp(safe))
 	}
 }
 
@@ -78,7 +78,7 @@ func (o tlsaText) result(g *gate, now time.Time) {
 	case code == exitUnknown:
 		fmt.Fprintln(o.w, "; not known to be safe to serve: not every nameserver answered")
 	default:
-		fmt.Fprintln(o.w, "; not safe to serve: DANE clients would refuse it")
+		fmt.Fprintln(o.w, "; not safe to serve: DANE clients would not authenticate it")
 	}
 }
 
@@ -117,6 +117,7 @@ type tlsaService struct {
 }
 
 type tlsaNameserver struct {
+	Name       string          `json:"name"` // that was queried: the owner of the records, or an alias
 	Nameserver string          `json:"nameserver"`
 	Address    string          `json:"address,omitempty"`
 	Status     rollover.Status `json:"status"`
@@ -136,13 +137,18 @@ func (*tlsaJSON) changes(*gatedService, time.Time, []rollover.Observation) {}
 
 func (o *tlsaJSON) result(g *gate, now time.Time) {
 	safe := g.code(now) == exitOK
-	o.document.Safe, o.document.SafeAt = &safe, optional(g.safe())
+	o.document.Safe = &safe
+	if !g.served {
+		o.document.SafeAt = optional(g.safe())
+	}
 	for _, service := range g.services {
 		p := service.publication
-		s := tlsaService{Owner: service.owner(), Status: p.Status(), TTLSeconds: int64(p.TTL / time.Second),
-			CompleteSince: optional(p.Complete()), SafeAt: optional(p.Safe())}
+		s := tlsaService{Owner: service.owner(), Status: p.Status(), TTLSeconds: int64(p.TTL / time.Second), CompleteSince: optional(p.Complete()), Nameservers: []tlsaNameserver{}}
+		if !g.served {
+			s.SafeAt = optional(p.Safe())
+		}
 		for _, server := range p.Servers() {
-			s.Nameservers = append(s.Nameservers, tlsaNameserver{server.Nameserver, server.Address, server.Status, server.Why, optional(p.Since[server.Address])})
+			s.Nameservers = append(s.Nameservers, tlsaNameserver{server.Name, server.Nameserver, server.Address, server.Status, server.Why, optional(p.Since[server.Key()])})
 		}
 		o.document.Services = append(o.document.Services, s)
 	}

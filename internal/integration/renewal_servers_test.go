@@ -161,8 +161,8 @@ zone "renew.test" {
 	primaries { %s; };
 	file "renew.zone";
 	notify no;
-	min-refresh-time 8;
-	max-refresh-time 8;
+	min-refresh-time 6;
+	max-refresh-time 6;
 	min-retry-time 1;
 	max-retry-time 1;
 };
@@ -242,7 +242,7 @@ func (b *renewalBed) allowTransfers(t *testing.T, allowed bool) {
 // zoneText returns the zone before the first update. Its short times make the tests fast.
 func (b *renewalBed) zoneText() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "$ORIGIN %s\n$TTL 300\n@ SOA ns1 hostmaster.invalid. 1 8 1 86400 2\n@ NS ns1\n@ NS ns2\nns1 A %s\nns2 A %s\nacme A %s\n",
+	fmt.Fprintf(&text, "$ORIGIN %s\n$TTL 300\n@ SOA ns1 hostmaster.invalid. 1 6 1 86400 2\n@ NS ns1\n@ NS ns2\nns1 A %s\nns2 A %s\nacme A %s\n",
 		renewalZone, primaryAddress, secondaryAddress, acmeAddress)
 	for _, host := range b.hosts {
 		fmt.Fprintf(&text, "%s. MX 10 %s.\n%[2]s. A %[3]s\n", host.domain, host.mx, host.address)
@@ -312,6 +312,12 @@ func (b *renewalBed) mustRun(t testing.TB, variables []string, name string, args
 		t.Fatalf("%s %q: exit code %d\n%s", name, args, code, output)
 	}
 	return output
+}
+
+// update sends a dynamic update to the primary, as nsupdate words it.
+func (b *renewalBed) update(t testing.TB, change string) {
+	t.Helper()
+	b.mustRun(t, []string{"UPDATE=" + fmt.Sprintf("server %s\nupdate %s\nsend\n", primaryAddress, change)}, "sh", "-c", `printf %s "$UPDATE" | nsupdate -k update.key`)
 }
 
 // runUntil runs the due steps of a host, as a timer would, until the exit code is want.

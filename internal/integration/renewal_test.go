@@ -26,6 +26,8 @@ type acmeClient struct {
 	issue func(*testing.T, *renewalBed, *renewedHost)
 	// renew gets a certificate of a new key, and runs the hook.
 	renew func(*testing.T, *renewalBed, *renewedHost)
+	// keep is the same with the key that is served, nil if that takes other settings.
+	keep func(*testing.T, *renewalBed, *renewedHost)
 	// files returns the newest certificate and its key.
 	files func(*renewalBed, *renewedHost) (fullchain, key string)
 }
@@ -49,6 +51,9 @@ func acmeClients() []acmeClient {
 			},
 			renew: func(t *testing.T, b *renewalBed, host *renewedHost) {
 				b.certbot(t, "renew", "--force-renewal", "--no-random-sleep-on-renew")
+			},
+			keep: func(t *testing.T, b *renewalBed, host *renewedHost) {
+				b.certbot(t, "renew", "--reuse-key", "--force-renewal", "--no-random-sleep-on-renew")
 			},
 			files: func(b *renewalBed, host *renewedHost) (string, string) {
 				live := filepath.Join(b.dir, "letsencrypt/live", host.mx)
@@ -113,7 +118,7 @@ func (b *renewalBed) lego(t *testing.T, host *renewedHost, args ...string) {
 // with the gate they always authenticate the server, and without it they do not.
 func TestRenewal(t *testing.T) {
 	clients := acmeClients()
-	others := []string{"kept", "killed", "stuck"}
+	others := []string{"by-hand", "kept", "killed", "stuck"}
 	names := slices.Clone(others)
 	for _, c := range clients {
 		names = append(names, c.name)
@@ -161,6 +166,10 @@ func TestRenewal(t *testing.T) {
 				watch.report(t, host)
 			})
 		}
+		t.Run("by-hand", func(t *testing.T) {
+			t.Parallel()
+			b.testByHand(t, b.hosts["by-hand"], first["by-hand"])
+		})
 		t.Run("kept", func(t *testing.T) {
 			t.Parallel()
 			b.testKeptKey(t, b.hosts["kept"], first["kept"])
@@ -170,8 +179,11 @@ func TestRenewal(t *testing.T) {
 			b.testKilled(t, b.hosts["killed"], first["killed"])
 		})
 	})
-	t.Run("stuck", func(t *testing.T) { b.testStuck(t, b.hosts["stuck"], first["stuck"]) })
 	t.Run("no gate", func(t *testing.T) {
+		t.Run("stuck", func(t *testing.T) { // has its gate; it only saves time to run it here
+			t.Parallel()
+			b.testStuck(t, b.hosts["stuck"], first["stuck"])
+		})
 		for _, c := range clients {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -193,9 +205,65 @@ func TestRenewal(t *testing.T) {
 				b.configure(t, host)
 				b.runUntil(t, host, 0)
 				b.checkRenewed(t, c, host, before)
+				if c.keep != nil {
+					b.checkKept(t, c, host)
+				}
 			})
 		}
 	})
+}
+
+// checkKept renews a certificate and keeps its key. The hook installs it without waiting.
+func (b *renewalBed) checkKept(t *testing.T, c acmeClient, host *renewedHost) {
+	t.Helper()
+	before := b.leaf(t, host)
+	c.keep(t, b, host)
+	fullchain, _ := c.files(b, host)
+	newest := firstCertificate(t, fullchain)
+	if newest.Equal(before) || !bytes.Equal(before.RawSubjectPublicKeyInfo, newest.RawSubjectPublicKeyInfo) {
+		t.Fatal("the renewal did not keep the key")
+	}
+	waitFor(t, "the new certificate is served", func() bool { return b.leaf(t, host).Equal(newest) })
+	b.awaitRecords(t, host, recordsOf(newest))
+}
+
+var docsCommand = regexp.MustCompile(`(?m)^ *dane_exporter (tlsa .*)$`)
+
+// testByHand renews as docs/rollover.md describes it, with the commands of that page.
+func (b *renewalBed) testByHand(t *testing.T, host *renewedHost, old pair) {
+	watch := b.watch(t, host)
+	next := b.newPair(t, host, nil)
+	inPlace := strings.NewReplacer("current.pem", old.fullchain, "next.key", next.keyFile, "mx.example.org", host.mx, "--wait 3h", "--wait 60s")
+	var outputs []string
+	for _, command := range docsCommand.FindAllStringSubmatch(readFile(t, "../../docs/rollover.md"), -1) {
+		args := append(strings.Fields(inPlace.Replace(command[1])), "--config.file", filepath.Join(b.dir, "exporter.yml"))
+		outputs = append(outputs, b.mustRun(t, nil, os.Getenv(binaryEnv), args...))
+		if len(outputs) > 1 {
+			continue
+		}
+		for line := range strings.Lines(outputs[0]) {
+			if owner, data, found := strings.Cut(strings.TrimSpace(line), " IN TLSA "); found {
+				b.update(t, fmt.Sprintf("add %s %d TLSA %s", owner, renewalTTL, data))
+			}
+		}
+		if got, want := b.published(t, host, primaryAddress), recordsOf(old.leaf, next.leaf); !slices.Equal(got, want) {
+			t.Fatalf("records %q, want %q", got, want)
+		}
+	}
+	if len(outputs) != 2 || !strings.Contains(outputs[1], "; safe to serve now") {
+		t.Fatalf("the commands of the page print %q", outputs)
+	}
+	served := writeFile(t, b.dir, host.name+".pem", readFile(t, next.keyFile)+readFile(t, next.fullchain))
+	if err := os.Rename(served, b.served(host)); err != nil {
+		t.Fatal(err)
+	}
+	b.mustRun(t, nil, "postfix", "-c", filepath.Join(b.dir, "postfix"), "reload")
+	waitFor(t, "the new certificate is served", func() bool { return b.leaf(t, host).Equal(next.leaf) })
+	reloaded := time.Now()
+	waitFor(t, "two TTLs have passed", func() bool { return time.Since(reloaded) > 2*renewalTTL*time.Second })
+	b.update(t, "delete _25._tcp."+host.mx+". TLSA "+recordsOf(old.leaf)[0])
+	b.awaitRecords(t, host, recordsOf(next.leaf))
+	watch.report(t, host)
 }
 
 // renewUntilRefused renews until both probers have refused a host. One renewal is nearly
@@ -394,6 +462,9 @@ func (b *renewalBed) killAtGate(t *testing.T, host *renewedHost) {
 	command := exec.CommandContext(ctx, filepath.Join(b.hooks, "dane-renew"), "gate", host.mx)
 	command.Env, command.Dir = b.env, b.dir
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := os.Remove(state); err != nil { // of the steps before
+		t.Fatal(err)
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
@@ -23,6 +25,7 @@ const schema = 1
 // runs of a command.
 type File struct {
 	services map[string]savedService // by owner of the TLSA records
+	put      map[string]bool         // the owners that Put replaced
 }
 
 // savedFile is the form of a File on disk.
@@ -34,20 +37,23 @@ type savedFile struct {
 type savedService struct {
 	Key        string               `json:"key"`
 	TTLSeconds int64                `json:"ttl_seconds"`
-	Since      map[string]time.Time `json:"since"` // by address of the nameserver
+	Since      map[string]time.Time `json:"since"` // as in Publication
 }
 
-// ErrDamaged is wrapped by an error of Load if Save did not write the file.
+// ErrDamaged is wrapped by an error of Load if the file is not as Save wrote it.
 var ErrDamaged = errors.New("the file is damaged")
+
+// start is how a file begins. Save replaces no other file, which path may name by mistake.
+var start = regexp.MustCompile(`^\s*\{\s*"schema"`)
 
 // Load reads the file at path. If there is none, or path is empty, it returns an empty
 // File. With ErrDamaged, the File is empty and can be used; it is nil with other errors.
 func Load(path string, now time.Time) (*File, error) {
-	empty := &File{services: make(map[string]savedService)}
+	file := &File{services: make(map[string]savedService), put: make(map[string]bool)}
 	info, err := os.Stat(path)
 	switch {
 	case path == "", errors.Is(err, fs.ErrNotExist):
-		return empty, nil
+		return file, nil
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular() || info.Size() > maxFile:
@@ -57,22 +63,25 @@ func Load(path string, now time.Time) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(text) > 0 && !start.Match(text) {
+		return nil, fmt.Errorf("%s is not a state file; remove it, or use another name", path)
+	}
 	var saved savedFile
 	if err := json.Unmarshal(text, &saved); err != nil {
-		return empty, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+		return file, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
 	if saved.Schema != schema {
-		return empty, fmt.Errorf("%s: %w: schema %d, want %d", path, ErrDamaged, saved.Schema, schema)
+		return file, fmt.Errorf("%s: %w: schema %d, want %d", path, ErrDamaged, saved.Schema, schema)
 	}
 	for owner, service := range saved.Services {
 		if err := service.check(now); err != nil {
-			return empty, fmt.Errorf("%s: %w: %s: %w", path, ErrDamaged, owner, err)
+			return file, fmt.Errorf("%s: %w: %s: %w", path, ErrDamaged, owner, err)
 		}
 	}
-	if saved.Services == nil {
-		return empty, nil
+	if saved.Services != nil {
+		file.services = saved.Services
 	}
-	return &File{services: saved.Services}, nil
+	return file, nil
 }
 
 // maxTTL is the largest TTL, in seconds (RFC 2181 §8).
@@ -83,12 +92,12 @@ func (s savedService) check(now time.Time) error {
 	if s.Key == "" || s.TTLSeconds < 0 || s.TTLSeconds > maxTTL {
 		return fmt.Errorf("no key, or a TTL of %d seconds", s.TTLSeconds)
 	}
-	for address, since := range s.Since {
-		if _, err := netip.ParseAddr(address); err != nil {
+	for key, since := range s.Since {
+		if _, err := netip.ParseAddr(key[strings.LastIndexByte(key, ' ')+1:]); err != nil {
 			return err
 		}
 		if since.IsZero() || since.After(now) {
-			return fmt.Errorf("%s has the record since %s, and it is %s", address, since.Format(time.RFC3339), now.Format(time.RFC3339))
+			return fmt.Errorf("%s has the record since %s, and it is %s", key, since.Format(time.RFC3339), now.Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -113,11 +122,21 @@ func (f *File) Publication(owner, key string) (*Publication, error) {
 // Put replaces what the file has for the records at owner.
 func (f *File) Put(owner, key string, p *Publication) {
 	f.services[owner] = savedService{Key: key, TTLSeconds: int64(p.TTL / time.Second), Since: p.Since}
+	f.put[owner] = true
 }
 
-// Save replaces the file at path. Other programs see the old or the new file, never a part.
-func (f *File) Save(path string) error {
-	text, err := json.MarshalIndent(savedFile{Schema: schema, Services: f.services}, "", "  ")
+// Save replaces the file at path. Of the services that were not Put, it keeps what the
+// file has now: another process may have saved it since Load. Other programs see the old
+// or the new file, never a part.
+func (f *File) Save(path string, now time.Time) error {
+	latest, err := Load(path, now)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	for owner := range f.put {
+		latest.services[owner] = f.services[owner]
+	}
+	text, err := json.MarshalIndent(savedFile{Schema: schema, Services: latest.services}, "", "  ")
 	if err != nil {
 		return err
 	}

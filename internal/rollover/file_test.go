@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +23,10 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := []Observation{{Address: "192.0.2.1", Status: Published, TTL: time.Hour}}
+	answer := []Observation{{Name: owner, Address: "192.0.2.1", Status: Published, TTL: time.Hour}}
 	p.Observe(start, answer)
 	file.Put(owner, key, p)
-	if err := file.Save(path); err != nil {
+	if err := file.Save(path, start); err != nil {
 		t.Fatal(err)
 	}
 
@@ -54,24 +55,60 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestSharedFile saves two services by two processes that loaded the file before.
+func TestSharedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const mail, submission, key = "_25._tcp.mx.example.org.", "_587._tcp.mx.example.org.", "aa"
+	save := func(f *File, owner string, at time.Time, status Status) {
+		t.Helper()
+		p, err := f.Publication(owner, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Observe(at, []Observation{{Name: owner, Address: "192.0.2.1", Status: status, TTL: time.Hour}})
+		f.Put(owner, key, p)
+		if err := f.Save(path, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func() *File {
+		t.Helper()
+		f, err := Load(path, start.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	save(load(), submission, start, Published)
+	one, other := load(), load()
+	save(one, submission, start.Add(time.Minute), Missing)
+	save(other, mail, start.Add(2*time.Minute), Published)
+	now := load()
+	if p, err := now.Publication(submission, key); err != nil || len(p.Since) > 0 {
+		t.Errorf("the record that was lost: %v, %v", p, err)
+	}
+	if p, err := now.Publication(mail, key); err != nil || len(p.Since) != 1 {
+		t.Errorf("the other service: %v, %v", p, err)
+	}
+}
+
 // TestDamagedFile loads files that Save did not write. None is trusted.
 func TestDamagedFile(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	const good = `{"schema":1,"services":{"_25._tcp.mx.example.org.":{"key":"aa","ttl_seconds":60,"since":{"192.0.2.1":"2026-03-01T11:00:00Z"}}}}`
+	const good = `{"schema":1,"services":{"_25._tcp.mx.example.org.":{"key":"aa","ttl_seconds":60,"since":{"_25._tcp.mx.example.org. 192.0.2.1":"2026-03-01T11:00:00Z"}}}}`
 	tests := []struct{ name, from, to string }{
 		{"good", "", ""},
 		{"empty", good, ""},
 		{"cut", good[len(good)/2:], ""},
 		{"followed by text", `}}}}`, `}}}}x`},
 		{"other schema", `"schema":1`, `"schema":2`},
-		{"no schema", `"schema":1,`, ``},
 		{"no key", `"aa"`, `""`},
 		{"negative TTL", `60`, `-60`},
 		{"huge TTL", `60`, `9223372036854775807`},
 		{"time to come", `2026-03-01T11`, `2026-03-01T13`},
 		{"no time", `2026-03-01T11:00:00Z`, `0001-01-01T00:00:00Z`},
 		{"no address", `192.0.2.1`, `ns`},
-		{"a list", good, `[]`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -103,9 +140,20 @@ func TestLoadUnusable(t *testing.T) {
 	if err := os.WriteFile(large, make([]byte, maxFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{os.DevNull, t.TempDir(), large} {
+	unusable := []string{os.DevNull, t.TempDir(), large}
+	for i, text := range []string{"-----BEGIN PRIVATE KEY-----\n", "[]", `{"services":{}}`} {
+		path := filepath.Join(t.TempDir(), strconv.Itoa(i))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		unusable = append(unusable, path)
+	}
+	for _, path := range unusable {
 		if file, err := Load(path, time.Now()); err == nil || errors.Is(err, ErrDamaged) || file != nil {
 			t.Errorf("%s: %v, %v", path, file, err)
+		}
+		if err := new(File).Save(path, time.Now()); err == nil {
+			t.Errorf("%s was replaced", path)
 		}
 	}
 }

@@ -11,18 +11,19 @@ type Status string
 
 // The statuses, best first.
 const (
-	Published Status = "published" // a record in a secure RRset authenticates the new key
+	Published Status = "published" // a record in a secure RRset authenticates the new key; of an alias: it leads to the records
 	Unknown   Status = "unknown"   // no answer, or none that could be judged
-	Missing   Status = "missing"   // the RRset, or the proof that there is none, is secure and has no such record
+	Missing   Status = "missing"   // the RRset, or the proof that there is none, is secure and has no such record or alias
 	Invalid   Status = "invalid"   // the answer is not secure
 )
 
 // Observation is what one server answered at one time.
 type Observation struct {
+	Name       string // the name that was queried: of the records, or an alias that leads to them
 	Nameserver string
 	Address    string
 	Status     Status
-	Why        string // for people: the record, or why there is none
+	Why        string // for people: the record or alias, or why there is none
 
 	// TTL is how long resolvers keep the answer: that of the RRset, or of the proof that
 	// there is none (RFC 2308 §5). It is zero with Unknown and Invalid.
@@ -32,11 +33,11 @@ type Observation struct {
 	NegativeTTL time.Duration
 }
 
-// Publication records which nameservers of the zone serve the records of one service, and
-// since when. The zero value has no observations.
+// Publication records which nameservers serve the records of one service and the aliases
+// that lead to them, and since when. The zero value has no observations.
 type Publication struct {
-	// Since is when each address was first seen with the record. It has no entry for an
-	// address that was later seen without it.
+	// Since is when each address was first seen with the record or alias, by the Key of the
+	// observation. It has no entry for an address that was later seen without it.
 	Since map[string]time.Time
 	// TTL is the longest time for which resolvers may keep an RRset or denial that was seen.
 	TTL time.Duration
@@ -50,12 +51,12 @@ func (p *Publication) Observe(at time.Time, servers []Observation) (changed []Ob
 	since := make(map[string]time.Time, len(servers))
 	for _, o := range servers {
 		p.TTL = max(p.TTL, o.TTL, o.NegativeTTL)
-		first, seen := p.Since[o.Address]
+		first, seen := p.Since[o.Key()]
 		switch {
 		case o.Status == Published && !seen:
-			since[o.Address] = at
+			since[o.Key()] = at
 		case seen && (o.Status == Published || o.Status == Unknown):
-			since[o.Address] = first // a server that does not answer has not lost the record
+			since[o.Key()] = first // a server that does not answer has not lost the record
 		}
 		if !slices.ContainsFunc(p.latest, o.sameState) {
 			changed = append(changed, o)
@@ -65,8 +66,11 @@ func (p *Publication) Observe(at time.Time, servers []Observation) (changed []Ob
 	return changed
 }
 
+// Key returns the name and the address that were queried.
+func (o Observation) Key() string { return o.Name + " " + o.Address }
+
 func (o Observation) sameState(other Observation) bool {
-	return o.Nameserver == other.Nameserver && o.Address == other.Address && o.Status == other.Status && o.Why == other.Why
+	return o.Key() == other.Key() && o.Nameserver == other.Nameserver && o.Status == other.Status && o.Why == other.Why
 }
 
 // Status returns the worst status among the latest observations, Unknown without any.

@@ -261,7 +261,7 @@ func (j *judge) adviseOnHost(v *ServiceVerdict) {
 // above them, such as a top-level domain, because the operator cannot change them.
 func (j *judge) adviseOnZones() {
 	for _, lookup := range j.facts.Lookups() {
-		link := deepestLink(lookup.Answer)
+		link := deepestLink(lookup.Answer, lookup.Answer.Canonical)
 		switch {
 		case onlySHA1(link):
 			j.addAdvice(SHA1Zone, nil, "%s, which is %s here", TextName(link.Zone), link.Status)

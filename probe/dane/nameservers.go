@@ -22,7 +22,8 @@ type Nameservers struct {
 	NS        *dnssec.Answer // the lookup of its NS records
 	Servers   []Nameserver   // each address of each nameserver, ordered by name
 	Truncated bool           // there are more addresses than a probe queries
-	// Unresolved are the names of nameservers whose addresses could not be looked up.
+	// Unresolved are the names of nameservers whose addresses could not be looked up, or
+	// of which only the parent zone may have addresses.
 	Unresolved []string
 }
 
@@ -36,6 +37,8 @@ type Nameserver struct {
 	// TLSA and SOA are the server's own answers, validated with the zone's keys as
 	// the resolvers return them; nil if it did not answer.
 	TLSA, SOA *dnssec.Answer
+	// Alias is the same for the CNAME record; nil also if it was not queried.
+	Alias *dnssec.Answer
 	// Expiry is when the first RRset in its answers loses its last signature, by
 	// the dates in the signatures; zero if there were none.
 	Expiry time.Time
@@ -59,6 +62,18 @@ func (n *Nameserver) NegativeTTL() (ttl time.Duration, known bool) {
 	return 0, false
 }
 
+// AliasTarget returns the target of the CNAME record, fully qualified. It is empty if the
+// server did not return one.
+func (n *Nameserver) AliasTarget() string {
+	if n.Alias == nil || len(n.Alias.Records) == 0 {
+		return ""
+	}
+	if alias, ok := n.Alias.Records[0].(*dns.CNAME); ok {
+		return dns.CanonicalName(alias.Target)
+	}
+	return ""
+}
+
 func (n *Nameserver) soa() *dns.SOA {
 	if n.SOA == nil || len(n.SOA.Records) != 1 {
 		return nil
@@ -67,21 +82,21 @@ func (n *Nameserver) soa() *dns.SOA {
 	return soa
 }
 
-// ZoneOf returns the fully qualified name of the zone that an answer comes from
-// and whose keys are validated: the deepest zone of its chain. It is empty if
-// the chain ends in an insecure delegation or broke between zones.
-func ZoneOf(answer *dnssec.Answer) string {
-	deepest := deepestLink(answer)
+// ZoneOf returns the fully qualified name of the zone that holds name, which is one step
+// of an answer, and whose keys are validated: the deepest zone of the chain. It is empty
+// if the chain ends in an insecure delegation or broke between zones.
+func ZoneOf(answer *dnssec.Answer, name string) string {
+	deepest := deepestLink(answer, name)
 	if deepest.Status != dnssec.Secure || answer.Status == dnssec.Insecure {
 		return ""
 	}
 	return deepest.Zone
 }
 
-// deepestLink returns the last link of an answer's chain, as far as the chain leads.
-func deepestLink(answer *dnssec.Answer) dnssec.Link {
+// deepestLink returns the last link of the chain to name, as far as the chain leads.
+func deepestLink(answer *dnssec.Answer, name string) dnssec.Link {
 	for _, link := range slices.Backward(answer.Chain) { // a parent precedes its children
-		if dns.IsSubDomain(link.Zone, answer.Canonical) {
+		if dns.IsSubDomain(link.Zone, name) {
 			return link
 		}
 	}

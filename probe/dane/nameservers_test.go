@@ -146,7 +146,7 @@ func TestZoneOf(t *testing.T) {
 		{"opt-out in a signed zone", dnssec.Insecure, "_25._tcp.mx.example.org.", []dnssec.Link{root, org}, ""},
 		{"no chain", dnssec.Indeterminate, "_25._tcp.mx.example.org.", nil, ""},
 	} {
-		if got := ZoneOf(&dnssec.Answer{Status: c.status, Canonical: c.canonical, Chain: c.chain}); got != c.want {
+		if got := ZoneOf(&dnssec.Answer{Status: c.status, Canonical: c.canonical, Chain: c.chain}, c.canonical); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
