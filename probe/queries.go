@@ -7,7 +7,7 @@ import (
 )
 
 // Limits on the queries of one probe. With nothing cached, ten MX hosts in ten zones take
-// up to 200 of the first kind, and their nameservers 250 of the second.
+// up to 200 of the first kind, and their nameservers 250 and renewals 60 of the second.
 const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
 	maxNameserverQueries = 400 // of the checks of nameservers, including those to them, and of renewals
