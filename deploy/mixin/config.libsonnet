@@ -67,6 +67,9 @@
     // DaneNameserverInconsistent, DaneMTASTSDisagreement: minutes that the condition must
     // hold. Secondary nameservers update with a delay.
     inconsistentMinutes: 30,
+    // DaneRootKeyWithoutAnchor: minutes that the condition must hold. The root publishes new
+    // keys months before they sign.
+    rootKeysMinutes: 360,
 
     // Links of alerts. EXPORTER is replaced by the address of the exporter that probed the
     // target: its --web.external-url if that is set, otherwise http:// and the label
