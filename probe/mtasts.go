@@ -48,13 +48,14 @@ func (r *run) lookupTLSRPT(ctx context.Context, meter dnssec.Meter, domain strin
 }
 
 // lookupServiceTLSRPT looks up the TLSRPT record of the TLSA base domain of a mail
-// server, unless that is the domain itself.
-func (r *run) lookupServiceTLSRPT(ctx context.Context, meter dnssec.Meter, service *dane.Service) {
+// server, unless that is the domain itself. No outcome depends on it, so it takes none of
+// the queries of the lookups that decide.
+func (r *run) lookupServiceTLSRPT(ctx context.Context, service *dane.Service) {
 	lookup := service.TLSAResult.Lookup
 	if lookup == nil || lookup.Answer.Status != dnssec.Secure || !lookup.Answer.Found() || lookup.Base == r.target.Name {
 		return
 	}
-	found := r.lookupTLSRPT(ctx, meter, lookup.Base)
+	found := r.lookupTLSRPT(ctx, r.nameserverMeter(), lookup.Base)
 	service.TLSRPT = &found
 }
 

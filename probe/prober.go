@@ -136,7 +136,8 @@ type run struct {
 // meter returns the meter of lookups that are not of one host.
 func (r *run) meter() meter { return meter{r.usage, r.queries, 0} }
 
-// nameserverMeter returns the meter of the nameserver checks.
+// nameserverMeter returns the meter of the nameserver checks, and of other lookups on which
+// no outcome depends.
 func (r *run) nameserverMeter() meter { return meter{r.usage, r.nameserverQueries, 0} }
 
 // gather fills in the facts: the hosts, their lookups and handshakes and, in
@@ -296,7 +297,7 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 	}
 	if r.module.MTASTS {
 		jobs = append(jobs, job{
-			run: func() { <-decided; r.lookupServiceTLSRPT(lookups, meter, service) },
+			run: func() { <-decided; r.lookupServiceTLSRPT(lookups, service) },
 			err: &errs[4],
 		})
 	}

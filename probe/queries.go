@@ -7,10 +7,10 @@ import (
 )
 
 // Limits on the queries of one probe. With nothing cached, ten MX hosts in ten zones take
-// up to 200 of the first kind, and their nameservers 250 of the second.
+// up to 200 of the first kind, and 250 of the second.
 const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
-	maxNameserverQueries = 400 // of the checks of nameservers, including those to them, and of renewals
+	maxNameserverQueries = 400 // of what decides no outcome: nameservers, including those to them, renewals, and TLSRPT of hosts
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
 	maxControls          = 120 // of either kind, which show whether the zone or the resolver failed
 )

@@ -104,7 +104,7 @@ func TestOrdinaryTargetsHaveQueriesLeft(t *testing.T) {
 				t.Errorf("%d signatures were checked", n)
 			}
 			module := mailModule(30 * time.Second)
-			module.Nameservers = true
+			module.Nameservers, module.Renewal = true, true
 			prober.Probe(t.Context(), Target{Name: "example.org"}, module)
 			resolver, direct := counted.take()
 			if resolver -= 1 + 3*c.hosts; resolver+direct > maxNameserverQueries*2/3 { // less the lookups, with cached zones
@@ -186,7 +186,7 @@ func TestQueriesAreBounded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			prober, counted := countedProber(t, c.faults, c.zones...)
 			module := mailModule(30 * time.Second)
-			module.Nameservers = c.nameservers
+			module.Nameservers, module.Renewal = c.nameservers, c.nameservers
 			report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
 			resolver, direct := counted.take()
 			t.Logf("%d queries to the resolver and %d to the nameservers in %s: %s", resolver, direct, report.Duration, report.Verdict.Outcome)

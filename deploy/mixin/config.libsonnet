@@ -44,13 +44,14 @@
     signatureShare: 0.15,
     // Alerts about the expiry of certificates: the share of the lifetime that is left. ACME
     // clients renew before: with a third left, or with half of a lifetime of less than ten
-    // days. The lifetime is infinite if the start is not known.
-    certificateShare: 0.25,
+    // days. The lifetime is infinite if the start is not known. The advice in reports has the
+    // same rule: late.json is generated from the code.
+    certificateShare: (import 'late.json').share,
     // DaneAuthenticationEnds: at most so many days until DANE authentication fails.
     authenticationDays: 7,
     // DanePKIXExpiryNear, DaneRolloverNotReady, DaneMTASTSCertificateExpiryNear: at most so
     // many days until the certificate expires.
-    certificateDays: 14,
+    certificateDays: (import 'late.json').days,
     // DaneRolloverNotReady, if a renewal with the same key breaks DANE too: the share of the
     // lifetime that is left before ACME clients renew, and the most days until the expiry.
     renewalShare: 0.4,
@@ -67,6 +68,9 @@
     // DaneNameserverInconsistent, DaneMTASTSDisagreement: minutes that the condition must
     // hold. Secondary nameservers update with a delay.
     inconsistentMinutes: 30,
+    // DaneRootKeyWithoutAnchor: minutes that the condition must hold. The root publishes new
+    // keys months before they sign.
+    rootKeysMinutes: 360,
 
     // Links of alerts. EXPORTER is replaced by the address of the exporter that probed the
     // target: its --web.external-url if that is set, otherwise http:// and the label

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dane_exporter/probe"
+	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dane"
 )
 
@@ -287,6 +289,15 @@ func TestBooleans(t *testing.T) {
 	}
 }
 
+// TestIssuers checks that a module has the CAs of the file.
+func TestIssuers(t *testing.T) {
+	c := load(t, `modules: {m: {renewal: true, issuers: {"Example Trust, Inc.": [ca.example, ca.example.net], Amazon: [ca.example]}}}`)
+	want := caa.Issuers{"Example Trust, Inc.": {"ca.example", "ca.example.net"}, "Amazon": {"ca.example"}}
+	if got := c.Modules["m"].Issuers; !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestErrorsHaveNoSecrets: anyone who can reload the configuration sees its errors.
 // They quote no value that may be a password under a wrong key.
 func TestErrorsHaveNoSecrets(t *testing.T) {
@@ -385,6 +396,9 @@ func TestMistakes(t *testing.T) {
 			[]string{":5: modules.m.services[1]: duplicate port 25", ":6: modules.m.services[2]: must have a port and a protocol, such as {port: 25, protocol: smtp}", `:7: modules.m.services[3].port: "0" is not a whole number from 1 to 65535`}},
 		{"number instead of a list of services", "modules: {m: {services: 25}}\n",
 			[]string{`:1: modules.m.services: found "25"; must be a list [a, b] of services such as {port: 25, protocol: smtp}`}},
+		{"issuers without an organization, without a list, and without a domain name", "modules:\n  m:\n    issuers:\n      '': [ca.example]\n      A: ca.example\n      B: []\n      C: [CA.example, ca.example; account=1]\n",
+			[]string{":4: modules.m.issuers.: must be below the name of an organization", `:5: modules.m.issuers.A: found "ca.example"; must be a list [a, b] of domain names in CAA records`, ":6: modules.m.issuers.B: must list at least one domain name",
+				":7: modules.m.issuers.C[0]: must be a domain name in lower case, as in CAA records, such as ca.example.org", ":7: modules.m.issuers.C[1]: must be a domain name in lower case, as in CAA records, such as ca.example.org"}},
 		{"mta_sts with services", "modules: {m: {mta_sts: true, services: [{port: 25, protocol: smtp}]}}\n",
 			[]string{":1: modules.m.mta_sts: allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts"}},
 		{"hostname of a proxy instead of its address", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",

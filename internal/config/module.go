@@ -160,7 +160,10 @@ func issuers(into *caa.Issuers) decodeFunc {
 		v.mapping(func(organization string, _ *yaml.Node, at value) {
 			var domains []string
 			listOf(&domains, "domain names in CAA records", func(text string) (string, error) { return text, caa.CheckIssuer(text) })(at)
-			if len(domains) == 0 {
+			switch {
+			case organization == "":
+				at.wrong("must be below the name of an organization")
+			case at.resolved().Kind == yaml.SequenceNode && len(at.resolved().Content) == 0:
 				at.wrong("must list at least one domain name")
 			}
 			*into = into.With(caa.Issuers{organization: domains})

@@ -115,7 +115,8 @@ func TestTable(t *testing.T) {
 		dialogue-foreign-lines dialogue-codes-differ dialogue-dropped dialogue-named-starttls dialogue-late-starttls
 		dialogue-ehlo-refused dialogue-ehlo-refused-no-tlsa plaintext-injected null-mx-conflict null-mx-twice mx-is-address mx-not-a-hostname mx-localhost mx-alias-invalid
 		mx-nonexistent-tld mta-sts-syntax mta-sts-extension-empty mta-sts-tlsrpt-schemes ends-soon-dane-ta nsec3-iterations nsec3-iterations-denial mta-sts-all-refuse mta-sts-expired mta-sts-no-starttls
-		renewal-good renewal-other-ca renewal-host-caa renewal-caa-bogus renewal-caa-servfail renewal-caa-servfail-unsigned renewal-challenge-bogus`)
+		renewal-good renewal-other-ca renewal-host-caa renewal-caa-bogus renewal-caa-servfail renewal-caa-servfail-unsigned renewal-caa-many renewal-challenge-bogus
+		renewal-challenge-unsigned renewal-challenge-loop renewal-aliased-host renewal-wildcard renewal-wildcard-forbidden renewal-other-name`)
 	for _, name := range required {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)

@@ -83,5 +83,90 @@ func renewalScenarios() []Scenario {
 				b.inject(zone.Expire(zone.In(b.name("acme"))))
 			},
 		},
+		{
+			Name:        "renewal-challenge-unsigned",
+			Description: "The name of ACME's DNS challenge is an alias into an unsigned zone. CAs need no signatures there.",
+			Module:      module, Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				b.goodMX()
+				b.add(`_acme-challenge.mx CNAME token.acme`)
+				b.zone(zone.Zone{Apex: b.name("acme"), Unsigned: true, Records: `token TXT "proof"`})
+			},
+		},
+		{
+			Name:        "renewal-aliased-host",
+			Description: "The host is an alias, and the certificate is for the target. The CAA records of the target admit another CA.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"caa_forbids_issuer"},
+			build: func(b *builder) {
+				certificate := b.leaf("relay")
+				b.add("@ MX 10 mx")
+				b.add("mx CNAME relay")
+				b.serveSMTP(b.a("relay"), certificate)
+				b.tlsa("_25._tcp.relay", 3, 1, 1, certificate)
+				b.add(`relay CAA 0 issue "other.lab.test"`)
+			},
+		},
+		{
+			Name:        "renewal-challenge-loop",
+			Description: "The name of ACME's DNS challenge is an alias that leads back to itself. CAs that validate by DNS refuse the next certificate.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"acme_challenge_bogus"},
+			build: func(b *builder) {
+				b.goodMX()
+				b.add(`_acme-challenge.mx CNAME token`)
+				b.add(`token CNAME _acme-challenge.mx`)
+			},
+		},
+		{
+			Name:        "renewal-caa-many",
+			Description: "There are hundreds of CAA records with long values, and none admits the CA.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"caa_forbids_issuer"},
+			build: func(b *builder) {
+				b.goodMX()
+				for i := range 500 {
+					b.add(`@ CAA 0 issue "%0100d.lab.test"`, i)
+				}
+			},
+		},
+		{
+			Name:        "renewal-wildcard",
+			Description: "The certificate is for a wildcard, so neither the CAA records nor the DNS challenge of the host count. The next certificate can be issued.",
+			Module:      module, Outcome: "authenticated", Success: true,
+			Series: []string{`dane_dnssec_valid{lookup="caa",name="renewal-wildcard.lab.test"} 1`, `dane_dnssec_valid{lookup="acme_challenge",name="_acme-challenge.renewal-wildcard.lab.test"} 1`},
+			build: func(b *builder) {
+				b.wildcardMX()
+				b.add(`mx CAA 0 issue ";"`)
+				b.add(`@ CAA 0 issuewild "ca.lab.test"`)
+				b.add(`_acme-challenge.mx TXT "proof"`)
+				b.inject(bogusAt(b.name("_acme-challenge.mx"), dns.TypeTXT))
+			},
+		},
+		{
+			Name:        "renewal-wildcard-forbidden",
+			Description: "The certificate is for a wildcard, and the CAA records of the domain forbid wildcards.",
+			Module:      module, Outcome: "authenticated", Success: true, Reasons: []string{"caa_forbids_issuer"},
+			build: func(b *builder) {
+				b.wildcardMX()
+				b.add(`@ CAA 0 issue "ca.lab.test"`)
+				b.add(`@ CAA 0 issuewild ";"`)
+			},
+		},
+		{
+			Name:        "renewal-other-name",
+			Description: "The certificate is for another name, as a DANE-EE record allows. No CA looks up the CAA records of the host.",
+			Module:      module, Outcome: "authenticated", Success: true,
+			build: func(b *builder) {
+				certificate := b.leaf("other")
+				b.serveSMTP(b.mx("mx"), certificate)
+				b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
+				b.add(`@ CAA 0 issue ";"`)
+			},
+		},
 	}
+}
+
+// wildcardMX adds a mail server with a wildcard certificate of the Web PKI.
+func (b *builder) wildcardMX() {
+	certificate := b.leaf("*")
+	b.serveSMTP(b.mx("mx"), certificate)
+	b.tlsa("_25._tcp.mx", 3, 1, 1, certificate)
 }

@@ -19,7 +19,7 @@ import (
 	"dane_exporter/probe/dane"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of the documents, and reasons.json of the mixin")
+var update = flag.Bool("update", false, "write the generated parts of the documents, and the JSON files of the mixin")
 
 // generatedPart matches a part of a document between the comments
 // "<!-- generated: NAME -->" and "<!-- end -->".
@@ -69,18 +69,22 @@ func TestGenerated(t *testing.T) {
 			t.Errorf("the part %q occurs in %d documents, want 1", name, seen[name])
 		}
 	}
-	t.Run("reasons.json", func(t *testing.T) {
-		const path = "deploy/mixin/reasons.json"
-		want := reasonsJSON(t)
-		if *update {
-			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
+	for name, want := range map[string]string{
+		"reasons.json": reasonsJSON(t),
+		"late.json":    encodeJSON(t, map[string]float64{"share": dane.LateShare, "days": dane.LateDays}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := "deploy/mixin/" + name
+			if *update {
+				if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if readFile(t, path) != want {
-			t.Errorf("%s is out of date: run make docs, then make mixin", path)
-		}
-	})
+			if readFile(t, path) != want {
+				t.Errorf("%s is out of date: run make docs, then make mixin", path)
+			}
+		})
+	}
 }
 
 // reasonsJSON returns the table of reasons, from which the mixin makes the texts of
@@ -97,11 +101,17 @@ func reasonsJSON(t *testing.T) string {
 	for _, r := range dane.Reasons() {
 		entries[r.Reason] = entry{r.Effect, r.Meaning, r.Senders, r.Remedy}
 	}
+	return encodeJSON(t, entries)
+}
+
+// encodeJSON returns a value as a JSON file.
+func encodeJSON(t *testing.T, value any) string {
+	t.Helper()
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(entries); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -234,7 +244,7 @@ func settings(t *testing.T) string {
 func writeSettings(b *strings.Builder, prefix string, mapping *yaml.Node) {
 	for key, value := range pairs(mapping) {
 		name := prefix + "." + key.Value
-		if value.Kind == yaml.MappingNode {
+		if value.Kind == yaml.MappingNode && len(value.Content) > 0 {
 			writeSettings(b, name, value)
 			continue
 		}

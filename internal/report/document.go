@@ -56,8 +56,8 @@ type Document struct {
 type RolloverStep struct {
 	Record     Record     `json:"record"`
 	Published  *time.Time `json:"published,omitempty"`           // absent: before the first probe
-	Everywhere *time.Time `json:"at_every_nameserver,omitempty"` // absent also if nameservers are not queried
-	Safe       *time.Time `json:"safe_to_serve,omitempty"`       // two TTLs later (RFC 7671 §8.1); absent if a nameserver lacks the record
+	Everywhere *time.Time `json:"at_every_nameserver,omitempty"` // absent also if nameservers are not queried or did not answer
+	Safe       *time.Time `json:"safe_to_serve,omitempty"`       // two TTLs later (RFC 7671 §8.1); absent if a nameserver lacks the record or did not answer
 	Served     *time.Time `json:"served,omitempty"`
 	Replaced   *time.Time `json:"replaced,omitempty"`
 	Removable  *time.Time `json:"removable,omitempty"` // two TTLs after Replaced
@@ -76,10 +76,10 @@ func (s *RolloverStep) Timeline() []TimelineStep {
 	}
 	steps := []TimelineStep{
 		{"published", when(s.Published, "before the first probe")},
-		{"seen at every nameserver", when(s.Everywhere, "not yet, or nameservers are not queried")},
+		{"seen at every nameserver", when(s.Everywhere, "not yet, or not all nameservers answered")},
 	}
 	if s.Served == nil {
-		steps = append(steps, TimelineStep{"safe to serve", when(s.Safe, "not yet: a nameserver lacks the record")})
+		steps = append(steps, TimelineStep{"safe to serve", when(s.Safe, "not known: a nameserver lacks the record, or did not answer")})
 	}
 	steps = append(steps, TimelineStep{"served", when(s.Served, "not yet")})
 	if s.Replaced != nil {

@@ -396,6 +396,58 @@ func textOf(t *testing.T, r *probe.Report) string {
 	return b.String()
 }
 
+// TestRollover checks the timeline of a rollover: of one probe alone, and of several.
+func TestRollover(t *testing.T) {
+	r := labReport(t, "rollover.lab.test")
+	r.Start = labTime()
+	v := &r.Verdict.Services[0]
+	current, next := v.Records[0].Record, v.Records[1].Record
+	if !v.Records[0].Matches {
+		current, next = next, current
+	}
+	check := func(want string) {
+		t.Helper()
+		if got := textOf(t, r); !strings.Contains(got, want) {
+			t.Errorf("no\n%s\nin\n%s", want, got)
+		}
+	}
+	// The exporter has just started. It does not query nameservers.
+	check("      published: before the first probe\n      seen at every nameserver: not yet, or not all nameservers answered\n" +
+		"      safe to serve: 2026-01-01 14:00:00 UTC\n      served: not yet\n")
+
+	at := func(hour int) time.Time { return labTime().Add(time.Duration(hour) * time.Hour) }
+	queried := dane.TimelineStep{Queried: true, TTL: time.Hour}
+	first, second := queried, queried
+	first.Record, first.Published, first.Everywhere, first.Served, first.Replaced = current, at(0), at(0), at(0), at(4)
+	second.Record, second.Published, second.Everywhere, second.Served = next, at(1), at(2), at(4)
+	r.Timelines = map[dane.ServiceKey]dane.Timeline{
+		v.Key():                {Began: at(0), Steps: []dane.TimelineStep{first, second}},
+		{Host: v.Host}:         {Began: at(0), Steps: []dane.TimelineStep{queried, queried}}, // of another port
+		{Host: "", Port: 0x19}: {Began: at(0), Steps: []dane.TimelineStep{queried, queried}}, // of another host
+	}
+	check("  rollover:\n    TLSA " + current.String() + "\n      published: before the first probe\n      seen at every nameserver: 2026-01-01 12:00:00 UTC\n" +
+		"      served: 2026-01-01 12:00:00 UTC\n      replaced: 2026-01-01 16:00:00 UTC\n      record removable: 2026-01-01 18:00:00 UTC\n" +
+		"    TLSA " + next.String() + "\n      published: 2026-01-01 13:00:00 UTC\n      seen at every nameserver: 2026-01-01 14:00:00 UTC\n" +
+		"      served: 2026-01-01 16:00:00 UTC\n")
+	d := NewDocument(r)
+	var removable, safe []time.Time
+	for _, step := range d.Services[0].Rollover {
+		if step.Safe != nil {
+			safe = append(safe, *step.Safe)
+		}
+		if step.Removable != nil {
+			removable = append(removable, *step.Removable)
+		}
+	}
+	if !slices.Equal(safe, []time.Time{at(2), at(4)}) || !slices.Equal(removable, []time.Time{at(6)}) {
+		t.Errorf("safe to serve at %s, removable at %s", safe, removable)
+	}
+
+	second.Everywhere, second.Served, first.Replaced = time.Time{}, time.Time{}, time.Time{}
+	r.Timelines = map[dane.ServiceKey]dane.Timeline{v.Key(): {Began: at(0), Steps: []dane.TimelineStep{first, second}}}
+	check("      safe to serve: not known: a nameserver lacks the record, or did not answer\n      served: not yet\n")
+}
+
 func TestTextMTASTS(t *testing.T) {
 	const want = `
 MTA-STS and DANE

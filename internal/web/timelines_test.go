@@ -2,6 +2,8 @@ package web
 
 import (
 	"fmt"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,5 +29,42 @@ func TestTimelinesAreBounded(t *testing.T) {
 	followed.observe(last)
 	if _, ok := last.Timelines[service.Key()]; !ok {
 		t.Error("a report without services loses the timelines of its target")
+	}
+}
+
+// TestTimelineOfServices probes a mail server with four services: each has a timeline.
+func TestTimelineOfServices(t *testing.T) {
+	prober, _ := labProber(t)
+	f := newFixture(t, prober, nil)
+	f.get("/probe?target=services-one-broken.lab.test&module=mail_server")
+	for _, followed := range f.timelines.byTarget {
+		served := make(map[uint16]bool)
+		for key, timeline := range followed {
+			if key.Host != "services-one-broken.lab.test" || len(timeline.Steps) != 1 {
+				t.Errorf("%v: %+v", key, timeline)
+				continue
+			}
+			served[key.Port] = !timeline.Steps[0].Served.IsZero()
+		}
+		if want := map[uint16]bool{25: true, 465: false, 587: true, 993: true}; !maps.Equal(served, want) {
+			t.Errorf("served %v, want %v", served, want)
+		}
+	}
+	if n := len(f.timelines.byTarget); n != 1 {
+		t.Errorf("%d targets", n)
+	}
+}
+
+// TestTimelinePage checks that the page shows the timeline of each record of a rollover,
+// and none if there is one record.
+func TestTimelinePage(t *testing.T) {
+	prober, _ := labProber(t)
+	f := newFixture(t, prober, nil)
+	f.get("/probe?target=rollover.lab.test")
+	f.wantPage("/report?target=rollover.lab.test", 200, "<h3>Rollover</h3>", `<ol class="timeline"><li><span>published</span> <time>before the first probe</time></li>`,
+		"<li><span>safe to serve</span> <time>20", "<li><span>served</span> <time>not yet</time></li>")
+	f.get("/probe?target=good.lab.test")
+	if _, page := f.get("/report?target=good.lab.test"); strings.Contains(page, "Rollover</h3>") {
+		t.Error("the page shows a rollover of one record")
 	}
 }

@@ -37,18 +37,23 @@ func Admit(set []Record, issuers []string, wildcard bool) error {
 		}
 		restricted = append(restricted, fmt.Sprintf("%.100q", record.Value))
 	}
+	const shown = 5 // a zone may have hundreds of records
+	if more := len(restricted) - shown; more > 0 {
+		restricted = append(restricted[:shown], fmt.Sprintf("and %d more", more))
+	}
 	if len(restricted) > 0 {
 		return fmt.Errorf("the records admit %s, not %s", strings.Join(restricted, ", "), strings.Join(issuers, " or "))
 	}
 	return criticalError(set)
 }
 
-// tags are those of RFC 8659 and of the registry of the IANA that do not restrict
-// certificates for TLS servers. CAs of the Web PKI recognize them.
+// tags are those that CAs must recognize (CA/Browser Forum, Baseline Requirements,
+// section 3.2.2.8), and others in the registry of the IANA, which some CAs recognize. It is
+// never modified.
 var tags = []string{"issue", "issuewild", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone"}
 
-// criticalError returns an error if a record is critical and has a tag that CAs may not
-// recognize (RFC 8659 §4.1).
+// criticalError returns an error if a record is critical and has a tag that no CA is known
+// to recognize (RFC 8659 §4.1).
 func criticalError(set []Record) error {
 	for _, record := range set {
 		if record.Critical && !slices.Contains(tags, strings.ToLower(record.Tag)) {

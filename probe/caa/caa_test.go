@@ -1,6 +1,7 @@
 package caa
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,10 @@ func TestAdmit(t *testing.T) {
 		{"wildcard only", "issuewild does not count for names without a wildcard (RFC 8659 §4.3).", []Record{{Tag: "issuewild", Value: ";"}}, "", "not ca.example"},
 		{"wildcard and others", "issuewild replaces issue for wildcard names.", append(issue(";"), Record{Tag: "IssueWild", Value: "ca.example"}), "not ca.example", "-"},
 		{"others and wildcard", "issuewild replaces issue for wildcard names.", append(issue("ca.example"), Record{Tag: "issuewild", Value: "other.example"}), "", "not ca.example"},
+		{"many others", "The error does not quote all of them.", issue(slices.Repeat([]string{strings.Repeat("x", 200) + ".example"}, 1000)...), "and 995 more, not ca.example", ""},
+		{"trailing semicolon", "An empty parameter is malformed (RFC 8659 §4.2).", issue("ca.example; account=1;"), "not ca.example", ""},
+		{"semicolon alone", "Parameters are optional.", issue("ca.example ;"), "", ""},
+		{"value with equals signs", "The first one ends the tag.", issue("ca.example; a=b=c"), "", ""},
 		{"iodef only", "It does not restrict.", []Record{{Tag: "iodef", Value: "mailto:a@example.org"}}, "", ""},
 		{"unknown tag", "It does not restrict.", []Record{{Tag: "policy", Value: "x"}}, "", ""},
 		{"critical unknown tag", "A CA that does not know it must not issue.", []Record{{Tag: "policy", Value: "x", Critical: true}}, "critical", ""},
@@ -51,6 +56,9 @@ func TestAdmit(t *testing.T) {
 				err := Admit(test.set, []string{"ca.example"}, wildcard)
 				if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 					t.Errorf("%s\nwildcard %t: %v, want %q", test.sentence, wildcard, err, want)
+				}
+				if err != nil && len(err.Error()) > 1000 {
+					t.Errorf("the error has %d bytes", len(err.Error()))
 				}
 			}
 		})

@@ -84,7 +84,7 @@ func Topics() []TopicInfo {
 			"The server sends several certificates that may have issued the same certificate. One path leads to the certificate of a TLSA record, another does not. Postfix and other clients with OpenSSL follow one path only, and do not connect.",
 			"Send only the certificates of the path to the one that the record describes, in this order, each followed by its issuer. Or publish a DANE-EE record."},
 		{NoNextKey,
-			"The certificate expires soon, and no record for the next one is published. A new key matches no record until its record is published and the old one has expired from all caches.",
+			"The renewal of the certificate is late: at most a quarter of its lifetime is left, and at most 14 days. No record for the next one is published. A new key matches no record until its record is published and the old one has expired from all caches.",
 			"Publish the record for the next key in addition to the current one, at least two TTLs before the key is used. Or renew with the same key under a 3 1 1 record."},
 		{SHA1Zone,
 			"A zone is signed only with RSASHA1 (algorithm 5 or 7). Validators that follow RFC 9905 treat it as unsigned, others validate it. So DANE applies for some senders only.",
@@ -107,11 +107,18 @@ func Topics() []TopicInfo {
 // shortLifetime is the longest lifetime of certificates that are renewed automatically.
 const shortLifetime = 100 * 24 * time.Hour
 
-// soon returns the time before the expiry of a certificate in which its next key must be
-// published: a quarter of the lifetime, but at least a day and at most 14 days.
-func soon(lifetime time.Duration) time.Duration {
-	const day = 24 * time.Hour
-	return min(max(lifetime/4, day), 14*day)
+// The renewal of a certificate is late if no more than this share of its lifetime is left,
+// and no more than so many days. ACME clients renew before. There is no least time: a
+// certificate may be valid for a day. The alerts have the same rule: make docs writes it
+// into deploy/mixin.
+const (
+	LateShare = 0.25
+	LateDays  = 14
+)
+
+// latePeriod returns the time before the expiry of a certificate in which its renewal is late.
+func latePeriod(lifetime time.Duration) time.Duration {
+	return min(time.Duration(LateShare*float64(lifetime)), LateDays*24*time.Hour)
 }
 
 // manyRecords is the largest number of TLSA records that all senders are known to accept.
@@ -238,7 +245,7 @@ func (j *judge) adviseOnRenewal(v *ServiceVerdict) {
 			j.addAdvice(ShortLivedCertificate, v, "the certificate is valid for %d days", int(lifetime.Hours()/24))
 		}
 		byIssuer := func(m tlsa.Match) bool { return m.Authenticates() && ofIssuer(m.Record) }
-		if status.RolloverReady == No && left >= 0 && left <= soon(lifetime) && !slices.ContainsFunc(e.Matches, byIssuer) {
+		if status.RolloverReady == No && left >= 0 && left <= latePeriod(lifetime) && !slices.ContainsFunc(e.Matches, byIssuer) {
 			j.addAdvice(NoNextKey, v, "the certificate expires at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}

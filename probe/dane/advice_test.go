@@ -23,6 +23,7 @@ func TestAdvice(t *testing.T) {
 	longest, longer := leaf(100*day, 60*day), leaf(100*day+time.Second, 60*day)
 	later, today := leaf(90*day, 14*day+time.Second), leaf(90*day, 0)
 	late, due := leaf(160*time.Hour, 40*time.Hour), leaf(160*time.Hour, 80*time.Hour)
+	lateDay, dueDay := leaf(day, 6*time.Hour), leaf(day, 8*time.Hour)
 	late47, due47 := leaf(48*day, 12*day), leaf(48*day, 16*day)
 	ee := func(selector tlsa.Selector, of *certificate) string { return record(tlsa.DANEEE, selector, of) }
 	withChain := func(sent []*certificate, records ...string) Facts {
@@ -80,6 +81,8 @@ func TestAdvice(t *testing.T) {
 		{"the last second", "the certificate is valid yet", singleHost(today, ee(tlsa.SPKI, today)), []Topic{NoNextKey}},
 		{"six-day certificate, a quarter of its lifetime left", "its renewal is late", singleHost(late, ee(tlsa.SPKI, late)), []Topic{NoNextKey}},
 		{"six-day certificate, half of its lifetime left", "it is renewed now", singleHost(due, ee(tlsa.SPKI, due)), nil},
+		{"one-day certificate, a quarter of its lifetime left", "its renewal is late", singleHost(lateDay, ee(tlsa.SPKI, lateDay)), []Topic{NoNextKey}},
+		{"one-day certificate, a third of its lifetime left", "it is renewed now", singleHost(dueDay, ee(tlsa.SPKI, dueDay)), nil},
 		{"47-day certificate, a quarter of its lifetime left", "its renewal is late", singleHost(late47, ee(tlsa.SPKI, late47)), []Topic{NoNextKey}},
 		{"47-day certificate, a third of its lifetime left", "it is renewed now", singleHost(due47, ee(tlsa.SPKI, due47)), nil},
 		{"14 days to expiry, next key published", "nothing to do", singleHost(expiring, ee(tlsa.SPKI, expiring), ee(tlsa.SPKI, next)), nil},

@@ -374,7 +374,7 @@ var reasons = []ReasonInfo{
 		Meaning: "The CAA records of the name in the certificate, or of a parent of that name, cannot be validated, although the zone is signed.",
 		Senders: "Mail is not affected. CAs must refuse the next certificate (CA/Browser Forum Baseline Requirements, section 3.2.2.8).",
 		Remedy:  "Repair the signatures or the servers of the zone. A server that does not know CAA records must still prove that there are none.",
-		More:    "`delv CAA mx.example.org` shows what a CA sees. A CA looks up the name, then each parent up to the top-level domain (RFC 8659 §3). So a broken parent counts too.",
+		More:    "`delv CAA mx.example.org` shows what a CA sees. A CA looks up the name, then each parent up to the top-level domain (RFC 8659 §3). So a broken parent counts too. For a wildcard certificate, it begins at the parent.",
 		Verify:  "`dane_dnssec_valid{lookup=\"caa\"}` is 1, or `dane_finding{reason=\"caa_lookup_failed\"}` is absent."},
 	{Reason: CAAForbidsIssuer, Effect: EffectWarning,
 		Meaning: "The CAA records of the name do not admit the CA that issued the current certificate (RFC 8659).",

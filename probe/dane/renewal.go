@@ -1,13 +1,16 @@
 package dane
 
 import (
+	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
 
 	"github.com/miekg/dns"
 )
@@ -15,31 +18,49 @@ import (
 // Renewal has the lookups that a CA makes before it issues the next certificate of a server.
 type Renewal struct {
 	Name string // of the certificate: the TLSA base domain, or the name of the host without one
-	// CAA are the lookups at Name and at its parents, up to the first with records or
-	// without a result (RFC 8659 §3).
+	// CAA are the lookups at Name and at its parents, up to the first that decides (RFC 8659
+	// §3). If the one at Name decides, those for a wildcard certificate follow.
 	CAA []dnssec.Answer
 	// Challenge is the lookup of the TXT records at which ACME proves control of Name
 	// by DNS (RFC 8555 §8.4).
 	Challenge dnssec.Answer
+	// WildcardChallenge is the same for the wildcard that covers Name; nil: there is none.
+	WildcardChallenge *dnssec.Answer
 }
 
-// Relevant returns the last lookup of CAA records, which decides. It has the records that
-// count, has failed, or shows that no name has records. It is nil if there was no lookup.
-func (r *Renewal) Relevant() *dnssec.Answer {
-	if len(r.CAA) == 0 {
-		return nil
+// Decides reports whether a lookup of CAA records ends the search at the parents of a
+// name: it has records or has failed (RFC 8659 §3).
+func Decides(answer *dnssec.Answer) bool { return answer.Status.Failed() || answer.Found() }
+
+// Relevant returns the lookup of CAA records that decides on a certificate for Name, or for
+// the wildcard that covers it. It has the records that count, has failed, or shows that no
+// name has records. It is nil if there was no lookup.
+func (r *Renewal) Relevant(wildcard bool) *dnssec.Answer {
+	answers := r.CAA
+	if wildcard && len(answers) > 0 {
+		answers = answers[1:] // a CA begins at the name without the asterisk (RFC 8659 §3)
 	}
-	return &r.CAA[len(r.CAA)-1]
+	for i := range answers {
+		if Decides(&answers[i]) || i == len(answers)-1 {
+			return &answers[i]
+		}
+	}
+	return nil
 }
 
-// records returns the CAA records that count.
-func (r *Renewal) records() []caa.Record {
-	relevant := r.Relevant()
-	if relevant == nil {
-		return nil
+// challenge returns the lookup at which ACME proves control of Name, or of the wildcard
+// that covers it. It is nil if there was none.
+func (r *Renewal) challenge(wildcard bool) *dnssec.Answer {
+	if wildcard {
+		return r.WildcardChallenge
 	}
+	return &r.Challenge
+}
+
+// caaRecords returns the CAA records of an answer.
+func caaRecords(answer *dnssec.Answer) []caa.Record {
 	var records []caa.Record
-	for _, rr := range relevant.Records {
+	for _, rr := range answer.Records {
 		if record, ok := rr.(*dns.CAA); ok {
 			const critical = 128 // RFC 8659 §4.1
 			records = append(records, caa.Record{Critical: record.Flag&critical != 0, Tag: record.Tag, Value: record.Value})
@@ -48,24 +69,22 @@ func (r *Renewal) records() []caa.Record {
 	return records
 }
 
-// RenewalLookups returns the lookups that CAs make before the next certificates are
-// issued, each once: of CAA records only those that count. [Facts.Lookups] leaves them out:
-// DANE does not depend on them.
+// RenewalLookups returns the lookups that decide whether CAs issue the next certificates,
+// each once. [Facts.Lookups] leaves them out: DANE does not depend on them.
 func (f *Facts) RenewalLookups() []Lookup {
 	var all []Lookup
 	for i := range f.Hosts {
 		host := &f.Hosts[i]
 		for j := range host.Services {
-			renewal := host.Services[j].Renewal
-			if renewal == nil {
-				continue
-			}
-			for _, lookup := range []Lookup{{LookupCAA, host.Name, renewal.Relevant()}, {LookupChallenge, host.Name, &renewal.Challenge}} {
-				same := func(l Lookup) bool {
-					return l.Host == lookup.Host && l.Kind == lookup.Kind && l.Answer.Name == lookup.Answer.Name
-				}
-				if lookup.Answer != nil && !slices.ContainsFunc(all, same) {
-					all = append(all, lookup)
+			service := &host.Services[j]
+			for _, wildcard := range service.renewed() {
+				for _, lookup := range []Lookup{{LookupCAA, host.Name, service.Renewal.Relevant(wildcard)}, {LookupChallenge, host.Name, service.Renewal.challenge(wildcard)}} {
+					same := func(l Lookup) bool {
+						return l.Host == lookup.Host && l.Kind == lookup.Kind && l.Answer.Name == lookup.Answer.Name
+					}
+					if lookup.Answer != nil && !slices.ContainsFunc(all, same) {
+						all = append(all, lookup)
+					}
 				}
 			}
 		}
@@ -73,27 +92,101 @@ func (f *Facts) RenewalLookups() []Lookup {
 	return all
 }
 
+// renewed returns the forms of Renewal.Name in the certificates of the server, each once,
+// as [formsIn] does. If the server sent none, the next one is for the name itself.
+func (s *Service) renewed() (forms []bool) {
+	if s.Renewal == nil {
+		return nil
+	}
+	seen := false
+	for i := range s.Endpoints {
+		if leaf := s.Endpoints[i].leaf(); leaf != nil {
+			seen = true
+			forms = append(forms, formsIn(leaf, s.Renewal.Name)...)
+		}
+	}
+	if !seen {
+		return []bool{false}
+	}
+	return slices.DeleteFunc([]bool{false, true}, func(form bool) bool { return !slices.Contains(forms, form) })
+}
+
+// leaf returns the certificate of the server; nil: it sent none that counts.
+func (e *Endpoint) leaf() *x509.Certificate {
+	if e.Skipped || e.Chain == nil || len(e.Chain.Certificates) == 0 {
+		return nil
+	}
+	return e.Chain.Certificates[0]
+}
+
+// formsIn returns the forms of a host's name in a certificate: false for the name itself,
+// true for a wildcard that covers it. It returns none if no CA issues the next certificate
+// for the host: the certificate is self-issued, or is for other names, as a DANE-EE record
+// allows.
+func formsIn(leaf *x509.Certificate, host string) (forms []bool) {
+	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+		return nil
+	}
+	_, parent, _ := strings.Cut(host, ".")
+	for _, wildcard := range []bool{false, true} {
+		name := host
+		if wildcard {
+			name = "*." + parent
+		}
+		if slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return strings.EqualFold(n, name) }) {
+			forms = append(forms, wildcard)
+		}
+	}
+	return forms
+}
+
 // judgeRenewals judges whether the next certificates can be issued.
 func (j *judge) judgeRenewals() {
 	for i := range j.verdict.Services {
 		v := &j.verdict.Services[i]
-		if v.Service.Renewal != nil {
-			j.judgeRenewal(v, v.Service.Renewal)
+		if v.Service.Renewal == nil {
+			continue
+		}
+		seen := false
+		for _, e := range v.Endpoints {
+			if e.Facts == nil || e.Facts.leaf() == nil {
+				continue
+			}
+			seen = true
+			j.judgeRenewal(v, &e)
+		}
+		if !seen {
+			j.judgeIssuance(v, false, "")
 		}
 	}
 }
 
-// judgeRenewal judges the lookups of a CA. A CA must not issue if a lookup of CAA
-// records fails in a signed zone, and may issue if it fails in an unsigned one (CA/Browser
-// Forum, Baseline Requirements for TLS Server Certificates, section 3.2.2.8).
-func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
+// judgeRenewal judges the lookups of the CA that issued a certificate. It does not judge
+// private CAs: they make no such lookups.
+func (j *judge) judgeRenewal(v *ServiceVerdict, e *EndpointVerdict) {
+	leaf := e.Facts.leaf()
+	organization := strings.Join(leaf.Issuer.Organization, ", ")
+	if errors.Is(e.PKIXErr, tlsa.ErrUntrusted) && len(j.rules.Issuers[organization]) == 0 {
+		return
+	}
+	for _, wildcard := range formsIn(leaf, v.Service.Renewal.Name) {
+		j.judgeIssuance(v, wildcard, organization)
+	}
+}
+
+// judgeIssuance judges the lookups of a CA for the name of a host, or for the wildcard that
+// covers it. A CA must not issue if a lookup of CAA records fails in a signed zone, and may
+// issue if it fails in an unsigned one (CA/Browser Forum, Baseline Requirements for TLS
+// Server Certificates, section 3.2.2.8).
+func (j *judge) judgeIssuance(v *ServiceVerdict, wildcard bool, organization string) {
+	renewal := v.Service.Renewal
 	find := func(reason Reason, kind LookupKind, format string, args ...any) {
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})
 	}
-	if j.breaksSigned(&renewal.Challenge) {
-		find(ACMEChallengeBogus, LookupChallenge, "%s", describe(&renewal.Challenge))
+	if challenge := renewal.challenge(wildcard); challenge != nil && j.breaksSigned(challenge) {
+		find(ACMEChallengeBogus, LookupChallenge, "%s", describe(challenge))
 	}
-	relevant := renewal.Relevant()
+	relevant := renewal.Relevant(wildcard)
 	switch {
 	case relevant == nil:
 		return
@@ -103,32 +196,14 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 	case relevant.Status.Failed():
 		return // in an unsigned zone, or for a reason on our side
 	}
-	for _, e := range v.Endpoints {
-		if e.Skipped || e.Facts == nil || e.Facts.Chain == nil || len(e.Facts.Chain.Certificates) == 0 {
-			continue
-		}
-		organization := strings.Join(e.Facts.Chain.Certificates[0].Issuer.Organization, ", ")
-		issuers := j.rules.Issuers[organization]
-		if len(issuers) == 0 {
-			continue
-		}
-		wildcard := onlyWildcard(e.Facts.Chain.Certificates[0], renewal.Name)
-		if wildcard && relevant.Name == dns.Fqdn(renewal.Name) && relevant.Found() {
-			continue // for a wildcard, CAs begin at the parent
-		}
-		if err := caa.Admit(renewal.records(), issuers, wildcard); err != nil {
-			find(CAAForbidsIssuer, LookupCAA, "%s, which issued the certificate of %s, may not issue the next one: %v at %s",
-				organization, renewal.Name, err, TextName(relevant.Name))
-		}
+	issuers := j.rules.Issuers[organization]
+	if len(issuers) == 0 {
+		return
 	}
-}
-
-// onlyWildcard reports whether a certificate names a host by a wildcard alone.
-func onlyWildcard(certificate *x509.Certificate, host string) bool {
-	same := func(name string) bool { return strings.EqualFold(name, host) }
-	_, parent, _ := strings.Cut(host, ".")
-	covers := func(name string) bool { return strings.EqualFold(name, "*."+parent) }
-	return !slices.ContainsFunc(certificate.DNSNames, same) && slices.ContainsFunc(certificate.DNSNames, covers)
+	if err := caa.Admit(caaRecords(relevant), issuers, wildcard); err != nil {
+		find(CAAForbidsIssuer, LookupCAA, "%s, which issued the certificate of %s, may not issue the next one: %v at %s",
+			organization, renewal.Name, err, TextName(relevant.Name))
+	}
 }
 
 // breaksSigned reports whether validators cannot use an answer of a signed zone, for a

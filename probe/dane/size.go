@@ -36,7 +36,7 @@ func MemSize(facts *Facts, verdicts ...*Verdict) int {
 			s.addService(&facts.Hosts[i].Services[j])
 		}
 	}
-	for _, lookup := range append(facts.MTASTSLookups(), facts.RenewalLookups()...) {
+	for _, lookup := range facts.MTASTSLookups() {
 		s.addAnswer(lookup.Answer)
 	}
 	if facts.MTASTS != nil {
@@ -74,6 +74,13 @@ func (s *sizer) addService(service *Service) {
 		for e := &service.Endpoints[i]; e != nil; e = e.Other {
 			s.addEndpoint(e)
 		}
+	}
+	if renewal := service.Renewal; renewal != nil {
+		for i := range renewal.CAA {
+			s.addAnswer(&renewal.CAA[i])
+		}
+		s.addAnswer(&renewal.Challenge)
+		s.addAnswer(renewal.WildcardChallenge)
 	}
 	if service.Nameservers == nil {
 		return

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/tlsa"
 )
 
@@ -30,18 +31,20 @@ type TimelineStep struct {
 	// Published is when the record was first seen. It equals Timeline.Began if the
 	// record was there before.
 	Published time.Time
-	// Everywhere is when every nameserver of the zone was first seen to have the same
-	// records, with this one among them. It stays zero if nameservers are not queried.
+	// Everywhere is when every nameserver of the zone was first seen to have the record. It
+	// is zero while one lacks it, and if nameservers are not queried or did not answer.
 	Everywhere time.Time
-	Queried    bool          // nameservers are queried
-	Served     time.Time     // when a server was first seen with the key or certificate
-	Replaced   time.Time     // since when no server has it, after one had it
-	TTL        time.Duration // the longest that was seen
+	Queried    bool      // nameservers are queried
+	Served     time.Time // when a server was first seen with the key or certificate
+	Replaced   time.Time // since when no server has it, after one had it
+	// TTL is the longest that was seen, also of the records before this one: resolvers may
+	// have them for so long.
+	TTL time.Duration
 }
 
 // Safe returns when the key is safe to serve: two TTLs after all nameservers had the
 // record (RFC 7671 §8.1), or after it was first seen if they are not queried. It is zero
-// if a nameserver lacks the record.
+// if a nameserver lacks the record or did not answer.
 func (s TimelineStep) Safe() time.Time {
 	switch {
 	case !s.Everywhere.IsZero():
@@ -75,6 +78,10 @@ func (t Timeline) Observe(v *ServiceVerdict, at time.Time) Timeline {
 	if next.Began.IsZero() {
 		next.Began = at
 	}
+	ttl := v.ttl()
+	for _, step := range t.Steps {
+		ttl = max(ttl, step.TTL)
+	}
 	for _, record := range v.Records {
 		if record.Usability != tlsa.Usable || ofIssuer(record.Record) || len(next.Steps) == maxSteps {
 			continue
@@ -83,9 +90,12 @@ func (t Timeline) Observe(v *ServiceVerdict, at time.Time) Timeline {
 		if i := slices.IndexFunc(t.Steps, func(s TimelineStep) bool { return s.Record.String() == record.Record.String() }); i >= 0 {
 			step = t.Steps[i]
 		}
-		step.TTL = max(step.TTL, v.ttl())
+		step.TTL = ttl
 		step.Queried = v.Service.Nameservers != nil
-		if step.Everywhere.IsZero() && v.sameEverywhere() {
+		switch everywhere := v.everywhere(step.Record); {
+		case everywhere == No:
+			step.Everywhere = time.Time{}
+		case everywhere == Yes && step.Everywhere.IsZero():
 			step.Everywhere = at
 		}
 		switch {
@@ -124,10 +134,25 @@ func (v *ServiceVerdict) ttl() time.Duration {
 	return longest
 }
 
-// sameEverywhere reports whether all nameservers of the zone were queried, and have the
-// same records.
-func (v *ServiceVerdict) sameEverywhere() bool {
-	differs := func(n NameserverVerdict) bool { return n.Consistent != Yes }
+// everywhere reports whether all nameservers of the zone have a record. It is not measured
+// if they were not all queried, or one did not answer.
+func (v *ServiceVerdict) everywhere(record tlsa.Record) Measure {
 	n := v.Service.Nameservers
-	return len(v.Nameservers) > 0 && !n.Truncated && len(n.Unresolved) == 0 && !slices.ContainsFunc(v.Nameservers, differs)
+	if n == nil {
+		return NotMeasured
+	}
+	result := Yes
+	if len(v.Nameservers) == 0 || n.Truncated || len(n.Unresolved) > 0 {
+		result = NotMeasured
+	}
+	for i, server := range v.Nameservers {
+		answer := n.Servers[i].TLSA
+		switch {
+		case server.Consistent == NotMeasured:
+			result = NotMeasured
+		case server.Consistent == No && (answer.Status != dnssec.Secure || !slices.Contains(recordTexts(answer), record.String())):
+			return No
+		}
+	}
+	return result
 }

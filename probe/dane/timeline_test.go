@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -73,4 +74,78 @@ func TestTimeline(t *testing.T) {
 	}
 	observe(6, next, true, nextRecord)
 	check("removed", true, TimelineStep{Published: at(1), Everywhere: at(2), Served: at(4)})
+}
+
+// TestTimelineSafe follows the record of a next key from probe to probe, one in an hour. The
+// first probe sees the old record only.
+func TestTimelineSafe(t *testing.T) {
+	const name = "mx.example.org"
+	day := 24 * time.Hour
+	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
+	old := issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
+	next := issue(t, name, root, nil, noon, noon.Add(90*day))
+	oldRecord, nextRecord := record(tlsa.DANEEE, tlsa.SPKI, old), record(tlsa.DANEEE, tlsa.SPKI, next)
+	type probe struct {
+		ttl    time.Duration
+		second string // what the second nameserver does; empty: nameservers are not queried
+	}
+	for _, c := range []struct {
+		name, sentence string
+		probes         []probe
+		want           time.Duration // from the first probe until the key is safe to serve; 0: not known
+	}{
+		{"at once", "Two TTLs after both nameservers have it.", []probe{{time.Hour, "old"}, {time.Hour, "both"}}, 3 * time.Hour},
+		{"later", "The later nameserver counts.", []probe{{time.Hour, "old"}, {time.Hour, "old"}, {time.Hour, "both"}}, 4 * time.Hour},
+		{"never", "A nameserver lacks it.", []probe{{time.Hour, "old"}, {time.Hour, "old"}}, 0},
+		{"silent", "A nameserver that does not answer may lack it.", []probe{{time.Hour, "old"}, {time.Hour, "silent"}}, 0},
+		{"bogus", "Resolvers do not accept its answer.", []probe{{time.Hour, "old"}, {time.Hour, "bogus"}}, 0},
+		{"silent later", "It had the record.", []probe{{time.Hour, "old"}, {time.Hour, "both"}, {time.Hour, "silent"}}, 3 * time.Hour},
+		{"lost", "A nameserver returned to the old zone.", []probe{{time.Hour, "old"}, {time.Hour, "both"}, {time.Hour, "old"}}, 0},
+		{"lost and found", "The time starts again.", []probe{{time.Hour, "old"}, {time.Hour, "both"}, {time.Hour, "old"}, {time.Hour, "both"}}, 5 * time.Hour},
+		{"another record at one nameserver", "Both have this one.", []probe{{time.Hour, "old"}, {time.Hour, "both"}, {time.Hour, "more"}}, 3 * time.Hour},
+		{"TTL lowered with the change", "Resolvers have the old records for the old TTL.", []probe{{time.Hour, "old"}, {time.Minute, "both"}}, 3 * time.Hour},
+		{"TTL raised with the change", "The new TTL counts.", []probe{{time.Minute, "old"}, {time.Hour, "both"}}, 3 * time.Hour},
+		{"nameservers not queried", "The first probe that sees the record counts.", []probe{{time.Hour, ""}, {time.Hour, ""}}, 3 * time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var timeline Timeline
+			for hour, p := range c.probes {
+				records := []string{oldRecord}
+				if hour > 0 {
+					records = append(records, nextRecord)
+				}
+				service := Service{TLSA: []TLSALookup{tlsaLookup(dnssec.Secure, name, records...)}, Endpoints: []Endpoint{completed(chainOf(t, old, root))}}
+				service.TLSA[0].Answer.TTL = p.ttl
+				second := tlsaLookup(dnssec.Secure, name, records...).Answer
+				server := Nameserver{TLSA: &second}
+				switch p.second {
+				case "old":
+					second = tlsaLookup(dnssec.Secure, name, oldRecord).Answer
+				case "more":
+					second = tlsaLookup(dnssec.Secure, name, append(records, record(tlsa.DANEEE, tlsa.Cert, next))...).Answer
+				case "bogus":
+					second.Status = dnssec.Bogus
+				case "silent":
+					server = Nameserver{Err: errors.New("no answer")}
+				}
+				if p.second != "" {
+					service.Nameservers = &Nameservers{Servers: []Nameserver{{TLSA: &service.TLSA[0].Answer}, server}}
+				}
+				facts := &Facts{MX: mxAnswer(dnssec.Secure, name), Hosts: []Host{host(10, addressAnswer(dnssec.Secure, name), service)}}
+				at := noon.Add(time.Duration(hour) * time.Hour)
+				verdict := Judge(facts, Rules{Target: "example.org", Policy: SMTPRelay}, at)
+				timeline = timeline.Observe(&verdict.Services[0], at)
+			}
+			if len(timeline.Steps) != 2 {
+				t.Fatalf("steps %+v", timeline.Steps)
+			}
+			var got time.Duration
+			if safe := timeline.Steps[1].Safe(); !safe.IsZero() {
+				got = safe.Sub(noon)
+			}
+			if got != c.want {
+				t.Errorf("%s\nsafe after %s, want %s: %+v", c.sentence, got, c.want, timeline.Steps[1])
+			}
+		})
+	}
 }

@@ -104,6 +104,16 @@ func (v Verifier) Match(set []Record, chain *Chain) []Match {
 
 var errNoCertificate = errors.New("the server sent no certificate")
 
+// ErrUntrusted is the kind of the error of [Verifier.PKIX] for a chain that does not lead
+// to the system roots at any time, such as that of a private CA.
+var ErrUntrusted = errors.New("no chain to the system roots")
+
+// An untrustedError is the reason for an ErrUntrusted.
+type untrustedError string
+
+func (e untrustedError) Error() string { return string(e) }
+func (e untrustedError) Unwrap() error { return ErrUntrusted }
+
 // PKIX judges the chain regardless of DANE. It returns nil if the chain as sent
 // leads to the system roots, is valid at v.At, and is for one of v.Names. Otherwise
 // it returns the reason, which is an ErrUnmeasured if that is not known. v.Roots
@@ -118,6 +128,8 @@ func (v Verifier) PKIX(chain *Chain) error {
 		return nil
 	case Unmeasured:
 		return m.Open
+	case PKIXUntrusted:
+		return untrustedError(m.Why)
 	default:
 		return errors.New(m.Why)
 	}

@@ -3,6 +3,7 @@ package tlsa
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -292,6 +293,9 @@ func TestPKIX(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		case test.errText != "" && (err == nil || !strings.Contains(err.Error(), test.errText)):
 			t.Errorf("%s: %v, want an error with %q", test.name, err, test.errText)
+		}
+		if got, want := errors.Is(err, ErrUntrusted), strings.Contains(test.errText, "system roots"); got != want {
+			t.Errorf("%s: ErrUntrusted %t, want %t", test.name, got, want)
 		}
 	}
 }

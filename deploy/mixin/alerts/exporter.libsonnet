@@ -52,6 +52,16 @@ function(config, p, t)
       section: 'danetrustanchor',
     },
 
+    // The root publishes a new key long before the key signs, so this alert is not urgent.
+    problem {
+      name: 'DaneRootKeyWithoutAnchor',
+      expr: std.stripChars(last('dane_exporter_root_keys_without_anchor'), '\n') + ' > 0',
+      minutes: config.rootKeysMinutes,
+      summary: '{{ $labels.instance }}: the root has {{ $value }} new key{{ if ne $value 1.0 }}s{{ end }} without a trust anchor',
+      description: 'DNSSEC validation works until the root is signed by new keys alone. Then the exporter cannot judge any domain. Before that time, update dane_exporter, or the file that resolver.trust_anchors names. dane_exporter check --self shows the key tags. Compare them with the keys that IANA publishes.',
+      section: 'danerootkeywithoutanchor',
+    },
+
     problem {
       name: 'DaneConfigReloadFailed',
       expr: std.stripChars(last('dane_exporter_config_last_reload_successful'), '\n') + ' == 0',

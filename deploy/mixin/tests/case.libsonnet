@@ -21,6 +21,7 @@ function(config) {
   inconsistent: config.inconsistentMinutes,
   unreachable: config.unreachableMinutes,
   notJudged: config.notJudgedMinutes,
+  rootKeys: config.rootKeysMinutes,
   day: 86400,
 
   // The minute of a scrape.

@@ -52,6 +52,32 @@ function(t)
       texts: [text('DaneTrustAnchor', 'critical', 'no trust anchor authenticates the root keys', 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.')],
     },
     {
+      name: 'DaneRootKeyWithoutAnchor: a key that is there for less than six hours, and an exporter that gets no keys, do not fire',
+      local keys(instance, timeline) = t.ofExporter('dane_exporter_root_keys_without_anchor', instance, {}, t.values(timeline, { none: 0, one: 1, two: 2 })),
+      // The number of scrapes in six hours, and the scrapes after which the alert fires.
+      local held = t.scrapes(t.rootKeys),
+      local last = 10 + held + 5,
+      series: [
+        keys(exporter, 'none*10 one lost one*%d two*3 none*30' % (held + 1)),
+        keys('brief.example:10125', 'none*10 one*%d none*40' % (t.brief(t.rootKeys))),
+        keys('mute.example:10125', 'none*10 lost'),
+      ],
+      firing: [
+        t.firing(t.at(10) + t.rootKeys - t.step, []),
+        t.firing(t.at(10) + t.rootKeys, [alert('DaneRootKeyWithoutAnchor')]),
+        t.firing(t.at(last + 1) + keep - t.step, [alert('DaneRootKeyWithoutAnchor')]),
+        t.firing(t.at(last + 1) + keep + t.step, []),
+      ],
+      texts: [t.text(t.at(last), 'DaneRootKeyWithoutAnchor', [{
+        labels: { job: 'dane_exporter', instance: exporter, exporter: exporter, severity: 'warning', scope: 'exporter' },
+        annotations: {
+          summary: exporter + ': the root has 2 new keys without a trust anchor',
+          description: 'DNSSEC validation works until the root is signed by new keys alone. Then the exporter cannot judge any domain. Before that time, update dane_exporter, or the file that resolver.trust_anchors names. dane_exporter check --self shows the key tags. Compare them with the keys that IANA publishes.',
+          runbook_url: 'http://%s/docs/runbook.md#danerootkeywithoutanchor' % exporter,
+        },
+      }])],
+    },
+    {
       name: 'DaneConfigReloadFailed: an invalid file that is corrected within five minutes does not fire',
       series: [
         gauge('dane_exporter_config_last_reload_successful', exporter, t.problem),
