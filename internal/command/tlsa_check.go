@@ -258,7 +258,8 @@ func (g *gate) observeAlias(o *rollover.Observation, server *dane.Nameserver, ta
 		o.Why = o.Name + " is an alias of " + alias + " there, and of " + target + " according to the resolvers"
 	}
 	o.TTL = max(longestTTL(server.Alias), longestTTL(server.TLSA))
-	if _, err := g.publishedRecord(server.TLSA, service); err == nil || statusOf(server.TLSA) != rollover.Missing {
+	_, err := g.publishedRecord(server.TLSA, service)
+	if status := statusOf(server.TLSA); status == rollover.Unknown || status == rollover.Missing && err == nil {
 		o.Status = rollover.Unknown // whether the nameservers of the other target agree
 	}
 }

@@ -283,8 +283,8 @@ func TestGateAlias(t *testing.T) {
 		other  = "other 60 TLSA 3 1 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
 		target = "tlsa 60 TLSA 3 1 1 NEXT\n"
 		also   = "also 60 TLSA 3 1 1 NEXT\n"
-		toNew  = "_25._tcp.mx 600 CNAME tlsa\n" + target + other
-		toOld  = "_25._tcp.mx 600 CNAME other\n" + target + other
+		toNew  = "_25._tcp.mx 1200 CNAME tlsa\n" + target + other
+		toOld  = "_25._tcp.mx 1200 CNAME other\n" + target + other
 		away   = "_25._tcp.mx 600 CNAME tlsa.hoster.org.\n"
 	)
 	done, never, late := secondary{published: -1}, secondary{}, secondary{published: 5 * time.Minute}
@@ -298,7 +298,8 @@ func TestGateAlias(t *testing.T) {
 	}{
 		{"unchanged", "The TTL of an alias that leads there all the time does not count.", toNew, toNew, done, exitOK, 20 * time.Minute, "192.0.2.2): published: _25._tcp.mx.example.org. is an alias of tlsa.example.org."},
 		{"old alias", "A server that leads to the records of other keys is as bad as one without the record.", toOld, toNew, never, exitCritical, time.Hour, "192.0.2.2): missing: _25._tcp.mx.example.org. is an alias of other.example.org. there"},
-		{"late alias", "The TTL of the old alias counts twice from when the last server has the new one.", toOld, toNew, late, exitOK, 25 * time.Minute, "safe to serve now"},
+		{"old alias into an unsigned zone", "Clients that follow it do not use the records, although they match.", "_25._tcp.mx CNAME tlsa.unsigned.org.\n" + target, toNew, never, exitCritical, time.Hour, "192.0.2.2): missing: _25._tcp.mx.example.org. is an alias of tlsa.unsigned.org. there"},
+		{"late alias", "The TTL of the old alias counts twice from when the last server has the new one.", toOld, toNew, late, exitOK, 45 * time.Minute, "safe to serve now"},
 		{"alias of the same records", "Whether the nameservers of another target agree is not known.", strings.Replace(toNew, "CNAME tlsa", "CNAME also", 1) + also, toNew + also, never, exitUnknown, time.Hour, "192.0.2.2): unknown: _25._tcp.mx.example.org. is an alias of also.example.org. there"},
 		{"records before the alias", "The TTL of the records that the alias replaces counts.", "_25._tcp.mx 1200 TLSA 3 1 1 " + strings.Repeat("aa", 32) + "\n" + target, toNew, late, exitOK, 45 * time.Minute, "192.0.2.2): missing: the resolvers return an alias, which it does not have"},
 		{"other zone", "Each zone has its own nameservers.", away, away, done, exitOK, 20 * time.Minute, "ns.hoster.org (192.0.2.4): published: 3 1 1 "},

@@ -8,6 +8,9 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -35,6 +38,28 @@ func TestDefaultProtocols(t *testing.T) {
 	}
 	if compared < 10 {
 		t.Errorf("only %d modules have a port", compared)
+	}
+}
+
+// TestTLSADocumented checks that docs/json.md has every field of the output of tlsa.
+func TestTLSADocumented(t *testing.T) {
+	source, err := os.ReadFile("tlsa_output.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(docs), "## Output of tlsa")
+	fields := regexp.MustCompile(`json:"([a-z0-9_]+)`).FindAllSubmatch(source, -1)
+	if len(fields) < 20 {
+		t.Fatalf("only %d fields found", len(fields))
+	}
+	for _, field := range fields {
+		if !strings.Contains(section, "`"+string(field[1])+"`") {
+			t.Errorf("docs/json.md has no `%s`", field[1])
+		}
 	}
 }
 

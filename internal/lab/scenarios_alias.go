@@ -78,6 +78,6 @@ func (b *builder) aliasedTLSA(hoster zone.Zone) {
 	certificate := b.leaf("mx")
 	b.serveSMTP(b.mx("mx"), certificate)
 	b.add("_25._tcp.mx CNAME mx._dane.hoster")
-	hoster.Apex, hoster.Records = "hoster", "mx._dane TLSA "+tlsaData(3, 1, 1, certificate)
+	hoster.Apex, hoster.Records = "hoster", "ns A 198.51.100.11\nmx._dane TLSA "+tlsaData(3, 1, 1, certificate)
 	b.zone(hoster)
 }
