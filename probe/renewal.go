@@ -84,7 +84,7 @@ func (r *run) climbCAA(ctx context.Context, name string, wildcard bool) []dnssec
 	for at := name; at != ""; _, at, _ = strings.Cut(at, ".") {
 		answer := r.lookupOnce(ctx, at, dns.TypeCAA)
 		answers = append(answers, answer)
-		if dane.Decides(&answer) && !(wildcard && at == name) {
+		if dane.Decides(&answer) && (!wildcard || at != name) {
 			break
 		}
 	}
