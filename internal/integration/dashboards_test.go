@@ -59,10 +59,11 @@ func dashboardDomains() []probed {
 		"ends-soon-dane-ta",
 	}
 	return []probed{
-		{fullJob, "smtp_mx", exporterAddress, append(domains, "thousand-tlsa")},
+		{fullJob, "smtp_mx", exporterAddress, append(domains, "thousand-tlsa", "both-keys-tls12")},
 		{fullJob, "smtp_mx_if_published", exporterAddress, []string{"good", "no-tlsa"}},
 		{fullJob, "smtp_mx_full", exporterAddress, []string{"nameservers", "stale-secondary"}},
 		{fullJob, "smtp_mx_mta_sts", exporterAddress, []string{"mta-sts-good", "mta-sts-wrong-certificate", "mta-sts-host-not-covered"}},
+		{fullJob, "lab_renewal", exporterAddress, []string{"renewal-other-ca"}},
 		{fullJob, "smtp_mx", secondExporterAddress, []string{"good", "tlsa-mismatch"}},
 		{summaryJob, "smtp_mx_summary", exporterAddress, domains},
 		{summaryJob, "smtp_mx_full_summary", exporterAddress, []string{"nameservers", "stale-secondary", "mta-sts-good", "mta-sts-wrong-certificate"}},
