@@ -98,13 +98,13 @@ var (
 		"Whether the TLSA record matches the certificates of at least one endpoint.",
 		"host", "port", "usage", "selector", "matching_type", "data")
 	rolloverReady = gauge("dane_tlsa_rollover_ready",
-		"Whether a next key is published. Either one record matches and another of a server certificate or key matches nothing seen, or records of the leaf and of an issuer match. A server with a second type of key may serve the unmatched record: set key_types.",
+		"Whether the record of a next key is published. It is 1 if one record matches, and another record of a server certificate or key matches no endpoint. It is also 1 if records of the leaf and of an issuer match. The unmatched record may be of a second type of key of the server: set key_types.",
 		"host", "port")
 	survivesRenewal = gauge("dane_tlsa_survives_renewal",
 		"Whether a renewed certificate with the same key and issuer would still be authenticated.",
 		"host", "port")
 	staleRecords = gauge("dane_tlsa_stale_records",
-		"Number of usable TLSA records of server certificates and keys that match nothing seen at any endpoint, including the record of a next key. A server with a second type of key may serve such a record: set key_types.",
+		"Number of usable TLSA records of server certificates and keys that match no endpoint, including the record of a next key. Such a record may be of a second type of key of the server: set key_types.",
 		"host", "port")
 
 	certificateNotBefore = summaryEndpointGauge("dane_certificate_not_before_timestamp_seconds",
@@ -179,7 +179,7 @@ var (
 	mtaSTSCertificateNotAfter = gauge("dane_mta_sts_certificate_not_after_timestamp_seconds",
 		"Expiry of the certificate of the MTA-STS policy host, in Unix seconds.")
 	tlsrptRecordPresent = gauge("dane_tlsrpt_record_present",
-		"Whether the name has a TLSRPT record. The name is the domain, or the TLSA base domain of a mail server, to which senders report failures of DANE.", "name")
+		"Whether the name has a TLSRPT record. The name is the domain, or the TLSA base domain of a mail server: for failures of DANE, senders use the record there (RFC 8460 §1.1).", "name")
 	tlsrptRecordValid = gauge("dane_tlsrpt_record_valid",
 		"Whether the TLSRPT record is valid: it is well-formed and the only one.", "name")
 

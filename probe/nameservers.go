@@ -22,7 +22,7 @@ const (
 	nameserverTimeout   = 5 * time.Second // of one query, including its retry
 	maxNameservers      = 16              // addresses of one zone
 	maxProbeNameservers = 32              // addresses of all zones of one probe
-	maxNameserverTLSA   = 128             // for TLSA records, of one probe; each is of one service to one address
+	maxNameserverTLSA   = 128             // TLSA queries of one probe: one for each service and address
 )
 
 // errNotAuthoritative is wrapped when a nameserver does not serve a zone that is
@@ -41,7 +41,7 @@ func newZones() *zones {
 	return &zones{byName: make(map[string]func() *servedZone), addresses: maxProbeNameservers, queries: maxNameserverTLSA}
 }
 
-// take takes up to n from one of the limits that are left.
+// take takes up to n of what is left of a limit, and returns how many it took.
 func (z *zones) take(left *int, n int) int {
 	z.mu.Lock()
 	defer z.mu.Unlock()

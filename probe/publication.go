@@ -11,8 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// PublishedName is one name on the way to TLSA records: an alias, or the name that has
-// the records.
+// PublishedName is an alias that leads to TLSA records, or the name that has the records.
 type PublishedName struct {
 	Name   string
 	Target string // of the alias, as the resolvers return it; empty at the end
@@ -23,9 +22,9 @@ type PublishedName struct {
 
 // LookupPublished looks up the TLSA records of a port under one name, in A-labels, by
 // the resolvers. It then queries each nameserver of the zones that hold the records and
-// the aliases that lead to them, in this order: aliases first. It does not decide which
-// name a client uses for a host that is an alias: a probe decides that. Failures are part
-// of the answers.
+// the aliases that lead to them, in this order: aliases first. It does not choose the
+// TLSA base domain of a host that is an alias, as a probe does. Failures are part of the
+// answers.
 func (p *Prober) LookupPublished(ctx context.Context, name string, port uint16) (dnssec.Answer, []PublishedName) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)

@@ -10,7 +10,7 @@ import (
 // up to 200 of the first kind, and 250 of the second.
 const (
 	maxQueries           = 600 // of discovery, hosts and MTA-STS
-	maxNameserverQueries = 400 // of what decides no outcome: nameservers, including those to them, renewals, and TLSRPT of hosts
+	maxNameserverQueries = 400 // for what decides no outcome: checks of nameservers, also the queries to them, renewals, TLSRPT of hosts
 	hostQueries          = 16  // set apart for each host whose lookups are in progress
 	maxControls          = 120 // of either kind, which show whether the zone or the resolver failed
 )
@@ -119,7 +119,7 @@ func (q *queries) control(host int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.controls == 0 || q.controls <= maxControls/3 && !q.isFirst(host) {
-		return fmt.Errorf("the probe may send %d queries that show whether a zone or the resolver failed", maxControls)
+		return fmt.Errorf("the probe may send %d queries to distinguish a failing zone from a failing resolver", maxControls)
 	}
 	if err := q.takeLocked(host, false); err != nil {
 		return err

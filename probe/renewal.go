@@ -71,14 +71,14 @@ func (r *run) lookupRenewal(ctx context.Context, host *dane.Host, service *dane.
 	return errors.Join(errs[:]...)
 }
 
-// lookupChallenge looks up the TXT records at which ACME proves control of a name by DNS.
+// lookupChallenge looks up the TXT records by which an ACME client proves control of a name.
 func (r *run) lookupChallenge(ctx context.Context, name string) dnssec.Answer {
 	return r.lookupOnce(ctx, "_acme-challenge."+name, dns.TypeTXT)
 }
 
 // climbCAA looks up CAA records at a name, then at each parent up to the top-level domain,
-// until a lookup decides (RFC 8659 §3). With wildcard, that at the name itself does not
-// count: a wildcard certificate does not depend on it.
+// until a lookup decides (RFC 8659 §3). With wildcard, the lookup at the name itself does not
+// end the search: a wildcard certificate does not depend on it.
 func (r *run) climbCAA(ctx context.Context, name string, wildcard bool) []dnssec.Answer {
 	var answers []dnssec.Answer
 	for at := name; at != ""; _, at, _ = strings.Cut(at, ".") {

@@ -42,10 +42,10 @@
     // two days, and half of that period is always left. A signer with a validity of two or
     // four weeks signs again well before a fifth is left.
     signatureShare: 0.15,
-    // Alerts about the expiry of certificates: the share of the lifetime that is left. ACME
-    // clients renew before: with a third left, or with half of a lifetime of less than ten
-    // days. The lifetime is infinite if the start is not known. The advice in reports has the
-    // same rule: late.json is generated from the code.
+    // Alerts about the expiry of certificates: they fire if less than this share of the
+    // lifetime is left. ACME clients renew earlier: when a third is left, or half of a
+    // lifetime of less than ten days. The lifetime is infinite if the start is not known. The
+    // advice in reports has the same rule: late.json is generated from the code.
     certificateShare: (import 'late.json').share,
     // DaneAuthenticationEnds: at most so many days until DANE authentication fails.
     authenticationDays: 7,
@@ -53,7 +53,7 @@
     // many days until the certificate expires.
     certificateDays: (import 'late.json').days,
     // DaneRolloverNotReady, if a renewal with the same key breaks DANE too: the share of the
-    // lifetime that is left before ACME clients renew, and the most days until the expiry.
+    // lifetime that is left before ACME clients renew, and the maximum days until the expiry.
     renewalShare: 0.4,
     renewalDays: 35,
     // The share for certificates with a lifetime of less than so many days.

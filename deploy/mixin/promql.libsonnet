@@ -181,9 +181,9 @@ function(config) {
   knownDate(d):: 'target:%s:known' % d.metric,
   certificateLifetime:: 'target:dane_certificate_lifetime_seconds:known',
 
-  // lifetime(d) is the time from the start to the end d. The start is the last known one:
-  // it ends with d. Without a start, the lifetime is infinite. It is not negative, so that a
-  // share of it is above the time left of what has expired.
+  // lifetime(d) is the time from the start to the end d. The start is the last known one.
+  // Without a start, the lifetime is infinite. It is never negative, so that the time left of
+  // an expired certificate is below each share of it.
   local lifetimeOf(end, d) = '(clamp_min(%s - %s, 0) or %s * 0 + Inf)' % [end, p.remembered(d.start), end],
   lifetime(d):: lifetimeOf(p.knownDate(d), d),
 

@@ -16,7 +16,7 @@ const gcPercent = 200
 // memoryShare is the ratio of GOMEMLIMIT to the memory limit of the cgroup. The rest is
 // for memory that the Go runtime does not count, such as the binary and kernel buffers,
 // and for what is allocated before a collection ends. With 0.9, TestHostileFleet once
-// exceeded GOMEMLIMIT by 45 MiB on a machine with other work, and the kernel ended the process.
+// exceeded GOMEMLIMIT by 45 MiB on a busy machine, and the kernel ended the process.
 const memoryShare = 0.8
 
 // tuneMemory sets GOGC, and sets GOMEMLIMIT to a share of the limit that cgroupLimit

@@ -46,7 +46,7 @@ type tlsaParameters struct {
 
 func (s *session) addTLSA(app *kingpin.Application, commands map[string]runFunc) {
 	cmd := app.Command("tlsa", "Generate TLSA records in zone-file format: from a certificate, from a key whose certificate is not issued yet, or from a running server. "+
-		"Exit codes are 0: success; with --check, the certificate or key is safe to serve. 1: it is published everywhere, but not safe to serve yet. "+
+		"Exit codes are 0: success; with --check, the certificate or key is safe to serve. 1: all nameservers have its record, but it is not safe to serve yet. "+
 		"2: a nameserver lacks a record that authenticates it, or serves records that do not validate. 3: no record could be made, or an address did not answer.")
 	flags := newTLSAFlags(cmd)
 	commands[cmd.FullCommand()] = func(ctx context.Context) exitCode { return s.tlsa(ctx, flags, internet{}) }
@@ -66,8 +66,8 @@ func newTLSAFlags(cmd *kingpin.CmdClause) *tlsaFlags {
 	cmd.Flag("type", "Matching type: 1 SHA-256, 2 SHA-512, 0 the full data.").Default("1").Uint8Var(&f.matchingType)
 	cmd.Flag("service", "Port of the records, with or without the protocol of its clients, such as 25/smtp. Can be repeated. Default: --port.").StringsVar(&f.services)
 	cmd.Flag("check", "Query every nameserver of the zone. Check whether its records authenticate the certificate or key for DANE clients, and when it is safe to serve (RFC 7671 §8.1).").BoolVar(&f.check)
-	cmd.Flag("wait", "With --check, repeat the check for at most this long, until it is safe to serve. The wait ends early if it is certainly too short.").DurationVar(&f.wait)
-	cmd.Flag("state", "With --check, file that stores since when the nameservers have the records. The next run counts the time from then.").StringVar(&f.state)
+	cmd.Flag("wait", "With --check, repeat the check until the certificate or key is safe to serve, for at most this long. The command ends early if this time is too short.").DurationVar(&f.wait)
+	cmd.Flag("state", "With --check, file that stores when each nameserver was first seen with the records. Later runs count the time from then.").StringVar(&f.state)
 	cmd.Flag("output", "Output format: text or json.").Default(outputText).EnumVar(&f.output, outputText, outputJSON)
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	return f
@@ -102,7 +102,7 @@ func (s *session) writeTLSA(ctx context.Context, f *tlsaFlags, env environment) 
 	}
 	for _, service := range services {
 		if int(f.usage) < len(service.verifier.Usages) && !service.verifier.Usages[f.usage] {
-			return exitUnknown, fmt.Errorf("--usage %d: mail servers that connect to port %d do not act on such records (RFC 7672 §3.1.3)", f.usage, service.port)
+			return exitUnknown, fmt.Errorf("--usage %d: mail servers that connect to port %d do not use such records (RFC 7672 §3.1.3)", f.usage, service.port)
 		}
 	}
 	var prober *probe.Prober
@@ -192,7 +192,7 @@ func (s *session) checkPublished(ctx context.Context, f *tlsaFlags, g *gate, ver
 	return g.code(now), nil
 }
 
-// gatedServices returns the services of --service, or else the one of --port.
+// gatedServices returns the services of --service. Without it, it returns the one of --port.
 func (f *tlsaFlags) gatedServices(host probe.Target) ([]*gatedService, error) {
 	if len(f.services) > 0 && f.port != 0 {
 		return nil, errors.New("--service and --port must not be used together")
@@ -214,7 +214,7 @@ func (f *tlsaFlags) gatedServices(host probe.Target) ([]*gatedService, error) {
 	return services, nil
 }
 
-// submission is a port whose clients speak SMTP and are no relays (RFC 6409 §3.1).
+// submission is the SMTP port of mail clients, which are no relays (RFC 6409 §3.1).
 const submission = 587
 
 // parseService parses a value of --service.

@@ -23,13 +23,13 @@ import (
 // certificates and keys, and when those are safe to serve.
 type gate struct {
 	prober    *probe.Prober
-	sources   []keySource // of which each needs a record
+	sources   []keySource // each needs a record
 	served    bool        // the server has the certificates already
 	services  []*gatedService
 	wait      time.Duration
 	state     *rollover.File
 	statePath string                                                 // empty: no file
-	changed   func(*gatedService, time.Time, []rollover.Observation) // is called with what is new
+	changed   func(*gatedService, time.Time, []rollover.Observation) // is called with observations that changed
 }
 
 // gatedService is the TLSA RRset of one port.
@@ -46,8 +46,8 @@ func (g *gatedService) owner() string { return dane.TLSAOwner(g.name, g.port) }
 const observeTimeout = 30 * time.Second
 
 // run observes the nameservers until all keys are safe to serve, or until the wait ends.
-// It returns early if the keys certainly become safe only after that. It returns an error
-// if the state cannot be saved, and errInterrupted if ctx ends before.
+// It returns early if the keys become safe only after the wait. It returns an error if
+// the state cannot be saved, and errInterrupted if ctx ends first.
 func (g *gate) run(ctx context.Context) error {
 	interval := min(max(g.wait/60, time.Second), 30*time.Second)
 	deadline := time.Now().Add(g.wait)
@@ -85,7 +85,8 @@ func earlier(a, b time.Time) time.Time {
 // mayBeSafe reports whether all keys may be safe to serve by the deadline.
 func (g *gate) mayBeSafe(deadline time.Time) bool { return !g.safe().After(deadline) }
 
-// safe returns when all keys are safe to serve. It is zero if that is not known yet.
+// safe returns the time at which all keys are safe to serve. It is zero if that is not
+// known yet.
 func (g *gate) safe() time.Time {
 	var last time.Time
 	for _, service := range g.services {
@@ -129,8 +130,8 @@ func (g *gate) observe(ctx context.Context) error {
 	return nil
 }
 
-// key identifies the certificates and keys in a state file, and the clients that accept
-// them by their records.
+// key identifies the certificates and keys in a state file, and the usages that clients
+// of the service accept.
 func (g *gate) key(service *gatedService) string {
 	texts := []string{fmt.Sprint(service.verifier.Usages)}
 	for _, source := range g.sources {
@@ -148,7 +149,7 @@ func (g *gate) key(service *gatedService) string {
 	return strings.Join(slices.Compact(texts), " ")
 }
 
-// code returns the exit code at a time.
+// code returns the exit code of a check at the time now.
 func (g *gate) code(now time.Time) exitCode {
 	code := exitOK
 	for _, service := range g.services {
@@ -175,7 +176,7 @@ func (g *gate) serviceCode(service *gatedService, now time.Time) exitCode {
 func (g *gate) observeService(ctx context.Context, service *gatedService) []rollover.Observation {
 	answer, names := g.prober.LookupPublished(ctx, service.name, service.port)
 	var observations []rollover.Observation
-	var unsigned bool // a zone of the chain
+	var unsigned bool // a zone of the chain is unsigned or not known
 	for _, name := range names {
 		unsigned = unsigned || name.Nameservers == nil
 		if name.Nameservers != nil {
@@ -236,8 +237,8 @@ func statusOf(answer *dnssec.Answer) rollover.Status {
 	}
 }
 
-// observeAlias adds to o whether a server has the alias that the resolvers return. An alias
-// that was never seen otherwise has no TTL: a new key does not change it.
+// observeAlias adds to o whether a server has the alias that the resolvers return. The TTL
+// of that alias does not count: a resolver that caches it has the right one.
 func (g *gate) observeAlias(o *rollover.Observation, server *dane.Nameserver, target string, service *gatedService) {
 	if server.Alias == nil || server.TLSA == nil {
 		o.Status, o.Why = rollover.Unknown, server.Err.Error()
@@ -253,19 +254,19 @@ func (g *gate) observeAlias(o *rollover.Observation, server *dane.Nameserver, ta
 		o.Status, o.Why = rollover.Published, o.Name+" is an alias of "+target
 		return
 	case "":
-		o.Why = "the resolvers return an alias, which it does not have"
+		o.Why = "it does not have the alias that the resolvers return"
 	default:
 		o.Why = o.Name + " is an alias of " + alias + " there, and of " + target + " according to the resolvers"
 	}
 	o.TTL = max(longestTTL(server.Alias), longestTTL(server.TLSA))
 	_, err := g.publishedRecord(server.TLSA, service)
 	if status := statusOf(server.TLSA); status == rollover.Unknown || status == rollover.Missing && err == nil {
-		o.Status = rollover.Unknown // whether the nameservers of the other target agree
+		o.Status = rollover.Unknown // the nameservers of the other target are not queried
 	}
 }
 
-// publishedRecord returns a record of an answer that authenticates the last of the keys. It
-// returns an error if one of the keys has none.
+// publishedRecord returns a record of an answer that authenticates the last key. It returns
+// an error if the answer has no record of one of the keys.
 func (g *gate) publishedRecord(answer *dnssec.Answer, service *gatedService) (record tlsa.Record, err error) {
 	published := dane.TLSARecords(answer)
 	for _, source := range g.sources {
@@ -285,7 +286,7 @@ func (g *gate) observeRecords(o *rollover.Observation, server *dane.Nameserver, 
 		return
 	}
 	if len(server.TLSA.Aliases) > 0 { // resolvers may still have the records that it replaces
-		o.Status, o.Why = rollover.Unknown, "it has an alias there, which the resolvers do not return yet"
+		o.Status, o.Why = rollover.Unknown, "it has an alias there that the resolvers do not return yet"
 		return
 	}
 	if o.Status = statusOf(server.TLSA); o.Status != rollover.Missing {
@@ -310,7 +311,7 @@ func (g *gate) observeRecords(o *rollover.Observation, server *dane.Nameserver, 
 	}
 	var known bool
 	if o.NegativeTTL, known = server.NegativeTTL(); !known {
-		o.Status, o.Why = rollover.Unknown, "it returns no SOA record, so it is not known how long resolvers keep the proof that there were no records"
+		o.Status, o.Why = rollover.Unknown, "it returns no SOA record, so the TTL of an earlier denial is not known"
 	}
 }
 
@@ -328,8 +329,8 @@ func longestTTL(answer *dnssec.Answer) time.Duration {
 var errNotPublished = errors.New("no record authenticates it")
 
 // authenticatedBy returns the index of a published record that authenticates a server
-// with the certificate or key, for clients that v describes. Of a key alone, only
-// DANE-EE(3) records of public keys can be told to match.
+// with the certificate or key, for clients that v describes. For a key without a
+// certificate, only DANE-EE(3) records of public keys are compared.
 func (s keySource) authenticatedBy(published []tlsa.Record, v tlsa.Verifier) (int, error) {
 	why := "there are no records"
 	if len(published) > 0 {

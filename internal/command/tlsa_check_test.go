@@ -159,7 +159,7 @@ func TestGate(t *testing.T) {
 		{"first record everywhere", "A set with the new record alone may be the first.", "", "_25._tcp.mx 60 TLSA 3 1 1 NEXT", done, done, []string{"--wait=1h"}, exitOK, 20 * time.Minute, "; safe to serve now"},
 		{"too short", "The first round shows that the wait is too short.", old, old + fresh + "NEXT", done, done, []string{"--wait=10m"}, exitWarning, 0, "; safe to serve at 2000-01-01T00:20:"},
 		{"never", "A server that never gets the record ends the wait.", old, old + fresh + "NEXT", done, secondary{}, []string{"--wait=1h"}, exitCritical, time.Hour, "; not safe to serve"},
-		{"silent", "A server that does not answer leaves the result unknown.", old, old + fresh + "NEXT", done, silent, []string{"--wait=1h"}, exitUnknown, time.Hour, "not every nameserver answered"},
+		{"silent", "A server that does not answer leaves the result unknown.", old, old + fresh + "NEXT", done, silent, []string{"--wait=1h"}, exitUnknown, time.Hour, "the answer of a nameserver is unknown"},
 		{"silent and missing", "A server without the record is certain.", old, old + fresh + "NEXT", secondary{}, silent, nil, exitCritical, 0, "; not safe to serve"},
 		{"bogus", "Expired signatures are as bad as no record.", old, old + fresh + "NEXT", secondary{published: -1, expired: true}, done, nil, exitCritical, 0, "ns1.example.org (192.0.2.1): invalid: its answer is bogus"},
 		{"weaker digest", "A record that a stronger digest supersedes is none.", old, old + fresh + "NEXT\n_25._tcp.mx 600 TLSA 3 1 2 " + strings.Repeat("bb", 64), done, done, nil, exitCritical, 0, "superseded"},
@@ -224,8 +224,8 @@ func TestGateWithoutIPv6(t *testing.T) {
 	}
 }
 
-// TestGateKey compares the keys of state files: what clients accept depends on the chain and
-// on who they are.
+// TestGateKey compares the keys of state files: what clients accept depends on the chain
+// and on the usages that they accept.
 func TestGateKey(t *testing.T) {
 	leaf, issuer, other := &x509.Certificate{Raw: []byte{1}}, &x509.Certificate{Raw: []byte{2}}, &x509.Certificate{Raw: []byte{3}}
 	key := func(usages tlsa.Usages, chain ...*x509.Certificate) string {
@@ -301,7 +301,7 @@ func TestGateAlias(t *testing.T) {
 		{"old alias into an unsigned zone", "Clients that follow it do not use the records, although they match.", "_25._tcp.mx CNAME tlsa.unsigned.org.\n" + target, toNew, never, exitCritical, time.Hour, "192.0.2.2): missing: _25._tcp.mx.example.org. is an alias of tlsa.unsigned.org. there"},
 		{"late alias", "The TTL of the old alias counts twice from when the last server has the new one.", toOld, toNew, late, exitOK, 45 * time.Minute, "safe to serve now"},
 		{"alias of the same records", "Whether the nameservers of another target agree is not known.", strings.Replace(toNew, "CNAME tlsa", "CNAME also", 1) + also, toNew + also, never, exitUnknown, time.Hour, "192.0.2.2): unknown: _25._tcp.mx.example.org. is an alias of also.example.org. there"},
-		{"records before the alias", "The TTL of the records that the alias replaces counts.", "_25._tcp.mx 1200 TLSA 3 1 1 " + strings.Repeat("aa", 32) + "\n" + target, toNew, late, exitOK, 45 * time.Minute, "192.0.2.2): missing: the resolvers return an alias, which it does not have"},
+		{"records before the alias", "The TTL of the records that the alias replaces counts.", "_25._tcp.mx 1200 TLSA 3 1 1 " + strings.Repeat("aa", 32) + "\n" + target, toNew, late, exitOK, 45 * time.Minute, "192.0.2.2): missing: it does not have the alias that the resolvers return"},
 		{"other zone", "Each zone has its own nameservers.", away, away, done, exitOK, 20 * time.Minute, "ns.hoster.org (192.0.2.4): published: 3 1 1 "},
 		{"unsigned zone", "Records at the end of an alias into an unsigned zone are not used.", toOld, "_25._tcp.mx 600 CNAME tlsa.unsigned.org.\n", done, exitCritical, time.Hour, "the resolvers: invalid: the zone unsigned.org. is insecure"},
 		{"other zone, old alias", "The alias counts also if its target is in another zone.", toOld, away, never, exitCritical, time.Hour, "ns2.example.org (192.0.2.2): missing: "},

@@ -29,7 +29,7 @@ func (s *session) newTLSAOutput(f *tlsaFlags) tlsaOutput {
 type tlsaText struct {
 	w       io.Writer
 	timed   bool // lines about nameservers begin with the time
-	several bool // … and with the owner of the records
+	several bool // lines about nameservers have the owner of the records
 }
 
 // records writes the records. If there are several, a comment before each names its
@@ -76,7 +76,7 @@ func (o tlsaText) result(g *gate, now time.Time) {
 	case code == exitWarning:
 		fmt.Fprintf(o.w, "; safe to serve at %s, if nothing changes\n", stamp(g.safe()))
 	case code == exitUnknown:
-		fmt.Fprintln(o.w, "; not known to be safe to serve: not every nameserver answered")
+		fmt.Fprintln(o.w, "; not known whether it is safe to serve: the answer of a nameserver is unknown")
 	default:
 		fmt.Fprintln(o.w, "; not safe to serve: DANE clients would not authenticate it")
 	}
@@ -96,8 +96,8 @@ type tlsaJSON struct {
 type tlsaDocument struct {
 	Schema   int           `json:"schema"`
 	Records  []tlsaRecord  `json:"records"`
-	Safe     *bool         `json:"safe,omitempty"`    // with --check: whether the key is safe to serve now
-	SafeAt   *time.Time    `json:"safe_at,omitempty"` // when it is, if all nameservers have the records
+	Safe     *bool         `json:"safe,omitempty"`    // with --check: whether all keys are safe to serve now
+	SafeAt   *time.Time    `json:"safe_at,omitempty"` // when they are; nil if that is not known
 	Services []tlsaService `json:"services,omitempty"`
 }
 
@@ -117,7 +117,7 @@ type tlsaService struct {
 }
 
 type tlsaNameserver struct {
-	Name       string          `json:"name"` // that was queried: the owner of the records, or an alias
+	Name       string          `json:"name"` // the queried name: the owner of the records, or an alias
 	Nameserver string          `json:"nameserver"`
 	Address    string          `json:"address,omitempty"`
 	Status     rollover.Status `json:"status"`

@@ -59,8 +59,8 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, timeout time.Duration, fn f
 	}
 }
 
-// Detach lets the next Do with that key start a new call. The call in flight goes on for
-// those that wait for it.
+// Detach lets the next Do with that key start a new call. The call in flight continues
+// for its callers.
 func (g *Group[K, V]) Detach(key K) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -109,7 +109,7 @@ func TestPanicIsAnError(t *testing.T) {
 	}
 }
 
-// TestDetach checks that a detached call goes on for its caller, and that the next caller
+// TestDetach checks that a detached call continues for its caller, and that the next caller
 // starts another.
 func TestDetach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

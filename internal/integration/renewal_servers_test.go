@@ -127,7 +127,7 @@ func (b *renewalBed) served(host *renewedHost) string {
 }
 
 // startDNS starts Knot with the root and test., the two BINDs with renew.test., and a
-// validating Unbound, which everything here asks.
+// validating Unbound, the resolver of all programs in the test.
 func (b *renewalBed) startDNS(t *testing.T) {
 	t.Helper()
 	key := run(t, "tsig-keygen", "update")
@@ -217,7 +217,7 @@ func startNamed(t *testing.T, dir string, address netip.Addr) *process {
 	return start(t, dir, exec.Command(program(t, "named"), "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf")), address.String()+":53")
 }
 
-// allowTransfers lets the secondary update its copy of the zone, or not.
+// allowTransfers sets whether the secondary can update its copy of the zone.
 func (b *renewalBed) allowTransfers(t *testing.T, allowed bool) {
 	t.Helper()
 	clients := "none"
@@ -250,7 +250,7 @@ func (b *renewalBed) zoneText() string {
 	return text.String()
 }
 
-// startPebble starts the ACME server. It asks the primary alone, so that challenges need
+// startPebble starts the ACME server. It queries the primary only, so that challenges need
 // not wait for the secondary.
 func (b *renewalBed) startPebble(t *testing.T, authority *authority) {
 	t.Helper()
@@ -314,7 +314,7 @@ func (b *renewalBed) mustRun(t testing.TB, variables []string, name string, args
 	return output
 }
 
-// update sends a dynamic update to the primary, as nsupdate words it.
+// update sends a dynamic update, in the syntax of nsupdate, to the primary.
 func (b *renewalBed) update(t testing.TB, change string) {
 	t.Helper()
 	b.mustRun(t, []string{"UPDATE=" + fmt.Sprintf("server %s\nupdate %s\nsend\n", primaryAddress, change)}, "sh", "-c", `printf %s "$UPDATE" | nsupdate -k update.key`)
@@ -434,8 +434,8 @@ func (b *renewalBed) newPair(t testing.TB, host *renewedHost, key *ecdsa.Private
 	return p
 }
 
-// A watch probes hosts all the time with the exporter and with posttls-finger, as a
-// sender with a caching resolver would deliver.
+// A watch probes hosts continuously, with the exporter and with posttls-finger through a
+// caching resolver.
 type watch struct {
 	mu       sync.Mutex
 	probes   map[string]int       // by prober and host
@@ -516,7 +516,7 @@ func (w *watch) count(prober string, host *renewedHost) (probes, refusals int) {
 }
 
 // report ends the watch. It reports each prober that had a failure, or too few probes to
-// have noticed one.
+// detect one.
 func (w *watch) report(t testing.TB, hosts ...*renewedHost) {
 	t.Helper()
 	w.stop()

@@ -26,7 +26,7 @@ type acmeClient struct {
 	issue func(*testing.T, *renewalBed, *renewedHost)
 	// renew gets a certificate of a new key, and runs the hook.
 	renew func(*testing.T, *renewalBed, *renewedHost)
-	// keep is the same with the key that is served, nil if that takes other settings.
+	// keep renews with the served key. It is nil if the client needs other settings for that.
 	keep func(*testing.T, *renewalBed, *renewedHost)
 	// files returns the newest certificate and its key.
 	files func(*renewalBed, *renewedHost) (fullchain, key string)
@@ -180,7 +180,7 @@ func TestRenewal(t *testing.T) {
 		})
 	})
 	t.Run("no gate", func(t *testing.T) {
-		t.Run("stuck", func(t *testing.T) { // has its gate; it only saves time to run it here
+		t.Run("stuck", func(t *testing.T) { // has the gate; it runs here only to save time
 			t.Parallel()
 			b.testStuck(t, b.hosts["stuck"], first["stuck"])
 		})
@@ -267,13 +267,13 @@ func (b *renewalBed) testByHand(t *testing.T, host *renewedHost, old pair) {
 }
 
 // renewUntilRefused renews until both probers have refused a host. One renewal is nearly
-// always enough. It goes unnoticed if the resolver happens to ask the primary between the
+// always enough. It is not refused if the resolver queries the primary between the
 // update and the installation.
 func (b *renewalBed) renewUntilRefused(t *testing.T, c acmeClient, host *renewedHost, watch *watch) {
 	t.Helper()
 	for range 4 {
 		c.renew(t, b, host)
-		// By then, caches and the secondary have the new record.
+		// Now caches and the secondary have the new record.
 		noticeable := time.NewTimer(12 * time.Second)
 		defer noticeable.Stop()
 		retry := time.NewTicker(100 * time.Millisecond)
@@ -324,8 +324,8 @@ func (b *renewalBed) checkRenewed(t *testing.T, c acmeClient, host *renewedHost,
 	b.awaitRecords(t, host, recordsOf(after))
 }
 
-// testKeptKey renews a certificate and keeps its key. The new certificate is served at
-// once, and no update is sent.
+// testKeptKey renews a certificate and keeps its key. The new certificate is served
+// immediately, and no update is sent.
 func (b *renewalBed) testKeptKey(t *testing.T, host *renewedHost, old pair) {
 	watch := b.watch(t, host)
 	b.configure(t, host, "dns_update() { return 1; }", "check() { return 2; }")
@@ -343,8 +343,8 @@ func (b *renewalBed) testKeptKey(t *testing.T, host *renewedHost, old pair) {
 	watch.report(t, host)
 }
 
-// testStuck renews while the secondary cannot update its zone. The gate says so, and the
-// old certificate stays until the secondary is up to date.
+// testStuck renews while the secondary cannot update its zone. The gate fails, and the old
+// certificate stays until the secondary is up to date.
 func (b *renewalBed) testStuck(t *testing.T, host *renewedHost, old pair) {
 	watch := b.watch(t, host)
 	b.allowTransfers(t, false)

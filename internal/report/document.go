@@ -52,7 +52,7 @@ type Document struct {
 	Phases   []Phase   `json:"phases"`
 }
 
-// RolloverStep is what was seen of one record. A time is absent if it was not seen.
+// RolloverStep is the history of one record, as probes saw it. A time is absent if it was not seen.
 type RolloverStep struct {
 	Record     Record     `json:"record"`
 	Published  *time.Time `json:"published,omitempty"`           // absent: before the first probe
@@ -63,7 +63,7 @@ type RolloverStep struct {
 	Removable  *time.Time `json:"removable,omitempty"` // two TTLs after Replaced
 }
 
-// TimelineStep is one step of a rollover, for people.
+// TimelineStep is one step of a rollover, as readable text.
 type TimelineStep struct{ Name, When string }
 
 // Timeline returns the steps from the publication of a record to its removal.
@@ -76,7 +76,7 @@ func (s *RolloverStep) Timeline() []TimelineStep {
 	}
 	steps := []TimelineStep{
 		{"published", when(s.Published, "before the first probe")},
-		{"seen at every nameserver", when(s.Everywhere, "not yet, or not all nameservers answered")},
+		{"seen at every nameserver", when(s.Everywhere, "not known, or a nameserver lacks the record")},
 	}
 	if s.Served == nil {
 		steps = append(steps, TimelineStep{"safe to serve", when(s.Safe, "not known: a nameserver lacks the record, or did not answer")})

@@ -412,7 +412,7 @@ func TestRollover(t *testing.T) {
 		}
 	}
 	// The exporter has just started. It does not query nameservers.
-	check("      published: before the first probe\n      seen at every nameserver: not yet, or not all nameservers answered\n" +
+	check("      published: before the first probe\n      seen at every nameserver: not known, or a nameserver lacks the record\n" +
 		"      safe to serve: 2026-01-01 14:00:00 UTC\n      served: not yet\n")
 
 	at := func(hour int) time.Time { return labTime().Add(time.Duration(hour) * time.Hour) }

@@ -14,15 +14,15 @@ import (
 	"github.com/google/renameio/v2/maybe"
 )
 
-// maxFile is the largest accepted state file, in bytes. It is more than sixteen addresses
-// of each of a hundred services take.
+// maxFile is the largest accepted state file, in bytes. A hundred services with sixteen
+// addresses each need less.
 const maxFile = 1 << 20
 
 // schema is the version of the format of state files.
 const schema = 1
 
-// File holds the publications of several services. Load and Save keep it in a file between
-// runs of a command.
+// File holds the publications of several services. Load reads it from a file, and Save
+// writes it.
 type File struct {
 	services map[string]savedService // by owner of the TLSA records
 	put      map[string]bool         // the owners that Put replaced
@@ -43,7 +43,8 @@ type savedService struct {
 // ErrDamaged is wrapped by an error of Load if the file is not as Save wrote it.
 var ErrDamaged = errors.New("the file is damaged")
 
-// start is how a file begins. Save replaces no other file, which path may name by mistake.
+// start matches the start of a state file. Load and Save return an error for any other
+// file, which path may name by mistake.
 var start = regexp.MustCompile(`^\s*\{\s*"schema"`)
 
 // Load reads the file at path. If there is none, or path is empty, it returns an empty
@@ -97,7 +98,7 @@ func (s savedService) check(now time.Time) error {
 			return err
 		}
 		if since.IsZero() || since.After(now) {
-			return fmt.Errorf("%s has the record since %s, and it is %s", key, since.Format(time.RFC3339), now.Format(time.RFC3339))
+			return fmt.Errorf("%s: the time %s is zero or after now, %s", key, since.Format(time.RFC3339), now.Format(time.RFC3339))
 		}
 	}
 	return nil
@@ -106,8 +107,8 @@ func (s savedService) check(now time.Time) error {
 // ErrOtherKey is returned if a file has the publication of another key.
 var ErrOtherKey = errors.New("the state is of another certificate or key")
 
-// Publication returns what the file has for the records at owner. It is empty if the
-// file has nothing, and empty with ErrOtherKey if key is not the one that was saved.
+// Publication returns the stored publication of the records at owner. It is empty if there
+// is none. If it is of another key, Publication returns an empty one and ErrOtherKey.
 func (f *File) Publication(owner, key string) (*Publication, error) {
 	saved, ok := f.services[owner]
 	switch {
@@ -119,15 +120,14 @@ func (f *File) Publication(owner, key string) (*Publication, error) {
 	return &Publication{Since: saved.Since, TTL: time.Duration(saved.TTLSeconds) * time.Second}, nil
 }
 
-// Put replaces what the file has for the records at owner.
+// Put replaces the publication of the records at owner.
 func (f *File) Put(owner, key string, p *Publication) {
 	f.services[owner] = savedService{Key: key, TTLSeconds: int64(p.TTL / time.Second), Since: p.Since}
 	f.put[owner] = true
 }
 
-// Save replaces the file at path. Of the services that were not Put, it keeps what the
-// file has now: another process may have saved it since Load. Other programs see the old
-// or the new file, never a part.
+// Save replaces the file at path atomically. For services that were not Put, it keeps the
+// present content of the file, which another process may have saved since Load.
 func (f *File) Save(path string, now time.Time) error {
 	latest, err := Load(path, now)
 	if err != nil && !errors.Is(err, ErrDamaged) {

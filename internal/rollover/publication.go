@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Status is how one server serves the record of the new key.
+// Status is the state of the record of the new key at one server.
 type Status string
 
 // The statuses, best first.
@@ -23,21 +23,21 @@ type Observation struct {
 	Nameserver string
 	Address    string
 	Status     Status
-	Why        string // for people: the record or alias, or why there is none
+	Why        string // explanation: the record or alias, or why there is none
 
 	// TTL is how long resolvers keep the answer: that of the RRset, or of the proof that
 	// there is none (RFC 2308 §5). It is zero with Unknown and Invalid.
 	TTL time.Duration
 	// NegativeTTL is how long resolvers keep the proof that there is no RRset. It is zero
-	// if the RRset also has records of other keys: then there was one before.
+	// if the RRset also has records of other keys: then there was an RRset before.
 	NegativeTTL time.Duration
 }
 
-// Publication records which nameservers serve the records of one service and the aliases
-// that lead to them, and since when. The zero value has no observations.
+// Publication records when nameservers were first seen with the records of one service and
+// with the aliases that lead to them. The zero value has no observations.
 type Publication struct {
-	// Since is when each address was first seen with the record or alias, by the Key of the
-	// observation. It has no entry for an address that was later seen without it.
+	// Since has the time at which each address was first seen with the record or alias, by
+	// the Key of the observation. It has no entry for an address that was later seen without it.
 	Since map[string]time.Time
 	// TTL is the longest time for which resolvers may keep an RRset or denial that was seen.
 	TTL time.Duration
@@ -46,7 +46,7 @@ type Publication struct {
 }
 
 // Observe adds what all servers of the zone answered. It returns the observations
-// that differ from the one before in status or explanation.
+// that differ from the previous ones in status or explanation.
 func (p *Publication) Observe(at time.Time, servers []Observation) (changed []Observation) {
 	since := make(map[string]time.Time, len(servers))
 	for _, o := range servers {

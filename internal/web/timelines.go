@@ -7,12 +7,12 @@ import (
 	"dane_exporter/probe/dane"
 )
 
-// maxTimelines is the number of targets whose rollovers are followed. A target of one
+// maxTimelines is the maximum number of targets whose rollovers are recorded. A target of one
 // host takes about half a kilobyte.
 const maxTimelines = 20_000
 
-// timelines follows the rollovers of all targets, from probe to probe. They begin anew
-// when the program starts.
+// timelines records the rollovers of all targets, from probe to probe. It is empty when the
+// program starts.
 type timelines struct {
 	mu       sync.Mutex
 	byTarget map[targetKey]map[dane.ServiceKey]dane.Timeline

@@ -108,7 +108,7 @@ func Topics() []TopicInfo {
 const shortLifetime = 100 * 24 * time.Hour
 
 // The renewal of a certificate is late if no more than this share of its lifetime is left,
-// and no more than so many days. ACME clients renew before. There is no least time: a
+// and no more than so many days. ACME clients renew before. There is no minimum: a
 // certificate may be valid for a day. The alerts have the same rule: make docs writes it
 // into deploy/mixin.
 const (
@@ -177,7 +177,7 @@ func anchorNotInChain(m tlsa.Match) bool {
 }
 
 // adviseOnIntermediates reports records that depend on the choice of intermediate by a
-// CA of the Web PKI. A private CA is the operator's.
+// CA of the Web PKI. Operators control the intermediates of private CAs.
 func (j *judge) adviseOnIntermediates(v *ServiceVerdict) {
 	ofServer := func(r RecordVerdict) bool { return r.Usability == tlsa.Usable && !ofIssuer(r.Record) }
 	if slices.ContainsFunc(v.Records, ofServer) {

@@ -17,12 +17,12 @@ import (
 
 // Renewal has the lookups that a CA makes before it issues the next certificate of a server.
 type Renewal struct {
-	Name string // of the certificate: the TLSA base domain, or the name of the host without one
+	Name string // of the certificate: the TLSA base domain; without one, the name of the host
 	// CAA are the lookups at Name and at its parents, up to the first that decides (RFC 8659
 	// §3). If the one at Name decides, those for a wildcard certificate follow.
 	CAA []dnssec.Answer
-	// Challenge is the lookup of the TXT records at which ACME proves control of Name
-	// by DNS (RFC 8555 §8.4).
+	// Challenge is the lookup of the TXT records by which an ACME client proves control of
+	// Name (RFC 8555 §8.4).
 	Challenge dnssec.Answer
 	// WildcardChallenge is the same for the wildcard that covers Name; nil: there is none.
 	WildcardChallenge *dnssec.Answer
@@ -48,8 +48,8 @@ func (r *Renewal) Relevant(wildcard bool) *dnssec.Answer {
 	return nil
 }
 
-// challenge returns the lookup at which ACME proves control of Name, or of the wildcard
-// that covers it. It is nil if there was none.
+// challenge returns the lookup of the TXT records by which an ACME client proves control of
+// Name, or of the wildcard that covers it. It is nil if there was none.
 func (r *Renewal) challenge(wildcard bool) *dnssec.Answer {
 	if wildcard {
 		return r.WildcardChallenge
@@ -111,7 +111,8 @@ func (s *Service) renewed() (forms []bool) {
 	return slices.DeleteFunc([]bool{false, true}, func(form bool) bool { return !slices.Contains(forms, form) })
 }
 
-// leaf returns the certificate of the server; nil: it sent none that counts.
+// leaf returns the certificate of the server. It is nil if the server sent none, or was
+// not connected to.
 func (e *Endpoint) leaf() *x509.Certificate {
 	if e.Skipped || e.Chain == nil || len(e.Chain.Certificates) == 0 {
 		return nil
@@ -201,13 +202,13 @@ func (j *judge) judgeIssuance(v *ServiceVerdict, wildcard bool, organization str
 		return
 	}
 	if err := caa.Admit(caaRecords(relevant), issuers, wildcard); err != nil {
-		find(CAAForbidsIssuer, LookupCAA, "%s, which issued the certificate of %s, may not issue the next one: %v at %s",
+		find(CAAForbidsIssuer, LookupCAA, "%s issued the certificate of %s, but must not issue the next one: %v at %s",
 			organization, renewal.Name, err, TextName(relevant.Name))
 	}
 }
 
-// breaksSigned reports whether validators cannot use an answer of a signed zone, for a
-// reason that is not on our side.
+// breaksSigned reports whether an answer of a signed zone is unusable for validators, and
+// the cause is not on our side.
 func (j *judge) breaksSigned(answer *dnssec.Answer) bool {
 	if !answer.Status.Failed() || reasonOfAnswer(answer).Info().Effect == EffectInternal {
 		return false

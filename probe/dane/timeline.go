@@ -17,11 +17,11 @@ type ServiceKey struct {
 // Key returns the key of the service.
 func (v *ServiceVerdict) Key() ServiceKey { return ServiceKey{v.Host, v.Port} }
 
-// Timeline is what probes saw of the TLSA records of one service, from the publication of
-// a record to the time when it can be removed. Records of issuers are not in it: they do
-// not change with a key.
+// Timeline is the history of the TLSA records of one service, as probes saw it: from the
+// publication of a record to the time at which it can be removed. It has no records of
+// issuers, because they do not change with a key.
 type Timeline struct {
-	Began time.Time // when the first probe ended
+	Began time.Time // start of the first probe
 	Steps []TimelineStep
 }
 
@@ -36,9 +36,9 @@ type TimelineStep struct {
 	Everywhere time.Time
 	Queried    bool      // nameservers are queried
 	Served     time.Time // when a server was first seen with the key or certificate
-	Replaced   time.Time // since when no server has it, after one had it
-	// TTL is the longest that was seen, also of the records before this one: resolvers may
-	// have them for so long.
+	Replaced   time.Time // when no server was first seen to have it, after one had it
+	// TTL is the longest TTL that was seen, also of the records before this one: resolvers
+	// may cache them for that time.
 	TTL time.Duration
 }
 
@@ -57,7 +57,8 @@ func (s TimelineStep) Safe() time.Time {
 }
 
 // Removable returns when the record can be removed: two TTLs after its key was replaced,
-// so that the change can be undone. It is zero if the key is served, or was never.
+// so that the change can be undone. It is zero if the key is served, or was never
+// served.
 func (s TimelineStep) Removable() time.Time {
 	if s.Replaced.IsZero() {
 		return time.Time{}
@@ -65,7 +66,7 @@ func (s TimelineStep) Removable() time.Time {
 	return s.Replaced.Add(2 * s.TTL)
 }
 
-// maxSteps is the number of records of a timeline. More are not part of a rollover.
+// maxSteps is the maximum number of records of a timeline. A rollover does not need more.
 const maxSteps = 16
 
 // Observe returns the timeline after another probe of the service. It does not change t.
@@ -113,15 +114,15 @@ func (t Timeline) Observe(v *ServiceVerdict, at time.Time) Timeline {
 	return next
 }
 
-// InProgress reports whether there is something to follow: several records, or a change
-// since the first probe.
+// InProgress reports whether there is a rollover: several records, or a change since the
+// first probe.
 func (t Timeline) InProgress() bool {
 	changed := func(s TimelineStep) bool { return !s.Published.Equal(t.Began) || !s.Replaced.IsZero() }
 	return len(t.Steps) > 1 || slices.ContainsFunc(t.Steps, changed)
 }
 
-// ttl returns the longest TTL of the records. That of a resolver's answer is what is left
-// of it.
+// ttl returns the longest TTL of the records. Nameservers return the full TTL, and a
+// resolver returns the rest of it.
 func (v *ServiceVerdict) ttl() time.Duration {
 	longest := v.Answer.TTL
 	if v.Service.Nameservers != nil {

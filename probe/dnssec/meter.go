@@ -77,8 +77,8 @@ func (a *account) compute(cost int) error {
 	return a.record(a.meter.Compute(cost), false)
 }
 
-// maxTurn is the time after which a query that waits for its turn makes the lookup one
-// that other clients no longer join.
+// maxTurn is how long a query may wait for its turn before other clients no longer join its
+// lookup.
 const maxTurn = 500 * time.Millisecond
 
 // begin waits until another query may be in progress.

@@ -104,8 +104,8 @@ func (v Verifier) Match(set []Record, chain *Chain) []Match {
 
 var errNoCertificate = errors.New("the server sent no certificate")
 
-// ErrUntrusted is the kind of the error of [Verifier.PKIX] for a chain that does not lead
-// to the system roots at any time, such as that of a private CA.
+// ErrUntrusted is wrapped by the error of [Verifier.PKIX] if the chain leads to no system
+// root at any time, such as that of a private CA.
 var ErrUntrusted = errors.New("no chain to the system roots")
 
 // An untrustedError is the reason for an ErrUntrusted.

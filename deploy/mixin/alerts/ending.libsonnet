@@ -1,7 +1,8 @@
 // Alerts about what will fail if nothing changes.
 function(config, p, t)
   local soon = { minutes: std.max(15, config.intervalMinutes + 5), keep: '15m' };
-  // The end of a validity period is due: a share of the period is left, and few days.
+  // The condition that less than a share of a validity period is left, and less than a
+  // number of days.
   local due(d, days, lifetime=p.lifetime(d)) = {
     expr: p.below(p.remaining(d), config.certificateShare, lifetime, days),
     grafana: { query: '%s - %s' % [p.remaining(d), p.limit(config.certificateShare, lifetime, days)], op: '<', threshold: 0 },
@@ -91,8 +92,8 @@ function(config, p, t)
       section: 'danerollovernotready',
     },
 
-    // A CA that cannot validate what it looks up, or that CAA records do not admit, issues no
-    // certificate. The finding needs "renewal: true" and "series: full" in the module.
+    // A CA issues no certificate if it cannot validate its lookups, or if the CAA records do
+    // not admit it. The finding needs "renewal: true" and "series: full" in the module.
     soon {
       local reasons = (import '../reasons.libsonnet').renewals,
       name: 'DaneRenewalWillFail',

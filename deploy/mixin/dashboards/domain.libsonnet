@@ -364,7 +364,7 @@ local certificates(q) =
         p.column('host'),
         p.words('Value #A', 'CAA secure', v.yesNo(color='orange')),
         p.words('Value #B', '_acme-challenge secure', v.yesNo(color='orange')),
-        p.words('Value #C', 'CAA admits the CA', v.forbidden, noValue='no objection'),
+        p.words('Value #C', 'CAA admits the CA', v.forbidden, noValue='not forbidden'),
       ] + exporter,
       selected,
       'host'

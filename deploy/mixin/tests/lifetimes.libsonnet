@@ -1,6 +1,5 @@
-// Cases for certificates of several lifetimes. Time runs faster between two scrapes: both
-// dates of a certificate move, so that its lifetime is the same and the time left is the
-// wanted one.
+// Cases for certificates of several lifetimes. Both dates of a certificate change between
+// two scrapes, so that the time left changes and the lifetime does not.
 function(t)
   local hour = 3600;
   local day = 24 * hour;

@@ -109,8 +109,8 @@ func SignWith(where Where, keys ...Key) Fault {
 // Strip removes the signatures.
 func Strip(where Where) Fault { return SignWith(where) }
 
-// BloatDelegations adds useless records to the DS and DNSKEY RRsets that where accepts,
-// signed and as many as fit into a response.
+// BloatDelegations adds useless signed records to the DS and DNSKEY RRsets that where
+// accepts, as many as fit into a response.
 func BloatDelegations(where Where) []Fault {
 	return []Fault{
 		bloat(where, dns.TypeDS, 1150, func(i int) []byte {
