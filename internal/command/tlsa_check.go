@@ -258,7 +258,7 @@ func (g *gate) observeAlias(o *rollover.Observation, server *dane.Nameserver, ta
 	default:
 		o.Why = o.Name + " is an alias of " + alias + " there, and of " + target + " according to the resolvers"
 	}
-	o.TTL = max(longestTTL(server.Alias), longestTTL(server.TLSA))
+	o.TTL = max(server.Alias.LongestTTL(), server.TLSA.LongestTTL())
 	_, err := g.publishedRecord(server.TLSA, service)
 	if status := statusOf(server.TLSA); status == rollover.Unknown || status == rollover.Missing && err == nil {
 		o.Status = rollover.Unknown // the nameservers of the other target are not queried
@@ -293,7 +293,7 @@ func (g *gate) observeRecords(o *rollover.Observation, server *dane.Nameserver, 
 		o.Why = "its answer is " + server.TLSA.Status.String() + ": " + server.TLSA.Why
 		return
 	}
-	o.TTL = longestTTL(server.TLSA)
+	o.TTL = server.TLSA.LongestTTL()
 	record, err := g.publishedRecord(server.TLSA, service)
 	if err != nil {
 		o.Why = err.Error()
@@ -313,16 +313,6 @@ func (g *gate) observeRecords(o *rollover.Observation, server *dane.Nameserver, 
 	if o.NegativeTTL, known = server.NegativeTTL(); !known {
 		o.Status, o.Why = rollover.Unknown, "it returns no SOA record, so the TTL of an earlier denial is not known"
 	}
-}
-
-// longestTTL returns how long a resolver may keep the records of an answer. The TTL of
-// the answer may be that of the proof of a wildcard, which is often shorter.
-func longestTTL(answer *dnssec.Answer) time.Duration {
-	longest := answer.TTL
-	for _, rr := range answer.Records {
-		longest = max(longest, time.Duration(rr.Header().Ttl)*time.Second)
-	}
-	return longest
 }
 
 // errNotPublished is wrapped if no published record authenticates a certificate or key.

@@ -29,9 +29,10 @@ func (t *timelines) observe(r *probe.Report) {
 		return
 	}
 	r.Timelines = make(map[dane.ServiceKey]dane.Timeline, len(r.Verdict.Services))
+	end := r.Start.Add(r.Duration) // every answer is older
 	for i := range r.Verdict.Services {
 		v := &r.Verdict.Services[i]
-		r.Timelines[v.Key()] = known[v.Key()].Observe(v, r.Start)
+		r.Timelines[v.Key()] = known[v.Key()].Observe(v, end)
 	}
 	if t.byTarget == nil {
 		t.byTarget = make(map[targetKey]map[dane.ServiceKey]dane.Timeline)

@@ -21,7 +21,7 @@ func (v *ServiceVerdict) Key() ServiceKey { return ServiceKey{v.Host, v.Port} }
 // publication of a record to the time at which it can be removed. It has no records of
 // issuers, because they do not change with a key.
 type Timeline struct {
-	Began time.Time // start of the first probe
+	Began time.Time // end of the first probe
 	Steps []TimelineStep
 }
 
@@ -32,7 +32,8 @@ type TimelineStep struct {
 	// record was there before.
 	Published time.Time
 	// Everywhere is when every nameserver of the zone was first seen to have the record. It
-	// is zero while one lacks it, and if nameservers are not queried or did not answer.
+	// is zero while one lacks it, if nameservers are not queried or did not answer, and if
+	// an alias leads to the record: the nameservers of aliases are not queried.
 	Everywhere time.Time
 	Queried    bool      // nameservers are queried
 	Served     time.Time // when a server was first seen with the key or certificate
@@ -124,11 +125,11 @@ func (t Timeline) InProgress() bool {
 // ttl returns the longest TTL of the records. Nameservers return the full TTL, and a
 // resolver returns the rest of it.
 func (v *ServiceVerdict) ttl() time.Duration {
-	longest := v.Answer.TTL
+	longest := v.Answer.LongestTTL()
 	if v.Service.Nameservers != nil {
 		for _, server := range v.Service.Nameservers.Servers {
 			if server.TLSA != nil {
-				longest = max(longest, server.TLSA.TTL)
+				longest = max(longest, server.TLSA.LongestTTL())
 			}
 		}
 	}
@@ -136,14 +137,14 @@ func (v *ServiceVerdict) ttl() time.Duration {
 }
 
 // everywhere reports whether all nameservers of the zone have a record. It is not measured
-// if they were not all queried, or one did not answer.
+// if they were not all queried, if one did not answer, or if an alias leads to the records.
 func (v *ServiceVerdict) everywhere(record tlsa.Record) Measure {
 	n := v.Service.Nameservers
 	if n == nil {
 		return NotMeasured
 	}
 	result := Yes
-	if len(v.Nameservers) == 0 || n.Truncated || len(n.Unresolved) > 0 {
+	if len(v.Nameservers) == 0 || len(v.Answer.Aliases) > 0 || n.Truncated || len(n.Unresolved) > 0 {
 		result = NotMeasured
 	}
 	for i, server := range v.Nameservers {

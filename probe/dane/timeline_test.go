@@ -105,6 +105,8 @@ func TestTimelineSafe(t *testing.T) {
 		{"another record at one nameserver", "Both have this one.", []probe{{time.Hour, "old"}, {time.Hour, "both"}, {time.Hour, "more"}}, 3 * time.Hour},
 		{"TTL lowered with the change", "Resolvers have the old records for the old TTL.", []probe{{time.Hour, "old"}, {time.Minute, "both"}}, 3 * time.Hour},
 		{"TTL raised with the change", "The new TTL counts.", []probe{{time.Minute, "old"}, {time.Hour, "both"}}, 3 * time.Hour},
+		{"wildcard", "Resolvers keep the records longer than the proof of the wildcard.", []probe{{time.Hour, "old"}, {time.Hour, "both, as a wildcard"}}, 5 * time.Hour},
+		{"alias", "The nameservers of the alias may have another one.", []probe{{time.Hour, "old"}, {time.Hour, "both, by an alias"}}, 0},
 		{"nameservers not queried", "The first probe that sees the record counts.", []probe{{time.Hour, ""}, {time.Hour, ""}}, 3 * time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -125,6 +127,10 @@ func TestTimelineSafe(t *testing.T) {
 					second = tlsaLookup(dnssec.Secure, name, append(records, record(tlsa.DANEEE, tlsa.Cert, next))...).Answer
 				case "bogus":
 					second.Status = dnssec.Bogus
+				case "both, as a wildcard":
+					second.Records[0].Header().Ttl = 7200
+				case "both, by an alias":
+					service.TLSA[0].Answer.Aliases = []dnssec.Alias{{From: "_25._tcp.mx.example.org", To: "tlsa.example.org", Status: dnssec.Secure}}
 				case "silent":
 					server = Nameserver{Err: errors.New("no answer")}
 				}

@@ -87,6 +87,16 @@ type Answer struct {
 // Found reports whether the lookup returned records of the type queried.
 func (a *Answer) Found() bool { return len(a.Records) > 0 }
 
+// LongestTTL returns how long a resolver may keep the records of the answer. TTL may be
+// that of the proof of a wildcard, which is often shorter.
+func (a *Answer) LongestTTL() time.Duration {
+	longest := a.TTL
+	for _, rr := range a.Records {
+		longest = max(longest, time.Duration(rr.Header().Ttl)*time.Second)
+	}
+	return longest
+}
+
 // NameExists reports whether the name exists according to the answer, with or
 // without records of the type queried.
 func (a *Answer) NameExists() bool { return a.Err == nil && a.Rcode == dns.RcodeSuccess }
