@@ -143,6 +143,7 @@ func TestBudgetDecidesNothing(t *testing.T) {
 							t.Errorf("the lookup after one with %d queries: %s, %v: %s; want %s, %v", n, next.Status, next.Err, next.Why, want.Status, want.Err)
 						}
 					}
+					synctest.Wait()
 					peak := int(meter.peak.Load())
 					if meter.held.Load() != 0 || peak < dnssec.SizeOfQuery {
 						t.Errorf("%d bytes are held after the lookup, and at most %d during it", meter.held.Load(), peak)
@@ -151,6 +152,7 @@ func TestBudgetDecidesNothing(t *testing.T) {
 						r, _ := newResolver()
 						limited := allowBytes(1000, n)
 						got := r.LookupWithin(t.Context(), limited, tlsa, dns.TypeTLSA)
+						synctest.Wait() // speculative queries end after the lookup
 						if limited.held.Load() != 0 {
 							t.Errorf("%d bytes: %d are held after the lookup", n, limited.held.Load())
 						}
