@@ -3,8 +3,10 @@ package probe_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,4 +245,32 @@ func newLabProber(env probe.Environment) *probe.Prober {
 func labProber(t *testing.T) *probe.Prober {
 	t.Helper()
 	return newLabProber(labEnvironment(t))
+}
+
+// TestLookupMX checks which hosts the MX records of domains of the lab lead to. Hosts to
+// which clients do not connect are left out.
+func TestLookupMX(t *testing.T) {
+	prober := labProber(t)
+	for _, c := range []struct {
+		scenario string
+		want     string // hosts
+		err      string // part of the error
+	}{
+		{"good", "mx.good.lab.test", ""},
+		{"two-mx-one-broken", "mx.two-mx-one-broken.lab.test mx2.two-mx-one-broken.lab.test", ""},
+		{"null-mx", "", ""},
+		{"no-such-domain", "", ""},
+		{"no-mx", "no-mx.lab.test", ""},
+		{"unsigned", "mx.unsigned.lab.test", ""},
+		{"mx-is-address", "", ""},
+		{"mx-localhost", "", ""},
+		{"mx-not-a-hostname", "mx.mx-not-a-hostname.lab.test", ""},
+		{"mx-servfail", "", "SERVFAIL"},
+		{"expired-signature", "", "expired"},
+	} {
+		hosts, err := prober.LookupMX(t.Context(), c.scenario+".lab.test")
+		if got := strings.Join(hosts, " "); got != c.want || (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || errors.Is(err, probe.ErrNotLookedUp)) {
+			t.Errorf("%s: %q, %v; want %q, %q", c.scenario, got, err, c.want, c.err)
+		}
+	}
 }

@@ -310,6 +310,17 @@ func (i *instance) applyConfig(c *config.Config) error {
 // listInterval is the interval at which the files of /sd are checked for changes.
 const listInterval = 10 * time.Second
 
+// newDiscovery returns the sources of /sd. They look up MX records with the active prober.
+func (i *instance) newDiscovery() *discovery.Discovery {
+	return discovery.New(discovery.Environment{
+		Now: time.Now, Logger: i.logger, Poll: listInterval,
+		Dial: i.dialPrimary,
+		LookupMX: func(ctx context.Context, domain string) ([]string, error) {
+			return i.active.Load().prober.LookupMX(ctx, domain)
+		},
+	})
+}
+
 // dialPrimary connects to the nameserver from which the zone of a source is transferred.
 func (i *instance) dialPrimary(ctx context.Context, primary string) (net.Conn, error) {
 	server, err := transport.ParseNameserver(primary)

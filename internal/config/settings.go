@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -82,19 +83,22 @@ func sources(into *[]discovery.Source) decodeFunc {
 			"tsig_file": text(&s.TSIGFile, "the path of a file", checkNotEmpty),
 		})
 		sameName := func(other discovery.Source) bool { return other.Name == s.Name }
-		ofZone := s.Zone != "" || s.Members != "" || s.Primary != "" || s.TSIGFile != ""
+		ofZone := element.has("zone") || element.has("members") || element.has("primary") || element.has("tsig_file")
 		switch {
-		case s.Name == "":
+		case !element.has("name"):
 			element.wrong("must have a name, such as {name: customers, files: [/etc/dane_exporter/domains.txt]}")
-		case slices.ContainsFunc(earlier, sameName):
+		case s.Name != "" && slices.ContainsFunc(earlier, sameName):
 			element.wrong("duplicate name %s", s.Name)
-		case len(s.Files) > 0 == ofZone:
+		case element.has("files") == ofZone:
 			element.wrong("must have files, or zone, primary and tsig_file")
 		case ofZone && !element.has("zone", "primary", "tsig_file"):
 			element.wrong("must have zone, primary and tsig_file, such as {name: hosting, zone: catalog.example, primary: 192.0.2.1, tsig_file: /etc/dane_exporter/transfer.key}")
+		case !ofZone && len(s.Files) == 0:
+			element.orAt("files").wrong("must have at least one path")
 		default:
-			if ofZone && s.Members == "" {
-				s.Members = discovery.MembersCatalog
+			if ofZone {
+				s.Zone, _ = probe.DomainName(s.Zone) // A-labels; checkZone has reported an error
+				s.Members = cmp.Or(s.Members, discovery.MembersCatalog)
 			}
 			return s, true
 		}
@@ -125,7 +129,7 @@ func checkZone(name string) error {
 
 func checkNameserver(address string) error {
 	if _, err := transport.ParseNameserver(address); err != nil {
-		return errors.New("is in another form")
+		return errors.New("not a nameserver over TCP or TLS")
 	}
 	return nil
 }

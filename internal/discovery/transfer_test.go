@@ -62,9 +62,16 @@ func TestParseKey(t *testing.T) {
 // function that writes messages.
 type primary struct {
 	key    tsigKey
-	answer func(p *response) error
 	mu     sync.Mutex
+	answer func(p *response) error // nil: connections are refused
 	asked  []string
+}
+
+// set changes how the primary answers. It forgets the queries so far.
+func (p *primary) set(answer func(*response) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer, p.asked = answer, nil
 }
 
 // response writes the messages of one response, and signs those that are to be signed.
@@ -78,6 +85,12 @@ type response struct {
 }
 
 func (p *primary) dial(ctx context.Context, _ string) (net.Conn, error) {
+	p.mu.Lock()
+	answer := p.answer
+	p.mu.Unlock()
+	if answer == nil {
+		return nil, errors.New("connection refused")
+	}
 	client, server := net.Pipe()
 	go func() {
 		defer server.Close()
@@ -97,7 +110,7 @@ func (p *primary) dial(ctx context.Context, _ string) (net.Conn, error) {
 			p.mu.Lock()
 			p.asked = append(p.asked, dns.TypeToString[query.Question[0].Qtype])
 			p.mu.Unlock()
-			if err := p.answer(&response{conn: server, key: p.key, query: query, mac: query.IsTsig().MAC}); err != nil {
+			if err := answer(&response{conn: server, key: p.key, query: query, mac: query.IsTsig().MAC}); err != nil {
 				return
 			}
 		}
@@ -202,7 +215,7 @@ func TestZoneLoader(t *testing.T) {
 		{2 + 1<<31 - 1 + 1<<30, []string{"d.example"}, "SOA AXFR", []string{"d.example"}, time.Hour, ""},
 		{5, []string{"e.example"}, "SOA AXFR", []string{"e.example"}, time.Hour, ""},
 	} {
-		p.answer, p.asked = catalogOf(t, c.serial, c.members...), nil
+		p.set(catalogOf(t, c.serial, c.members...))
 		read, wait, err := l.load(t.Context())
 		var got []string
 		if read.list != nil {

@@ -39,12 +39,19 @@ type bufferedResponse struct {
 // writeShared answers with a body that is kept for other requests. It is not copied and
 // has no limit.
 func writeShared(w http.ResponseWriter, body []byte) {
-	if response, ok := w.(*bufferedResponse); ok {
-		response.shared = body
-		return
+	for {
+		switch inner := w.(type) {
+		case *bufferedResponse:
+			inner.shared = body
+			return
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			_, err := w.Write(body)
+			mustWrite(err)
+			return
+		}
 	}
-	_, err := w.Write(body)
-	mustWrite(err)
 }
 
 func (b *bufferedResponse) Header() http.Header { return b.header }
