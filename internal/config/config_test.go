@@ -139,6 +139,7 @@ func TestDefaults(t *testing.T) {
 			"smtp_mx_full": with("smtp_mx_full", func(m *probe.Module) {
 				m.MTASTS, m.Nameservers, m.Renewal, m.KeyTypes = true, true, true, dane.KeyTypes()
 			}),
+			"smtp_mx_dns": with("smtp_mx_dns", func(m *probe.Module) { m.LookupsOnly = true }),
 			"smtp":        with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":  with("submission", client(587, "smtp")),
 			"submissions": with("submissions", client(465, "tls")),
@@ -465,6 +466,8 @@ func TestMistakes(t *testing.T) {
 				`:4: discovery.sources[1].tsig_file: "": the value is empty; must be the path of a file`,
 				`:5: discovery.mx_rate: "0" is not a whole number from 1 to 10000`,
 				`:6: discovery.mx_interval: "1s" is not a duration from 1m to 168h, such as 500ms, 2s or 1m30s`}},
+		{"mta_sts with connect: false", "modules: {m: {connect: false, mta_sts: true}}\n",
+			[]string{":1: modules.m.mta_sts: not allowed with connect: false; the policy is fetched over HTTPS"}},
 		{"invalid module name", "modules: {\"a b\": {}}\n",
 			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
 		{"UTF-16", "\xff\xfer\x00",
