@@ -100,7 +100,7 @@ func (d *Discovery) Use(settings Settings) {
 		delete(kept, key)
 		if s == nil {
 			s = &source{settings: configured, key: key, poked: make(chan struct{}, 1), stop: make(chan struct{}),
-				loader: d.newLoader(configured), now: d.env.Now, logger: d.env.Logger.With("source", configured.Name)}
+				loader: d.newLoader(configured), now: d.env.Now, logger: d.env.Logger.With("list", configured.Name)}
 			s.changed = d.listChanged
 		} else {
 			s.poke()

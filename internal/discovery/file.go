@@ -172,7 +172,7 @@ func readFile(ctx context.Context, expected fileState, limit int64, names *build
 		return 0, err
 	}
 	if !expected.equal(fileState{expected.path, info}) {
-		return 0, fmt.Errorf("%s has changed while it was read", expected.path)
+		return 0, errUnsettled
 	}
 	return size, nil
 }

@@ -224,6 +224,19 @@ func TestPipeInsteadOfFile(t *testing.T) {
 	}
 }
 
+// A file that changes while it is read is left for the next call.
+func TestFileChangesWhileItIsRead(t *testing.T) {
+	dir, l := files(t, "list", map[string]string{"list": "a.example\n"})
+	found, err := l.find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeList(t, filepath.Join(dir, "list"), "a.example\nb.exam")
+	if _, err := readFiles(t.Context(), found); !errors.Is(err, errUnsettled) {
+		t.Errorf("%v, want %v", err, errUnsettled)
+	}
+}
+
 // A list has no end: reading it stops at the limit.
 func TestEndlessFile(t *testing.T) {
 	var names builder

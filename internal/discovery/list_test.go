@@ -117,3 +117,47 @@ func TestListMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(list)
 }
+
+// TestMXMemory checks and prints the memory of the MX hosts of many domains: with the
+// hosts of 20 hosters, and with a host of its own for each domain.
+func TestMXMemory(t *testing.T) {
+	const domains = 200_000
+	var b builder
+	for i := range domains {
+		if err := b.add(fmt.Sprintf("customer%07d.example", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, _ := b.list()
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	var kept []*mxTable
+	for _, c := range []struct {
+		name  string
+		hosts func(i int) []string
+		limit float64 // bytes for each domain
+	}{
+		{"20 hosters", func(i int) []string {
+			return []string{fmt.Sprintf("mx1.hoster%02d.example", i%20), fmt.Sprintf("mx2.hoster%02d.example", i%20)}
+		}, 20},
+		{"a host for each", func(i int) []string { return []string{fmt.Sprintf("mail.customer%07d.example", i)} }, 400},
+	} {
+		before := heap()
+		table := newMXTable(Environment{}, func() {})
+		table.setDomains(list)
+		for i := range domains {
+			table.record(string(list.At(i)), c.hosts(i), nil)
+		}
+		kept = append(kept, table)
+		got := (heap() - before) / domains
+		t.Logf("%s: %.0f bytes for each domain", c.name, got)
+		if got > c.limit {
+			t.Errorf("%s: %.0f bytes for each domain, want at most %.0f", c.name, got, c.limit)
+		}
+	}
+	runtime.KeepAlive(kept)
+}

@@ -40,9 +40,9 @@ type mxTable struct {
 	rate     int
 	interval time.Duration
 	domains  *List
-	sets     []mxSet // of each domain
-	failed   []bool  // of each domain: the last lookup failed
-	queue    []string
+	sets     []mxSet   // of each domain
+	failed   []bool    // of each domain: the last lookup failed
+	queue    []uint32  // domains to look up first
 	next     int       // domain to look up if the queue is empty
 	retry    time.Time // when lookups that failed are repeated
 	troubled bool      // the resolvers failed the last lookup
@@ -76,7 +76,7 @@ func (t *mxTable) setDomains(domains *List) {
 			sets[i], failed[i] = t.sets[old], t.failed[old]
 		}
 		if sets[i] == (mxSet{}) {
-			t.queue = append(t.queue, string(domains.At(i)))
+			t.queue = append(t.queue, uint32(i))
 			t.pending++
 		}
 		if failed[i] {
@@ -151,12 +151,13 @@ func (t *mxTable) nextDomain() (domain string, least, pause time.Duration) {
 		t.retry = now.Add(retryInterval)
 		for i, failed := range t.failed {
 			if failed {
-				t.queue = append(t.queue, string(t.domains.At(i)))
+				t.queue = append(t.queue, uint32(i))
 			}
 		}
 	}
 	if len(t.queue) > 0 {
-		domain, t.queue = t.queue[0], t.queue[1:]
+		domain = string(t.domains.At(int(t.queue[0])))
+		t.queue = t.queue[1:]
 		return domain, least, least
 	}
 	if t.pending > 0 { // the lookups are in progress
@@ -185,7 +186,7 @@ func (t *mxTable) record(domain string, hosts []string, err error) {
 	t.troubled = errors.Is(err, probe.ErrNotLookedUp)
 	if t.troubled {
 		if unknown {
-			t.queue = append(t.queue, domain)
+			t.queue = append(t.queue, uint32(i))
 		}
 		return
 	}
@@ -202,7 +203,7 @@ func (t *mxTable) record(domain string, hosts []string, err error) {
 	case err != nil && !unknown:
 		return
 	case err != nil && !again: // the first lookup may have failed in the rush after a start
-		t.queue = append(t.queue, domain)
+		t.queue = append(t.queue, uint32(i))
 		return
 	}
 	set := unique.Make(strings.Join(hosts, " "))

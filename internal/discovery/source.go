@@ -118,7 +118,7 @@ func (s *source) record(read reading, err error) {
 		s.logger.Info("Reading a list of domains succeeds again")
 	}
 	for _, why := range read.why {
-		s.logger.Warn("A list of domains has an invalid entry", "entry", why)
+		s.logger.Warn("A list of domains has an invalid entry; it is left out", "entry", why)
 	}
 	if read.bad > len(read.why) {
 		s.logger.Warn("A list of domains has more invalid entries", "entries", read.bad-len(read.why))
