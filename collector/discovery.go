@@ -17,7 +17,7 @@ type discoveryCollector struct {
 func NewDiscoveryCollector(status func() discovery.Status) prometheus.Collector {
 	return &discoveryCollector{
 		status:    status,
-		domains:   exporterDiscoveryDomains.desc(),
+		domains:   exporterDiscoveryTargets.desc(),
 		up:        exporterDiscoveryUp.desc(),
 		success:   exporterDiscoverySuccess.desc(),
 		badLines:  exporterDiscoveryBadLines.desc(),

@@ -204,12 +204,12 @@ func TestDiscoveryCollector(t *testing.T) {
 	}))
 	want := `dane_exporter_discovery_bad_lines{source="good"} 0
 dane_exporter_discovery_bad_lines{source="stale"} 2
-dane_exporter_discovery_domains{source="good"} 3
-dane_exporter_discovery_domains{source="stale"} 7
 dane_exporter_discovery_last_success_timestamp_seconds{source="good"} 1.8e+09
 dane_exporter_discovery_last_success_timestamp_seconds{source="stale"} 1.7e+09
 dane_exporter_discovery_mx_failed 1
 dane_exporter_discovery_mx_pending 5
+dane_exporter_discovery_targets{source="good"} 3
+dane_exporter_discovery_targets{source="stale"} 7
 dane_exporter_discovery_up{source="good"} 1
 dane_exporter_discovery_up{source="stale"} 0
 dane_exporter_discovery_up{source="unreadable"} 0

@@ -248,7 +248,7 @@ var (
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
 	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
 		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.")
-	exporterDiscoveryDomains = gauge("dane_exporter_discovery_domains",
+	exporterDiscoveryTargets = gauge("dane_exporter_discovery_targets",
 		"Number of domains in the current list of the source. Absent until a list was read.", "source")
 	exporterDiscoveryUp = gauge("dane_exporter_discovery_up",
 		"Whether the last attempt to read the list of the source succeeded. If not, the last list stays. Absent before the first attempt has ended.", "source")
@@ -274,7 +274,7 @@ func ExporterMetrics() []Metric {
 		*exporterDNSQueries, *exporterDNSErrors, *exporterDNSLimited, *exporterCacheEntries, *exporterCacheBytes, *exporterCacheRequests,
 		*exporterReloadSuccessful, *exporterReloadTime, *exporterUnknownModules,
 		*exporterResolverOK, *exporterTrustAnchorOK, *exporterNewRootKeys,
-		*exporterDiscoveryDomains, *exporterDiscoveryUp, *exporterDiscoverySuccess, *exporterDiscoveryBadLines, *exporterDiscoveryMXPending, *exporterDiscoveryMXFailed,
+		*exporterDiscoveryTargets, *exporterDiscoveryUp, *exporterDiscoverySuccess, *exporterDiscoveryBadLines, *exporterDiscoveryMXPending, *exporterDiscoveryMXFailed,
 		*exporterInfo, *exporterBuildInfo,
 	}
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })

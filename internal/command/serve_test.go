@@ -102,7 +102,7 @@ func TestServeDiscovery(t *testing.T) {
 	}
 	await("/sd", `[{"targets":["good.lab.test","mx-servfail.lab.test","no-mx.lab.test","null-mx.lab.test","two-mx-one-broken.lab.test"],"labels":{"__meta_dane_source":"customers"}}]`+"\n")
 	await("/sd?by=mx", `[{"targets":["mx.good.lab.test","mx.two-mx-one-broken.lab.test","mx2.two-mx-one-broken.lab.test","no-mx.lab.test"],"labels":{"__meta_dane_source":"customers","__meta_dane_domains":"1"}}]`+"\n")
-	for name, want := range map[string]string{`domains{source="customers"}`: "5", `bad_lines{source="customers"}`: "1", `up{source="customers"}`: "1", "mx_pending": "0", "mx_failed": "1"} {
+	for name, want := range map[string]string{`targets{source="customers"}`: "5", `bad_lines{source="customers"}`: "1", `up{source="customers"}`: "1", "mx_pending": "0", "mx_failed": "1"} {
 		if got := p.metric("dane_exporter_discovery_" + name); got != want {
 			t.Errorf("dane_exporter_discovery_%s %q, want %s", name, got, want)
 		}

@@ -344,6 +344,36 @@ func TestMXLookups(t *testing.T) {
 	})
 }
 
+// Each domain is looked up again although the list changes more often than that.
+func TestMXLookupsOfChangingList(t *testing.T) {
+	dir := t.TempDir()
+	var domains []string
+	for i := range 100 {
+		domains = append(domains, fmt.Sprintf("domain%03d.example", i))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		dns := newFakeDNS(make(map[string][]string))
+		d := start(t, noPrimary, dns)
+		list := listFile(t, dir, "list", strings.Join(domains, "\n"))
+		d.Use(settingsOf(Source{Name: "all", Files: []string{list}}))
+		synctest.Wait()
+		expectNotReady(t, d, Query{By: ByMX}, "100 of 100")
+		time.Sleep(time.Minute)
+		dns.takeAsked()
+		for i := range 15 {
+			listFile(t, dir, "list", strings.Join(domains, "\n")+fmt.Sprintf("\naaa%d.example\n", i))
+			time.Sleep(5 * time.Minute)
+		}
+		synctest.Wait()
+		asked := dns.takeAsked()
+		for _, domain := range domains {
+			if asked[domain] == 0 || asked[domain] > 2 {
+				t.Errorf("%s is looked up %d times in 75 minutes", domain, asked[domain])
+			}
+		}
+	})
+}
+
 // TestDocumentSize checks that a document is not much larger than its names.
 func TestDocumentSize(t *testing.T) {
 	var b builder

@@ -83,7 +83,10 @@ func (t *mxTable) setDomains(domains *List) {
 			t.failures++
 		}
 	}
-	t.domains, t.sets, t.failed, t.next = domains, sets, failed, 0
+	if t.next < t.domains.Len() { // continue where the last list was
+		t.next, _ = domains.find(string(t.domains.At(t.next)))
+	}
+	t.domains, t.sets, t.failed = domains, sets, failed
 	select {
 	case t.wake <- struct{}{}:
 	default:

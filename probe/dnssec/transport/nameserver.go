@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ type Nameserver struct{ server *server }
 // and an address without a scheme means TCP.
 func ParseNameserver(text string) (Nameserver, error) {
 	s, err := parseServer(text)
-	if err != nil || strings.HasPrefix(text, "udp://") {
+	if err != nil || strings.HasPrefix(text, "udp://") || !slices.Contains([]string{"udp", "tcp", "tls"}, s.network) {
 		return Nameserver{}, fmt.Errorf("%q is not a nameserver; must be an address, such as 192.0.2.1, 192.0.2.1:5353, [2001:db8::1]:53, tls://192.0.2.1 or tls://192.0.2.1:853#ns.example.net", text)
 	}
 	return Nameserver{s}, nil
