@@ -62,27 +62,22 @@ func (s *server) dialTCP(ctx context.Context) (net.Conn, error) {
 // name (RFC 8310 §8.1), or for the address if no name is configured. There is no
 // fallback to clear text.
 func (s *server) tlsDialer(roots *x509.CertPool) func(context.Context) (net.Conn, error) {
-	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return func(ctx context.Context) (net.Conn, error) { return s.dialTLS(ctx, config) }
-}
-
-// dialTLS connects to the server over TLS. The configuration lacks the name.
-func (s *server) dialTLS(ctx context.Context, config *tls.Config) (net.Conn, error) {
-	config = config.Clone()
-	config.ServerName = s.tlsName
+	config := &tls.Config{ServerName: s.tlsName, RootCAs: roots, MinVersion: tls.VersionTLS12}
 	if s.tlsName == "" {
 		config.ServerName = s.address.Addr().WithZone("").String()
 	}
-	tcp, err := s.dialTCP(ctx)
-	if err != nil {
-		return nil, err
+	return func(ctx context.Context) (net.Conn, error) {
+		tcp, err := s.dialTCP(ctx)
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(tcp, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			tcp.Close()
+			return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
+		}
+		return conn, nil
 	}
-	conn := tls.Client(tcp, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		tcp.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
-	}
-	return conn, nil
 }
 
 // untrustedError is an error whose text may quote data from the server, such as
