@@ -45,7 +45,7 @@ var (
 		"phase")
 
 	outcome = summaryGauge("dane_outcome",
-		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent.",
+		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent. With connect: false, all are absent unless the lookups alone decide it.",
 		"outcome")
 	hostCount = summaryGauge("dane_hosts",
 		"Number of hosts of the target, at most 50. Absent if the lookup of the hosts failed.")

@@ -78,7 +78,7 @@ func (c *connection) query(zone string, qtype uint16, each func([]dns.RR) (last 
 }
 
 // checkResponse returns an error if a message is no successful response to the query. Only
-// the first message must repeat the question (RFC 5936 §2.2.1).
+// the first message must repeat the question (RFC 5936 §2.2.2).
 func checkResponse(m *dns.Msg, id uint16, zone string, qtype uint16) error {
 	switch {
 	case !m.Response || m.Id != id || m.Opcode != dns.OpcodeQuery || m.Truncated:
