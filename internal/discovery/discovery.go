@@ -99,9 +99,8 @@ func (d *Discovery) Use(settings Settings) {
 		s := kept[key]
 		delete(kept, key)
 		if s == nil {
-			s = &source{settings: configured, key: key, poked: make(chan struct{}, 1), stop: make(chan struct{}),
-				loader: d.newLoader(configured), now: d.env.Now, logger: d.env.Logger.With("list", configured.Name)}
-			s.changed = d.listChanged
+			s = &source{settings: configured, key: key, poked: make(chan struct{}, 1), loader: d.newLoader(configured),
+				now: d.env.Now, logger: d.env.Logger.With("list", configured.Name), changed: d.listChanged}
 		} else {
 			s.poke()
 		}
@@ -122,7 +121,7 @@ func (d *Discovery) newLoader(s Source) loader {
 	if len(s.Files) > 0 {
 		return &fileLoader{patterns: s.Files, poll: d.env.Poll, now: d.env.Now}
 	}
-	return &zoneLoader{source: s, dial: d.env.Dial, transfers: d.transfers, now: d.env.Now}
+	return &zoneLoader{source: s, dial: d.env.Dial, transfers: d.transfers}
 }
 
 // listChanged is called after the list of a source has changed.
@@ -160,13 +159,16 @@ func (d *Discovery) startAndStop(ctx context.Context, group *sync.WaitGroup) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.stopped {
-		close(s.stop)
+		if s.cancel != nil {
+			s.cancel()
+		}
 	}
 	d.stopped = nil
 	for _, s := range d.sources {
-		if !s.started {
-			s.started = true
-			group.Go(func() { s.run(ctx) })
+		if s.cancel == nil {
+			ctx, cancel := context.WithCancel(ctx)
+			s.cancel = cancel
+			group.Go(func() { defer cancel(); s.run(ctx) })
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (l *fileLoader) loadFiles(ctx context.Context) (reading, error) {
 	return read, nil
 }
 
-// areOld reports whether no file was modified since the last call, or is of the future.
+// areOld reports whether all files were last modified longer ago than the interval of calls.
 func (l *fileLoader) areOld(files []fileState) bool {
 	return !slices.ContainsFunc(files, func(f fileState) bool {
 		age := l.now().Sub(f.info.ModTime())

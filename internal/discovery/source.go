@@ -48,9 +48,8 @@ type source struct {
 	logger   *slog.Logger
 	changed  func() // is called after the list has changed
 
-	started bool          // guarded by Discovery.mu
-	poked   chan struct{} // has an element if the list is to be read now; has a buffer of one
-	stop    chan struct{} // is closed when the source is no longer configured
+	cancel func()        // stops run; nil before it is started; guarded by Discovery.mu
+	poked  chan struct{} // has an element if the list is to be read now; has a buffer of one
 
 	mu    sync.Mutex
 	state SourceStatus
@@ -65,17 +64,8 @@ func (s *source) poke() {
 	}
 }
 
-// run reads the list again and again until ctx ends or the source is stopped.
+// run reads the list again and again until ctx ends.
 func (s *source) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-s.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	for ctx.Err() == nil {
 		read, wait, err := s.loader.load(ctx)
 		if ctx.Err() != nil {

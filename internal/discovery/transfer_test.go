@@ -190,7 +190,7 @@ func newZone(t testing.TB, p *primary) *zoneLoader {
 	}
 	return &zoneLoader{
 		source: Source{Name: "hosting", Zone: "catalog.example", Members: MembersCatalog, Primary: "192.0.2.1", TSIGFile: file},
-		dial:   p.dial, transfers: make(chan struct{}, 1), now: time.Now,
+		dial:   p.dial, transfers: make(chan struct{}, 1),
 	}
 }
 

@@ -23,7 +23,6 @@ type zoneLoader struct {
 	source    Source
 	dial      func(ctx context.Context, primary string) (net.Conn, error)
 	transfers chan struct{} // has an element during a transfer
-	now       func() time.Time
 
 	soa *dns.SOA // of the last transfer; nil: there was none
 }
