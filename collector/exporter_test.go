@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -152,10 +154,11 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 }
 
 // TestExporterMetrics checks that ExporterMetrics describes the metrics that
-// NewExporter registers, and no others.
+// NewExporter and NewDiscoveryCollector register, and no others.
 func TestExporterMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
+	registry.MustRegister(NewDiscoveryCollector(func() discovery.Status { return discovery.Status{} }))
 	ch := make(chan *prometheus.Desc)
 	go func() {
 		registry.Describe(ch)
@@ -171,7 +174,7 @@ func TestExporterMetrics(t *testing.T) {
 	}
 	for _, metric := range ExporterMetrics() {
 		if text := metric.desc().String(); !registered[text] {
-			t.Errorf("NewExporter does not register %s", text)
+			t.Errorf("%s is not registered", text)
 		} else {
 			delete(registered, text)
 		}
@@ -181,6 +184,38 @@ func TestExporterMetrics(t *testing.T) {
 	}
 	if all := ExporterMetrics(); !slices.IsSortedFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Errorf("ExporterMetrics is not sorted by name: %v", all)
+	}
+}
+
+// TestDiscoveryCollector checks which metrics of a source exist: none before the first
+// attempt, and those of the last list as long as there is one.
+func TestDiscoveryCollector(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), NewDiscoveryCollector(func() discovery.Status {
+		return discovery.Status{
+			Sources: []discovery.SourceStatus{
+				{Name: "new"},
+				{Name: "unreadable", Tried: true},
+				{Name: "stale", Tried: true, Complete: true, Domains: 7, BadLines: 2, Success: time.Unix(1_700_000_000, 0)},
+				{Name: "good", Tried: true, Complete: true, Up: true, Domains: 3, Success: time.Unix(1_800_000_000, 0)},
+			},
+			MX: discovery.MXStatus{Wanted: true, Pending: 5, Failed: 1},
+		}
+	}))
+	want := `dane_exporter_discovery_bad_lines{source="good"} 0
+dane_exporter_discovery_bad_lines{source="stale"} 2
+dane_exporter_discovery_last_success_timestamp_seconds{source="good"} 1.8e+09
+dane_exporter_discovery_last_success_timestamp_seconds{source="stale"} 1.7e+09
+dane_exporter_discovery_mx_failed 1
+dane_exporter_discovery_mx_pending 5
+dane_exporter_discovery_targets{source="good"} 3
+dane_exporter_discovery_targets{source="stale"} 7
+dane_exporter_discovery_up{source="good"} 1
+dane_exporter_discovery_up{source="stale"} 0
+dane_exporter_discovery_up{source="unreadable"} 0
+`
+	if got := own(t, registry); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -66,8 +66,11 @@ func (s *metricSet) setTarget(report *probe.Report) {
 
 // setOutcome exports an outcome as one series for each state. While the outcome is
 // unknown, the other states are absent because they were not measured. labels are the
-// label values before the label outcome.
+// label values before the label outcome. An outcome that is not decided has no series.
 func (s *metricSet) setOutcome(m *Metric, current dane.Outcome, labels ...string) {
+	if current == dane.Undecided {
+		return
+	}
 	for _, state := range dane.Outcomes() {
 		if current != dane.Unknown || state == dane.Unknown {
 			s.set(m, boolValue(state == current), append(slices.Clone(labels), string(state))...)
@@ -143,7 +146,7 @@ func (s *service) countAddresses() (counts map[dane.Outcome]int, skipped int) {
 			withoutIPv6[endpoint.Address] = true
 		case endpoint.Skipped:
 		case again:
-			outcomes[endpoint.Address] = worse(known, endpoint.Outcome)
+			outcomes[endpoint.Address] = dane.Worse(known, endpoint.Outcome)
 		default:
 			outcomes[endpoint.Address] = endpoint.Outcome
 		}

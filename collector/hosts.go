@@ -25,7 +25,7 @@ func (s *metricSet) setHosts(report *probe.Report) {
 		switch v.Outcome {
 		case dane.Refused:
 			refused[v.Host] = true
-		case dane.Unknown:
+		case dane.Unknown, dane.Undecided:
 			allJudged = false
 		}
 		switch {

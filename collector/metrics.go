@@ -45,7 +45,7 @@ var (
 		"phase")
 
 	outcome = summaryGauge("dane_outcome",
-		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent.",
+		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent. With connect: false, all are absent unless the lookups alone decide it.",
 		"outcome")
 	hostCount = summaryGauge("dane_hosts",
 		"Number of hosts of the target, at most 50. Absent if the lookup of the hosts failed.")
@@ -248,6 +248,18 @@ var (
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
 	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
 		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.")
+	exporterDiscoveryTargets = gauge("dane_exporter_discovery_targets",
+		"Number of domains in the current list of the source. Absent until a list was read.", "source")
+	exporterDiscoveryUp = gauge("dane_exporter_discovery_up",
+		"Whether the last attempt to read the list of the source succeeded. If not, the last list stays. Absent before the first attempt has ended.", "source")
+	exporterDiscoverySuccess = gauge("dane_exporter_discovery_last_success_timestamp_seconds",
+		"Time at which the list of the source was last read or found unchanged, in Unix seconds.", "source")
+	exporterDiscoveryBadLines = gauge("dane_exporter_discovery_bad_lines",
+		"Number of lines or zone members in the current list of the source that are no domain names. The log has the first of them.", "source")
+	exporterDiscoveryMXPending = gauge("dane_exporter_discovery_mx_pending",
+		"Number of domains whose MX records have not been looked up yet. Above 0, /sd?by=mx returns status 503. Absent until it is requested.")
+	exporterDiscoveryMXFailed = gauge("dane_exporter_discovery_mx_failed",
+		"Number of domains whose last MX lookup failed. The last known hosts stay. Absent until /sd?by=mx is requested.")
 	exporterInfo = gauge("dane_exporter_info",
 		"URL of --web.external-url without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it
@@ -261,7 +273,9 @@ func ExporterMetrics() []Metric {
 		*exporterProbes, *exporterInFlight, *exporterRejected, *exporterDuration, *exporterConnects, *exporterHandshakesReused, *exporterPanics,
 		*exporterDNSQueries, *exporterDNSErrors, *exporterDNSLimited, *exporterCacheEntries, *exporterCacheBytes, *exporterCacheRequests,
 		*exporterReloadSuccessful, *exporterReloadTime, *exporterUnknownModules,
-		*exporterResolverOK, *exporterTrustAnchorOK, *exporterNewRootKeys, *exporterInfo, *exporterBuildInfo,
+		*exporterResolverOK, *exporterTrustAnchorOK, *exporterNewRootKeys,
+		*exporterDiscoveryTargets, *exporterDiscoveryUp, *exporterDiscoverySuccess, *exporterDiscoveryBadLines, *exporterDiscoveryMXPending, *exporterDiscoveryMXFailed,
+		*exporterInfo, *exporterBuildInfo,
 	}
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
 	return all

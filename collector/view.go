@@ -112,7 +112,7 @@ func (v *view) addService(verdict *dane.ServiceVerdict) {
 		s.Endpoints = nil
 		v.services = append(v.services, s)
 	}
-	s.Outcome = worse(s.Outcome, verdict.Outcome)
+	s.Outcome = dane.Worse(s.Outcome, verdict.Outcome)
 	s.preference = min(s.preference, verdict.Service.Preference)
 	for _, endpoint := range verdict.Endpoints {
 		switch {
@@ -163,15 +163,6 @@ func (s *service) endpoint(address netip.Addr, key dane.KeyType) *dane.EndpointV
 		}
 	}
 	return nil
-}
-
-// worse returns the worse of two outcomes.
-func worse(a, b dane.Outcome) dane.Outcome {
-	order := dane.Outcomes()
-	if slices.Index(order, a) < slices.Index(order, b) {
-		return b
-	}
-	return a
 }
 
 // addLookup adds a lookup, or merges it with one of the same kind, name and host: the

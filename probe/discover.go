@@ -3,10 +3,13 @@ package probe
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 
 	"github.com/miekg/dns"
 )
@@ -205,4 +208,40 @@ func groupByHost(services []namedService) []dane.Host {
 		hosts[i].Services = append(hosts[i].Services, s.service)
 	}
 	return hosts
+}
+
+// ErrNotLookedUp is wrapped by the error of an MX lookup that failed because of the
+// resolvers. It shows nothing about the domain.
+var ErrNotLookedUp = errors.New("the resolvers fail")
+
+// LookupMX returns the names of the hosts that the MX records of a domain lead to, best
+// first. A domain without MX records is its own host. There is no host if the domain does
+// not exist or receives no mail, or if access.targets forbids it.
+func (p *Prober) LookupMX(ctx context.Context, domain string) (hosts []string, err error) {
+	target := Target{Asked: domain, Name: domain}
+	if !p.access.allowsTarget(target) || dane.IsSpecialUse(domain, domain) {
+		return nil, nil
+	}
+	defer dane.CatchPanic(&err)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	held := p.env.Pool.newUsage(end)
+	defer held.close()
+	var facts dane.Facts
+	p.newRun(target, Module{Discover: DiscoverMX}, held).discoverMX(ctx, &facts)
+	if answer := facts.MX; answer.Status.Failed() {
+		err := fmt.Errorf("look up the MX records of %s: %s", domain, answer.Why)
+		for _, cause := range []error{dnssec.ErrUnreachable, dnssec.ErrResolverFailed, dnssec.ErrStripped, dnssec.ErrRootBogus} {
+			if errors.Is(answer.Err, cause) {
+				return nil, fmt.Errorf("%w: %w", ErrNotLookedUp, err)
+			}
+		}
+		return nil, err
+	}
+	for i := range facts.Hosts {
+		if facts.Hosts[i].Fault == dane.HostFine {
+			hosts = append(hosts, facts.Hosts[i].Name)
+		}
+	}
+	return hosts, nil
 }

@@ -19,6 +19,9 @@ import (
 // probeEndpoints makes a handshake with every address of a service, in parallel. It
 // returns when the TLSA lookups have ended too.
 func (r *run) probeEndpoints(ctx context.Context, host *dane.Host, service *dane.Service, decided <-chan struct{}) {
+	if r.module.LookupsOnly {
+		return
+	}
 	keyTypes := r.module.KeyTypes
 	if len(keyTypes) == 0 {
 		keyTypes = []dane.KeyType{""}

@@ -3,8 +3,12 @@ package probe_test
 import (
 	"cmp"
 	"context"
+	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,4 +247,77 @@ func newLabProber(env probe.Environment) *probe.Prober {
 func labProber(t *testing.T) *probe.Prober {
 	t.Helper()
 	return newLabProber(labEnvironment(t))
+}
+
+// TestLookupMX checks which hosts the MX records of domains of the lab lead to. Hosts to
+// which clients do not connect are left out.
+func TestLookupMX(t *testing.T) {
+	prober := labProber(t)
+	for _, c := range []struct {
+		scenario string
+		want     string // hosts
+		err      string // part of the error
+	}{
+		{"good", "mx.good.lab.test", ""},
+		{"two-mx-one-broken", "mx.two-mx-one-broken.lab.test mx2.two-mx-one-broken.lab.test", ""},
+		{"null-mx", "", ""},
+		{"no-such-domain", "", ""},
+		{"no-mx", "no-mx.lab.test", ""},
+		{"unsigned", "mx.unsigned.lab.test", ""},
+		{"mx-is-address", "", ""},
+		{"mx-localhost", "", ""},
+		{"mx-not-a-hostname", "mx.mx-not-a-hostname.lab.test", ""},
+		{"mx-servfail", "", "SERVFAIL"},
+		{"expired-signature", "", "expired"},
+	} {
+		hosts, err := prober.LookupMX(t.Context(), c.scenario+".lab.test")
+		if got := strings.Join(hosts, " "); got != c.want || (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || errors.Is(err, probe.ErrNotLookedUp)) {
+			t.Errorf("%s: %q, %v; want %q, %q", c.scenario, got, err, c.want, c.err)
+		}
+	}
+}
+
+// TestLookupsOnly probes domains of the lab with connect: false. No connection is made. The
+// outcome is that of the lookups where they decide it.
+func TestLookupsOnly(t *testing.T) {
+	env := labEnvironment(t)
+	env.Dial = func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+		t.Error("a connection is made")
+		return nil, errors.New("not expected")
+	}
+	prober := newLabProber(env)
+	for _, c := range []struct {
+		scenario string
+		outcome  dane.Outcome
+		success  bool
+	}{
+		{"good", dane.Undecided, true},
+		{"tlsa-mismatch", dane.Undecided, true},
+		{"no-mx", dane.Undecided, true},
+		{"connection-refused", dane.Undecided, true},
+		{"pkix-usages-only", dane.Undecided, true},
+		{"no-tlsa", dane.Opportunistic, true},
+		{"unsigned", dane.Opportunistic, true},
+		{"insecure-mx-secure-host", dane.Undecided, true},
+		{"expired-signature", dane.Refused, false},
+		{"bogus-signature", dane.Refused, false},
+		{"tlsa-denial-bogus", dane.Refused, false},
+		{"mx-servfail", dane.Refused, false},
+		{"null-mx", dane.None, true},
+		{"no-such-domain", dane.None, true},
+		{"no-address", dane.None, true},
+		{"null-mx-twice", dane.None, false},
+	} {
+		module := labModules(t)["smtp_mx_dns"]
+		report := prober.Probe(t.Context(), probe.Target{Name: c.scenario + ".lab.test"}, module)
+		if v := report.Verdict; v.Outcome != c.outcome || v.Success != c.success || !report.Facts.Complete {
+			t.Errorf("%s: %s, success %t, complete %t; want %s, %t\n%v", c.scenario, v.Outcome, v.Success, report.Facts.Complete, c.outcome, c.success, v.Findings)
+		}
+	}
+	for name, target := range map[string]string{"denied by access.targets": "denied.example", "special-use": "localhost"} {
+		prober := probe.New(env, probe.Settings{Access: probe.Access{Targets: []string{"localhost"}}})
+		if v := prober.Probe(t.Context(), probe.Target{Name: target}, labModules(t)["smtp_mx_dns"]).Verdict; v.Success {
+			t.Errorf("%s: a probe without a lookup succeeds: %s", name, v.Outcome)
+		}
+	}
 }

@@ -20,6 +20,7 @@ type Module struct {
 	Policy      dane.Policy      `yaml:"policy"`
 	Port        uint16           `yaml:"port,omitempty"`
 	Protocol    string           `yaml:"protocol,omitempty"` // a name of package starttls
+	LookupsOnly LookupsOnly      `yaml:"connect"`            // no connection is made
 	Timeout     time.Duration    `yaml:"timeout"`            // of the whole probe; the deadline of the scrape may be earlier
 	Require     dane.Requirement `yaml:"require"`
 	IPProtocol  IPProtocol       `yaml:"ip_protocol"`
@@ -38,6 +39,13 @@ type Module struct {
 	Proxy           handshake.Proxy `yaml:"proxy"`            // for every connection of the probe; not for DNS
 	SourceAddresses []netip.Addr    `yaml:"source_addresses"` // local addresses of connections, at most one per family
 }
+
+// LookupsOnly reports that a probe makes lookups and no connections. It is the setting
+// connect, inverted: the zero Module connects.
+type LookupsOnly bool
+
+// MarshalYAML returns the value of the setting.
+func (l LookupsOnly) MarshalYAML() (any, error) { return !bool(l), nil }
 
 // issuers returns the CAs whose certificates are compared with CAA records.
 func (m Module) issuers() caa.Issuers {

@@ -73,7 +73,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 	if err := held.err(); err != nil { // drop what is too much
 		report.Facts = dane.Facts{Err: dane.WithCause(dane.CauseLimit, err)}
 	}
-	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Roots: p.env.Roots, Issuers: module.issuers()}
+	report.Rules = dane.Rules{Target: target.Name, Policy: module.Policy, Require: module.Require, Lookups: bool(module.LookupsOnly), Roots: p.env.Roots, Issuers: module.issuers()}
 	report.Verdict = p.judge(ctx, report)
 	report.Duration = time.Since(start)
 	return report

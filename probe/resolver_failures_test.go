@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -179,6 +180,35 @@ func TestResolverFailures(t *testing.T) {
 				t.Errorf("%d of %d outcomes are unknown, want at most %d", n, judged.Load(), c.maxUnknown)
 			}
 		})
+	}
+}
+
+// MX lookups without a working resolver, or with a wrong clock, show nothing about the domain.
+func TestLookupMXWithoutResolver(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*probe.Environment) error
+	}{
+		{"the resolver refuses queries", func(env *probe.Environment) (err error) {
+			env.DNS, err = transport.New([]string{refusingAddress(t)}, transport.Options{Timeout: 500 * time.Millisecond, Attempts: 1})
+			return err
+		}},
+		{"the resolver is silent", func(env *probe.Environment) (err error) {
+			env.DNS, err = transport.New([]string{silentAddress(t)}, transport.Options{Timeout: 200 * time.Millisecond, Attempts: 1})
+			return err
+		}},
+		{"the clock is a year ahead", func(env *probe.Environment) error {
+			env.Now = func() time.Time { return june().AddDate(1, 0, 0) }
+			return nil
+		}},
+	} {
+		env := labEnvironment(t)
+		if err := c.change(&env); err != nil {
+			t.Fatal(err)
+		}
+		if hosts, err := newLabProber(env).LookupMX(t.Context(), "good.lab.test"); !errors.Is(err, probe.ErrNotLookedUp) {
+			t.Errorf("%s: %q, %v; want %v", c.name, hosts, err, probe.ErrNotLookedUp)
+		}
 	}
 }
 

@@ -103,7 +103,7 @@ func parseTarget(target, hostname string) (Target, error) {
 		return t, fmt.Errorf("hostname=%.80q needs a target that is an address, and %.80q is not one", hostname, target)
 	}
 
-	if t.Name, err = domainName(host); err != nil {
+	if t.Name, err = DomainName(host); err != nil {
 		return t, fmt.Errorf("%.80q is not a domain name: %w: %s", host, err, form)
 	}
 	return t, nil
@@ -141,10 +141,14 @@ func splitPort(s string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// domainName returns name in A-labels (RFC 5891), lower case, without the final
-// dot. It accepts underscores: such names exist in DNS.
-func domainName(name string) (string, error) {
+// DomainName returns name in A-labels (RFC 5891), lower case, without the final
+// dot. It accepts underscores: such names exist in DNS. The error says what is wrong
+// with the name, and does not repeat it.
+func DomainName(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
+	if isPlainName(name) {
+		return name, nil
+	}
 	if name == "" {
 		return "", errors.New("it is empty")
 	}
@@ -163,9 +167,34 @@ func domainName(name string) (string, error) {
 		return "", fmt.Errorf("it is longer than %d bytes", maxName)
 	}
 	for _, c := range []byte(ascii) {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_.", rune(c)) {
+		if !isNameByte(c) && c != '.' {
 			return "", fmt.Errorf("it contains %q", rune(c))
 		}
 	}
 	return ascii, nil
+}
+
+// isPlainName reports whether name is what DomainName returns for it: it is in lower case
+// and has no A-labels. Lists have a million such names, and the IDNA profile takes much
+// longer.
+func isPlainName(name string) bool {
+	if name == "" || len(name) > maxName {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || len(label) > 3 && label[2:4] == "--" {
+			return false
+		}
+		for i := range len(label) {
+			if !isNameByte(label[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isNameByte reports whether a label may contain c.
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }

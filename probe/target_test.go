@@ -96,3 +96,23 @@ func FuzzParseTarget(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPlainName checks that DomainName returns a plain name as the IDNA profile does. A
+// name is plain until a byte that only the profile accepts is added to it.
+func FuzzPlainName(f *testing.F) {
+	for _, name := range []string{"example.org", "a", "_dmarc.example.org", "-a.b-", "a--b.c", "1.2.3.4", "a..b", strings.Repeat("a.", 126) + "b", strings.Repeat("a", 64)} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if !isPlainName(name) || len(name) == maxName {
+			return
+		}
+		upper := strings.ToUpper(name)
+		if upper == name { // the profile sees the name only if it has a letter
+			return
+		}
+		if got, err := DomainName(upper); got != name || err != nil {
+			t.Errorf("DomainName(%q) = %q, %v; want %q", upper, got, err, name)
+		}
+	})
+}

@@ -20,8 +20,10 @@ function(config) {
   // the next scrape. So a plain selector returns the result of a probe only while it is the
   // last one, and the result of a failed scrape is empty. "now" in a name means this.
   //
-  // While the outcome of the target is unknown, its other states are absent.
-  knownNow: 'dane_outcome{outcome="refused"}',
+  // While the outcome of the target is unknown, its other states are absent. A probe with
+  // "connect: false" that succeeds has no outcome, and its target is not refused.
+  local undecidedNow = 'probe_success == 1 unless %s dane_outcome' % p.on(),
+  knownNow: '(dane_outcome{outcome="refused"} or probe_success == 1)',
 
   // observed(selector, byHost) has the value of each series, or -1 if the series has
   // ended: the last probe with a known outcome lacks it. While the outcome of the
@@ -66,12 +68,12 @@ function(config) {
     or
     group by (%(target)s) (%(last)s)
   ||| % {
-    local outcome = 'dane_outcome{outcome=~"refused|unknown"}',
+    local probed = 'dane_probe_complete', // of every probe
     target: p.target,
     window: config.window,
     on: p.on(),
-    remembered: p.remembered(outcome),
-    last: p.last(outcome),
+    remembered: p.remembered(probed),
+    last: p.last(probed),
   },
 
   // known(recorded) is the last known value of a recorded series, which a failed scrape and
@@ -95,7 +97,9 @@ function(config) {
     )
     or
     %(of)s <= 0
-  ||| % { of: selector, on: p.on(), failures: failures, window: config.confirmationWindow },
+    or
+    (%(past)s * 0 and %(on)s (%(undecided)s))
+  ||| % { of: selector, on: p.on(), failures: failures, window: config.confirmationWindow, past: p.remembered(selector), undecided: undecidedNow },
   outcomesConfirmed: p.outcomeConfirmed(failures) + 'or\n' + p.confirmed('dane_outcome{outcome="unknown"}'),
 
   // finding(matchers) selects findings that hold and were seen at least twice, without the

@@ -59,6 +59,7 @@ func examples(t *testing.T) []example {
 		{"prometheus-file-sd.yml", read(t, "prometheus-file-sd.yml"), byFile},
 		{"prometheus-hashmod.yml", read(t, "prometheus-hashmod.yml"),
 			[]string{"example.com smtp_mx_if_published", "example.net smtp_mx_if_published", "example.org smtp_mx_if_published", "mail.example.org:587 submission"}},
+		{"prometheus-http-sd.yml", read(t, "prometheus-http-sd.yml"), []string{"example.net smtp_mx_dns", "example.org smtp_mx_dns", "mx.example.org smtp"}},
 		{"prometheus-kubernetes.yml", services, []string{"example.com smtp_mx_full", "example.org smtp_mx"}},
 		{"docker/prometheus.yml", strings.ReplaceAll(read(t, "../docker/prometheus.yml"), "[domains.yml]", "[targets/*.yml]"), byFile},
 	}
@@ -130,7 +131,7 @@ func testExample(t *testing.T, program string, e example) {
 	}
 }
 
-// A fakeExporter records the requests to /probe.
+// A fakeExporter records the requests to /probe, and answers those to /sd.
 type fakeExporter struct {
 	address string
 	mu      sync.Mutex
@@ -140,6 +141,15 @@ type fakeExporter struct {
 func newFakeExporter(t *testing.T) *fakeExporter {
 	e := &fakeExporter{seen: make(map[string]bool)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sd" {
+			w.Header().Set("Content-Type", "application/json")
+			if r.URL.Query().Get("by") == "mx" {
+				fmt.Fprint(w, `[{"targets":["mx.example.org"],"labels":{"__meta_dane_source":"customers","__meta_dane_domains":"2"}}]`)
+			} else {
+				fmt.Fprint(w, `[{"targets":["example.net","example.org"],"labels":{"__meta_dane_source":"customers"}}]`)
+			}
+			return
+		}
 		if r.URL.Path == "/probe" {
 			query := r.URL.Query()
 			e.mu.Lock()

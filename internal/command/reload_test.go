@@ -50,6 +50,7 @@ func newInstance(t *testing.T, env environment, text string) (*instance, *config
 	}
 	log := new(bytes.Buffer)
 	i := &instance{env: env, pool: probe.NewPool(poolSize(math.MaxInt64)), logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
+	i.discovery = i.newDiscovery()
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfCheck.Load)
 	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfCheck: i.selfCheck.Load, ExternalURL: new(url.URL), RoutePrefix: "/"})

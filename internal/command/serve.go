@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -31,6 +32,7 @@ import (
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/discovery"
 	"dane_exporter/internal/web"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
@@ -120,6 +122,14 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
+	i.discovery = discovery.New(discovery.Environment{
+		Now: time.Now, Logger: logger, Poll: listInterval,
+		Dial: i.dialPrimary,
+		LookupMX: func(ctx context.Context, domain string) ([]string, error) {
+			return i.active.Load().prober.LookupMX(ctx, domain)
+		},
+	})
+	registry.MustRegister(collector.NewDiscoveryCollector(i.discovery.Status))
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
 	files := func(c *config.Config) []string {
 		return slices.Concat(env.files(c.Resolver), config.WebConfigFiles(webConfig.path))
@@ -138,6 +148,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		ProbeLevel:    f.proberLevel.Level(),
 		SelfCheck:     i.selfCheck.Load,
 		Reload:        reloader.Reload,
+		Discovery:     i.discovery,
 		ExternalURL:   external,
 		RoutePrefix:   prefix,
 		TimeoutOffset: f.timeoutOffset,
@@ -153,6 +164,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	var group sync.WaitGroup
 	defer func() { stop(); waitFor(&group, cancelGrace) }()
 	group.Go(func() { i.maintainResolver(background) })
+	group.Go(func() { i.discovery.Run(background) })
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -250,6 +262,7 @@ type instance struct {
 	pool          *probe.Pool // of all probers
 	logger        *slog.Logger
 	exporter      *collector.Exporter
+	discovery     *discovery.Discovery
 	web           *web.Server
 	applying      sync.Mutex // held while active changes
 	active        atomic.Pointer[activeConfig]
@@ -289,8 +302,32 @@ func (i *instance) applyConfig(c *config.Config) error {
 		return err
 	}
 	i.activate(c, env, resolvConf)
+	i.discovery.Use(c.Discovery)
 	i.notifyApplied()
 	return nil
+}
+
+// listInterval is the interval at which the files of /sd are checked for changes.
+const listInterval = 10 * time.Second
+
+// newDiscovery returns the sources of /sd. They look up MX records with the active prober.
+func (i *instance) newDiscovery() *discovery.Discovery {
+	return discovery.New(discovery.Environment{
+		Now: time.Now, Logger: i.logger, Poll: listInterval,
+		Dial: i.dialPrimary,
+		LookupMX: func(ctx context.Context, domain string) ([]string, error) {
+			return i.active.Load().prober.LookupMX(ctx, domain)
+		},
+	})
+}
+
+// dialPrimary connects to the nameserver from which the zone of a source is transferred.
+func (i *instance) dialPrimary(ctx context.Context, primary string) (net.Conn, error) {
+	server, err := transport.ParseNameserver(primary)
+	if err != nil {
+		return nil, err
+	}
+	return server.Dial(ctx, i.active.Load().env.Roots)
 }
 
 // notifyApplied makes maintainResolver start again.

@@ -77,6 +77,45 @@ func TestServe(t *testing.T) {
 	p.stop()
 }
 
+// TestServeDiscovery reads a list of domains of the lab, and looks up their MX hosts. A
+// reload with other sources takes effect.
+func TestServeDiscovery(t *testing.T) {
+	list := writeFile(t, "domains.txt", "good.lab.test\nno-mx.lab.test\nnull-mx.lab.test\ntwo-mx-one-broken.lab.test # comment\nmx-servfail.lab.test\nbad line\n")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(list, old, old); err != nil {
+		t.Fatal(err)
+	}
+	config := writeFile(t, "dane.yml", "discovery: {sources: [{name: customers, files: ["+list+"]}]}\n")
+	p := startProgram(t, "--config.file="+config)
+	defer p.stop()
+	await := func(path, want string) {
+		t.Helper()
+		status, body := p.request("GET", path)
+		for deadline := time.Now().Add(20 * time.Second); status == http.StatusServiceUnavailable && time.Now().Before(deadline); status, body = p.request("GET", path) {
+			if !strings.HasPrefix(body, "the targets are not complete: ") {
+				t.Errorf("%s: %q", path, body)
+			}
+		}
+		if status != http.StatusOK || body != want {
+			t.Errorf("%s: %d %s, want %s", path, status, body, want)
+		}
+	}
+	await("/sd", `[{"targets":["good.lab.test","mx-servfail.lab.test","no-mx.lab.test","null-mx.lab.test","two-mx-one-broken.lab.test"],"labels":{"__meta_dane_source":"customers"}}]`+"\n")
+	await("/sd?by=mx", `[{"targets":["mx.good.lab.test","mx.two-mx-one-broken.lab.test","mx2.two-mx-one-broken.lab.test","no-mx.lab.test"],"labels":{"__meta_dane_source":"customers","__meta_dane_domains":"1"}}]`+"\n")
+	for name, want := range map[string]string{`targets{source="customers"}`: "5", `bad_lines{source="customers"}`: "1", `up{source="customers"}`: "1", "mx_pending": "0", "mx_failed": "1"} {
+		if got := p.metric("dane_exporter_discovery_" + name); got != want {
+			t.Errorf("dane_exporter_discovery_%s %q, want %s", name, got, want)
+		}
+	}
+	if err := os.WriteFile(config, []byte("discovery: {sources: []}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.request("POST", "/-/reload")
+	if status, body := p.request("GET", "/sd"); status != http.StatusNotFound {
+		t.Errorf("without sources: %d %s", status, body)
+	}
+}
+
 // TestReloadOnSignal checks that SIGHUP reloads the configuration, and that the
 // cache is kept if the settings of the prober are unchanged.
 func TestReloadOnSignal(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"os"
 	"time"
 
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
 )
@@ -34,10 +35,11 @@ const maxFileSize = 4 << 20
 
 // Config is a complete configuration. It is not modified after it is loaded.
 type Config struct {
-	Resolver Resolver                `yaml:"resolver"`
-	Limits   Limits                  `yaml:"limits"`
-	Access   probe.Access            `yaml:"access"`
-	Modules  map[string]probe.Module `yaml:"modules"`
+	Resolver  Resolver                `yaml:"resolver"`
+	Limits    Limits                  `yaml:"limits"`
+	Access    probe.Access            `yaml:"access"`
+	Discovery discovery.Settings      `yaml:"discovery"`
+	Modules   map[string]probe.Module `yaml:"modules"`
 }
 
 // Resolver holds the settings for DNS lookups and their validation.

@@ -14,6 +14,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dane"
@@ -130,8 +131,9 @@ func TestDefaults(t *testing.T) {
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
 			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
 		},
-		Limits: Limits{Probes: 256, QueueWait: 2 * time.Second, HandshakeReuse: 30 * time.Second},
-		Access: probe.Access{Targets: []string{"*"}},
+		Limits:    Limits{Probes: 256, QueueWait: 2 * time.Second, HandshakeReuse: 30 * time.Second},
+		Access:    probe.Access{Targets: []string{"*"}},
+		Discovery: discovery.Settings{MXRate: 100, MXInterval: time.Hour},
 		Modules: map[string]probe.Module{
 			"smtp_mx":              smtpMX,
 			"smtp_mx_if_published": with("smtp_mx_if_published", func(m *probe.Module) { m.Require = dane.RequireIfPublished }),
@@ -139,6 +141,7 @@ func TestDefaults(t *testing.T) {
 			"smtp_mx_full": with("smtp_mx_full", func(m *probe.Module) {
 				m.MTASTS, m.Nameservers, m.Renewal, m.KeyTypes = true, true, true, dane.KeyTypes()
 			}),
+			"smtp_mx_dns": with("smtp_mx_dns", func(m *probe.Module) { m.LookupsOnly = true }),
 			"smtp":        with("smtp", func(m *probe.Module) { m.Discover = probe.DiscoverNone }),
 			"submission":  with("submission", client(587, "smtp")),
 			"submissions": with("submissions", client(465, "tls")),
@@ -210,6 +213,26 @@ modules:
 	}
 	if _, changed := base.Modules["mine"]; changed {
 		t.Error("Parse modified the defaults")
+	}
+}
+
+// TestSources loads lists of domains of each kind.
+func TestSources(t *testing.T) {
+	c := load(t, `
+discovery:
+  mx_rate: 20
+  sources:
+    - {name: customers, files: [/etc/dane/*.txt, /etc/dane/more]}
+    - {name: hosting, zone: Catalog.example., primary: 192.0.2.1, tsig_file: /etc/dane/key}
+    - {name: tld, zone: example, members: delegations, primary: "tls://[2001:db8::1]:8853#ns.example.net", tsig_file: /etc/dane/key}
+`)
+	want := discovery.Settings{MXRate: 20, MXInterval: time.Hour, Sources: []discovery.Source{
+		{Name: "customers", Files: []string{"/etc/dane/*.txt", "/etc/dane/more"}},
+		{Name: "hosting", Zone: "catalog.example", Members: discovery.MembersCatalog, Primary: "192.0.2.1", TSIGFile: "/etc/dane/key"},
+		{Name: "tld", Zone: "example", Members: discovery.MembersDelegations, Primary: "tls://[2001:db8::1]:8853#ns.example.net", TSIGFile: "/etc/dane/key"},
+	}}
+	if !reflect.DeepEqual(c.Discovery, want) {
+		t.Errorf("got  %+v\nwant %+v", c.Discovery, want)
 	}
 }
 
@@ -355,7 +378,7 @@ func TestMistakes(t *testing.T) {
 		want       []string // each error, without the file's name
 	}{
 		{"unknown key at the top level", "resolvers: {}\n",
-			[]string{":1: resolvers: unknown key; allowed here: access, limits, modules, resolver"}},
+			[]string{":1: resolvers: unknown key; allowed here: access, discovery, limits, modules, resolver"}},
 		{"unknown key in a nested mapping", "modules:\n  m:\n    smtp:\n      helo: x\n",
 			[]string{":4: modules.m.smtp.helo: unknown key; allowed here: ehlo"}},
 		{"duplicate key", "limits:\n  probes: 1\n  probes: 2\n",
@@ -438,6 +461,27 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: resolver.trust_anchors: "": the value is empty; must be "builtin" or the path of a file`}},
 		{"line break in EHLO", `modules: {m: {smtp: {ehlo: "a\r\nMAIL"}}}` + "\n",
 			[]string{`:1: modules.m.smtp.ehlo: "a\r\nMAIL": contains characters that EHLO does not allow; must be a hostname, an address literal such as "[192.0.2.1]", or ""`}},
+		{"sources without a name, with an invalid and a duplicate name", "discovery:\n  sources:\n  - {files: [a]}\n  - {name: A, files: [a]}\n  - {name: b, files: [a]}\n  - {name: b, files: [a]}\n",
+			[]string{":3: discovery.sources[0]: must have a name, such as {name: customers, files: [/etc/dane_exporter/domains.txt]}",
+				`:4: discovery.sources[1].name: "A": contains other characters, or none; must be a name of a-z, 0-9, _ and -`,
+				":6: discovery.sources[3]: duplicate name b"}},
+		{"sources with neither or both kinds, or a part of one", "discovery:\n  sources:\n  - {name: a}\n  - {name: b, files: [a], zone: example}\n  - {name: c, zone: example, primary: 192.0.2.1}\n  - {name: d, files: []}\n",
+			[]string{":3: discovery.sources[0]: must have files, or zone, primary and tsig_file",
+				":4: discovery.sources[1]: must have files, or zone, primary and tsig_file",
+				":5: discovery.sources[2]: must have zone, primary and tsig_file, such as {name: hosting, zone: catalog.example, primary: 192.0.2.1, tsig_file: /etc/dane_exporter/transfer.key}",
+				":6: discovery.sources[3].files: must have at least one path"}},
+		{"invalid settings of sources", "discovery:\n  sources:\n  - {name: a, files: ['[a-', '']}\n  - {name: b, zone: a..b, members: all, primary: udp://192.0.2.1, tsig_file: ''}\n  mx_rate: 0\n  mx_interval: 1s\n",
+			[]string{`:3: discovery.sources[0].files[0]: "[a-" is not a valid pattern: a [ is not closed, or it ends in a \`,
+				`:3: discovery.sources[0].files[1]: an empty path matches nothing; must be a path or a pattern such as /etc/dane_exporter/domains/*.txt`,
+				`:3: discovery.sources[0].files: must have at least one path`,
+				`:4: discovery.sources[1].zone: "a..b": idna: invalid label "a..b"; must be the name of a zone`,
+				`:4: discovery.sources[1].members: "all" is not one of: catalog, delegations`,
+				`:4: discovery.sources[1].primary: "udp://192.0.2.1": not a nameserver over TCP or TLS; must be the address of a nameserver, such as 192.0.2.1 or tls://192.0.2.1#ns.example.net`,
+				`:4: discovery.sources[1].tsig_file: "": the value is empty; must be the path of a file`,
+				`:5: discovery.mx_rate: "0" is not a whole number from 1 to 10000`,
+				`:6: discovery.mx_interval: "1s" is not a duration from 1m to 168h, such as 500ms, 2s or 1m30s`}},
+		{"mta_sts with connect: false", "modules: {m: {connect: false, mta_sts: true}}\n",
+			[]string{":1: modules.m.mta_sts: not allowed with connect: false; the policy is fetched over HTTPS"}},
 		{"invalid module name", "modules: {\"a b\": {}}\n",
 			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
 		{"UTF-16", "\xff\xfer\x00",
@@ -464,7 +508,7 @@ func TestMistakes(t *testing.T) {
 			[]string{":2: a second YAML document begins here; the file must have one document"}},
 		{"several mistakes", "limits: {probes: 0}\nmodule: {}\n",
 			[]string{`:1: limits.probes: "0" is not a whole number from 1 to 100000`,
-				":2: module: unknown key; allowed here: access, limits, modules, resolver"}},
+				":2: module: unknown key; allowed here: access, discovery, limits, modules, resolver"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

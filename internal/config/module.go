@@ -46,6 +46,7 @@ func (v value) module(m *probe.Module) {
 		"protocol":         oneOf(&m.Protocol, starttls.Names()),
 		"policy":           oneOf(&m.Policy, dane.Policies()),
 		"port":             number(&m.Port, 1, 65535),
+		"connect":          connect(&m.LookupsOnly),
 		"timeout":          duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
 		"require":          oneOf(&m.Require, dane.Requirements()),
 		"ip_protocol":      oneOf(&m.IPProtocol, probe.IPProtocols()),
@@ -63,6 +64,15 @@ func (v value) module(m *probe.Module) {
 		"source_addresses": sourceAddresses(&m.SourceAddresses),
 	})
 	v.checkModule(m)
+}
+
+// connect decodes whether a probe makes connections.
+func connect(into *probe.LookupsOnly) decodeFunc {
+	return func(v value) {
+		connects := !bool(*into)
+		boolean(&connects)(v)
+		*into = probe.LookupsOnly(!connects)
+	}
 }
 
 func (v value) smtp(s *probe.SMTP) {
@@ -105,6 +115,9 @@ func (v value) checkModule(m *probe.Module) {
 	}
 	if m.Series == probe.SeriesSummary && m.PerAddress {
 		v.orAt("per_address").wrong("not allowed with series: summary, which has no series for each address")
+	}
+	if m.MTASTS && bool(m.LookupsOnly) {
+		v.orAt("mta_sts").wrong("not allowed with connect: false; the policy is fetched over HTTPS")
 	}
 	if m.MTASTS && (m.Discover != probe.DiscoverMX || len(m.Services) > 0) {
 		v.orAt("mta_sts").wrong("allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts")

@@ -1,16 +1,20 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
@@ -21,10 +25,11 @@ import (
 
 func (v value) config(c *Config) {
 	v.fields(map[string]decodeFunc{
-		"resolver": func(v value) { v.resolver(&c.Resolver) },
-		"limits":   func(v value) { v.limits(&c.Limits) },
-		"access":   func(v value) { v.access(&c.Access) },
-		"modules":  func(v value) { v.modules(c) },
+		"resolver":  func(v value) { v.resolver(&c.Resolver) },
+		"limits":    func(v value) { v.limits(&c.Limits) },
+		"access":    func(v value) { v.access(&c.Access) },
+		"discovery": func(v value) { v.discovery(&c.Discovery) },
+		"modules":   func(v value) { v.modules(c) },
 	})
 }
 
@@ -56,6 +61,88 @@ func (v value) access(a *probe.Access) {
 		"allow_networks": listOf(&a.AllowNetworks, "networks such as 10.0.0.0/8 or fd00::/8", parseNetwork),
 		"deny_networks":  listOf(&a.DenyNetworks, "networks such as 198.51.100.0/24 or 2001:db8::/32", parseNetwork),
 	})
+}
+
+func (v value) discovery(d *discovery.Settings) {
+	v.fields(map[string]decodeFunc{
+		"sources":     sources(&d.Sources),
+		"mx_rate":     number(&d.MXRate, 1, 10_000),
+		"mx_interval": duration(&d.MXInterval, time.Minute, 7*24*time.Hour),
+	})
+}
+
+// sources decodes the lists of domains, each name at most once.
+func sources(into *[]discovery.Source) decodeFunc {
+	decode := listFunc(into, "sources such as {name: customers, files: [/etc/dane_exporter/domains.txt]}", func(element value, earlier []discovery.Source) (s discovery.Source, ok bool) {
+		element.fields(map[string]decodeFunc{
+			"name":      text(&s.Name, "a name of a-z, 0-9, _ and -", checkSourceName),
+			"files":     listOf(&s.Files, "paths or patterns such as /etc/dane_exporter/domains/*.txt", parsePathPattern),
+			"zone":      text(&s.Zone, "the name of a zone", checkZone),
+			"members":   oneOf(&s.Members, discovery.MembersValues()),
+			"primary":   text(&s.Primary, "the address of a nameserver, such as 192.0.2.1 or tls://192.0.2.1#ns.example.net", checkNameserver),
+			"tsig_file": text(&s.TSIGFile, "the path of a file", checkNotEmpty),
+		})
+		sameName := func(other discovery.Source) bool { return other.Name == s.Name }
+		ofZone := element.has("zone") || element.has("members") || element.has("primary") || element.has("tsig_file")
+		switch {
+		case !element.has("name"):
+			element.wrong("must have a name, such as {name: customers, files: [/etc/dane_exporter/domains.txt]}")
+		case s.Name != "" && slices.ContainsFunc(earlier, sameName):
+			element.wrong("duplicate name %s", s.Name)
+		case element.has("files") == ofZone:
+			element.wrong("must have files, or zone, primary and tsig_file")
+		case ofZone && !element.has("zone", "primary", "tsig_file"):
+			element.wrong("must have zone, primary and tsig_file, such as {name: hosting, zone: catalog.example, primary: 192.0.2.1, tsig_file: /etc/dane_exporter/transfer.key}")
+		case !ofZone && len(s.Files) == 0:
+			element.orAt("files").wrong("must have at least one path")
+		default:
+			if ofZone {
+				s.Zone, _ = probe.DomainName(s.Zone) // A-labels; checkZone has reported an error
+				s.Members = cmp.Or(s.Members, discovery.MembersCatalog)
+			}
+			return s, true
+		}
+		return s, false
+	})
+	return func(v value) {
+		decode(v)
+		if len(*into) > discovery.MaxSources {
+			v.wrong("more than %d sources", discovery.MaxSources)
+		}
+	}
+}
+
+func checkSourceName(name string) error {
+	if len(name) > 64 {
+		return errors.New("longer than 64 characters")
+	}
+	if !consistsOf(name, "_-") {
+		return errors.New("contains other characters, or none")
+	}
+	return nil
+}
+
+func checkZone(name string) error {
+	_, err := probe.DomainName(name)
+	return err
+}
+
+func checkNameserver(address string) error {
+	if _, err := transport.ParseNameserver(address); err != nil {
+		return errors.New("not a nameserver over TCP or TLS")
+	}
+	return nil
+}
+
+// parsePathPattern accepts the patterns of filepath.Match.
+func parsePathPattern(pattern string) (string, error) {
+	if pattern == "" {
+		return "", errors.New("an empty path matches nothing; must be a path or a pattern such as /etc/dane_exporter/domains/*.txt")
+	}
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		return "", fmt.Errorf("%s is not a valid pattern: a [ is not closed, or it ends in a \\", quote(pattern))
+	}
+	return pattern, nil
 }
 
 // servers decodes the list of resolvers, which must not be empty.

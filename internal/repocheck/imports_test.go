@@ -21,12 +21,13 @@ func TestImports(t *testing.T) {
 	// all packages below it too.
 	allowed := map[string][]string{
 		".":                      {"internal/command"},
-		"internal/command":       {"internal/web", "internal/lab", "internal/report", "internal/config", "internal/rollover", "collector", "probe"},
-		"internal/web":           {"internal/report", "internal/config", "collector", "probe", "docs"},
+		"internal/command":       {"internal/web", "internal/lab", "internal/report", "internal/config", "internal/rollover", "internal/discovery", "collector", "probe"},
+		"internal/web":           {"internal/report", "internal/config", "internal/discovery", "collector", "probe", "docs"},
 		"docs":                   {},
 		"internal/report":        {"probe", "internal/printable"},
-		"internal/config":        {"probe"},
-		"collector":              {"probe", "internal/printable"},
+		"internal/config":        {"internal/discovery", "probe"},
+		"internal/discovery":     {"probe", "internal/printable"},
+		"collector":              {"internal/discovery", "probe", "internal/printable"},
 		"internal/rollover":      {},
 		"probe":                  {"probe/dane", "probe/handshake", "probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts", "probe/caa"},
 		"probe/handshake":        {"probe/dane", "probe/starttls", "probe/tlsa", "internal/flight", "internal/socks"},
@@ -51,7 +52,7 @@ func TestImports(t *testing.T) {
 	// The only packages that may import a dependency. A dependency stands for all
 	// packages below it too. Under probe, one package is a client of HTTP.
 	reserved := map[string][]string{
-		"github.com/miekg/dns":             {"probe", "probe/dane", "probe/dnssec", "probe/dnssec/transport", "internal/lab", "internal/lab/zone", "internal/bench"},
+		"github.com/miekg/dns":             {"probe", "probe/dane", "probe/dnssec", "probe/dnssec/transport", "internal/discovery", "internal/lab", "internal/lab/zone", "internal/bench"},
 		"github.com/refraction-networking": {"probe/handshake"},
 		"gopkg.in/yaml.v3":                 {"internal/config", "internal/web"},
 		"github.com/prometheus":            {"collector", "internal/web", "internal/command", "internal/bench"},

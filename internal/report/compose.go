@@ -125,6 +125,8 @@ func outcomeMeaning(outcome dane.Outcome) string {
 		return "no client can connect, with or without DANE"
 	case dane.Refused:
 		return "DANE-validating clients do not connect"
+	case dane.Undecided:
+		return "the lookups alone do not decide the outcome; no connections were made"
 	default:
 		return "the exporter could not determine the outcome"
 	}

@@ -33,6 +33,25 @@ type bufferedResponse struct {
 	header http.Header
 	status int // 0: none was written
 	body   bytes.Buffer
+	shared []byte // instead of body: memory that other responses use too
+}
+
+// writeShared answers with a body that is kept for other requests. It is not copied and
+// has no limit.
+func writeShared(w http.ResponseWriter, body []byte) {
+	for {
+		switch inner := w.(type) {
+		case *bufferedResponse:
+			inner.shared = body
+			return
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			_, err := w.Write(body)
+			mustWrite(err)
+			return
+		}
+	}
 }
 
 func (b *bufferedResponse) Header() http.Header { return b.header }
@@ -105,14 +124,18 @@ func (s *sender) send(w http.ResponseWriter, r *http.Request, response *buffered
 	}
 	defer s.add(current)()
 	maps.Copy(w.Header(), response.header)
-	if response.body.Len() > 0 {
-		w.Header().Set("Content-Length", strconv.Itoa(response.body.Len()))
+	body := response.body.Bytes()
+	if response.shared != nil {
+		body = response.shared
+	}
+	if len(body) > 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(cmp.Or(response.status, http.StatusOK))
-	if response.body.Len() == 0 || r.Method == http.MethodHead {
+	if len(body) == 0 || r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(response.body.Bytes())
+	_, err := w.Write(body)
 	return err
 }
 

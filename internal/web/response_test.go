@@ -82,7 +82,7 @@ func everyPath() [][2]string {
 		{"GET", "/probe?target=a.example"}, {"GET", "/probe?target=a.example&debug=true"}, {"GET", "/probe"}, {"GET", "/metrics"},
 		{"GET", "/report?number=1"}, {"GET", "/report?number=1&format=json"}, {"GET", "/report?number=99"}, {"POST", "/report"},
 		{"GET", "/"}, {"GET", "/docs/"}, {"GET", "/docs/faq.md"}, {"GET", "/docs/missing.md"}, {"GET", "/config"}, {"GET", "/static/style.css"},
-		{"GET", "/-/healthy"}, {"GET", "/-/ready"}, {"POST", "/-/reload"}, {"GET", "/-/reload"}, {"GET", "/missing"},
+		{"GET", "/-/healthy"}, {"GET", "/-/ready"}, {"POST", "/-/reload"}, {"GET", "/-/reload"}, {"GET", "/missing"}, {"GET", "/sd"},
 	}
 }
 

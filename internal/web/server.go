@@ -23,6 +23,7 @@ import (
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dnssec"
 )
@@ -42,6 +43,7 @@ type Options struct {
 	ProbeLevel    slog.Level                     // level of the log line of each probe
 	SelfCheck     func() *dnssec.SelfCheckResult // result of the last self-check of the resolvers; nil if there is none yet
 	Reload        func() error                   // reloads the configuration file
+	Discovery     *discovery.Discovery           // for /sd
 	ExternalURL   *url.URL                       // URL under which browsers reach the server; its origin may send forms
 	RoutePrefix   string                         // prefix of all paths, such as "/" or "/dane"
 	TimeoutOffset time.Duration                  // subtracted from the timeout of a scrape
@@ -139,6 +141,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/docs/screenshots/{image}", docsImage)
 	handle("GET", "/static/{file}", s.renderer.static)
 	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
+	handle("GET", "/sd", s.limitPages(s.discover))
 	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
 	handle("GET", "/-/ready", s.ready)

@@ -19,6 +19,7 @@ import (
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
+	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -69,6 +70,7 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 		Gatherer:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },
+		Discovery:     discovery.New(discovery.Environment{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}),
 		ExternalURL:   &url.URL{Path: "/"},
 		RoutePrefix:   "/",
 		TimeoutOffset: 500 * time.Millisecond,

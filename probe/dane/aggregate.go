@@ -66,13 +66,14 @@ type candidate struct {
 // worst at the best preference at which any candidate delivers. A host with
 // TLSA records takes no precedence over one of better preference without
 // (RFC 7672 §2.2.1). A host that fails leads to the next (RFC 7672 §2.2). If none
-// delivers, the outcome is Refused if any is, then Unreachable, then Unknown.
+// delivers, the outcome is Refused if any is, then Unreachable, then Unknown. A candidate
+// that is Undecided may deliver.
 func choose(all []candidate) Outcome {
 	var best, failed []Outcome
 	var preference uint16
 	for _, c := range all {
 		switch {
-		case !c.outcome.delivers():
+		case !c.outcome.delivers() && c.outcome != Undecided:
 			failed = append(failed, c.outcome)
 		case best == nil || c.preference < preference:
 			best, preference = []Outcome{c.outcome}, c.preference
@@ -80,7 +81,10 @@ func choose(all []candidate) Outcome {
 			best = append(best, c.outcome)
 		}
 	}
-	if best != nil {
+	switch {
+	case slices.Contains(best, Opportunistic):
+		return Opportunistic // the worst of those that deliver, whatever an Undecided one does
+	case best != nil:
 		return worst(best)
 	}
 	for _, outcome := range []Outcome{Refused, Unreachable, Unknown} {
@@ -115,7 +119,7 @@ type addressOutcomes struct {
 
 func (a *addressOutcomes) add(address netip.Addr, outcome Outcome) {
 	if i := slices.Index(a.addresses, address); i >= 0 {
-		a.outcomes[i] = worse(a.outcomes[i], outcome)
+		a.outcomes[i] = Worse(a.outcomes[i], outcome)
 		return
 	}
 	a.addresses, a.outcomes = append(a.addresses, address), append(a.outcomes, outcome)
@@ -136,6 +140,9 @@ func (j *judge) succeeds() bool {
 		return outcome == Authenticated || j.rules.Require == RequireIfPublished && outcome.delivers()
 	}
 	lost := func(host Host) bool { return host.lostAddresses() }
+	if j.rules.Lookups {
+		return j.lookupsSucceed()
+	}
 	if mx := j.facts.MX; mx != nil && hasNullMX(mx.Records) {
 		return false
 	}
@@ -154,4 +161,16 @@ func (j *judge) succeeds() bool {
 		}
 	}
 	return true
+}
+
+// lookupsSucceed returns the value of probe_success if only the lookups are judged: there
+// was at least one, all succeeded, and no host was lost. The requirement of the module is
+// about endpoints, so it does not apply.
+func (j *judge) lookupsSucceed() bool {
+	failed := func(l Lookup) bool { return l.Answer.Status.Failed() }
+	unknown := func(v ServiceVerdict) bool { return v.Outcome == Unknown }
+	lookups := j.facts.Lookups()
+	nullMXConflict := j.facts.MX != nil && !IsNullMX(j.facts.MX.Records) && hasNullMX(j.facts.MX.Records)
+	return len(lookups) > 0 && !slices.ContainsFunc(lookups, failed) && len(j.facts.Truncated) == 0 &&
+		!slices.ContainsFunc(j.verdict.Services, unknown) && !nullMXConflict
 }

@@ -42,6 +42,17 @@ func TestTargetOutcome(t *testing.T) {
 		{"two hosts of equal preference, the second worse", Facts{}, []service{{"mx1", 25, 10, Authenticated}, {"mx2", 25, 10, Opportunistic}}, Opportunistic},
 		{"two hosts of equal preference, the first worse", Facts{}, []service{{"mx1", 25, 10, Opportunistic}, {"mx2", 25, 10, Authenticated}}, Opportunistic},
 		{"no services", Facts{}, nil, None},
+		{"lookups: one host is not decided", Facts{}, []service{{"mx1", 25, 10, Undecided}, {"mx2", 25, 20, Refused}}, Undecided},
+		{"lookups: the best host is refused, the next is not decided", Facts{}, []service{{"mx1", 25, 10, Refused}, {"mx2", 25, 20, Undecided}}, Undecided},
+		{"lookups: all hosts are refused", Facts{}, []service{{"mx1", 25, 10, Refused}, {"mx2", 25, 20, Refused}}, Refused},
+		{"lookups: of two equal hosts, one delivers without DANE", Facts{}, []service{{"mx1", 25, 10, Undecided}, {"mx2", 25, 10, Opportunistic}}, Opportunistic},
+		{"lookups: a better host is not decided", Facts{}, []service{{"mx1", 25, 10, Undecided}, {"mx2", 25, 20, Opportunistic}}, Undecided},
+		{"lookups: a worse host is not decided", Facts{}, []service{{"mx1", 25, 10, Opportunistic}, {"mx2", 25, 20, Undecided}}, Opportunistic},
+		{"lookups: one host could not be judged", Facts{}, []service{{"mx1", 25, 10, Unknown}, {"mx2", 25, 20, Undecided}}, Undecided},
+		{"lookups: a host without an address", Facts{}, []service{{"mx1", 25, 10, None}, {"mx2", 25, 20, Undecided}}, Undecided},
+		{"lookups: one port is refused", Facts{}, []service{{"mx1", 25, 0, Refused}, {"mx1", 465, 0, Undecided}}, Refused},
+		{"lookups: one port delivers without DANE", Facts{}, []service{{"mx1", 25, 0, Opportunistic}, {"mx1", 465, 0, Undecided}}, Undecided},
+		{"lookups: the MX records are insecure", Facts{MX: &dnssec.Answer{Status: dnssec.Insecure}}, []service{{"mx1", 25, 10, Undecided}}, Undecided},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := &judge{facts: &c.facts}

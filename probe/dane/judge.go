@@ -38,6 +38,7 @@ func (j *judge) judgeDANE() {
 	j.findResolverDifferences()
 	if outcome, ended := j.judgeDiscovery(); ended {
 		j.verdict.Outcome = outcome
+		j.verdict.Success = j.rules.Lookups && j.lookupsSucceed()
 		return
 	}
 	for i := range j.facts.Hosts {
@@ -207,8 +208,26 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	}
 	v.Nameservers = j.judgeNameservers(host, service)
 	v.Outcome = worstEndpoint(v.Endpoints)
+	if j.rules.Lookups {
+		v.Outcome = outcomeOfLookups(level)
+	}
 	v.From, v.Until = j.authenticationPeriod(&v)
 	return v
+}
+
+// outcomeOfLookups returns the outcome that the lookups alone decide. With
+// levelOpportunistic, it is that of a client to which the server answers.
+func outcomeOfLookups(level securityLevel) Outcome {
+	switch level {
+	case levelRefuse:
+		return Refused
+	case levelUnknown:
+		return Unknown
+	case levelOpportunistic:
+		return Opportunistic
+	default:
+		return Undecided
+	}
 }
 
 // findFault reports why clients do not connect to a host, or do so without DANE.
@@ -244,7 +263,7 @@ func (j *judge) judgeNoAddress(host *Host) Outcome {
 		switch {
 		case answer == nil:
 		case answer.Status.Failed():
-			outcome = worse(outcome, refusedUnlessInternal(reasonOfAnswer(answer)))
+			outcome = Worse(outcome, refusedUnlessInternal(reasonOfAnswer(answer)))
 		case answer.NameExists():
 			exists = true
 		}

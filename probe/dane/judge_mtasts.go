@@ -199,7 +199,7 @@ func (j *judge) sendersAtService(state PolicyState, v *ServiceVerdict) ServiceSe
 	}
 	s.MTASTS, s.Both = Authenticated, Authenticated
 	for _, e := range counted {
-		s.MTASTS, s.Both = worse(s.MTASTS, e.MTASTS), worse(s.Both, e.Both)
+		s.MTASTS, s.Both = Worse(s.MTASTS, e.MTASTS), Worse(s.Both, e.Both)
 	}
 	return s
 }
@@ -349,7 +349,7 @@ func (j *judge) sendersAtDomain(v *MTASTSVerdict) Senders {
 	}
 	s.MTASTS, s.Both = choose(mtaSTS), choose(both)
 	if !j.mxSecure() && s.MTASTS != Authenticated {
-		s.Both = worse(s.Both, Opportunistic)
+		s.Both = Worse(s.Both, Opportunistic)
 	}
 	return s
 }

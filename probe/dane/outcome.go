@@ -23,6 +23,10 @@ const (
 	Unreachable Outcome = "unreachable"
 	// Refused: DANE is why the client does not deliver.
 	Refused Outcome = "refused"
+
+	// Undecided: the lookups were judged alone, and they do not decide the outcome. It is no
+	// outcome that a client gets, so Outcomes does not list it, and no metric has it.
+	Undecided Outcome = "undecided"
 )
 
 // Outcomes returns all outcomes, best first. A host has the worst outcome of its endpoints.
@@ -35,8 +39,11 @@ func (o Outcome) delivers() bool {
 	return o == Authenticated || o == Encrypted || o == Opportunistic
 }
 
-func worse(a, b Outcome) Outcome {
-	if order := Outcomes(); slices.Index(order, b) > slices.Index(order, a) {
+// Worse returns the worse of two outcomes. Undecided may turn out to be any that a server
+// causes, so it is worse than those of a client that delivers or has nothing to connect to.
+func Worse(a, b Outcome) Outcome {
+	order := slices.Insert(Outcomes(), slices.Index(Outcomes(), Unknown), Undecided)
+	if slices.Index(order, b) > slices.Index(order, a) {
 		return b
 	}
 	return a
@@ -46,7 +53,7 @@ func worse(a, b Outcome) Outcome {
 func worst(outcomes []Outcome) Outcome {
 	w := Authenticated
 	for _, outcome := range outcomes {
-		w = worse(w, outcome)
+		w = Worse(w, outcome)
 	}
 	return w
 }

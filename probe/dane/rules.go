@@ -11,6 +11,7 @@ type Rules struct {
 	Target  string // the domain or host that was asked about
 	Policy  Policy
 	Require Requirement
+	Lookups bool           // only the lookups are judged, because there were no connections
 	Roots   *x509.CertPool // of the Web PKI; nil: what needs them is not measured
 	Issuers caa.Issuers    // the CAs whose certificates are compared with CAA records
 	Stop    func() error   // returns an error if there is no time for costly checks of certificates; nil: there is

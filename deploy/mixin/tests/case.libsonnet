@@ -68,6 +68,7 @@ function(config) {
     local known = { [w]: 0 for w in std.set(t.words(timeline)) };
     [
       t.series('up', instance, labels, t.values(timeline, { [w]: 1 for w in std.set(t.words(timeline)) } + { lost: 0, removed:: null })),
+      t.series('dane_probe_complete', instance, labels, t.values(timeline, { [w]: 1 for w in std.set(t.words(timeline)) } + { lost: 'stale', removed: 'stale' })),
       t.series('dane_outcome', instance, { outcome: 'unknown' } + labels, t.values(timeline, known { unknown: 1, lost: 'stale', removed: 'stale' })),
       t.series('dane_outcome', instance, { outcome: 'refused' } + labels, t.values(timeline, known + { [w]: 1 for w in bad } + { unknown: 'stale', lost: 'stale', removed: 'stale' })),
     ],

@@ -87,6 +87,23 @@ function(t)
       texts: [text('DaneConfigReloadFailed', 'warning', 'the configuration could not be loaded', 'The configuration, or a file that it names, is invalid or cannot be read. The previous configuration stays in effect until the exporter restarts. Then the exporter fails to start. To find the error, run dane_exporter --config.check --config.file=FILE.')],
     },
     {
+      name: 'DaneDiscoveryFails: a source that fails for an hour, and a good source of the same exporter do not fire',
+      local up(instance, source, timeline) = gauge('dane_exporter_discovery_up', instance, timeline, { source: source }),
+      local hours(n) = t.scrapes(60 * n),
+      series: [
+        up(exporter, 'hosting', 'ok*3 bad*%d ok*%d' % [hours(4), hours(1)]),
+        up(exporter, 'customers', 'ok*%d' % hours(6)),
+        up('brief.example:10125', 'hosting', 'ok*3 bad*%d ok*%d' % [hours(1), hours(4)]),
+      ],
+      firing: [
+        t.firing(t.at(3) + 120 - t.step, []),
+        t.firing(t.at(3) + 120 + 2 * t.step, [alert('DaneDiscoveryFails')]),
+        t.firing(t.at(3 + hours(4)) + keep - t.step, [alert('DaneDiscoveryFails')]),
+        t.firing(t.at(3 + hours(4)) + keep + 2 * t.step, []),
+      ],
+      texts: [text('DaneDiscoveryFails', 'warning', 'the list of domains hosting cannot be read', 'For two hours, no attempt to read the list of the source hosting of /sd has succeeded. The last list stays: new domains are not monitored. After a restart of the exporter, /sd returns status 503, and Prometheus keeps the targets that it has until it restarts too. The log of the exporter, and the answer of /sd after a restart, have the cause.', { source: 'hosting' }) + { minute: t.at(3) + 130 }],
+    },
+    {
       name: 'DaneProbesRejected: a single burst does not fire',
       local rejected(instance, values) = t.ofExporter('dane_exporter_probes_rejected_total', instance, { reason: 'busy' }, values),
       series: [

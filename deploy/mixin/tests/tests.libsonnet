@@ -5,6 +5,7 @@ function(config)
   local t = (import 'case.libsonnet')(config);
   local cases = (import 'refused.libsonnet')(t)
                 + (import 'summary.libsonnet')(t)
+                + (import 'lookups.libsonnet')(t)
                 + (import 'ending.libsonnet')(t)
                 + (import 'lifetimes.libsonnet')(t)
                 + (import 'inconsistent.libsonnet')(t)

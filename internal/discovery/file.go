@@ -1,0 +1,233 @@
+package discovery
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"dane_exporter/probe"
+)
+
+// Limits on the files of one source.
+const (
+	maxFiles     = 10_000
+	maxFileBytes = 512 << 20 // of all files
+	maxLine      = 4096      // bytes; the rest of a longer line is skipped
+)
+
+// fileLoader reads a list from files. They have one domain on each line; a # starts a
+// comment.
+type fileLoader struct {
+	patterns []string
+	poll     time.Duration
+	now      func() time.Time
+
+	seen []fileState // of the files at the last call
+	read []fileState // of the files that were read last
+}
+
+// fileState is what changes when a file is written or replaced.
+type fileState struct {
+	path string
+	info os.FileInfo
+}
+
+func (a fileState) equal(b fileState) bool {
+	return a.path == b.path && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime()) && os.SameFile(a.info, b.info)
+}
+
+// errNoDomains is the error of files without domains. A full disk truncates files, so
+// they do not mean that all domains are gone.
+var errNoDomains = errors.New("the files list no domain")
+
+// load reads the files if they have changed. Files that may still be written are left
+// for the next call.
+func (l *fileLoader) load(ctx context.Context) (reading, time.Duration, error) {
+	read, err := l.loadFiles(ctx)
+	return read, l.poll, err
+}
+
+func (l *fileLoader) loadFiles(ctx context.Context) (reading, error) {
+	files, err := l.find()
+	if err != nil {
+		return reading{}, err
+	}
+	settled := slices.EqualFunc(files, l.seen, fileState.equal) || l.areOld(files)
+	l.seen = files
+	switch {
+	case l.read != nil && slices.EqualFunc(files, l.read, fileState.equal):
+		return reading{}, nil
+	case !settled:
+		return reading{}, errUnsettled
+	}
+	read, err := readFiles(ctx, files)
+	if err != nil {
+		return reading{}, err
+	}
+	l.read = files
+	return read, nil
+}
+
+// areOld reports whether all files were last modified longer ago than the interval of calls.
+func (l *fileLoader) areOld(files []fileState) bool {
+	return !slices.ContainsFunc(files, func(f fileState) bool {
+		age := l.now().Sub(f.info.ModTime())
+		return age < l.poll
+	})
+}
+
+// find returns the files that the patterns match, in order. Each pattern must match at
+// least one, and all must be regular files.
+func (l *fileLoader) find() ([]fileState, error) {
+	var files []fileState
+	for _, pattern := range l.patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pattern, err)
+		}
+		if len(paths) == 0 {
+			return nil, fmt.Errorf("%s: there is no such file", pattern)
+		}
+		if len(files)+len(paths) > maxFiles {
+			return nil, fmt.Errorf("%s: the patterns match more than %d files", pattern, maxFiles)
+		}
+		for _, path := range paths {
+			info, err := os.Stat(path)
+			if err != nil {
+				return nil, err
+			}
+			if info.IsDir() { // such as ..data in a volume of Kubernetes
+				continue
+			}
+			if err := checkRegular(path, info); err != nil {
+				return nil, err
+			}
+			files = append(files, fileState{path, info})
+		}
+	}
+	slices.SortFunc(files, func(a, b fileState) int { return strings.Compare(a.path, b.path) })
+	return slices.CompactFunc(files, func(a, b fileState) bool { return a.path == b.path }), nil
+}
+
+// checkRegular rejects pipes and devices, which may have no end.
+func checkRegular(path string, info os.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
+}
+
+// readFiles reads the lists of several files.
+func readFiles(ctx context.Context, files []fileState) (reading, error) {
+	var read reading
+	var names builder
+	size := int64(0)
+	for _, file := range files {
+		n, err := readFile(ctx, file, maxFileBytes-size, &names, &read)
+		if err != nil {
+			return reading{}, err
+		}
+		size += n
+	}
+	if len(names.ends) == 0 {
+		return reading{}, errNoDomains
+	}
+	read.list, _ = names.list()
+	return read, nil
+}
+
+// readFile reads the list of one file, which must be the one that was found. It returns
+// its size.
+func readFile(ctx context.Context, expected fileState, limit int64, names *builder, read *reading) (size int64, err error) {
+	// Without O_NONBLOCK, opening a pipe that has replaced the file would block.
+	file, err := os.OpenFile(expected.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if err := checkRegular(expected.path, info); err != nil {
+		return 0, err
+	}
+	limited := &io.LimitedReader{R: file, N: limit + 1}
+	if err := readLines(ctx, limited, expected.path, names, read); err != nil {
+		return 0, fmt.Errorf("read %s: %w", expected.path, err)
+	}
+	if size = limit + 1 - limited.N; size > limit {
+		return 0, fmt.Errorf("read %s: the files have more than %d MiB", expected.path, maxFileBytes>>20)
+	}
+	if info, err = file.Stat(); err != nil {
+		return 0, err
+	}
+	if !expected.equal(fileState{expected.path, info}) {
+		return 0, errUnsettled
+	}
+	return size, nil
+}
+
+// readLines reads one domain from each line. Lines that are no domain names are counted,
+// and are no error.
+func readLines(ctx context.Context, r io.Reader, path string, names *builder, read *reading) error {
+	lines := bufio.NewReaderSize(r, maxLine)
+	for number := 1; ; number++ {
+		line, err := lines.ReadSlice('\n')
+		if number == 1 {
+			line = trimBOM(line)
+		}
+		text, _, commented := strings.Cut(string(line), "#")
+		long := false
+		for errors.Is(err, bufio.ErrBufferFull) {
+			long = true
+			_, err = lines.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if number%10_000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if text = strings.TrimSpace(text); text != "" || long && !commented {
+			name, reason := parseDomain(text)
+			if long && !commented {
+				reason = errors.New("the line is too long")
+			}
+			if reason != nil {
+				read.addBad(fmt.Sprintf("%s:%d: ", path, number), text, reason)
+			} else if err := names.add(name); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// trimBOM removes the byte order mark that editors on Windows write.
+func trimBOM(line []byte) []byte {
+	const bom = "\ufeff"
+	if len(line) >= len(bom) && string(line[:len(bom)]) == bom {
+		return line[len(bom):]
+	}
+	return line
+}
+
+// parseDomain returns a domain name in A-labels.
+func parseDomain(text string) (string, error) {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return "", errors.New("it is an address")
+	}
+	return probe.DomainName(text)
+}
