@@ -1,6 +1,7 @@
 package dnssec_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,6 +100,7 @@ func TestPartialOutage(t *testing.T) {
 				if !errors.Is(last.Err, dnssec.ErrServer) || errors.Is(last.Err, dnssec.ErrResolverFailed) != c.ours {
 					t.Errorf("%v: %s", last.Err, last.Why)
 				}
+				checkFaultZone(t, last, c.broken[len(c.broken)-1])
 				if last.Work.Queries > 200 {
 					t.Errorf("%d queries", last.Work.Queries)
 				}
@@ -507,8 +509,20 @@ func TestCommonCause(t *testing.T) {
 				if ours(t, a) != c.ours || strings.Contains(a.Why, "above it fails too") != (c.above != "") || !strings.Contains(a.Why, c.above) {
 					t.Errorf("%v: %s", a.Err, a.Why)
 				}
+				checkFaultZone(t, a, cmp.Or(c.above, c.ask))
 			})
 		})
+	}
+}
+
+// checkFaultZone checks that a zone is at fault, or no zone if the resolvers are.
+func checkFaultZone(t *testing.T, a dnssec.Answer, want string) {
+	t.Helper()
+	if errors.Is(a.Err, dnssec.ErrResolverFailed) || errors.Is(a.Err, dnssec.ErrRootBogus) {
+		want = ""
+	}
+	if a.FaultZone != want {
+		t.Errorf("the zone at fault is %q, want %q: %s", a.FaultZone, want, a.Why)
 	}
 }
 
@@ -541,9 +555,11 @@ func TestPrivateAnchors(t *testing.T) {
 				for _, where := range c.broken {
 					o.net.Break(zone.Rcode(where, dns.RcodeServerFailure))
 				}
-				if a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA); ours(t, a) != c.ours {
+				a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA)
+				if ours(t, a) != c.ours {
 					t.Errorf("%v: %s", a.Err, a.Why)
 				}
+				checkFaultZone(t, a, c.ask)
 			})
 		})
 	}
@@ -606,6 +622,9 @@ func TestRootBogus(t *testing.T) {
 						}
 					case round < 2 && (a.Status != dnssec.Bogus || errors.Is(a.Err, dnssec.ErrRootBogus) != c.root):
 						t.Errorf("round %d, %s: %s, %v: %s", round, name, a.Status, a.Err, a.Why)
+					}
+					if round < 2 && (a.FaultZone == "") != c.root {
+						t.Errorf("round %d, %s: the zone at fault is %q", round, name, a.FaultZone)
 					}
 				}
 			}
@@ -685,9 +704,14 @@ func TestBrokenSubzone(t *testing.T) {
 		inner.Break(zone.Rcode(zone.In("sub.z0.org."), dns.RcodeServerFailure))
 		inner.Break(zone.Rcode(zone.In("z1.org."), dns.RcodeServerFailure))
 		time.Sleep(time.Second)
-		if a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+		a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA)
+		if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
 			t.Errorf("%v: %s", a.Err, a.Why)
 		}
+		checkFaultZone(t, a, "sub.z0.org.")
+		inner.Break(zone.Rcode(zone.In("z0.org."), dns.RcodeServerFailure))
+		time.Sleep(10 * time.Second) // the failure is no longer cached
+		checkFaultZone(t, r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA), "z0.org.")
 	})
 }
 
