@@ -90,15 +90,18 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, renewal *Renewal) {
 	find := func(reason Reason, kind LookupKind, format string, args ...any) {
 		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})
 	}
+	failed := func(reason Reason, kind LookupKind, answer *dnssec.Answer) {
+		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Zone: zoneAtFault(answer), Detail: describe(answer)})
+	}
 	if j.breaksSigned(&renewal.Challenge) {
-		find(ACMEChallengeBogus, LookupChallenge, "%s", describe(&renewal.Challenge))
+		failed(ACMEChallengeBogus, LookupChallenge, &renewal.Challenge)
 	}
 	relevant := renewal.Relevant()
 	switch {
 	case relevant == nil:
 		return
 	case j.breaksSigned(relevant):
-		find(CAALookupFailed, LookupCAA, "%s", describe(relevant))
+		failed(CAALookupFailed, LookupCAA, relevant)
 		return
 	case relevant.Status.Failed():
 		return // in an unsigned zone, or for a reason on our side
