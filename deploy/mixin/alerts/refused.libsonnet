@@ -14,9 +14,27 @@ function(config, p, t)
   };
 
   [
+    // It fires before the alerts about the targets, and outlasts them. In alertmanager.yml, it
+    // inhibits those that have its zone.
+    now {
+      name: 'DaneZoneBroken',
+      expr: p.zoneBroken + ' > 0',
+      minutes: 5,
+      keep: '%dm' % (config.intervalMinutes + 5),
+      severity: 'critical',
+      scope: 'zone',
+      summary: '{{ $labels.zone }}: DANE senders refuse {{ $value }} targets because of this zone',
+      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That alone explains why clients that validate DANE refuse'
+                   + '{{ range $i, $target := query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}{{ if $i }},{{ end }} {{ $target.Labels.instance }}{{ end }}'
+                   % p.zoneOfTarget
+                   + '{{ if gt $value 5.0 }} and others{{ end }}. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
+      section: 'danezonebroken',
+    },
+
     now {
       name: 'DaneDomainRefused',
       query: p.outcome('refused'),
+      withZone: true,
       op: '==',
       threshold: 1,
       severity: 'critical',
@@ -40,6 +58,7 @@ function(config, p, t)
         or
         %s > 0
       ||| % [p.known('target:dane_host_outcome_refused:confirmed'), p.known('target:dane_hosts_refused:confirmed')],
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
@@ -60,6 +79,7 @@ function(config, p, t)
 
     now + findings(reasons.bogus) {
       name: 'DaneDNSSECBogus',
+      withZone: true,
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: DNSSEC validation fails{{ with $labels.host }} for {{ . }}{{ end }} ({{ $labels.reason }})',
@@ -132,6 +152,7 @@ function(config, p, t)
     now {
       name: 'DaneRequirementNotMet',
       query: p.known('target:dane_requirement_failed:confirmed'),
+      withZone: true,
       op: '==',
       threshold: 1,
       minutes: config.unreachableMinutes,

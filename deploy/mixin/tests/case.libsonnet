@@ -95,6 +95,9 @@ function(config) {
       address: '',
     } + labels, t.values(timeline, { [w]: 1 for w in at })),
 
+  // The zone that alone explains the outcome, at the words in at.
+  outcomeZone(instance, zone, timeline, at=['bad']):: t.series('dane_outcome_zone', instance, { zone: zone }, t.values(timeline, { [w]: 1 for w in at })),
+
   // The alerts that fire at a minute, and no other.
   firing(minute, alerts):: { minute: minute, alerts: alerts },
   alert(name, instance='', host='', module='smtp_mx'):: {
@@ -144,8 +147,8 @@ function(config) {
           for case in group.cases
           for e in t.expectations(case)
         ] + [
-          // Only the alert that is about no job fires without one, and it always fires.
-          { expr: 'count by (alertname) (ALERTS{alertstate="firing", job=""})', eval_time: '%dm' % minute, exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }] }
+          // Only the alert that is about no job and no zone fires without one, and it always fires.
+          { expr: 'count by (alertname) (ALERTS{alertstate="firing", job="", zone=""})', eval_time: '%dm' % minute, exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }] }
           for minute in [0, 60, std.foldl(std.max, [case.last for case in group.cases], 0)]
         ],
       }
@@ -173,6 +176,24 @@ function(config) {
   ] + [
     { minute: r.minute, expr: 'group by (instance) (ALERTS{alertstate="firing", %%s, %s})' % r.matchers, labels: [{ instance: i } for i in r.instances] }
     for r in std.get(case, 'raised', [])
+  ] + [
+    // The alerts of the case and of its zones that no alert about a zone inhibits. The names of
+    // zones are unique among all cases.
+    {
+      minute: u.minute,
+      local firing = 'ALERTS{alertstate="firing", alertname%s"DaneZoneBroken", %s}',
+      expr: 'group by (alertname, instance, zone) (%s or (%s unless on (zone) %s))' % [
+        firing % ['=', 'zone=~"%s"' % std.join('|', case.zones)],
+        firing % ['!=', '%s, alertname!~"DaneScrapesFail|DaneTargetNeverScraped"'],
+        firing % ['=', ''],
+      ],
+      labels: u.alerts,
+    }
+    for u in std.get(case, 'uninhibited', [])
+  ] + [
+    // A target has one alert of a name at most, also while its zone changes.
+    { minute: u.minute, expr: 'count by (alertname, instance) (ALERTS{alertstate="firing", %s, host=""}) > 1', labels: [] }
+    for u in std.get(case, 'uninhibited', [])
   ] + [
     // No alert fires or is pending in the minutes that end at a minute.
     { minute: s.minute, expr: 'count by (alertname, instance) (count_over_time(ALERTS{%%s}[%dm]))' % s.minutes, labels: [] }
