@@ -1,6 +1,8 @@
 // Alerts about what senders do now.
 function(config, p, t)
-  // The conditions need two observations, so "for" does not depend on the interval.
+  // The conditions need two observations, so "for" does not depend on the interval. All alerts
+  // about what makes clients refuse have the zone of the target. If it changes, they become
+  // pending again together, and none fires without the one that inhibits it.
   local now = { minutes: 10, keep: '5m' };
   local findings(of) = { query: p.finding('reason=~"%s"' % std.join('|', of)), op: '==', threshold: 1 };
 
@@ -70,6 +72,7 @@ function(config, p, t)
 
     now + findings(reasons.mismatches) {
       name: 'DaneTLSAMismatch',
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }} fails ({{ $labels.reason }})',
@@ -89,6 +92,7 @@ function(config, p, t)
 
     now + findings(reasons.starttls) {
       name: 'DaneSTARTTLSGone',
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: STARTTLS does not work at {{ $labels.host }} port {{ $labels.port }} ({{ $labels.reason }})',

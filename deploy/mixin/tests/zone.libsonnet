@@ -88,13 +88,13 @@ function(t)
               + [
                 t.outcomeZone('more.example', 'lasting', timeline),
                 t.finding('more.example', 'dnssec_bogus', '', more),
-                t.finding('more.example', 'connect_failed', 'mx.more.example', timeline, ['worse']),
+                t.finding('more.example', 'tlsa_mismatch', 'mx.more.example', timeline, ['worse']),
               ]
               + t.outcome('unclear.example', unclear, ['bad', 'unclear'])
               + [t.outcomeZone('unclear.example', 'lasting', unclear), t.finding('unclear.example', 'dnssec_bogus', '', unclear, ['bad', 'unclear'])],
       firing: [],
-      uninhibited: always(t.at(11) + zoneFor, t.at(20) + t.refused, [broken('lasting')])
-                   + always(t.at(21) + 2 + t.refused + t.step, t.at(40), [broken('lasting')] + own('more.example')),
+      uninhibited: always(t.at(11) + zoneFor, t.at(20) + stands + t.refused - t.step, [broken('lasting')])
+                   + always(t.at(21) + 2 + t.refused + t.step, t.at(40), [broken('lasting')] + own('more.example', ['DaneDomainRefused', 'DaneDNSSECBogus', 'DaneTLSAMismatch'])),
     },
     {
       name: 'DaneZoneBroken: one observation of each domain raises no alert, at any interval',
