@@ -1,5 +1,6 @@
 // Alerts for Prometheus, from the definitions in alerts/. Their form:
 //   query, op, threshold  the condition; or expr, if it is not a comparison
+//   zonesOfTargets        with scope zone: series of the targets of the zone
 //   withZone              whether the alert has the label zone of a broken zone
 //   minutes               how long the condition must hold
 //   keep                  keep_firing_for, which suppresses repeated notifications of
@@ -25,7 +26,7 @@ local newTexts = import 'texts.libsonnet';
 
   local alert(a) = {
     local aboutTarget = std.member(['domain', 'host'], a.scope),
-    local ofZone = if a.scope == 'zone' then t.exporterOfZone(p.zoneOfTarget) else {},
+    local ofZone = if a.scope == 'zone' then t.exporterOfZone(a.zonesOfTargets) else {},
     alert: a.name,
     expr: if std.get(a, 'withZone', false) then p.withZone(condition(a)) else condition(a),
     [if std.objectHas(a, 'minutes') then 'for']: '%dm' % a.minutes,

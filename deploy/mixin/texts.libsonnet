@@ -73,6 +73,9 @@ function(config) {
     ]);
     std.strReplace(url, 'EXPORTER', address),
 
+  // A list of at most five series by instance.
+  listOfInstances: '{{ range $i, $target := . }}{{ if $i }},{{ end }} {{ $target.Labels.instance }}{{ end }}{{ if eq (len .) 5 }} and possibly others{{ end }}',
+
   // exporterOfZone(metric) is an exporter that probed a target with the zone of the alert.
   exporterOfZone(metric):: {
     define: '{{ $exporter := "" }}{{ range query (printf "topk(1, group by (exporter) (%s{zone=%%q}))" $labels.zone) }}{{ $exporter = .Labels.exporter }}{{ end }}' % metric,

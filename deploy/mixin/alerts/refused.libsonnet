@@ -25,11 +25,11 @@ function(config, p, t)
       keep: '%dm' % (config.intervalMinutes + 5),
       severity: 'critical',
       scope: 'zone',
+      zonesOfTargets: p.zoneOfTarget,
       summary: '{{ $labels.zone }}: DANE senders refuse {{ $value }} targets because of this zone',
       description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That alone explains why clients that validate DANE refuse'
-                   + '{{ range $i, $target := query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}{{ if $i }},{{ end }} {{ $target.Labels.instance }}{{ end }}'
-                   % p.zoneOfTarget
-                   + '{{ if gt $value 5.0 }} and others{{ end }}. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
+                   + '{{ with query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}%s{{ end }}' % [p.zoneOfTarget, t.listOfInstances]
+                   + '. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
       section: 'danezonebroken',
     },
 

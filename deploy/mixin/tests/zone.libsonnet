@@ -11,8 +11,7 @@ function(t)
   local domains(prefix, number, timeline, zone) = std.flattenArrays([domain('%s%d.example' % [prefix, i], timeline, zone) for i in std.range(1, number)]);
   local broken(zone) = { alertname: 'DaneZoneBroken', zone: zone };
   local own(instance, alerts=['DaneDomainRefused', 'DaneDNSSECBogus']) = [{ alertname: a, instance: instance } for a in alerts];
-  // The expectation at each evaluation from a minute on, to before another.
-  local always(from, to, alerts) = [{ minute: minute, alerts: alerts } for minute in std.range(from, to - 1) if (minute - from) % t.step == 0];
+  local always = t.always;
   // How long a zone stands after the last probe that found it.
   local stands = t.interval + 2;
   local zoneFor = 5;
@@ -38,7 +37,7 @@ function(t)
                    + always(start + zoneFor, start + t.refused, [broken('one')])
                    + always(start + t.refused, std.min(start + t.unreachable, t.at(41) + 5), [broken('one')] + others)
                    // At an interval of a minute, the domains recover before that.
-                   + always(start + t.unreachable, if start + t.unreachable < t.at(41) then t.at(41) + 5 else 0, [broken('one')] + others + unmet)
+                   + always(start + t.unreachable, if start + t.unreachable < t.at(41) then t.at(41) + 5 else start, [broken('one')] + others + unmet)
                    + always(t.at(41) + 5 + t.step, t.at(42) + stands + zoneKeeps - t.step, [broken('one')])
                    + always(t.at(42) + stands + zoneKeeps + 2 * t.step, t.at(42) + stands + zoneKeeps + 4 * t.step, []),
     },
@@ -55,7 +54,7 @@ function(t)
         labels: { zone: 'slow', severity: 'critical', scope: 'zone' },
         annotations: {
           summary: 'slow: DANE senders refuse 5 targets because of this zone',
-          description: 'The data or the nameservers of the zone slow make lookups fail. That alone explains why clients that validate DANE refuse fast1.example, fast2.example, fast3.example, fast4.example, slow.example. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
+          description: 'The data or the nameservers of the zone slow make lookups fail. That alone explains why clients that validate DANE refuse fast1.example, fast2.example, fast3.example, fast4.example, slow.example and possibly others. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danezonebroken',
         },
       }])],
