@@ -78,7 +78,6 @@ func dnssecScenarios() []Scenario {
 			Name:        "tlsa-servfail",
 			Description: "The lookup of the TLSA records fails in a signed zone. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dns_failure"},
-			Series: []string{`dane_outcome_zone{zone="lab.test"} 1`},
 			build: func(b *builder) {
 				b.goodMX()
 				b.inject(zone.Rcode(zone.At(b.name("_25._tcp.mx"), dns.TypeTLSA), dns.RcodeServerFailure))

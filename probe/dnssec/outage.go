@@ -73,8 +73,13 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 	return a
 }
 
-// maxFaultZoneTime is the time in which faultZone finds out which zone contains a name.
-const maxFaultZoneTime = 500 * time.Millisecond
+// Limits on the time in which faultZone finds out which zone contains a name. If the zone
+// has not answered a control yet, it may be silent. Then what earlier lookups have proven
+// must suffice.
+const (
+	containerTime       = 2 * time.Second
+	silentContainerTime = 50 * time.Millisecond
+)
 
 // faultZone returns the zone at fault for the failed lookup l: the highest zone whose
 // control fails, if the controls of all zones above it answer. If no control fails, the
@@ -83,15 +88,18 @@ const maxFaultZoneTime = 500 * time.Millisecond
 // outcome.
 func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
 	if state, known := p.state(p.zone); known && state == controlAnswers {
-		return l.containerOfFailure(ctx)
+		return l.containerOfFailure(ctx, containerTime)
 	}
 	if zone, answer := p.highestFailing(p.parents); !answer {
 		return zone
 	}
-	if _, known := p.state(p.zone); !known { // it takes too long
-		return ""
-	}
 	between := l.zonesBetween(p.domain, p.zone)
+	if _, known := p.state(p.zone); !known { // the control takes too long, or waits for controlInterval
+		if len(between) > 0 {
+			return ""
+		}
+		return l.containerOfFailure(ctx, silentContainerTime)
+	}
 	p.controlPaidBy(ctx, l.account.unrecorded().control, p.since, between...)
 	if zone, answer := p.highestFailing(between); !answer {
 		return zone
@@ -99,7 +107,7 @@ func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
 	if state, _ := p.state(p.zone); state == controlFails {
 		return p.zone
 	}
-	return l.containerOfFailure(ctx)
+	return l.containerOfFailure(ctx, containerTime)
 }
 
 // highestFailing returns the highest zone whose control fails, or whether the controls of
@@ -140,8 +148,8 @@ func (l *lookup) zonesBetween(domain, zone string) (between []string) {
 
 // containerOfFailure returns the zone that is proven to contain everything that the
 // resolvers reported a failure for, or the empty string.
-func (l *lookup) containerOfFailure(ctx context.Context) (container string) {
-	ctx, cancel := context.WithTimeout(ctx, maxFaultZoneTime)
+func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (container string) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	names := make(map[string]bool)
 	for q, r := range l.evidence.replies {

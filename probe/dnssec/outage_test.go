@@ -676,6 +676,33 @@ func TestPostMortemIsShort(t *testing.T) {
 	}
 }
 
+// TestFaultZoneIsNotGuessed checks the zone at fault if a zone does not answer its control in
+// time. It is known if an earlier lookup has proven which zone contains the name.
+func TestFaultZoneIsNotGuessed(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {
+			const name = "mx.a0.org."
+			want := ""
+			synctest.Test(t, func(t *testing.T) {
+				zones, apexes := hostedZones("a", "org.", 3)
+				o := newOutage(t, zones, apexes)
+				o.net.Break(zone.Rcode(zone.At(name, dns.TypeA), dns.RcodeServerFailure))
+				if known {
+					want = "a0.org."
+					checkFaultZone(t, o.Lookup(t.Context(), name, dns.TypeA), want)
+					time.Sleep(time.Minute) // neither the failure nor the control is remembered
+				}
+				o.net.Break(zone.Silence(func(p zone.Place) bool { return zone.Under("a0.org.")(p) && !zone.At(name, dns.TypeA)(p) }))
+				a := o.Lookup(t.Context(), name, dns.TypeA)
+				if ours(t, a) {
+					t.Error(a.Why)
+				}
+				checkFaultZone(t, a, want)
+			})
+		})
+	}
+}
+
 // TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at
 // fault, although a zone of another domain fails too.
 func TestBrokenSubzone(t *testing.T) {
