@@ -28,7 +28,7 @@
     // DaneZoneBroken: the number of targets that one zone must explain.
     zoneTargets: 3,
     // How long a zone explains a target after the last probe that found so, in minutes: until
-    // the next probe. A single probe that cannot tell the zone changes no alert.
+    // the next probe. A single probe that does not find the zone changes no alert.
     zoneMinutes: c.intervalMinutes + 2,
 
     // The labels that the scrape configuration gives to a target. Two modules of one

@@ -77,7 +77,7 @@ function(t)
                    + always(t.at(25) + stands + zoneKeeps + 2 * t.step, t.at(40), [broken('second')] + singles),
     },
     {
-      name: 'DaneZoneBroken: a domain that is refused for another reason too, later, has its own alert while the zone is broken; a single probe that cannot tell the zone changes nothing',
+      name: 'DaneZoneBroken: a domain that is refused for another reason too, later, has its own alert while the zone is broken; a single probe that does not find the zone changes nothing',
       zones: ['lasting'],
       local timeline = 'ok*10 bad*10 worse*20 ok*30',
       local more = std.strReplace(timeline, 'worse', 'bad'),
