@@ -62,6 +62,9 @@ func (s *metricSet) setTarget(report *probe.Report) {
 		s.set(phaseDuration, phase.End.Sub(phase.Start).Seconds(), phase.Name)
 	}
 	s.setOutcome(outcome, report.Verdict.Outcome)
+	if zone := report.Verdict.FaultZone; zone != "" {
+		s.set(outcomeZone, 1, zone)
+	}
 }
 
 // setOutcome exports an outcome as one series for each state. While the outcome is

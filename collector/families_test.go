@@ -231,6 +231,7 @@ func diff(got, want string) string {
 func TestProbeMetricsAreComplete(t *testing.T) {
 	r := withMTASTS(healthy())
 	r.Verdict.Findings = []dane.Finding{{Reason: dane.NoTLSA}}
+	r.Verdict.FaultZone = "org"
 	r.Facts.Truncated = []string{"hosts"}
 	skipped := addEndpoint(r, "2001:db8::1")
 	skipped.Skipped, skipped.Facts.Err = true, probe.ErrNoIPv6

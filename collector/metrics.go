@@ -47,6 +47,9 @@ var (
 	outcome = summaryGauge("dane_outcome",
 		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent. With connect: false, all are absent unless the lookups alone decide it.",
 		"outcome")
+	outcomeZone = summaryGauge("dane_outcome_zone",
+		"The zone whose data or nameservers alone explain that DANE clients refuse the target. The value is always 1. Absent if there is no such zone, and if it is not known.",
+		"zone")
 	hostCount = summaryGauge("dane_hosts",
 		"Number of hosts of the target, at most 50. Absent if the lookup of the hosts failed.")
 	hostsRefused = summaryGauge("dane_hosts_refused",
@@ -193,7 +196,7 @@ var (
 func ProbeMetrics() []Metric {
 	return []Metric{
 		*probeSuccess, *probeDuration, *probeComplete, *phaseDuration,
-		*outcome, *hostCount, *hostsRefused, *hostsWithTLSA, *hostOutcome, *endpoints, *endpointsSkipped, *finding,
+		*outcome, *outcomeZone, *hostCount, *hostsRefused, *hostsWithTLSA, *hostOutcome, *endpoints, *endpointsSkipped, *finding,
 		*authenticatedFrom, *authenticatedUntil,
 		*dnssecValid, *dnssecInfo, *signatureInception, *signatureExpiry,
 		*tlsaRecords, *tlsaTTL, tlsaMatch.Metric, *tlsaRecordMatch, *rolloverReady, *survivesRenewal, *staleRecords,

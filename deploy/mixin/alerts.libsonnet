@@ -1,11 +1,13 @@
 // Alerts for Prometheus, from the definitions in alerts/. Their form:
 //   query, op, threshold  the condition; or expr, if it is not a comparison
+//   zonesOfTargets        with scope zone: series of the targets of the zone
+//   withZone              whether the alert has the label zone of a broken zone
 //   minutes               how long the condition must hold
 //   keep                  keep_firing_for, which suppresses repeated notifications of
 //                         flapping conditions
 //   severity              critical (mail is being lost now), warning (look today), info
 //                         (look this week), none
-//   scope                 what the alert is about: domain, host, exporter or monitoring
+//   scope                 what the alert is about: domain, host, zone, exporter or monitoring
 //   summary, description  templates
 //   section               of the runbook: the reason if there is one
 //   grafana               fields that differ in Grafana, whose templates cannot query
@@ -24,8 +26,9 @@ local newTexts = import 'texts.libsonnet';
 
   local alert(a) = {
     local aboutTarget = std.member(['domain', 'host'], a.scope),
+    local ofZone = if a.scope == 'zone' then t.exporterOfZone(a.zonesOfTargets) else {},
     alert: a.name,
-    expr: condition(a),
+    expr: if std.get(a, 'withZone', false) then p.withZone(condition(a)) else condition(a),
     [if std.objectHas(a, 'minutes') then 'for']: '%dm' % a.minutes,
     [if std.objectHas(a, 'keep') then 'keep_firing_for']: a.keep,
     labels: { severity: a.severity, scope: a.scope },
@@ -33,7 +36,7 @@ local newTexts = import 'texts.libsonnet';
       summary: a.summary,
       description: a.description,
       [if aboutTarget then 'report_url']: t.link(t.reportUrl),
-      runbook_url: t.link(t.runbookUrl(a.section)),
+      runbook_url: t.link(t.runbookUrl(a.section), ofZone),
     },
   },
   local group(name, definitions) = { name: name, rules: [alert(a) for a in definitions] },

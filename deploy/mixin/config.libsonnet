@@ -25,6 +25,12 @@
     // at least two samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 
+    // DaneZoneBroken: the number of targets that one zone must explain.
+    zoneTargets: 3,
+    // How long a zone explains a target after the last probe that found so, in minutes: until
+    // the next probe. A single probe that does not find the zone changes no alert.
+    zoneMinutes: c.intervalMinutes + 2,
+
     // The labels that the scrape configuration gives to a target. Two modules of one
     // instance, or two exporters that probe it, are kept apart. Texts of alerts use these
     // four; add a label, such as cluster, if your targets are the same in several. A label

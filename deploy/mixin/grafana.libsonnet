@@ -31,7 +31,7 @@ local newTexts = import 'texts.libsonnet';
     annotations: {
       summary: template(a.summary),
       description: template(a.description),
-      report_url: t.grafanaLink(template(t.reportUrl)),
+      [if a.scope != 'zone' then 'report_url']: t.grafanaLink(template(t.reportUrl)),
       runbook_url: t.grafanaLink(template(t.runbookUrl(a.section))),
     },
     condition: 'firing',

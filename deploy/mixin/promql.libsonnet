@@ -102,6 +102,54 @@ function(config) {
   ||| % { of: selector, on: p.on(), failures: failures, window: config.confirmationWindow, past: p.remembered(selector), undecided: undecidedNow },
   outcomesConfirmed: p.outcomeConfirmed(failures) + 'or\n' + p.confirmed('dane_outcome{outcome="unknown"}'),
 
+  // The zone that explains the outcome of a target: 2 if the last known outcome has it, 0 if
+  // one within zoneMinutes had it, negative otherwise.
+  zoneRecent: 'target:dane_outcome_zone:recent',
+  zoneRecentExpr: 'max_over_time(%(of)s[%(minutes)dm]) + %(of)s' % { of: 'target:dane_outcome_zone:observed', minutes: config.zoneMinutes },
+  // The number of targets that a zone explains.
+  zoneExplains: 'zone:dane_outcome_zone:count',
+  zoneExplainsExpr: 'count by (zone) (group by (zone, instance) (%s >= 0))' % p.known(p.zoneRecent),
+  // The same of broken zones. A zone is broken from when it explains several targets, of which
+  // one was probed twice, until it explains none. So the alert about the zone outlasts those
+  // about the last of its targets.
+  zoneBroken: 'zone:dane_zone_broken:count',
+  zoneBrokenExpr: |||
+    %(explains)s
+    and on (zone) (
+      (
+        %(explains)s >= %(targets)d
+        and on (zone)
+        max by (zone) (sum_over_time(dane_outcome_zone[%(confirmation)s])) >= 2
+      )
+      or
+      last_over_time(%(broken)s[10m])
+    )
+  ||| % { explains: p.zoneExplains, broken: p.zoneBroken, targets: config.zoneTargets, confirmation: config.confirmationWindow },
+  // 1 for the broken zone that explains a target. A target has one series at most, even if its
+  // zone has just changed.
+  zoneOfTarget: 'target:dane_zone_broken:group',
+  zoneOfTargetExpr: |||
+    topk by (%s) (
+      1,
+      %s >= 0
+      and on (zone)
+      %s
+    ) * 0 + 1
+  ||| % [p.target, p.known(p.zoneRecent), p.zoneBroken],
+
+  // withZone(expr) adds the label zone to the series of targets that a broken zone explains.
+  // Other series stay as they are: all are of targets that are scraped.
+  withZone(expr):: |||
+    (
+    %s
+    )
+    * %s group_left (zone) (
+      %s
+      or %s
+      %s
+    )
+  ||| % [indent(expr), p.on(), p.zoneOfTarget, p.on(), p.scraped],
+
   // finding(matchers) selects findings that hold and were seen at least twice, without the
   // address: a mismatch at two addresses of a host is one alert.
   finding(matchers):: 'max without (address) (%s)' % p.known('target:dane_finding:confirmed{%s}' % matchers),

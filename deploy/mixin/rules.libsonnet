@@ -16,6 +16,12 @@ local newPromql = import 'promql.libsonnet';
         name: 'dane_targets',
         rules: [
           { record: p.scraped, expr: p.scrapedExpr },
+          // Before the other rules, so that an alert that becomes pending has its zone.
+          { record: 'target:dane_outcome_zone:observed', expr: p.observed('dane_outcome_zone', byHost=false) },
+          { record: p.zoneRecent, expr: p.zoneRecentExpr },
+          { record: p.zoneExplains, expr: p.zoneExplainsExpr },
+          { record: p.zoneBroken, expr: p.zoneBrokenExpr },
+          { record: p.zoneOfTarget, expr: p.zoneOfTargetExpr },
           { record: 'target:dane_outcome:confirmed', expr: p.outcomesConfirmed },
           { record: 'target:dane_finding:observed', expr: p.observed('dane_finding') },
           { record: 'target:dane_finding:confirmed', expr: p.confirmed('dane_finding', 'target:dane_finding:observed') },

@@ -58,17 +58,29 @@ function(config) {
   // When a certificate expires, if the value of the alert is the time left.
   expiry: '{{ if gt $value 0.0 }} expires in {{ $value | humanizeDuration }}{{ else }} has expired{{ end }}',
 
-  // link(url) is a template: url with the address of the exporter that probed the target.
-  // The URL of an exporter that is down stays known.
-  link(url)::
+  // link(url, of) is a template: url with the address of the exporter that probed the target.
+  // The URL of an exporter that is down stays known. of has the exporter if it is not a label
+  // of the alert.
+  link(url, of={})::
+    local exporter = { define: '', value: '$labels.exporter' } + of;
     local address = std.join('', [
+      exporter.define,
       '{{ $url := "%s" }}' % config.exporterUrl,
-      '{{ with $labels.exporter }}{{ $url = printf "http://%s" . }}{{ end }}',
-      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url=~\\"https?://.+\\"}[%s])" $labels.exporter) }}' % config.memory,
+      '{{ with %s }}{{ $url = printf "http://%%s" . }}{{ end }}' % exporter.value,
+      '{{ range query (printf "last_over_time(dane_exporter_info{exporter=%%q, external_url=~\\"https?://.+\\"}[%s])" %s) }}' % [config.memory, exporter.value],
       '{{ $url = .Labels.external_url }}{{ end }}',
       '{{ reReplaceAll "/+$" "" $url }}',
     ]);
     std.strReplace(url, 'EXPORTER', address),
+
+  // A list of at most five series by instance.
+  listOfInstances: '{{ range $i, $target := . }}{{ if $i }},{{ end }} {{ $target.Labels.instance }}{{ end }}{{ if eq (len .) 5 }} and possibly others{{ end }}',
+
+  // exporterOfZone(metric) is an exporter that probed a target with the zone of the alert.
+  exporterOfZone(metric):: {
+    define: '{{ $exporter := "" }}{{ range query (printf "topk(1, group by (exporter) (%s{zone=%%q}))" $labels.zone) }}{{ $exporter = .Labels.exporter }}{{ end }}' % metric,
+    value: '$exporter',
+  },
 
   // The same for Grafana, whose templates cannot query.
   grafanaLink(url)::

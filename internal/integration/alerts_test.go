@@ -176,9 +176,16 @@ func TestAlertsStand(t *testing.T) {
 // minutes at the latest, before durations are scaled.
 func startPrometheus(t *testing.T, dir string, targets ...string) *process {
 	t.Helper()
+	return startPrometheusFor(t, dir, append([]string{"good.lab.test", "good-ipv6.lab.test"}, targets...), []string{"unsigned.lab.test"})
+}
+
+// startPrometheusFor does the same for other targets: those of the jobs dane and
+// dane_partners.
+func startPrometheusFor(t *testing.T, dir string, own, partners []string) *process {
+	t.Helper()
 	domains := strings.NewReplacer(
-		"[example.org, example.net]", "["+strings.Join(append([]string{"good.lab.test", "good-ipv6.lab.test"}, targets...), ", ")+"]",
-		"[example.com]", "[unsigned.lab.test]",
+		"[example.org, example.net]", "["+strings.Join(own, ", ")+"]",
+		"[example.com]", "["+strings.Join(partners, ", ")+"]",
 		`for: "30m"`, `for: "10m"`,
 		"scrape_timeout: 30s", "scrape_timeout: 60s") // one second after scaling
 	for _, name := range []string{"prometheus.yml", "rules.yml", "alertmanager.yml"} {

@@ -192,6 +192,9 @@ func atFault(t *testing.T, r *dnssec.Resolver, n int, when string) {
 		if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
 			t.Errorf("%s: %s: %s, %v: %s", when, a.Name, a.Status, a.Err, a.Why)
 		}
+		if want := fmt.Sprintf("broken%d.test.", i); a.FaultZone != want {
+			t.Errorf("%s: the zone at fault for %s is %q, want %q", when, a.Name, a.FaultZone, want)
+		}
 	}
 }
 

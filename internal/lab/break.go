@@ -29,7 +29,7 @@ func Faults() []Fault {
 // fails if the scenario or the fault does not exist, and if [NewCertificate] is
 // applied to a scenario whose mail servers have no certificate.
 func (l *Lab) Break(scenario string, fault Fault) error {
-	if !slices.ContainsFunc(Scenarios(), func(s Scenario) bool { return s.Name == scenario }) {
+	if domainOf(scenario) == "" {
 		return fmt.Errorf("lab: no scenario %q", scenario)
 	}
 	if !slices.Contains(Faults(), fault) {
@@ -49,13 +49,23 @@ func (l *Lab) Break(scenario string, fault Fault) error {
 	return nil
 }
 
+// domainOf returns the domain of a scenario, or the empty string if there is none.
+func domainOf(scenario string) string {
+	for _, s := range Scenarios() {
+		if s.Name == scenario {
+			return s.domain()
+		}
+	}
+	return ""
+}
+
 // faults returns the faults of the scenarios and those of Break.
 func (l *Lab) faults() []zone.Fault {
 	faults := slices.Clone(l.plan.faults)
 	for scenario, fault := range l.broken {
 		switch fault {
 		case ExpiredSignature:
-			faults = append(faults, zone.Expire(zone.Under(scenario+"."+origin)))
+			faults = append(faults, zone.Expire(zone.Under(domainOf(scenario))))
 		case SilentResolvers:
 			faults = append(faults, zone.Silence(zone.Under(".")))
 		}

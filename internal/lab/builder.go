@@ -74,7 +74,7 @@ func newPlan(a authorities, now time.Time) *plan {
 
 // add builds a scenario and adds it to the plan.
 func (p *plan) add(s Scenario) error {
-	b := &builder{plan: p, scenario: s.Name, domain: s.Name + "." + origin}
+	b := &builder{plan: p, scenario: s.Name, domain: s.domain()}
 	s.build(b)
 	if b.err != nil {
 		return b.err

@@ -8,7 +8,8 @@ import (
 
 // Scenario is one domain of the lab, with the expected result of a probe.
 type Scenario struct {
-	Name        string   // the first label of its target
+	Name        string   // the first label of its target, or the whole target if OwnTLD is set
+	OwnTLD      bool     // the target is not below lab.test
 	Description string   // what is set up, and what a DANE client does
 	Module      string   // to probe it with: built in, or one of Modules
 	Outcome     string   // of the target
@@ -27,7 +28,15 @@ type Scenario struct {
 }
 
 // Target returns the target to probe.
-func (s Scenario) Target() string { return s.Name + "." + strings.TrimSuffix(origin, ".") }
+func (s Scenario) Target() string { return strings.TrimSuffix(s.domain(), ".") }
+
+// domain returns the absolute name of the target.
+func (s Scenario) domain() string {
+	if s.OwnTLD {
+		return s.Name + "."
+	}
+	return s.Name + "." + origin
+}
 
 // Scenarios returns all scenarios, grouped by subject.
 func Scenarios() []Scenario {
@@ -35,6 +44,7 @@ func Scenarios() []Scenario {
 		goodScenarios(),
 		discoveryScenarios(),
 		dnssecScenarios(),
+		brokenTLDScenarios(),
 		aliasScenarios(),
 		daneEEScenarios(),
 		adviceScenarios(),

@@ -48,6 +48,7 @@ func dnssecScenarios() []Scenario {
 			Name:        "expired-signature",
 			Description: "The signatures of the zone expired yesterday. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Series: []string{`dane_outcome_zone{zone="expired-signature.lab.test"} 1`},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{})
 				b.goodMX()
@@ -58,6 +59,7 @@ func dnssecScenarios() []Scenario {
 			Name:        "wrong-ds",
 			Description: "The DS record in the parent zone is for a key that the zone no longer has. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"},
+			Series: []string{`dane_outcome_zone{zone="wrong-ds.lab.test"} 1`},
 			build: func(b *builder) {
 				b.ownZone(zone.Zone{Delegation: zone.Former})
 				b.goodMX()
@@ -111,6 +113,53 @@ func dnssecScenarios() []Scenario {
 			Description: "The domain is unsigned; its mail server is in the signed zone of a provider, with a record that does not match. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"mx_insecure", "tlsa_mismatch"}, Advice: []string{"unsigned_domain_signed_host"},
 			build: func(b *builder) { b.unsignedAtHoster(false) },
+		},
+	}
+}
+
+// brokenTLD is a top-level domain whose keys have expired.
+const brokenTLD = "broken-tld."
+
+// brokenTLDScenarios returns domains that fail because of one top-level domain.
+func brokenTLDScenarios() []Scenario {
+	explained := []string{`dane_outcome_zone{zone="broken-tld"} 1`}
+	return []Scenario{
+		{
+			Name: "first.broken-tld", OwnTLD: true,
+			Description: "The signatures over the keys of the top-level domain expired yesterday. All signed and unsigned domains below it are bogus.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"}, Series: explained,
+			build: func(b *builder) {
+				b.zones = append(b.zones, zone.Zone{Apex: brokenTLD})
+				b.inject(zone.Expire(zone.At(brokenTLD, dns.TypeDNSKEY)))
+				b.ownZone(zone.Zone{})
+				b.goodMX()
+			},
+		},
+		{
+			Name: "second.broken-tld", OwnTLD: true,
+			Description: "An unsigned domain below the same top-level domain. It is bogus, because the top-level domain does not prove that it is unsigned.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"}, Series: explained,
+			build: func(b *builder) {
+				b.ownZone(zone.Zone{Unsigned: true})
+				b.serveSMTP(b.mx("mx"), b.leaf("mx"))
+			},
+		},
+		{
+			Name:        "mx-in-broken-tld",
+			Description: "The domain is valid, and its only mail server is below the broken top-level domain. DANE clients do not deliver.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"}, Series: explained,
+			build: func(b *builder) { b.add("@ MX 10 mx.first.%s", brokenTLD) },
+		},
+		{
+			Name:        "broken-tld-and-mismatch",
+			Description: "One mail server is below the broken top-level domain, and the record of the other one does not match. The zone alone does not explain the outcome.",
+			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus", "tlsa_mismatch"}, Absent: []string{`dane_outcome_zone{zone="broken-tld"}`},
+			build: func(b *builder) {
+				b.add("@ MX 10 mx.first.%s", brokenTLD)
+				b.add("@ MX 20 mx")
+				b.serveSMTP(b.a("mx"), b.leaf("mx"))
+				b.tlsa("_25._tcp.mx", 3, 1, 1, b.leaf("mx"))
+			},
 		},
 	}
 }

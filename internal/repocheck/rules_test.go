@@ -176,17 +176,22 @@ func TestAlerts(t *testing.T) {
 			}
 			continue
 		}
-		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) || !slices.Contains([]string{"exporter", "domain", "host"}, r.Labels["scope"]) {
+		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) || !slices.Contains([]string{"exporter", "zone", "domain", "host"}, r.Labels["scope"]) {
 			t.Errorf("%s: labels %v", r.Alert, r.Labels)
 		}
 		if r.For == "" || r.Keep == "" {
 			t.Errorf("%s: for %q, keep_firing_for %q; want both", r.Alert, r.For, r.Keep)
 		}
-		if report := r.Annotations["report_url"]; (r.Labels["scope"] != "exporter") != strings.HasPrefix(report, link+"/report?target=") {
+		aboutTarget := slices.Contains([]string{"domain", "host"}, r.Labels["scope"])
+		if report := r.Annotations["report_url"]; aboutTarget != strings.HasPrefix(report, link+"/report?target=") {
 			t.Errorf("%s: report_url %q", r.Alert, report)
 		}
 		summary := r.Annotations["summary"]
-		if !strings.Contains(summary, "$labels.instance") && !strings.Contains(summary, "$labels.job") ||
+		about := []string{"$labels.instance", "$labels.job"}
+		if r.Labels["scope"] == "zone" {
+			about = []string{"$labels.zone"}
+		}
+		if !slices.ContainsFunc(about, func(label string) bool { return strings.Contains(summary, label) }) ||
 			r.Labels["scope"] == "host" && !strings.Contains(summary, "$labels.host") || r.Annotations["description"] == "" {
 			t.Errorf("%s: annotations %q", r.Alert, r.Annotations)
 		}
@@ -199,9 +204,9 @@ func TestAlerts(t *testing.T) {
 
 // testInhibitions checks that the alerts named in alertmanager.yml exist: a wrong
 // name there matches nothing, and Alertmanager does not report it. Each inhibition
-// compares all labels of a target, or the exporter alone if the cause is there:
-// two modules of one domain must not inhibit each other. An alert without the label
-// exporter inhibits none: Alertmanager takes a missing label for an empty one. No alert
+// compares all labels of a target, or the exporter or the zone alone if the cause is
+// there: two modules of one domain must not inhibit each other. An alert without the label
+// exporter or zone inhibits none: Alertmanager takes a missing label for an empty one. No alert
 // inhibits one of a higher severity, or itself: a ticket would silence a page.
 func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	file := readFile(t, "deploy/prometheus/alertmanager.yml")
@@ -234,7 +239,8 @@ func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	for _, r := range config.Rules {
 		ofTarget := !slices.ContainsFunc(targetLabels, func(label string) bool { return !slices.Contains(r.Equal, label) })
 		ofExporter := slices.Equal(r.Equal, []string{"exporter"}) && slices.Contains(r.Source, `exporter != ""`)
-		if !ofTarget && !ofExporter {
+		ofZone := slices.Equal(r.Equal, []string{"zone"}) && slices.Contains(r.Target, `zone != ""`)
+		if !ofTarget && !ofExporter && !ofZone {
 			t.Errorf("%s inhibits %s: equal is %s", r.Source, r.Target, r.Equal)
 		}
 		sources, targets := matchingAlerts(t, rules, r.Source), matchingAlerts(t, rules, r.Target)

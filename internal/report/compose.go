@@ -31,7 +31,7 @@ func NewDocument(r *probe.Report) *Document {
 		Module: composeModule(r.Module),
 		Start:  r.Start.UTC(), Duration: r.Duration.Seconds(), Timeout: r.Deadline.Seconds(),
 		Complete: r.Facts.Complete, Truncated: r.Facts.Truncated,
-		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: outcomeMeaning(v.Outcome), Success: v.Success,
+		At: v.At.UTC(), Outcome: string(v.Outcome), Meaning: outcomeMeaning(v.Outcome), Zone: short(v.FaultZone), Success: v.Success,
 		Severity: v.Severity(r.Module.Require).String(),
 		Advice:   []Advice{}, Later: composeLater(r.Later),
 		Services: []Service{}, Lookups: []Lookup{}, Zones: []Zone{}, Phases: []Phase{},
@@ -144,14 +144,14 @@ func composeFindings(findings []dane.Finding) (all []Finding, more int) {
 		f := findings[i]
 		info := f.Reason.Info()
 		finding := Finding{
-			Reason: string(f.Reason), Effect: string(info.Effect), Host: short(f.Host), Port: f.Port, Lookup: string(f.Lookup),
+			Reason: string(f.Reason), Effect: string(info.Effect), Host: short(f.Host), Port: f.Port, Lookup: string(f.Lookup), Zone: short(f.Zone),
 			Meaning: info.Meaning, Detail: b.text(f.Detail), Remedy: info.Remedy,
 		}
 		if f.Address.IsValid() {
 			finding.Address = f.Address.String()
 		}
 		composed[i] = finding
-		return b.take(finding.Host, finding.Meaning, finding.Detail, finding.Remedy)
+		return b.take(finding.Host, finding.Zone, finding.Meaning, finding.Detail, finding.Remedy)
 	})
 	for _, i := range kept {
 		all = append(all, composed[i])

@@ -34,11 +34,12 @@ type Document struct {
 	Complete  bool      `json:"complete"`            // false if the deadline ended the probe early
 	Truncated []string  `json:"truncated,omitempty"` // what exceeded a limit: "hosts", "addresses"
 
-	At       time.Time `json:"at"`       // the time that the verdict is for
-	Outcome  string    `json:"outcome"`  // as in dane_outcome
-	Meaning  string    `json:"meaning"`  // of the outcome
-	Success  bool      `json:"success"`  // probe_success
-	Severity string    `json:"severity"` // "ok", "warning", "critical" or "unknown", as the exit code of check
+	At       time.Time `json:"at"`             // the time that the verdict is for
+	Outcome  string    `json:"outcome"`        // as in dane_outcome
+	Meaning  string    `json:"meaning"`        // of the outcome
+	Zone     string    `json:"zone,omitempty"` // the zone at fault that alone explains the outcome
+	Success  bool      `json:"success"`        // probe_success
+	Severity string    `json:"severity"`       // "ok", "warning", "critical" or "unknown", as the exit code of check
 	Findings []Finding `json:"findings"`
 	// MoreFindings is the number of findings that are omitted from Findings.
 	MoreFindings int      `json:"more_findings,omitempty"`
@@ -142,13 +143,14 @@ type Finding struct {
 	Port    uint16 `json:"port,omitempty"`
 	Address string `json:"address,omitempty"`
 	Lookup  string `json:"lookup,omitempty"`
-	Meaning string `json:"meaning"` // of the reason
+	Zone    string `json:"zone,omitempty"` // the zone at fault for the lookup
+	Meaning string `json:"meaning"`        // of the reason
 	Detail  string `json:"detail,omitempty"`
 	Remedy  string `json:"remedy"`
 }
 
 // Location returns what the finding is about, as "mx.example.org port 25, 192.0.2.1,
-// lookup A". It returns "" for a finding about the whole target.
+// lookup A, zone at fault hoster.net". It returns "" for a finding about the whole target.
 func (f Finding) Location() string {
 	var parts []string
 	if f.Host != "" {
@@ -163,6 +165,9 @@ func (f Finding) Location() string {
 	}
 	if f.Lookup != "" {
 		parts = append(parts, "lookup "+strings.ToUpper(f.Lookup))
+	}
+	if f.Zone != "" {
+		parts = append(parts, "zone at fault "+f.Zone)
 	}
 	return strings.Join(parts, ", ")
 }

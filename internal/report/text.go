@@ -41,6 +41,9 @@ func Text(w io.Writer, r *probe.Report) error {
 
 func (t *textWriter) verdict(d *Document) {
 	t.line(0, "%s: %s: %s", d.Target, d.Outcome, d.Meaning)
+	if d.Zone != "" {
+		t.line(0, "zone at fault, which alone explains the outcome: %s", d.Zone)
+	}
 	t.line(0, "probe_success %d: module %s, policy %s, require %s", success(d.Success), d.Module.Name, d.Module.Policy, d.Module.Require)
 	t.line(0, "probed %s, took %s of %s", formatTime(&d.Start), round(d.Duration), round(d.Timeout))
 	for _, source := range d.Module.SourceAddresses {

@@ -177,6 +177,10 @@ func TestTextVariants(t *testing.T) {
 		{"finding of a lookup", func(r *probe.Report) {
 			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Host: "mx.example.org", Lookup: dane.LookupA}}
 		}, "\n  dnssec_bogus (error): mx.example.org, lookup A\n"},
+		{"finding of a lookup that a zone broke", func(r *probe.Report) {
+			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Lookup: dane.LookupMX, Zone: "org"}}
+		}, "\n  dnssec_bogus (error): lookup MX, zone at fault org\n"},
+		{"outcome that a zone explains", func(r *probe.Report) { r.Verdict.FaultZone = "org" }, "\nzone at fault, which alone explains the outcome: org\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
 		{"service with another policy than the module", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
 			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},

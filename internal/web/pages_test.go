@@ -229,6 +229,18 @@ func TestMTASTSRefusedPage(t *testing.T) {
 	f.wantPage("/report?number=1", 200, `<section class="verdict bad">`, `<span class="badge bad">critical</span> Meets the`, "MTA-STS senders do not deliver.")
 }
 
+// TestZoneAtFaultOnPages: the report names the zone that explains the outcome, and that of a
+// finding.
+func TestZoneAtFaultOnPages(t *testing.T) {
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Verdict = dane.Verdict{Outcome: dane.Refused, FaultZone: "example", Findings: []dane.Finding{{Reason: dane.DNSSECBogus, Lookup: dane.LookupMX, Zone: "example"}}}
+		return r
+	}), nil)
+	f.get("/probe?target=a.example")
+	f.wantPage("/report?number=1", 200, `The zone <code class="zone">example</code> alone explains the outcome.`, "lookup MX, zone at fault example")
+}
+
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
 // configured resolvers.
 func TestResolvers(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 	j := &judge{facts: facts, rules: rules, verdict: Verdict{At: at}}
 	j.judgeDANE()
+	j.verdict.FaultZone = j.faultZone()
 	if facts.MTASTS != nil {
 		j.judgeMTASTS()
 	}
@@ -54,6 +55,28 @@ func (j *judge) judgeDANE() {
 	j.verdict.Outcome = j.targetOutcome()
 	j.verdict.Success = j.succeeds()
 	j.advise()
+}
+
+// faultZone returns the zone that alone explains why clients refuse the target, or the
+// empty string. It is at fault for every finding that makes a client refuse. If there
+// is another such finding, even one about a host that is not tried first, the target
+// needs more than the repair of the zone. Other outcomes have no zone: where it makes a
+// lookup fail, a client refuses.
+func (j *judge) faultZone() string {
+	if j.verdict.Outcome != Refused {
+		return ""
+	}
+	zone := ""
+	for _, f := range j.verdict.Findings {
+		switch {
+		case f.Reason.Info().Effect != EffectError:
+		case f.Zone == "", zone != "" && f.Zone != zone:
+			return ""
+		default:
+			zone = f.Zone
+		}
+	}
+	return zone
 }
 
 // find adds a finding unless it is there: what is wrong with a host is found
@@ -99,7 +122,7 @@ func (j *judge) judgeDiscovery() (outcome Outcome, ended bool) {
 		return "", false
 	case mx.Status.Failed():
 		reason := reasonOfAnswer(mx)
-		j.find(Finding{Reason: reason, Lookup: LookupMX, Detail: describe(mx)})
+		j.find(Finding{Reason: reason, Lookup: LookupMX, Zone: zoneAtFault(mx), Detail: describe(mx)})
 		return refusedUnlessInternal(reason), true
 	case !mx.NameExists() && len(mx.Aliases) > 0 && IsSpecialUse(TextName(mx.Canonical), j.rules.Target):
 		j.find(Finding{Reason: SpecialUseName, Lookup: LookupMX, Detail: describe(mx)})
@@ -127,7 +150,7 @@ func (j *judge) judgeSRV() (outcome Outcome, ended bool) {
 	for i := range j.facts.SRV {
 		switch answer := &j.facts.SRV[i].Answer; {
 		case j.facts.SRV[i].Failed():
-			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Detail: describe(answer)})
+			j.find(Finding{Reason: reasonOfAnswer(answer), Lookup: LookupSRV, Zone: zoneAtFault(answer), Detail: describe(answer)})
 		case answer.Found() && answer.Status == dnssec.Insecure:
 			j.find(Finding{Reason: SRVInsecure, Lookup: LookupSRV, Detail: describe(answer)})
 		}
@@ -166,7 +189,7 @@ func (j *judge) findFailedAddresses(host *Host) {
 	}
 	find := func(kind LookupKind, answer *dnssec.Answer) {
 		if answer != nil && answer.Status.Failed() {
-			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Detail: describe(answer) + others})
+			j.find(Finding{Reason: reasonOfAnswer(answer), Host: host.Name, Lookup: kind, Zone: zoneAtFault(answer), Detail: describe(answer) + others})
 		}
 	}
 	find(LookupA, host.A)
@@ -332,7 +355,7 @@ func (j *judge) judgeTLSA(host *Host, v *ServiceVerdict) securityLevel {
 	case StateFailed:
 		answer := &result.Lookup.Answer
 		reason := reasonOfAnswer(answer)
-		find(reason, LookupTLSA, describe(answer))
+		j.find(Finding{Reason: reason, Host: host.Name, Port: service.Port, Lookup: LookupTLSA, Zone: zoneAtFault(answer), Detail: describe(answer)})
 		if reason.Info().Effect == EffectInternal {
 			return levelUnknown
 		}
@@ -666,6 +689,14 @@ func refusedUnlessInternal(reason Reason) Outcome {
 
 func kindOf(qtype uint16) LookupKind {
 	return LookupKind(strings.ToLower(dns.TypeToString[qtype]))
+}
+
+// zoneAtFault returns Answer.FaultZone in the form of TextName.
+func zoneAtFault(answer *dnssec.Answer) string {
+	if answer.FaultZone == "" {
+		return ""
+	}
+	return TextName(answer.FaultZone)
 }
 
 // describe returns one line about a lookup: name, type, status, and why.

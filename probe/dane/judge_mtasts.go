@@ -102,7 +102,7 @@ func (j *judge) judgePolicy() PolicyState {
 	case m.TXT == nil:
 		return PolicyUnknown
 	case m.TXT.Status.Failed():
-		return j.noPolicy(Finding{Reason: policyReason(reasonOfAnswer(m.TXT)), Lookup: LookupTXT, Detail: describe(m.TXT)})
+		return j.noPolicy(Finding{Reason: policyReason(reasonOfAnswer(m.TXT)), Lookup: LookupTXT, Zone: zoneAtFault(m.TXT), Detail: describe(m.TXT)})
 	case errors.Is(m.RecordErr, mtasts.ErrNoRecord):
 		return PolicyNone
 	case m.RecordErr != nil:
@@ -160,7 +160,7 @@ func fetchFinding(m *MTASTS) Finding {
 	why = Finding{Reason: MTASTSPolicyUnavailable, Detail: "the policy host has no address: " + describeAddresses(&m.Host)}
 	for _, lookup := range []Lookup{{LookupA, m.Host.Name, m.Host.A}, {LookupAAAA, m.Host.Name, m.Host.AAAA}} {
 		if lookup.Answer != nil && lookup.Answer.Status.Failed() {
-			return Finding{Reason: policyReason(reasonOfAnswer(lookup.Answer)), Lookup: lookup.Kind, Detail: describe(lookup.Answer)}
+			return Finding{Reason: policyReason(reasonOfAnswer(lookup.Answer)), Lookup: lookup.Kind, Zone: zoneAtFault(lookup.Answer), Detail: describe(lookup.Answer)}
 		}
 	}
 	return why

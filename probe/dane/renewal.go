@@ -181,18 +181,18 @@ func (j *judge) judgeRenewal(v *ServiceVerdict, e *EndpointVerdict) {
 // Server Certificates, section 3.2.2.8).
 func (j *judge) judgeIssuance(v *ServiceVerdict, wildcard bool, organization string) {
 	renewal := v.Service.Renewal
-	find := func(reason Reason, kind LookupKind, format string, args ...any) {
-		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Detail: fmt.Sprintf(format, args...)})
+	failed := func(reason Reason, kind LookupKind, answer *dnssec.Answer) {
+		j.find(Finding{Reason: reason, Host: v.Host, Port: v.Port, Lookup: kind, Zone: zoneAtFault(answer), Detail: describe(answer)})
 	}
 	if challenge := renewal.challenge(wildcard); challenge != nil && j.breaksSigned(challenge) {
-		find(ACMEChallengeBogus, LookupChallenge, "%s", describe(challenge))
+		failed(ACMEChallengeBogus, LookupChallenge, challenge)
 	}
 	relevant := renewal.Relevant(wildcard)
 	switch {
 	case relevant == nil:
 		return
 	case j.breaksSigned(relevant):
-		find(CAALookupFailed, LookupCAA, "%s", describe(relevant))
+		failed(CAALookupFailed, LookupCAA, relevant)
 		return
 	case relevant.Status.Failed():
 		return // in an unsigned zone, or for a reason on our side
@@ -202,8 +202,9 @@ func (j *judge) judgeIssuance(v *ServiceVerdict, wildcard bool, organization str
 		return
 	}
 	if err := caa.Admit(caaRecords(relevant), issuers, wildcard); err != nil {
-		find(CAAForbidsIssuer, LookupCAA, "%s issued the certificate of %s, but must not issue the next one: %v at %s",
-			organization, renewal.Name, err, TextName(relevant.Name))
+		j.find(Finding{Reason: CAAForbidsIssuer, Host: v.Host, Port: v.Port, Lookup: LookupCAA,
+			Detail: fmt.Sprintf("%s issued the certificate of %s, but must not issue the next one: %v at %s",
+				organization, renewal.Name, err, TextName(relevant.Name))})
 	}
 }
 

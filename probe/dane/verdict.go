@@ -10,13 +10,14 @@ import (
 
 // Verdict is what facts mean at one time, under one set of rules.
 type Verdict struct {
-	At       time.Time
-	Outcome  Outcome
-	Success  bool             // the value of probe_success
-	Services []ServiceVerdict // every service of every host, in the order of the facts
-	MTASTS   *MTASTSVerdict   // nil unless the module asks for it
-	Findings []Finding
-	Advice   []Advice
+	At        time.Time
+	Outcome   Outcome
+	FaultZone string           // the zone that alone explains Outcome, in the form of TextName; empty: none
+	Success   bool             // the value of probe_success
+	Services  []ServiceVerdict // every service of every host, in the order of the facts
+	MTASTS    *MTASTSVerdict   // nil unless the module asks for it
+	Findings  []Finding
+	Advice    []Advice
 }
 
 // ServiceVerdict is the verdict on one service.
@@ -85,5 +86,6 @@ type Finding struct {
 	Port    uint16
 	Address netip.Addr
 	Lookup  LookupKind // of a DNS finding
+	Zone    string     // the zone at fault for the lookup, in the form of TextName
 	Detail  string     // what was attempted, on what, and what came back
 }

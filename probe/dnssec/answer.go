@@ -61,6 +61,17 @@ type Answer struct {
 	Why    string // the reason for the verdict, in words: zone, record and rule
 	Err    error  // nil unless the lookup itself failed; see the Err… variables
 
+	// FaultZone is the zone whose data or servers made the lookup fail. It is empty if
+	// the lookup did not fail, if the cause is on our side, and if the zone is not
+	// known for certain, such as when the resolvers disagree.
+	//
+	// If the answer is bogus, it is the zone that contains the data that does not
+	// validate. The parent contains a DS RRset and the proof of its absence. The keys
+	// that no DS matches and the signatures over them are those of the child: it
+	// changes its keys and requests the DS. If servers fail, it is the highest zone
+	// that does not answer, below zones that do.
+	FaultZone string
+
 	// Inconsistent names the resolver whose answer did not validate, and the
 	// reason, if another resolver gave this answer. Otherwise it is empty.
 	Inconsistent string
@@ -251,7 +262,7 @@ func (b *answerBuilder) fail(err error) Answer {
 	}
 	a.Records, a.Signer, a.Algorithm = nil, "", ""
 	if f.status <= a.Status {
-		a.Status, a.Why = f.status, f.why
+		a.Status, a.Why, a.FaultZone = f.status, f.why, f.zone
 	}
 	if f.err != nil {
 		a.Err = fmt.Errorf("look up %s %s: %w", a.Name, typeName(a.Type), f.err)

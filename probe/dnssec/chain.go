@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,7 +121,8 @@ func (v *validation) confirmPresumed(z *zone, name string) (*zone, error) {
 	case !closest.secure():
 		return closest, nil
 	}
-	return nil, atCut(bogus("%s proves neither that %s has a DS nor that it has none: the denial is signed by %s", closest.name, name, z.parent.name), closest, name)
+	f := bogus("%s proves neither that %s has a DS nor that it has none: the denial is signed by %s", closest.name, name, z.parent.name)
+	return nil, atFault(atCut(f, closest, name), closest.name)
 }
 
 // recordZone records the verdict on the zone at name.
@@ -202,6 +204,22 @@ func (v *validation) enclosingZone(name string) (*zone, error) {
 	return z, nil
 }
 
+// containingZone returns an answer whose FaultZone is the zone that contains a name. If
+// that is not proven, it is the zone whose DNSKEY lookup failed, or empty. The error is
+// errMissing or nil.
+func (v *validation) containingZone(q question) (Answer, error) {
+	z, err := v.enclosingZone(q.name)
+	switch {
+	case errors.Is(err, errMissing):
+		return Answer{}, err
+	case err != nil:
+		return newAnswerBuilder(q).fail(err), nil
+	case !z.secure() && z.name != q.name: // it is not proven which zones are below z
+		return Answer{}, nil
+	}
+	return Answer{FaultZone: z.name}, nil
+}
+
 // parentZone returns the zone above a cut at name. It is the deepest zone that
 // claims to have signed what r contains about the DS of name. If that is no zone, it
 // is the zone that should have signed it.
@@ -234,19 +252,56 @@ func delegationSigs(r *reply, name string) []*dns.RRSIG {
 // delegation judges the cut at name by the reply about its DS, from the secure
 // zone parent (RFC 4035 §5.2). It returns nil if there is no cut.
 func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, error) {
-	if set := r.find(name, dns.TypeDS); set != nil {
-		if len(set.sigs) == 0 {
-			return nil, v.unsigned(parent, set.String())
-		}
-		p, err := v.authenticate(set, parent.keys, parent.name)
-		if err == nil && p.wildcard != "" {
-			err = bogus("%s was expanded from the wildcard %s", set, p.wildcard)
-		}
-		if err != nil {
-			return nil, atCut(err, parent, name)
-		}
-		return v.zoneFromDS(name, records[*dns.DS](set.all()), parent, p)
+	set := r.find(name, dns.TypeDS)
+	if set == nil {
+		z, err := v.delegationWithoutDS(name, r, parent)
+		return z, v.atParent(err, name, parent)
 	}
+	p, err := v.authenticateDS(set, parent)
+	if err != nil {
+		return nil, v.atParent(err, name, parent)
+	}
+	return v.zoneFromDS(name, records[*dns.DS](set.all()), parent, p)
+}
+
+// authenticateDS returns the proof of a DS RRset.
+func (v *validation) authenticateDS(set *rrset, parent *zone) (proof, error) {
+	if len(set.sigs) == 0 {
+		return proof{}, v.unsigned(parent, set.String())
+	}
+	p, err := v.authenticate(set, parent.keys, parent.name)
+	if err == nil && p.wildcard != "" {
+		err = bogus("%s was expanded from the wildcard %s", set, p.wildcard)
+	}
+	if err != nil {
+		return proof{}, atCut(err, parent, set.name)
+	}
+	return p, nil
+}
+
+// atParent records that the zone above a cut at name is at fault for a DS, or the denial
+// of a DS, that does not validate: the zone that contains it. That is signer, or a zone
+// below signer, because a reply can name any zone above as its signer. It returns err, or
+// errMissing.
+func (v *validation) atParent(err error, name string, signer *zone) error {
+	if _, isBogus := asBogus(err); !isBogus || signer.name == parentOf(name) {
+		return atFault(err, signer.name)
+	}
+	container, containerErr := v.enclosingZone(parentOf(name))
+	f, isBogus := asBogus(containerErr)
+	switch {
+	case errors.Is(containerErr, errMissing):
+		return errMissing
+	case containerErr == nil:
+		return atFault(err, container.name)
+	case isBogus:
+		return atFault(err, f.zone)
+	}
+	return atFault(err, "")
+}
+
+// delegationWithoutDS judges the cut at name by a reply that has no DS RRset.
+func (v *validation) delegationWithoutDS(name string, r *reply, parent *zone) (*zone, error) {
 	if set := r.find(name, dns.TypeCNAME); set != nil && len(set.sigs) > 0 {
 		return nil, v.recordAlias(name, set, parent)
 	}
@@ -348,20 +403,20 @@ func (v *validation) zoneFromDS(name string, set []*dns.DS, parent *zone, p proo
 	}
 	r, err := v.reply(question{name, dns.TypeDNSKEY})
 	if err != nil {
-		return nil, err
+		return nil, atFault(err, name)
 	}
 	keys := r.find(name, dns.TypeDNSKEY)
 	switch {
 	case (keys == nil || len(keys.sigs) == 0) && parent == nil:
 		return nil, stripped(r, name)
 	case keys == nil:
-		return nil, atCut(bogus("%s has a DS in %s but no DNSKEY", name, parent.name), parent, name)
+		return nil, atFault(atCut(bogus("%s has a DS in %s but no DNSKEY", name, parent.name), parent, name), name)
 	case len(keys.sigs) == 0:
-		return nil, v.unsigned(parent, keys.String())
+		return nil, atFault(v.unsigned(parent, keys.String()), name)
 	}
 	z, err := v.secureZone(name, usable, keys, parent, p)
 	if err != nil {
-		return nil, atCut(err, parent, name)
+		return nil, atFault(atCut(err, parent, name), name)
 	}
 	z.link.DS = describeDS(set, z.link.Keys)
 	return z, nil

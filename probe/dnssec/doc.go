@@ -47,7 +47,8 @@
 // each other resolver, and then with CD=0. The first answer that validates is
 // used, and Answer.Inconsistent records the difference. If resolvers answer
 // with a failure such as SERVFAIL, a query for the keys of the root shows
-// whether the zone or the resolvers fail (retry.go).
+// whether the zone or the resolvers fail (retry.go, outage.go). Answer.FaultZone names the
+// zone at fault, if it is known.
 //
 // # Cache
 //

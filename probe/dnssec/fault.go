@@ -15,6 +15,7 @@ type fault struct {
 	err    error  // becomes Answer.Err
 	above  *zone  // the last zone of the chain that validated, if any
 	failed string // the zone below it that did not
+	zone   string // the zone at fault, see Answer.FaultZone
 
 	unchecked bool // a signature was not verified because of its cost, and may be valid
 }
@@ -45,11 +46,21 @@ func asUnchecked(err error) (*fault, bool) {
 	return f, ok && f.unchecked
 }
 
-// inZone records z as the last zone that validated, unless err has one. It
-// returns err.
+// inZone records z as the last zone that validated, unless err has one, and as the zone
+// whose data is bogus. It returns err.
 func inZone(err error, z *zone) error {
 	if f, ok := errors.AsType[*fault](err); ok && f.above == nil {
 		f.above = z
+		return atFault(err, z.name)
+	}
+	return err
+}
+
+// atFault records the zone at fault, unless err is a limit of the lookup or a failure of
+// the resolvers. It returns err.
+func atFault(err error, zone string) error {
+	if f, ok := errors.AsType[*fault](err); ok && (f.status == Bogus || errors.Is(f.err, ErrServer)) {
+		f.zone = zone
 	}
 	return err
 }

@@ -101,6 +101,7 @@ func (l *lookup) checkRoot(ctx context.Context, a Answer) Answer {
 		}
 		a.Why = other.Why
 	}
+	a.FaultZone = ""
 	a.Why = "the root does not validate: check the clock of this machine, resolver.trust_anchors and the resolvers (" + a.Why + ")"
 	a.Err = fmt.Errorf("look up %s: %w", l.question, ErrRootBogus)
 	return a
@@ -153,7 +154,10 @@ func (l *lookup) run(ctx context.Context) Answer {
 		return l.account.compute(cost)
 	}
 	l.loadCached(l.question.name)
-	needed := []question{l.question}
+	var needed []question
+	if l.question.qtype != dns.TypeNone {
+		needed = append(needed, l.question)
+	}
 	for {
 		if !l.fetch(ctx, needed) {
 			answer := timeoutAnswer(l.question, context.Cause(ctx))
@@ -407,7 +411,9 @@ func (l *lookup) storeBogus(a Answer) {
 	}
 	if failed := failedZone(a); l.bogus[failed] != nil && !l.isKnownBogus(a) {
 		now := l.resolver.now() // a lookup may take longer than failureTTL
-		l.resolver.cache.put(failed, cachedName{fault: l.bogus[failed]}, now, now.Add(failureTTL))
+		known := *l.bogus[failed]
+		known.zone = a.FaultZone
+		l.resolver.cache.put(failed, cachedName{fault: &known}, now, now.Add(failureTTL))
 	}
 }
 

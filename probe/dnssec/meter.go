@@ -122,6 +122,15 @@ func (a *account) release(n int) {
 	}
 }
 
+// unrecorded returns another account of the same Meter. What that refuses does not change
+// the verdict of the lookup.
+func (a *account) unrecorded() *account {
+	if a == nil {
+		return &account{}
+	}
+	return &account{meter: a.meter}
+}
+
 // close releases all memory that the account holds. It is called when the lookup and all
 // its retries have ended.
 func (a *account) close() {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // classifyFailure finds out whether a failure such as SERVFAIL or REFUSED is that of
@@ -28,10 +30,13 @@ import (
 // Only zones that had answered before are witnesses. So an owner of many broken
 // zones does not hide the failures of others.
 //
+// Answer.FaultZone is the zone at fault as far as the controls prove it, see faultZone.
+//
 // If the resolvers are at fault, the error becomes ErrResolverFailed. If the Meter
 // refuses a control, there is no verdict: the error becomes ErrBudget.
 func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 	r := l.resolver
+	a.FaultZone = ""
 	cause := r.outage.recentCause(l.rules.at)
 	if cause == "" {
 		p := newPostMortem(l)
@@ -53,6 +58,7 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 			return a
 		case p.cause == "":
 			r.failing.record(p.domain, p.since)
+			a.FaultZone = p.faultZone(ctx, l)
 			if p.above != "" {
 				a.Why += "; the zone " + p.above + " above it fails too"
 			}
@@ -65,6 +71,107 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 	a.Why = "the resolver fails for " + cause + " (" + a.Why + "): check the resolver, its network access and its access list"
 	a.Err = fmt.Errorf("%w: %w", ErrResolverFailed, a.Err)
 	return a
+}
+
+// Limits on the time in which faultZone finds out which zone contains a name. If the zone
+// has not answered a control yet, it may be silent. Then what earlier lookups have proven
+// must suffice.
+const (
+	containerTime       = 2 * time.Second
+	silentContainerTime = 50 * time.Millisecond
+)
+
+// faultZone returns the zone at fault for the failed lookup l: the highest zone whose
+// control fails, if the controls of all zones above it answer. If no control fails, the
+// zone answers for other names. Then it is the zone that is proven to contain what could
+// not be looked up. It is empty if that is not known, such as when a control has no clear
+// outcome.
+func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
+	if state, known := p.state(p.zone); known && state == controlAnswers {
+		return l.containerOfFailure(ctx, containerTime)
+	}
+	if zone, answer := p.highestFailing(p.parents); !answer {
+		return zone
+	}
+	between := l.zonesBetween(p.domain, p.zone)
+	if _, known := p.state(p.zone); !known { // the control takes too long, or waits for controlInterval
+		if len(between) > 0 {
+			return ""
+		}
+		return l.containerOfFailure(ctx, silentContainerTime)
+	}
+	p.controlPaidBy(ctx, l.account.unrecorded().control, p.since, between...)
+	if zone, answer := p.highestFailing(between); !answer {
+		return zone
+	}
+	if state, _ := p.state(p.zone); state == controlFails {
+		return p.zone
+	}
+	return l.containerOfFailure(ctx, containerTime)
+}
+
+// highestFailing returns the highest zone whose control fails, or whether the controls of
+// all zones answer. zones are in ascending order. If a control above has no clear outcome,
+// it returns no zone.
+func (p *postMortem) highestFailing(zones []string) (zone string, answer bool) {
+	for _, zone := range slices.Backward(zones) {
+		switch state, known := p.state(zone); {
+		case !known, state == controlUnclear:
+			return "", false
+		case state == controlFails:
+			return zone, false
+		}
+	}
+	return "", true
+}
+
+// state returns the outcome of the control of a zone, if there was one.
+func (p *postMortem) state(zone string) (state controlState, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state, known = p.states[zone]
+	return state, known
+}
+
+// zonesBetween returns the known zones above a zone, the lowest first, down from its
+// registered domain, which is the last one.
+func (l *lookup) zonesBetween(domain, zone string) (between []string) {
+	for n := labels(zone) - 1; n >= labels(domain); n-- {
+		ancestor := suffix(zone, n)
+		cached, _ := l.resolver.cache.get(ancestor, l.rules.at)
+		if ancestor == domain || cached.zone != nil || l.evidence.zones[ancestor] != nil {
+			between = append(between, ancestor)
+		}
+	}
+	return between
+}
+
+// containerOfFailure returns the zone that is proven to contain everything that the
+// resolvers reported a failure for, or the empty string.
+func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (container string) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	names := make(map[string]bool)
+	for q, r := range l.evidence.replies {
+		switch {
+		case r.usable():
+		case q.qtype == dns.TypeDS:
+			names[parentOf(q.name)] = true // the parent has it
+		default:
+			names[q.name] = true
+		}
+	}
+	for name := range names {
+		again := l.resolver.newLookup(question{name, dns.TypeNone}, upstream{}, l.budget.share(1))
+		again.account = l.account.unrecorded()
+		zone := again.run(ctx).FaultZone
+		again.account.close()
+		if zone == "" || container != "" && zone != container {
+			return ""
+		}
+		container = zone
+	}
+	return container
 }
 
 // hasRoot reports whether the keys of the root are cached, or none are needed.
@@ -221,10 +328,14 @@ func (p *postMortem) controlZones() []string {
 
 // control runs one control for each zone, in parallel.
 func (p *postMortem) control(ctx context.Context, since time.Time, zones ...string) {
+	p.controlPaidBy(ctx, p.pay, since, zones...)
+}
+
+func (p *postMortem) controlPaidBy(ctx context.Context, pay func() error, since time.Time, zones ...string) {
 	var group sync.WaitGroup
 	for _, zone := range zones {
 		group.Go(func() {
-			result, err := p.resolver.control(ctx, zone, since, p.pay)
+			result, err := p.resolver.control(ctx, zone, since, pay)
 			if result.state == controlRecent && !result.started.Before(nextSecond(p.since)) {
 				result.state = controlAnswers // the records were cached after the failure
 			}

@@ -1,6 +1,7 @@
 package dnssec_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,6 +100,7 @@ func TestPartialOutage(t *testing.T) {
 				if !errors.Is(last.Err, dnssec.ErrServer) || errors.Is(last.Err, dnssec.ErrResolverFailed) != c.ours {
 					t.Errorf("%v: %s", last.Err, last.Why)
 				}
+				checkFaultZone(t, last, c.broken[len(c.broken)-1])
 				if last.Work.Queries > 200 {
 					t.Errorf("%d queries", last.Work.Queries)
 				}
@@ -507,8 +509,20 @@ func TestCommonCause(t *testing.T) {
 				if ours(t, a) != c.ours || strings.Contains(a.Why, "above it fails too") != (c.above != "") || !strings.Contains(a.Why, c.above) {
 					t.Errorf("%v: %s", a.Err, a.Why)
 				}
+				checkFaultZone(t, a, cmp.Or(c.above, c.ask))
 			})
 		})
+	}
+}
+
+// checkFaultZone checks that a zone is at fault, or no zone if the resolvers are.
+func checkFaultZone(t *testing.T, a dnssec.Answer, want string) {
+	t.Helper()
+	if errors.Is(a.Err, dnssec.ErrResolverFailed) || errors.Is(a.Err, dnssec.ErrRootBogus) {
+		want = ""
+	}
+	if a.FaultZone != want {
+		t.Errorf("the zone at fault is %q, want %q: %s", a.FaultZone, want, a.Why)
 	}
 }
 
@@ -541,9 +555,11 @@ func TestPrivateAnchors(t *testing.T) {
 				for _, where := range c.broken {
 					o.net.Break(zone.Rcode(where, dns.RcodeServerFailure))
 				}
-				if a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA); ours(t, a) != c.ours {
+				a := o.Lookup(t.Context(), "n."+c.ask, dns.TypeA)
+				if ours(t, a) != c.ours {
 					t.Errorf("%v: %s", a.Err, a.Why)
 				}
+				checkFaultZone(t, a, c.ask)
 			})
 		})
 	}
@@ -607,6 +623,9 @@ func TestRootBogus(t *testing.T) {
 					case round < 2 && (a.Status != dnssec.Bogus || errors.Is(a.Err, dnssec.ErrRootBogus) != c.root):
 						t.Errorf("round %d, %s: %s, %v: %s", round, name, a.Status, a.Err, a.Why)
 					}
+					if round < 2 && (a.FaultZone == "") != c.root {
+						t.Errorf("round %d, %s: the zone at fault is %q", round, name, a.FaultZone)
+					}
 				}
 			}
 		})
@@ -657,6 +676,33 @@ func TestPostMortemIsShort(t *testing.T) {
 	}
 }
 
+// TestFaultZoneIsNotGuessed checks the zone at fault if a zone does not answer its control in
+// time. It is known if an earlier lookup has proven which zone contains the name.
+func TestFaultZoneIsNotGuessed(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {
+			const name = "mx.a0.org."
+			want := ""
+			synctest.Test(t, func(t *testing.T) {
+				zones, apexes := hostedZones("a", "org.", 3)
+				o := newOutage(t, zones, apexes)
+				o.net.Break(zone.Rcode(zone.At(name, dns.TypeA), dns.RcodeServerFailure))
+				if known {
+					want = "a0.org."
+					checkFaultZone(t, o.Lookup(t.Context(), name, dns.TypeA), want)
+					time.Sleep(time.Minute) // neither the failure nor the control is remembered
+				}
+				o.net.Break(zone.Silence(func(p zone.Place) bool { return zone.Under("a0.org.")(p) && !zone.At(name, dns.TypeA)(p) }))
+				a := o.Lookup(t.Context(), name, dns.TypeA)
+				if ours(t, a) {
+					t.Error(a.Why)
+				}
+				checkFaultZone(t, a, want)
+			})
+		})
+	}
+}
+
 // TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at
 // fault, although a zone of another domain fails too.
 func TestBrokenSubzone(t *testing.T) {
@@ -685,9 +731,14 @@ func TestBrokenSubzone(t *testing.T) {
 		inner.Break(zone.Rcode(zone.In("sub.z0.org."), dns.RcodeServerFailure))
 		inner.Break(zone.Rcode(zone.In("z1.org."), dns.RcodeServerFailure))
 		time.Sleep(time.Second)
-		if a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA); !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
+		a := r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA)
+		if !errors.Is(a.Err, dnssec.ErrServer) || errors.Is(a.Err, dnssec.ErrResolverFailed) {
 			t.Errorf("%v: %s", a.Err, a.Why)
 		}
+		checkFaultZone(t, a, "sub.z0.org.")
+		inner.Break(zone.Rcode(zone.In("z0.org."), dns.RcodeServerFailure))
+		time.Sleep(10 * time.Second) // the failure is no longer cached
+		checkFaultZone(t, r.Lookup(ctx, "mx.sub.z0.org.", dns.TypeA), "z0.org.")
 	})
 }
 

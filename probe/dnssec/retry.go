@@ -51,6 +51,9 @@ func (l *lookup) retryOthers(ctx context.Context, first Answer) (answer Answer, 
 				first = a
 				continue
 			}
+			if a.FaultZone != "" && a.FaultZone != first.FaultZone {
+				first.FaultZone = "" // the resolvers disagree
+			}
 			ede = appendNew(ede, a.EDE)
 			limited = limited || errors.Is(a.Err, ErrLimit)
 		}

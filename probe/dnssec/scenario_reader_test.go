@@ -53,7 +53,8 @@ type expectation struct {
 	canonical string
 	ttl       time.Duration // -1: any
 	ede       string
-	differ    bool // Answer.Inconsistent must be set; otherwise it must not
+	differ    bool   // Answer.Inconsistent must be set; otherwise it must not
+	faultZone string // "none": Answer.FaultZone must be empty; empty: any
 	why       []string
 	atMost    map[string]int
 	asked     map[string]bool // by question: whether it must be sent, or must not
@@ -442,6 +443,8 @@ func (w *expectation) clause(text string) error {
 		w.canonical = dns.CanonicalName(last)
 	case len(words) == 2 && words[0] == "error" && errorWords[last] != nil:
 		w.err = last
+	case len(words) == 2 && words[0] == "fault":
+		w.faultZone = last
 	case len(words) == 2 && words[0] == "ttl":
 		w.ttl, err = duration(last)
 	case words[0] == "ede":

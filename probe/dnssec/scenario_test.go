@@ -1,6 +1,7 @@
 package dnssec_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,10 +90,11 @@ type summary struct {
 	Aliases   []dnssec.Alias
 	Records   []string
 	Differ    bool
+	FaultZone string
 }
 
 func summarize(a dnssec.Answer) summary {
-	e := summary{Status: a.Status, Error: errorWord(a.Err), Canonical: a.Canonical, Aliases: a.Aliases, Differ: a.Inconsistent != ""}
+	e := summary{Status: a.Status, Error: errorWord(a.Err), Canonical: a.Canonical, Aliases: a.Aliases, Differ: a.Inconsistent != "", FaultZone: a.FaultZone}
 	if !a.Status.Failed() {
 		e.Rcode = a.Rcode
 	}
@@ -143,6 +145,12 @@ func (w expectation) compare(a dnssec.Answer, asked func(string) int) []string {
 	}
 	if w.canonical != "" && a.Canonical != w.canonical {
 		wrong("canonical name %s, want %s", a.Canonical, w.canonical)
+	}
+	if got := cmp.Or(a.FaultZone, "none"); w.faultZone != "" && got != w.faultZone {
+		wrong("the zone at fault is %s, want %s", got, w.faultZone)
+	}
+	if a.FaultZone != "" && !a.Status.Failed() {
+		wrong("the lookup did not fail, and the zone at fault is %s", a.FaultZone)
 	}
 	if w.ttl >= 0 && a.TTL != w.ttl {
 		wrong("TTL %s, want %s", a.TTL, w.ttl)

@@ -46,7 +46,8 @@ type noZoneCut struct {
 // validate judges the evidence for one question. It sends no queries and reads
 // no clock: the same evidence gives the same verdict, and a reply that no rule
 // needs changes nothing. The budget counts and keeps what validate computes, so
-// that repeated calls with more evidence do not compute it again.
+// that repeated calls with more evidence do not compute it again. The question of no
+// type is about the zone that contains the name, see containingZone.
 func validate(q question, e evidence, r rules, budget *workBudget) verdict {
 	v := &validation{
 		evidence:   e,
@@ -58,7 +59,11 @@ func validate(q question, e evidence, r rules, budget *workBudget) verdict {
 		iterations: make(map[string]uint16),
 	}
 	result := verdict{zones: v.zones, noCuts: v.noCuts, bogus: v.bogus}
-	answer, err := v.answer(q)
+	judge := v.answer
+	if q.qtype == dns.TypeNone {
+		judge = v.containingZone
+	}
+	answer, err := judge(q)
 	if err != nil {
 		result.missing = v.missing
 		return result
@@ -312,9 +317,9 @@ func (v *validation) statusOfUnsigned(name string, rrtype uint16, what string, e
 			return step{}, zoneErr
 		case unsigned:
 			why := fmt.Sprintf("%s carries no signature, and no insecure delegation above it is proven: %s", what, f.why)
-			return step{}, &fault{status: Bogus, why: why, above: f.above, failed: f.failed}
+			return step{}, &fault{status: Bogus, why: why, above: f.above, failed: f.failed, zone: f.zone}
 		}
-		return step{}, err
+		return step{}, ofContainer(err, f.zone)
 	}
 	switch {
 	case !z.secure():
@@ -322,7 +327,17 @@ func (v *validation) statusOfUnsigned(name string, rrtype uint16, what string, e
 	case unsigned:
 		return step{}, v.unsigned(z, what)
 	}
-	return step{}, err
+	return step{}, ofContainer(err, z.name)
+}
+
+// ofContainer records that the zone that contains bogus data is at fault, unless err is
+// about the chain of trust. The signer is not, because a signature can name any zone above
+// as its signer. It returns err.
+func ofContainer(err error, container string) error {
+	if f, isBogus := asBogus(err); isBogus && f.failed != "" {
+		return err
+	}
+	return atFault(err, container)
 }
 
 func insecureStep(z *zone, ttl time.Duration) step {

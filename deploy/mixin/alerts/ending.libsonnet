@@ -9,23 +9,26 @@ function(config, p, t)
   };
 
   [
-    // The zone may be a parent zone. If it is bogus, the domain is bogus too.
+    // One alert for a zone, which may be a parent zone of many targets. The signatures over
+    // their delegations expire at different times.
     soon {
       name: 'DaneSignaturesNearEnd',
-      query: p.signatureRemaining,
+      query: 'min by (zone) (%s)' % p.signatureRemaining,
       op: '<',
       threshold: config.signatureShare,
       severity: 'warning',
-      scope: 'domain',
-      summary: '{{ $labels.instance }}: DNSSEC signatures of the zone {{ $labels.zone }} {{ if gt $value 0.0 }}have {{ $value | humanizePercentage }} of their validity left and are not renewed{{ else }}have expired{{ end }}',
-      local consequence = 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it.',
+      scope: 'zone',
+      zonesOfTargets: p.signatureRemaining,
+      summary: '{{ $labels.zone }}: DNSSEC signatures of the zone {{ if gt $value 0.0 }}have {{ $value | humanizePercentage }} of their validity left and are not renewed{{ else }}have expired{{ end }}',
+      local consequence = 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domains that depend on it, and other validating clients cannot resolve them.',
       local action = ' If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
-      description: consequence + ' Time of expiry: {{ range %s }}{{ .Value | humanizeTimestamp }}{{ end }}.' % t.query(
-        'last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{TARGET, zone=%%q}[%s])' % config.memory, ['$labels.zone']
-      ) + action,
+      description: consequence
+                   + ' Time of the first expiry: {{ range query (printf "min(last_over_time(dane_dnssec_signature_expiry_timestamp_seconds{zone=%%q}[%s]))" $labels.zone) }}{{ .Value | humanizeTimestamp }}{{ end }}.' % config.memory
+                   + '{{ with query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }} Targets that depend on the zone:%s.{{ end }}' % [p.signatureRemaining, t.listOfInstances]
+                   + action,
       section: 'danesignaturesnearend',
       grafana: {
-        summary: '{{ $labels.instance }}: DNSSEC signatures of the zone {{ $labels.zone }} expire soon and are not renewed',
+        summary: '{{ $labels.zone }}: DNSSEC signatures of the zone expire soon and are not renewed',
         description: consequence + action,
       },
     },

@@ -1,6 +1,8 @@
 // Alerts about what senders do now.
 function(config, p, t)
-  // The conditions need two observations, so "for" does not depend on the interval.
+  // The conditions need two observations, so "for" does not depend on the interval. All alerts
+  // about what makes clients refuse have the zone of the target. If it changes, they become
+  // pending again together, and none fires without the one that inhibits it.
   local now = { minutes: 10, keep: '5m' };
   local findings(of) = { query: p.finding('reason=~"%s"' % std.join('|', of)), op: '==', threshold: 1 };
 
@@ -14,9 +16,27 @@ function(config, p, t)
   };
 
   [
+    // It fires before the alerts about the targets, and outlasts them. In alertmanager.yml, it
+    // inhibits those that have its zone.
+    now {
+      name: 'DaneZoneBroken',
+      expr: p.zoneBroken + ' > 0',
+      minutes: 5,
+      keep: '%dm' % (config.intervalMinutes + 5),
+      severity: 'critical',
+      scope: 'zone',
+      zonesOfTargets: p.zoneOfTarget,
+      summary: '{{ $labels.zone }}: DANE senders refuse {{ $value }} targets because of this zone',
+      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That alone explains why clients that validate DANE refuse'
+                   + '{{ with query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}%s{{ end }}' % [p.zoneOfTarget, t.listOfInstances]
+                   + '. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
+      section: 'danezonebroken',
+    },
+
     now {
       name: 'DaneDomainRefused',
       query: p.outcome('refused'),
+      withZone: true,
       op: '==',
       threshold: 1,
       severity: 'critical',
@@ -40,6 +60,7 @@ function(config, p, t)
         or
         %s > 0
       ||| % [p.known('target:dane_host_outcome_refused:confirmed'), p.known('target:dane_hosts_refused:confirmed')],
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: ofHost.define + '{{ $labels.instance }}: DANE senders refuse {{ with $labels.host }}{{ . }} port {{ $labels.port }}{{ else }}{{ $value }} of its hosts{{ end }}'
@@ -51,6 +72,7 @@ function(config, p, t)
 
     now + findings(reasons.mismatches) {
       name: 'DaneTLSAMismatch',
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: DANE authentication of {{ $labels.host }} port {{ $labels.port }} fails ({{ $labels.reason }})',
@@ -60,6 +82,7 @@ function(config, p, t)
 
     now + findings(reasons.bogus) {
       name: 'DaneDNSSECBogus',
+      withZone: true,
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: DNSSEC validation fails{{ with $labels.host }} for {{ . }}{{ end }} ({{ $labels.reason }})',
@@ -69,6 +92,7 @@ function(config, p, t)
 
     now + findings(reasons.starttls) {
       name: 'DaneSTARTTLSGone',
+      withZone: true,
       severity: 'warning',
       scope: 'host',
       summary: '{{ $labels.instance }}: STARTTLS does not work at {{ $labels.host }} port {{ $labels.port }} ({{ $labels.reason }})',
@@ -132,6 +156,7 @@ function(config, p, t)
     now {
       name: 'DaneRequirementNotMet',
       query: p.known('target:dane_requirement_failed:confirmed'),
+      withZone: true,
       op: '==',
       threshold: 1,
       minutes: config.unreachableMinutes,

@@ -97,6 +97,21 @@ function(config) {
       address: '',
     } + labels, t.values(timeline, { [w]: 1 for w in at })),
 
+  // The zone that alone explains the outcome, at the words in at.
+  outcomeZone(instance, zone, timeline, at=['bad']):: t.series('dane_outcome_zone', instance, { zone: zone }, t.values(timeline, { [w]: 1 for w in at })),
+
+  // The expectation for each evaluation from a minute on, before another: the alerts fire, and
+  // no other. promtool limits the samples of an expression, so long times are divided.
+  always(from, to, alerts)::
+    local most = 30;
+    local first = t.step * std.ceil(from / t.step);
+    local evaluations = std.min(most, std.ceil((to - first) / t.step));
+    if evaluations <= 0 then []
+    else [{ minute: first + (evaluations - 1) * t.step, evaluations: evaluations, alerts: alerts }]
+         + t.always(first + evaluations * t.step, to, alerts),
+  // The number of evaluations of an expectation at which an expression has each sample.
+  evaluated(u, expr):: 'count_over_time((%s)[%dm30s:%dm])' % [expr, (u.evaluations - 1) * t.step, t.step],
+
   // The alerts that fire at a minute, and no other.
   firing(minute, alerts):: { minute: minute, alerts: alerts },
   alert(name, instance='', host='', module='smtp_mx'):: {
@@ -141,13 +156,13 @@ function(config) {
             // promtool shows the expression of a check that fails.
             expr: '%s # %s' % [e.expr % 'job=~".+-%d"' % case.number, case.name],
             eval_time: '%dm' % e.minute,
-            exp_samples: [{ labels: selector('', labels), value: 1 } for labels in e.labels],
+            exp_samples: [{ labels: selector('', labels), value: std.get(e, 'value', 1) } for labels in e.labels],
           }
           for case in group.cases
           for e in t.expectations(case)
         ] + [
-          // Only the alert that is about no job fires without one, and it always fires.
-          { expr: 'count by (alertname) (ALERTS{alertstate="firing", job=""})', eval_time: '%dm' % minute, exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }] }
+          // Only the alert that is about no job and no zone fires without one, and it always fires.
+          { expr: 'count by (alertname) (ALERTS{alertstate="firing", job="", zone=""})', eval_time: '%dm' % minute, exp_samples: [{ labels: '{alertname="Watchdog"}', value: 1 }] }
           for minute in [0, 60, std.foldl(std.max, [case.last for case in group.cases], 0)]
         ],
       }
@@ -175,6 +190,25 @@ function(config) {
   ] + [
     { minute: r.minute, expr: 'group by (instance) (ALERTS{alertstate="firing", %%s, %s})' % r.matchers, labels: [{ instance: i } for i in r.instances] }
     for r in std.get(case, 'raised', [])
+  ] + [
+    // The alerts of the case and of its zones that no alert about a broken zone inhibits. They
+    // fire at each evaluation of a time. The names of zones are unique among all cases.
+    {
+      minute: u.minute,
+      value: u.evaluations,
+      local firing(matchers) = 'ALERTS{alertstate="firing", %s}' % matchers,
+      expr: t.evaluated(u, 'group by (alertname, instance, zone) (%s or (%s unless on (zone) %s))' % [
+        firing('job="", zone=~"%s"' % std.join('|', case.zones)),
+        firing('%%s, alertname!~"%s"' % std.join('|', ['DaneScrapesFail', 'DaneTargetNeverScraped'] + std.get(case, 'ignore', []))),
+        firing('alertname="DaneZoneBroken"'),
+      ]),
+      labels: u.alerts,
+    }
+    for u in std.get(case, 'uninhibited', [])
+  ] + [
+    // A target has one alert of a name at most, also while its zone changes.
+    { minute: u.minute, expr: t.evaluated(u, 'count by (alertname, instance) (ALERTS{alertstate="firing", %s, host=""}) > 1'), labels: [] }
+    for u in std.get(case, 'uninhibited', [])
   ] + [
     // No alert fires or is pending in the minutes that end at a minute.
     { minute: s.minute, expr: 'count by (alertname, instance) (count_over_time(ALERTS{%%s}[%dm]))' % s.minutes, labels: [] }

@@ -4,46 +4,52 @@
 function(t)
   local keep = 15;
   local service(host) = { host: host, port: '25' };
+  // Alerts about a zone.
+  local signatures(zone) = { alertname: 'DaneSignaturesNearEnd', zone: zone };
+  local zoneLink(name) = { runbook_url: t.links('', std.asciiLower(name)).runbook_url };
   [
     {
-      name: 'DaneSignaturesNearEnd: each zone of the chain; an online signer, which always has half of the validity left, does not fire',
+      name: 'DaneSignaturesNearEnd: each zone of the chain, once for all targets; an online signer, which always has half of the validity left, does not fire',
+      zones: ['bad.example', 'parent', 'online.example'],
       // Signatures that are valid for two weeks.
       local end = t.below(0.15 * 14 * t.day, 10),
       local start = end - 14 * t.day,
-      local signatures(instance, zone, ends, starts) = [
+      local validity(instance, zone, ends, starts) = [
         t.series('dane_dnssec_signature_expiry_timestamp_seconds', instance, { zone: zone }, ends),
         t.series('dane_dnssec_signature_inception_timestamp_seconds', instance, { zone: zone }, starts),
       ],
-      local alerts = [t.alert('DaneSignaturesNearEnd', i) for i in ['bad.example', 'parent.example']],
+      local alerts = [signatures(zone) for zone in ['bad.example', 'parent']],
       local step = '+%dx65' % (60 * t.interval),
       series: t.outcome('bad.example', t.problem)
-              + signatures('bad.example', 'bad.example', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
-              + signatures('bad.example', 'example', t.values('ok*66', { ok: 90 * t.day }), t.values('ok*66', { ok: 0 }))
-              + signatures('parent.example', 'example', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
-              + signatures('online.example', 'online.example', t.day + step, -t.day + step),
-      firing: [
-        t.firing(t.at(10) + t.ending - t.step, []),
-        t.firing(t.at(10) + t.ending, alerts),
-        t.firing(t.at(26), alerts),
-      ],
-      local text(instance, zone) = {
-        labels: t.labels({ instance: instance, zone: zone, severity: 'warning', scope: 'domain' }),
+              + validity('bad.example', 'bad.example', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
+              + validity('bad.example', 'parent', t.values('ok*66', { ok: 90 * t.day }), t.values('ok*66', { ok: 0 }))
+              + validity('parent.example', 'parent', t.values(t.problem, { ok: end, bad: end }), t.values(t.problem, { ok: start, bad: start }))
+              + validity('other.example', 'parent', t.values(t.problem, { ok: end + 3600, bad: end + 3600 }), t.values(t.problem, { ok: start + 3600, bad: start + 3600 }))
+              + validity('online.example', 'online.example', t.day + step, -t.day + step),
+      firing: [],
+      uninhibited: t.always(t.at(9), t.at(10) + t.ending, []) + t.always(t.at(10) + t.ending, t.at(41), alerts),
+      local text(zone, instances) = {
+        labels: { zone: zone, severity: 'warning', scope: 'zone' },
         annotations: {
-          summary: '%s: DNSSEC signatures of the zone %s have 14.92%% of their validity left and are not renewed' % [instance, zone],
-          description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. Time of expiry: 1970-01-03 03:13:30 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
-        } + t.links(instance, 'danesignaturesnearend'),
+          summary: zone + ': DNSSEC signatures of the zone have 14.92% of their validity left and are not renewed',
+          description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domains that depend on it, and other validating clients cannot resolve them. Time of the first expiry: 1970-01-03 03:13:30 +0000 UTC. Targets that depend on the zone: %s. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.' % instances,
+        } + zoneLink('danesignaturesnearend'),
       },
-      texts: [t.text(t.at(10) + t.ending, 'DaneSignaturesNearEnd', [text('bad.example', 'bad.example'), text('parent.example', 'example')])],
+      texts: [t.text(t.at(10) + t.ending, 'DaneSignaturesNearEnd', [text('bad.example', 'bad.example'), text('parent', 'bad.example, other.example, parent.example')])],
     },
     {
       name: 'DaneSignaturesNearEnd: ends when the zone is signed again',
+      zones: ['renewed'],
       local end = t.below(0.15 * 14 * t.day, 10),
       local timeline = 'ok*10 ok lost ok*14 lost ok*14 new*25',
       series: t.outcome('bad.example', timeline) + [
-        t.series('dane_dnssec_signature_expiry_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end, new: end + 14 * t.day })),
-        t.series('dane_dnssec_signature_inception_timestamp_seconds', 'bad.example', { zone: '.' }, t.values(timeline, { ok: end - 14 * t.day, new: end })),
+        t.series('dane_dnssec_signature_expiry_timestamp_seconds', 'bad.example', { zone: 'renewed' }, t.values(timeline, { ok: end, new: end + 14 * t.day })),
+        t.series('dane_dnssec_signature_inception_timestamp_seconds', 'bad.example', { zone: 'renewed' }, t.values(timeline, { ok: end - 14 * t.day, new: end })),
       ],
-      firing: t.lifecycle([t.alert('DaneSignaturesNearEnd', 'bad.example')], t.ending, keep),
+      firing: [],
+      uninhibited: t.always(t.at(9), t.at(10) + t.ending, [])
+                   + t.always(t.at(10) + t.ending, t.at(41) + keep, [signatures('renewed')])
+                   + t.always(t.at(41) + keep + t.step, t.at(42) + keep, []),
     },
     {
       name: 'DaneAuthenticationEnds: a service without a date that counts has no series, and never fires',
@@ -87,22 +93,30 @@ function(t)
     },
     {
       name: 'What has expired: the texts do not say that it expires',
+      zones: ['expired'],
       local date(metric, labels, seconds) = t.series(metric, 'bad.example', labels, t.values('ok*30', { ok: seconds })),
       series: t.outcome('bad.example', 'ok*30') + [
         date('dane_certificate_not_after_timestamp_seconds', service('mx.bad.example'), 1),
         // A start after the end, which makes no certificate valid.
         date('dane_certificate_not_before_timestamp_seconds', service('mx.bad.example'), 100 * t.day),
-        date('dane_dnssec_signature_expiry_timestamp_seconds', { zone: '.' }, 2),
-        date('dane_dnssec_signature_inception_timestamp_seconds', { zone: '.' }, 1),
+        date('dane_dnssec_signature_expiry_timestamp_seconds', { zone: 'expired' }, 2),
+        date('dane_dnssec_signature_inception_timestamp_seconds', { zone: 'expired' }, 1),
       ],
-      firing: [t.firing(t.at(26), [t.alert('DanePKIXExpiryNear', 'bad.example', 'mx.bad.example'), t.alert('DaneSignaturesNearEnd', 'bad.example')])],
+      firing: [t.firing(t.at(26), [t.alert('DanePKIXExpiryNear', 'bad.example', 'mx.bad.example')])],
+      uninhibited: t.always(t.at(26), t.at(27), [{ alertname: 'DanePKIXExpiryNear', instance: 'bad.example' }, signatures('expired')]),
       local text(name, labels, summary, description) = t.text(t.at(26), name, [{
         labels: t.labels({ instance: 'bad.example' } + labels),
         annotations: { summary: 'bad.example: ' + summary, description: description } + t.links('bad.example', std.asciiLower(name)),
       }]),
       texts: [
         text('DanePKIXExpiryNear', { severity: 'info', scope: 'host', host: 'mx.bad.example', port: '25' }, 'the certificate of mx.bad.example port 25 has expired', 'Senders that use MTA-STS and clients that use the Web PKI are affected. The TLSA records determine whether DANE senders are affected. Find out why the certificate was not renewed. Check that the TLSA records match the new certificate before the server uses it.'),
-        text('DaneSignaturesNearEnd', { severity: 'warning', scope: 'domain', zone: '.' }, 'DNSSEC signatures of the zone . have expired', 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domain, and other validating clients cannot resolve it. Time of expiry: 1970-01-01 00:00:02 +0000 UTC. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.'),
+        t.text(t.at(26), 'DaneSignaturesNearEnd', [{
+          labels: { zone: 'expired', severity: 'warning', scope: 'zone' },
+          annotations: {
+            summary: 'expired: DNSSEC signatures of the zone have expired',
+            description: 'When the signatures expire, the zone and all zones below it become bogus. Validating mail servers then refuse the domains that depend on it, and other validating clients cannot resolve them. Time of the first expiry: 1970-01-01 00:00:02 +0000 UTC. Targets that depend on the zone: bad.example. If the zone is yours, check that its signer runs and that the secondary nameservers transfer the new zone. If the operator is another organisation, such as a registry or a mail provider, only that operator can sign the zone. Report the expiry there.',
+          } + zoneLink('danesignaturesnearend'),
+        }]),
       ],
     },
     {
@@ -188,8 +202,8 @@ function(t)
         date('dane_authenticated_until_timestamp_seconds', host, of),
         date('dane_certificate_not_after_timestamp_seconds', host, of),
       ],
-      local alerts = [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneAuthenticationEnds', 'DanePKIXExpiryNear', 'DaneRolloverNotReady']]
-                     + [t.alert('DaneSignaturesNearEnd', 'bad.example')],
+      local alerts = [t.alert(a, 'bad.example', 'mx.bad.example') for a in ['DaneAuthenticationEnds', 'DanePKIXExpiryNear', 'DaneRolloverNotReady']],
+      zones: ['remembered'],
       series: t.outcome('bad.example', timeline)
               + dates('mx.bad.example', { listed: end, ok: end })
               + dates('removed.bad.example', { listed: end })
@@ -199,8 +213,8 @@ function(t)
               + [
                 date('dane_tlsa_rollover_ready', 'mx.bad.example', { listed: 0, ok: 0 }),
                 date('dane_tlsa_survives_renewal', 'mx.bad.example', { listed: 1, ok: 1 }),
-                date('dane_dnssec_signature_expiry_timestamp_seconds', '', { listed: 60 * t.at(8), ok: 60 * t.at(8) }, { zone: 'bad.example' }),
-                date('dane_dnssec_signature_inception_timestamp_seconds', '', { listed: 1, ok: 1 }, { zone: 'bad.example' }),
+                date('dane_dnssec_signature_expiry_timestamp_seconds', '', { listed: 60 * t.at(8), ok: 60 * t.at(8) }, { zone: 'remembered' }),
+                date('dane_dnssec_signature_inception_timestamp_seconds', '', { listed: 1, ok: 1 }, { zone: 'remembered' }),
               ],
       ignore: ['DaneDomainNotJudged'],
       firing: [
@@ -209,5 +223,8 @@ function(t)
         t.firing(t.at(19) + t.memory - t.step, alerts),
         t.firing(t.at(19) + t.memory + 5 + keep + 2 * t.step, []),
       ],
+      local known = [{ alertname: a, instance: 'bad.example' } for a in ['DaneAuthenticationEnds', 'DanePKIXExpiryNear', 'DaneRolloverNotReady']] + [signatures('remembered')],
+      uninhibited: t.always(t.at(19) + t.window + 30, t.at(19) + t.memory, known)
+                   + t.always(t.at(19) + t.memory + 5 + keep + 2 * t.step, t.at(19) + t.memory + 5 + keep + 3 * t.step, []),
     },
   ]

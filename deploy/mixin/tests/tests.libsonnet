@@ -1,5 +1,5 @@
 // Tests of the rules with given settings, for promtool: alerts that fire, and their texts.
-// A case has the fields name (what is tested), series, firing (expected alerts), silent, and texts.
+// A case has the fields name (what is tested), series, firing (expected alerts), silent, uninhibited, and texts.
 // case.libsonnet documents them.
 function(config)
   local t = (import 'case.libsonnet')(config);
@@ -9,6 +9,7 @@ function(config)
                 + (import 'ending.libsonnet')(t)
                 + (import 'lifetimes.libsonnet')(t)
                 + (import 'inconsistent.libsonnet')(t)
+                + (import 'zone.libsonnet')(t)
                 + (import 'exporter.libsonnet')(t);
   local file(step, tests) = {
     rule_files: ['rules.yml'],
