@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 
 	"github.com/miekg/dns"
@@ -46,8 +48,16 @@ func (p *publication) adjust(c *config.Config) *config.Config {
 	return &adjusted
 }
 
-func (p *publication) build(config.Resolver, func(transport.Event)) (probe.Environment, error) {
-	return probe.Environment{Now: time.Now, DNS: p.old, Query: p.query, Anchors: p.old.Anchors()}, nil
+func (p *publication) build() probe.Environment {
+	return probe.Environment{Now: time.Now, Query: p.query}
+}
+
+func (p *publication) transport(probe.ResolverSettings, *x509.CertPool, func(transport.Event)) (dnssec.Transport, error) {
+	return p.old, nil
+}
+
+func (p *publication) anchors(probe.ResolverSettings) ([]dnssec.Anchor, error) {
+	return p.old.Anchors(), nil
 }
 
 func (p *publication) query(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {

@@ -124,7 +124,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	want := Config{
-		Resolver: Resolver{
+		Resolver: probe.ResolverSettings{
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
 			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
 		},
@@ -208,6 +208,46 @@ modules:
 	}
 	if _, changed := base.Modules["mine"]; changed {
 		t.Error("Parse modified the defaults")
+	}
+}
+
+// TestModuleResolver: the resolver of a module has the keys that it leaves out from the
+// section resolver, wherever that is in the file.
+func TestModuleResolver(t *testing.T) {
+	c := load(t, `
+modules:
+  view_public: {resolver: {servers: [tls://192.0.2.1, "tls://192.0.2.2#dns.example.net"], timeout: 3s}}
+  view_site: &site {resolver: {trust_anchors: site.key}}
+  view_same: *site
+  view_merged: {resolver: {attempts: 3, <<: {sha1: accept}}}
+  plain: {resolver: {}}
+  null_resolver: {resolver: }
+resolver: {servers: [192.0.2.53], attempts: 1}
+`)
+	main := probe.ResolverSettings{Servers: []string{"192.0.2.53"}, Timeout: 2 * time.Second, Attempts: 1, TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50}
+	changed := func(change func(*probe.ResolverSettings)) probe.ResolverSettings {
+		settings := main
+		change(&settings)
+		return settings
+	}
+	site := changed(func(r *probe.ResolverSettings) { r.TrustAnchors = "site.key" })
+	want := map[string]probe.ResolverSettings{
+		"": main,
+		"view_public": changed(func(r *probe.ResolverSettings) {
+			r.Servers, r.Timeout = []string{"tls://192.0.2.1", "tls://192.0.2.2#dns.example.net"}, 3*time.Second
+		}),
+		"view_site": site, "view_same": site,
+		"view_merged": changed(func(r *probe.ResolverSettings) { r.Attempts, r.SHA1 = 3, "accept" }),
+	}
+	if got := c.Resolvers(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := load(t, string(text)); !reflect.DeepEqual(again, c) {
+		t.Errorf("marshalled and loaded again:\ngot  %+v\nwant %+v", again, c)
 	}
 }
 
@@ -426,6 +466,12 @@ func TestMistakes(t *testing.T) {
 			[]string{`:1: modules.m.smtp.ehlo: "a\r\nMAIL": contains characters that EHLO does not allow; must be a hostname, an address literal such as "[192.0.2.1]", or ""`}},
 		{"invalid module name", "modules: {\"a b\": {}}\n",
 			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
+		{"unknown key in the resolver of a module", "modules: {m: {resolver: {server: [192.0.2.53]}}}\n",
+			[]string{":1: modules.m.resolver.server: unknown key; allowed here: attempts, nsec3_max_iterations, servers, sha1, timeout, trust_anchors"}},
+		{"word instead of the resolver of a module", "modules: {m: {resolver: system}}\n",
+			[]string{":1: modules.m.resolver: found a single value; must be a mapping of keys to values"}},
+		{"mistakes in a module and in a later section", "modules: {m: {resolver: {attempts: 0}}}\nresolver: {attempts: 4}\n",
+			[]string{`:1: modules.m.resolver.attempts: "0" is not a whole number from 1 to 3`, `:2: resolver.attempts: "4" is not a whole number from 1 to 3`}},
 		{"UTF-16", "\xff\xfer\x00",
 			[]string{":1: the file is not valid UTF-8"}},
 		{"unknown YAML anchor", "limits: *nope\n",

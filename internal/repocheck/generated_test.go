@@ -234,7 +234,7 @@ func settings(t *testing.T) string {
 func writeSettings(b *strings.Builder, prefix string, mapping *yaml.Node) {
 	for key, value := range pairs(mapping) {
 		name := prefix + "." + key.Value
-		if value.Kind == yaml.MappingNode {
+		if value.Kind == yaml.MappingNode && len(value.Content) > 0 {
 			writeSettings(b, name, value)
 			continue
 		}
