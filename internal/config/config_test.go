@@ -216,7 +216,7 @@ modules:
 func TestModuleResolver(t *testing.T) {
 	c := load(t, `
 modules:
-  view_public: {resolver: {servers: [tls://192.0.2.1, "tls://192.0.2.2#dns.example.net"], timeout: 3s}}
+  view_public: {resolver: {servers: [tls://192.0.2.1, "https://192.0.2.2/dns-query#dns.example.net"], timeout: 3s}}
   view_site: &site {resolver: {trust_anchors: site.key}}
   view_same: *site
   view_merged: {resolver: {attempts: 3, <<: {sha1: accept}}}
@@ -234,7 +234,7 @@ resolver: {servers: [192.0.2.53], attempts: 1}
 	want := map[string]probe.ResolverSettings{
 		"": main,
 		"view_public": changed(func(r *probe.ResolverSettings) {
-			r.Servers, r.Timeout = []string{"tls://192.0.2.1", "tls://192.0.2.2#dns.example.net"}, 3*time.Second
+			r.Servers, r.Timeout = []string{"tls://192.0.2.1", "https://192.0.2.2/dns-query#dns.example.net"}, 3*time.Second
 		}),
 		"view_site": site, "view_same": site,
 		"view_merged": changed(func(r *probe.ResolverSettings) { r.Attempts, r.SHA1 = 3, "accept" }),
@@ -458,6 +458,9 @@ func TestMistakes(t *testing.T) {
 		{"hostname of a DoT resolver", "resolver: {servers: [tls://dns.example]}\n",
 			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": must have an IP address, as in tls://192.0.2.53, since no name can be looked up ` +
 				`without a resolver; if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net`}},
+		{"hostname of a DoH resolver", "resolver: {servers: [https://dns.example/dns-query]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "https://dns.example/dns-query": must have an IP address, as in https://192.0.2.53/dns-query, since no name can be looked up ` +
+				`without a resolver; if the certificate is not for the address, add its name, as in https://192.0.2.53/dns-query#dns.example.net`}},
 		{"empty list of resolvers", "resolver: {servers: []}\n",
 			[]string{`:1: resolver.servers: the list is empty; must be a list [a, b] of resolvers: "system", or addresses`}},
 		{"empty trust anchors", `resolver: {trust_anchors: ""}` + "\n",
