@@ -558,6 +558,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(example)
 	for _, seed := range []string{"modules: {a: &a {port: 1}, b: *a}", "a: *a", "? [a]\n: b", "access: {targets: [a], ports: [25], allow_networks: [10.0.0.0/8]}",
 		"resolver: {servers: [tls://192.0.2.53:853#dns.example.net], timeout: 1s, attempts: 3, sha1: accept}", "limits: {probes: 1, queue_wait: 0s}",
+		"modules: {m: {resolver: {servers: [\"https://192.0.2.53/dns-query#dns.example.net\"], timeout: 3s}}, n: {resolver: {}}}\nresolver: {attempts: 1}",
 		"modules: {m: {discover: srv, srv: [{service: imaps, protocol: tls}], proxy: \"socks5://u:p@192.0.2.1:1080\", source_addresses: [192.0.2.7], key_types: [rsa]}}",
 		"modules: {m: {discover: none, services: [{port: 25, protocol: smtp, policy: smtp-relay}], per_address: true, mta_sts: false}}"} {
 		f.Add([]byte(seed))

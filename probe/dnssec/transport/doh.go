@@ -24,8 +24,12 @@ import (
 // mediaType is the type of a DNS message in the body of a request or response (RFC 8484 §6).
 const mediaType = "application/dns-message"
 
-// maxHeader limits the header of a response, in bytes.
-const maxHeader = 16 << 10
+// Limits in bytes: the header of a response, and all bodies of a connection that were
+// received and not read yet.
+const (
+	maxHeader   = 16 << 10
+	maxBuffered = 1 << 20
+)
 
 // maxRequests limits the queries in flight to one server, and with them its connections. RFC
 // 9113 §6.5.2 recommends that a server accepts at least as many on one connection.
@@ -69,7 +73,10 @@ func newHTTPSPool(s *server, timeout time.Duration, roots *x509.CertPool) *https
 			TLSClientConfig:     config,
 			TLSHandshakeTimeout: timeout,
 			Protocols:           protocols,
-			HTTP2:               &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence, WriteByteTimeout: timeout},
+			HTTP2: &http.HTTP2Config{
+				SendPingTimeout: silence, PingTimeout: silence, WriteByteTimeout: timeout,
+				MaxReceiveBufferPerStream: maxMessage + 1, MaxReceiveBufferPerConnection: maxBuffered,
+			},
 			// Without this, each query that begins before the first connection is established
 			// opens another one. If a server accepts few streams, net/http exceeds it.
 			MaxConnsPerHost:        1,
