@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -98,8 +99,9 @@ func (internet) anchors(settings probe.ResolverSettings) ([]dnssec.Anchor, error
 func (internet) files(c *config.Config) []string {
 	files, directories := rootPaths()
 	all := slices.Concat(files, directories)
-	for _, settings := range c.Resolvers() {
-		if path := settings.TrustAnchors; path != config.BuiltinAnchors && !slices.Contains(all, path) {
+	resolvers := c.Resolvers()
+	for _, module := range slices.Sorted(maps.Keys(resolvers)) {
+		if path := resolvers[module].TrustAnchors; path != config.BuiltinAnchors && !slices.Contains(all, path) {
 			all = append(all, path)
 		}
 	}

@@ -187,7 +187,10 @@ func TestSystemRoots(t *testing.T) {
 	if previous.env.Roots != nil {
 		t.Error("roots without a certificate")
 	}
-	if got, want := (internet{}).files(c), []string{path, directory}; !slices.Equal(got, want) {
+	for module, anchors := range map[string]string{"view_a": "a.key", "view_b": "b.key", "view_c": "a.key"} {
+		c.Modules[module] = probe.Module{Name: module, Resolver: &probe.ResolverSettings{TrustAnchors: anchors}}
+	}
+	if got, want := (internet{}).files(c), []string{path, directory, "a.key", "b.key"}; !slices.Equal(got, want) {
 		t.Errorf("watched files %v, want %v", got, want)
 	}
 }

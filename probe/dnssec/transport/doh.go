@@ -157,7 +157,7 @@ func checkResponse(response *http.Response) error {
 // HTTP cache had the response for as long (RFC 8484 §5.1).
 func subtractAge(message *dns.Msg, text string) {
 	age, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // too large a number returns the maximum
 		return
 	}
 	for _, section := range [][]dns.RR{message.Answer, message.Ns, message.Extra} {

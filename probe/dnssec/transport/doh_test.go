@@ -112,6 +112,23 @@ func TestDoHRequest(t *testing.T) {
 	}
 }
 
+// TestDoHAge: the time that an HTTP cache had a response does not count toward the TTL.
+func TestDoHAge(t *testing.T) {
+	for age, want := range map[string]uint32{"": 60, "0": 60, "10": 50, "60": 0, "3600": 0, "99999999999999999999": 0, "-1": 60, "1.5": 60, "x": 60} {
+		s := newDoHServer(t, 100, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Age", age)
+			serveDoH(func(m *dns.Msg) { m.SetEdns0(1232, true) })(w, r)
+		})
+		answer, _, err := s.transport(t, s.counted.Addr().String(), dnsQuery, transport.Options{Timeout: longTimeout}).Exchange(t.Context(), query())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := answer.Answer[0].Header().Ttl; got != want || !answer.IsEdns0().Do() {
+			t.Errorf("age %q: TTL %d, %v; want %d and the DO bit", age, got, answer.IsEdns0(), want)
+		}
+	}
+}
+
 // TestDoHAuthentication: the server is authenticated as one over TLS, and there is no
 // fallback to HTTP/1.1 or clear text.
 func TestDoHAuthentication(t *testing.T) {
