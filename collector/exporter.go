@@ -35,9 +35,9 @@ type Exporter struct {
 
 // NewExporter registers the exporter's own metrics, and those of the Go runtime
 // and the process. externalURL is the value of --web.external-url. Each scrape calls
-// resolver for the statistics of the resolver, and selfCheck for the result of the last
-// self-check, which is nil before the first.
-func NewExporter(registry prometheus.Registerer, externalURL string, resolver func() dnssec.Stats, selfCheck func() *dnssec.SelfCheckResult) *Exporter {
+// resolvers for the statistics of the resolvers, and selfChecks for the results of their
+// last self-checks.
+func NewExporter(registry prometheus.Registerer, externalURL string, resolvers func() dnssec.Stats, selfChecks func() []SelfCheck) *Exporter {
 	e := &Exporter{
 		probes:           exporterProbes.newCounterVec(),
 		inFlight:         exporterInFlight.newGauge(),
@@ -56,8 +56,8 @@ func NewExporter(registry prometheus.Registerer, externalURL string, resolver fu
 		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.handshakesReused, e.dnsQueries, e.dnsErrors,
 		e.reloadSuccessful, e.reloadTime, e.unknownModules, e.panics,
 		newInfo(externalURL),
-		newResolverCollector(resolver),
-		newSelfCheckCollector(selfCheck),
+		newResolverCollector(resolvers),
+		newSelfCheckCollector(selfChecks),
 		version.NewCollector("dane_exporter"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

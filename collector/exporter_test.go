@@ -28,12 +28,16 @@ func TestExporter(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	stats := dnssec.Stats{CacheEntries: 3, CacheBytes: 400, CacheHits: 5, CacheMisses: 6, Limited: 7}
 	yes, no := true, false
-	result := &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{
+	result := []dnssec.Health{
 		{Server: "192.0.2.53:53", Anchored: &yes},
 		{Server: "192.0.2.54:53", Anchored: &no, Problem: dnssec.ProblemStripped, Why: "strips DNSSEC records"},
 		{Server: "192.0.2.55:53", Problem: dnssec.ProblemNoAnswer, Why: "does not answer"},
-	}}
-	e := NewExporter(registry, "https://dane.example.org/exporter/", func() dnssec.Stats { return stats }, func() *dnssec.SelfCheckResult { return result })
+	}
+	checks := []SelfCheck{
+		{[]string{""}, dnssec.SelfCheckResult{Resolvers: result}},
+		{[]string{"view_a", "view_b"}, dnssec.SelfCheckResult{Resolvers: result[1:2]}},
+	}
+	e := NewExporter(registry, "https://dane.example.org/exporter/", func() dnssec.Stats { return stats }, func() []SelfCheck { return checks })
 
 	ended := e.Started()
 	r := healthy()
@@ -96,20 +100,24 @@ dane_exporter_probe_duration_seconds_count{module="smtp_mx"} 2
 dane_exporter_probes_in_flight 1
 dane_exporter_probes_rejected_total{reason="queue_full"} 1
 dane_exporter_probes_total{module="smtp_mx",outcome="authenticated"} 2
-dane_exporter_resolver_ok{server="192.0.2.53:53"} 1
-dane_exporter_resolver_ok{server="192.0.2.54:53"} 0
-dane_exporter_resolver_ok{server="192.0.2.55:53"} 0
-dane_exporter_root_keys_without_anchor 0
-dane_exporter_trust_anchor_ok 1
+dane_exporter_resolver_ok{module="",server="192.0.2.53:53"} 1
+dane_exporter_resolver_ok{module="",server="192.0.2.54:53"} 0
+dane_exporter_resolver_ok{module="",server="192.0.2.55:53"} 0
+dane_exporter_resolver_ok{module="view_a",server="192.0.2.54:53"} 0
+dane_exporter_resolver_ok{module="view_b",server="192.0.2.54:53"} 0
+dane_exporter_root_keys_without_anchor{module=""} 0
+dane_exporter_trust_anchor_ok{module=""} 1
+dane_exporter_trust_anchor_ok{module="view_a"} 0
+dane_exporter_trust_anchor_ok{module="view_b"} 0
 `
 	if got := own(t, registry); got != want {
 		t.Errorf("got\n%s", diff(got, want))
 	}
-	result = &dnssec.SelfCheckResult{Resolvers: result.Resolvers[2:]}
+	checks = []SelfCheck{{[]string{""}, dnssec.SelfCheckResult{Resolvers: result[2:]}}}
 	if got := own(t, registry); strings.Contains(got, "trust_anchor_ok") {
 		t.Error("dane_exporter_trust_anchor_ok is exported although no resolver returned keys")
 	}
-	result = nil
+	checks = nil
 	if got := own(t, registry); strings.Contains(got, "resolver_ok") {
 		t.Error("dane_exporter_resolver_ok is exported before the first self-check")
 	}
@@ -157,7 +165,7 @@ func own(t *testing.T, registry *prometheus.Registry) string {
 // NewExporter and NewDiscoveryCollector register, and no others.
 func TestExporterMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, func() *dnssec.SelfCheckResult { return nil })
+	NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, func() []SelfCheck { return nil })
 	registry.MustRegister(NewDiscoveryCollector(func() discovery.Status { return discovery.Status{} }))
 	ch := make(chan *prometheus.Desc)
 	go func() {

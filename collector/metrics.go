@@ -234,11 +234,11 @@ var (
 	exporterDNSLimited = counter("dane_exporter_dns_limit_exceeded_total",
 		"Lookups abandoned because they exceeded the limits on work.")
 	exporterCacheEntries = gauge("dane_exporter_dns_cache_entries",
-		"Names in the cache of zones and their validated keys, including names that are known not to be zones.")
+		"Names in the caches of zones and their validated keys, including names that are known not to be zones.")
 	exporterCacheBytes = gauge("dane_exporter_dns_cache_bytes",
-		"Estimated memory that the cache of validated zones uses, in bytes.")
+		"Estimated memory that the caches of validated zones use, in bytes.")
 	exporterCacheRequests = counter("dane_exporter_dns_cache_requests_total",
-		"Zones that lookups needed, by whether the cache contained them.", "result")
+		"Zones that lookups needed, by whether the cache of the resolver contained them.", "result")
 	exporterReloadSuccessful = gauge("dane_exporter_config_last_reload_successful",
 		"Whether the last load of the configuration file succeeded.")
 	exporterReloadTime = gauge("dane_exporter_config_last_reload_success_timestamp_seconds",
@@ -246,11 +246,11 @@ var (
 	exporterUnknownModules = counter("dane_exporter_module_unknown_total",
 		"Requests for modules that the configuration does not define.")
 	exporterResolverOK = gauge("dane_exporter_resolver_ok",
-		"Whether the self-check found the resolver suitable for validation.", "server")
+		"Whether the self-check found the resolver suitable for validation. Each module with its own resolver has series with the label module.", "module", "server")
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
-		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.")
+		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.", "module")
 	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
-		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.")
+		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.", "module")
 	exporterDiscoveryTargets = gauge("dane_exporter_discovery_targets",
 		"Number of domains in the current list of the source. Absent until a list was read.", "source")
 	exporterDiscoveryUp = gauge("dane_exporter_discovery_up",

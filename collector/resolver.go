@@ -6,8 +6,7 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// resolverCollector exports the statistics of the validating resolver. They start
-// again at zero if a new configuration replaces the resolver.
+// resolverCollector exports the statistics of the validating resolvers, all together.
 type resolverCollector struct {
 	stats    func() dnssec.Stats
 	entries  *prometheus.Desc
@@ -42,16 +41,24 @@ func (c *resolverCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.limited, prometheus.CounterValue, float64(stats.Limited))
 }
 
-// selfCheckCollector exports the result of the last self-check of the resolvers,
-// and nothing before the first.
+// SelfCheck is the result of the last self-check of a resolver setting.
+type SelfCheck struct {
+	// Modules are the names of the modules with this setting. The empty name stands for
+	// all modules without a resolver setting.
+	Modules []string
+	Result  dnssec.SelfCheckResult
+}
+
+// selfCheckCollector exports the results of the last self-checks of the resolvers, and
+// nothing before the first.
 type selfCheckCollector struct {
-	last        func() *dnssec.SelfCheckResult
+	last        func() []SelfCheck
 	resolver    *prometheus.Desc
 	trustAnchor *prometheus.Desc
 	newRootKeys *prometheus.Desc
 }
 
-func newSelfCheckCollector(last func() *dnssec.SelfCheckResult) *selfCheckCollector {
+func newSelfCheckCollector(last func() []SelfCheck) *selfCheckCollector {
 	return &selfCheckCollector{last: last, resolver: exporterResolverOK.desc(), trustAnchor: exporterTrustAnchorOK.desc(), newRootKeys: exporterNewRootKeys.desc()}
 }
 
@@ -62,17 +69,18 @@ func (c *selfCheckCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *selfCheckCollector) Collect(ch chan<- prometheus.Metric) {
-	result := c.last()
-	if result == nil {
-		return
-	}
-	for _, r := range result.Resolvers {
-		ch <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, boolValue(r.Problem == ""), label(r.Server))
-	}
-	if anchored, known := result.Anchored(); known {
-		ch <- prometheus.MustNewConstMetric(c.trustAnchor, prometheus.GaugeValue, boolValue(anchored))
-	}
-	if tags, known := result.NewKeys(); known {
-		ch <- prometheus.MustNewConstMetric(c.newRootKeys, prometheus.GaugeValue, float64(len(tags)))
+	for _, check := range c.last() {
+		for _, module := range check.Modules {
+			module = label(module)
+			for _, r := range check.Result.Resolvers {
+				ch <- prometheus.MustNewConstMetric(c.resolver, prometheus.GaugeValue, boolValue(r.Problem == ""), module, label(r.Server))
+			}
+			if anchored, known := check.Result.Anchored(); known {
+				ch <- prometheus.MustNewConstMetric(c.trustAnchor, prometheus.GaugeValue, boolValue(anchored), module)
+			}
+			if tags, known := check.Result.NewKeys(); known {
+				ch <- prometheus.MustNewConstMetric(c.newRootKeys, prometheus.GaugeValue, float64(len(tags)), module)
+			}
+		}
 	}
 }

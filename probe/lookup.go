@@ -24,7 +24,7 @@ func (r *run) lookup(ctx context.Context, meter dnssec.Meter, name string, qtype
 	}
 	defer func() { _ = r.usage.Grow(-sizeOfLookup) }() // which cannot fail
 	job{
-		run: func() { answer = r.prober.resolver.LookupWithin(ctx, meter, name, qtype) },
+		run: func() { answer = r.resolver.LookupWithin(ctx, meter, name, qtype) },
 		err: &err,
 	}.do()
 	if err != nil {

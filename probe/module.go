@@ -9,6 +9,7 @@ import (
 
 	"dane_exporter/probe/caa"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/handshake"
 )
 
@@ -36,6 +37,8 @@ type Module struct {
 	Services []ServiceSettings `yaml:"services,omitempty"` // of each host, instead of Port and Protocol
 	SRV      []SRVSettings     `yaml:"srv,omitempty"`      // with DiscoverSRV, instead of Port and Protocol
 
+	Resolver *ResolverSettings `yaml:"resolver,omitempty"` // nil: that of the other modules
+
 	Proxy           handshake.Proxy `yaml:"proxy"`            // for every connection of the probe; not for DNS
 	SourceAddresses []netip.Addr    `yaml:"source_addresses"` // local addresses of connections, at most one per family
 }
@@ -46,6 +49,17 @@ type LookupsOnly bool
 
 // MarshalYAML returns the value of the setting.
 func (l LookupsOnly) MarshalYAML() (any, error) { return !bool(l), nil }
+
+// ResolverSettings are the settings of the lookups and their validation. Modules with
+// equal settings share one resolver and its caches.
+type ResolverSettings struct {
+	Servers            []string      `yaml:"servers"`       // see transport.New
+	Timeout            time.Duration `yaml:"timeout"`       // of one attempt
+	Attempts           int           `yaml:"attempts"`      // passes over Servers
+	TrustAnchors       string        `yaml:"trust_anchors"` // "builtin", or the path of a file
+	SHA1               dnssec.SHA1   `yaml:"sha1"`
+	NSEC3MaxIterations uint16        `yaml:"nsec3_max_iterations"`
+}
 
 // issuers returns the CAs whose certificates are compared with CAA records.
 func (m Module) issuers() caa.Issuers {

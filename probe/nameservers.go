@@ -221,7 +221,7 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 		return directAnswer{err: fmt.Errorf("%w to %s %s", errNotAuthoritative, dane.TextName(name), dns.TypeToString[qtype])}
 	}
 	expiry := dnssec.SignatureExpiry(response, r.prober.env.Now())
-	answer := r.prober.resolver.Check(ctx, r.nameserverMeter(), name, qtype, response)
+	answer := r.resolver.Check(ctx, r.nameserverMeter(), name, qtype, response)
 	if err := r.usage.keep(dane.AnswerSize(&answer)); err != nil {
 		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
 	}

@@ -395,7 +395,8 @@ func TestManyProbesFit(t *testing.T) {
 // no records and no verdict.
 func TestAnswersCountAsMemory(t *testing.T) {
 	n := newInternet(t, "many TXT "+strings.Repeat("\"x\" ", 200)+"\n")
-	r := &run{prober: newProber(n, n.Anchors(), failOnDial(t)), usage: (*Pool)(nil).newUsage(nil), queries: newQueries(100)}
+	prober := newProber(n, n.Anchors(), failOnDial(t))
+	r := &run{prober: prober, resolver: prober.Resolver(""), usage: (*Pool)(nil).newUsage(nil), queries: newQueries(100)}
 	for _, left := range []int{1 << 20, 1 << 10} {
 		r.usage.held = maxHeld - left
 		answer := r.lookup(t.Context(), r.meterAfterLookup(), "many.example.org", dns.TypeTXT)

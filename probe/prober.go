@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -27,22 +28,34 @@ type Settings struct {
 type Prober struct {
 	env        Environment
 	access     Access
-	resolver   *dnssec.Resolver
+	resolvers  map[string]*dnssec.Resolver // as in WithResolvers
 	handshakes *handshake.Client
 }
 
-// New returns a Prober for one environment.
+// New returns a Prober for one environment. All modules share one resolver.
 func New(env Environment, settings Settings) *Prober {
 	return &Prober{
 		env:        env,
 		access:     settings.Access,
-		resolver:   dnssec.New(env.DNS, env.Anchors, env.Now, settings.DNS),
+		resolvers:  map[string]*dnssec.Resolver{"": dnssec.New(env.DNS, env.Anchors, env.Now, settings.DNS)},
 		handshakes: handshake.New(env.Dial, env.Hostname, settings.HandshakeReuse),
 	}
 }
 
-// Resolver returns the validating resolver that the probes share.
-func (p *Prober) Resolver() *dnssec.Resolver { return p.resolver }
+// WithResolvers returns a Prober with other resolvers: that of each module that has its
+// own, by module name, and with the empty name that of all other modules. It has all else
+// in common with p. Since it shares the handshakes, there is one connection at a time to
+// an address, whichever resolver led to it.
+func (p *Prober) WithResolvers(resolvers map[string]*dnssec.Resolver) *Prober {
+	other := *p
+	other.resolvers = resolvers
+	return &other
+}
+
+// Resolver returns the validating resolver of a module. Probes share it.
+func (p *Prober) Resolver(module string) *dnssec.Resolver {
+	return cmp.Or(p.resolvers[module], p.resolvers[""])
+}
 
 // Probe gathers the facts about one target and judges them. It returns by the
 // deadline of ctx or the module's timeout, whichever is first, with what it has.
@@ -81,7 +94,7 @@ func (p *Prober) probe(ctx context.Context, target Target, module Module, fresh 
 
 // newRun returns a probe that holds memory.
 func (p *Prober) newRun(target Target, module Module, held *usage) *run {
-	return &run{prober: p, target: target, module: module, budget: newBudget(), zones: newZones(), usage: held,
+	return &run{prober: p, resolver: p.Resolver(module.Name), target: target, module: module, budget: newBudget(), zones: newZones(), usage: held,
 		queries: newQueries(maxQueries), nameserverQueries: newQueries(maxNameserverQueries), minWait: minWait}
 }
 
@@ -114,10 +127,11 @@ func stopJudging(ctx context.Context, deadline, earliest time.Time) func() error
 
 // run is one probe in progress.
 type run struct {
-	prober *Prober
-	target Target
-	module Module
-	fresh  bool
+	prober   *Prober
+	resolver *dnssec.Resolver // of the module
+	target   Target
+	module   Module
+	fresh    bool
 	// minWait is the minimum time that an endpoint of this probe must have had
 	// before its silence is its fault. Lookups take at most half of the probe's
 	// time, so an endpoint that need not wait for other connections gets this much

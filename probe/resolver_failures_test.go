@@ -244,7 +244,7 @@ func TestClockJumps(t *testing.T) {
 		if named := slices.ContainsFunc(verdict.Findings, func(f dane.Finding) bool { return f.Reason == dane.RootBogus }); named != (step.outcome == dane.Unknown) {
 			t.Errorf("%s: findings %v", step.name, verdict.Findings)
 		}
-		if check := prober.Resolver().SelfCheck(t.Context()); check.Healthy() != (step.outcome == dane.Authenticated) {
+		if check := prober.Resolver("").SelfCheck(t.Context()); check.Healthy() != (step.outcome == dane.Authenticated) {
 			t.Errorf("%s: the self-check reports %q", step.name, check)
 		}
 	}

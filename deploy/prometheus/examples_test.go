@@ -60,6 +60,7 @@ func examples(t *testing.T) []example {
 		{"prometheus-hashmod.yml", read(t, "prometheus-hashmod.yml"),
 			[]string{"example.com smtp_mx_if_published", "example.net smtp_mx_if_published", "example.org smtp_mx_if_published", "mail.example.org:587 submission"}},
 		{"prometheus-http-sd.yml", read(t, "prometheus-http-sd.yml"), []string{"example.net smtp_mx_dns", "example.org smtp_mx_dns", "mx.example.org smtp"}},
+		{"prometheus-views.yml", read(t, "prometheus-views.yml"), []string{"example.net smtp_mx", "example.net view_google", "example.org smtp_mx", "example.org view_google"}},
 		{"prometheus-kubernetes.yml", services, []string{"example.com smtp_mx_full", "example.org smtp_mx"}},
 		{"docker/prometheus.yml", strings.ReplaceAll(read(t, "../docker/prometheus.yml"), "[domains.yml]", "[targets/*.yml]"), byFile},
 	}
@@ -84,7 +85,9 @@ func TestExamples(t *testing.T) {
 func testExample(t *testing.T, program string, e example) {
 	exporter := newFakeExporter(t)
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "rules.yml"), read(t, "rules.yml"))
+	for _, rules := range []string{"rules.yml", "views.yml"} {
+		write(t, filepath.Join(dir, rules), read(t, rules))
+	}
 	write(t, filepath.Join(dir, "targets", "domains.yml"), read(t, "targets/domains.yml"))
 	// The exporter, and scrapes every second.
 	config := regexp.MustCompile(`\b(localhost|dane-exporter[-.\w$]*):10125\b`).ReplaceAllString(e.content, exporter.address)

@@ -18,7 +18,6 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
-	"dane_exporter/probe/dnssec/transport"
 )
 
 // checkFlags are the flags of check.
@@ -102,7 +101,7 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 	if len(targets) == 1 && targets[0].err != nil {
 		return exitUnknown, targets[0].err
 	}
-	prober, err := newProber(c, env, func(transport.Event) {})
+	prober, err := newProber(c, env)
 	if err != nil {
 		return exitUnknown, err
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"dane_exporter/internal/config"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
-	"dane_exporter/probe/dnssec/transport"
 )
 
 // checkSelf checks what probes depend on at this side: the resolvers, the trust
@@ -25,12 +26,19 @@ func (s *session) checkSelf(ctx context.Context, f *checkFlags, env environment)
 		return exitUnknown, err
 	}
 	c = env.adjust(c)
-	prober, err := newProber(c, env, func(transport.Event) {})
+	prober, err := newProber(c, env)
 	if err != nil {
 		return exitUnknown, err
 	}
 	out := selfCheckOutput{s, colourFor(s.stdout.w, s.getenv)}
-	code := out.resolvers(prober.Resolver().SelfCheck(ctx))
+	code := exitOK
+	var checked []*dnssec.Resolver
+	for _, module := range slices.Sorted(maps.Keys(c.Resolvers())) {
+		if resolver := prober.Resolver(module); !slices.Contains(checked, resolver) {
+			checked = append(checked, resolver)
+			code = worse(code, out.resolvers(module, resolver.SelfCheck(ctx)))
+		}
+	}
 	if f.smtpHost == "" {
 		out.line(exitOK, "port 25: not tested; set --smtp-host to a mail server, such as gmail-smtp-in.l.google.com")
 		return code, nil
@@ -55,9 +63,14 @@ func (o selfCheckOutput) line(code exitCode, format string, args ...any) {
 	fmt.Fprintf(o.stdout, "%s  %s\n", o.colour.byCode(code, fmt.Sprintf("%-8s", code)), sanitize(fmt.Sprintf(format, args...)))
 }
 
-// resolvers writes a line for each resolver and one for the trust anchors. Problems
-// are critical only if no resolver is left without any.
-func (o selfCheckOutput) resolvers(result dnssec.SelfCheckResult) exitCode {
+// resolvers writes a line for each resolver of a module and one for the trust anchors. An
+// empty module stands for those without their own resolver. Problems are critical only if
+// no resolver is left without any.
+func (o selfCheckOutput) resolvers(module string, result dnssec.SelfCheckResult) exitCode {
+	of := ""
+	if module != "" {
+		of = " of module " + module
+	}
 	problemCode := exitCritical
 	for _, c := range result.Resolvers {
 		if c.Problem == "" {
@@ -67,22 +80,22 @@ func (o selfCheckOutput) resolvers(result dnssec.SelfCheckResult) exitCode {
 	code := exitOK
 	for _, c := range result.Resolvers {
 		if c.Problem == "" {
-			o.line(exitOK, "resolver %s: ok", c.Server)
+			o.line(exitOK, "resolver%s %s: ok", of, c.Server)
 			continue
 		}
 		code = worse(code, problemCode)
-		o.line(problemCode, "resolver %s: %s", c.Server, c.Why)
+		o.line(problemCode, "resolver%s %s: %s", of, c.Server, c.Why)
 	}
 	switch anchored, known := result.Anchored(); {
 	case anchored:
-		o.line(exitOK, "trust anchors: ok, they validate the root keys that the resolvers return")
+		o.line(exitOK, "trust anchors%s: ok, they validate the root keys that the resolvers return", of)
 	case known:
 		code = exitCritical
-		o.line(exitCritical, "trust anchors: they do not validate the root keys that the resolvers return; check resolver.trust_anchors")
+		o.line(exitCritical, "trust anchors%s: they do not validate the root keys that the resolvers return; check resolver.trust_anchors", of)
 	}
 	if tags, _ := result.NewKeys(); len(tags) > 0 {
 		code = worse(code, exitWarning)
-		o.line(exitWarning, "trust anchors: no anchor matches these keys of the root: %v; add them to resolver.trust_anchors before they alone sign the root", tags)
+		o.line(exitWarning, "trust anchors%s: no anchor matches these keys of the root: %v; add them to resolver.trust_anchors before they alone sign the root", of, tags)
 	}
 	return code
 }

@@ -3,8 +3,10 @@ package command
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -23,38 +25,34 @@ import (
 type environment interface {
 	// adjust returns the configuration with the changes that the environment needs.
 	adjust(*config.Config) *config.Config
-	// build returns the environment of a prober. observe is called after each DNS query.
-	build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
-	// withResolvers returns env with resolvers whose addresses are read anew.
-	withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error)
-	// files returns the files and directories that build reads, except the one of resolvConf.
-	files(config.Resolver) []string
+	// build returns the environment of a prober, without resolvers and trust anchors.
+	build() probe.Environment
+	// transport returns a transport to resolvers, which reads the addresses of those of the
+	// system. Resolvers over TLS need a certificate of one of roots. observe is called
+	// after each DNS query.
+	transport(settings probe.ResolverSettings, roots *x509.CertPool, observe func(transport.Event)) (dnssec.Transport, error)
+	// anchors returns the trust anchors of settings.
+	anchors(settings probe.ResolverSettings) ([]dnssec.Anchor, error)
+	// files returns the files and directories that build and anchors read.
+	files(*config.Config) []string
 	// resolvConf returns the path of the file with the addresses of the resolvers of
-	// the system. It is empty if the settings do not use it.
-	resolvConf(config.Resolver) string
+	// the system. It is empty if the configuration does not use it.
+	resolvConf(*config.Config) string
 }
 
-// newProber returns a prober with the settings of c. It fails if a resolver
-// address is invalid, or if the trust anchors cannot be read.
-func newProber(c *config.Config, env environment, observe func(transport.Event)) (*probe.Prober, error) {
-	built, err := env.build(c.Resolver, observe)
+// newProber returns a prober with the settings of c. Its errors are those of newViews.
+func newProber(c *config.Config, env environment) (*probe.Prober, error) {
+	built := env.build()
+	views, err := newViews(c, env, built, nil, false, func(*view, transport.Event) {})
 	if err != nil {
 		return nil, err
 	}
-	return newProberIn(built, c), nil
+	return newProberIn(built, c, views), nil
 }
 
-func newProberIn(env probe.Environment, c *config.Config) *probe.Prober {
-	attempts := time.Duration(c.Resolver.Attempts * len(env.DNS.Servers()))
-	return probe.New(env, probe.Settings{
-		DNS: dnssec.Options{
-			SHA1:               c.Resolver.SHA1,
-			NSEC3MaxIterations: c.Resolver.NSEC3MaxIterations,
-			QueryTimeout:       c.Resolver.Timeout * attempts,
-		},
-		Access:         c.Access,
-		HandshakeReuse: c.Limits.HandshakeReuse,
-	})
+func newProberIn(env probe.Environment, c *config.Config, v views) *probe.Prober {
+	settings := probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse}
+	return probe.New(env, settings).WithResolvers(v.resolvers())
 }
 
 // internet is the environment of all commands outside of the lab.
@@ -64,47 +62,59 @@ type internet struct {
 
 func (internet) adjust(c *config.Config) *config.Config { return c }
 
-func (i internet) build(settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
-	anchors, err := loadAnchors(settings.TrustAnchors)
-	if err != nil {
-		return probe.Environment{}, err
-	}
-	return i.withResolvers(probe.Environment{
+func (internet) build() probe.Environment {
+	return probe.Environment{
 		Now:      time.Now,
 		Dial:     dial,
 		Query:    queryServer(transport.QueryServer),
-		Anchors:  anchors,
 		Roots:    systemRoots(),
 		Hostname: hostname(),
-	}, settings, observe)
-}
-
-func (i internet) withResolvers(env probe.Environment, settings config.Resolver, observe func(transport.Event)) (probe.Environment, error) {
-	servers, err := transport.New(settings.Servers, transport.Options{
-		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
-		Roots: env.Roots, ResolvConf: i.resolvConfPath,
-	})
-	if err != nil {
-		return probe.Environment{}, fmt.Errorf("configure the resolvers: %w", err)
 	}
-	env.DNS = servers
-	return env, nil
 }
 
-func (internet) files(settings config.Resolver) []string {
+func (i internet) transport(settings probe.ResolverSettings, roots *x509.CertPool, observe func(transport.Event)) (dnssec.Transport, error) {
+	return transport.New(settings.Servers, transport.Options{
+		Timeout: settings.Timeout, Attempts: settings.Attempts, Observe: observe,
+		Roots: roots, ResolvConf: i.resolvConfPath,
+	})
+}
+
+// anchors returns the built-in trust anchors, or those of a file.
+func (internet) anchors(settings probe.ResolverSettings) ([]dnssec.Anchor, error) {
+	if settings.TrustAnchors == config.BuiltinAnchors {
+		return dnssec.BuiltinAnchors(), nil
+	}
+	file, err := os.Open(settings.TrustAnchors)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	anchors, err := dnssec.ParseAnchors(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", settings.TrustAnchors, err)
+	}
+	return anchors, nil
+}
+
+func (internet) files(c *config.Config) []string {
 	files, directories := rootPaths()
 	all := slices.Concat(files, directories)
-	if settings.TrustAnchors != config.BuiltinAnchors {
-		all = append(all, settings.TrustAnchors)
+	resolvers := c.Resolvers()
+	for _, module := range slices.Sorted(maps.Keys(resolvers)) {
+		if path := resolvers[module].TrustAnchors; path != config.BuiltinAnchors && !slices.Contains(all, path) {
+			all = append(all, path)
+		}
 	}
 	return all
 }
 
-func (i internet) resolvConf(settings config.Resolver) string {
-	if !slices.Contains(settings.Servers, "system") {
-		return ""
+func (i internet) resolvConf(c *config.Config) string {
+	for _, settings := range c.Resolvers() {
+		if slices.Contains(settings.Servers, "system") {
+			return cmp.Or(i.resolvConfPath, "/etc/resolv.conf")
+		}
 	}
-	return cmp.Or(i.resolvConfPath, "/etc/resolv.conf")
+	return ""
 }
 
 // dial connects to an address by TCP. from is the source address, or the zero
@@ -152,24 +162,6 @@ func hasRoute(to netip.AddrPort) bool {
 	}
 	conn.Close()
 	return true
-}
-
-// loadAnchors returns the trust anchors of the setting resolver.trust_anchors: the
-// built-in ones, or those of a file.
-func loadAnchors(setting string) ([]dnssec.Anchor, error) {
-	if setting == config.BuiltinAnchors {
-		return dnssec.BuiltinAnchors(), nil
-	}
-	file, err := os.Open(setting)
-	if err != nil {
-		return nil, fmt.Errorf("read resolver.trust_anchors: %w", err)
-	}
-	defer file.Close()
-	anchors, err := dnssec.ParseAnchors(file)
-	if err != nil {
-		return nil, fmt.Errorf("read resolver.trust_anchors: %s: %w", setting, err)
-	}
-	return anchors, nil
 }
 
 // hostname returns the name of this machine for EHLO, or "" if it is not fully qualified.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 )
 
@@ -126,20 +128,17 @@ func (labEnvironment) adjust(c *config.Config) *config.Config {
 	return &adjusted
 }
 
-func (e labEnvironment) build(config.Resolver, func(transport.Event)) (probe.Environment, error) {
-	return probe.Environment{
-		Now:     time.Now,
-		Dial:    e.lab.Dial,
-		DNS:     e.lab.DNS(),
-		Query:   e.lab.Query,
-		Anchors: e.lab.Anchors(),
-		Roots:   e.lab.Roots(),
-	}, nil
+func (e labEnvironment) build() probe.Environment {
+	return probe.Environment{Now: time.Now, Dial: e.lab.Dial, Query: e.lab.Query, Roots: e.lab.Roots()}
 }
 
-// The lab has its own resolvers and reads no files.
-func (e labEnvironment) withResolvers(env probe.Environment, _ config.Resolver, _ func(transport.Event)) (probe.Environment, error) {
-	return env, nil
+// The lab has its own resolver and trust anchors, and reads no files.
+func (e labEnvironment) transport(probe.ResolverSettings, *x509.CertPool, func(transport.Event)) (dnssec.Transport, error) {
+	return e.lab.DNS(), nil
 }
-func (labEnvironment) files(config.Resolver) []string    { return nil }
-func (labEnvironment) resolvConf(config.Resolver) string { return "" }
+
+func (e labEnvironment) anchors(probe.ResolverSettings) ([]dnssec.Anchor, error) {
+	return e.lab.Anchors(), nil
+}
+func (labEnvironment) files(*config.Config) []string    { return nil }
+func (labEnvironment) resolvConf(*config.Config) string { return "" }

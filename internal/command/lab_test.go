@@ -13,7 +13,6 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
-	"dane_exporter/probe/dnssec/transport"
 )
 
 func TestListScenarios(t *testing.T) {
@@ -68,7 +67,7 @@ func TestControlHandler(t *testing.T) {
 		if status := breakScenario(step.scenario, step.fault); status != step.status {
 			t.Errorf("%s %s: status %d, want %d", step.scenario, step.fault, status, step.status)
 		}
-		prober, err := newProber(c, env, func(transport.Event) {}) // a new one, since failed lookups are cached for seconds
+		prober, err := newProber(c, env) // a new one, since failed lookups are cached for seconds
 		if err != nil {
 			t.Fatal(err)
 		}

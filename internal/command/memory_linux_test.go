@@ -84,7 +84,7 @@ func TestProbesFitMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &program{t: t, baseURL: "http://" + listenAddress(log), client: newClient()}
-	p.waitForMetric("dane_exporter_trust_anchor_ok", "1")
+	p.waitForMetric(`dane_exporter_trust_anchor_ok{module=""}`, "1")
 	var failed atomic.Int32
 	var clients sync.WaitGroup
 	for range probes {

@@ -52,8 +52,8 @@ func newInstance(t *testing.T, env environment, text string) (*instance, *config
 	i := &instance{env: env, pool: probe.NewPool(poolSize(math.MaxInt64)), logger: slog.New(slog.NewTextHandler(log, nil)), configApplied: make(chan struct{}, 1)}
 	i.discovery = i.newDiscovery()
 	registry := prometheus.NewRegistry()
-	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfCheck.Load)
-	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfCheck: i.selfCheck.Load, ExternalURL: new(url.URL), RoutePrefix: "/"})
+	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfChecks)
+	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfChecks: i.selfChecks, ExternalURL: new(url.URL), RoutePrefix: "/"})
 	if err := i.applyConfig(c); err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +106,14 @@ func testWatchResolvConf(t *testing.T) {
 		for len(i.configApplied) > 0 {
 			<-i.configApplied
 		}
-		if got := strings.Join(active.env.DNS.Servers(), " "); got != step.servers || applied != step.applied {
+		if got := strings.Join(active.views[""].servers, " "); got != step.servers || applied != step.applied {
 			t.Errorf("%s: servers %s, applied %t; want %s, %t", step.name, got, applied, step.servers, step.applied)
 		}
 		if !strings.Contains(log.String(), step.log) || (log.Len() > 0) != (step.log != "") {
 			t.Errorf("%s: log %q", step.name, log)
 		}
-		if len(active.env.Anchors) != 1 || !slices.Equal(serversOf(active), active.env.DNS.Servers()) {
-			t.Errorf("%s: %d anchors, prober with %v", step.name, len(active.env.Anchors), serversOf(active))
+		if len(active.views[""].anchors) != 1 || !slices.Equal(serversOf(active), active.views[""].servers) {
+			t.Errorf("%s: %d anchors, prober with %v", step.name, len(active.views[""].anchors), serversOf(active))
 		}
 	}
 	cancel()
@@ -125,7 +125,7 @@ func serversOf(active *activeConfig) []string {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // without sending a query
 	var servers []string
-	for _, health := range active.prober.Resolver().SelfCheck(ctx).Resolvers {
+	for _, health := range active.prober.Resolver("").SelfCheck(ctx).Resolvers {
 		servers = append(servers, health.Server)
 	}
 	return servers
@@ -136,7 +136,7 @@ func serversOf(active *activeConfig) []string {
 func TestResolvConfNotUsed(t *testing.T) {
 	i, _, log := newInstance(t, internet{resolvConfPath: "/nonexistent/resolv.conf"}, "resolver: {servers: [198.51.100.53]}\n")
 	i.refreshResolvers()
-	if got := i.active.Load().env.DNS.Servers(); !slices.Equal(got, []string{"198.51.100.53:53"}) || log.Len() > 0 {
+	if got := i.active.Load().views[""].servers; !slices.Equal(got, []string{"198.51.100.53:53"}) || log.Len() > 0 {
 		t.Errorf("servers %v, log %q", got, log)
 	}
 }
@@ -188,7 +188,10 @@ func TestSystemRoots(t *testing.T) {
 	if previous.env.Roots != nil {
 		t.Error("roots without a certificate")
 	}
-	if got, want := (internet{}).files(c.Resolver), []string{path, directory}; !slices.Equal(got, want) {
+	for module, anchors := range map[string]string{"view_a": "a.key", "view_b": "b.key", "view_c": "a.key"} {
+		c.Modules[module] = probe.Module{Name: module, Resolver: &probe.ResolverSettings{TrustAnchors: anchors}}
+	}
+	if got, want := (internet{}).files(c), []string{path, directory, "a.key", "b.key"}; !slices.Equal(got, want) {
 		t.Errorf("watched files %v, want %v", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -121,7 +122,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	logger.Info("Memory of all probes limited", "bytes", probes)
 	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
-	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfCheck.Load)
+	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfChecks)
 	i.discovery = discovery.New(discovery.Environment{
 		Now: time.Now, Logger: logger, Poll: listInterval,
 		Dial: i.dialPrimary,
@@ -132,7 +133,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	registry.MustRegister(collector.NewDiscoveryCollector(i.discovery.Status))
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
 	files := func(c *config.Config) []string {
-		return slices.Concat(env.files(c.Resolver), config.WebConfigFiles(webConfig.path))
+		return slices.Concat(env.files(c), config.WebConfigFiles(webConfig.path))
 	}
 	apply := func(c *config.Config) error {
 		if err := webConfig.check(); err != nil {
@@ -146,7 +147,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		Gatherer:      registry,
 		Logger:        logger,
 		ProbeLevel:    f.proberLevel.Level(),
-		SelfCheck:     i.selfCheck.Load,
+		SelfChecks:    i.selfChecks,
 		Reload:        reloader.Reload,
 		Discovery:     i.discovery,
 		ExternalURL:   external,
@@ -163,7 +164,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	background, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer func() { stop(); waitFor(&group, cancelGrace) }()
-	group.Go(func() { i.maintainResolver(background) })
+	group.Go(func() { i.maintainResolvers(background) })
 	group.Go(func() { i.discovery.Run(background) })
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -201,7 +202,7 @@ func (s *session) checkConfig(f *serveFlags, env environment) error {
 	if err := toolkit.Validate(*f.web.WebConfigFile); err != nil {
 		return fmt.Errorf("--web.config.file: %w", err)
 	}
-	if _, err := newProber(env.adjust(c), env, func(transport.Event) {}); err != nil {
+	if _, err := newProber(env.adjust(c), env); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.stdout, "The configuration is valid.")
@@ -267,16 +268,15 @@ type instance struct {
 	applying      sync.Mutex // held while active changes
 	active        atomic.Pointer[activeConfig]
 	configApplied chan struct{} // receives after each applied configuration; has a buffer of one
-	selfCheck     atomic.Pointer[dnssec.SelfCheckResult]
-	faults        faultCounter
 }
 
 // activeConfig is an applied configuration and its prober.
 type activeConfig struct {
 	config     *config.Config
 	env        probe.Environment
+	views      views
 	prober     *probe.Prober
-	proberKey  string        // all settings that prober depends on except env.Roots, for comparison
+	retired    dnssec.Stats  // counters of views that earlier configurations had
 	resolvConf config.Digest // of /etc/resolv.conf, before it was read
 }
 
@@ -290,18 +290,23 @@ func poolSize(limit int64) int {
 	return int(limit / 2)
 }
 
-// applyConfig puts a configuration into effect. If no setting that the prober
-// depends on has changed, the prober is kept, and with it its cache of validated zones.
+// applyConfig puts a configuration into effect. It keeps each view that has not changed, with
+// its cache of validated zones, and the handshakes unless access or their reuse has changed.
 func (i *instance) applyConfig(c *config.Config) error {
 	i.applying.Lock()
 	defer i.applying.Unlock()
 	c = i.env.adjust(c)
-	resolvConf := config.DigestFiles(i.env.resolvConf(c.Resolver))
-	env, err := i.env.build(c.Resolver, i.countQuery)
+	resolvConf := config.DigestFiles(i.env.resolvConf(c))
+	env := i.env.build()
+	var kept views
+	if active := i.active.Load(); active != nil && active.env.Roots.Equal(env.Roots) {
+		kept = active.views
+	}
+	views, err := newViews(c, i.env, env, kept, false, i.countQuery)
 	if err != nil {
 		return err
 	}
-	i.activate(c, env, resolvConf)
+	i.activate(c, env, views, resolvConf)
 	i.discovery.Use(c.Discovery)
 	i.notifyApplied()
 	return nil
@@ -330,7 +335,7 @@ func (i *instance) dialPrimary(ctx context.Context, primary string) (net.Conn, e
 	return server.Dial(ctx, i.active.Load().env.Roots)
 }
 
-// notifyApplied makes maintainResolver start again.
+// notifyApplied makes maintainResolvers start again.
 func (i *instance) notifyApplied() {
 	select {
 	case i.configApplied <- struct{}{}:
@@ -340,17 +345,24 @@ func (i *instance) notifyApplied() {
 
 // activate makes c the active configuration, with a prober in env. The caller holds
 // i.applying.
-func (i *instance) activate(c *config.Config, env probe.Environment, resolvConf config.Digest) {
+func (i *instance) activate(c *config.Config, env probe.Environment, v views, resolvConf config.Digest) {
 	env.Pool = i.pool
-	next := &activeConfig{
-		config: c, env: env, resolvConf: resolvConf,
-		proberKey: fmt.Sprint(c.Resolver, c.Access, c.Limits.HandshakeReuse, env.DNS.Servers(), env.Anchors),
-	}
+	next := &activeConfig{config: c, env: env, views: v, resolvConf: resolvConf}
 	active := i.active.Load()
-	if active != nil && active.proberKey == next.proberKey && active.env.Roots.Equal(env.Roots) {
+	if active != nil {
+		next.retired = active.retired
+		for view := range active.views.added(v) {
+			next.retired = next.retired.Add(view.resolver.Stats().Counters())
+		}
+	}
+	key := func(c *config.Config) string { return fmt.Sprint(c.Access, c.Limits.HandshakeReuse) }
+	switch {
+	case active == nil || key(active.config) != key(c) || !active.env.Roots.Equal(env.Roots):
+		next.prober = newProberIn(env, c, v)
+	case !maps.Equal(active.views, v):
+		next.prober = active.prober.WithResolvers(v.resolvers())
+	default:
 		next.prober = active.prober
-	} else {
-		next.prober = newProberIn(env, c)
 	}
 	i.active.Store(next)
 	i.web.Use(c, next.prober)
@@ -380,7 +392,7 @@ func (i *instance) refreshResolvers() {
 	i.applying.Lock()
 	defer i.applying.Unlock()
 	active := i.active.Load()
-	path := i.env.resolvConf(active.config.Resolver)
+	path := i.env.resolvConf(active.config)
 	if path == "" {
 		return
 	}
@@ -388,14 +400,15 @@ func (i *instance) refreshResolvers() {
 	if digest == active.resolvConf {
 		return
 	}
-	env, err := i.env.withResolvers(active.env, active.config.Resolver, i.countQuery)
+	views, err := newViews(active.config, i.env, active.env, active.views, true, i.countQuery)
 	if err != nil {
 		i.logger.Warn("The resolvers of the system cannot be read; the previous ones remain", "err", err)
-		env = active.env
-	} else if servers := env.DNS.Servers(); !slices.Equal(servers, active.env.DNS.Servers()) {
-		i.logger.Info("The resolvers of the system have changed", "servers", strings.Join(servers, " "))
+		views = active.views
 	}
-	i.activate(active.config, env, digest)
+	for view := range views.added(active.views) {
+		i.logger.Info("The resolvers of the system have changed", "servers", strings.Join(view.servers, " "))
+	}
+	i.activate(active.config, active.env, views, digest)
 	if i.active.Load().prober != active.prober {
 		i.notifyApplied()
 	}
@@ -411,87 +424,52 @@ func (i *instance) recordReload(err error) {
 	i.logger.Info("Configuration loaded", "modules", len(i.active.Load().config.Modules))
 }
 
+// resolverStats returns the statistics of all resolvers together. Counters include those of
+// resolvers that a reload has removed, so that they never decrease.
 func (i *instance) resolverStats() dnssec.Stats {
-	if active := i.active.Load(); active != nil {
-		return active.prober.Resolver().Stats()
+	active := i.active.Load()
+	if active == nil {
+		return dnssec.Stats{}
 	}
-	return dnssec.Stats{}
+	return active.retired.Add(active.views.stats())
+}
+
+// selfChecks returns the last self-check of each resolver.
+func (i *instance) selfChecks() []collector.SelfCheck {
+	active := i.active.Load()
+	if active == nil {
+		return nil
+	}
+	return active.views.selfChecks()
 }
 
 // countQuery counts a DNS query. A cancelled query is not counted as an error:
 // another server was faster, or the probe has ended.
-func (i *instance) countQuery(e transport.Event) {
+func (i *instance) countQuery(v *view, e transport.Event) {
 	cancelled := e.Fault == transport.Cancelled
 	if cancelled {
 		e.Fault = ""
 	}
 	i.exporter.Queried(e.Server, e.Transport, string(e.Fault))
-	if active := i.active.Load(); active != nil && !cancelled && i.faults.add(e) {
-		active.prober.Resolver().Suspect()
+	if !cancelled && v.faults.add(e) {
+		v.resolver.Suspect()
 	}
 }
 
-// maxFaults is the number of queries in a row that a server fails before it is
-// suspected. Lookups may succeed meanwhile, with the other servers.
-const maxFaults = 5
-
-// faultCounter counts the queries in a row that each server failed. Failures that it
-// reports, such as SERVFAIL, count once for each registered domain: the nameservers of the
-// domain may be the cause. The zero value is ready.
-type faultCounter struct {
-	mu     sync.Mutex
-	faults map[string]*faultRow // by server
-}
-
-type faultRow struct {
-	faults  int
-	domains []string // with a failure that the server reported
-}
-
-// add counts a query, and reports whether its server is now suspected.
-func (c *faultCounter) add(e transport.Event) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e.Fault == "" {
-		delete(c.faults, e.Server)
-		return false
-	}
-	if c.faults == nil {
-		c.faults = make(map[string]*faultRow)
-	}
-	row := c.faults[e.Server]
-	if row == nil {
-		row = new(faultRow)
-		c.faults[e.Server] = row
-	}
-	if e.Fault.FromResponse() {
-		domain := dnssec.RegisteredDomain(e.Name)
-		if slices.Contains(row.domains, domain) {
-			return false
-		}
-		row.domains = append(row.domains, domain)
-	}
-	row.faults++
-	if row.faults < maxFaults {
-		return false
-	}
-	delete(c.faults, e.Server)
-	return true
-}
-
-// maintainResolver prefetches zones and runs self-checks for the resolver of the
+// maintainResolvers prefetches zones and runs self-checks for the resolvers of the
 // active configuration, until ctx ends. It restarts after each applied configuration.
-func (i *instance) maintainResolver(ctx context.Context) {
+func (i *instance) maintainResolvers(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-i.configApplied: // the configuration that is loaded below includes this change
 		default:
 		}
-		resolver := i.active.Load().prober.Resolver()
 		current, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
-		group.Go(func() { resolver.KeepWarm(current) })
-		group.Go(func() { i.runSelfChecks(current, resolver) })
+		for view := range i.active.Load().views.distinct() {
+			group.Go(func() { view.resolver.KeepWarm(current) })
+			group.Go(func() { i.runSelfChecks(current, view.resolver, &view.selfCheck) })
+		}
 		select {
 		case <-i.configApplied:
 		case <-ctx.Done():
@@ -516,10 +494,10 @@ type selfChecker interface {
 	Suspicions() <-chan struct{}
 }
 
-// runSelfChecks repeats the self-check until ctx ends, and logs each changed
-// result. The next self-check starts early after one that found problems, after
+// runSelfChecks repeats the self-check until ctx ends, and stores the last result in into. It
+// logs each changed result. The next self-check starts early after one that found problems, after
 // lookups that failed, and when the resolvers do not return keys of the root that validate.
-func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker) {
+func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker, into *atomic.Pointer[dnssec.SelfCheckResult]) {
 	logged := ""
 	for {
 		select {
@@ -530,7 +508,7 @@ func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker) {
 		if ctx.Err() != nil {
 			return
 		}
-		i.selfCheck.Store(&result)
+		into.Store(&result)
 		if result.String() != logged {
 			logged = result.String()
 			i.logSelfCheck(result)

@@ -16,7 +16,6 @@ import (
 	"dane_exporter/internal/rollover"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
-	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/starttls"
 	"dane_exporter/probe/tlsa"
 )
@@ -285,7 +284,7 @@ func (s *session) tlsaProber(f *tlsaFlags, env environment) (*probe.Prober, prob
 		return nil, probe.Module{}, err
 	}
 	c = env.adjust(c)
-	prober, err := newProber(c, env, func(transport.Event) {})
+	prober, err := newProber(c, env)
 	return prober, c.Modules[config.DefaultModule], err
 }
 

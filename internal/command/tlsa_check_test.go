@@ -21,6 +21,7 @@ import (
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 	"dane_exporter/probe/dnssec/transport"
 	"dane_exporter/probe/tlsa"
 
@@ -51,12 +52,19 @@ func (p *publication) adjust(c *config.Config) *config.Config {
 	return &adjusted
 }
 
-func (p *publication) build(config.Resolver, func(transport.Event)) (probe.Environment, error) {
-	resolvers := p.old
+func (p *publication) build() probe.Environment {
+	return probe.Environment{Now: time.Now, Query: p.query}
+}
+
+func (p *publication) transport(probe.ResolverSettings, *x509.CertPool, func(transport.Event)) (dnssec.Transport, error) {
 	if p.resolved {
-		resolvers = p.new
+		return p.new, nil
 	}
-	return probe.Environment{Now: time.Now, DNS: resolvers, Query: p.query, Anchors: p.old.Anchors()}, nil
+	return p.old, nil
+}
+
+func (p *publication) anchors(probe.ResolverSettings) ([]dnssec.Anchor, error) {
+	return p.old.Anchors(), nil
 }
 
 func (p *publication) query(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {

@@ -22,7 +22,6 @@ import (
 
 	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
-	"dane_exporter/probe/dnssec"
 )
 
 // DefaultModule is the module that a probe uses if it names none, and the one
@@ -35,24 +34,26 @@ const maxFileSize = 4 << 20
 
 // Config is a complete configuration. It is not modified after it is loaded.
 type Config struct {
-	Resolver  Resolver                `yaml:"resolver"`
+	Resolver  probe.ResolverSettings  `yaml:"resolver"` // of the modules without a resolver
 	Limits    Limits                  `yaml:"limits"`
 	Access    probe.Access            `yaml:"access"`
 	Discovery discovery.Settings      `yaml:"discovery"`
 	Modules   map[string]probe.Module `yaml:"modules"`
 }
 
-// Resolver holds the settings for DNS lookups and their validation.
-type Resolver struct {
-	Servers            []string      `yaml:"servers"`
-	Timeout            time.Duration `yaml:"timeout"`       // of one attempt
-	Attempts           int           `yaml:"attempts"`      // passes over Servers
-	TrustAnchors       string        `yaml:"trust_anchors"` // BuiltinAnchors, or the path of a file
-	SHA1               dnssec.SHA1   `yaml:"sha1"`
-	NSEC3MaxIterations uint16        `yaml:"nsec3_max_iterations"`
+// Resolvers returns the settings of the resolver of each module that has its own, by
+// module name. The empty name stands for all other modules.
+func (c *Config) Resolvers() map[string]probe.ResolverSettings {
+	resolvers := map[string]probe.ResolverSettings{"": c.Resolver}
+	for name, module := range c.Modules {
+		if module.Resolver != nil {
+			resolvers[name] = *module.Resolver
+		}
+	}
+	return resolvers
 }
 
-// BuiltinAnchors is the value of Resolver.TrustAnchors that selects the
+// BuiltinAnchors is the value of the setting trust_anchors that selects the
 // embedded keys of the root zone.
 const BuiltinAnchors = "builtin"
 

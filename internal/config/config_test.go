@@ -127,7 +127,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	want := Config{
-		Resolver: Resolver{
+		Resolver: probe.ResolverSettings{
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
 			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
 		},
@@ -233,6 +233,46 @@ discovery:
 	}}
 	if !reflect.DeepEqual(c.Discovery, want) {
 		t.Errorf("got  %+v\nwant %+v", c.Discovery, want)
+	}
+}
+
+// TestModuleResolver: the resolver of a module has the keys that it leaves out from the
+// section resolver, wherever that is in the file.
+func TestModuleResolver(t *testing.T) {
+	c := load(t, `
+modules:
+  view_public: {resolver: {servers: [tls://192.0.2.1, "https://192.0.2.2/dns-query#dns.example.net"], timeout: 3s}}
+  view_site: &site {resolver: {trust_anchors: site.key}}
+  view_same: *site
+  view_merged: {resolver: {attempts: 3, <<: {sha1: accept}}}
+  plain: {resolver: {}}
+  null_resolver: {resolver: }
+resolver: {servers: [192.0.2.53], attempts: 1}
+`)
+	main := probe.ResolverSettings{Servers: []string{"192.0.2.53"}, Timeout: 2 * time.Second, Attempts: 1, TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50}
+	changed := func(change func(*probe.ResolverSettings)) probe.ResolverSettings {
+		settings := main
+		change(&settings)
+		return settings
+	}
+	site := changed(func(r *probe.ResolverSettings) { r.TrustAnchors = "site.key" })
+	want := map[string]probe.ResolverSettings{
+		"": main,
+		"view_public": changed(func(r *probe.ResolverSettings) {
+			r.Servers, r.Timeout = []string{"tls://192.0.2.1", "https://192.0.2.2/dns-query#dns.example.net"}, 3*time.Second
+		}),
+		"view_site": site, "view_same": site,
+		"view_merged": changed(func(r *probe.ResolverSettings) { r.Attempts, r.SHA1 = 3, "accept" }),
+	}
+	if got := c.Resolvers(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := load(t, string(text)); !reflect.DeepEqual(again, c) {
+		t.Errorf("marshalled and loaded again:\ngot  %+v\nwant %+v", again, c)
 	}
 }
 
@@ -455,6 +495,9 @@ func TestMistakes(t *testing.T) {
 		{"hostname of a DoT resolver", "resolver: {servers: [tls://dns.example]}\n",
 			[]string{`:1: resolver.servers[0]: resolver "tls://dns.example": must have an IP address, as in tls://192.0.2.53, since no name can be looked up ` +
 				`without a resolver; if the certificate is not for the address, add its name, as in tls://192.0.2.53#dns.example.net`}},
+		{"hostname of a DoH resolver", "resolver: {servers: [https://dns.example/dns-query]}\n",
+			[]string{`:1: resolver.servers[0]: resolver "https://dns.example/dns-query": must have an IP address, as in https://192.0.2.53/dns-query, since no name can be looked up ` +
+				`without a resolver; if the certificate is not for the address, add its name, as in https://192.0.2.53/dns-query#dns.example.net`}},
 		{"empty list of resolvers", "resolver: {servers: []}\n",
 			[]string{`:1: resolver.servers: the list is empty; must be a list [a, b] of resolvers: "system", or addresses`}},
 		{"empty trust anchors", `resolver: {trust_anchors: ""}` + "\n",
@@ -484,6 +527,12 @@ func TestMistakes(t *testing.T) {
 			[]string{":1: modules.m.mta_sts: not allowed with connect: false; the policy is fetched over HTTPS"}},
 		{"invalid module name", "modules: {\"a b\": {}}\n",
 			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
+		{"unknown key in the resolver of a module", "modules: {m: {resolver: {server: [192.0.2.53]}}}\n",
+			[]string{":1: modules.m.resolver.server: unknown key; allowed here: attempts, nsec3_max_iterations, servers, sha1, timeout, trust_anchors"}},
+		{"word instead of the resolver of a module", "modules: {m: {resolver: system}}\n",
+			[]string{":1: modules.m.resolver: found a single value; must be a mapping of keys to values"}},
+		{"mistakes in a module and in a later section", "modules: {m: {resolver: {attempts: 0}}}\nresolver: {attempts: 4}\n",
+			[]string{`:1: modules.m.resolver.attempts: "0" is not a whole number from 1 to 3`, `:2: resolver.attempts: "4" is not a whole number from 1 to 3`}},
 		{"UTF-16", "\xff\xfer\x00",
 			[]string{":1: the file is not valid UTF-8"}},
 		{"unknown YAML anchor", "limits: *nope\n",
@@ -567,6 +616,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(example)
 	for _, seed := range []string{"modules: {a: &a {port: 1}, b: *a}", "a: *a", "? [a]\n: b", "access: {targets: [a], ports: [25], allow_networks: [10.0.0.0/8]}",
 		"resolver: {servers: [tls://192.0.2.53:853#dns.example.net], timeout: 1s, attempts: 3, sha1: accept}", "limits: {probes: 1, queue_wait: 0s}",
+		"modules: {m: {resolver: {servers: [\"https://192.0.2.53/dns-query#dns.example.net\"], timeout: 3s}}, n: {resolver: {}}}\nresolver: {attempts: 1}",
 		"modules: {m: {discover: srv, srv: [{service: imaps, protocol: tls}], proxy: \"socks5://u:p@192.0.2.1:1080\", source_addresses: [192.0.2.7], key_types: [rsa]}}",
 		"modules: {m: {discover: none, services: [{port: 25, protocol: smtp, policy: smtp-relay}], per_address: true, mta_sts: false}}"} {
 		f.Add([]byte(seed))

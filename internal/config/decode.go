@@ -24,7 +24,7 @@ import (
 // types.
 type decoder struct {
 	file    string
-	errs    []error
+	errs    []*Error
 	merging []*yaml.Node // mappings of the merge keys that are being followed
 	merges  int          // merge keys that were followed for one mapping
 }
@@ -57,7 +57,15 @@ func (d *decoder) fail(line int, key, text string) {
 	}
 }
 
-func (d *decoder) err() error { return errors.Join(d.errs...) }
+// err joins the mistakes, in the order of the file.
+func (d *decoder) err() error {
+	slices.SortStableFunc(d.errs, func(a, b *Error) int { return a.Line - b.Line })
+	var errs []error
+	for _, err := range d.errs {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
 
 // document parses text as a single YAML document. ok is false if the text is
 // empty or has a mistake.

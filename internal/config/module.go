@@ -32,7 +32,7 @@ func (v value) modules(c *Config) {
 		}
 		module := start
 		module.Name = name
-		at.module(&module)
+		at.module(&module, c.Resolver)
 		c.Modules[name] = module
 		if !known && name == DefaultModule {
 			start = module
@@ -40,7 +40,7 @@ func (v value) modules(c *Config) {
 	})
 }
 
-func (v value) module(m *probe.Module) {
+func (v value) module(m *probe.Module, resolver probe.ResolverSettings) {
 	v.fields(map[string]decodeFunc{
 		"discover":         oneOf(&m.Discover, probe.Discoveries()),
 		"protocol":         oneOf(&m.Protocol, starttls.Names()),
@@ -60,6 +60,7 @@ func (v value) module(m *probe.Module) {
 		"smtp":             func(v value) { v.smtp(&m.SMTP) },
 		"services":         services(&m.Services),
 		"srv":              srv(&m.SRV),
+		"resolver":         moduleResolver(&m.Resolver, resolver),
 		"proxy":            proxy(&m.Proxy),
 		"source_addresses": sourceAddresses(&m.SourceAddresses),
 	})
@@ -72,6 +73,17 @@ func connect(into *probe.LookupsOnly) decodeFunc {
 		connects := !bool(*into)
 		boolean(&connects)(v)
 		*into = probe.LookupsOnly(!connects)
+	}
+}
+
+// moduleResolver decodes the resolver of a module, which starts as a copy of that of the
+// section resolver. Without keys, the module has none of its own.
+func moduleResolver(into **probe.ResolverSettings, resolver probe.ResolverSettings) decodeFunc {
+	return func(v value) {
+		v.resolver(&resolver)
+		if *into = nil; len(v.resolved().Content) > 0 {
+			*into = &resolver
+		}
 	}
 }
 

@@ -24,16 +24,18 @@ import (
 // file: its keys, where they are stored and which values they may have.
 
 func (v value) config(c *Config) {
+	modules := func() {}
 	v.fields(map[string]decodeFunc{
 		"resolver":  func(v value) { v.resolver(&c.Resolver) },
 		"limits":    func(v value) { v.limits(&c.Limits) },
 		"access":    func(v value) { v.access(&c.Access) },
 		"discovery": func(v value) { v.discovery(&c.Discovery) },
-		"modules":   func(v value) { v.modules(c) },
+		"modules":   func(v value) { modules = func() { v.modules(c) } },
 	})
+	modules() // last: their resolvers start as a copy of the section resolver
 }
 
-func (v value) resolver(r *Resolver) {
+func (v value) resolver(r *probe.ResolverSettings) {
 	v.fields(map[string]decodeFunc{
 		"servers":       servers(&r.Servers),
 		"timeout":       duration(&r.Timeout, 10*time.Millisecond, time.Minute),

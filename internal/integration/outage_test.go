@@ -247,7 +247,7 @@ func awaitSelfCheck(t *testing.T, e *exporter, when string, ok, probe bool) {
 	begin := time.Now()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	want := fmt.Sprintf("dane_exporter_resolver_ok{server=%q} %d", outageAddress.String()+":53", map[bool]int{true: 1}[ok])
+	want := fmt.Sprintf("dane_exporter_resolver_ok{module=\"\",server=%q} %d", outageAddress.String()+":53", map[bool]int{true: 1}[ok])
 	for n := 0; ; n++ {
 		if probe {
 			if got := e.probe(t, fmt.Sprintf("n%d.good.test", n), "smtp_mx"); got.outcome(t) == "refused" {
@@ -255,7 +255,7 @@ func awaitSelfCheck(t *testing.T, e *exporter, when string, ok, probe bool) {
 			}
 		}
 		metrics := e.metrics(t)
-		if strings.Contains(metrics, want) && (!ok || strings.Contains(metrics, "dane_exporter_trust_anchor_ok 1")) {
+		if strings.Contains(metrics, want) && (!ok || strings.Contains(metrics, `dane_exporter_trust_anchor_ok{module=""} 1`)) {
 			t.Logf("%s: after %s", when, time.Since(begin).Round(time.Second))
 			return
 		}

@@ -20,7 +20,7 @@ const timeout = 20 * time.Second
 // debianPackage returns the Debian package that contains a program.
 func debianPackage(program string) string {
 	switch program {
-	case "ip":
+	case "ip", "ss":
 		return "iproute2"
 	case "knotd", "keymgr":
 		return "knot"

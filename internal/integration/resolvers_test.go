@@ -26,10 +26,11 @@ type unbound struct {
 	process     *process
 }
 
-// newUnbound configures an Unbound with the given modules at port 53 of an address.
-func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr) *unbound {
+// newUnbound configures an Unbound with the given modules at port 53 of an address. settings
+// are lines of its server section.
+func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr, settings ...string) *unbound {
 	t.Helper()
-	name := strings.ReplaceAll(modules, " ", "-")
+	name := strings.ReplaceAll(modules, " ", "-") + "-" + address.String()
 	hints := writeFile(t, tb.dir, "root.hints", fmt.Sprintf(". NS ns.\nns. A %s\n", knotAddress))
 	anchors := ""
 	if strings.Contains(modules, "validator") {
@@ -51,9 +52,10 @@ func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr) *
 	module-config: %q
 	local-zone: "test." nodefault
 	%s
+	%s
 remote-control:
 	control-enable: no
-`, tb.dir, address, hints, modules, anchors))
+`, tb.dir, address, hints, modules, anchors, strings.Join(settings, "\n\t")))
 	return &unbound{dir: tb.dir, config: config, address: netip.AddrPortFrom(address, 53)}
 }
 

@@ -204,9 +204,9 @@ func TestAlerts(t *testing.T) {
 
 // testInhibitions checks that the alerts named in alertmanager.yml exist: a wrong
 // name there matches nothing, and Alertmanager does not report it. Each inhibition
-// compares all labels of a target, or the exporter or the zone alone if the cause is
-// there: two modules of one domain must not inhibit each other. An alert without the label
-// exporter or zone inhibits none: Alertmanager takes a missing label for an empty one. No alert
+// compares all labels of a target, or the exporter and module or the zone alone if the
+// cause is there: two modules of one domain must not inhibit each other. An alert without the
+// label exporter or zone inhibits none: Alertmanager takes a missing label for an empty one. No alert
 // inhibits one of a higher severity, or itself: a ticket would silence a page.
 func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	file := readFile(t, "deploy/prometheus/alertmanager.yml")
@@ -238,8 +238,9 @@ func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	levels := []string{"none", "info", "warning", "critical"}
 	for _, r := range config.Rules {
 		ofTarget := !slices.ContainsFunc(targetLabels, func(label string) bool { return !slices.Contains(r.Equal, label) })
-		ofExporter := slices.Equal(r.Equal, []string{"exporter"}) && slices.Contains(r.Source, `exporter != ""`)
-		ofZone := slices.Equal(r.Equal, []string{"zone"}) && slices.Contains(r.Target, `zone != ""`)
+		of := strings.Join(r.Equal, " ")
+		ofExporter := (of == "exporter" || of == "exporter module") && slices.Contains(r.Source, `exporter != ""`)
+		ofZone := of == "zone" && slices.Contains(r.Target, `zone != ""`)
 		if !ofTarget && !ofExporter && !ofZone {
 			t.Errorf("%s inhibits %s: equal is %s", r.Source, r.Target, r.Equal)
 		}
@@ -260,7 +261,7 @@ func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 // matchingAlerts returns the alerts that matchers select by name, severity and scope.
 func matchingAlerts(t *testing.T, rules []rule, matchers []string) []rule {
 	t.Helper()
-	matcher := regexp.MustCompile(`^(\w+) (=~|=|!=) "?([^"]*)"?$`)
+	matcher := regexp.MustCompile(`^(\w+) (=~|=|!=|!~) "?([^"]*)"?$`)
 	matching := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.Alert == "" })
 	for _, m := range matchers {
 		parts := matcher.FindStringSubmatch(m)
@@ -271,7 +272,7 @@ func matchingAlerts(t *testing.T, rules []rule, matchers []string) []rule {
 		if !slices.Contains([]string{"alertname", "severity", "scope"}, label) {
 			continue // a label of the target
 		}
-		if parts[2] == "!=" {
+		if strings.HasPrefix(parts[2], "!") {
 			t.Fatalf("unknown form of matcher: %s", m)
 		}
 		if parts[2] == "=" {

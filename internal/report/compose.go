@@ -104,6 +104,9 @@ func composeModule(m probe.Module) Module {
 	for _, keyType := range m.KeyTypes {
 		composed.KeyTypes = append(composed.KeyTypes, string(keyType))
 	}
+	if m.Resolver != nil {
+		composed.Resolvers = m.Resolver.Servers
+	}
 	for _, address := range m.SourceAddresses {
 		composed.SourceAddresses = append(composed.SourceAddresses, address.String())
 	}

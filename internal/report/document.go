@@ -133,6 +133,7 @@ type Module struct {
 	KeyTypes        []string `json:"key_types,omitempty"`
 	SourceAddresses []string `json:"source_addresses,omitempty"` // of connections
 	Proxy           string   `json:"proxy,omitempty"`            // URL without the password
+	Resolvers       []string `json:"resolvers,omitempty"`        // of the module, if it has its own
 }
 
 // Finding is a problem that the probe found.

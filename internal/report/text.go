@@ -52,6 +52,9 @@ func (t *textWriter) verdict(d *Document) {
 	if d.Module.Proxy != "" {
 		t.line(0, "connections through proxy %s", d.Module.Proxy)
 	}
+	if len(d.Module.Resolvers) > 0 {
+		t.line(0, "resolvers of the module: %s", strings.Join(d.Module.Resolvers, ", "))
+	}
 	if !d.Complete {
 		t.line(0, "incomplete: the deadline ended the probe early")
 	}

@@ -233,6 +233,9 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
 			r.Module.SourceAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 			r.Module.Proxy = handshake.Proxy{Address: netip.MustParseAddrPort("192.0.2.1:1080"), User: "me", Password: "key"}
 		}, "source address of connections: 192.0.2.7\nconnections through proxy socks5://me:<secret>@192.0.2.1:1080\n"},
+		{"resolver of the module", func(r *probe.Report) {
+			r.Module.Resolver = &probe.ResolverSettings{Servers: []string{"192.0.2.53", "tls://192.0.2.54"}}
+		}, "\nresolvers of the module: 192.0.2.53, tls://192.0.2.54\n"},
 		{"service from an SRV record", func(r *probe.Report) {
 			r.Facts.MX, r.Facts.SRV = nil, []dane.SRVLookup{{}}
 			r.Verdict.Services[0].Service.Preference, r.Verdict.Services[0].Service.Weight = 5, 7

@@ -268,8 +268,8 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 	return func(newReport func(probe.Module) *probe.Report) *Server {
 		registry := prometheus.NewPedanticRegistry()
 		s := New(Options{
-			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
-			SelfCheck:   noSelfCheck,
+			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
+			SelfChecks:  noSelfChecks,
 			Gatherer:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,

@@ -30,7 +30,6 @@ import (
 	"dane_exporter/internal/web"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
-	"dane_exporter/probe/dnssec"
 )
 
 // labServer starts a server in the lab, with the built-in modules and those of the
@@ -60,8 +59,8 @@ func labServer(t *testing.T) *httptest.Server {
 		probe.Settings{Access: c.Access, HandshakeReuse: c.Limits.HandshakeReuse})
 	registry := prometheus.NewPedanticRegistry()
 	server := web.New(web.Options{
-		Exporter:    collector.NewExporter(registry, "", prober.Resolver().Stats, noSelfCheck),
-		SelfCheck:   noSelfCheck,
+		Exporter:    collector.NewExporter(registry, "", prober.Resolver("").Stats, noSelfChecks),
+		SelfChecks:  noSelfChecks,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
 		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 1000,
@@ -424,4 +423,4 @@ func TestManyScrapes(t *testing.T) {
 	wait.Wait()
 }
 
-func noSelfCheck() *dnssec.SelfCheckResult { return nil }
+func noSelfChecks() []collector.SelfCheck { return nil }

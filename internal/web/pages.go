@@ -47,6 +47,7 @@ type frontPage struct {
 
 // resolverStatus is what the self-check found about one resolver.
 type resolverStatus struct {
+	Modules []string // that use it; the empty name stands for all without their own resolver
 	Server  string
 	Problem string // empty if there is none
 	Detail  string
@@ -106,9 +107,11 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 	if current := s.current.Load(); current != nil {
 		page.Servers = current.config.Resolver.Servers
 	}
-	if check := s.SelfCheck(); check != nil {
-		for _, c := range check.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why)})
+	for _, check := range s.SelfChecks() {
+		for _, c := range check.Result.Resolvers {
+			page.Resolvers = append(page.Resolvers, resolverStatus{
+				Modules: check.Modules, Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why),
+			})
 		}
 	}
 	s.renderer.render(w, http.StatusOK, "front.html", page)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -244,14 +245,18 @@ func TestZoneAtFaultOnPages(t *testing.T) {
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
 // configured resolvers.
 func TestResolvers(t *testing.T) {
-	var found *dnssec.SelfCheckResult
+	var found []collector.SelfCheck
 	f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
-		o.SelfCheck = func() *dnssec.SelfCheckResult { return found }
+		o.SelfChecks = func() []collector.SelfCheck { return found }
 	})
 	f.wantPage("/", 200, "Not checked yet: <code>system</code>.")
-	found = &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}
-	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span>`,
-		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;`)
+	found = []collector.SelfCheck{
+		{Modules: []string{""}, Result: dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53"}, {Server: "192.0.2.54:53", Problem: dnssec.ProblemNoTCP, Why: "<does not answer>"}}}},
+		{Modules: []string{"a", "b"}, Result: dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.55:53"}}}},
+	}
+	f.wantPage("/", 200, `<code>192.0.2.53:53</code> <span class="badge good">OK</span></li>`,
+		`<code>192.0.2.54:53</code> <span class="badge bad">No TCP</span> &lt;does not answer&gt;</li>`,
+		`<code>192.0.2.55:53</code> <span class="badge good">OK</span> <span class="quiet">module a</span> <span class="quiet">module b</span></li>`)
 }
 
 // TestInvisibleCharacters: no page or answer contains control, format or separator
@@ -267,8 +272,8 @@ func TestInvisibleCharacters(t *testing.T) {
 		r.Facts.Hosts = []dane.Host{{Name: hostile, A: &dnssec.Answer{Name: hostile, Why: hostile, Server: hostile, EDE: []string{hostile}, Err: errors.New(hostile)}}}
 		return r
 	}), func(_ *config.Config, o *Options) {
-		o.SelfCheck = func() *dnssec.SelfCheckResult {
-			return &dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: hostile, Problem: dnssec.ProblemNoTCP, Why: hostile}}}
+		o.SelfChecks = func() []collector.SelfCheck {
+			return []collector.SelfCheck{{Modules: []string{""}, Result: dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: hostile, Problem: dnssec.ProblemNoTCP, Why: hostile}}}}}
 		}
 	})
 	check := func(name, body string) {

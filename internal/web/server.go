@@ -25,7 +25,6 @@ import (
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/discovery"
 	"dane_exporter/probe"
-	"dane_exporter/probe/dnssec"
 )
 
 // Prober makes one probe and returns by the deadline of ctx.
@@ -40,16 +39,16 @@ type Options struct {
 	Exporter      *collector.Exporter
 	Gatherer      prometheus.Gatherer // for /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                     // level of the log line of each probe
-	SelfCheck     func() *dnssec.SelfCheckResult // result of the last self-check of the resolvers; nil if there is none yet
-	Reload        func() error                   // reloads the configuration file
-	Discovery     *discovery.Discovery           // for /sd
-	ExternalURL   *url.URL                       // URL under which browsers reach the server; its origin may send forms
-	RoutePrefix   string                         // prefix of all paths, such as "/" or "/dane"
-	TimeoutOffset time.Duration                  // subtracted from the timeout of a scrape
-	HistoryLimit  int                            // number of recent reports on the front page; 0: no reports are stored
-	Profiling     bool                           // whether to serve /debug/pprof/
-	Version       string                         // for the footer of each page
+	ProbeLevel    slog.Level                   // level of the log line of each probe
+	SelfChecks    func() []collector.SelfCheck // results of the last self-checks of the resolvers
+	Reload        func() error                 // reloads the configuration file
+	Discovery     *discovery.Discovery         // for /sd
+	ExternalURL   *url.URL                     // URL under which browsers reach the server; its origin may send forms
+	RoutePrefix   string                       // prefix of all paths, such as "/" or "/dane"
+	TimeoutOffset time.Duration                // subtracted from the timeout of a scrape
+	HistoryLimit  int                          // number of recent reports on the front page; 0: no reports are stored
+	Profiling     bool                         // whether to serve /debug/pprof/
+	Version       string                       // for the footer of each page
 }
 
 // Server answers all HTTP requests. It is safe for concurrent use.

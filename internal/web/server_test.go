@@ -65,8 +65,8 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	}
 	registry := prometheus.NewPedanticRegistry()
 	options := Options{
-		Exporter:      collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfCheck),
-		SelfCheck:     noSelfCheck,
+		Exporter:      collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
+		SelfChecks:    noSelfChecks,
 		Gatherer:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },
@@ -488,7 +488,7 @@ func TestBaseContext(t *testing.T) {
 	}
 }
 
-func noSelfCheck() *dnssec.SelfCheckResult { return nil }
+func noSelfChecks() []collector.SelfCheck { return nil }
 
 // TestContentLength checks that the metrics of a probe are sent with their length, and
 // not in chunks. net/http adds the length to responses of up to 2 KiB itself.

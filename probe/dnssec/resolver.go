@@ -216,6 +216,23 @@ type Stats struct {
 	Limited      uint64 // lookups that exceeded a limit
 }
 
+// Add returns the sums of both.
+func (s Stats) Add(other Stats) Stats {
+	return Stats{
+		CacheEntries: s.CacheEntries + other.CacheEntries,
+		CacheBytes:   s.CacheBytes + other.CacheBytes,
+		CacheHits:    s.CacheHits + other.CacheHits,
+		CacheMisses:  s.CacheMisses + other.CacheMisses,
+		Limited:      s.Limited + other.Limited,
+	}
+}
+
+// Counters returns s without the current size of the cache.
+func (s Stats) Counters() Stats {
+	s.CacheEntries, s.CacheBytes = 0, 0
+	return s
+}
+
 // Stats returns the current counters.
 func (r *Resolver) Stats() Stats {
 	stats := r.cache.stats()

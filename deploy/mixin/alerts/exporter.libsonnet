@@ -24,6 +24,8 @@ function(config, p, t)
     )
   ||| % { selector: selector, window: config.exporterWindow };
   local increase(selector) = p.exporterIncrease(selector);
+  // Modules with their own resolver have their own series and alerts.
+  local ofModule = '{{ with $labels.module }} of the module {{ . }}{{ end }}';
 
   [
     problem {
@@ -38,7 +40,7 @@ function(config, p, t)
     problem {
       name: 'DaneNoResolver',
       expr: 'max without (server) %s == 0' % std.stripChars(last('dane_exporter_resolver_ok'), '\n'),
-      summary: '{{ $labels.instance }}: no DNS resolver is suitable for validation',
+      summary: '{{ $labels.instance }}: no DNS resolver%s is suitable for validation' % ofModule,
       description: 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.',
       section: 'danenoresolver',
     },
@@ -47,7 +49,7 @@ function(config, p, t)
       name: 'DaneTrustAnchor',
       severity: 'critical',
       expr: std.stripChars(last('dane_exporter_trust_anchor_ok'), '\n') + ' == 0',
-      summary: '{{ $labels.instance }}: no trust anchor authenticates the root keys',
+      summary: '{{ $labels.instance }}: no trust anchor%s authenticates the root keys' % ofModule,
       description: 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.',
       section: 'danetrustanchor',
     },

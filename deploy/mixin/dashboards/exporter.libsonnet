@@ -20,7 +20,7 @@ local state = p.row('State', [
     'Whether the self-check found each resolver suitable: it answers and returns DNSSEC records. If none is suitable, every outcome is unknown: change resolver.servers.',
     6,
     6,
-    [p.instant('min by (instance, server) (dane_exporter_resolver_ok{%s})' % selector, '{{instance}} {{server}}')],
+    [p.instant('min by (instance, module, server) (dane_exporter_resolver_ok{%s})' % selector, '{{instance}} {{module}} {{server}}')],
     { mappings: v.yesNo('unsuitable', 'suitable'), noValue: none }
   ),
   p.stat(
@@ -28,7 +28,7 @@ local state = p.row('State', [
     'Whether a trust anchor authenticates the keys of the root zone. If not, update the exporter or resolver.trust_anchors.',
     4,
     6,
-    [p.instant('min by (instance) (dane_exporter_trust_anchor_ok{%s})' % selector, '{{instance}}')],
+    [p.instant('min by (instance, module) (dane_exporter_trust_anchor_ok{%s})' % selector, '{{instance}} {{module}}')],
     { mappings: v.yesNo('no match', 'matches'), noValue: 'Not measured: no resolver returned the keys of the root' }
   ),
   p.stat(

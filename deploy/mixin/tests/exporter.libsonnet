@@ -2,11 +2,16 @@
 function(t)
   local keep = 10;
   local exporter = 'localhost:10125';
-  local alert(name, instance=exporter) = t.alert(name, instance, module='');
-  local text(name, severity, summary, description, labels={}) = t.text(t.at(20), name, [{
-    labels: { job: 'dane_exporter', instance: exporter, exporter: exporter, severity: severity, scope: 'exporter' } + labels,
-    annotations: { summary: exporter + ': ' + summary, description: description, runbook_url: 'http://%s/docs/runbook.md#%s' % [exporter, std.asciiLower(name)] },
-  }]);
+  local alert(name, instance=exporter, module='') = t.alert(name, instance, module=module);
+  local texts(name, severity, description, alerts) = t.text(t.at(20), name, [
+    {
+      local of = { job: 'dane_exporter', instance: exporter, exporter: self.instance, severity: severity, scope: 'exporter' } + a.labels,
+      labels: of,
+      annotations: { summary: of.instance + ': ' + a.summary, description: description, runbook_url: 'http://%s/docs/runbook.md#%s' % [of.instance, std.asciiLower(name)] },
+    }
+    for a in alerts
+  ]);
+  local text(name, severity, summary, description, labels={}) = texts(name, severity, description, [{ labels: labels, summary: summary }]);
   local window = t.exporterWindow;
   // A gauge that is 0 while the problem lasts.
   local gauge(metric, instance, timeline, labels={}) = t.ofExporter(metric, instance, labels, t.values(timeline, { ok: 1, bad: 0 }));
@@ -32,24 +37,35 @@ function(t)
       texts: [text('DaneExporterBlind', 'critical', 'no connection to port 25 succeeds', 'Every connection of the exporter to port 25 has failed for 15m. If it probes servers of several operators, its provider or a firewall most likely blocks port 25, and no mail domain is monitored. Otherwise, the servers may be down. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
     },
     {
-      name: 'DaneNoResolver: one unsuitable resolver of two does not fire',
-      local ok(instance, server, timeline) = gauge('dane_exporter_resolver_ok', instance, timeline, { server: server }),
+      name: 'DaneNoResolver: one unsuitable resolver of two does not fire, nor does that of another module',
+      local ok(instance, server, timeline, module='') = gauge('dane_exporter_resolver_ok', instance, timeline, { [if module != '' then 'module']: module, server: server }),
       series: [
         ok(exporter, '192.0.2.53:53', t.problem),
         ok('two.example:10125', '192.0.2.53:53', t.problem),
         ok('two.example:10125', '192.0.2.54:53', 'ok*66'),
+        ok('view.example:10125', '192.0.2.53:53', 'ok*66'),
+        ok('view.example:10125', '192.0.2.53:53', t.problem, 'view_a'),
+        ok('view.example:10125', '192.0.2.53:53', 'ok*66', 'view_b'),
       ],
-      firing: t.lifecycle([alert('DaneNoResolver')], 5, keep),
-      texts: [text('DaneNoResolver', 'warning', 'no DNS resolver is suitable for validation', 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.')],
+      firing: t.lifecycle([alert('DaneNoResolver'), alert('DaneNoResolver', 'view.example:10125', 'view_a')], 5, keep),
+      texts: [texts('DaneNoResolver', 'warning', 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.', [
+        { labels: {}, summary: 'no DNS resolver is suitable for validation' },
+        { labels: { instance: 'view.example:10125', module: 'view_a' }, summary: 'no DNS resolver of the module view_a is suitable for validation' },
+      ])],
     },
     {
       name: 'DaneTrustAnchor: an exporter that gets no keys has no series, and does not fire',
       series: [
         gauge('dane_exporter_trust_anchor_ok', exporter, t.problem),
         gauge('dane_exporter_trust_anchor_ok', 'mute.example:10125', 'ok*10 lost'),
+        gauge('dane_exporter_trust_anchor_ok', 'view.example:10125', 'ok*66'),
+        gauge('dane_exporter_trust_anchor_ok', 'view.example:10125', t.problem, { module: 'view_a' }),
       ],
-      firing: t.lifecycle([alert('DaneTrustAnchor')], 5, keep),
-      texts: [text('DaneTrustAnchor', 'critical', 'no trust anchor authenticates the root keys', 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.')],
+      firing: t.lifecycle([alert('DaneTrustAnchor'), alert('DaneTrustAnchor', 'view.example:10125', 'view_a')], 5, keep),
+      texts: [texts('DaneTrustAnchor', 'critical', 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.', [
+        { labels: {}, summary: 'no trust anchor authenticates the root keys' },
+        { labels: { instance: 'view.example:10125', module: 'view_a' }, summary: 'no trust anchor of the module view_a authenticates the root keys' },
+      ])],
     },
     {
       name: 'DaneRootKeyWithoutAnchor: a key that is there for less than six hours, and an exporter that gets no keys, do not fire',

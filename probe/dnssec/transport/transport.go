@@ -1,5 +1,6 @@
 // Package transport sends DNS queries to recursive resolvers and returns their
-// responses: over UDP and TCP (RFC 1035 §4.2, RFC 7766) and over TLS (RFC 7858).
+// responses: over UDP and TCP (RFC 1035 §4.2, RFC 7766), over TLS (RFC 7858) and over HTTPS
+// (RFC 8484).
 //
 // A response is accepted if it matches its query, whatever it says: whether its
 // data is authentic is for the validator to decide. It matches if it comes from
@@ -9,7 +10,7 @@
 //
 // Over UDP each query has its own socket, and with it a random port and a random
 // ID (RFC 5452 §9.2). A datagram that does not match is forged or late; it is
-// ignored. Over TCP and TLS, queries share connections, which stay open for a
+// ignored. Over TCP, TLS and HTTPS, queries share connections, which stay open for a
 // while. A response that does not match there is an error of the server and ends
 // the connection.
 //
@@ -34,7 +35,7 @@ import (
 type Options struct {
 	Timeout    time.Duration  // of one query to one server; default 2 s
 	Attempts   int            // number of queries to a server that does not respond; default 2
-	Roots      *x509.CertPool // trusted roots for servers over TLS; default the system's
+	Roots      *x509.CertPool // trusted roots for servers over TLS and HTTPS; default the system's
 	ResolvConf string         // path of the file behind the server "system"; default /etc/resolv.conf
 	Observe    func(Event)    // called after each query, from several goroutines; may be nil
 }
@@ -42,7 +43,7 @@ type Options struct {
 // Event is the outcome of one query to one server.
 type Event struct {
 	Server    string // as in Transport.Servers
-	Transport string // "udp", "tcp" or "tls"
+	Transport string // "udp", "tcp", "tls" or "https"
 	Name      string // that was queried
 	Fault     Fault  // empty if the server answered
 	RTT       time.Duration
@@ -97,6 +98,8 @@ type Transport struct {
 //	tcp://192.0.2.53     TCP only
 //	tls://192.0.2.53     TLS only, port 853; the certificate must be for the address
 //	tls://192.0.2.53:853#dns.example.net     the same, for the name instead
+//	https://192.0.2.53/dns-query             HTTPS only, port 443, at this path; otherwise as tls://
+//	https://192.0.2.53:443/dns-query#dns.example.net     the same, for the name instead
 //
 // It returns an error if the list is empty, if an element has another form (the
 // error quotes the element), or if ResolvConf cannot be read.
@@ -119,11 +122,14 @@ func New(servers []string, o Options) (*Transport, error) {
 		return nil, err
 	}
 	for _, s := range t.servers {
-		dial := s.dialTCP
-		if s.network == "tls" {
-			dial = s.tlsDialer(o.Roots)
+		switch s.network {
+		case "https":
+			s.https = newHTTPSPool(s, t.timeout, o.Roots)
+		case "tls":
+			s.streams = newStreamPool(t.timeout, s.tlsDialer(o.Roots))
+		default:
+			s.streams = newStreamPool(t.timeout, s.dialTCP)
 		}
-		s.streams = newStreamPool(t.timeout, dial)
 	}
 	return t, nil
 }
@@ -195,7 +201,7 @@ func (t *Transport) query(ctx context.Context, s *server, q packedQuery) (*dns.M
 	return t.exchange(ctx, s, "tcp", q)
 }
 
-// exchange sends a query once over "udp", "tcp" or "tls", and reports the outcome
+// exchange sends a query once over "udp", "tcp", "tls" or "https", and reports the outcome
 // to the observer.
 func (t *Transport) exchange(ctx context.Context, s *server, network string, q packedQuery) (*dns.Msg, error) {
 	start := time.Now()

@@ -39,7 +39,7 @@ func udpServer(t *testing.T, handle func(conn *net.UDPConn, query []byte, from n
 			handle(conn, slices.Clone(buffer[:n]), from)
 		}
 	}()
-	return newServer("udp", conn.LocalAddr().(*net.UDPAddr).AddrPort(), ""), stop
+	return newServer("udp", conn.LocalAddr().(*net.UDPAddr).AddrPort(), "", ""), stop
 }
 
 // responseTo returns a response without records.
