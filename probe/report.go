@@ -20,7 +20,7 @@ type Report struct {
 	Verdict  dane.Verdict
 	Later    *dane.Verdict // on the same facts, at a later time; nil unless requested
 	// Timelines are the rollovers that earlier probes of the target saw; nil: there was none.
-	Timelines map[dane.ServiceKey]dane.Timeline
+	Timelines dane.Timelines
 }
 
 // JudgedAt returns a copy of the report with the verdict for another time in

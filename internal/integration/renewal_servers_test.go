@@ -353,7 +353,7 @@ func (b *renewalBed) leaf(t testing.TB, host *renewedHost) *x509.Certificate {
 	return state.PeerCertificates[0]
 }
 
-// published returns the data of the TLSA records of a host at a nameserver, sorted.
+// published returns the data of the TLSA records that a DNS server returns for a host, sorted.
 func (b *renewalBed) published(t testing.TB, host *renewedHost, server netip.Addr) []string {
 	t.Helper()
 	var records []string

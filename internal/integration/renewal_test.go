@@ -149,6 +149,7 @@ func TestRenewal(t *testing.T) {
 	for _, host := range b.hosts {
 		want := recordsOf(firstCertificate(t, b.served(host)))
 		b.awaitRecords(t, host, want)
+		waitFor(t, "the resolver has the records of "+host.mx, func() bool { return slices.Equal(b.published(t, host, validatorAddress), want) })
 	}
 
 	t.Run("gate", func(t *testing.T) {

@@ -232,7 +232,7 @@ func (c *composer) service(v *dane.ServiceVerdict, b *budget, endpoints int) Ser
 // rollover composes the timeline of a service. Without earlier probes, it has what
 // this probe saw.
 func (c *composer) rollover(v *dane.ServiceVerdict, b *budget) (steps []RolloverStep) {
-	timeline, known := c.report.Timelines[v.Key()]
+	timeline, known := c.report.Timelines.Of(v.Key())
 	if !known {
 		timeline = timeline.Observe(v, c.report.Start)
 	}

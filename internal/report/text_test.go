@@ -427,11 +427,11 @@ func TestRollover(t *testing.T) {
 	first, second := queried, queried
 	first.Record, first.Published, first.Everywhere, first.Served, first.Replaced = current, at(0), at(0), at(0), at(4)
 	second.Record, second.Published, second.Everywhere, second.Served = next, at(1), at(2), at(4)
-	r.Timelines = map[dane.ServiceKey]dane.Timeline{
-		v.Key():                {Began: at(0), Steps: []dane.TimelineStep{first, second}},
-		{Host: v.Host}:         {Began: at(0), Steps: []dane.TimelineStep{queried, queried}}, // of another port
-		{Host: "", Port: 0x19}: {Began: at(0), Steps: []dane.TimelineStep{queried, queried}}, // of another host
+	of := func(service dane.ServiceKey, steps ...dane.TimelineStep) dane.ServiceTimeline {
+		return dane.ServiceTimeline{Service: service, Timeline: dane.Timeline{Began: at(0), Steps: steps}}
 	}
+	otherPort, otherHost := dane.ServiceKey{Host: v.Host}, dane.ServiceKey{Port: v.Port}
+	r.Timelines = dane.Timelines{of(otherPort, queried, queried), of(otherHost, queried, queried), of(v.Key(), first, second)}
 	check("  rollover:\n    TLSA " + current.String() + "\n      published: before the first probe\n      seen at every nameserver: 2026-01-01 12:00:00 UTC\n" +
 		"      served: 2026-01-01 12:00:00 UTC\n      replaced: 2026-01-01 16:00:00 UTC\n      record removable: 2026-01-01 18:00:00 UTC\n" +
 		"    TLSA " + next.String() + "\n      published: 2026-01-01 13:00:00 UTC\n      seen at every nameserver: 2026-01-01 14:00:00 UTC\n" +
@@ -451,7 +451,7 @@ func TestRollover(t *testing.T) {
 	}
 
 	second.Everywhere, second.Served, first.Replaced = time.Time{}, time.Time{}, time.Time{}
-	r.Timelines = map[dane.ServiceKey]dane.Timeline{v.Key(): {Began: at(0), Steps: []dane.TimelineStep{first, second}}}
+	r.Timelines = dane.Timelines{of(v.Key(), first, second)}
 	check("      safe to serve: not known: a nameserver lacks the record, or did not answer\n      served: not yet\n")
 }
 

@@ -65,7 +65,7 @@ func TestDocs(t *testing.T) {
 	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
 }
 
-// TestDocsImages: each image of a document is served, and nothing else beside them.
+// TestDocsImages checks that the images of the documents are served, and no other file.
 func TestDocsImages(t *testing.T) {
 	f := newFixture(t, proberFunc(verdicts), nil)
 	_, page := f.get("/docs/rollover.md")

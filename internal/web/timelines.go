@@ -8,14 +8,14 @@ import (
 )
 
 // maxTimelines is the maximum number of targets whose rollovers are recorded. A target of one
-// host takes about half a kilobyte.
+// host takes about 300 bytes.
 const maxTimelines = 20_000
 
 // timelines records the rollovers of all targets, from probe to probe. It is empty when the
 // program starts.
 type timelines struct {
 	mu       sync.Mutex
-	byTarget map[targetKey]map[dane.ServiceKey]dane.Timeline
+	byTarget map[targetKey]dane.Timelines
 }
 
 // observe adds a probe to the timelines of its target, and the timelines to the report.
@@ -23,19 +23,14 @@ func (t *timelines) observe(r *probe.Report) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := targetKey{r.Target.String(), r.Module.Name}
-	known := t.byTarget[key]
-	if len(r.Verdict.Services) == 0 {
-		r.Timelines = known
+	end := r.Start.Add(r.Duration) // every answer is older
+	r.Timelines = t.byTarget[key].Observe(r.Verdict.Services, end)
+	if len(r.Timelines) == 0 {
+		delete(t.byTarget, key)
 		return
 	}
-	r.Timelines = make(map[dane.ServiceKey]dane.Timeline, len(r.Verdict.Services))
-	end := r.Start.Add(r.Duration) // every answer is older
-	for i := range r.Verdict.Services {
-		v := &r.Verdict.Services[i]
-		r.Timelines[v.Key()] = known[v.Key()].Observe(v, end)
-	}
 	if t.byTarget == nil {
-		t.byTarget = make(map[targetKey]map[dane.ServiceKey]dane.Timeline)
+		t.byTarget = make(map[targetKey]dane.Timelines)
 	}
 	if _, ok := t.byTarget[key]; !ok && len(t.byTarget) >= maxTimelines {
 		for other := range t.byTarget { // any

@@ -9,6 +9,8 @@ import (
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+	"dane_exporter/probe/tlsa"
 )
 
 // TestTimelinesAreBounded observes more targets than are followed. A target that cannot be
@@ -18,7 +20,8 @@ func TestTimelinesAreBounded(t *testing.T) {
 	report := func(name string, services ...dane.ServiceVerdict) *probe.Report {
 		return &probe.Report{Target: probe.Target{Name: name}, Start: time.Unix(1, 0), Verdict: dane.Verdict{Services: services}}
 	}
-	service := dane.ServiceVerdict{Host: "mx.example.org", Port: 25, Service: new(dane.Service)}
+	service := dane.ServiceVerdict{Host: "mx.example.org", Port: 25, Service: new(dane.Service),
+		Answer: new(dnssec.Answer), Endpoints: []dane.EndpointVerdict{{Matches: []tlsa.Match{{}}}}}
 	for i := range maxTimelines + 10 {
 		followed.observe(report(fmt.Sprintf("%d.example.org", i), service))
 	}
@@ -27,7 +30,7 @@ func TestTimelinesAreBounded(t *testing.T) {
 	}
 	last := report(fmt.Sprintf("%d.example.org", maxTimelines+9))
 	followed.observe(last)
-	if _, ok := last.Timelines[service.Key()]; !ok {
+	if _, ok := last.Timelines.Of(service.Key()); !ok {
 		t.Error("a report without services loses the timelines of its target")
 	}
 }
@@ -39,7 +42,8 @@ func TestTimelineOfServices(t *testing.T) {
 	f.get("/probe?target=services-one-broken.lab.test&module=mail_server")
 	for _, followed := range f.timelines.byTarget {
 		served := make(map[uint16]bool)
-		for key, timeline := range followed {
+		for _, timeline := range followed {
+			key := timeline.Service
 			if key.Host != "services-one-broken.lab.test" || len(timeline.Steps) != 1 {
 				t.Errorf("%v: %+v", key, timeline)
 				continue

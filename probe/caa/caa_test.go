@@ -27,7 +27,7 @@ func TestAdmit(t *testing.T) {
 		{"one of two", "Records are additive.", issue("other.example", "ca.example"), "", ""},
 		{"empty and listed", "Records are additive (RFC 8659 §4.2).", issue(";", "ca.example"), "", ""},
 		{"not listed", "Only another CA is listed.", issue("other.example"), `admit "other.example", not ca.example`, ""},
-		{"nobody", "An empty issuer forbids all.", issue(";"), `admit ";", not ca.example`, ""},
+		{"nobody", "An empty issuer forbids every CA.", issue(";"), `admit ";", not ca.example`, ""},
 		{"empty value", "An empty issuer forbids all.", issue(""), "not ca.example", ""},
 		{"malformed", "A malformed value forbids (RFC 8659 §4.2).", issue("%%%%%"), "not ca.example", ""},
 		{"malformed parameters", "A malformed value forbids.", issue("ca.example; account"), "not ca.example", ""},
@@ -43,7 +43,7 @@ func TestAdmit(t *testing.T) {
 		{"iodef only", "It does not restrict.", []Record{{Tag: "iodef", Value: "mailto:a@example.org"}}, "", ""},
 		{"unknown tag", "It does not restrict.", []Record{{Tag: "policy", Value: "x"}}, "", ""},
 		{"critical unknown tag", "A CA that does not know it must not issue.", []Record{{Tag: "policy", Value: "x", Critical: true}}, "critical", ""},
-		{"critical unknown tag, and listed", "It counts beside issue.", append(issue("ca.example"), Record{Tag: "policy", Critical: true}), "critical", ""},
+		{"critical unknown tag, and listed", "The tag counts although the issue record admits the CA.", append(issue("ca.example"), Record{Tag: "policy", Critical: true}), "critical", ""},
 		{"critical issue", "CAs know the tag.", []Record{{Tag: "ISSUE", Value: "ca.example", Critical: true}}, "", ""},
 	}
 	for _, test := range tests {

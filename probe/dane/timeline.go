@@ -25,6 +25,42 @@ type Timeline struct {
 	Steps []TimelineStep
 }
 
+// Timelines are the timelines of the services of one target: those of which a probe saw
+// records and a handshake. It is a slice because a map takes several times as much memory.
+type Timelines []ServiceTimeline
+
+// ServiceTimeline is the timeline of one service.
+type ServiceTimeline struct {
+	Service ServiceKey
+	Timeline
+}
+
+// Of returns the timeline of a service, and whether there is one.
+func (t Timelines) Of(service ServiceKey) (Timeline, bool) {
+	for _, s := range t {
+		if s.Service == service {
+			return s.Timeline, true
+		}
+	}
+	return Timeline{}, false
+}
+
+// Observe returns the timelines after another probe of the target. It does not change t.
+// If the probe found no services, it adds nothing.
+func (t Timelines) Observe(services []ServiceVerdict, at time.Time) Timelines {
+	if len(services) == 0 {
+		return t
+	}
+	var next Timelines
+	for i := range services {
+		known, _ := t.Of(services[i].Key())
+		if timeline := known.Observe(&services[i], at); !timeline.Began.IsZero() {
+			next = append(next, ServiceTimeline{services[i].Key(), timeline})
+		}
+	}
+	return next
+}
+
 // TimelineStep is the history of one record. A time is zero if it was not seen.
 type TimelineStep struct {
 	Record tlsa.Record

@@ -9,14 +9,19 @@ import (
 	"dane_exporter/probe/tlsa"
 )
 
+// issueNext returns a root, and the current and the next certificate of a server.
+func issueNext(t *testing.T, name string) (root, current, next *certificate) {
+	const day = 24 * time.Hour
+	root = issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
+	current = issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
+	return root, current, issue(t, name, root, nil, noon, noon.Add(90*day))
+}
+
 // TestTimeline follows a rollover from probe to probe: a new record, first at one of two
 // nameservers, its key, and the removal of the old record.
 func TestTimeline(t *testing.T) {
 	const name = "mx.example.org"
-	day := 24 * time.Hour
-	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
-	old := issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
-	next := issue(t, name, root, nil, noon, noon.Add(90*day))
+	root, old, next := issueNext(t, name)
 	oldRecord, nextRecord := record(tlsa.DANEEE, tlsa.SPKI, old), record(tlsa.DANEEE, tlsa.SPKI, next)
 	at := func(hour int) time.Time { return noon.Add(time.Duration(hour) * time.Hour) }
 
@@ -80,10 +85,7 @@ func TestTimeline(t *testing.T) {
 // first probe sees the old record only.
 func TestTimelineSafe(t *testing.T) {
 	const name = "mx.example.org"
-	day := 24 * time.Hour
-	root := issue(t, "root", nil, nil, noon.Add(-day), noon.Add(400*day))
-	old := issue(t, name, root, nil, noon.Add(-day), noon.Add(90*day))
-	next := issue(t, name, root, nil, noon, noon.Add(90*day))
+	root, old, next := issueNext(t, name)
 	oldRecord, nextRecord := record(tlsa.DANEEE, tlsa.SPKI, old), record(tlsa.DANEEE, tlsa.SPKI, next)
 	type probe struct {
 		ttl    time.Duration
