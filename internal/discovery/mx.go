@@ -16,8 +16,6 @@ const (
 	// maxLookups is the number of concurrent MX lookups. Those of broken zones take
 	// seconds.
 	maxLookups = 64
-	// lookupTimeout limits one MX lookup.
-	lookupTimeout = 30 * time.Second
 	// retryInterval is the time after which lookups that failed are repeated.
 	retryInterval = 5 * time.Minute
 	// resolverPause is the time between two lookups while the resolvers fail.
@@ -108,9 +106,7 @@ func (t *mxTable) run(ctx context.Context) {
 			}
 			lookups.Go(func() {
 				defer func() { <-slots }()
-				limited, cancel := context.WithTimeout(ctx, lookupTimeout)
-				defer cancel()
-				hosts, err := t.env.LookupMX(limited, domain)
+				hosts, err := t.env.LookupMX(ctx, domain)
 				if ctx.Err() == nil {
 					t.record(domain, hosts, err)
 				}
