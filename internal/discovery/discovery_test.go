@@ -374,6 +374,17 @@ func TestMXLookupsOfChangingList(t *testing.T) {
 	})
 }
 
+// While a document is built, metrics do not wait for it.
+func TestStatusWhileADocumentIsBuilt(t *testing.T) {
+	d := New(Environment{Logger: slog.New(slog.DiscardHandler)})
+	d.sources = []*source{{settings: Source{Name: "all"}, list: new(List)}}
+	d.building.Lock()
+	defer d.building.Unlock()
+	if status := d.Status(); len(status.Sources) != 1 {
+		t.Errorf("%+v", status)
+	}
+}
+
 // TestDocumentSize checks that a document is not much larger than its names.
 func TestDocumentSize(t *testing.T) {
 	var b builder
@@ -404,12 +415,19 @@ func TestDocumentCacheIsBounded(t *testing.T) {
 		c.put(Query{Shard: shard}, 1, body)
 		size := 0
 		for _, b := range c.bodies {
-			size += len(b)
+			size += len(b) + sizeOfEntry
 		}
 		if size != c.size || size > maxCached {
 			t.Fatalf("the cache has %d bytes, and counts %d", size, c.size)
 		}
 	}
+	for shard := range 500_000 {
+		c.put(Query{Shard: shard}, 1, []byte("[]\n"))
+	}
+	if n := len(c.bodies); n > maxCached/sizeOfEntry {
+		t.Errorf("the cache has %d empty documents", n)
+	}
+	c.put(Query{Shard: 99}, 1, body)
 	if _, ok := c.get(Query{Shard: 99}, 1); !ok {
 		t.Error("the last document is not cached")
 	}
