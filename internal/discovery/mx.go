@@ -229,7 +229,9 @@ func (t *mxTable) status() MXStatus {
 }
 
 // hostCounts returns the number of domains that use each host, and the sources that list
-// any of them. It returns a NotReadyError if the records of a domain were not looked up yet.
+// any of them. It returns a NotReadyError if the records of a domain were not looked up
+// yet, and if most lookups have failed and no hosts are known: after a start while a
+// top-level domain is broken, the hosts of all domains below would be missing.
 func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -238,7 +240,7 @@ func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 		mask uint64
 	}
 	counts := make(map[group]int)
-	missing, all, i := 0, 0, 0
+	missing, failed, all, i := 0, 0, 0, 0
 	for name, mask := range merged(lists) {
 		for i < t.domains.Len() && string(t.domains.At(i)) < string(name) {
 			i++
@@ -248,10 +250,16 @@ func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 			missing++
 			continue
 		}
+		if t.failed[i] && t.sets[i].Value() == "" {
+			failed++
+		}
 		counts[group{t.sets[i], mask}]++
 	}
 	if missing > 0 {
 		return nil, notReady(fmt.Errorf("the MX records of %d of %d domains have not been looked up yet", missing, all))
+	}
+	if failed > all/2 {
+		return nil, notReady(fmt.Errorf("the MX lookups of %d of %d domains fail; a zone above them may be broken", failed, all))
 	}
 	uses := make(map[string]hostUse)
 	for g, count := range counts {
