@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"dane_exporter/probe/dane"
 	"dane_exporter/probe/dnssec"
@@ -211,8 +212,11 @@ func groupByHost(services []namedService) []dane.Host {
 }
 
 // ErrNotLookedUp is wrapped by the error of an MX lookup that failed because of the
-// resolvers. It shows nothing about the domain.
-var ErrNotLookedUp = errors.New("the resolvers fail")
+// resolvers or the memory limit of all probes. It shows nothing about the domain.
+var ErrNotLookedUp = errors.New("the resolvers or this exporter fail")
+
+// mxTimeout limits the lookup of LookupMX. Those of broken zones take seconds.
+const mxTimeout = 30 * time.Second
 
 // LookupMX returns the names of the hosts that the MX records of a domain lead to, best
 // first. A domain without MX records is its own host. There is no host if the domain does
@@ -223,18 +227,19 @@ func (p *Prober) LookupMX(ctx context.Context, domain string) (hosts []string, e
 		return nil, nil
 	}
 	defer dane.CatchPanic(&err)
-	ctx, end := context.WithCancelCause(ctx)
+	limited, cancel := context.WithTimeout(ctx, mxTimeout)
+	defer cancel()
+	limited, end := context.WithCancelCause(limited)
 	defer end(nil)
 	held := p.env.Pool.newUsage(end)
 	defer held.close()
 	var facts dane.Facts
-	p.newRun(target, Module{Discover: DiscoverMX}, held).discoverMX(ctx, &facts)
+	r := p.newRun(target, Module{Discover: DiscoverMX}, held)
+	r.discoverMX(limited, &facts)
 	if answer := facts.MX; answer.Status.Failed() {
 		err := fmt.Errorf("look up the MX records of %s: %s", domain, answer.Why)
-		for _, cause := range []error{dnssec.ErrUnreachable, dnssec.ErrResolverFailed, dnssec.ErrStripped, dnssec.ErrRootBogus} {
-			if errors.Is(answer.Err, cause) {
-				return nil, fmt.Errorf("%w: %w", ErrNotLookedUp, err)
-			}
+		if held.err() != nil || resolversFail(ctx, r.resolver, answer.Err) {
+			return nil, fmt.Errorf("%w: %w", ErrNotLookedUp, err)
 		}
 		return nil, err
 	}
@@ -244,4 +249,18 @@ func (p *Prober) LookupMX(ctx context.Context, domain string) (hosts []string, e
 		}
 	}
 	return hosts, nil
+}
+
+// resolversFail reports whether the error of a lookup is the fault of the resolvers. If they
+// did not answer, the nameservers of the domain may be silent, unless the resolvers reach
+// no other zone either.
+func resolversFail(ctx context.Context, resolver *dnssec.Resolver, err error) bool {
+	switch {
+	case errors.Is(err, dnssec.ErrResolverFailed), errors.Is(err, dnssec.ErrStripped), errors.Is(err, dnssec.ErrRootBogus):
+		return true
+	case errors.Is(err, dnssec.ErrUnreachable), errors.Is(err, dnssec.ErrDeadline):
+		return !resolver.HasUplink(ctx)
+	default:
+		return false
+	}
 }

@@ -13,10 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/lab"
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 )
 
 // TestScenarios probes every domain of the lab and checks the outcome, the
@@ -274,6 +277,54 @@ func TestLookupMX(t *testing.T) {
 		if got := strings.Join(hosts, " "); got != c.want || (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || errors.Is(err, probe.ErrNotLookedUp)) {
 			t.Errorf("%s: %q, %v; want %q, %q", c.scenario, got, err, c.want, c.err)
 		}
+	}
+}
+
+// silentFor is a transport whose resolvers do not answer for some names.
+type silentFor struct {
+	dnssec.Transport
+	silent func(name string) bool
+}
+
+func (s silentFor) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, string, error) {
+	if s.silent(query.Question[0].Name) {
+		return nil, "", errors.New("no response")
+	}
+	return s.Transport.Exchange(ctx, query)
+}
+
+func (s silentFor) ExchangeWith(ctx context.Context, server string, query *dns.Msg) (*dns.Msg, error) {
+	if s.silent(query.Question[0].Name) {
+		return nil, errors.New("no response")
+	}
+	return s.Transport.ExchangeWith(ctx, server, query)
+}
+
+// TestLookupMXWithoutAnswer: if the resolvers answer for other zones, the nameservers of the
+// domain are silent. Otherwise nothing is known about the domain, even if the resolvers
+// have the keys of the root in their caches.
+func TestLookupMXWithoutAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		silent      func(name string) bool
+		notLookedUp bool
+	}{
+		"for one domain":             {func(name string) bool { return strings.HasSuffix(name, "good.lab.test.") }, false},
+		"for all names":              {func(string) bool { return true }, true},
+		"for all names but the root": {func(name string) bool { return name != "." }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := labEnvironment(t)
+			env.DNS = silentFor{env.DNS, c.silent}
+			hosts, err := newLabProber(env).LookupMX(t.Context(), "good.lab.test")
+			if hosts != nil || err == nil || errors.Is(err, probe.ErrNotLookedUp) != c.notLookedUp {
+				t.Errorf("%q, %v; not looked up: want %t", hosts, err, c.notLookedUp)
+			}
+		})
+	}
+	env := labEnvironment(t)
+	env.Pool = probe.NewPool(1)
+	if _, err := newLabProber(env).LookupMX(t.Context(), "good.lab.test"); !errors.Is(err, probe.ErrNotLookedUp) {
+		t.Errorf("without memory: %v", err)
 	}
 }
 

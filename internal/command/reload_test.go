@@ -204,8 +204,9 @@ func TestReloadFiles(t *testing.T) {
 		anchor   = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n"
 		users    = "basic_auth_users: {}\n"
 	)
-	anchors, webFile := writeFile(t, "root.key", anchor), writeFile(t, "web.yml", users)
-	configFile := writeFile(t, "dane.yml", "resolver: {servers: [\"127.0.0.1:"+unusedPort(t)+"\"], trust_anchors: "+anchors+"}\n")
+	anchors, viewAnchors, webFile := writeFile(t, "root.key", anchor), writeFile(t, "view.key", anchor), writeFile(t, "web.yml", users)
+	configFile := writeFile(t, "dane.yml", "resolver: {servers: [\"127.0.0.1:"+unusedPort(t)+"\"], trust_anchors: "+anchors+"}\n"+
+		"modules: {view_a: {resolver: {trust_anchors: "+viewAnchors+"}}}\n")
 	flags := []string{"--config.file=" + configFile, "--web.config.file=" + webFile}
 
 	p := startCommand(t, "serve", flags...)
@@ -220,6 +221,12 @@ func TestReloadFiles(t *testing.T) {
 	reload("invalid anchors", 500, "read resolver.trust_anchors: "+anchors+": line 1: not a record")
 	replaceFile(t, anchors, anchor)
 	reload("valid anchors", 200, "")
+	if err := os.Remove(viewAnchors); err != nil {
+		t.Fatal(err)
+	}
+	reload("missing anchors of a module", 500, "read modules.view_a.resolver.trust_anchors: open "+viewAnchors)
+	replaceFile(t, viewAnchors, anchor)
+	reload("anchors of a module", 200, "")
 	p.stop()
 	webConfig := webConfigFile{webFile, slog.New(slog.DiscardHandler)}
 	replaceFile(t, webFile, "basic_auth_user: {prometheus: s3cret}\n")

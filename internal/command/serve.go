@@ -123,13 +123,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	i := &instance{env: env, pool: probe.NewPool(probes), logger: logger, configApplied: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, f.externalURL, i.resolverStats, i.selfChecks)
-	i.discovery = discovery.New(discovery.Environment{
-		Now: time.Now, Logger: logger, Poll: listInterval,
-		Dial: i.dialPrimary,
-		LookupMX: func(ctx context.Context, domain string) ([]string, error) {
-			return i.active.Load().prober.LookupMX(ctx, domain)
-		},
-	})
+	i.discovery = i.newDiscovery()
 	registry.MustRegister(collector.NewDiscoveryCollector(i.discovery.Status))
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
 	files := func(c *config.Config) []string {

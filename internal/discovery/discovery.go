@@ -75,7 +75,9 @@ type Discovery struct {
 	sources []*source // in the order of the configuration
 	stopped []*source // no longer configured
 	wantMX  bool      // MX records are looked up: a request needed them
-	cache   documentCache
+
+	building sync.Mutex // is locked before mu
+	cache    documentCache
 }
 
 // New returns a Discovery without sources.

@@ -344,6 +344,36 @@ func TestMXLookups(t *testing.T) {
 	})
 }
 
+// If most domains fail after a start, such as because a top-level domain is broken, their
+// hosts are not known, and there is no document without them.
+func TestMXLookupsOfBrokenTopLevelDomain(t *testing.T) {
+	dir := t.TempDir()
+	hosts := map[string][]string{"a.example": {"mx.a.example"}, "b.example": {"mx.b.example"}, "c.test": {"mx.c.test"}}
+	synctest.Test(t, func(t *testing.T) {
+		dns := newFakeDNS(hosts)
+		for _, domain := range []string{"a.example", "b.example"} {
+			dns.set(domain, hosts[domain], errors.New("bogus"))
+		}
+		d := start(t, noPrimary, dns)
+		list := listFile(t, dir, "list", "a.example\nb.example\nc.test\n")
+		d.Use(settingsOf(Source{Name: "all", Files: []string{list}}))
+		synctest.Wait()
+		expectNotReady(t, d, Query{By: ByMX}, "3 of 3 domains have not been looked up yet")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		expectNotReady(t, d, Query{By: ByMX}, "the MX lookups of 2 of 3 domains fail; a zone above them may be broken")
+		expectTargets(t, d, Query{By: ByDomain}, map[string]string{"all": "a.example b.example c.test"})
+		dns.set("a.example", hosts["a.example"], nil)
+		time.Sleep(retryInterval)
+		synctest.Wait()
+		expectTargets(t, d, Query{By: ByMX}, map[string]string{"all 1": "mx.a.example mx.c.test"})
+		dns.set("a.example", nil, errors.New("bogus")) // what is known stays
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		expectTargets(t, d, Query{By: ByMX}, map[string]string{"all 1": "mx.a.example mx.c.test"})
+	})
+}
+
 // Each domain is looked up again although the list changes more often than that.
 func TestMXLookupsOfChangingList(t *testing.T) {
 	dir := t.TempDir()
@@ -372,6 +402,17 @@ func TestMXLookupsOfChangingList(t *testing.T) {
 			}
 		}
 	})
+}
+
+// While a document is built, metrics do not wait for it.
+func TestStatusWhileADocumentIsBuilt(t *testing.T) {
+	d := New(Environment{Logger: slog.New(slog.DiscardHandler)})
+	d.sources = []*source{{settings: Source{Name: "all"}, list: new(List)}}
+	d.building.Lock()
+	defer d.building.Unlock()
+	if status := d.Status(); len(status.Sources) != 1 {
+		t.Errorf("%+v", status)
+	}
 }
 
 // TestDocumentSize checks that a document is not much larger than its names.
@@ -404,12 +445,19 @@ func TestDocumentCacheIsBounded(t *testing.T) {
 		c.put(Query{Shard: shard}, 1, body)
 		size := 0
 		for _, b := range c.bodies {
-			size += len(b)
+			size += len(b) + sizeOfEntry
 		}
 		if size != c.size || size > maxCached {
 			t.Fatalf("the cache has %d bytes, and counts %d", size, c.size)
 		}
 	}
+	for shard := range 500_000 {
+		c.put(Query{Shard: shard}, 1, []byte("[]\n"))
+	}
+	if n := len(c.bodies); n > maxCached/sizeOfEntry {
+		t.Errorf("the cache has %d empty documents", n)
+	}
+	c.put(Query{Shard: 99}, 1, body)
 	if _, ok := c.get(Query{Shard: 99}, 1); !ok {
 		t.Error("the last document is not cached")
 	}

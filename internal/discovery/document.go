@@ -55,17 +55,12 @@ func notReady(err error) error { return &NotReadyError{err} }
 //     order of the configuration. Of a host: those that list any of its domains.
 //   - __meta_dane_domains: with ByMX, the number of domains that use the host.
 func (d *Discovery) Targets(q Query) ([]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	sources, err := d.selectLocked(q.Source)
+	d.building.Lock() // not mu: a large document takes a second
+	defer d.building.Unlock()
+	sources, version, err := d.selectSources(q)
 	if err != nil {
 		return nil, err
 	}
-	if q.By == ByMX && !d.wantMX {
-		d.wantMX = true
-		d.listsChangedLocked()
-	}
-	version := d.version.Load()
 	if body, ok := d.cache.get(q, version); ok {
 		return body, nil
 	}
@@ -92,22 +87,31 @@ func (d *Discovery) Targets(q Query) ([]byte, error) {
 	return body, nil
 }
 
-// selectLocked returns the sources of a query. The caller holds mu.
-func (d *Discovery) selectLocked(name string) ([]*source, error) {
+// selectSources returns the sources of a query, and the version of their lists. It starts
+// the MX lookups if the query is the first that needs them.
+func (d *Discovery) selectSources(q Query) (sources []*source, version uint64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if len(d.sources) == 0 {
-		return nil, ErrNoSources
+		return nil, 0, ErrNoSources
 	}
-	if name == "" {
-		return d.sources, nil
-	}
-	var names []string
-	for i, s := range d.sources {
-		if s.settings.Name == name {
-			return d.sources[i : i+1], nil
+	sources = d.sources
+	if q.Source != "" {
+		i := slices.IndexFunc(sources, func(s *source) bool { return s.settings.Name == q.Source })
+		if i < 0 {
+			var names []string
+			for _, s := range sources {
+				names = append(names, s.settings.Name)
+			}
+			return nil, 0, fmt.Errorf("%w %.80q; must be one of: %s", ErrUnknownSource, q.Source, strings.Join(names, ", "))
 		}
-		names = append(names, s.settings.Name)
+		sources = sources[i : i+1]
 	}
-	return nil, fmt.Errorf("%w %.80q; must be one of: %s", ErrUnknownSource, name, strings.Join(names, ", "))
+	if q.By == ByMX && !d.wantMX {
+		d.wantMX = true
+		d.listsChangedLocked()
+	}
+	return sources, d.version.Load(), nil
 }
 
 // currentLists returns the list of each source. The error is a NotReadyError that names
@@ -261,8 +265,12 @@ type documentCache struct {
 	bodies  map[Query][]byte
 }
 
-// maxCached is the size of all cached documents in bytes.
-const maxCached = 64 << 20
+// Sizes in bytes. There are half a million possible shards, so the memory of empty
+// documents counts too.
+const (
+	maxCached   = 64 << 20 // of all cached documents
+	sizeOfEntry = 256      // of a document in the cache, without its text
+)
 
 func (c *documentCache) get(q Query, version uint64) (body []byte, ok bool) {
 	if c.version != version {
@@ -274,9 +282,10 @@ func (c *documentCache) get(q Query, version uint64) (body []byte, ok bool) {
 
 // put adds a document. It drops all others if they are of another version, or too large.
 func (c *documentCache) put(q Query, version uint64, body []byte) {
-	if c.version != version || c.size+len(body) > maxCached || c.bodies == nil {
+	size := len(body) + sizeOfEntry
+	if c.version != version || c.size+size > maxCached || c.bodies == nil {
 		*c = documentCache{version: version, bodies: make(map[Query][]byte)}
 	}
 	c.bodies[q] = body
-	c.size += len(body)
+	c.size += size
 }

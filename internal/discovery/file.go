@@ -31,8 +31,9 @@ type fileLoader struct {
 	poll     time.Duration
 	now      func() time.Time
 
-	seen []fileState // of the files at the last call
-	read []fileState // of the files that were read last
+	seen      []fileState // of the files at the last call
+	read      []fileState // of the files that were read last
+	unsettled int         // number of calls since that returned errUnsettled
 }
 
 // fileState is what changes when a file is written or replaced.
@@ -49,10 +50,21 @@ func (a fileState) equal(b fileState) bool {
 // they do not mean that all domains are gone.
 var errNoDomains = errors.New("the files list no domain")
 
+// maxUnsettled is the number of calls in a row that may find that files are being written.
+const maxUnsettled = 30
+
+// errUnsettledLong is the error of files that are written all the time, such as a log.
+var errUnsettledLong = fmt.Errorf("the files have changed at each of the last %d checks; replace a file by renaming a complete one", maxUnsettled)
+
 // load reads the files if they have changed. Files that may still be written are left
 // for the next call.
 func (l *fileLoader) load(ctx context.Context) (reading, time.Duration, error) {
 	read, err := l.loadFiles(ctx)
+	if !errors.Is(err, errUnsettled) {
+		l.unsettled = 0
+	} else if l.unsettled++; l.unsettled > maxUnsettled {
+		err = errUnsettledLong
+	}
 	return read, l.poll, err
 }
 

@@ -173,6 +173,28 @@ func TestFileIsReadWhenItIsComplete(t *testing.T) {
 	}
 }
 
+// Files that change at every check are not read, and that is an error in the end.
+func TestFileThatNeverSettles(t *testing.T) {
+	dir, l := files(t, "list", map[string]string{"list": "a.example\n"})
+	l.now = time.Now
+	for i := range 2 * maxUnsettled {
+		want := errUnsettled
+		if i >= maxUnsettled {
+			want = errUnsettledLong
+		}
+		if _, err := load(t, l); !errors.Is(err, want) {
+			t.Fatalf("check %d: %v, want %v", i, err, want)
+		}
+		writeList(t, filepath.Join(dir, "list"), "a.example\n"+strings.Repeat("\n", i+1))
+	}
+	for range 2 {
+		_, _ = load(t, l)
+	}
+	if _, err := load(t, l); err != nil || l.unsettled != 0 {
+		t.Errorf("after the last change: %v, %d", err, l.unsettled)
+	}
+}
+
 // What cannot be read as a whole is an error, after which the same files are read again.
 func TestFileLoaderErrors(t *testing.T) {
 	for _, c := range []struct {

@@ -38,7 +38,14 @@ func (d *delegations) add(rr dns.RR) error {
 	return addMember(&d.names, &d.read, d.last)
 }
 
+// errNoDelegations is the error of a zone without delegations: it is a catalog zone, or it
+// was not generated completely.
+var errNoDelegations = errors.New("the zone has no delegations")
+
 func (d *delegations) list() (reading, error) {
+	if len(d.names.ends) == 0 {
+		return reading{}, errNoDelegations
+	}
 	d.read.list, _ = d.names.list()
 	return d.read, nil
 }

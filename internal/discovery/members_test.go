@@ -90,6 +90,10 @@ b NS ns3
 	if err != nil || !slices.Equal(read.list.names(), want) || read.bad != 1 {
 		t.Errorf("%q, %d invalid, %v; want %q", read.list.names(), read.bad, err, want)
 	}
+	catalog := records(t, "@ NS invalid.\nversion TXT 2\na.zones PTR example.com.\n")
+	if read, err := collect(&delegations{zone: "catalog.example."}, catalog); !errors.Is(err, errNoDelegations) {
+		t.Errorf("a catalog zone: %q, %v", read.list.names(), err)
+	}
 }
 
 // FuzzCatalog checks that a list has only names that a probe accepts, whatever the

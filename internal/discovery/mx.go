@@ -16,8 +16,6 @@ const (
 	// maxLookups is the number of concurrent MX lookups. Those of broken zones take
 	// seconds.
 	maxLookups = 64
-	// lookupTimeout limits one MX lookup.
-	lookupTimeout = 30 * time.Second
 	// retryInterval is the time after which lookups that failed are repeated.
 	retryInterval = 5 * time.Minute
 	// resolverPause is the time between two lookups while the resolvers fail.
@@ -108,9 +106,7 @@ func (t *mxTable) run(ctx context.Context) {
 			}
 			lookups.Go(func() {
 				defer func() { <-slots }()
-				limited, cancel := context.WithTimeout(ctx, lookupTimeout)
-				defer cancel()
-				hosts, err := t.env.LookupMX(limited, domain)
+				hosts, err := t.env.LookupMX(ctx, domain)
 				if ctx.Err() == nil {
 					t.record(domain, hosts, err)
 				}
@@ -233,7 +229,9 @@ func (t *mxTable) status() MXStatus {
 }
 
 // hostCounts returns the number of domains that use each host, and the sources that list
-// any of them. It returns a NotReadyError if the records of a domain were not looked up yet.
+// any of them. It returns a NotReadyError if the records of a domain were not looked up
+// yet, and if most lookups have failed and no hosts are known: after a start while a
+// top-level domain is broken, the hosts of all domains below would be missing.
 func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,7 +240,7 @@ func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 		mask uint64
 	}
 	counts := make(map[group]int)
-	missing, all, i := 0, 0, 0
+	missing, failed, all, i := 0, 0, 0, 0
 	for name, mask := range merged(lists) {
 		for i < t.domains.Len() && string(t.domains.At(i)) < string(name) {
 			i++
@@ -252,10 +250,16 @@ func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 			missing++
 			continue
 		}
+		if t.failed[i] && t.sets[i].Value() == "" {
+			failed++
+		}
 		counts[group{t.sets[i], mask}]++
 	}
 	if missing > 0 {
 		return nil, notReady(fmt.Errorf("the MX records of %d of %d domains have not been looked up yet", missing, all))
+	}
+	if failed > all/2 {
+		return nil, notReady(fmt.Errorf("the MX lookups of %d of %d domains fail; a zone above them may be broken", failed, all))
 	}
 	uses := make(map[string]hostUse)
 	for g, count := range counts {

@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,7 +79,7 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 // must suffice.
 const (
 	containerTime       = 2 * time.Second
-	silentContainerTime = 50 * time.Millisecond
+	silentContainerTime = 100 * time.Millisecond
 )
 
 // faultZone returns the zone at fault for the failed lookup l: the highest zone whose
@@ -147,31 +148,70 @@ func (l *lookup) zonesBetween(domain, zone string) (between []string) {
 }
 
 // containerOfFailure returns the zone that is proven to contain everything that the
-// resolvers reported a failure for, or the empty string.
+// resolvers reported a failure for, or the empty string. An alias proves nothing: a
+// resolver that fails for its target fails for the alias too.
 func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (container string) {
+	var group sync.WaitGroup
+	defer group.Wait()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	names := make(map[string]bool)
+	var alias atomic.Bool
 	for q, r := range l.evidence.replies {
 		switch {
 		case r.usable():
+			continue
 		case q.qtype == dns.TypeDS:
 			names[parentOf(q.name)] = true // the parent has it
-		default:
-			names[q.name] = true
+			continue
+		case q.qtype != dns.TypeDNSKEY:
+			group.Go(func() {
+				if l.mayBeAlias(ctx, q.name) {
+					alias.Store(true)
+				}
+			})
 		}
+		names[q.name] = true
 	}
 	for name := range names {
-		again := l.resolver.newLookup(question{name, dns.TypeNone}, upstream{}, l.budget.share(1))
-		again.account = l.account.unrecorded()
-		zone := again.run(ctx).FaultZone
-		again.account.close()
+		zone := l.repeatUnrecorded(ctx, question{name, dns.TypeNone}).FaultZone
 		if zone == "" || container != "" && zone != container {
 			return ""
 		}
 		container = zone
 	}
+	if group.Wait(); alias.Load() {
+		return ""
+	}
 	return container
+}
+
+// mayBeAlias reports whether a name may be an alias. A resolver does not follow it in a
+// query for its CNAME record. One that has followed it before has the record in its cache, so
+// that a failure or silence shows that the zone of the name fails.
+func (l *lookup) mayBeAlias(ctx context.Context, name string) (maybe bool) {
+	defer func() {
+		if recover() != nil {
+			maybe = true
+		}
+	}()
+	answer := l.repeatUnrecorded(ctx, question{name, dns.TypeCNAME})
+	switch {
+	case answer.Found() || len(answer.Aliases) > 0:
+		return true
+	case errors.Is(answer.Err, ErrServer), errors.Is(answer.Err, ErrUnreachable), errors.Is(answer.Err, ErrDeadline):
+		return false
+	default:
+		return answer.Status.Failed()
+	}
+}
+
+// repeatUnrecorded looks up another question within what l has left of its limits.
+func (l *lookup) repeatUnrecorded(ctx context.Context, q question) Answer {
+	again := l.resolver.newLookup(q, upstream{}, l.budget.share(1))
+	again.account = l.account.unrecorded()
+	defer again.account.close()
+	return again.run(ctx)
 }
 
 // hasRoot reports whether the keys of the root are cached, or none are needed.

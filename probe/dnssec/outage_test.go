@@ -703,6 +703,32 @@ func TestFaultZoneIsNotGuessed(t *testing.T) {
 	}
 }
 
+// TestFaultZoneIsStable checks that the zone at fault does not change while probes repeat a
+// lookup, whatever is cached and however many domains fail at the same time.
+func TestFaultZoneIsStable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken, _ := hostedZones("b", "uk.", 5)
+		good, apexes := hostedZones("a", "org.", 5)
+		o := newOutage(t, append(broken, good...), apexes)
+		o.net.Break(zone.Rcode(zone.Under("uk."), dns.RcodeServerFailure))
+		for range 30 {
+			var group sync.WaitGroup
+			for _, z := range broken {
+				group.Go(func() {
+					if a := o.Lookup(t.Context(), "mx."+z.Apex, dns.TypeA); a.FaultZone != "uk." {
+						t.Errorf("the zone at fault is %q, want uk.: %s", a.FaultZone, a.Why)
+					}
+				})
+			}
+			for _, apex := range apexes {
+				group.Go(func() { o.Lookup(t.Context(), "mx."+apex, dns.TypeA) })
+			}
+			group.Wait()
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
 // TestBrokenSubzone checks that a zone whose parent answers, in the same domain, is at
 // fault, although a zone of another domain fails too.
 func TestBrokenSubzone(t *testing.T) {

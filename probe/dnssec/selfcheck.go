@@ -131,6 +131,26 @@ func (r *Resolver) Alive(ctx context.Context) bool {
 	return !dead.Load()
 }
 
+// HasUplink reports whether a resolver reaches a zone at the top of the DNS now. If so, a
+// lookup that no resolver answers fails because of nameservers below.
+func (r *Resolver) HasUplink(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, uplinkTimeout)
+	defer cancel()
+	since := nextSecond(time.Now()) // what was cached before is no longer new
+	var reached atomic.Bool
+	var group sync.WaitGroup
+	for _, zone := range r.usedTopLevels() {
+		group.Go(func() {
+			if control, err := r.control(ctx, zone, since, unpaid); err == nil && control.state >= controlRecent {
+				reached.Store(true)
+				cancel() // one zone is enough
+			}
+		})
+	}
+	group.Wait()
+	return reached.Load()
+}
+
 // SelfCheck queries each resolver for what every lookup needs: the keys of the
 // root, whether a top-level domain is signed, and names that it cannot have in its
 // cache. It neither uses nor changes the caches of r.

@@ -290,6 +290,27 @@ func TestDoHConnectionIsShared(t *testing.T) {
 	}
 }
 
+// TestDoHServerCloses: a server that ends the connection after each response is queried again
+// over others, also by queries that wait for the connection.
+func TestDoHServerCloses(t *testing.T) {
+	s := newDoHServer(t, 100, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close") // sends GOAWAY
+		serveDoH()(w, r)
+	})
+	tr := s.transport(t, s.counted.Addr().String(), dnsQuery, transport.Options{Timeout: longTimeout})
+	for range 5 {
+		var wait sync.WaitGroup
+		for range 50 {
+			wait.Go(func() {
+				if _, _, err := tr.Exchange(t.Context(), query()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+	}
+}
+
 // TestDoHFewStreams: a server that accepts few queries at a time on a connection gets more
 // connections.
 func TestDoHFewStreams(t *testing.T) {

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,15 +26,10 @@ func ParseNameserver(text string) (Nameserver, error) {
 // Dial connects to the nameserver. A server over TLS is authenticated as a resolver is.
 // Zone transfers need TLS 1.3 and the protocol name "dot" (RFC 9103 §7.1, §7.2).
 func (n Nameserver) Dial(ctx context.Context, roots *x509.CertPool) (net.Conn, error) {
-	tcp, err := n.server.dialTCP(ctx)
-	if err != nil || n.server.network != "tls" {
-		return tcp, err
+	if n.server.network != "tls" {
+		return n.server.dialTCP(ctx)
 	}
-	name := cmp.Or(n.server.tlsName, n.server.address.Addr().WithZone("").String())
-	conn := tls.Client(tcp, &tls.Config{ServerName: name, RootCAs: roots, MinVersion: tls.VersionTLS13, NextProtos: []string{"dot"}})
-	if err := conn.HandshakeContext(ctx); err != nil {
-		tcp.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
-	}
-	return conn, nil
+	config := n.server.tlsConfig(roots)
+	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{"dot"}
+	return n.server.dialTLS(ctx, config)
 }

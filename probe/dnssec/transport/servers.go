@@ -68,18 +68,20 @@ func (s *server) dialTCP(ctx context.Context) (net.Conn, error) {
 // to clear text.
 func (s *server) tlsDialer(roots *x509.CertPool) func(context.Context) (net.Conn, error) {
 	config := s.tlsConfig(roots)
-	return func(ctx context.Context) (net.Conn, error) {
-		tcp, err := s.dialTCP(ctx)
-		if err != nil {
-			return nil, err
-		}
-		conn := tls.Client(tcp, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
-			tcp.Close()
-			return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
-		}
-		return conn, nil
+	return func(ctx context.Context) (net.Conn, error) { return s.dialTLS(ctx, config) }
+}
+
+func (s *server) dialTLS(ctx context.Context, config *tls.Config) (net.Conn, error) {
+	tcp, err := s.dialTCP(ctx)
+	if err != nil {
+		return nil, err
 	}
+	conn := tls.Client(tcp, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		tcp.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", untrustedError{err})
+	}
+	return conn, nil
 }
 
 // tlsConfig returns the configuration that authenticates the server, by the strict profile
