@@ -48,7 +48,8 @@ type Delegation struct {
 	Servers   []NameserverVerdict
 	DS        []DelegationDS  // at most maxDelegationRecords
 	DSKnown   Measure         // Yes: DS is complete, or there are proven to be none
-	Keys      []DelegationKey // of the zone, at most maxDelegationRecords; nil: none, or not known
+	Keys      []DelegationKey // of the zone, at most maxDelegationRecords
+	KeysKnown bool            // the keys validate, or the zone is insecure
 	CDS       Consistency     // of CDS and CDNSKEY at the zone's servers; NotMeasured if it has none
 	CDSWaits  Measure         // the zone requests another DS set than the parent has (RFC 7344)
 	Requested string          // what it requests
@@ -64,8 +65,39 @@ type Consistency struct {
 
 // DelegationDS is a DS record of the parent.
 type DelegationDS struct {
-	dnssec.DS         // Used: it matches a key of the zone
-	Compared  Measure // Yes: the keys of the zone are known
+	dnssec.DS      // Used: it matches a key of the zone
+	Compared  bool // the keys of the zone are known
+}
+
+// Matches returns whether the record matches a key of the zone: "yes", "no" or "unknown".
+func (ds DelegationDS) Matches() string {
+	switch {
+	case !ds.Compared:
+		return "unknown"
+	case ds.Used:
+		return "yes"
+	default:
+		return "no"
+	}
+}
+
+// AlgorithmName returns the mnemonic of the algorithm, or its number.
+func (ds DelegationDS) AlgorithmName() string { return nameOf(dns.AlgorithmToString, ds.Algorithm) }
+
+// DigestName returns the mnemonic of the digest type, or its number.
+func (ds DelegationDS) DigestName() string { return nameOf(dns.HashToString, ds.DigestType) }
+
+// String describes the record.
+func (ds DelegationDS) String() string {
+	return fmt.Sprintf("key %d, algorithm %s, digest type %s", ds.Tag, ds.AlgorithmName(), ds.DigestName())
+}
+
+// nameOf returns the mnemonic of a number, or the number.
+func nameOf(names map[uint8]string, number uint8) string {
+	if name, ok := names[number]; ok {
+		return name
+	}
+	return fmt.Sprint(number)
 }
 
 // DelegationKey is a key of the zone. Signing: a signature names it.
@@ -77,6 +109,16 @@ type DelegationKey struct {
 // Idle reports whether the key is published without a use: no DS record matches it, and no
 // signature over the zone's keys or denials names it. It may be prepared for a rollover.
 func (k DelegationKey) Idle() bool { return !k.InDS && !k.Signing }
+
+// IdleKeys returns the number of keys without a use.
+func (d *Delegation) IdleKeys() (n int) {
+	for _, key := range d.Keys {
+		if key.Idle() {
+			n++
+		}
+	}
+	return n
+}
 
 // maxDelegationRecords is the maximum number of DS, DNSKEY, CDS and CDNSKEY records of each
 // answer that are compared. Zones in use have fewer than ten.
@@ -111,9 +153,11 @@ func NewDelegation(e *DelegationEvidence) *Delegation {
 	}
 	for i := range e.ParentServers {
 		d.ParentServers = append(d.ParentServers, judgeParentServer(&e.ParentServers[i], dsTexts(ds)))
+		d.ParentServers[i].Zone = d.Parent
 	}
 	for i := range e.Servers {
 		d.Servers = append(d.Servers, judgeZoneServer(&e.Servers[i]))
+		d.Servers[i].Zone = d.Zone
 	}
 	keys := recordsOfType[*dns.DNSKEY](&e.Keys, &d.Truncated)
 	d.compareKeys(e, ds, keys)
@@ -233,14 +277,10 @@ func judgeZoneServer(server *DelegationServer) NameserverVerdict {
 
 // compareKeys compares the DS records with the keys of the zone.
 func (d *Delegation) compareKeys(e *DelegationEvidence, ds []*dns.DS, keys []*dns.DNSKEY) {
-	keysKnown := e.Keys.Err == nil && !e.Keys.Status.Failed()
-	compared := MeasureOf(keysKnown)
-	if !keysKnown {
-		compared = NotMeasured
-	}
+	d.KeysKnown = e.Keys.Err == nil && !e.Keys.Status.Failed()
 	for _, one := range ds {
 		matches := slices.ContainsFunc(keys, func(k *dns.DNSKEY) bool { return matchesKey(one, k) })
-		d.DS = append(d.DS, DelegationDS{dnssec.DS{Tag: one.KeyTag, Algorithm: one.Algorithm, DigestType: one.DigestType, Used: matches}, compared})
+		d.DS = append(d.DS, DelegationDS{dnssec.DS{Tag: one.KeyTag, Algorithm: one.Algorithm, DigestType: one.DigestType, Used: matches}, d.KeysKnown})
 	}
 	for _, k := range keys {
 		key := DelegationKey{Key: dnssec.Key{Tag: k.KeyTag(), Algorithm: k.Algorithm, SEP: k.Flags&dns.SEP != 0}}

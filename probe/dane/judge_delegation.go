@@ -83,15 +83,14 @@ func (j *judge) adviseOnDelegation(d *Delegation) {
 	var unmatched, obsolete []string
 	matched := 0
 	for _, ds := range d.DS {
-		text := fmt.Sprintf("key %d, algorithm %s, digest type %s", ds.Tag, nameOf(dns.AlgorithmToString, ds.Algorithm), nameOf(dns.HashToString, ds.DigestType))
 		switch {
 		case ds.Used:
 			matched++
-		case ds.Compared == Yes:
-			unmatched = append(unmatched, text)
+		case ds.Compared:
+			unmatched = append(unmatched, ds.String())
 		}
 		if isObsolete(ds.DS) {
-			obsolete = append(obsolete, text)
+			obsolete = append(obsolete, ds.String())
 		}
 	}
 	if matched > 0 && len(unmatched) > 0 { // otherwise the zone is bogus
@@ -118,12 +117,4 @@ func isObsolete(ds dnssec.DS) bool {
 		return true
 	}
 	return ds.DigestType == dns.SHA1 || ds.DigestType == dns.GOST94
-}
-
-// nameOf returns the mnemonic of a number, or the number.
-func nameOf(names map[uint8]string, number uint8) string {
-	if name, ok := names[number]; ok {
-		return name
-	}
-	return fmt.Sprint(number)
 }

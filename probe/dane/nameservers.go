@@ -90,6 +90,7 @@ func deepestLink(answer *dnssec.Answer) dnssec.Link {
 
 // NameserverVerdict is the verdict on one address of a nameserver.
 type NameserverVerdict struct {
+	Zone    string // that it serves, in the form of TextName
 	Name    string
 	Address netip.Addr
 	Up      Measure // the server answers with authority
@@ -119,6 +120,7 @@ func (j *judge) judgeNameservers(host *Host, service *Service) []NameserverVerdi
 	for i := range service.Nameservers.Servers {
 		server := &service.Nameservers.Servers[i]
 		v := judgeNameserver(server, &service.TLSAResult.Lookup.Answer)
+		v.Zone = service.Nameservers.Zone
 		verdicts = append(verdicts, v)
 		if v.Consistent == No || v.Lame {
 			j.find(Finding{Reason: NameserverInconsistent, Host: host.Name, Port: service.Port, Lookup: LookupTLSA,
