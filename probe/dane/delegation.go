@@ -120,6 +120,9 @@ func (d *Delegation) IdleKeys() (n int) {
 	return n
 }
 
+// AlgorithmName returns the mnemonic of the algorithm, or its number.
+func (k DelegationKey) AlgorithmName() string { return nameOf(dns.AlgorithmToString, k.Algorithm) }
+
 // maxDelegationRecords is the maximum number of DS, DNSKEY, CDS and CDNSKEY records of each
 // answer that are compared. Zones in use have fewer than ten.
 const maxDelegationRecords = 16
