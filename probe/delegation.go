@@ -29,7 +29,7 @@ const (
 	maxReferrals       = 3  // nameservers of the parent that are queried for its NS records
 
 	maxExaminations  = 32       // in progress
-	maxExamined      = 20000    // delegations that are kept, and so examined in an interval
+	maxExamined      = 10000    // delegations that are kept, and so examined in an interval
 	maxExaminedBytes = 32 << 20 // estimated
 
 	// Examinations for one parent: ten a second on average, and first some more.
@@ -54,6 +54,7 @@ type delegations struct {
 // examined is a delegation, and when it may be examined again.
 type examined struct {
 	delegation *dane.Delegation // nil: not completed yet
+	running    bool
 	next       time.Time
 	bytes      int
 }
@@ -63,7 +64,7 @@ func newDelegations() *delegations {
 		entries: make(map[dane.Cut]*examined), parents: make(map[string]time.Time)}
 }
 
-// get returns what is known about a delegation, or nil, and whether it may be examined.
+// get returns what is known about a delegation, or nil, and whether it is examined now or may be.
 func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,7 +72,7 @@ func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
 	if e == nil {
 		return nil, true
 	}
-	return e.delegation, !d.now().Before(e.next)
+	return e.delegation, e.running || !d.now().Before(e.next)
 }
 
 // begin admits an examination if the delegation is due and the limits allow it. The caller
@@ -81,7 +82,7 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 	defer d.mu.Unlock()
 	now := d.now()
 	e := d.entries[cut]
-	if e != nil && now.Before(e.next) || e == nil && !d.hasRoom(now) {
+	if e != nil && (e.running || now.Before(e.next)) || e == nil && !d.hasRoom(now) {
 		return nil, false
 	}
 	paid := d.parents[cut.Parent]
@@ -104,8 +105,13 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 		e = new(examined)
 		d.entries[cut] = e
 	}
-	e.next = now.Add(delegationRetry)
-	return func() { <-d.slots }, true
+	e.running, e.next = true, now.Add(delegationRetry)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		e.running = false
+		<-d.slots
+	}, true
 }
 
 // hasRoom reports whether another delegation can be kept. If not, it drops those that are due
@@ -114,7 +120,7 @@ func (d *delegations) hasRoom(now time.Time) bool {
 	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
 	if full() {
 		maps.DeleteFunc(d.entries, func(_ dane.Cut, e *examined) bool {
-			drop := !now.Before(e.next)
+			drop := !e.running && !now.Before(e.next)
 			if drop {
 				d.bytes -= e.bytes
 			}

@@ -446,8 +446,8 @@ func (d *Delegation) Measured() bool {
 
 // MemSize estimates the memory that a delegation takes, in bytes.
 func (d *Delegation) MemSize() int {
-	const sizeOfState = 256
-	size := sizeOfAnswer + len(d.CDS.Why) + len(d.NS.Why) + len(d.Requested) + 16*(len(d.DS)+len(d.Keys))
+	const sizeOfDelegation, sizeOfState = 512, 256
+	size := sizeOfDelegation + len(d.CDS.Why) + len(d.NS.Why) + len(d.Requested) + 16*(len(d.DS)+len(d.Keys))
 	for _, v := range slices.Concat(d.ParentServers, d.Servers) {
 		size += sizeOfState + len(v.Name) + len(v.Why)
 	}
