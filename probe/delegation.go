@@ -1,9 +1,11 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -16,12 +18,13 @@ import (
 )
 
 // Limits on the examination of delegations, which all probes share. Each examination also
-// has the limits of a probe on memory and CPU time.
+// has the limit of a probe on memory.
 const (
 	delegationInterval = time.Hour       // between two examinations of one delegation
 	delegationRetry    = 5 * time.Minute // after one that was not completed
 	delegationTimeout  = 20 * time.Second
-	delegationQueries  = 200 // of one examination
+	delegationQueries  = 200     // of one examination
+	delegationComputed = 250_000 // microseconds of CPU time of one examination, as maxComputed
 
 	maxDelegations     = 32 // of one probe
 	maxExaminedByProbe = 6  // of these, that one probe may examine; later ones examine the others
@@ -182,18 +185,20 @@ func (p *Prober) examineNow(ctx context.Context, cut dane.Cut) *dane.Delegation 
 	}
 	defer end()
 	evidence := p.examine(ctx, cut)
-	if ctx.Err() != nil { // what is missing is not the fault of a server
+	if evidence == nil {
 		return nil
 	}
 	return p.delegations.put(cut, dane.NewDelegation(evidence))
 }
 
-// examine queries the nameservers of a zone and of its parent about the delegation.
+// examine queries the nameservers of a zone and of its parent about the delegation. It returns
+// nil if ctx or the limits of memory end it: what is missing is not the fault of a server then.
 func (p *Prober) examine(ctx context.Context, cut dane.Cut) *dane.DelegationEvidence {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	held := p.env.Pool.newUsage(end)
 	defer held.close()
+	held.maxComputed = delegationComputed
 	r := p.newRun(Target{Name: dane.TextName(cut.Zone)}, Module{}, held)
 	r.zones.addresses, r.nameserverQueries = maxParentServers+maxNameservers, newQueries(delegationQueries)
 
@@ -228,6 +233,9 @@ func (p *Prober) examine(ctx context.Context, cut dane.Cut) *dane.DelegationEvid
 		},
 	)
 	e.Truncated = e.Truncated || parents.Truncated
+	if ctx.Err() != nil {
+		return nil
+	}
 	return e
 }
 
@@ -278,28 +286,40 @@ func (r *run) queryZone(ctx context.Context, server *dane.DelegationServer, zone
 }
 
 // referral returns the nameservers to which a server of the parent refers for a zone. It
-// queries few servers: the NS records at a zone cut are not signed, and differ rarely.
+// queries few servers, in parallel: the NS records at a zone cut are not signed, and differ rarely.
 func (r *run) referral(ctx context.Context, servers []dane.Nameserver, zone string) []string {
-	tried := 0
+	servers = slices.DeleteFunc(slices.Clone(servers), func(s dane.Nameserver) bool { return r.prober.access.checkAddress(s.Address) != nil })
+	slices.SortStableFunc(servers, func(a, b dane.Nameserver) int { // IPv4 first: this machine may have no IPv6
+		return cmp.Compare(a.Address.BitLen(), b.Address.BitLen())
+	})
+	servers = servers[:min(len(servers), maxReferrals)]
+	names, errs := make([][]string, len(servers)), make([]error, len(servers))
+	var jobs []job
 	for i := range servers {
-		if r.prober.access.checkAddress(servers[i].Address) != nil {
-			continue
-		}
-		if tried == maxReferrals {
-			break
-		}
-		tried++
-		response, err := r.exchangeDirectly(ctx, servers[i].Address, zone, dns.TypeNS)
-		if err != nil || response.Rcode != dns.RcodeSuccess || response.Authoritative {
-			continue // a server of the parent that also serves the zone does not refer
-		}
-		isZones := func(rr dns.RR) bool { return dns.CanonicalName(rr.Header().Name) == zone }
-		records := slices.DeleteFunc(response.Ns, func(rr dns.RR) bool { return !isZones(rr) })
-		if names := dane.NSNames(records); len(names) > 0 {
-			return names[:min(len(names), maxNameservers)]
+		jobs = append(jobs, job{
+			run: func() { names[i] = r.queryReferral(ctx, servers[i].Address, zone) },
+			err: &errs[i],
+		})
+	}
+	runAll(jobs...)
+	for _, some := range names {
+		if len(some) > 0 {
+			return some
 		}
 	}
 	return nil
+}
+
+// queryReferral returns the nameservers to which a server of the parent refers. A server
+// that also serves the zone does not refer.
+func (r *run) queryReferral(ctx context.Context, address netip.Addr, zone string) []string {
+	response, err := r.exchangeDirectly(ctx, address, zone, dns.TypeNS)
+	if err != nil || response.Rcode != dns.RcodeSuccess || response.Authoritative {
+		return nil
+	}
+	isOthers := func(rr dns.RR) bool { return dns.CanonicalName(rr.Header().Name) != zone }
+	names := dane.NSNames(slices.DeleteFunc(slices.Clone(response.Ns), isOthers))
+	return names[:min(len(names), maxNameservers)]
 }
 
 // checks holds the delegations that a probe has examined or examines.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +123,46 @@ func TestDelegationQueriesAreBounded(t *testing.T) {
 			}
 			t.Logf("%d queries to the resolver, %d to nameservers, %d bytes kept", resolver, all, d.MemSize())
 		})
+	}
+}
+
+// The CPU time of one examination is limited, and what is not judged is not a fault: each server
+// of the parent returns a hundred wrong signatures before the valid one.
+func TestDelegationSignaturesAreBounded(t *testing.T) {
+	const wrong = 100
+	zones := delegatedZones(16, 1)
+	zones[0].Algorithms = []uint8{dns.ECDSAP384SHA384}
+	prober, counted := countedProber(t, nil, zones...)
+	var seed atomic.Uint32
+	prober.env.Query = func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+		response, err := counted.Ask(ctx, server, query)
+		if err != nil || query.Question[0].Qtype != dns.TypeDS {
+			return response, err
+		}
+		for _, rr := range response.Answer {
+			if sig, ok := rr.(*dns.RRSIG); ok {
+				for range wrong {
+					other := *sig
+					other.Expiration += seed.Add(1) // is tried first
+					response.Answer = append(response.Answer, &other)
+				}
+				break
+			}
+		}
+		return response, nil
+	}
+	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	measured := 0
+	for _, v := range d.ParentServers {
+		switch {
+		case v.Consistent == dane.Yes:
+			measured++
+		case v.Consistent == dane.No || !strings.Contains(v.Why, "CPU time"):
+			t.Errorf("%s: consistent %d: %s", v.Name, v.Consistent, v.Why)
+		}
+	}
+	if limit := delegationComputed / costP384 / wrong; measured > limit || len(d.ParentServers) != 16 {
+		t.Errorf("%d of %d servers were judged, want at most %d", measured, len(d.ParentServers), limit)
 	}
 }
 
