@@ -129,6 +129,38 @@ func TestParentServers(t *testing.T) {
 	}
 }
 
+// A server of the zone is consistent if its keys validate, with the DS records as the resolvers
+// return them. Where the zone is insecure, all are.
+func TestZoneServers(t *testing.T) {
+	unreachable := failedAnswer(dnssec.ErrUnreachable, "example.org", dns.TypeDNSKEY)
+	for _, c := range []struct {
+		name           string
+		answer         *dnssec.Answer
+		err            error
+		up, consistent Measure
+		lame           bool
+	}{
+		{"valid keys", zoneAnswer(dnssec.Secure, dns.TypeDNSKEY), nil, Yes, Yes, false},
+		{"stale keys", zoneAnswer(dnssec.Bogus, dns.TypeDNSKEY), nil, Yes, No, false},
+		{"an insecure zone", zoneAnswer(dnssec.Insecure, dns.TypeDNSKEY), nil, Yes, Yes, false},
+		{"the DS records cannot be looked up", &unreachable, nil, Yes, NotMeasured, false},
+		{"not authoritative", nil, errorWithCause(CauseNotAuthoritative), No, NotMeasured, true},
+		{"timeout", nil, errorWithCause(CauseTimeout), No, NotMeasured, false},
+		{"a limit of the check", nil, errorWithCause(CauseLimit), NotMeasured, NotMeasured, false},
+		{"address not allowed", nil, errorWithCause(CauseNotAllowed), NotMeasured, NotMeasured, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := evidence(testKeys(t, 1))
+			e.Servers = []DelegationServer{delegationServer(1)}
+			e.Servers[0].DNSKEY, e.Servers[0].Err = c.answer, c.err
+			v := NewDelegation(e).Servers[0]
+			if v.Up != c.up || v.Consistent != c.consistent || v.Lame != c.lame {
+				t.Errorf("up %d, consistent %d, lame %t; want %d, %d, %t: %s", v.Up, v.Consistent, v.Lame, c.up, c.consistent, c.lame, v.Why)
+			}
+		})
+	}
+}
+
 // The requests of all servers must name the same keys, by whatever records and digests
 // (RFC 9975 §3.1). Servers that did not answer do not count.
 func TestRequests(t *testing.T) {
