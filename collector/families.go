@@ -239,7 +239,9 @@ func (s *metricSet) setDelegation(d *dane.Delegation) {
 	}
 	if d.KeysKnown {
 		s.set(delegationKeys, float64(len(d.Keys)), d.Zone)
-		s.set(delegationIdleKeys, float64(d.IdleKeys()), d.Zone)
+	}
+	if idle, known := d.IdleKeys(); known {
+		s.set(delegationIdleKeys, float64(idle), d.Zone)
 	}
 	s.setMeasure(delegationCDSConsistent, d.CDS.Agree, d.Zone)
 	s.setMeasure(delegationCDSPending, d.CDSWaits, d.Zone)

@@ -173,7 +173,7 @@ var (
 		"Number of keys that the zone publishes.",
 		"zone")
 	delegationIdleKeys = gauge("dane_delegation_keys_idle",
-		"Number of keys of the zone that no DS record matches and that made no signature in the answers. They may be prepared for a rollover.",
+		"Number of keys of the zone that no DS record matches and that made no signature in the answers. They may be prepared for a rollover. Absent if no nameserver of the zone returned a signature by one of its keys.",
 		"zone")
 	delegationCDSConsistent = gauge("dane_delegation_cds_consistent",
 		"Whether the nameservers of the zone return equal CDS and CDNSKEY records. Absent if the zone has none.",

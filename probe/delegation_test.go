@@ -126,6 +126,27 @@ func TestDelegationQueriesAreBounded(t *testing.T) {
 	}
 }
 
+// The nameservers of a hostile parent have names of a hundred labels, each in a zone of its own, of
+// which nothing is cached.
+func TestDelegationLookupsAreBounded(t *testing.T) {
+	zones := hostZones(maxNameservers, 1, deepLabels)
+	for i := range maxNameservers {
+		zones[0].Records += fmt.Sprintf("@ NS ns0%s.mail%d.net.\n", deepLabels, i)
+	}
+	prober, counted := countedProber(t, nil, zones...)
+	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	resolver, direct := counted.take()
+	if resolver+direct > delegationQueries {
+		t.Errorf("%d queries to the resolver and %d to nameservers", resolver, direct)
+	}
+	for _, v := range d.ParentServers {
+		if v.Up == dane.No || v.Consistent == dane.No {
+			t.Errorf("%s: up %d, consistent %d: %s", v.Name, v.Up, v.Consistent, v.Why)
+		}
+	}
+	t.Logf("%d queries to the resolver and %d to nameservers", resolver, direct)
+}
+
 // The CPU time of one examination is limited, and what is not judged is not a fault: each server
 // of the parent returns a hundred wrong signatures before the valid one.
 func TestDelegationSignaturesAreBounded(t *testing.T) {
@@ -272,6 +293,26 @@ func TestDelegationLimits(t *testing.T) {
 		}
 		return admitted
 	}
+	t.Run("one delegation", func(t *testing.T) {
+		d := newLimited()
+		cut := dane.Cut{Zone: "example.org.", Parent: "org."}
+		end, ok := d.begin(cut)
+		if _, again := d.begin(cut); !ok || again {
+			t.Errorf("admitted %t, again in the meantime %t", ok, again)
+		}
+		d.put(cut, &dane.Delegation{})
+		end()
+		for _, wait := range []time.Duration{0, delegationInterval - time.Nanosecond} {
+			now = now.Add(wait)
+			if _, again := d.begin(cut); again {
+				t.Errorf("admitted again after %s", wait)
+			}
+		}
+		now = now.Add(time.Nanosecond)
+		if _, again := d.begin(cut); !again {
+			t.Error("not admitted after an hour")
+		}
+	})
 	t.Run("one parent", func(t *testing.T) {
 		d := newLimited()
 		if n := begin(d, 1000, "org."); n != parentBurst {

@@ -455,8 +455,13 @@ func composeDelegation(d *dane.Delegation, b *budget) Delegation {
 	if d.KeysKnown {
 		composed.Keys = []DelegationKey{}
 	}
+	_, idleKnown := d.IdleKeys()
 	for _, key := range d.Keys {
-		composed.Keys = append(composed.Keys, DelegationKey{Tag: key.Tag, Algorithm: key.AlgorithmName(), SEP: key.SEP, Idle: key.Idle()})
+		one := DelegationKey{Tag: key.Tag, Algorithm: key.AlgorithmName(), SEP: key.SEP}
+		if idleKnown {
+			one.Idle = optionalBool(dane.MeasureOf(key.Idle()))
+		}
+		composed.Keys = append(composed.Keys, one)
 	}
 	compose := func(servers []dane.NameserverVerdict) (list []Nameserver) {
 		for _, v := range servers {

@@ -303,7 +303,7 @@ type DelegationKey struct {
 	Tag       uint16 `json:"key_tag"`
 	Algorithm string `json:"algorithm"`
 	SEP       bool   `json:"sep"`
-	Idle      bool   `json:"idle"` // no DS record matches it, and it made no signature that was seen
+	Idle      *bool  `json:"idle,omitempty"` // no DS record matches it, and it made no signature that was seen
 }
 
 // Problems returns the nameservers that do not answer or are not consistent.

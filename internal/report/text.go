@@ -513,7 +513,7 @@ func (t *textWriter) delegation(d *Delegation) {
 		t.line(4, "DS %d, %s, %s%s", ds.Tag, ds.Algorithm, ds.DigestType, matches)
 	}
 	for _, key := range d.Keys {
-		if key.Idle {
+		if yesNo(key.Idle) == "yes" {
 			t.line(4, "key %d, %s, is published without a use", key.Tag, key.Algorithm)
 		}
 	}

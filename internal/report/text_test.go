@@ -234,7 +234,7 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
 				},
 				Servers: []dane.NameserverVerdict{{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.No, Why: "no reply in time"}},
 				DS:      []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 8, DigestType: 1}, Compared: true}},
-				Keys:    []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
+				Keys:    []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
 				CDS:     dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, Requested: "3 13 2 abcd",
 				NS: dane.Consistency{Agree: dane.No, Why: "only in the parent: old.example.net; only in the zone: none"},
 			}, {Zone: "example.net", Parent: "net", At: noon, DSKnown: dane.Yes}, {Zone: "example.com", Parent: "com", At: noon}}

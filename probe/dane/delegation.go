@@ -110,14 +110,16 @@ type DelegationKey struct {
 // signature over the zone's keys or denials names it. It may be prepared for a rollover.
 func (k DelegationKey) Idle() bool { return !k.InDS && !k.Signing }
 
-// IdleKeys returns the number of keys without a use.
-func (d *Delegation) IdleKeys() (n int) {
+// IdleKeys returns the number of keys without a use. It is not known if no signature by the
+// zone was seen.
+func (d *Delegation) IdleKeys() (n int, known bool) {
 	for _, key := range d.Keys {
 		if key.Idle() {
 			n++
 		}
+		known = known || key.Signing
 	}
-	return n
+	return n, known
 }
 
 // AlgorithmName returns the mnemonic of the algorithm, or its number.

@@ -226,8 +226,14 @@ func TestDelegationKeys(t *testing.T) {
 	if len(d.DS) != 2 || d.DS[0].Matches() != "yes" || d.DS[1].Matches() != "no" {
 		t.Errorf("DS %v", d.DS)
 	}
-	if d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() || d.IdleKeys() != 1 {
+	if d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() {
 		t.Errorf("keys %+v", d.Keys)
+	}
+	if n, known := d.IdleKeys(); n != 1 || !known {
+		t.Errorf("%d idle keys, known %t", n, known)
+	}
+	if _, known := NewDelegation(evidence(keys)).IdleKeys(); known {
+		t.Error("idle keys are known, and no signature was seen")
 	}
 	e.Keys = *zoneAnswer(dnssec.Bogus, dns.TypeDNSKEY)
 	if d := NewDelegation(e); d.KeysKnown || d.DS[0].Matches() != "unknown" {
