@@ -58,7 +58,7 @@ type delegations struct {
 type examined struct {
 	delegation *dane.Delegation // nil: not completed yet
 	running    bool
-	next       time.Time
+	next       time.Time // later than any examination that is running ends
 	bytes      int
 }
 
@@ -85,7 +85,7 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 	defer d.mu.Unlock()
 	now := d.now()
 	e := d.entries[cut]
-	if e != nil && (e.running || now.Before(e.next)) || e == nil && !d.hasRoom(now) {
+	if e != nil && now.Before(e.next) || e == nil && !d.hasRoom(now) {
 		return nil, false
 	}
 	paid := d.parents[cut.Parent]
@@ -123,7 +123,7 @@ func (d *delegations) hasRoom(now time.Time) bool {
 	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
 	if full() {
 		maps.DeleteFunc(d.entries, func(_ dane.Cut, e *examined) bool {
-			drop := !e.running && !now.Before(e.next)
+			drop := !now.Before(e.next)
 			if drop {
 				d.bytes -= e.bytes
 			}

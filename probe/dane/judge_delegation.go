@@ -27,11 +27,15 @@ func (j *judge) judgeDelegations() {
 	}
 }
 
-// findBadServers reports nameservers of a zone and its parent that make lookups fail.
+// findBadServers reports nameservers of a zone and its parent that make lookups fail. If
+// neither a server nor the resolvers return valid data, the zone is bogus, and no server differs.
 func (j *judge) findBadServers(d *Delegation) {
 	var parents, lame, bogus []string
+	valid := func(v NameserverVerdict) bool { return v.Consistent == Yes }
+	parentValid := d.DSKnown == Yes || slices.ContainsFunc(d.ParentServers, valid)
+	zoneValid := d.KeysKnown || slices.ContainsFunc(d.Servers, valid)
 	for _, v := range d.ParentServers {
-		if v.Consistent == No || v.Lame {
+		if v.Consistent == No && parentValid || v.Lame {
 			parents = append(parents, describeServer(v))
 		}
 	}
@@ -40,7 +44,7 @@ func (j *judge) findBadServers(d *Delegation) {
 		case j.hasInconsistent(d.Zone, v.Address):
 		case v.Lame:
 			lame = append(lame, describeServer(v))
-		case v.Consistent == No:
+		case v.Consistent == No && zoneValid:
 			bogus = append(bogus, describeServer(v))
 		}
 	}
