@@ -22,6 +22,7 @@ import (
 const (
 	delegationInterval = time.Hour       // between two examinations of one delegation
 	delegationRetry    = 5 * time.Minute // after one that was not completed
+	delegationMaxAge   = 6 * time.Hour   // of a result, if later examinations fail
 	delegationTimeout  = 20 * time.Second
 	delegationQueries  = 200     // of one examination
 	delegationComputed = 250_000 // microseconds of CPU time of one examination, as maxComputed
@@ -62,6 +63,14 @@ type examined struct {
 	bytes      int
 }
 
+// known returns the result of the last examination that measured something, unless it is too old.
+func (e *examined) known(now time.Time) *dane.Delegation {
+	if e.delegation != nil && now.Sub(e.delegation.At) > delegationMaxAge {
+		return nil
+	}
+	return e.delegation
+}
+
 func newDelegations() *delegations {
 	return &delegations{now: time.Now, slots: make(chan struct{}, maxExaminations),
 		entries: make(map[dane.Cut]*examined), parents: make(map[string]time.Time)}
@@ -75,7 +84,8 @@ func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
 	if e == nil {
 		return nil, true
 	}
-	return e.delegation, e.running || !d.now().Before(e.next)
+	now := d.now()
+	return e.known(now), e.running || !now.Before(e.next)
 }
 
 // begin admits an examination if the delegation is due and the limits allow it. The caller
@@ -143,7 +153,7 @@ func (d *delegations) put(cut dane.Cut, found *dane.Delegation) *dane.Delegation
 		return found
 	}
 	e.next = e.next.Add(delegationInterval - delegationRetry)
-	if e.delegation == nil || found.Measured() {
+	if e.known(found.At) == nil || found.Measured() {
 		d.bytes += found.MemSize() - e.bytes
 		e.delegation, e.bytes = found, found.MemSize()
 	}

@@ -244,7 +244,8 @@ func TestDelegationDoesNotDelayProbe(t *testing.T) {
 	})
 }
 
-// An examination in which this machine has no network keeps the last one that measured something.
+// An examination in which this machine has no network keeps the last one that measured something,
+// for some hours.
 func TestDelegationOutlastsOutage(t *testing.T) {
 	prober, counted := countedProber(t, nil, delegatedZones(3, 1)...)
 	now := time.Unix(1_000_000_000, 0)
@@ -256,6 +257,11 @@ func TestDelegationOutlastsOutage(t *testing.T) {
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, nameserversModule(time.Minute))
 	if d := report.Facts.Delegations; len(d) != 1 || !d[0].At.Equal(first) || d[0].ParentServers[0].Consistent != dane.Yes {
 		t.Errorf("delegations %+v", d)
+	}
+	now = first.Add(delegationMaxAge + time.Second)
+	report = prober.Probe(t.Context(), Target{Name: "example.org"}, nameserversModule(time.Minute))
+	if d := report.Facts.Delegations; len(d) != 1 || !d[0].At.Equal(now) || d[0].ParentServers[0].Up != dane.NotMeasured {
+		t.Errorf("after %s: delegations %+v", delegationMaxAge, d)
 	}
 	prober.env.Query = counted.Ask
 	now = now.Add(delegationInterval)
