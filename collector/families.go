@@ -44,6 +44,9 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 			}
 		}
 	}
+	for _, d := range v.delegations {
+		s.setDelegation(d)
+	}
 	s.setSTARTTLS(report, v)
 	s.setPreferences(report, v)
 	s.setMTASTS(report, v)
@@ -206,14 +209,46 @@ func (s *metricSet) setRollover(service *service) {
 // TLSA records.
 func (s *metricSet) setNameservers(service *service) {
 	for _, v := range service.Nameservers {
-		labels := []string{service.Host, service.port, v.Name, v.Address.String()}
-		s.setMeasure(nameserverUp, v.Up, labels...)
-		s.setMeasure(nameserverConsistent, v.Consistent, labels...)
+		s.setNameserver(v)
+		s.setMeasure(nameserverConsistent, v.Consistent, v.Zone, v.Name, v.Address.String(), service.Host, service.port)
 		if v.SerialKnown {
-			s.set(nameserverSerial, float64(v.Serial), labels...)
+			s.set(nameserverSerial, float64(v.Serial), v.Zone, v.Name, v.Address.String())
 		}
-		s.setTime(nameserverExpiry, v.Expiry, labels...)
 	}
+}
+
+func (s *metricSet) setNameserver(v dane.NameserverVerdict) {
+	s.setMeasure(nameserverUp, v.Up, v.Zone, v.Name, v.Address.String())
+	s.setTime(nameserverExpiry, v.Expiry, v.Zone, v.Name, v.Address.String())
+}
+
+// setDelegation exports what the nameservers of a zone and of its parent answer about the
+// delegation.
+func (s *metricSet) setDelegation(d *dane.Delegation) {
+	s.setTime(delegationChecked, d.At, d.Zone)
+	for _, v := range d.ParentServers {
+		s.setNameserver(v)
+		s.setMeasure(nameserverDSConsistent, v.Consistent, v.Zone, v.Name, v.Address.String(), d.Zone)
+	}
+	for _, v := range d.Servers {
+		s.setNameserver(v)
+		s.setMeasure(nameserverKeysValid, v.Consistent, v.Zone, v.Name, v.Address.String())
+	}
+	if d.DSKnown == dane.Yes {
+		s.set(delegationDS, float64(len(d.DS)), d.Zone)
+	}
+	for _, ds := range d.DS {
+		s.set(delegationDSInfo, 1, d.Zone, strconv.Itoa(int(ds.Tag)), ds.AlgorithmName(), ds.DigestName(), ds.Matches())
+	}
+	if d.KeysKnown {
+		s.set(delegationKeys, float64(len(d.Keys)), d.Zone)
+	}
+	if idle, known := d.IdleKeys(); known {
+		s.set(delegationIdleKeys, float64(idle), d.Zone)
+	}
+	s.setMeasure(delegationCDSConsistent, d.CDS.Agree, d.Zone)
+	s.setMeasure(delegationCDSPending, d.CDSWaits, d.Zone)
+	s.setMeasure(delegationNSConsistent, d.NS.Agree, d.Zone)
 }
 
 // recordsKnown reports whether the lookups of TLSA records succeeded.

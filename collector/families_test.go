@@ -226,6 +226,17 @@ func diff(got, want string) string {
 	return b.String()
 }
 
+// delegation returns a delegation for which everything is known.
+func delegation() *dane.Delegation {
+	return &dane.Delegation{Zone: "example.org", Parent: "org", At: time.Unix(1_750_000_000, 0), DSKnown: dane.Yes, KeysKnown: true,
+		ParentServers: []dane.NameserverVerdict{{Zone: "org", Name: "ns.org", Address: netip.MustParseAddr("192.0.2.1"), Up: dane.Yes, Consistent: dane.No}},
+		Servers:       []dane.NameserverVerdict{{Zone: "example.org", Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes}},
+		DS:            []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 99, DigestType: 9}, Compared: true}},
+		Keys:          []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
+		CDS:           dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, NS: dane.Consistency{Agree: dane.No},
+	}
+}
+
 // TestProbeMetricsAreComplete checks that ProbeMetrics lists the metrics that Families
 // returns, and no others.
 func TestProbeMetricsAreComplete(t *testing.T) {
@@ -235,7 +246,8 @@ func TestProbeMetricsAreComplete(t *testing.T) {
 	r.Facts.Truncated = []string{"hosts"}
 	skipped := addEndpoint(r, "2001:db8::1")
 	skipped.Skipped, skipped.Facts.Err = true, probe.ErrNoIPv6
-	serviceOf(r).Nameservers = []dane.NameserverVerdict{{Up: dane.Yes, Consistent: dane.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
+	serviceOf(r).Nameservers = []dane.NameserverVerdict{{Zone: "example.org", Up: dane.Yes, Consistent: dane.Yes, SerialKnown: true, Expiry: time.Unix(1, 0)}}
+	r.Facts.Delegations = []*dane.Delegation{delegation()}
 	exposed := make(map[string]bool)
 	for _, family := range Families(r) {
 		exposed[family.GetName()] = true
@@ -326,19 +338,53 @@ dane_endpoints_skipped{host="mx.example.org",port="25"} 1
 			"each nameserver has its series, and none for what it did not answer",
 			func(r *probe.Report) {
 				serviceOf(r).Nameservers = []dane.NameserverVerdict{
-					{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.No,
+					{Zone: "example.org", Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.No,
 						Serial: 7, SerialKnown: true, Expiry: time.Unix(1_750_000_000, 0)},
-					{Name: "ns2.example.org", Address: netip.MustParseAddr("2001:db8::53"), Up: dane.No},
+					{Zone: "example.org", Name: "ns2.example.org", Address: netip.MustParseAddr("2001:db8::53"), Up: dane.No},
 					{Name: "ns3.example.org", Address: netip.MustParseAddr("10.0.0.1")},
 				}
 			},
 			[]string{nameserverUp.Name, nameserverConsistent.Name, nameserverSerial.Name, nameserverExpiry.Name},
-			`dane_nameserver_signature_expiry_timestamp_seconds{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 1.75e+09
-dane_nameserver_soa_serial{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 7
-dane_nameserver_tlsa_consistent{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 0
-dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns1.example.org",address="192.0.2.53"} 1
-dane_nameserver_up{host="mx.example.org",port="25",nameserver="ns2.example.org",address="2001:db8::53"} 0
+			`dane_nameserver_signature_expiry_timestamp_seconds{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"} 1.75e+09
+dane_nameserver_soa_serial{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"} 7
+dane_nameserver_tlsa_consistent{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53",host="mx.example.org",port="25"} 0
+dane_nameserver_up{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"} 1
+dane_nameserver_up{zone="example.org",nameserver="ns2.example.org",address="2001:db8::53"} 0
 `,
+		},
+		{
+			"each nameserver of a parent has its series",
+			func(r *probe.Report) { r.Facts.Delegations = []*dane.Delegation{delegation()} },
+			[]string{nameserverUp.Name, nameserverDSConsistent.Name, nameserverKeysValid.Name},
+			`dane_nameserver_ds_consistent{zone="org",nameserver="ns.org",address="192.0.2.1",delegation="example.org"} 0
+dane_nameserver_keys_valid{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"} 1
+dane_nameserver_up{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"} 1
+dane_nameserver_up{zone="org",nameserver="ns.org",address="192.0.2.1"} 1
+`,
+		},
+		{
+			"a delegation has its DS records, keys and requests",
+			func(r *probe.Report) { r.Facts.Delegations = []*dane.Delegation{delegation()} },
+			[]string{delegationChecked.Name, delegationDS.Name, delegationDSInfo.Name, delegationKeys.Name, delegationIdleKeys.Name, delegationCDSConsistent.Name, delegationCDSPending.Name, delegationNSConsistent.Name},
+			`dane_delegation_cds_consistent{zone="example.org"} 1
+dane_delegation_cds_pending{zone="example.org"} 1
+dane_delegation_checked_timestamp_seconds{zone="example.org"} 1.75e+09
+dane_delegation_ds_info{zone="example.org",key_tag="1",algorithm="ECDSAP256SHA256",digest_type="SHA256",matches="yes"} 1
+dane_delegation_ds_info{zone="example.org",key_tag="2",algorithm="99",digest_type="9",matches="no"} 1
+dane_delegation_ds_records{zone="example.org"} 2
+dane_delegation_keys{zone="example.org"} 2
+dane_delegation_keys_idle{zone="example.org"} 1
+dane_delegation_nameservers_consistent{zone="example.org"} 0
+`,
+		},
+		{
+			"nothing of a delegation that is not known has a series",
+			func(r *probe.Report) {
+				r.Facts.Delegations = []*dane.Delegation{{Zone: "example.org", Parent: "org", At: time.Unix(1, 0),
+					ParentServers: []dane.NameserverVerdict{{Zone: "org", Name: "ns.org", Address: netip.MustParseAddr("192.0.2.1")}}}}
+			},
+			[]string{nameserverUp.Name, nameserverDSConsistent.Name, delegationChecked.Name, delegationDS.Name, delegationDSInfo.Name, delegationKeys.Name, delegationIdleKeys.Name, delegationCDSConsistent.Name, delegationCDSPending.Name, delegationNSConsistent.Name},
+			"dane_delegation_checked_timestamp_seconds{zone=\"example.org\"} 1\n",
 		},
 		{
 			"without a connection, nothing that needs a handshake is measured",

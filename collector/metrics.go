@@ -142,17 +142,48 @@ var (
 		"host", "port")
 
 	nameserverUp = gauge("dane_nameserver_up",
-		"Whether the nameserver answers authoritatively for the zone that holds the TLSA records.",
-		"host", "port", "nameserver", "address")
-	nameserverConsistent = gauge("dane_nameserver_tlsa_consistent",
-		"Whether the nameserver returns the TLSA records that the resolver returned, with valid signatures.",
-		"host", "port", "nameserver", "address")
+		"Whether the nameserver answers authoritatively for the zone. This and all other metrics of nameservers and delegations need nameservers in the module.",
+		"zone", "nameserver", "address")
 	nameserverSerial = gauge("dane_nameserver_soa_serial",
 		"SOA serial number of the zone at the nameserver.",
-		"host", "port", "nameserver", "address")
+		"zone", "nameserver", "address")
 	nameserverExpiry = gauge("dane_nameserver_signature_expiry_timestamp_seconds",
 		"Time at which the first signature in the nameserver's answers expires, in Unix seconds.",
-		"host", "port", "nameserver", "address")
+		"zone", "nameserver", "address")
+	nameserverKeysValid = gauge("dane_nameserver_keys_valid",
+		"Whether the keys of the zone that the nameserver returns validate.",
+		"zone", "nameserver", "address")
+	nameserverConsistent = gauge("dane_nameserver_tlsa_consistent",
+		"Whether the nameserver returns the TLSA records that the resolver returned, with valid signatures.",
+		"zone", "nameserver", "address", "host", "port")
+	nameserverDSConsistent = gauge("dane_nameserver_ds_consistent",
+		"Whether the nameserver of a parent zone returns the DS records of the delegated zone that most others return, or the proof that there are none, with valid signatures.",
+		"zone", "nameserver", "address", "delegation")
+
+	delegationChecked = gauge("dane_delegation_checked_timestamp_seconds",
+		"Time at which the nameservers of the zone and of its parent were queried about the delegation, in Unix seconds. Probes share the result for an hour.",
+		"zone")
+	delegationDS = gauge("dane_delegation_ds_records",
+		"Number of DS records of the zone in its parent.",
+		"zone")
+	delegationDSInfo = gauge("dane_delegation_ds_info",
+		"DS record of the zone in its parent, and whether it matches a key of the zone: yes, no, or unknown. The value is always 1.",
+		"zone", "key_tag", "algorithm", "digest_type", "matches")
+	delegationKeys = gauge("dane_delegation_keys",
+		"Number of keys that the zone publishes.",
+		"zone")
+	delegationIdleKeys = gauge("dane_delegation_keys_idle",
+		"Number of keys of the zone that no DS record matches and that made no signature in the answers. They may be prepared for a rollover. Absent if no nameserver of the zone returned a signature by one of its keys.",
+		"zone")
+	delegationCDSConsistent = gauge("dane_delegation_cds_consistent",
+		"Whether the nameservers of the zone return equal CDS and CDNSKEY records. Absent if the zone has none.",
+		"zone")
+	delegationCDSPending = gauge("dane_delegation_cds_pending",
+		"Whether the zone requests other DS records than its parent has, by consistent CDS or CDNSKEY records. Absent if the zone has none.",
+		"zone")
+	delegationNSConsistent = gauge("dane_delegation_nameservers_consistent",
+		"Whether the NS records in the parent name the same nameservers as those in the zone.",
+		"zone")
 
 	mxPreference = gauge("dane_mx_preference",
 		"Preference of the MX host. Senders try the lowest first.",
@@ -187,7 +218,7 @@ var (
 		"Whether the TLSRPT record is valid: it is well-formed and the only one.", "name")
 
 	truncated = gauge("dane_truncated",
-		"A list of the target is exported only in part: TLSA records of a service, hosts, addresses of a host, nameservers, or zones. The value is always 1.",
+		"A list of the target is exported only in part: TLSA records of a service, hosts, addresses of a host, nameservers, delegations, or zones. The value is always 1.",
 		"what")
 )
 
@@ -202,7 +233,9 @@ func ProbeMetrics() []Metric {
 		*tlsaRecords, *tlsaTTL, tlsaMatch.Metric, *tlsaRecordMatch, *rolloverReady, *survivesRenewal, *staleRecords,
 		certificateNotBefore.Metric, certificateNotAfter.Metric, certificateChainNotAfter.Metric, certificateInfo.Metric, certificateNameMatch.Metric, pkixValid.Metric,
 		endpointUp.Metric, startTLSOffered.Metric, tlsInfo.Metric, handshakeTime.Metric,
-		*nameserverUp, *nameserverConsistent, *nameserverSerial, *nameserverExpiry,
+		*nameserverUp, *nameserverSerial, *nameserverExpiry, *nameserverKeysValid, *nameserverConsistent, *nameserverDSConsistent,
+		*delegationChecked, *delegationDS, *delegationDSInfo, *delegationKeys, *delegationIdleKeys,
+		*delegationCDSConsistent, *delegationCDSPending, *delegationNSConsistent,
 		*mxPreference,
 		*mtaSTSRecordPresent, *mtaSTSRecordValid, *mtaSTSPolicyFetched, *mtaSTSMode, *mtaSTSMaxAge,
 		*mtaSTSHostCovered, mtaSTSHostPasses.Metric, *mtaSTSSenderOutcome, *mtaSTSCertificateNotBefore, *mtaSTSCertificateNotAfter,

@@ -102,7 +102,7 @@ func labelValues(m *Metric, labels, endpoint []string) []string {
 	values := make([]string, 0, len(labels)+len(endpoint))
 	for i, text := range labels {
 		switch m.Labels[i] {
-		case "host", "name", "zone", "signer", "nameserver":
+		case "host", "name", "zone", "signer", "nameserver", "delegation":
 			values = append(values, domainLabel(text))
 		default:
 			values = append(values, label(text))

@@ -17,6 +17,8 @@ const (
 	maxHosts     = 50
 	maxAddresses = 16 // per service
 	maxZones     = 64
+
+	maxDelegations = 16
 )
 
 // view is the part of a report that is exported: each service and lookup once,
@@ -26,6 +28,7 @@ type view struct {
 	lookups      []*lookup
 	zones        []zoneSignatures
 	findings     []dane.Finding
+	delegations  []*dane.Delegation
 	maxEndpoints int             // per service
 	truncated    map[string]bool // the lists that are exported only in part
 }
@@ -63,6 +66,15 @@ func newView(report *probe.Report) *view {
 	}
 	for _, what := range report.Facts.Truncated {
 		v.truncated[what] = true
+	}
+	v.delegations = report.Facts.Delegations
+	if len(v.delegations) > maxDelegations {
+		v.delegations, v.truncated["delegations"] = v.delegations[:maxDelegations], true
+	}
+	for _, d := range v.delegations {
+		if d.Truncated {
+			v.truncated["nameservers"] = true
+		}
 	}
 	hosts := v.hosts(report)
 	for i := range report.Verdict.Services {

@@ -60,9 +60,10 @@ type servedZone struct {
 
 // directAnswer is what a nameserver answers when it is queried directly.
 type directAnswer struct {
-	answer *dnssec.Answer
-	expiry time.Time // of its signatures
-	err    error
+	answer  *dnssec.Answer
+	expiry  time.Time    // of its signatures
+	signers []dnssec.Key // of signatures by the zone with the name queried
+	err     error
 }
 
 // zone looks up the nameservers of a zone, once.
@@ -79,24 +80,16 @@ func (r *run) zone(ctx context.Context, name string) *servedZone {
 
 func (r *run) findZone(ctx context.Context, name string) *servedZone {
 	z := &servedZone{name: name, ns: r.lookup(ctx, r.nameserverMeter(), name, dns.TypeNS), soa: make(map[netip.Addr]func() directAnswer)}
-	z.found = r.findNameservers(ctx, name, z.ns.Records)
+	z.found = r.findNameservers(ctx, name, dane.NSNames(z.ns.Records), maxNameservers)
 	for _, server := range z.found.Servers {
 		z.soa[server.Address] = sync.OnceValue(func() directAnswer { return r.queryDirectly(ctx, server.Address, name, dns.TypeSOA) })
 	}
 	return z
 }
 
-// findNameservers looks up the addresses of the nameservers of a zone. If there are too
-// many, each nameserver keeps its first ones.
-func (r *run) findNameservers(ctx context.Context, zone string, records []dns.RR) (found dane.Nameservers) {
-	var names []string
-	for _, rr := range records {
-		if ns, ok := rr.(*dns.NS); ok {
-			names = append(names, dane.TextName(ns.Ns))
-		}
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
+// findNameservers looks up the addresses of the nameservers of a zone with those names, at most
+// limit. If there are too many, each nameserver keeps its first ones.
+func (r *run) findNameservers(ctx context.Context, zone string, names []string, limit int) (found dane.Nameservers) {
 	if len(names) > maxNameservers {
 		names, found.Truncated = names[:maxNameservers], true
 	}
@@ -125,7 +118,7 @@ func (r *run) findNameservers(ctx context.Context, zone string, records []dns.RR
 		}
 	}
 	slices.SortStableFunc(found.Servers, func(a, b dane.Nameserver) int { return cmp.Compare(ranks[a.Address], ranks[b.Address]) })
-	if n := r.zones.take(&r.zones.addresses, min(len(found.Servers), maxNameservers)); len(found.Servers) > n {
+	if n := r.zones.take(&r.zones.addresses, min(len(found.Servers), limit)); len(found.Servers) > n {
 		found.Servers, found.Truncated = found.Servers[:n], true
 	}
 	slices.SortFunc(found.Servers, func(a, b dane.Nameserver) int {
@@ -193,6 +186,11 @@ func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone
 	server.TLSA, server.SOA, server.Alias = tlsa.answer, soa.answer, alias.answer
 	server.Err = cmp.Or(tlsa.err, soa.err, alias.err)
 	server.Expiry = dnssec.Validity{Expiry: tlsa.expiry}.And(dnssec.Validity{Expiry: soa.expiry}).Expiry
+	r.explain(ctx, server, started)
+}
+
+// explain records whether a server that was queried from started on is not the cause of its error.
+func (r *run) explain(ctx context.Context, server *dane.Nameserver, started time.Time) {
 	server.Skipped = dane.CauseOf(server.Err) == dane.CauseIPv6Unavailable
 	server.TimedOutEarly = server.Err != nil && timedOutEarly(ctx, started, r.minWait)
 }
@@ -200,19 +198,8 @@ func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone
 // queryDirectly sends one query to a nameserver, as a resolver would, and
 // validates the answer.
 func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) directAnswer {
-	const maxUDPSize = 1232 // as in queries to the resolvers
-	if err := r.nameserverMeter().Query(false); err != nil {
-		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
-	}
-	query := new(dns.Msg).SetQuestion(name, qtype)
-	query.RecursionDesired = false
-	query.SetEdns0(maxUDPSize, true)
-	ctx, cancel := context.WithTimeout(ctx, nameserverTimeout)
-	defer cancel()
-	response, err := r.prober.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
+	response, err := r.exchangeDirectly(ctx, address, name, qtype)
 	switch {
-	case err != nil && handshake.Exhausted(err) && dane.CauseOf(err) != dane.CauseIPv6Unavailable:
-		return directAnswer{err: dane.WithCause(dane.CauseInternal, err)}
 	case err != nil:
 		return directAnswer{err: err}
 	case response.Rcode != dns.RcodeSuccess && response.Rcode != dns.RcodeNameError:
@@ -225,5 +212,42 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	if err := r.usage.keep(dane.AnswerSize(&answer)); err != nil {
 		return directAnswer{err: dane.WithCause(dane.CauseLimit, err)}
 	}
-	return directAnswer{answer: &answer, expiry: expiry}
+	return directAnswer{answer: &answer, expiry: expiry, signers: signersIn(response, name)}
+}
+
+// exchangeDirectly sends one query to a nameserver. Its errors are those of Environment.Query,
+// with a cause if it is on our side.
+func (r *run) exchangeDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) (*dns.Msg, error) {
+	const maxUDPSize = 1232 // as in queries to the resolvers
+	if err := r.nameserverMeter().Query(false); err != nil {
+		return nil, dane.WithCause(dane.CauseLimit, err)
+	}
+	query := new(dns.Msg).SetQuestion(name, qtype)
+	query.RecursionDesired = false
+	query.SetEdns0(maxUDPSize, true)
+	ctx, cancel := context.WithTimeout(ctx, nameserverTimeout)
+	defer cancel()
+	response, err := r.prober.env.Query(ctx, netip.AddrPortFrom(address, 53), query)
+	if err != nil && handshake.Exhausted(err) && dane.CauseOf(err) != dane.CauseIPv6Unavailable {
+		return nil, dane.WithCause(dane.CauseInternal, err)
+	}
+	return response, err
+}
+
+// maxSigners is the maximum number of signatures in a response whose keys are noted.
+const maxSigners = 32
+
+// signersIn returns the keys that made signatures in a response by the zone of that name.
+func signersIn(response *dns.Msg, zone string) []dnssec.Key {
+	var keys []dnssec.Key
+	for _, rr := range slices.Concat(response.Answer, response.Ns) {
+		sig, ok := rr.(*dns.RRSIG)
+		if !ok || len(keys) == maxSigners || dns.CanonicalName(sig.SignerName) != zone {
+			continue
+		}
+		if key := (dnssec.Key{Tag: sig.KeyTag, Algorithm: sig.Algorithm}); !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

@@ -63,7 +63,8 @@ type usage struct {
 	pool *Pool
 	end  context.CancelCauseFunc // ends the probe
 
-	computed atomic.Int64 // CPU time of signature checks, in microseconds
+	computed    atomic.Int64 // CPU time of signature checks, in microseconds
+	maxComputed int64
 
 	// Pool.mu guards the rest.
 	held  int
@@ -82,7 +83,7 @@ func (p *Pool) newUsage(end context.CancelCauseFunc) *usage {
 	if p == nil {
 		p = NewPool(math.MaxInt)
 	}
-	m := &usage{pool: p, end: end}
+	m := &usage{pool: p, end: end, maxComputed: maxComputed}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.probes[m] = true

@@ -30,6 +30,8 @@ type Prober struct {
 	access     Access
 	resolvers  map[string]*dnssec.Resolver // as in WithResolvers
 	handshakes *handshake.Client
+
+	delegations *delegations
 }
 
 // New returns a Prober for one environment. All modules share one resolver.
@@ -39,6 +41,8 @@ func New(env Environment, settings Settings) *Prober {
 		access:     settings.Access,
 		resolvers:  map[string]*dnssec.Resolver{"": dnssec.New(env.DNS, env.Anchors, env.Now, settings.DNS)},
 		handshakes: handshake.New(env.Dial, env.Hostname, settings.HandshakeReuse),
+
+		delegations: newDelegations(),
 	}
 }
 
@@ -141,6 +145,7 @@ type run struct {
 	zones   *zones
 
 	renewals renewals
+	checks   checks
 
 	usage                      *usage
 	queries, nameserverQueries *queries
@@ -180,6 +185,11 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 		})
 	}
 	runAll(jobs...)
+	facts.Delegations = slices.SortedFunc(slices.Values(r.checks.found), func(a, b *dane.Delegation) int { return cmp.Compare(a.Zone, b.Zone) })
+	facts.DelegationsErr = errors.Join(facts.DelegationsErr, r.checks.err)
+	if r.checks.truncated {
+		facts.Truncated = append(facts.Truncated, "delegations")
+	}
 	summarise(facts)
 }
 
@@ -193,6 +203,12 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 	r.budget.divide(facts.Hosts, len(r.module.KeyTypes))
 	r.queries.setHosts(len(facts.Hosts))
 	var jobs []job
+	if r.module.Nameservers {
+		jobs = append(jobs, job{
+			run: func() { r.examineDelegations(ctx, discoveryAnswers(facts)...) },
+			err: &facts.DelegationsErr,
+		})
+	}
 	for i := range facts.Hosts {
 		host := &facts.Hosts[i]
 		jobs = append(jobs, job{
@@ -204,6 +220,15 @@ func (r *run) probeHosts(ctx, lookups context.Context, facts *dane.Facts) {
 		})
 	}
 	runAll(jobs...)
+}
+
+// discoveryAnswers returns the lookups that found the hosts.
+func discoveryAnswers(facts *dane.Facts) []*dnssec.Answer {
+	answers := []*dnssec.Answer{facts.MX}
+	for i := range facts.SRV {
+		answers = append(answers, &facts.SRV[i].Answer)
+	}
+	return answers
 }
 
 // probeHost looks up the addresses of a host and probes its services, in
@@ -269,7 +294,7 @@ func (r *run) probeAddressHost(ctx context.Context, host *dane.Host) {
 // lookedUp when the lookups have ended.
 func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, host *dane.Host, service *dane.Service, addressed <-chan struct{}, lookedUp func()) {
 	var own dnssec.Answer
-	var errs [6]error
+	var errs [7]error
 	ownDone, decided := make(chan struct{}), make(chan struct{})
 	jobs := []job{
 		{
@@ -300,6 +325,16 @@ func (r *run) probeService(ctx, lookups context.Context, meter dnssec.Meter, hos
 	}
 	if r.module.Nameservers {
 		jobs = append(jobs, job{
+			run: func() {
+				<-decided
+				answers := []*dnssec.Answer{host.A, host.AAAA}
+				for i := range service.TLSA {
+					answers = append(answers, &service.TLSA[i].Answer)
+				}
+				r.examineDelegations(ctx, answers...)
+			},
+			err: &errs[6],
+		}, job{
 			run: func() {
 				<-decided
 				if lookup := service.TLSAResult.Lookup; lookup != nil {

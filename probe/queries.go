@@ -163,8 +163,8 @@ func (m meter) Control() error {
 
 // Compute implements [dnssec.Meter]. It counts CPU time.
 func (m meter) Compute(cost int) error {
-	if m.computed.Add(int64(cost)) > maxComputed {
-		return fmt.Errorf("the signatures of the zones take more than %d ms of CPU time to check", maxComputed/1000)
+	if m.computed.Add(int64(cost)) > m.maxComputed {
+		return fmt.Errorf("the signatures of the zones take more than %d ms of CPU time to check", m.maxComputed/1000)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func newKnot(t testing.TB, tb *testbed) *knot {
 		fmt.Fprintf(&served, "  - domain: %q\n    file: %q\n    zonefile-sync: -1\n    journal-content: none\n", z.name, z.file())
 		if z.signer == signedByKnot {
 			fmt.Fprintf(&served, "    dnssec-signing: on\n    dnssec-policy: %q\n", z.name)
-			fmt.Fprintf(&policies, "  - id: %q\n    manual: on\n    single-type-signing: off\n    cds-cdnskey-publish: none\n    nsec3: %s\n    nsec3-opt-out: %s\n    nsec3-iterations: 3\n    nsec3-salt-length: 0\n",
+			fmt.Fprintf(&policies, "  - id: %q\n    manual: on\n    single-type-signing: off\n    cds-cdnskey-publish: always\n    nsec3: %s\n    nsec3-opt-out: %s\n    nsec3-iterations: 3\n    nsec3-salt-length: 0\n",
 				z.name, onOff(z.denial != nsec), onOff(z.denial == nsec3OptOut))
 		}
 	}
@@ -167,14 +167,15 @@ controls { };
 }
 
 // testNameservers checks the module that queries the zone's nameserver directly
-// over UDP. The nameserver is up and has the same signed records as the resolver.
+// over UDP. The nameserver is up and has the same signed records as the resolver. That of the
+// parent has the DS record, which matches a key, and is what the zone requests by CDS and CDNSKEY.
 func testNameservers(t *testing.T, tb *testbed, e *exporter) {
 	site := tb.mail["ee-spki-sha256"]
 	if site == nil {
 		t.Fatal("the testbed has no mail domain ee-spki-sha256")
 	}
 	read := e.probe(t, site.domain(), "smtp_mx_full")
-	for _, series := range []string{"dane_nameserver_up", "dane_nameserver_tlsa_consistent"} {
+	for _, series := range []string{"dane_nameserver_up", "dane_nameserver_tlsa_consistent", "dane_nameserver_ds_consistent", "dane_nameserver_keys_valid"} {
 		if addresses := read.activeLabels(series, nil, "address"); len(addresses) == 0 || len(addresses) != len(read.families[series].GetMetric()) {
 			t.Errorf("%s is 1 only at %q\n%s", series, addresses, read.body)
 		}
@@ -182,6 +183,14 @@ func testNameservers(t *testing.T, tb *testbed, e *exporter) {
 	for _, series := range []string{"dane_nameserver_soa_serial", "dane_nameserver_signature_expiry_timestamp_seconds"} {
 		if len(read.families[series].GetMetric()) == 0 {
 			t.Errorf("%s is missing\n%s", series, read.body)
+		}
+	}
+	for series, want := range map[string]bool{
+		"dane_delegation_ds_records": true, "dane_delegation_cds_consistent": true, "dane_delegation_cds_pending": false, "dane_delegation_keys_idle": false,
+	} {
+		isOne := slices.Contains(read.activeLabels(series, nil, "zone"), site.domain())
+		if isOne != want || len(read.families[series].GetMetric()) == 0 {
+			t.Errorf("%s is 1: %t, want %t\n%s", series, isOne, want, read.body)
 		}
 	}
 	if outcome := read.outcome(t); outcome != "authenticated" || slices.Contains(read.reasons(), "nameserver_inconsistent") {

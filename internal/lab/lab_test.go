@@ -55,7 +55,7 @@ var (
 		starttls_not_offered starttls_rejected tls_handshake_failed client_certificate_required tls_unsupported_here tls_obsolete
 		large_client_hello_dropped certificate_unparsable resolver_inconsistent
 		mta_sts_record_invalid mta_sts_policy_unavailable mta_sts_policy_invalid mta_sts_host_not_covered mta_sts_disagreement
-		tlsrpt_record_invalid nameserver_inconsistent limit_exceeded srv_insecure srv_none no_srv
+		tlsrpt_record_invalid nameserver_inconsistent parent_inconsistent lame_delegation cds_inconsistent limit_exceeded srv_insecure srv_none no_srv
 		proxy_failed ipv6_unavailable plaintext_after_starttls null_mx_conflict mx_names_address invalid_hostname special_use_name mta_sts_syntax tlsrpt_syntax caa_lookup_failed caa_forbids_issuer acme_challenge_bogus`)
 )
 

@@ -50,6 +50,7 @@ func Scenarios() []Scenario {
 		adviceScenarios(),
 		renewalScenarios(),
 		nameserverScenarios(),
+		delegationScenarios(),
 		daneTAScenarios(),
 		serverScenarios(),
 		dialogueScenarios(),

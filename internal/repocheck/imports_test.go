@@ -29,7 +29,7 @@ func TestImports(t *testing.T) {
 		"internal/discovery":     {"probe", "internal/printable"},
 		"collector":              {"internal/discovery", "probe", "internal/printable"},
 		"internal/rollover":      {},
-		"probe":                  {"probe/dane", "probe/handshake", "probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts", "probe/caa"},
+		"probe":                  {"probe/dane", "probe/handshake", "probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts", "probe/caa", "internal/flight"},
 		"probe/handshake":        {"probe/dane", "probe/starttls", "probe/tlsa", "internal/flight", "internal/socks"},
 		"probe/dane":             {"probe/dnssec", "probe/tlsa", "probe/starttls", "probe/mtasts", "probe/caa"},
 		"probe/caa":              {},

@@ -20,6 +20,7 @@ const (
 	maxPatterns     = 100 // of one policy
 	maxFindings     = 300
 	maxZones        = 500
+	maxDelegations  = 32
 	maxNotes        = 10 // aliases and extended errors of one lookup
 
 	findingBytes    = 256 << 10
@@ -27,6 +28,7 @@ const (
 	endpointBytes   = 512 << 10 // dialogues, certificates and comparisons
 	lookupBytes     = 256 << 10
 	zoneBytes       = 128 << 10
+	delegationBytes = 128 << 10
 	senderBytes     = 128 << 10 // MTA-STS
 	entryBytes      = 100       // of a list entry, in addition to its text
 	serviceMinimum  = 2 << 10   // bytes of one service, however many there are

@@ -103,6 +103,11 @@ func hugeReport(hosts, endpoints, records int) *probe.Report {
 		}
 		r.Verdict.Services = append(r.Verdict.Services, v)
 	}
+	for range 100 {
+		d := &dane.Delegation{Zone: hostile, Parent: hostile, Requested: hostile, CDS: dane.Consistency{Why: hostile}, NS: dane.Consistency{Why: hostile}}
+		d.Servers = slices.Repeat([]dane.NameserverVerdict{{Name: hostile, Why: hostile}}, 48)
+		r.Facts.Delegations = append(r.Facts.Delegations, d)
+	}
 	return r
 }
 
@@ -136,6 +141,9 @@ func TestDocumentIsBounded(t *testing.T) {
 			}
 			if len(s.Nameservers)+s.MoreNameservers != 500 {
 				t.Errorf("%d nameservers and %d more", len(s.Nameservers), s.MoreNameservers)
+			}
+			if last := d.Delegations[len(d.Delegations)-1]; len(d.Delegations)+d.MoreDelegations != 100 || len(last.Nameservers)+last.MoreNameservers != 48 {
+				t.Errorf("%d delegations and %d more; of the last %d nameservers and %d more", len(d.Delegations), d.MoreDelegations, len(last.Nameservers), last.MoreNameservers)
 			}
 			e := s.Endpoints[len(s.Endpoints)-1]
 			if len(e.Matches)+e.MoreMatches != test.records || !slices.ContainsFunc(e.Matches, func(m Match) bool { return m.Matches && s.Records[m.Record].Matches && m.Served != "" }) {

@@ -67,6 +67,7 @@ func NewDocument(r *probe.Report) *Document {
 		c.d.Services = append(c.d.Services, c.service(&v.Services[i], share(serviceBytes, len(v.Services), serviceMinimum), endpoints))
 	}
 	c.d.MTASTS = c.mtaSTS()
+	c.delegations()
 	for _, phase := range r.Facts.Phases {
 		c.d.Phases = append(c.d.Phases, Phase{phase.Name, phase.Start.Sub(r.Start).Seconds(), phase.End.Sub(r.Start).Seconds()})
 	}
@@ -428,6 +429,58 @@ func comparedCertificate(m tlsa.Match, chain *tlsa.Chain) *x509.Certificate {
 	default:
 		return nil
 	}
+}
+
+// delegations composes the delegations.
+func (c *composer) delegations() {
+	all := c.report.Facts.Delegations
+	for _, d := range all[:min(len(all), maxDelegations)] {
+		c.d.Delegations = append(c.d.Delegations, composeDelegation(d, share(delegationBytes, min(len(all), maxDelegations), 0)))
+	}
+	c.d.MoreDelegations = len(all) - len(c.d.Delegations)
+}
+
+func composeDelegation(d *dane.Delegation, b *budget) Delegation {
+	composed := Delegation{
+		Zone: short(d.Zone), Parent: short(d.Parent), Checked: d.At.UTC(),
+		CDSConsistent: optionalBool(d.CDS.Agree), CDSWhy: b.text(d.CDS.Why),
+		CDSPending: optionalBool(d.CDSWaits), CDSRequested: b.text(d.Requested),
+		NSConsistent: optionalBool(d.NS.Agree), NSWhy: b.text(d.NS.Why),
+	}
+	if d.DSKnown == dane.Yes {
+		composed.DS = []DelegationDS{}
+	}
+	for _, ds := range d.DS { // at most 16, as keys
+		one := DelegationDS{Tag: ds.Tag, Algorithm: ds.AlgorithmName(), DigestType: ds.DigestName()}
+		if ds.Compared {
+			one.Matches = optionalBool(dane.MeasureOf(ds.Used))
+		}
+		composed.DS = append(composed.DS, one)
+	}
+	if d.KeysKnown {
+		composed.Keys = []DelegationKey{}
+	}
+	_, idleKnown := d.IdleKeys()
+	for _, key := range d.Keys {
+		one := DelegationKey{Tag: key.Tag, Algorithm: key.AlgorithmName(), SEP: key.SEP}
+		if idleKnown {
+			one.Idle = optionalBool(dane.MeasureOf(key.Idle()))
+		}
+		composed.Keys = append(composed.Keys, one)
+	}
+	compose := func(servers []dane.NameserverVerdict) (list []Nameserver) {
+		for _, v := range servers {
+			nameserver := composeNameserver(v, b)
+			if !b.take(nameserver.Name, nameserver.Why) {
+				composed.MoreNameservers++
+				continue
+			}
+			list = append(list, nameserver)
+		}
+		return list
+	}
+	composed.ParentNameservers, composed.Nameservers = compose(d.ParentServers), compose(d.Servers)
+	return composed
 }
 
 func composeNameserver(v dane.NameserverVerdict, b *budget) Nameserver {

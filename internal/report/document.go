@@ -51,6 +51,9 @@ type Document struct {
 	Lookups  []Lookup  `json:"lookups"`
 	Zones    []Zone    `json:"zones"` // the links of all chains of trust, without duplicates
 	Phases   []Phase   `json:"phases"`
+	// Delegations of the zones that the lookups depend on, as far as they were examined.
+	Delegations     []Delegation `json:"delegations,omitempty"`
+	MoreDelegations int          `json:"more_delegations,omitempty"` // omitted from Delegations
 }
 
 // RolloverStep is the history of one record, as probes saw it. A time is absent if it was not seen.
@@ -265,8 +268,55 @@ func (s *Service) stale() []Record {
 	return stale
 }
 
+// Delegation is the delegation of a zone by its parent, as their nameservers answer.
+type Delegation struct {
+	Zone    string    `json:"zone"`
+	Parent  string    `json:"parent"`
+	Checked time.Time `json:"checked_at"`
+	// DS records in the parent, and the keys of the zone. They are absent if they are not known,
+	// and empty if there are none.
+	DS   []DelegationDS  `json:"ds,omitzero"`
+	Keys []DelegationKey `json:"keys,omitzero"`
+	// CDSConsistent is absent if the zone has no CDS and CDNSKEY records.
+	CDSConsistent *bool  `json:"cds_consistent,omitempty"`
+	CDSWhy        string `json:"cds_why,omitempty"`
+	CDSPending    *bool  `json:"cds_pending,omitempty"`   // whether the zone requests other DS records
+	CDSRequested  string `json:"cds_requested,omitempty"` // the keys, as the text of DS records
+	NSConsistent  *bool  `json:"ns_consistent,omitempty"` // whether the NS records of parent and zone are equal
+	NSWhy         string `json:"ns_why,omitempty"`
+	// ParentNameservers are consistent if their DS records are those of most others, and
+	// Nameservers if their keys validate.
+	ParentNameservers []Nameserver `json:"parent_nameservers,omitempty"`
+	Nameservers       []Nameserver `json:"nameservers,omitempty"`
+	MoreNameservers   int          `json:"more_nameservers,omitempty"` // omitted from both
+}
+
+// DelegationDS is a DS record in the parent.
+type DelegationDS struct {
+	Tag        uint16 `json:"key_tag"`
+	Algorithm  string `json:"algorithm"`
+	DigestType string `json:"digest_type"`
+	Matches    *bool  `json:"matches,omitempty"` // a key of the zone
+}
+
+// DelegationKey is a key of the zone.
+type DelegationKey struct {
+	Tag       uint16 `json:"key_tag"`
+	Algorithm string `json:"algorithm"`
+	SEP       bool   `json:"sep"`
+	Idle      *bool  `json:"idle,omitempty"` // no DS record matches it, and it made no signature that was seen
+}
+
+// Problems returns the nameservers that do not answer or are not consistent.
+func (d *Delegation) Problems() []Nameserver {
+	isFine := func(n Nameserver) bool {
+		return (n.Up == nil || *n.Up) && (n.Consistent == nil || *n.Consistent)
+	}
+	return slices.DeleteFunc(slices.Concat(d.ParentNameservers, d.Nameservers), isFine)
+}
+
 // Nameserver is one address of a nameserver of the zone of the TLSA records, and
-// its own answer.
+// its own answer. A Delegation has nameservers too.
 type Nameserver struct {
 	Name       string     `json:"name"`
 	Address    string     `json:"address"`

@@ -35,6 +35,7 @@ func Text(w io.Writer, r *probe.Report) error {
 	t.mtaSTS(d)
 	t.lookups(d)
 	t.zones(d.Zones)
+	t.delegations(d)
 	t.phases(d.Phases)
 	return t.w.Flush()
 }
@@ -494,6 +495,47 @@ func (t *textWriter) lookup(d *Document, l *Lookup) {
 }
 
 // zones writes the links of all chains of trust, from the root down.
+// delegations writes the delegations, and of the nameservers only those with a problem.
+func (t *textWriter) delegations(d *Document) {
+	if len(d.Delegations) > 0 {
+		t.heading("Delegations")
+	}
+	for i := range d.Delegations {
+		t.delegation(&d.Delegations[i])
+	}
+	t.more(2, d.MoreDelegations, "delegations")
+}
+
+func (t *textWriter) delegation(d *Delegation) {
+	t.line(2, "%s in %s, checked at %s", d.Zone, d.Parent, formatTime(&d.Checked))
+	if d.DS != nil && len(d.DS) == 0 {
+		t.line(4, "no DS record")
+	}
+	for _, ds := range d.DS {
+		matches := map[string]string{"yes": ", matches a key", "no": ", matches no key"}[yesNo(ds.Matches)]
+		t.line(4, "DS %d, %s, %s%s", ds.Tag, ds.Algorithm, ds.DigestType, matches)
+	}
+	for _, key := range d.Keys {
+		if yesNo(key.Idle) == "yes" {
+			t.line(4, "key %d, %s, is published without a use", key.Tag, key.Algorithm)
+		}
+	}
+	if d.CDSConsistent != nil {
+		t.line(4, "nameservers return equal CDS and CDNSKEY records: %s%s", yesNo(d.CDSConsistent), prefixed(": ", d.CDSWhy))
+	}
+	if d.CDSPending != nil {
+		t.line(4, "other DS records are requested: %s%s", yesNo(d.CDSPending), prefixed(": ", d.CDSRequested))
+	}
+	if d.NSConsistent != nil {
+		t.line(4, "NS records of parent and zone are equal: %s%s", yesNo(d.NSConsistent), prefixed(": ", d.NSWhy))
+	}
+	t.line(4, "addresses of nameservers: %d of %s, %d of %s", len(d.ParentNameservers), d.Parent, len(d.Nameservers), d.Zone)
+	t.more(4, d.MoreNameservers, "addresses")
+	for _, n := range d.Problems() {
+		t.line(6, "%s (%s)%s", n.Name, n.Address, prefixed(": ", n.Why))
+	}
+}
+
 func (t *textWriter) zones(zones []Zone) {
 	if len(zones) > 0 {
 		t.heading("Chain of trust")

@@ -225,6 +225,38 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
     ns2.example.org (192.0.2.54): does not answer for the zone
       no reply in time
 `},
+		{"delegation", func(r *probe.Report) {
+			r.Facts.Delegations = []*dane.Delegation{{Zone: "example.org", Parent: "org", At: noon, DSKnown: dane.Yes, KeysKnown: true,
+				ParentServers: []dane.NameserverVerdict{
+					{Name: "a.org", Address: netip.MustParseAddr("192.0.2.1"), Up: dane.Yes, Consistent: dane.Yes},
+					{Name: "b.org", Address: netip.MustParseAddr("192.0.2.2"), Up: dane.Yes, Consistent: dane.No, Why: "its answer is bogus"},
+					{Name: "c.org", Address: netip.MustParseAddr("2001:db8::1")},
+				},
+				Servers: []dane.NameserverVerdict{{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.No, Why: "no reply in time"}},
+				DS:      []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 8, DigestType: 1}, Compared: true}},
+				Keys:    []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
+				CDS:     dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, Requested: "3 13 2 abcd",
+				NS: dane.Consistency{Agree: dane.No, Why: "only in the parent: old.example.net; only in the zone: none"},
+			}, {Zone: "example.net", Parent: "net", At: noon, DSKnown: dane.Yes}, {Zone: "example.com", Parent: "com", At: noon}}
+		}, `
+Delegations
+  example.org in org, checked at 2026-03-01 12:00:00 UTC
+    DS 1, ECDSAP256SHA256, SHA256, matches a key
+    DS 2, RSASHA256, SHA1, matches no key
+    key 3, ECDSAP256SHA256, is published without a use
+    nameservers return equal CDS and CDNSKEY records: yes
+    other DS records are requested: yes: 3 13 2 abcd
+    NS records of parent and zone are equal: no: only in the parent: old.example.net; only in the
+      zone: none
+    addresses of nameservers: 3 of org, 1 of example.org
+      b.org (192.0.2.2): its answer is bogus
+      ns1.example.org (192.0.2.53): no reply in time
+  example.net in net, checked at 2026-03-01 12:00:00 UTC
+    no DS record
+    addresses of nameservers: 0 of net, 0 of example.net
+  example.com in com, checked at 2026-03-01 12:00:00 UTC
+    addresses of nameservers: 0 of com, 0 of example.com
+`},
 		{"certificates that cannot be parsed", func(r *probe.Report) {
 			e := r.Verdict.Services[0].Endpoints[0].Facts
 			e.Chain, e.Raw = nil, [][]byte{[]byte("leaf")}

@@ -31,6 +31,11 @@ const (
 	NSEC3Iterations        Topic = "nsec3_iterations"
 	MicrosoftUnsigned      Topic = "microsoft_unsigned_host"
 	UnsignedBeforeSignedMX Topic = "unsigned_domain_signed_host"
+	DSWithoutKey           Topic = "ds_without_key"
+	KeysWithoutDS          Topic = "keys_without_ds"
+	CDSPending             Topic = "cds_pending"
+	ObsoleteDS             Topic = "obsolete_ds"
+	DelegationDiffers      Topic = "delegation_differs"
 )
 
 // Advice is a possible improvement of a target that works. It affects neither the
@@ -101,6 +106,21 @@ func Topics() []TopicInfo {
 		{UnsignedBeforeSignedMX,
 			"The mail host is signed and has TLSA records, but the domain whose MX record names it is not signed. An attacker who forges the MX record redirects the mail, so the host's DANE protects little.",
 			"Sign the domain and publish its DS record at the registrar. The host needs no change."},
+		{DSWithoutKey,
+			"A DS record matches no key of the zone, and another one does. Validators ignore it as long as the zone is signed with its algorithm. Otherwise strict ones fail, such as Unbound with harden-algo-downgrade.",
+			"If no rollover is in progress, remove the DS record at the registrar."},
+		{KeysWithoutDS,
+			"The zone is signed, but its parent has no DS record for it. Validators treat the zone as unsigned, so DANE does not apply to it.",
+			"Publish the DS record at the registrar. If you did, check whether the registrar removed it."},
+		{CDSPending,
+			"The zone requests other DS records by CDS or CDNSKEY records (RFC 7344), and the parent has not changed them yet. Some parents never do.",
+			"Wait if the parent supports CDS, and keep the current key meanwhile. Otherwise change the DS records at the registrar."},
+		{ObsoleteDS,
+			"A DS record has an algorithm or a digest type that must not, or should no longer, be used (RFC 9904, RFC 9905). Validators are about to drop some of them, and then treat the zone as unsigned.",
+			"Publish DS records with digest type 2 only. Sign the zone with algorithm 13 or 8."},
+		{DelegationDiffers,
+			"The parent delegates the zone to other nameservers than the zone itself names (RFC 1034 §4.2.2). Resolvers use both lists, so a change of provider reaches some of them late.",
+			"Make the NS records at the registrar and those in the zone equal."},
 	}
 }
 

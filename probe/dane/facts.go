@@ -23,10 +23,14 @@ type Facts struct {
 	SRV       []SRVLookup    // nil unless hosts are found by SRV records
 	Hosts     []Host         // in the order in which a client tries them
 	MTASTS    *MTASTS        // nil unless the module asks for it
-	Phases    []Phase
-	Complete  bool     // false if the deadline cut a part of the probe short
-	Truncated []string // what exceeded a limit of the probe: "hosts", "addresses"
-	Err       error    // a PanicError that lost the discovery; nil as a rule
+	// Delegations are those of the zones that the lookups depend on, by name. A delegation
+	// that was not examined yet is not among them.
+	Delegations    []*Delegation
+	DelegationsErr error // a PanicError that lost a delegation; nil as a rule
+	Phases         []Phase
+	Complete       bool     // false if the deadline cut a part of the probe short
+	Truncated      []string // what exceeded a limit of the probe: "hosts", "addresses"
+	Err            error    // a PanicError that lost the discovery; nil as a rule
 }
 
 // Host is one server name that the target leads to.
@@ -221,6 +225,7 @@ func (f *Facts) Panics() []*PanicError {
 		}
 	}
 	add(f.Err)
+	add(f.DelegationsErr)
 	if f.MTASTS != nil {
 		add(f.MTASTS.Err)
 	}

@@ -24,6 +24,7 @@ func Judge(facts *Facts, rules Rules, at time.Time) Verdict {
 		j.judgeMTASTS()
 	}
 	j.judgeRenewals()
+	j.judgeDelegations()
 	return j.verdict
 }
 

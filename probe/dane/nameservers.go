@@ -105,12 +105,15 @@ func deepestLink(answer *dnssec.Answer, name string) dnssec.Link {
 
 // NameserverVerdict is the verdict on one address of a nameserver.
 type NameserverVerdict struct {
+	Zone    string // that it serves, in the form of TextName
 	Name    string
 	Address netip.Addr
 	Up      Measure // the server answers with authority
 	// Consistent: its TLSA records are those that the resolver returned or, if the
-	// resolver returned none that validate, their signatures are at least valid.
+	// resolver returned none that validate, their signatures are at least valid. A
+	// Delegation has nameservers too, and describes when they are consistent.
 	Consistent  Measure
+	Lame        bool   // it is not up: it answers, without authority
 	Why         string // why it is not up or not consistent
 	Serial      uint32
 	SerialKnown bool
@@ -132,8 +135,9 @@ func (j *judge) judgeNameservers(host *Host, service *Service) []NameserverVerdi
 	for i := range service.Nameservers.Servers {
 		server := &service.Nameservers.Servers[i]
 		v := judgeNameserver(server, &service.TLSAResult.Lookup.Answer)
+		v.Zone = service.Nameservers.Zone
 		verdicts = append(verdicts, v)
-		if v.Consistent == No || v.Up == No && CauseOf(server.Err) == CauseNotAuthoritative {
+		if v.Consistent == No || v.Lame {
 			j.find(Finding{Reason: NameserverInconsistent, Host: host.Name, Port: service.Port, Lookup: LookupTLSA,
 				Detail: fmt.Sprintf("nameserver %s (%s) of %s: %s", v.Name, v.Address, service.Nameservers.Zone, v.Why)})
 		}
@@ -156,22 +160,28 @@ func (n *Nameservers) limited() string {
 
 // judgeNameserver compares one server's answers with the resolver's.
 func judgeNameserver(server *Nameserver, resolved *dnssec.Answer) NameserverVerdict {
-	v := NameserverVerdict{Name: server.Name, Address: server.Address, Expiry: server.Expiry}
+	v := judgeReachable(server)
 	v.Serial, v.SerialKnown = server.Serial()
-	if server.Err != nil {
-		v.Why = server.Err.Error()
-		if server.responsible() {
-			v.Up = No
-		}
-	} else {
-		v.Up = Yes
-	}
 	if server.TLSA == nil {
 		return v
 	}
 	var why string
 	v.Consistent, why = compareAnswers(server.TLSA, resolved)
 	v.Why = cmp.Or(why, v.Why)
+	return v
+}
+
+// judgeReachable judges whether a server answers with authority.
+func judgeReachable(server *Nameserver) NameserverVerdict {
+	v := NameserverVerdict{Name: server.Name, Address: server.Address, Expiry: server.Expiry}
+	if server.Err == nil {
+		v.Up = Yes
+		return v
+	}
+	v.Why = server.Err.Error()
+	if server.responsible() {
+		v.Up, v.Lame = No, CauseOf(server.Err) == CauseNotAuthoritative
+	}
 	return v
 }
 

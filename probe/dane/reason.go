@@ -45,6 +45,9 @@ const (
 	PlaintextAfterSTARTTLS    Reason = "plaintext_after_starttls"
 	ChainTooDeep              Reason = "chain_too_deep"
 	NameserverInconsistent    Reason = "nameserver_inconsistent"
+	ParentInconsistent        Reason = "parent_inconsistent"
+	LameDelegation            Reason = "lame_delegation"
+	CDSInconsistent           Reason = "cds_inconsistent"
 
 	MTASTSRecordInvalid     Reason = "mta_sts_record_invalid"
 	MTASTSSyntax            Reason = "mta_sts_syntax"
@@ -176,6 +179,7 @@ var reasons = []ReasonInfo{
 		Meaning: "The MX records are not protected by DNSSEC, so an attacker on the path can name other hosts. The hosts are judged, but the domain is at best opportunistic (RFC 7672 §2.2.1).",
 		Senders: "Senders deliver, with TLS if the server offers it. Postfix still checks the TLSA records of the hosts, and refuses a host that does not match.",
 		Remedy:  signTheDomain,
+		More:    "If many domains get this finding at the same time, the registrar or the registry may have removed their DS records. With `nameservers: true`, the report then has the advice `keys_without_ds`, as in `dane_exporter lab check --module smtp_mx_full first.ds-removed`.",
 		Verify:  "`dane_dnssec_valid{lookup=\"mx\"}` is 1, and the outcome is `authenticated` if the hosts have DANE."},
 	{Reason: SRVInsecure, Effect: EffectDegraded,
 		Meaning: "The SRV records are not protected by DNSSEC, so an attacker on the path can name other hosts. DANE does not apply to the hosts that they name (RFC 7673 §3.1).",
@@ -392,8 +396,26 @@ var reasons = []ReasonInfo{
 		Meaning: "A nameserver of the zone returns other TLSA records than the resolver, returns invalid signatures, or does not serve the zone. Senders whose resolver queries it get another result.",
 		Senders: "The result depends on the nameserver that a sender's resolver queries: some get the correct records, others do not.",
 		Remedy:  "Check the zone transfers of the nameserver that the detail names: it missed an update, or signs with keys that were removed. Otherwise remove it from the NS records.",
-		More:    "`dane_nameserver_soa_serial` shows which one is behind.",
-		Verify:  "`dane_nameserver_tlsa_consistent` is 1 for each nameserver."},
+		More:    "`dane_nameserver_soa_serial` shows which one is behind. If only some probes see it, one node of an anycast nameserver may have stale keys, as in `dane_exporter lab check --module smtp_mx_full anycast-stale-keys.lab.test`. `dig +nsid` names the node.",
+		Verify:  "`dane_nameserver_tlsa_consistent` and `dane_nameserver_keys_valid` are 1 for each nameserver."},
+	{Reason: ParentInconsistent, Effect: EffectWarning,
+		Meaning: "A nameserver of the parent zone returns other DS records than most others, or a signature that does not validate, or does not serve the parent zone.",
+		Senders: "Most resolvers retry with another nameserver of the parent, and deliver later. A resolver that does not retry, or that finds only such nameservers, returns SERVFAIL, and mail waits.",
+		Remedy:  "The operator of the parent zone, such as a registry, must repair the nameserver that the detail names. If the DS records were changed within the last hours, wait.",
+		More:    "The nameservers of the parent are queried once an hour for all targets; `dane_delegation_checked_timestamp_seconds` is the time. `dig +dnssec +norecurse @SERVER ZONE DS` repeats the query. If many domains of one parent have the finding, look at the status page of the registry.",
+		Verify:  "`dane_nameserver_ds_consistent` is 1 for each nameserver of the parent, within about an hour."},
+	{Reason: LameDelegation, Effect: EffectWarning,
+		Meaning: "A nameserver to which a zone is delegated answers, but does not serve the zone (lame delegation).",
+		Senders: "Resolvers query another nameserver, which takes longer. If the others fail, lookups fail, and mail waits.",
+		Remedy:  "Configure the zone on the nameserver that the detail names, or remove the nameserver from the NS records of the zone and at the registrar.",
+		More:    "`dig +norecurse @SERVER ZONE SOA` must return the flag `aa`. An attacker who gains a nameserver that is named by mistake controls what some resolvers see of an unsigned zone.",
+		Verify:  "`dane_nameserver_up` is 1 for each nameserver of the zone, within about an hour."},
+	{Reason: CDSInconsistent, Effect: EffectWarning,
+		Meaning: "The nameservers of a zone return different CDS or CDNSKEY records, or the two name different keys. The parent must not change the DS records then (RFC 9975 §3.1).",
+		Senders: "Mail is not affected yet. The key rollover stops: if the old key is removed before the parent has the new DS record, the zone becomes bogus.",
+		Remedy:  "Repair the zone transfer to the nameserver that differs. If several DNS providers sign the zone, each must publish the CDS and CDNSKEY records of all (RFC 8901). Keep the old key until the parent has the new DS record.",
+		More:    "`dig +dnssec +norecurse @SERVER ZONE CDS` shows the records of one nameserver.",
+		Verify:  "`dane_delegation_cds_consistent` is 1, within about an hour."},
 	{Reason: ResolverUnreachable, Effect: EffectInternal,
 		Meaning: "No DNS resolver answers the exporter, so nothing could be judged.",
 		Senders: nothingKnown,

@@ -42,6 +42,9 @@ func MemSize(facts *Facts, verdicts ...*Verdict) int {
 	if facts.MTASTS != nil {
 		s.addMTASTS(facts.MTASTS)
 	}
+	for _, d := range facts.Delegations { // shared, but each report may be the last that has it
+		s.bytes += d.MemSize()
+	}
 	for _, v := range verdicts {
 		s.addVerdict(v)
 	}

@@ -14,7 +14,7 @@ function(config, p, t)
   [
     lasting + finding('nameserver_inconsistent') {
       name: 'DaneNameserverInconsistent',
-      summary: '{{ $labels.instance }}: the nameservers disagree on the TLSA records of {{ $labels.host }} port {{ $labels.port }} ({{ $labels.reason }})',
+      summary: '{{ $labels.instance }}: the nameservers disagree{{ if $labels.host }} on the TLSA records of {{ $labels.host }} port {{ $labels.port }}{{ end }} ({{ $labels.reason }})',
     },
     lasting + finding('mta_sts_disagreement') {
       name: 'DaneMTASTSDisagreement',

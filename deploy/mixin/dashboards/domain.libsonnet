@@ -290,26 +290,29 @@ local dnssec(q) = p.row('DNSSEC', [
     'lookup'
   ),
   p.table(
-    'Nameservers of the TLSA records',
-    needsFull('Whether each nameserver answers, has the same records as the others, and has valid signatures. If some differ, repair the zone transfer to them. ' +
+    'Nameservers',
+    needsFull('Whether each nameserver of the zones with the TLSA records and of their parents answers, has the same TLSA or DS records as the others, and has valid signatures. If some differ, repair the zone transfer to them. ' +
               'Needs nameservers: true, too.'),
     12,
     6,
-    local by = ['host', 'port', 'nameserver', 'address'];
+    local by = ['zone', 'nameserver', 'address'];
     [
-      p.rows(q.min('dane_nameserver_up', hosts, by)),
-      p.rows(q.min('dane_nameserver_tlsa_consistent', hosts, by)),
-      p.rows(q.max('dane_nameserver_soa_serial', hosts, by)),
-      p.rows(q.min('dane_nameserver_signature_expiry_timestamp_seconds', hosts, by) + ' - time()'),
+      p.rows(q.min('dane_nameserver_up', selector, by)),
+      p.rows(q.min('dane_nameserver_tlsa_consistent', selector, by)),
+      p.rows(q.min('dane_nameserver_ds_consistent', selector, by)),
+      p.rows(q.max('dane_nameserver_soa_serial', selector, by)),
+      p.rows(q.min('dane_nameserver_signature_expiry_timestamp_seconds', selector, by) + ' - time()'),
     ],
     'Needs nameservers: true and series: full in the module',
-    service + [
+    [
+      p.column('zone'),
       p.column('nameserver'),
       p.column('address'),
       p.words('Value #A', 'answers', v.yesNo()),
-      p.words('Value #B', 'consistent', v.yesNo()),
-      p.number('Value #C', 'serial', 'none'),
-      p.number('Value #D', 'signatures expire in', 'dtdurations', { thresholds: v.timeLeft }),
+      p.words('Value #B', 'TLSA consistent', v.yesNo()),
+      p.words('Value #C', 'DS consistent', v.yesNo()),
+      p.number('Value #D', 'serial', 'none'),
+      p.number('Value #E', 'signatures expire in', 'dtdurations', { thresholds: v.timeLeft }),
     ] + exporter,
     selected,
     'nameserver'

@@ -56,8 +56,8 @@ func (n *Internet) Add(c Copy) error {
 }
 
 // Ask queries an authoritative nameserver: one that the NS records of a zone name, at
-// one of its addresses. It answers only for the zones that it serves, and REFUSED for
-// others. Faults apply whose Server is empty or its address, as in "192.0.2.53:53".
+// one of its addresses. It answers for the zones that it serves, refers to those below,
+// and answers REFUSED for others. Faults apply whose Server is empty or its address, as in "192.0.2.53:53".
 //
 // It fails if there is no nameserver at that address, and if ctx ends.
 func (n *Internet) Ask(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
@@ -94,7 +94,9 @@ func (n *Internet) answerAsNameserver(server netip.AddrPort, query *dns.Msg) (*d
 		r.msg.SetEdns0(1232, r.dnssec)
 	}
 	if !n.servesZone(server.Addr(), zone) {
-		r.msg.Rcode = dns.RcodeRefused
+		if !r.refer(server.Addr(), zone) {
+			r.msg.Rcode = dns.RcodeRefused
+		}
 		return r.msg, nil
 	}
 	for _, c := range n.copies[server.Addr()] {
@@ -105,6 +107,21 @@ func (n *Internet) answerAsNameserver(server netip.AddrPort, query *dns.Msg) (*d
 	r.msg.Authoritative = true
 	r.answerFrom(zone, name, question.Qtype)
 	return r.msg, r.err
+}
+
+// refer adds a referral to a zone, without glue, if the server serves the zone above.
+func (r *responder) refer(server netip.Addr, to *zoneData) bool {
+	if to.apex == "." {
+		return false
+	}
+	parent := r.internet.zoneOf(to.apex, dns.TypeDS)
+	if !r.internet.servesZone(server, parent) {
+		return false
+	}
+	for _, ns := range parent.nodes[to.apex][dns.TypeNS] {
+		r.msg.Ns = append(r.msg.Ns, dns.Copy(ns))
+	}
+	return true
 }
 
 // serves reports whether a nameserver of any zone has that address.

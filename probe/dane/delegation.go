@@ -1,0 +1,457 @@
+package dane
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// Cut is a zone cut: the delegation of a zone by its parent. The names are fully qualified.
+type Cut struct{ Zone, Parent string }
+
+// Cuts returns the zone cuts on the chain of an answer that are below a signed zone. It
+// leaves out the delegations of the root: thousands of validators watch its servers.
+func Cuts(answer *dnssec.Answer) []Cut {
+	var cuts []Cut
+	for i, link := range answer.Chain {
+		parent := "."
+		for _, above := range answer.Chain[:i] {
+			if above.Status == dnssec.Secure && above.Zone != link.Zone && dns.IsSubDomain(above.Zone, link.Zone) &&
+				dns.CountLabel(above.Zone) > dns.CountLabel(parent) {
+				parent = above.Zone
+			}
+		}
+		if parent != "." {
+			cuts = append(cuts, Cut{link.Zone, parent})
+		}
+	}
+	return cuts
+}
+
+// Delegation is what the nameservers of a zone and of its parent answer about the
+// delegation of the zone. Probes share it, so it has only what verdicts and reports need.
+// It is never modified.
+type Delegation struct {
+	Zone, Parent string    // in the form of TextName
+	At           time.Time // when the nameservers were queried
+	// ParentServers are the addresses of the parent's nameservers. Consistent: the DS
+	// records are those of most other servers, or the proof of their absence is, with valid signatures.
+	ParentServers []NameserverVerdict
+	// Servers are the addresses of the zone's nameservers, of those that the parent names
+	// and of those that the zone names. Consistent: the signatures over its keys are valid.
+	Servers   []NameserverVerdict
+	DS        []DelegationDS  // at most maxDelegationRecords
+	DSKnown   Measure         // Yes: DS is complete, or there are proven to be none
+	Keys      []DelegationKey // of the zone, at most maxDelegationRecords
+	KeysKnown bool            // the keys validate, or the zone is insecure
+	CDS       Consistency     // of CDS and CDNSKEY at the zone's servers; NotMeasured if it has none
+	CDSWaits  Measure         // the zone requests another DS set than the parent has (RFC 7344)
+	Requested string          // what it requests
+	NS        Consistency     // of the NS records of the parent and of the zone
+	Truncated bool            // there are more nameservers or records than are examined
+}
+
+// Consistency is whether copies of the same data agree, and how they differ.
+type Consistency struct {
+	Agree Measure
+	Why   string // how they differ
+}
+
+// DelegationDS is a DS record of the parent.
+type DelegationDS struct {
+	dnssec.DS      // Used: it matches a key of the zone
+	Compared  bool // the keys of the zone are known
+}
+
+// Matches returns whether the record matches a key of the zone: "yes", "no" or "unknown".
+func (ds DelegationDS) Matches() string {
+	switch {
+	case !ds.Compared:
+		return "unknown"
+	case ds.Used:
+		return "yes"
+	default:
+		return "no"
+	}
+}
+
+// AlgorithmName returns the mnemonic of the algorithm, or its number.
+func (ds DelegationDS) AlgorithmName() string { return nameOf(dns.AlgorithmToString, ds.Algorithm) }
+
+// DigestName returns the mnemonic of the digest type, or its number.
+func (ds DelegationDS) DigestName() string { return nameOf(dns.HashToString, ds.DigestType) }
+
+// String describes the record.
+func (ds DelegationDS) String() string {
+	return fmt.Sprintf("key %d, algorithm %s, digest type %s", ds.Tag, ds.AlgorithmName(), ds.DigestName())
+}
+
+// nameOf returns the mnemonic of a number, or the number.
+func nameOf(names map[uint8]string, number uint8) string {
+	if name, ok := names[number]; ok {
+		return name
+	}
+	return fmt.Sprint(number)
+}
+
+// DelegationKey is a key of the zone. Signing: a signature names it.
+type DelegationKey struct {
+	dnssec.Key
+	InDS bool // a DS record of the parent matches it
+}
+
+// Idle reports whether the key is published without a use: no DS record matches it, and no
+// signature over the zone's keys or denials names it. It may be prepared for a rollover.
+func (k DelegationKey) Idle() bool { return !k.InDS && !k.Signing }
+
+// IdleKeys returns the number of keys without a use. It is not known if no signature by the
+// zone was seen.
+func (d *Delegation) IdleKeys() (n int, known bool) {
+	for _, key := range d.Keys {
+		if key.Idle() {
+			n++
+		}
+		known = known || key.Signing
+	}
+	return n, known
+}
+
+// AlgorithmName returns the mnemonic of the algorithm, or its number.
+func (k DelegationKey) AlgorithmName() string { return nameOf(dns.AlgorithmToString, k.Algorithm) }
+
+// maxDelegationRecords is the maximum number of DS, DNSKEY, CDS and CDNSKEY records of each
+// answer that are compared. Zones in use have fewer than ten.
+const maxDelegationRecords = 16
+
+// DelegationEvidence has the answers from which NewDelegation makes a Delegation.
+type DelegationEvidence struct {
+	Cut
+	At            time.Time
+	DS, Keys, NS  dnssec.Answer // of the zone, as the resolvers return them
+	Referral      []string      // nameservers in a referral of the parent; nil: not known
+	ParentServers []DelegationServer
+	Servers       []DelegationServer
+	Truncated     bool
+}
+
+// DelegationServer is one address of a nameserver with its own answers. Those that it was
+// not queried for, and those that it did not return, are nil.
+type DelegationServer struct {
+	Nameserver
+	DS                   *dnssec.Answer // of a server of the parent
+	DNSKEY, CDS, CDNSKEY *dnssec.Answer // of a server of the zone
+	Signers              []dnssec.Key   // tags and algorithms in the signatures by the zone
+}
+
+// NewDelegation compares the answers about a delegation.
+func NewDelegation(e *DelegationEvidence) *Delegation {
+	d := &Delegation{Zone: TextName(e.Zone), Parent: TextName(e.Parent), At: e.At, Truncated: e.Truncated}
+	ds, known := referenceDS(e)
+	if known {
+		d.DSKnown = Yes
+	}
+	for i := range e.ParentServers {
+		d.ParentServers = append(d.ParentServers, judgeParentServer(&e.ParentServers[i], dsTexts(ds)))
+		d.ParentServers[i].Zone = d.Parent
+	}
+	for i := range e.Servers {
+		d.Servers = append(d.Servers, judgeZoneServer(&e.Servers[i]))
+		d.Servers[i].Zone = d.Zone
+	}
+	keys := recordsOfType[*dns.DNSKEY](&e.Keys, &d.Truncated)
+	d.compareKeys(e, ds, keys)
+	if len(keys) > 0 {
+		d.compareRequests(e, ds, keys)
+	}
+	d.NS = compareNS(e)
+	return d
+}
+
+// recordsOfType returns the first records of an answer, and sets truncated if there are more.
+func recordsOfType[T dns.RR](answer *dnssec.Answer, truncated *bool) []T {
+	var list []T
+	for _, rr := range answer.Records {
+		record, ok := rr.(T)
+		switch {
+		case !ok:
+		case len(list) == maxDelegationRecords:
+			*truncated = true
+		default:
+			list = append(list, record)
+		}
+	}
+	return list
+}
+
+// dsText returns a DS record as text for comparisons.
+func dsText(ds *dns.DS) string {
+	return fmt.Sprintf("%d %d %d %s", ds.KeyTag, ds.Algorithm, ds.DigestType, strings.ToLower(ds.Digest))
+}
+
+func dsTexts(set []*dns.DS) []string {
+	texts := make([]string, len(set))
+	for i, ds := range set {
+		texts[i] = dsText(ds)
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// referenceDS returns the DS set that most of the parent's servers return with a valid proof;
+// of several such sets, the one that the resolvers return. A resolver's cache may be older
+// than the servers, so its answer counts alone only if no server has one.
+func referenceDS(e *DelegationEvidence) (set []*dns.DS, known bool) {
+	type candidate struct {
+		answer *dnssec.Answer
+		votes  int
+	}
+	candidates := make(map[string]*candidate)
+	vote := func(answer *dnssec.Answer, weight int) {
+		if answer == nil || answer.Err != nil || answer.Status.Failed() {
+			return
+		}
+		text := textOfDS(answer)
+		if candidates[text] == nil {
+			candidates[text] = &candidate{answer: answer}
+		}
+		candidates[text].votes += weight
+	}
+	for i := range e.ParentServers {
+		vote(e.ParentServers[i].DS, 2)
+	}
+	vote(&e.DS, 1) // decides between equals
+	var best *candidate
+	for _, c := range candidates {
+		if best == nil || c.votes > best.votes || c.votes == best.votes && textOfDS(c.answer) < textOfDS(best.answer) {
+			best = c
+		}
+	}
+	if best == nil {
+		return nil, false
+	}
+	more := false
+	return recordsOfType[*dns.DS](best.answer, &more), !more
+}
+
+func textOfDS(answer *dnssec.Answer) string {
+	var more bool
+	return strings.Join(dsTexts(recordsOfType[*dns.DS](answer, &more)), ", ")
+}
+
+// judgeParentServer judges the DS answer of one server of the parent.
+func judgeParentServer(server *DelegationServer, reference []string) NameserverVerdict {
+	v := judgeReachable(&server.Nameserver)
+	if server.DS == nil {
+		return v
+	}
+	switch {
+	case FailedLocally(server.DS), server.DS.Err != nil && server.DS.Status != dnssec.Bogus:
+		v.Why = cmp.Or(v.Why, server.DS.Err.Error()) // the parent's keys are not known
+		return v
+	case server.DS.Status.Failed():
+		v.Consistent, v.Why = No, "its answer is "+server.DS.Status.String()+": "+server.DS.Why
+		return v
+	}
+	var more bool
+	own := dsTexts(recordsOfType[*dns.DS](server.DS, &more))
+	if v.Consistent = MeasureOf(slices.Equal(own, reference)); v.Consistent == No {
+		v.Why = fmt.Sprintf("its DS records differ from those of most servers: missing %s; extra %s",
+			cmp.Or(firstFew(without(reference, own)), "none"), cmp.Or(firstFew(without(own, reference)), "none"))
+	}
+	return v
+}
+
+// judgeZoneServer judges the keys that one server of the zone returns.
+func judgeZoneServer(server *DelegationServer) NameserverVerdict {
+	v := judgeReachable(&server.Nameserver)
+	switch answer := server.DNSKEY; {
+	case answer == nil, FailedLocally(answer), answer.Err != nil && answer.Status != dnssec.Bogus:
+	case answer.Status == dnssec.Bogus:
+		v.Consistent, v.Why = No, "its keys are bogus: "+answer.Why
+	default:
+		v.Consistent = Yes
+	}
+	return v
+}
+
+// compareKeys compares the DS records with the keys of the zone.
+func (d *Delegation) compareKeys(e *DelegationEvidence, ds []*dns.DS, keys []*dns.DNSKEY) {
+	d.KeysKnown = e.Keys.Err == nil && !e.Keys.Status.Failed()
+	for _, one := range ds {
+		matches := slices.ContainsFunc(keys, func(k *dns.DNSKEY) bool { return matchesKey(one, k) })
+		d.DS = append(d.DS, DelegationDS{dnssec.DS{Tag: one.KeyTag, Algorithm: one.Algorithm, DigestType: one.DigestType, Used: matches}, d.KeysKnown})
+	}
+	for _, k := range keys {
+		key := DelegationKey{Key: dnssec.Key{Tag: k.KeyTag(), Algorithm: k.Algorithm, SEP: k.Flags&dns.SEP != 0}}
+		key.InDS = slices.ContainsFunc(ds, func(one *dns.DS) bool { return matchesKey(one, k) })
+		signs := func(s dnssec.Key) bool { return s.Tag == key.Tag && s.Algorithm == key.Algorithm }
+		key.Signing = slices.ContainsFunc(e.Servers, func(s DelegationServer) bool { return slices.ContainsFunc(s.Signers, signs) })
+		d.Keys = append(d.Keys, key)
+	}
+}
+
+// matchesKey reports whether a DS record is of a key. A digest of an unknown type counts.
+func matchesKey(ds *dns.DS, key *dns.DNSKEY) bool {
+	if ds.KeyTag != key.KeyTag() || ds.Algorithm != key.Algorithm {
+		return false
+	}
+	own := key.ToDS(ds.DigestType)
+	return own == nil || strings.EqualFold(own.Digest, ds.Digest)
+}
+
+// keyNames names keys by the text of their DS record with SHA-256, whatever record refers
+// to them: parents compare keys and not digests (RFC 9975 §3.1).
+type keyNames map[string]string
+
+// add adds the texts of the DS records of a key. They may be looked up by later calls of name.
+func (n keyNames) add(key *dns.DNSKEY) string {
+	best := key.ToDS(dns.SHA256)
+	if best == nil {
+		return ""
+	}
+	for _, digestType := range []uint8{dns.SHA1, dns.SHA256, dns.SHA384} {
+		if ds := key.ToDS(digestType); ds != nil {
+			n[dsText(ds)] = dsText(best)
+		}
+	}
+	return dsText(best)
+}
+
+func (n keyNames) name(ds *dns.DS) string { return cmp.Or(n[dsText(ds)], dsText(ds)) }
+
+// deleteRequest is the only record of a set by which a zone requests that its DS set is removed
+// (RFC 8078 §4).
+const deleteRequest = "delete"
+
+// ofCDS returns the keys that the records of an answer name, sorted. An answer that is not
+// valid has none and is not known.
+func (n keyNames) ofCDS(answer *dnssec.Answer, truncated *bool) (names []string, known bool) {
+	if answer == nil || answer.Err != nil || answer.Status.Failed() {
+		return nil, false
+	}
+	for _, cds := range recordsOfType[*dns.CDS](answer, truncated) {
+		if cds.Algorithm == 0 {
+			names = append(names, deleteRequest)
+		} else {
+			names = append(names, n.name(&cds.DS))
+		}
+	}
+	for _, key := range recordsOfType[*dns.CDNSKEY](answer, truncated) {
+		if key.Algorithm == 0 {
+			names = append(names, deleteRequest)
+		} else if name := n.add(&key.DNSKEY); name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), true
+}
+
+// compareRequests compares the CDS and CDNSKEY records of the zone's servers with each other
+// and with the DS set. Servers that did not answer do not count (RFC 9975 §3.1).
+func (d *Delegation) compareRequests(e *DelegationEvidence, ds []*dns.DS, keys []*dns.DNSKEY) {
+	names := make(keyNames)
+	for _, key := range keys {
+		names.add(key)
+	}
+	for i := range e.Servers { // a CDS may name a key that only CDNSKEY records have
+		names.ofCDS(e.Servers[i].CDNSKEY, &d.Truncated)
+	}
+	var requested []string
+	variants := make(map[string][]string) // servers, by what they return
+	measured, published := false, false
+	for i := range e.Servers {
+		server := &e.Servers[i]
+		cds, cdsKnown := names.ofCDS(server.CDS, &d.Truncated)
+		cdnskey, cdnskeyKnown := names.ofCDS(server.CDNSKEY, &d.Truncated)
+		if !cdsKnown || !cdnskeyKnown {
+			continue
+		}
+		measured, published = true, published || len(cds)+len(cdnskey) > 0
+		where := fmt.Sprintf("%s (%s)", server.Name, server.Address)
+		if len(cds) > 0 && len(cdnskey) > 0 && !slices.Equal(cds, cdnskey) {
+			d.CDS = Consistency{No, fmt.Sprintf("the CDS and CDNSKEY records at %s name different keys: CDS %s; CDNSKEY %s", where, firstFew(cds), firstFew(cdnskey))}
+		}
+		text := fmt.Sprintf("CDS %s; CDNSKEY %s", cmp.Or(firstFew(cds), "none"), cmp.Or(firstFew(cdnskey), "none"))
+		variants[text] = append(variants[text], where)
+		if requested = cds; len(cds) == 0 {
+			requested = cdnskey
+		}
+	}
+	switch {
+	case !measured, !published, d.CDS.Agree == No:
+		return
+	case len(variants) > 1:
+		var texts []string
+		for text, servers := range variants {
+			slices.Sort(servers)
+			texts = append(texts, firstFew(servers)+": "+text)
+		}
+		slices.Sort(texts)
+		d.CDS = Consistency{No, firstFew(texts)}
+		return
+	}
+	d.CDS.Agree = Yes
+	if d.DSKnown != Yes {
+		return
+	}
+	var current []string
+	for _, one := range ds {
+		current = append(current, names.name(one))
+	}
+	slices.Sort(current)
+	d.Requested = firstFew(requested)
+	if slices.Equal(requested, []string{deleteRequest}) {
+		requested = nil
+	}
+	d.CDSWaits = MeasureOf(!slices.Equal(requested, slices.Compact(current)))
+}
+
+// compareNS compares the NS records of the parent with those of the zone.
+func compareNS(e *DelegationEvidence) Consistency {
+	child := NSNames(e.NS.Records)
+	if e.NS.Err != nil || e.NS.Status.Failed() || len(child) == 0 || len(e.Referral) == 0 {
+		return Consistency{}
+	}
+	parent := slices.Sorted(slices.Values(e.Referral))
+	if slices.Equal(child, parent) {
+		return Consistency{Agree: Yes}
+	}
+	return Consistency{No, fmt.Sprintf("only in the parent: %s; only in the zone: %s",
+		cmp.Or(firstFew(without(parent, child)), "none"), cmp.Or(firstFew(without(child, parent)), "none"))}
+}
+
+// NSNames returns the names of the nameservers in NS records, sorted, each once.
+func NSNames(records []dns.RR) []string {
+	var names []string
+	for _, rr := range records {
+		if ns, ok := rr.(*dns.NS); ok {
+			names = append(names, TextName(ns.Ns))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Measured reports whether a nameserver answered, or did not for a reason that is not on our
+// side.
+func (d *Delegation) Measured() bool {
+	measured := func(v NameserverVerdict) bool { return v.Up != NotMeasured }
+	return slices.ContainsFunc(d.ParentServers, measured) || slices.ContainsFunc(d.Servers, measured)
+}
+
+// MemSize estimates the memory that a delegation takes, in bytes.
+func (d *Delegation) MemSize() int {
+	const sizeOfDelegation, sizeOfState = 512, 256
+	size := sizeOfDelegation + len(d.CDS.Why) + len(d.NS.Why) + len(d.Requested) + 16*(len(d.DS)+len(d.Keys))
+	for _, v := range slices.Concat(d.ParentServers, d.Servers) {
+		size += sizeOfState + len(v.Name) + len(v.Why)
+	}
+	return size
+}

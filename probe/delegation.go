@@ -1,0 +1,397 @@
+package probe
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"dane_exporter/internal/flight"
+	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
+
+	"github.com/miekg/dns"
+)
+
+// Limits on the examination of delegations, which all probes share. Each examination also
+// has the limit of a probe on memory.
+const (
+	delegationInterval = time.Hour       // between two examinations of one delegation
+	delegationRetry    = 5 * time.Minute // after one that was not completed
+	delegationMaxAge   = 6 * time.Hour   // of a result, if later examinations fail
+	delegationTimeout  = 20 * time.Second
+	delegationQueries  = 200     // of one examination
+	delegationComputed = 250_000 // microseconds of CPU time of one examination, as maxComputed
+
+	maxDelegations     = 32 // of one probe
+	maxExaminedByProbe = 6  // of these, that one probe may examine; later ones examine the others
+	maxParentServers   = 32 // addresses of one parent that are queried; com has 26
+	maxReferrals       = 3  // nameservers of the parent that are queried for its NS records
+
+	maxExaminations  = 32       // in progress
+	maxExamined      = 10000    // delegations that are kept, and so examined in an interval
+	maxExaminedBytes = 32 << 20 // estimated
+
+	// Examinations for one parent: ten a second on average, and first some more.
+	parentGap   = 100 * time.Millisecond
+	parentBurst = 50
+)
+
+// delegations holds what the nameservers answered about the delegations of zones. All
+// probes share it, so that many domains do not cause more queries to their parent's
+// nameservers.
+type delegations struct {
+	now     func() time.Time
+	flights flight.Group[dane.Cut, examination]
+	slots   chan struct{}
+
+	mu      sync.Mutex
+	entries map[dane.Cut]*examined
+	bytes   int
+	parents map[string]time.Time // when the examinations that were admitted are paid for
+}
+
+// examined is a delegation, and when it may be examined again.
+type examined struct {
+	delegation *dane.Delegation // nil: not completed yet
+	running    bool
+	next       time.Time // later than any examination that is running ends
+	bytes      int
+}
+
+// known returns the result of the last examination that measured something, unless it is too old.
+func (e *examined) known(now time.Time) *dane.Delegation {
+	if e.delegation != nil && now.Sub(e.delegation.At) > delegationMaxAge {
+		return nil
+	}
+	return e.delegation
+}
+
+func newDelegations() *delegations {
+	return &delegations{now: time.Now, slots: make(chan struct{}, maxExaminations),
+		entries: make(map[dane.Cut]*examined), parents: make(map[string]time.Time)}
+}
+
+// get returns what is known about a delegation, or nil, and whether it is examined now or may be.
+func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[cut]
+	if e == nil {
+		return nil, true
+	}
+	now := d.now()
+	return e.known(now), e.running || !now.Before(e.next)
+}
+
+// begin admits an examination if the delegation is due and the limits allow it. The caller
+// must call end.
+func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	e := d.entries[cut]
+	if e != nil && now.Before(e.next) || e == nil && !d.hasRoom(now) {
+		return nil, false
+	}
+	paid := d.parents[cut.Parent]
+	if paid.Before(now) {
+		paid = now
+	}
+	if paid.Sub(now) >= parentBurst*parentGap {
+		return nil, false
+	}
+	select {
+	case d.slots <- struct{}{}:
+	default:
+		return nil, false
+	}
+	if len(d.parents) >= maxExamined {
+		maps.DeleteFunc(d.parents, func(_ string, paid time.Time) bool { return paid.Before(now) })
+	}
+	d.parents[cut.Parent] = paid.Add(parentGap)
+	if e == nil {
+		e = new(examined)
+		d.entries[cut] = e
+	}
+	e.running, e.next = true, now.Add(delegationRetry)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		e.running = false
+		<-d.slots
+	}, true
+}
+
+// hasRoom reports whether another delegation can be kept. If not, it drops those that are due
+// again. It never drops others: they would be examined more often.
+func (d *delegations) hasRoom(now time.Time) bool {
+	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
+	if full() {
+		maps.DeleteFunc(d.entries, func(_ dane.Cut, e *examined) bool {
+			drop := !now.Before(e.next)
+			if drop {
+				d.bytes -= e.bytes
+			}
+			return drop
+		})
+	}
+	return !full()
+}
+
+// put keeps the result of an examination. If it measured nothing, the last one that did is
+// kept in its place. It returns the one that is kept.
+func (d *delegations) put(cut dane.Cut, found *dane.Delegation) *dane.Delegation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[cut]
+	if e == nil {
+		return found
+	}
+	e.next = e.next.Add(delegationInterval - delegationRetry)
+	if e.known(found.At) == nil || found.Measured() {
+		d.bytes += found.MemSize() - e.bytes
+		e.delegation, e.bytes = found, found.MemSize()
+	}
+	return e.delegation
+}
+
+// examination is the result of an examination of a delegation.
+type examination struct {
+	delegation *dane.Delegation // nil: not completed
+	err        error            // a PanicError; nil as a rule
+}
+
+// delegation returns what the nameservers answered about a delegation, within the last
+// delegationInterval if the limits allow. It is nil if that is not known by the deadline of ctx.
+// The error is a PanicError.
+func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, error) {
+	p := r.prober
+	known, due := p.delegations.get(cut)
+	if !due || !r.checks.mayExamine() {
+		return known, nil
+	}
+	found, _, _ := p.delegations.flights.Do(ctx, cut, delegationTimeout, func(ctx context.Context, _ func(examination)) (e examination) {
+		job{run: func() { e.delegation = p.examineNow(ctx, cut) }, err: &e.err}.do()
+		return e
+	})
+	if found.delegation == nil {
+		known, _ = p.delegations.get(cut) // another call may have ended meanwhile
+		return known, found.err
+	}
+	return found.delegation, nil
+}
+
+// examineNow examines a delegation if the limits allow. It returns nil if they do not, and if
+// ctx ends first.
+func (p *Prober) examineNow(ctx context.Context, cut dane.Cut) *dane.Delegation {
+	end, admitted := p.delegations.begin(cut)
+	if !admitted {
+		return nil
+	}
+	defer end()
+	evidence := p.examine(ctx, cut)
+	if evidence == nil {
+		return nil
+	}
+	return p.delegations.put(cut, dane.NewDelegation(evidence))
+}
+
+// examine queries the nameservers of a zone and of its parent about the delegation. It returns
+// nil if ctx or the limits of memory end it: what is missing is not the fault of a server then.
+func (p *Prober) examine(ctx context.Context, cut dane.Cut) *dane.DelegationEvidence {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	held := p.env.Pool.newUsage(end)
+	defer held.close()
+	held.maxComputed = delegationComputed
+	r := p.newRun(Target{Name: dane.TextName(cut.Zone)}, Module{}, held)
+	r.zones.addresses, r.nameserverQueries = maxParentServers+maxNameservers, newQueries(delegationQueries)
+
+	e := &dane.DelegationEvidence{Cut: cut, At: p.delegations.now()}
+	lookups, cancel := half(ctx)
+	defer cancel()
+	meter := r.nameserverMeter()
+	var parentNS dnssec.Answer
+	runAll(
+		job{run: func() { parentNS = r.lookup(lookups, meter, cut.Parent, dns.TypeNS) }, err: &parentNS.Err},
+		job{run: func() { e.DS = r.lookup(lookups, meter, cut.Zone, dns.TypeDS) }, err: &e.DS.Err},
+		job{run: func() { e.Keys = r.lookup(lookups, meter, cut.Zone, dns.TypeDNSKEY) }, err: &e.Keys.Err},
+		job{run: func() { e.NS = r.lookup(lookups, meter, cut.Zone, dns.TypeNS) }, err: &e.NS.Err},
+	)
+	parents := r.findNameservers(lookups, cut.Parent, dane.NSNames(parentNS.Records), maxParentServers)
+	var errs [2]error
+	runAll(
+		job{
+			run: func() { e.ParentServers = r.queryAll(ctx, parents.Servers, r.queryParent, cut.Zone) },
+			err: &errs[0],
+		},
+		job{
+			run: func() {
+				e.Referral = r.referral(ctx, parents.Servers, cut.Zone)
+				names := slices.Concat(dane.NSNames(e.NS.Records), e.Referral)
+				slices.Sort(names)
+				found := r.findNameservers(lookups, cut.Zone, slices.Compact(names), maxNameservers)
+				e.Servers = r.queryAll(ctx, found.Servers, r.queryZone, cut.Zone)
+				e.Truncated = found.Truncated
+			},
+			err: &errs[1],
+		},
+	)
+	e.Truncated = e.Truncated || parents.Truncated
+	if ctx.Err() != nil {
+		return nil
+	}
+	return e
+}
+
+// queryAll queries all servers in parallel.
+func (r *run) queryAll(ctx context.Context, servers []dane.Nameserver, query func(context.Context, *dane.DelegationServer, string), zone string) []dane.DelegationServer {
+	all := make([]dane.DelegationServer, len(servers))
+	jobs := make([]job, len(servers))
+	for i := range all {
+		server := &all[i]
+		server.Nameserver = servers[i]
+		jobs[i] = job{
+			run: func() {
+				if server.Err = r.prober.access.checkAddress(server.Address); server.Err != nil {
+					return
+				}
+				started := time.Now()
+				query(ctx, server, zone)
+				r.explain(ctx, &server.Nameserver, started)
+			},
+			err: &server.Err,
+		}
+	}
+	runAll(jobs...)
+	return all
+}
+
+// queryParent queries a server of the parent for the DS records of a zone.
+func (r *run) queryParent(ctx context.Context, server *dane.DelegationServer, zone string) {
+	ds := r.queryDirectly(ctx, server.Address, zone, dns.TypeDS)
+	server.DS, server.Err, server.Expiry = ds.answer, ds.err, ds.expiry
+}
+
+// queryZone queries a server of the zone for its keys and, if it has any, for the changes of
+// the DS records that it requests.
+func (r *run) queryZone(ctx context.Context, server *dane.DelegationServer, zone string) {
+	keys := r.queryDirectly(ctx, server.Address, zone, dns.TypeDNSKEY)
+	server.DNSKEY, server.Err, server.Expiry, server.Signers = keys.answer, keys.err, keys.expiry, keys.signers
+	if keys.answer == nil || !keys.answer.Found() {
+		return
+	}
+	var cds, cdnskey directAnswer
+	runAll(
+		job{run: func() { cds = r.queryDirectly(ctx, server.Address, zone, dns.TypeCDS) }, err: &cds.err},
+		job{run: func() { cdnskey = r.queryDirectly(ctx, server.Address, zone, dns.TypeCDNSKEY) }, err: &cdnskey.err},
+	)
+	server.CDS, server.CDNSKEY = cds.answer, cdnskey.answer
+	server.Signers = slices.Concat(server.Signers, cds.signers, cdnskey.signers)
+}
+
+// referral returns the nameservers to which a server of the parent refers for a zone. It
+// queries few servers, in parallel: the NS records at a zone cut are not signed, and differ rarely.
+func (r *run) referral(ctx context.Context, servers []dane.Nameserver, zone string) []string {
+	servers = slices.DeleteFunc(slices.Clone(servers), func(s dane.Nameserver) bool { return r.prober.access.checkAddress(s.Address) != nil })
+	slices.SortStableFunc(servers, func(a, b dane.Nameserver) int { // IPv4 first: this machine may have no IPv6
+		return cmp.Compare(a.Address.BitLen(), b.Address.BitLen())
+	})
+	servers = servers[:min(len(servers), maxReferrals)]
+	names, errs := make([][]string, len(servers)), make([]error, len(servers))
+	var jobs []job
+	for i := range servers {
+		jobs = append(jobs, job{
+			run: func() { names[i] = r.queryReferral(ctx, servers[i].Address, zone) },
+			err: &errs[i],
+		})
+	}
+	runAll(jobs...)
+	for _, some := range names {
+		if len(some) > 0 {
+			return some
+		}
+	}
+	return nil
+}
+
+// queryReferral returns the nameservers to which a server of the parent refers. A server
+// that also serves the zone does not refer.
+func (r *run) queryReferral(ctx context.Context, address netip.Addr, zone string) []string {
+	response, err := r.exchangeDirectly(ctx, address, zone, dns.TypeNS)
+	if err != nil || response.Rcode != dns.RcodeSuccess || response.Authoritative {
+		return nil
+	}
+	isOthers := func(rr dns.RR) bool { return dns.CanonicalName(rr.Header().Name) != zone }
+	names := dane.NSNames(slices.DeleteFunc(slices.Clone(response.Ns), isOthers))
+	return names[:min(len(names), maxNameservers)]
+}
+
+// checks holds the delegations that a probe has examined or examines.
+type checks struct {
+	mu        sync.Mutex
+	begun     map[dane.Cut]bool
+	found     []*dane.Delegation
+	err       error // of panics
+	examined  int   // by this probe
+	truncated bool
+}
+
+// examineDelegations examines the delegations of the zones that answers depend on, each once.
+func (r *run) examineDelegations(ctx context.Context, answers ...*dnssec.Answer) {
+	if r.prober.env.Query == nil {
+		return
+	}
+	var examined sync.WaitGroup
+	for _, answer := range answers {
+		if answer == nil {
+			continue
+		}
+		for _, cut := range dane.Cuts(answer) {
+			if r.checks.begin(cut) {
+				examined.Go(func() { r.checks.add(r.delegation(ctx, cut)) })
+			}
+		}
+	}
+	examined.Wait()
+}
+
+// begin reports whether the caller must examine a delegation.
+func (c *checks) begin(cut dane.Cut) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.begun[cut]:
+		return false
+	case len(c.begun) == maxDelegations:
+		c.truncated = true
+		return false
+	case c.begun == nil:
+		c.begun = make(map[dane.Cut]bool)
+	}
+	c.begun[cut] = true
+	return true
+}
+
+// mayExamine reports whether the probe may examine another delegation itself.
+func (c *checks) mayExamine() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.examined++
+	return c.examined <= maxExaminedByProbe
+}
+
+// add adds what was found out about a delegation, if anything, and the error.
+func (c *checks) add(d *dane.Delegation, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d != nil {
+		c.found = append(c.found, d)
+	}
+	c.err = errors.Join(c.err, err)
+}
