@@ -239,7 +239,7 @@ func TestHeavyChainIsBounded(t *testing.T) {
 			prober := h.prober(pool)
 			before := liveHeap()
 			var mu sync.Mutex
-			var live uint64
+			var live int64
 			queries := 0
 			held := 0
 			h.measure = func() {
@@ -355,7 +355,7 @@ func TestManyProbesFit(t *testing.T) {
 	prober := h.prober(pool)
 	before := liveHeap()
 	var mu sync.Mutex
-	var live uint64
+	var live int64
 	queries := 0
 	h.measure = func() {
 		mu.Lock()
