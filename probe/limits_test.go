@@ -40,7 +40,7 @@ type largeTarget struct {
 	*zone.Internet
 	server                     server.SMTP
 	connections, open, maxOpen atomic.Int32
-	peak                       atomic.Uint64 // of heapSize, in bytes
+	peak                       atomic.Int64 // of heapSize, in bytes
 }
 
 func newLargeTarget(t *testing.T, internet *zone.Internet, chain int) *largeTarget {
@@ -92,10 +92,14 @@ func (l *largeTarget) dial(ctx context.Context, _ netip.Addr, _ netip.AddrPort) 
 func (l *largeTarget) measure() { l.peak.Store(max(l.peak.Load(), heapSize())) }
 
 // heapSize returns the bytes of the heap that are in use, garbage included.
-func heapSize() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+func heapSize() int64 { return heapMetric("/memory/classes/heap/objects:bytes") }
+
+// heapMetric returns a metric of the runtime in bytes. It is signed because a heap may shrink
+// between two measurements.
+func heapMetric(name string) int64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return int64(sample[0].Value.Uint64())
 }
 
 // A probe of a target at all limits is bounded in its connections, in the memory
@@ -144,11 +148,12 @@ func TestLargeTargetIsBounded(t *testing.T) {
 	}
 }
 
-// liveHeap returns the bytes of the heap that are reachable.
-func liveHeap() uint64 {
+// liveHeap returns the bytes of the heap that are reachable, without what other goroutines
+// have allocated since.
+func liveHeap() int64 {
 	runtime.GC()
 	runtime.GC()
-	return heapSize()
+	return heapMetric("/gc/heap/live:bytes")
 }
 
 // expiredContext is a context whose deadline has passed and whose timer has not

@@ -23,6 +23,9 @@ type Report struct {
 	Timelines dane.Timelines
 }
 
+// End returns when the probe ended. All answers of the report are older.
+func (r *Report) End() time.Time { return r.Start.Add(r.Duration) }
+
 // JudgedAt returns a copy of the report with the verdict for another time in
 // Later. The DNSSEC statuses are facts and stay as they were found.
 func (r *Report) JudgedAt(at time.Time) *Report {

@@ -189,6 +189,7 @@ func (g *gate) observeService(ctx context.Context, service *gatedService) []roll
 	return observations
 }
 
+// observeName returns what each nameserver has at one name: the alias or the records.
 func (g *gate) observeName(service *gatedService, published probe.PublishedName) (observations []rollover.Observation) {
 	nameservers := published.Nameservers
 	unknown := func(nameserver, why string) {

@@ -235,7 +235,7 @@ func (c *composer) service(v *dane.ServiceVerdict, b *budget, endpoints int) Ser
 func (c *composer) rollover(v *dane.ServiceVerdict, b *budget) (steps []RolloverStep) {
 	timeline, known := c.report.Timelines.Of(v.Key())
 	if !known {
-		timeline = timeline.Observe(v, c.report.Start)
+		timeline = timeline.Observe(v, c.report.End())
 	}
 	if !timeline.InProgress() {
 		return nil

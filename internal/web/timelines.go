@@ -23,8 +23,7 @@ func (t *timelines) observe(r *probe.Report) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := targetKey{r.Target.String(), r.Module.Name}
-	end := r.Start.Add(r.Duration) // every answer is older
-	r.Timelines = t.byTarget[key].Observe(r.Verdict.Services, end)
+	r.Timelines = t.byTarget[key].Observe(r.Verdict.Services, r.End())
 	if len(r.Timelines) == 0 {
 		delete(t.byTarget, key)
 		return

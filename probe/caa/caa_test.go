@@ -27,7 +27,7 @@ func TestAdmit(t *testing.T) {
 		{"one of two", "Records are additive.", issue("other.example", "ca.example"), "", ""},
 		{"empty and listed", "Records are additive (RFC 8659 §4.2).", issue(";", "ca.example"), "", ""},
 		{"not listed", "Only another CA is listed.", issue("other.example"), `admit "other.example", not ca.example`, ""},
-		{"nobody", "An empty issuer forbids every CA.", issue(";"), `admit ";", not ca.example`, ""},
+		{"no CA", "A record without a domain admits no CA.", issue(";"), `admit ";", not ca.example`, ""},
 		{"empty value", "An empty issuer forbids all.", issue(""), "not ca.example", ""},
 		{"malformed", "A malformed value forbids (RFC 8659 §4.2).", issue("%%%%%"), "not ca.example", ""},
 		{"malformed parameters", "A malformed value forbids.", issue("ca.example; account"), "not ca.example", ""},
