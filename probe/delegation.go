@@ -279,20 +279,22 @@ func (r *run) queryParent(ctx context.Context, server *dane.DelegationServer, zo
 }
 
 // queryZone queries a server of the zone for its keys and, if it has any, for the changes of
-// the DS records that it requests.
+// the DS records that it requests. Key-signing keys may sign all these, so it also queries for
+// the SOA record, which shows the zone-signing keys in use.
 func (r *run) queryZone(ctx context.Context, server *dane.DelegationServer, zone string) {
 	keys := r.queryDirectly(ctx, server.Address, zone, dns.TypeDNSKEY)
 	server.DNSKEY, server.Err, server.Expiry, server.Signers = keys.answer, keys.err, keys.expiry, keys.signers
 	if keys.answer == nil || !keys.answer.Found() {
 		return
 	}
-	var cds, cdnskey directAnswer
+	var cds, cdnskey, soa directAnswer
 	runAll(
 		job{run: func() { cds = r.queryDirectly(ctx, server.Address, zone, dns.TypeCDS) }, err: &cds.err},
 		job{run: func() { cdnskey = r.queryDirectly(ctx, server.Address, zone, dns.TypeCDNSKEY) }, err: &cdnskey.err},
+		job{run: func() { soa = r.queryDirectly(ctx, server.Address, zone, dns.TypeSOA) }, err: &soa.err},
 	)
 	server.CDS, server.CDNSKEY = cds.answer, cdnskey.answer
-	server.Signers = slices.Concat(server.Signers, cds.signers, cdnskey.signers)
+	server.Signers = slices.Concat(server.Signers, cds.signers, cdnskey.signers, soa.signers)
 }
 
 // referral returns the nameservers to which a server of the parent refers for a zone. It

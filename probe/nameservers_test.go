@@ -91,6 +91,7 @@ func TestHostsShareNameservers(t *testing.T) {
 			return n.Ask(ctx, server, query)
 		},
 	}, Settings{Access: Access{Targets: []string{"*"}, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}})
+	withoutDelegations(prober)
 	module := mailModule(10 * time.Second)
 	module.Nameservers = true
 	report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)

@@ -176,8 +176,8 @@ func testNameservers(t *testing.T, tb *testbed, e *exporter) {
 	}
 	read := e.probe(t, site.domain(), "smtp_mx_full")
 	for _, series := range []string{"dane_nameserver_up", "dane_nameserver_tlsa_consistent", "dane_nameserver_ds_consistent", "dane_nameserver_keys_valid"} {
-		if addresses := read.activeLabels(series, nil, "address"); len(addresses) == 0 || len(addresses) != len(read.families[series].GetMetric()) {
-			t.Errorf("%s is 1 only at %q\n%s", series, addresses, read.body)
+		if servers := read.activeLabels(series, nil, "nameserver"); len(servers) == 0 || len(servers) != len(read.families[series].GetMetric()) {
+			t.Errorf("%s is 1 only at %q\n%s", series, servers, read.body)
 		}
 	}
 	for _, series := range []string{"dane_nameserver_soa_serial", "dane_nameserver_signature_expiry_timestamp_seconds"} {
@@ -188,7 +188,7 @@ func testNameservers(t *testing.T, tb *testbed, e *exporter) {
 	for series, want := range map[string]bool{
 		"dane_delegation_ds_records": true, "dane_delegation_cds_consistent": true, "dane_delegation_cds_pending": false, "dane_delegation_keys_idle": false,
 	} {
-		isOne := slices.Contains(read.activeLabels(series, nil, "zone"), site.domain())
+		isOne := slices.Contains(read.activeLabels(series, nil, "zone"), "good.test")
 		if isOne != want || len(read.families[series].GetMetric()) == 0 {
 			t.Errorf("%s is 1: %t, want %t\n%s", series, isOne, want, read.body)
 		}
