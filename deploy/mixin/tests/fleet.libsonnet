@@ -13,7 +13,7 @@ function(t)
       series('up', all(1) { unknown: 1, lost: 0 }),
       series('dane_probe_complete', all(1) { unknown: 1 }),
       series('dane_hosts', all(2) { less: 1 }),
-      series('dane_hosts_with_tlsa', all(2) { ds: 0, tlsa: 0, half: 1, less: 1 }),
+      series('dane_hosts_with_tlsa', all(2) { tlsa: 0, half: 1, less: 1 }),
     ] + (if !connects then [series('probe_success', all(1))] else [
            outcome('authenticated', ['ok', 'half', 'less']),
            outcome('refused', ['bad']),
@@ -99,6 +99,8 @@ function(t)
         [6, change('lost unknown ok')],
         [6, change('lost less', 'less')],
         [12, new('ds')],
+        // Fewer than five targets lose a protection meanwhile.
+        [2, change('ds', 'ds')],
       ]),
     },
     {
@@ -119,17 +121,26 @@ function(t)
       local back = start + std.max(1, period - 2),
       local removed = start + period + t.scrapes(20),
       local until = std.ceil(period / 2),
-      series: fleet('back', [[6, change('lost*%d' % (back - start), 'tlsa')], [3, steady]])
+      local lost(word) = [[6, change('lost*%d' % (back - start), word)], [3, steady]],
+      series: fleet('back', lost('tlsa')) + fleet('back_bad', lost('bad')) + fleet('back_ds', lost('ds'), connects=false)
               + fleet('stands', [[6, change('tlsa*%d' % until, 'lost')], [3, change('ok*%d' % until, 'lost')]])
               + fleet('half', [[10, change('half', 'half')], [1, steady]])
               + fleet('gone', [[6, change('tlsa*%d' % (removed - start), 'removed')], [3, steady]]),
+      local backs = ['back', 'back_bad', 'back_ds'],
       local end = t.at(removed) + t.window + 10 + t.step,
       local found = t.at(back) + after + t.step,
       firing: [
         t.firing(t.at(start) + after + t.step, [loss(l) for l in ['stands', 'gone', 'half']]),
-        t.firing(found, [loss(l) for l in ['back', 'stands', 'gone', 'half']]),
-        t.firing(t.at(removed) - t.step, [loss(l) for l in ['back', 'stands', 'gone', 'half']]),
-        t.firing(end, [loss('back'), loss('half')] + (if end < t.at(start + until - 1) + t.memory then [loss('stands')] else [])),
+        t.firing(found, [loss(l) for l in backs + ['stands', 'gone', 'half']]),
+        t.firing(t.at(removed) - t.step, [loss(l) for l in backs + ['stands', 'gone', 'half']]),
+        t.firing(end, [loss(l) for l in backs + ['half']] + (if end < t.at(start + until - 1) + t.memory then [loss('stands')] else [])),
       ],
     },
-  ])
+  ] + (
+    // A day has few scrapes at this interval only.
+    if t.interval < 60 then [] else [{
+      name: 'DaneMassLoss: a loss that is not repaired ends after a day',
+      series: fleet('intended', [[5, 'ok*%d tlsa*30' % start]]),
+      firing: [t.firing(t.at(start + 24), [loss('intended')]), t.firing(t.at(start + 28), [])],
+    }]
+  ))
