@@ -37,7 +37,7 @@ function(t)
   // starts and the case ends.
   local period = t.scrapes(t.loss);
   local start = period + 2;
-  local last = start + std.max(2 * period, period + 6);
+  local last = start + 2 * period + 10;
   // A timeline with words from the start on, and then one more word until the end.
   local change(words, rest='ok') = 'ok*%d %s %s*%d' % [start, words, rest, last + 2 - start - std.length(t.words(words))];
   local steady = change('ok');
@@ -118,22 +118,24 @@ function(t)
     },
     {
       name: 'DaneMassLoss: targets lose the TLSA records of one of two hosts; a loss while the exporter is lost fires when it is back; an alert stands while the exporter is lost; it ends if the lost targets are removed',
-      local back = start + std.max(1, period - 2),
-      local removed = start + period + t.scrapes(20),
+      // The last scrape before is longer ago than the time that is compared and the window.
+      local back = start + period + 3,
+      local removed = back + t.scrapes(after + 10) + 1,
       local until = std.ceil(period / 2),
       local lost(word) = [[6, change('lost*%d' % (back - start), word)], [3, steady]],
-      series: fleet('back', lost('tlsa')) + fleet('back_bad', lost('bad')) + fleet('back_ds', lost('ds'), connects=false)
-              + fleet('stands', [[6, change('tlsa*%d' % until, 'lost')], [3, change('ok*%d' % until, 'lost')]])
+      series: fleet('back', lost('tlsa'), connects=false) + fleet('back_bad', lost('bad')) + fleet('back_ds', lost('ds'), connects=false)
+              + fleet('stands', [[6, change('tlsa*%d' % until, 'lost')], [3, change('ok*%d' % until, 'lost')]], connects=false)
               + fleet('half', [[10, change('half', 'half')], [1, steady]])
               + fleet('gone', [[6, change('tlsa*%d' % (removed - start), 'removed')], [3, steady]]),
+      local standing(minute) = if minute < t.at(start + until - 1) + t.memory then ['stands'] else [],
       local backs = ['back', 'back_bad', 'back_ds'],
       local end = t.at(removed) + t.window + 10 + t.step,
       local found = t.at(back) + after + t.step,
       firing: [
         t.firing(t.at(start) + after + t.step, [loss(l) for l in ['stands', 'gone', 'half']]),
-        t.firing(found, [loss(l) for l in backs + ['stands', 'gone', 'half']]),
-        t.firing(t.at(removed) - t.step, [loss(l) for l in backs + ['stands', 'gone', 'half']]),
-        t.firing(end, [loss(l) for l in backs + ['half']] + (if end < t.at(start + until - 1) + t.memory then [loss('stands')] else [])),
+        t.firing(found, [loss(l) for l in backs + standing(found) + ['gone', 'half']]),
+        t.firing(t.at(removed) - t.step, [loss(l) for l in backs + standing(t.at(removed)) + ['gone', 'half']]),
+        t.firing(end, [loss(l) for l in backs + standing(end) + ['half']]),
       ],
     },
   ] + (
