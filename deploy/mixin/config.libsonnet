@@ -32,7 +32,7 @@
     zoneMinutes: c.intervalMinutes + 2,
 
     // DaneMassLoss: the share of the protected targets of a job that lose a protection within
-    // lossMinutes, and their minimum number. A target is probed once within that time at least.
+    // lossMinutes, and their minimum number. Each target is probed within that time.
     lossShares: { authenticated: 0.05, tlsa: 0.05, ds: 0.05 },
     lossTargets: 5,
     lossMinutes: std.max(60, 2 * c.intervalMinutes),
