@@ -303,7 +303,7 @@ func (p panel) valueColumns() []string {
 // TestTables checks that the queries of tables return rows, and that each table shows or
 // hides each label of its queries.
 func TestTables(t *testing.T) {
-	grouped := regexp.MustCompile(`^(?:[-+*\d\s.()]|time\(\)|bottomk\(\d+,|bottomk by \(zone\)|\(1,)*(?:max|min|sum|count) by \(([^)]*)\)`)
+	grouped := regexp.MustCompile(`^(?:[-+*\d\s.()]|time\(\)|(?:bottomk|topk)\(\d+,|bottomk by \(zone\)|\(1,)*(?:max|min|sum|count) by \(([^)]*)\)`)
 	tables := 0
 	for file, d := range dashboards(t) {
 		for _, p := range d.all() {

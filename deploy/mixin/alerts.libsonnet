@@ -7,7 +7,7 @@
 //                         flapping conditions
 //   severity              critical (mail is being lost now), warning (look today), info
 //                         (look this week), none
-//   scope                 what the alert is about: domain, host, zone, exporter or monitoring
+//   scope                 what the alert is about: domain, host, zone, fleet, exporter or monitoring
 //   summary, description  templates
 //   section               of the runbook: the reason if there is one
 //   grafana               fields that differ in Grafana, whose templates cannot query
@@ -45,7 +45,8 @@ local newTexts = import 'texts.libsonnet';
     groups+: [
       group('dane', (import 'alerts/refused.libsonnet')(config, p, t)
                     + (import 'alerts/ending.libsonnet')(config, p, t)
-                    + (import 'alerts/inconsistent.libsonnet')(config, p, t)),
+                    + (import 'alerts/inconsistent.libsonnet')(config, p, t)
+                    + (import 'alerts/fleet.libsonnet')(config, p, t)),
       group('dane_exporter', (import 'alerts/exporter.libsonnet')(config, p, t)),
     ],
   },

@@ -31,6 +31,14 @@
     // the next probe. A single probe that does not find the zone changes no alert.
     zoneMinutes: c.intervalMinutes + 2,
 
+    // DaneMassLoss: the share of the protected targets of a job that lose a protection within
+    // lossMinutes, and their minimum number. Each target is probed within that time.
+    lossShares: { authenticated: 0.05, tlsa: 0.05, ds: 0.05 },
+    lossTargets: 5,
+    lossMinutes: std.max(60, 2 * c.intervalMinutes),
+    // How long the alert stands while the protection is not back.
+    lossStands: '1d',
+
     // The labels that the scrape configuration gives to a target. Two modules of one
     // instance, or two exporters that probe it, are kept apart. Texts of alerts use these
     // four; add a label, such as cluster, if your targets are the same in several. A label

@@ -17,7 +17,7 @@
     #
     # Severities: critical (mail is being lost now), warning (look today), info (look this
     # week), none (Watchdog). The label scope is what an alert is about: domain, host,
-    # zone, exporter or monitoring. alertmanager.yml uses it.
+    # zone, fleet, exporter or monitoring. alertmanager.yml uses it.
   ||| % generated,
 
   kubernetesRule: |||

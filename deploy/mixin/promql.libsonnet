@@ -150,6 +150,21 @@ function(config) {
     )
   ||| % [indent(expr), p.on(), p.zoneOfTarget, p.on(), p.scraped],
 
+  // What protects the targets of a fleet: see fleet.libsonnet. A target that loses the first
+  // loses the others too.
+  fleet: std.join(', ', [l for l in config.targetLabels if l != 'instance']),
+  protections: ['ds', 'tlsa', 'authenticated'],
+  protected: 'target:dane_protected:known',
+  protectedSum: 'fleet:dane_protected:sum',
+  lost: 'fleet:dane_lost:sum',
+  lostShare: 'fleet:dane_lost:ratio',
+  lostTargets: 'target:dane_mass_loss:known',
+  massLossShare: 'fleet:dane_mass_loss:ratio',
+  lossThreshold: 'protection:dane_loss_threshold:ratio',
+  ofThreshold: 'on (protection) group_left () ' + p.lossThreshold,
+  // A loss of several protections is one series.
+  massLoss: std.join('\nor on (%s)\n' % p.fleet, ['%s{protection="%s"} >= %s' % [p.massLossShare, l, p.ofThreshold] for l in p.protections]),
+
   // finding(matchers) selects findings that hold and were seen at least twice, without the
   // address: a mismatch at two addresses of a host is one alert.
   finding(matchers):: 'max without (address) (%s)' % p.known('target:dane_finding:confirmed{%s}' % matchers),

@@ -57,7 +57,8 @@ local newPromql = import 'promql.libsonnet';
             ||| % { confirmation: config.confirmationWindow, flapping: config.flappingWindow, on: p.on() },
           },
           { record: p.exporterBlind, expr: p.exporterBlindExpr },
-        ],
+          // After the findings, so that a target has its findings when it is first compared.
+        ] + (import 'fleet.libsonnet')(config, p),
       },
       // Dates, and what alerts about dates depend on. Prometheus evaluates groups in parallel.
       {
@@ -162,6 +163,18 @@ local newPromql = import 'promql.libsonnet';
           {
             record: 'job_module_reason:dane_finding:count',
             expr: 'count by (job, module, reason) (count by (%s, reason) (target:dane_finding:current))' % p.target,
+          },
+          // The number of targets for which senders refuse the host. A server that is not
+          // reachable is not refused.
+          {
+            record: 'job_module_host:dane_hosts_refused:count',
+            expr: |||
+              count by (job, module, host) (
+                group by (%s, host) (target:dane_finding:current{host!="", effect="error", reason!~"%s"})
+                and %s
+                %s > 0
+              )
+            ||| % [p.target, std.join('|', (import 'reasons.libsonnet').unreachable), p.on(), p.last('dane_hosts_refused')],
           },
           {
             // Other exporters have a metric probe_success too.

@@ -75,6 +75,8 @@ func dashboardDomains() []probed {
 func emptyQueries() map[string]string {
 	return map[string]string{
 		"Rejected requests A":         "no probe is rejected",
+		"Protected targets B":         "there is no mass loss",
+		"Loss within an hour A":       "the test takes less than an hour",
 		"Queries A":                   "the resolvers of the lab are in its process",
 		"Queries without an answer A": "the resolvers of the lab are in its process",
 		"Not probed A":                "the lab has IPv6",

@@ -176,7 +176,7 @@ func TestAlerts(t *testing.T) {
 			}
 			continue
 		}
-		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) || !slices.Contains([]string{"exporter", "zone", "domain", "host"}, r.Labels["scope"]) {
+		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) || !slices.Contains([]string{"exporter", "fleet", "zone", "domain", "host"}, r.Labels["scope"]) {
 			t.Errorf("%s: labels %v", r.Alert, r.Labels)
 		}
 		if r.For == "" || r.Keep == "" {

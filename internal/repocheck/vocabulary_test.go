@@ -22,7 +22,7 @@ type vocabulary struct {
 func newVocabulary(rules []rule) *vocabulary {
 	v := &vocabulary{
 		metrics: map[string][]string{"up": {}},
-		labels:  append(slices.Clone(targetLabels), "address", "key_type", "le"),
+		labels:  append(slices.Clone(targetLabels), "address", "key_type", "le", "protection"),
 		values: map[string][]string{
 			"usable": {"yes", "no", "superseded"},
 			"result": {"connected", "refused", "timeout", "unreachable", "failed"},
@@ -55,7 +55,7 @@ var (
 	selector = regexp.MustCompile(`([a-zA-Z_][\w:]*)\s*(\{[^}]*\})?`)
 	matcher  = regexp.MustCompile(`(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
 	grouping = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
-	duration = regexp.MustCompile(`\[[^\]]*\]`)
+	duration = regexp.MustCompile(`\[[^\]]*\]|\boffset \d+m\b`)
 	keywords = strings.Fields(`and or unless bool vector time sum min max count avg group topk bottomk rate increase
 		sort clamp_min Inf min_over_time max_over_time last_over_time avg_over_time count_over_time sum_over_time timestamp changes histogram_quantile`)
 	// The labels that the scrape configuration gives to a target.

@@ -2,6 +2,7 @@
 local p = import 'panels.libsonnet';
 local v = import 'values.libsonnet';
 
+local needsRules = 'Needs the recording rules of deploy/prometheus/rules.yml';
 local selector = 'job=~"$job", module=~"$module"';
 
 // The labels of a target, as columns of a table.
@@ -54,7 +55,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
     12,
     8,
     [p.range('sum by (outcome) (job_module_outcome:dane_outcome:sum{%s, outcome=~"refused|unreachable|unknown"})' % selector, '{{outcome}}')],
-    { unit: 'none', decimals: 0, noValue: 'Needs the recording rules of deploy/prometheus/rules.yml' } + p.stacked,
+    { unit: 'none', decimals: 0, noValue: needsRules } + p.stacked,
     v.outcomeColors
   ),
   p.timeseries(
@@ -71,7 +72,7 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
     12,
     7,
     [p.range('job_module:probe_success:avg{%s}' % selector, '{{job}} {{module}}')],
-    { unit: 'percentunit', max: 1, noValue: 'Needs the recording rules of deploy/prometheus/rules.yml' }
+    { unit: 'percentunit', max: 1, noValue: needsRules }
   ),
   p.timeseries(
     'Hosts of the targets',
@@ -87,6 +88,69 @@ local outcomes(q) = p.row('Outcomes for DANE clients', [
     [v.colorOf('all', 'blue'), v.colorOf('with TLSA records', 'green'), v.colorOf('refused', 'red')]
   ),
 ], collapsed=false);
+
+local losses =
+  local of = 'sum by (protection) (%s{' + selector + '})';
+  p.row('Mass changes', [
+    p.timeseries(
+      'Outcome over time',
+      'Number of targets by outcome. While an outcome is unknown, the last known one is not counted.',
+      12,
+      8,
+      [p.range('sum by (outcome) (job_module_outcome:dane_outcome:sum{%s})' % selector, '{{outcome}}')],
+      { unit: 'none', decimals: 0, min: 0, noValue: needsRules } + p.stacked,
+      v.outcomeColors
+    ),
+    p.timeseries(
+      'Protected targets',
+      'Number of targets that DANE clients authenticate (authenticated), whose hosts have TLSA records (tlsa), and whose zones are signed, with DS records in the parent zones (ds). ' +
+      'lost: targets that a mass loss has left without that protection.',
+      12,
+      8,
+      [
+        p.range(of % 'fleet:dane_protected:sum', '{{protection}}'),
+        p.range('sum by (protection) (target:dane_mass_loss:known{%s} > target:dane_protected:known)' % selector, 'lost: {{protection}}'),
+      ],
+      { unit: 'none', decimals: 0, min: 0, noValue: needsRules }
+    ),
+    p.timeseries(
+      'Loss within an hour',
+      'Share of the protected targets that lost a protection within the last hour, less those that gained it. Only targets whose state is known at both times count. ' +
+      'The threshold is that of the alert DaneMassLoss.',
+      12,
+      8,
+      [
+        p.range('max by (protection) (fleet:dane_lost:ratio{%s})' % selector, '{{protection}}'),
+        p.range('min(protection:dane_loss_threshold:ratio)', 'threshold'),
+      ],
+      { unit: 'percentunit', noValue: needsRules },
+      [v.colorOf('threshold', 'red')]
+    ),
+    p.table(
+      'Zones at fault',
+      'Zones whose data or nameservers alone explain why targets are refused, and the number of these targets.',
+      6,
+      8,
+      [p.rows('count by (zone) (group by (zone, instance) (target:dane_outcome_zone:recent{%s} >= 0))' % selector)],
+      'No zone alone explains a refused target',
+      [p.column('zone'), p.number('Value', 'targets', 'none')],
+      [],
+      'targets',
+      desc=true
+    ),
+    p.table(
+      'Mail hosts with the most refused domains',
+      'Hosts that DANE clients refuse, and the number of targets that use them. The table of findings below has the reasons.',
+      6,
+      8,
+      [p.rows('topk(30, sum by (host) (job_module_host:dane_hosts_refused:count{%s}))' % selector)],
+      'No host is refused',
+      [p.column('host'), p.number('Value', 'targets', 'none')],
+      [],
+      'targets',
+      desc=true
+    ),
+  ], collapsed=false);
 
 local worst(q, links) =
   local t = target(links);
@@ -208,5 +272,5 @@ function(config)
     ],
     [links.domain(), links.exporter],
     [p.annotation('Configuration loaded', 'blue', q.reloads(selector), '{{instance}} loaded its configuration', useValueForTime=true)],
-    [outcomes(q), worst(q, links), expiries(q, links)]
+    [outcomes(q), losses, worst(q, links), expiries(q, links)]
   )

@@ -22,6 +22,8 @@ function(config) {
   unreachable: config.unreachableMinutes,
   notJudged: config.notJudgedMinutes,
   rootKeys: config.rootKeysMinutes,
+  loss: config.lossMinutes,
+  massLoss: std.max(10, interval + 5),
   day: 86400,
 
   // The minute of a scrape.

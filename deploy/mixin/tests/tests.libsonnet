@@ -10,6 +10,7 @@ function(config)
                 + (import 'lifetimes.libsonnet')(t)
                 + (import 'inconsistent.libsonnet')(t)
                 + (import 'zone.libsonnet')(t)
+                + (import 'fleet.libsonnet')(t)
                 + (import 'exporter.libsonnet')(t);
   local file(step, tests) = {
     rule_files: ['rules.yml'],
