@@ -234,7 +234,7 @@ func (s *metricSet) setDelegation(d *dane.Delegation) {
 		s.setNameserver(v)
 		s.setMeasure(nameserverKeysValid, v.Consistent, v.Zone, v.Name, v.Address.String())
 	}
-	if d.DSKnown == dane.Yes {
+	if d.DSKnown {
 		s.set(delegationDS, float64(len(d.DS)), d.Zone)
 	}
 	for _, ds := range d.DS {
@@ -247,7 +247,7 @@ func (s *metricSet) setDelegation(d *dane.Delegation) {
 		s.set(delegationIdleKeys, float64(idle), d.Zone)
 	}
 	s.setMeasure(delegationCDSConsistent, d.CDS.Agree, d.Zone)
-	s.setMeasure(delegationCDSPending, d.CDSWaits, d.Zone)
+	s.setMeasure(delegationCDSPending, d.CDSPending, d.Zone)
 	s.setMeasure(delegationNSConsistent, d.NS.Agree, d.Zone)
 }
 

@@ -228,12 +228,12 @@ func diff(got, want string) string {
 
 // delegation returns a delegation for which everything is known.
 func delegation() *dane.Delegation {
-	return &dane.Delegation{Zone: "example.org", Parent: "org", At: time.Unix(1_750_000_000, 0), DSKnown: dane.Yes, KeysKnown: true,
+	return &dane.Delegation{Zone: "example.org", Parent: "org", At: time.Unix(1_750_000_000, 0), DSKnown: true, KeysKnown: true,
 		ParentServers: []dane.NameserverVerdict{{Zone: "org", Name: "ns.org", Address: netip.MustParseAddr("192.0.2.1"), Up: dane.Yes, Consistent: dane.No}},
 		Servers:       []dane.NameserverVerdict{{Zone: "example.org", Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes}},
 		DS:            []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 99, DigestType: 9}, Compared: true}},
 		Keys:          []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
-		CDS:           dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, NS: dane.Consistency{Agree: dane.No},
+		CDS:           dane.Consistency{Agree: dane.Yes}, CDSPending: dane.Yes, NS: dane.Consistency{Agree: dane.No},
 	}
 }
 
