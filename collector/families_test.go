@@ -237,6 +237,29 @@ func delegation() *dane.Delegation {
 	}
 }
 
+// What the probe itself measured about a nameserver takes precedence over an examination that
+// probes share.
+func TestNameserverUp(t *testing.T) {
+	for _, c := range []struct{ now, before, want dane.Measure }{
+		{dane.Yes, dane.No, dane.Yes},
+		{dane.No, dane.Yes, dane.No},
+		{dane.NotMeasured, dane.No, dane.No},
+		{dane.NotMeasured, dane.NotMeasured, dane.NotMeasured},
+	} {
+		r, d := healthy(), delegation()
+		d.ParentServers, d.Servers[0].Up = nil, c.before
+		server := d.Servers[0]
+		server.Up = c.now
+		serviceOf(r).Nameservers = []dane.NameserverVerdict{server}
+		r.Facts.Delegations = []*dane.Delegation{d}
+		up := map[dane.Measure]string{dane.Yes: " 1\n", dane.No: " 0\n"}[c.want]
+		const series = `dane_nameserver_up{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"}`
+		if got := expose(t, r); strings.Contains(got, series) != (up != "") || !strings.Contains(got, series+up) && up != "" {
+			t.Errorf("now %d, before %d: want %q in\n%s", c.now, c.before, series+up, diff(got, healthyText))
+		}
+	}
+}
+
 // TestProbeMetricsAreComplete checks that ProbeMetrics lists the metrics that Families
 // returns, and no others.
 func TestProbeMetricsAreComplete(t *testing.T) {

@@ -515,6 +515,10 @@ func TestDelegationLimits(t *testing.T) {
 		if admitted > maxExaminedBytes>>20 {
 			t.Errorf("%d delegations of 1 MiB", admitted)
 		}
+		now = now.Add(delegationInterval)
+		if _, ok := d.begin(cutOf("b.", "b.")); !ok || d.bytes != 0 {
+			t.Errorf("an hour later: admitted %t, %d bytes", ok, d.bytes)
+		}
 	})
 }
 

@@ -240,6 +240,59 @@ func TestRequestOfRemoval(t *testing.T) {
 	}
 }
 
+// The NS records of the parent and of the zone are compared if both are known.
+func TestNSRecords(t *testing.T) {
+	ns := func(names ...string) (records []dns.RR) {
+		for _, name := range names {
+			records = append(records, &dns.NS{Ns: name})
+		}
+		return records
+	}
+	failed := failedAnswer(dnssec.ErrUnreachable, "example.org", dns.TypeNS)
+	failed.Status, failed.Records = dnssec.Secure, ns("ns1.")
+	for _, c := range []struct {
+		name     string
+		zone     *dnssec.Answer
+		referral []string
+		want     Measure
+		why      string
+	}{
+		{"equal, in another order", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns2.example.", "NS1.example.")...), []string{"ns1.example", "ns2.example"}, Yes, ""},
+		{"one only in the parent", zoneAnswer(dnssec.Insecure, dns.TypeNS, ns("ns1.example.")...), []string{"ns1.example", "ns2.example"}, No, "only in the parent: ns2.example; only in the zone: none"},
+		{"one only in the zone", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns1.example.", "ns2.example.")...), []string{"ns1.example"}, No, "only in the parent: none; only in the zone: ns2.example"},
+		{"no referral", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns1.example.")...), nil, NotMeasured, ""},
+		{"the zone has no NS records", zoneAnswer(dnssec.Secure, dns.TypeNS), []string{"ns1.example"}, NotMeasured, ""},
+		{"the zone's are bogus", zoneAnswer(dnssec.Bogus, dns.TypeNS, ns("ns1.example.")...), []string{"ns2.example"}, NotMeasured, ""},
+		{"the zone's were not looked up", &failed, []string{"ns2.example"}, NotMeasured, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := evidence(testKeys(t, 1))
+			e.NS, e.Referral = *c.zone, c.referral
+			if got := NewDelegation(e).NS; got != (Consistency{c.want, c.why}) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// An examination in which no nameserver was queried measured nothing.
+func TestDelegationIsMeasured(t *testing.T) {
+	server := []NameserverVerdict{{Up: NotMeasured}, {Up: No}}
+	for _, c := range []struct {
+		d    Delegation
+		want bool
+	}{
+		{Delegation{}, false},
+		{Delegation{ParentServers: server[:1], Servers: server[:1]}, false},
+		{Delegation{ParentServers: server}, true},
+		{Delegation{Servers: server}, true},
+	} {
+		if got := c.d.Measured(); got != c.want {
+			t.Errorf("%+v: measured %t", c.d, got)
+		}
+	}
+}
+
 // Keys and DS records are compared by digest: keys may share a tag.
 func TestDelegationKeys(t *testing.T) {
 	keys := testKeys(t, 3)
@@ -253,7 +306,7 @@ func TestDelegationKeys(t *testing.T) {
 	if len(d.DS) != 2 || d.DS[0].Matches() != "yes" || d.DS[1].Matches() != "no" {
 		t.Errorf("DS %v", d.DS)
 	}
-	if d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() {
+	if !d.Keys[0].SEP || d.Keys[1].SEP || d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() {
 		t.Errorf("keys %+v", d.Keys)
 	}
 	if n, known := d.IdleKeys(); n != 1 || !known {
