@@ -46,13 +46,19 @@ const (
 // nameservers.
 type delegations struct {
 	now     func() time.Time
-	flights flight.Group[dane.Cut, examination]
+	flights flight.Group[viewedCut, examination]
 	slots   chan struct{}
 
 	mu      sync.Mutex
-	entries map[dane.Cut]*examined
+	entries map[viewedCut]*examined
 	bytes   int
 	parents map[string]time.Time // when the examinations that were admitted are paid for
+}
+
+// viewedCut is a delegation, and the view whose resolver finds its nameservers.
+type viewedCut struct {
+	dane.Cut
+	view string // as Prober.view returns it
 }
 
 // examined is a delegation, and when it may be examined again.
@@ -73,11 +79,11 @@ func (e *examined) known(now time.Time) *dane.Delegation {
 
 func newDelegations() *delegations {
 	return &delegations{now: time.Now, slots: make(chan struct{}, maxExaminations),
-		entries: make(map[dane.Cut]*examined), parents: make(map[string]time.Time)}
+		entries: make(map[viewedCut]*examined), parents: make(map[string]time.Time)}
 }
 
 // get returns what is known about a delegation, or nil, and whether it is examined now or may be.
-func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
+func (d *delegations) get(cut viewedCut) (known *dane.Delegation, due bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[cut]
@@ -90,7 +96,7 @@ func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
 
 // begin admits an examination if the delegation is due and the limits allow it. The caller
 // must call end.
-func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
+func (d *delegations) begin(cut viewedCut) (end func(), admitted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
@@ -132,7 +138,7 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 func (d *delegations) hasRoom(now time.Time) bool {
 	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
 	if full() {
-		maps.DeleteFunc(d.entries, func(_ dane.Cut, e *examined) bool {
+		maps.DeleteFunc(d.entries, func(_ viewedCut, e *examined) bool {
 			drop := !now.Before(e.next)
 			if drop {
 				d.bytes -= e.bytes
@@ -145,7 +151,7 @@ func (d *delegations) hasRoom(now time.Time) bool {
 
 // put keeps the result of an examination. If it measured nothing, the last one that did is
 // kept in its place. It returns the one that is kept.
-func (d *delegations) put(cut dane.Cut, found *dane.Delegation) *dane.Delegation {
+func (d *delegations) put(cut viewedCut, found *dane.Delegation) *dane.Delegation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[cut]
@@ -169,8 +175,9 @@ type examination struct {
 // delegation returns what the nameservers answered about a delegation, within the last
 // delegationInterval if the limits allow. It is nil if that is not known by the deadline of ctx.
 // The error is a PanicError.
-func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, error) {
+func (r *run) delegation(ctx context.Context, of dane.Cut) (*dane.Delegation, error) {
 	p := r.prober
+	cut := viewedCut{of, p.view(r.module.Name)}
 	known, due := p.delegations.get(cut)
 	if !due || !r.checks.mayExamine() {
 		return known, nil
@@ -188,7 +195,7 @@ func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, e
 
 // examineNow examines a delegation if the limits allow. It returns nil if they do not, and if
 // ctx ends first.
-func (p *Prober) examineNow(ctx context.Context, cut dane.Cut) *dane.Delegation {
+func (p *Prober) examineNow(ctx context.Context, cut viewedCut) *dane.Delegation {
 	end, admitted := p.delegations.begin(cut)
 	if !admitted {
 		return nil
@@ -203,16 +210,16 @@ func (p *Prober) examineNow(ctx context.Context, cut dane.Cut) *dane.Delegation 
 
 // examine queries the nameservers of a zone and of its parent about the delegation. It returns
 // nil if ctx or the limits of memory end it: what is missing is not the fault of a server then.
-func (p *Prober) examine(ctx context.Context, cut dane.Cut) *dane.DelegationEvidence {
+func (p *Prober) examine(ctx context.Context, cut viewedCut) *dane.DelegationEvidence {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	held := p.env.Pool.newUsage(end)
 	defer held.close()
 	held.maxComputed = delegationComputed
-	r := p.newRun(Target{Name: dane.TextName(cut.Zone)}, Module{}, held)
+	r := p.newRun(Target{Name: dane.TextName(cut.Zone)}, Module{Name: cut.view}, held)
 	r.zones.addresses, r.nameserverQueries = maxParentServers+maxNameservers, newQueries(delegationQueries)
 
-	e := &dane.DelegationEvidence{Cut: cut, At: p.delegations.now()}
+	e := &dane.DelegationEvidence{Cut: cut.Cut, At: p.delegations.now()}
 	lookups, cancel := half(ctx)
 	defer cancel()
 	meter := r.nameserverMeter()

@@ -15,6 +15,7 @@ import (
 
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 
 	"github.com/miekg/dns"
 )
@@ -101,7 +102,7 @@ func TestDelegationQueriesAreBounded(t *testing.T) {
 				}
 				return counted.Ask(ctx, server, query)
 			}
-			cut := dane.Cut{Zone: "example.org.", Parent: "org."}
+			cut := viewedCut{Cut: dane.Cut{Zone: "example.org.", Parent: "org."}}
 			prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute)) // validates the zones
 			counted.take()
 			d := prober.examineNow(t.Context(), cut)
@@ -134,7 +135,7 @@ func TestDelegationLookupsAreBounded(t *testing.T) {
 		zones[0].Records += fmt.Sprintf("@ NS ns0%s.mail%d.net.\n", deepLabels, i)
 	}
 	prober, counted := countedProber(t, nil, zones...)
-	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	d := prober.examineNow(t.Context(), viewedCut{Cut: dane.Cut{Zone: "example.org.", Parent: "org."}})
 	resolver, direct := counted.take()
 	if resolver+direct > delegationQueries {
 		t.Errorf("%d queries to the resolver and %d to nameservers", resolver, direct)
@@ -145,6 +146,40 @@ func TestDelegationLookupsAreBounded(t *testing.T) {
 		}
 	}
 	t.Logf("%d queries to the resolver and %d to nameservers", resolver, direct)
+}
+
+// A delegation is examined through the resolver of the module, here one that finds other
+// nameservers than the section's. Modules that share a resolver share the examination.
+func TestDelegationOfView(t *testing.T) {
+	inside, counted := countedProber(t, nil, delegatedZones(1, 1)...)
+	outside, _ := countedProber(t, nil, delegatedZones(3, 1)...)
+	prober := outside.WithResolvers(map[string]*dnssec.Resolver{
+		"": outside.Resolver(""), "view_a": inside.Resolver(""), "view_b": inside.Resolver(""), "view_outside": outside.Resolver(""),
+	})
+	for _, c := range []struct {
+		module  string
+		parents int
+		examine bool // nameservers are queried
+	}{
+		{"view_b", 1, true},
+		{"smtp_mx", 3, true},
+		{"view_a", 1, false},
+		{"view_outside", 3, false},
+	} {
+		var queried atomic.Bool
+		prober.env.Query = func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+			if query.Question[0].Qtype == dns.TypeDS { // the TLSA records are always compared
+				queried.Store(true)
+			}
+			return counted.Ask(ctx, server, query)
+		}
+		module := nameserversModule(time.Minute)
+		module.Name = c.module
+		d := prober.Probe(t.Context(), Target{Name: "example.org"}, module).Facts.Delegations
+		if len(d) != 1 || len(d[0].ParentServers) != c.parents || queried.Load() != c.examine {
+			t.Errorf("%s: delegations %+v, examined %t; want one with %d servers of the parent, examined %t", c.module, d, queried.Load(), c.parents, c.examine)
+		}
+	}
 }
 
 // The CPU time of one examination is limited, and what is not judged is not a fault: each server
@@ -172,7 +207,7 @@ func TestDelegationSignaturesAreBounded(t *testing.T) {
 		}
 		return response, nil
 	}
-	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	d := prober.examineNow(t.Context(), viewedCut{Cut: dane.Cut{Zone: "example.org.", Parent: "org."}})
 	measured := 0
 	for _, v := range d.ParentServers {
 		switch {
@@ -292,7 +327,7 @@ func TestDelegationLimits(t *testing.T) {
 	}
 	begin := func(d *delegations, n int, parent string) (admitted int) {
 		for i := range n {
-			if end, ok := d.begin(dane.Cut{Zone: fmt.Sprintf("%d.%s", i, parent), Parent: parent}); ok {
+			if end, ok := d.begin(viewedCut{Cut: dane.Cut{Zone: fmt.Sprintf("%d.%s", i, parent), Parent: parent}}); ok {
 				admitted++
 				end()
 			}
@@ -301,7 +336,7 @@ func TestDelegationLimits(t *testing.T) {
 	}
 	t.Run("one delegation", func(t *testing.T) {
 		d := newLimited()
-		cut := dane.Cut{Zone: "example.org.", Parent: "org."}
+		cut := viewedCut{Cut: dane.Cut{Zone: "example.org.", Parent: "org."}}
 		end, ok := d.begin(cut)
 		if _, again := d.begin(cut); !ok || again {
 			t.Errorf("admitted %t, again in the meantime %t", ok, again)
@@ -336,7 +371,7 @@ func TestDelegationLimits(t *testing.T) {
 		d := newLimited()
 		var ends []func()
 		for i := range 1000 {
-			if end, ok := d.begin(dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}); ok {
+			if end, ok := d.begin(viewedCut{Cut: dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}}); ok {
 				ends = append(ends, end)
 			}
 		}
@@ -344,7 +379,7 @@ func TestDelegationLimits(t *testing.T) {
 			t.Errorf("%d in progress, want %d", len(ends), maxExaminations)
 		}
 		ends[0]()
-		if _, ok := d.begin(dane.Cut{Zone: "a.", Parent: "next."}); !ok {
+		if _, ok := d.begin(viewedCut{Cut: dane.Cut{Zone: "a.", Parent: "next."}}); !ok {
 			t.Error("none begins after one has ended")
 		}
 	})
@@ -352,7 +387,7 @@ func TestDelegationLimits(t *testing.T) {
 		d := newLimited()
 		admitted := 0
 		for i := range maxExamined + 100 {
-			cut := dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}
+			cut := viewedCut{Cut: dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}}
 			if end, ok := d.begin(cut); ok {
 				admitted++
 				end()
@@ -363,7 +398,7 @@ func TestDelegationLimits(t *testing.T) {
 			t.Errorf("%d examinations, want %d; %d parents", admitted, maxExamined, len(d.parents))
 		}
 		now = now.Add(delegationInterval)
-		if _, ok := d.begin(dane.Cut{Zone: "b.", Parent: "b."}); !ok || len(d.entries) != 1 {
+		if _, ok := d.begin(viewedCut{Cut: dane.Cut{Zone: "b.", Parent: "b."}}); !ok || len(d.entries) != 1 {
 			t.Errorf("an hour later: admitted %t, %d entries", ok, len(d.entries))
 		}
 		if d.bytes < 0 || d.bytes > 0 && len(d.entries) == 0 {
@@ -375,7 +410,7 @@ func TestDelegationLimits(t *testing.T) {
 		large := &dane.Delegation{Requested: strings.Repeat("x", 1<<20)}
 		admitted := 0
 		for i := range 100 {
-			cut := dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}
+			cut := viewedCut{Cut: dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}}
 			if end, ok := d.begin(cut); ok {
 				admitted++
 				end()

@@ -61,6 +61,18 @@ func (p *Prober) Resolver(module string) *dnssec.Resolver {
 	return cmp.Or(p.resolvers[module], p.resolvers[""])
 }
 
+// view returns the first name, in the order of the alphabet, of the modules that share the
+// resolver of a module.
+func (p *Prober) view(module string) string {
+	first := module
+	for name, resolver := range p.resolvers {
+		if name < first && resolver == p.Resolver(module) {
+			first = name
+		}
+	}
+	return first
+}
+
 // Probe gathers the facts about one target and judges them. It returns by the
 // deadline of ctx or the module's timeout, whichever is first, with what it has.
 // It may use the result of a handshake of another probe, in flight or recent.
