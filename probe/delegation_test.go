@@ -153,6 +153,40 @@ func TestDelegationLookupsAreBounded(t *testing.T) {
 	t.Logf("%d queries to the resolver and %d to nameservers", resolver, direct)
 }
 
+// A delegation is examined through the resolver of the module, here one that finds other
+// nameservers than the section's. Modules that share a resolver share the examination.
+func TestDelegationOfView(t *testing.T) {
+	inside, counted := countedProber(t, nil, delegatedZones(1, 1)...)
+	outside, _ := countedProber(t, nil, delegatedZones(3, 1)...)
+	prober := outside.WithResolvers(map[string]*dnssec.Resolver{
+		"": outside.Resolver(""), "view_a": inside.Resolver(""), "view_b": inside.Resolver(""), "view_outside": outside.Resolver(""),
+	})
+	for _, c := range []struct {
+		module  string
+		parents int
+		examine bool // nameservers are queried
+	}{
+		{"view_b", 1, true},
+		{"smtp_mx", 3, true},
+		{"view_a", 1, false},
+		{"view_outside", 3, false},
+	} {
+		var queried atomic.Bool
+		prober.env.Query = func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+			if query.Question[0].Qtype == dns.TypeDS { // the TLSA records are always compared
+				queried.Store(true)
+			}
+			return counted.Ask(ctx, server, query)
+		}
+		module := nameserversModule(time.Minute)
+		module.Name = c.module
+		d := prober.Probe(t.Context(), Target{Name: "example.org"}, module).Facts.Delegations
+		if len(d) != 1 || len(d[0].ParentServers) != c.parents || queried.Load() != c.examine {
+			t.Errorf("%s: delegations %+v, examined %t; want one with %d servers of the parent, examined %t", c.module, d, queried.Load(), c.parents, c.examine)
+		}
+	}
+}
+
 // The CPU time of one examination is limited, and what is not judged is not a fault: each server
 // of the parent returns a hundred wrong signatures before the valid one.
 func TestDelegationSignaturesAreBounded(t *testing.T) {
@@ -388,26 +422,6 @@ func TestNameserversOfBogusZone(t *testing.T) {
 	for _, v := range d.ParentServers {
 		if want := dane.MeasureOf(v.Address.String() != "10.0.2.1"); v.Consistent != want {
 			t.Errorf("%s: consistent %d, want %d: %s", v.Address, v.Consistent, want, v.Why)
-		}
-	}
-}
-
-// A module with its own resolver has its own examinations: its zones may be other ones. Modules
-// with equal resolvers share them.
-func TestDelegationsOfResolvers(t *testing.T) {
-	prober, _ := countedProber(t, nil, delegatedZones(3, 1)...)
-	signed := prober.Resolver("")
-	unsigned, _ := countedProber(t, nil, zone.Zone{Apex: "org"}, zone.Zone{Apex: "example.org", Delegation: zone.Insecure})
-	prober = prober.WithResolvers(map[string]*dnssec.Resolver{"": unsigned.Resolver(""), "a": signed, "b": signed})
-	for _, c := range []struct {
-		module           string
-		ds, examinations int
-	}{{"other", 0, 1}, {"b", 1, 2}, {"a", 1, 2}} {
-		module := nameserversModule(time.Minute)
-		module.Name = c.module
-		report := prober.Probe(t.Context(), Target{Name: "example.org"}, module)
-		if d := report.Facts.Delegations; len(d) != 1 || !d[0].DSKnown || len(d[0].DS) != c.ds || len(prober.delegations.entries) != c.examinations {
-			t.Errorf("%s: %d examinations: %+v", c.module, len(prober.delegations.entries), d)
 		}
 	}
 }
