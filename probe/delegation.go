@@ -36,8 +36,8 @@ const (
 	maxExamined      = 10000    // delegations that are kept, and so examined in an interval
 	maxExaminedBytes = 32 << 20 // estimated
 
-	// Examinations for one parent: ten a second on average, and first some more.
-	parentGap   = 100 * time.Millisecond
+	// Examinations of delegations from one parent: a token bucket.
+	parentGap   = 100 * time.Millisecond // between two, on average
 	parentBurst = 50
 )
 
@@ -52,7 +52,7 @@ type delegations struct {
 	mu      sync.Mutex
 	entries map[delegationKey]*examined
 	bytes   int
-	parents map[string]time.Time // when the examinations that were admitted are paid for
+	parents map[string]time.Time // by parent: when its token bucket is full again
 }
 
 // delegationKey is a delegation as one resolver sees it: another one may have other zones or
@@ -105,11 +105,11 @@ func (d *delegations) begin(key delegationKey) (end func(), admitted bool) {
 	if e != nil && now.Before(e.next) || e == nil && !d.hasRoom(now) {
 		return nil, false
 	}
-	paid := d.parents[key.Parent]
-	if paid.Before(now) {
-		paid = now
+	full := d.parents[key.Parent]
+	if full.Before(now) {
+		full = now
 	}
-	if paid.Sub(now) >= parentBurst*parentGap {
+	if full.Sub(now) >= parentBurst*parentGap {
 		return nil, false
 	}
 	select {
@@ -118,9 +118,9 @@ func (d *delegations) begin(key delegationKey) (end func(), admitted bool) {
 		return nil, false
 	}
 	if len(d.parents) >= maxExamined {
-		maps.DeleteFunc(d.parents, func(_ string, paid time.Time) bool { return paid.Before(now) })
+		maps.DeleteFunc(d.parents, func(_ string, full time.Time) bool { return full.Before(now) })
 	}
-	d.parents[key.Parent] = paid.Add(parentGap)
+	d.parents[key.Parent] = full.Add(parentGap)
 	if e == nil {
 		e = new(examined)
 		d.entries[key] = e
@@ -180,7 +180,7 @@ func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, e
 	p := r.prober
 	key := delegationKey{p.view(r.module.Name), cut}
 	known, due := p.delegations.get(key)
-	if !due || !r.checks.mayExamine() {
+	if !due || !r.delegations.mayExamine() {
 		return known, nil
 	}
 	found, _, _ := p.delegations.flights.Do(ctx, key, delegationTimeout, func(ctx context.Context, _ func(examination)) (e examination) {
@@ -223,41 +223,46 @@ func (p *Prober) examine(ctx context.Context, key delegationKey, last *dane.Dele
 	r.zones.addresses, r.nameserverQueries = maxParentServers+maxNameservers, newQueries(delegationQueries)
 
 	e := &dane.DelegationEvidence{Cut: key.Cut, At: p.delegations.now()}
+	if err := r.gatherDelegation(ctx, e, last); err != nil || ctx.Err() != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// gatherDelegation adds the answers of the resolvers and of the nameservers to e.
+func (r *run) gatherDelegation(ctx context.Context, e *dane.DelegationEvidence, last *dane.Delegation) error {
 	lookups, cancel := half(ctx)
 	defer cancel()
 	meter := r.nameserverMeter()
 	var parentNS dnssec.Answer
 	runAll(
-		job{run: func() { parentNS = r.lookup(lookups, meter, key.Parent, dns.TypeNS) }, err: &parentNS.Err},
-		job{run: func() { e.DS = r.lookup(lookups, meter, key.Zone, dns.TypeDS) }, err: &e.DS.Err},
-		job{run: func() { e.Keys = r.lookup(lookups, meter, key.Zone, dns.TypeDNSKEY) }, err: &e.Keys.Err},
-		job{run: func() { e.NS = r.lookup(lookups, meter, key.Zone, dns.TypeNS) }, err: &e.NS.Err},
+		job{run: func() { parentNS = r.lookup(lookups, meter, e.Parent, dns.TypeNS) }, err: &parentNS.Err},
+		job{run: func() { e.DS = r.lookup(lookups, meter, e.Zone, dns.TypeDS) }, err: &e.DS.Err},
+		job{run: func() { e.Keys = r.lookup(lookups, meter, e.Zone, dns.TypeDNSKEY) }, err: &e.Keys.Err},
+		job{run: func() { e.NS = r.lookup(lookups, meter, e.Zone, dns.TypeNS) }, err: &e.NS.Err},
 	)
-	parents := r.findNameservers(lookups, key.Parent, dane.NSNames(parentNS.Records), maxParentServers)
+	parents := r.findNameservers(lookups, e.Parent, dane.NSNames(parentNS.Records), maxParentServers)
 	parents.Servers = foundOrLast(parents.Servers, last.ParentServers)
+	var found dane.Nameservers // of the zone
 	var errs [2]error
 	runAll(
 		job{
-			run: func() { e.ParentServers = r.queryAll(ctx, parents.Servers, r.queryParent, key.Zone) },
+			run: func() { e.ParentServers = r.queryAll(ctx, parents.Servers, r.queryParent, e.Zone) },
 			err: &errs[0],
 		},
 		job{
 			run: func() {
-				e.Referral = r.referral(ctx, parents.Servers, key.Zone)
+				e.Referral = r.referral(ctx, parents.Servers, e.Zone)
 				names := slices.Concat(dane.NSNames(e.NS.Records), e.Referral)
 				slices.Sort(names)
-				found := r.findNameservers(lookups, key.Zone, slices.Compact(names), maxNameservers)
-				e.Servers = r.queryAll(ctx, foundOrLast(found.Servers, last.Servers), r.queryZone, key.Zone)
-				e.Truncated = found.Truncated
+				found = r.findNameservers(lookups, e.Zone, slices.Compact(names), maxNameservers)
+				e.Servers = r.queryAll(ctx, foundOrLast(found.Servers, last.Servers), r.queryZone, e.Zone)
 			},
 			err: &errs[1],
 		},
 	)
-	e.Truncated = e.Truncated || parents.Truncated
-	if err := errors.Join(errs[:]...); err != nil || ctx.Err() != nil {
-		return nil, err
-	}
-	return e, nil
+	e.Truncated = parents.Truncated || found.Truncated
+	return errors.Join(errs[:]...)
 }
 
 // foundOrLast returns the nameservers found or, if there are none, those of the last
@@ -357,14 +362,14 @@ func (r *run) queryReferral(ctx context.Context, address netip.Addr, zone string
 	return names[:min(len(names), maxNameservers)]
 }
 
-// checks holds the delegations that a probe has examined or examines.
-type checks struct {
+// probeDelegations holds the delegations that one probe depends on.
+type probeDelegations struct {
 	mu        sync.Mutex
-	begun     map[dane.Cut]bool
+	begun     map[dane.Cut]bool // at most maxDelegations
 	found     []*dane.Delegation
-	err       error // of panics
-	examined  int   // by this probe
-	truncated bool
+	err       error // PanicErrors
+	due       int   // number that were due for an examination
+	truncated bool  // there are more than maxDelegations
 }
 
 // examineDelegations examines the delegations of the zones that answers depend on, each once.
@@ -378,8 +383,8 @@ func (r *run) examineDelegations(ctx context.Context, answers ...*dnssec.Answer)
 			continue
 		}
 		for _, cut := range dane.Cuts(answer) {
-			if r.checks.begin(cut) {
-				examined.Go(func() { r.checks.add(r.delegation(ctx, cut)) })
+			if r.delegations.begin(cut) {
+				examined.Go(func() { r.delegations.add(r.delegation(ctx, cut)) })
 			}
 		}
 	}
@@ -387,36 +392,36 @@ func (r *run) examineDelegations(ctx context.Context, answers ...*dnssec.Answer)
 }
 
 // begin reports whether the caller must examine a delegation.
-func (c *checks) begin(cut dane.Cut) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (p *probeDelegations) begin(cut dane.Cut) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case c.begun[cut]:
+	case p.begun[cut]:
 		return false
-	case len(c.begun) == maxDelegations:
-		c.truncated = true
+	case len(p.begun) == maxDelegations:
+		p.truncated = true
 		return false
-	case c.begun == nil:
-		c.begun = make(map[dane.Cut]bool)
+	case p.begun == nil:
+		p.begun = make(map[dane.Cut]bool)
 	}
-	c.begun[cut] = true
+	p.begun[cut] = true
 	return true
 }
 
 // mayExamine reports whether the probe may examine another delegation itself.
-func (c *checks) mayExamine() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.examined++
-	return c.examined <= maxExaminedByProbe
+func (p *probeDelegations) mayExamine() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due++
+	return p.due <= maxExaminedByProbe
 }
 
 // add adds what was found out about a delegation, if anything, and the error.
-func (c *checks) add(d *dane.Delegation, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (p *probeDelegations) add(d *dane.Delegation, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if d != nil {
-		c.found = append(c.found, d)
+		p.found = append(p.found, d)
 	}
-	c.err = errors.Join(c.err, err)
+	p.err = errors.Join(p.err, err)
 }

@@ -157,8 +157,8 @@ type run struct {
 	budget  *budget
 	zones   *zones
 
-	renewals renewals
-	checks   checks
+	renewals    renewals
+	delegations probeDelegations
 
 	usage                      *usage
 	queries, nameserverQueries *queries
@@ -198,9 +198,9 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 		})
 	}
 	runAll(jobs...)
-	facts.Delegations = slices.SortedFunc(slices.Values(r.checks.found), func(a, b *dane.Delegation) int { return cmp.Compare(a.Zone, b.Zone) })
-	facts.DelegationsErr = errors.Join(facts.DelegationsErr, r.checks.err)
-	if r.checks.truncated {
+	facts.Delegations = slices.SortedFunc(slices.Values(r.delegations.found), func(a, b *dane.Delegation) int { return cmp.Compare(a.Zone, b.Zone) })
+	facts.DelegationsErr = errors.Join(facts.DelegationsErr, r.delegations.err)
+	if r.delegations.truncated {
 		facts.Truncated = append(facts.Truncated, "delegations")
 	}
 	summarise(facts)

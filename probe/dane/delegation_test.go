@@ -227,6 +227,18 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Without the keys of the zone, it is not known which key a digest is of, so nothing is pending.
+func TestRequestWithoutKeys(t *testing.T) {
+	keys := testKeys(t, 1)
+	e := evidence(keys)
+	e.Keys = *zoneAnswer(dnssec.Indeterminate, dns.TypeDNSKEY)
+	e.Servers = []DelegationServer{delegationServer(1)}
+	e.Servers[0].CDS, e.Servers[0].CDNSKEY = zoneAnswer(dnssec.Secure, dns.TypeCDS, keys[0].ToDS(dns.SHA384).ToCDS()), zoneAnswer(dnssec.Secure, dns.TypeCDNSKEY)
+	if d := NewDelegation(e); d.CDS.Agree != NotMeasured || d.CDSPending != NotMeasured {
+		t.Errorf("agree %d, pending %d", d.CDS.Agree, d.CDSPending)
+	}
+}
+
 // A request to remove the DS set is pending until the parent has none.
 func TestRequestOfRemoval(t *testing.T) {
 	for _, ds := range [][]dns.RR{nil, {testKeys(t, 1)[0].ToDS(dns.SHA256)}} {
