@@ -96,9 +96,8 @@ function(t)
     },
     {
       name: 'DaneMassLoss: resolvers see the removal of all DS records within a day, 4 % of them in an hour: fires',
-      local lost(i) = 1 + std.floor(i * period / 6),
-      series: fleet('drip', [[1, change('ok*%d' % lost(i), 'ds')] for i in std.range(0, 5)] + [[144, steady]], connects=false),
-      // The fifth target is lost: the minimum number.
+      local lost(i) = 1 + std.floor(i * period / 5),
+      series: fleet('drip', [[1, change('ok*%d' % lost(i), 'ds')] for i in std.range(0, 4)] + [[120, steady]], connects=false),
       local fires = t.at(start + lost(4)) + after,
       firing: [
         t.firing(fires - t.interval - t.step, []),
