@@ -22,7 +22,7 @@ function(t)
     },
     {
       name: 'DaneParentInconsistent: one alert for a zone, which stands while scrapes are lost and while its nameservers could not be queried; one result in an hour does not fire',
-      zones: ['parent', 'brief', 'equal'],
+      zones: ['registry', 'brief', 'equal'],
       local bad = t.scrapes(t.parent) + 5,
       local timeline = 'ok*10 bad lost bad*%d lost bad unqueried*%d ok*30' % [bad, t.scrapes(120)],
       local end = 10 + 2 + bad + 2 + t.scrapes(120),
@@ -31,18 +31,18 @@ function(t)
       local child(instance, zone, timeline) =
         t.outcome(instance, timeline)
         + [server(instance, zone, 1, timeline, { ok: 1, bad: 1 }), server(instance, zone, 2, timeline, { ok: 1, bad: 0 }), server(instance, 'equal', 3, timeline, { ok: 1, bad: 1 })],
-      series: child('one.parent', 'parent', timeline) + child('two.parent', 'parent', timeline)
+      series: child('one.registry', 'registry', timeline) + child('two.registry', 'registry', timeline)
               + child('one.brief', 'brief', 'ok*10 bad*%d ok*%d' % [t.scrapes(61), end]),
       firing: [],
-      local alert = [{ alertname: 'DaneParentInconsistent', zone: 'parent' }],
+      local alert = [{ alertname: 'DaneParentInconsistent', zone: 'registry' }],
       uninhibited: t.always(t.at(9), t.at(10) + t.parent, [])
                    + t.always(t.at(10) + t.parent, t.at(end) + 5, alert)
                    + t.always(t.at(end) + 5 + t.step, t.at(end) + 5 + 3 * t.step, []),
       texts: [t.text(t.at(10 + bad), 'DaneParentInconsistent', [{
-        labels: { zone: 'parent', severity: 'warning', scope: 'zone' },
+        labels: { zone: 'registry', severity: 'warning', scope: 'zone' },
         annotations: {
-          summary: 'parent: the nameservers of the zone disagree on DS records',
-          description: t.explanation('parent_inconsistent') + ' Nameservers that differ: ns2.parent (192.0.2.2). Targets that depend on them: one.parent, two.parent.',
+          summary: 'registry: the nameservers of the zone disagree on DS records',
+          description: t.explanation('parent_inconsistent') + ' Nameservers that differ: ns2.registry (192.0.2.2). Targets that depend on them: one.registry, two.registry.',
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#parent_inconsistent',
         },
       }])],
