@@ -14,6 +14,7 @@ local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.g
 }
 + {
   'prometheus/rules.yml': yaml(headers.rules, groups),
+  'prometheus/views.yml': yaml(headers.views, mixin.viewsAlerts),
   'prometheus/rules_test.yml': yaml(headers.tests, tests.alerts),
   'prometheus/rules_texts_test.yml': yaml(headers.tests, tests.texts),
   'kubernetes/prometheusrule.yml': yaml(headers.kubernetesRule, {

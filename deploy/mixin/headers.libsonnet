@@ -20,6 +20,15 @@
     # zone, fleet, exporter or monitoring. alertmanager.yml uses it.
   ||| % generated,
 
+  views: |||
+    # An alert if another resolver leads senders to another outcome than that of smtp_mx. It
+    # applies to targets that are scraped twice: with smtp_mx, and with a module that has its
+    # own resolver and a name that begins with view_. docs/configuration.md explains such
+    # modules. Load it in addition to rules.yml; prometheus-views.yml does. Test it with:
+    # promtool test rules views_test.yml
+    %s
+  ||| % generated,
+
   kubernetesRule: |||
     # The rules of deploy/prometheus/rules.yml for the Prometheus operator.
     %s# probe.yml and podmonitor.yml set the labels that the rules need.
