@@ -13,8 +13,7 @@ import (
 )
 
 // discover handles /sd: the targets of the sources, for http_sd_configs of Prometheus. It
-// answers 503 until all targets are known, because Prometheus keeps the targets that it
-// has then.
+// returns status 503 until all targets are known. Prometheus then keeps its targets.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	query, err := parseDiscoveryQuery(r.URL.RawQuery)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Alerts about what senders do now.
 function(config, p, t)
   // The conditions need two observations, so "for" does not depend on the interval. All alerts
-  // about what makes clients refuse have the zone of the target. If it changes, they become
-  // pending again together, and none fires without the one that inhibits it.
+  // about causes of a refusal have the label zone of the target. If it changes, they become
+  // pending again together, so none fires without the alert that inhibits it.
   local now = { minutes: 10, keep: '5m' };
   local findings(of) = { query: p.finding('reason=~"%s"' % std.join('|', of)), op: '==', threshold: 1 };
 
@@ -16,8 +16,8 @@ function(config, p, t)
   };
 
   [
-    // It fires before the alerts about the targets, and outlasts them. In alertmanager.yml, it
-    // inhibits those that have its zone.
+    // It fires before the alerts about the targets, and ends after them. In alertmanager.yml,
+    // it inhibits those with the same label zone.
     now {
       name: 'DaneZoneBroken',
       expr: p.zoneBroken + ' > 0',
@@ -27,7 +27,7 @@ function(config, p, t)
       scope: 'zone',
       zonesOfTargets: p.zoneOfTarget,
       summary: '{{ $labels.zone }}: DANE senders refuse {{ $value }} targets because of this zone',
-      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That alone explains why clients that validate DANE refuse'
+      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That is the only reason why DANE clients refuse'
                    + '{{ with query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}%s{{ end }}' % [p.zoneOfTarget, t.listOfInstances]
                    + '. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
       section: 'danezonebroken',
