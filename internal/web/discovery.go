@@ -68,7 +68,7 @@ func parseDiscoveryQuery(text string) (discovery.Query, error) {
 		query.Shard, errShard = strconv.Atoi(shard)
 		query.Shards, errShards = strconv.Atoi(shards)
 		if errors.Join(errShard, errShards) != nil || query.Shards < 1 || query.Shards > maxShards || query.Shard < 1 || query.Shard > query.Shards {
-			return discovery.Query{}, fmt.Errorf("parameter shard: %.40q is not a part such as 1/8, of at most %d", values.Get("shard"), maxShards)
+			return discovery.Query{}, fmt.Errorf("parameter shard: %.40q is not a shard such as 1/8; at most %d shards are allowed", values.Get("shard"), maxShards)
 		}
 	}
 	return query, nil

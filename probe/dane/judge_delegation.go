@@ -55,7 +55,7 @@ func (j *judge) findBadServers(d *Delegation) {
 	}
 	find(ParentInconsistent, d.Parent, "of the nameservers of %s, these differ on the delegation of %s: %s", parents)
 	find(LameDelegation, d.Zone, "of the nameservers of %s, these do not serve the zone %s: %s", lame)
-	find(NameserverInconsistent, d.Zone, "of the nameservers of %s, these return bad signatures over the keys of %s: %s", bogus)
+	find(NameserverInconsistent, d.Zone, "of the nameservers of %s, these return keys of %s that do not validate: %s", bogus)
 }
 
 func describeServer(v NameserverVerdict) string {

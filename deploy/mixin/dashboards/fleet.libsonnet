@@ -94,7 +94,7 @@ local losses =
   p.row('Mass changes', [
     p.timeseries(
       'Outcome over time',
-      'Number of targets by outcome. While an outcome is unknown, the last known one is not counted.',
+      'Number of targets by outcome. A target whose outcome is unknown does not count with its last known outcome.',
       12,
       8,
       [p.range('sum by (outcome) (job_module_outcome:dane_outcome:sum{%s})' % selector, '{{outcome}}')],
