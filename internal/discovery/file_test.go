@@ -203,7 +203,7 @@ func TestFileLoaderErrors(t *testing.T) {
 		change  func(dir string) error
 		want    string
 	}{
-		{"no file", "*.none", nil, "there is no such file"},
+		{"no file", "*.none", nil, "no file matches"},
 		{"a pipe", "*", func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600) }, "is not a regular file"},
 		{"a device", "*", func(dir string) error { return os.Symlink("/dev/zero", filepath.Join(dir, "zero")) }, "is not a regular file"},
 		{"a loop of symbolic links", "*", func(dir string) error { return os.Symlink("loop", filepath.Join(dir, "loop")) }, "too many levels of symbolic links"},

@@ -106,7 +106,7 @@ function(config) {
       address: '',
     } + labels, t.values(timeline, { [w]: 1 for w in at })),
 
-  // The zone that alone explains the outcome, at the words in at.
+  // The zone that is the only cause of the outcome, at the words in at.
   outcomeZone(instance, zone, timeline, at=['bad']):: t.series('dane_outcome_zone', instance, { zone: zone }, t.values(timeline, { [w]: 1 for w in at })),
 
   // The expectation for each evaluation from a minute on, before another: the alerts fire, and

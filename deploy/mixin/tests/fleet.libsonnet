@@ -62,7 +62,7 @@ function(t)
       firing: [
         t.firing(t.at(start) + after - t.step, []),
         t.firing(t.at(start) + after + t.step, alerts),
-        // It stands when the loss is no longer within the time that is compared.
+        // It continues after the loss is no longer within the compared time.
         t.firing(t.at(start + period) + 15, alerts),
         t.firing(end - t.step, alerts),
         t.firing(end + 5 + 2 * t.step, []),
@@ -72,7 +72,7 @@ function(t)
         labels: t.labels({ module: module, protection: protection, severity: 'warning', scope: 'fleet' }),
         annotations: {
           summary: 'dane: 62.5% of the protected targets of the module ' + module + ' ' + summary,
-          description: 'Within an hour, %s So many changes at a time have one cause, such as a failed update of zones, of a provisioning system or at a registrar. Stop it before it changes more. Targets:%s and possibly others.'
+          description: 'Within an hour, %s So many changes at the same time probably have one cause, such as a failed update of zones, of a provisioning system or at a registrar. Stop it before it affects more targets. Targets:%s and possibly others.'
                        % [consequence, std.join(',', [' %s-0-%d.example' % [module, i] for i in std.range(1, 5)])],
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danemassloss',
         },
@@ -126,12 +126,12 @@ function(t)
               + fleet('once', [[6, change('bad')]]),
     },
     {
-      name: 'DaneMassLoss: a broken zone explains why targets are refused: only DaneZoneBroken fires',
+      name: 'DaneMassLoss: targets are refused only because of a broken zone: only DaneZoneBroken fires',
       local broken = change('bad*%d' % period),
       series: fleet('zone', [[6, broken]], 'massloss'),
     },
     {
-      name: 'DaneMassLoss: targets lose the TLSA records of one of two hosts; a loss while the exporter is lost fires when it is back; an alert stands while the exporter is lost; it ends if the lost targets are removed',
+      name: 'DaneMassLoss: targets lose the TLSA records of one of two hosts; a loss while the exporter is lost fires when it is back; an alert continues while the exporter is lost; it ends if the lost targets are removed',
       // The last scrape before is longer ago than the time that is compared and the window.
       local back = start + period + 3,
       local removed = back + t.scrapes(after + 10) + 1,
