@@ -316,7 +316,7 @@ func TestTransfer(t *testing.T) {
 		{"another ID", func(r *response) error {
 			r.query.Id++
 			return r.send(true, soa, version, soa)
-		}, 0, "no response"},
+		}, 0, "not a response"},
 		{"the primary refuses", func(r *response) error {
 			m := new(dns.Msg)
 			m.SetRcode(r.query, dns.RcodeRefused)
