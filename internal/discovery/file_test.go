@@ -210,7 +210,7 @@ func TestFileLoaderErrors(t *testing.T) {
 		{"a dangling symbolic link", "*", func(dir string) error { return os.Symlink("gone", filepath.Join(dir, "link")) }, "no such file"},
 		{"a truncated file", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 0) }, "list no domain"},
 		{"a file that is too large, of which nothing is stored", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 2<<30) }, "more than 512 MiB"},
-		{"a removed file", "list", func(dir string) error { return os.Remove(filepath.Join(dir, "list")) }, "there is no such file"},
+		{"a removed file", "list", func(dir string) error { return os.Remove(filepath.Join(dir, "list")) }, "no file matches"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, l := files(t, c.pattern, map[string]string{"list": "a.example\n"})
