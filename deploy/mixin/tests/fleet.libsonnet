@@ -6,8 +6,9 @@ function(t)
   local known = ['ok', 'parent', 'ds', 'tlsa', 'half', 'less', 'bad', 'down'];
   local all(value) = { [w]: value for w in known };
   local findings = { ds: 'mx_insecure', tlsa: 'no_tlsa', half: 'no_tlsa', bad: 'tlsa_mismatch', down: 'connect_failed' };
-  local target(fleet, instance, timeline, zone='', connects=true) =
-    local series(name, values, labels={}) = t.series(name, instance, { module: fleet } + labels, t.values(timeline, values));
+  // The series of a target, whose name is %s.
+  local target(fleet, timeline, zone, connects) =
+    local series(name, values, labels={}) = t.series(name, '%s', { module: fleet } + labels, t.values(timeline, values));
     local outcome(state, at) = series('dane_outcome', all(0) { [w]: 1 for w in at }, { outcome: state });
     [
       series('up', all(1) { unknown: 1, lost: 0 }),
@@ -21,16 +22,21 @@ function(t)
            series('dane_outcome', all(0) { unknown: 1 }, { outcome: 'unknown' }),
          ])
     + [
-      t.finding(instance, findings[w], if w == 'ds' then '' else 'mx.' + fleet, timeline, [w], { module: fleet })
+      t.finding('%s', findings[w], if w == 'ds' then '' else 'mx.' + fleet, timeline, [w], { module: fleet })
       for w in std.objectFields(findings)
       if std.member(t.words(timeline), w)
-    ] + (if std.member(t.words(timeline), 'parent') then [series('dane_delegation_ds_records', all(1) { parent: 0 }, { zone: instance })] else [])
+    ] + (if std.member(t.words(timeline), 'parent') then [series('dane_delegation_ds_records', all(1) { parent: 0 }, { zone: '%s' })] else [])
     + (if zone == '' then [] else [series('dane_outcome_zone', { bad: 1 }, { zone: zone })]);
-  // fleet(name, parts) has the targets of each part: their number and timeline.
+  // fleet(name, parts) has the targets of each part: their number and timeline. The values of
+  // all targets of a part are equal, and are computed once.
   local fleet(name, parts, zone='', connects=true) = std.flattenArrays([
-    target(name, '%s-%d-%d.example' % [name, part, i], parts[part][1], zone, connects)
+    local ofTarget = target(name, parts[part][1], zone, connects);
+    [
+      s { series: std.strReplace(s.series, '%s', '%s-%d-%d.example' % [name, part, i]) }
+      for i in std.range(1, parts[part][0])
+      for s in ofTarget
+    ]
     for part in std.range(0, std.length(parts) - 1)
-    for i in std.range(1, parts[part][0])
   ]);
   local loss(module) = { alertname: 'DaneMassLoss', module: module };
 
