@@ -102,11 +102,11 @@ function(t) [
 
   {
     name: 'A finding of a host stays while the outcome of the host is unknown and that of the domain is known; it ends when the host is no longer listed, or recovers',
-    local timeline = 'ok*10 bad*17 unknown*2 bad*2 %s*35',
+    local timeline = 'ok*10 bad*22 unknown*2 bad*2 %s*35',
     local bad(instance, end) =
-      t.outcome(instance, 'ok*66')
+      t.outcome(instance, 'ok*71')
       + t.hostOutcome(instance, 'mx.' + instance, timeline % end)
-      + t.hostOutcome(instance, 'mx2.' + instance, 'ok*66')
+      + t.hostOutcome(instance, 'mx2.' + instance, 'ok*71')
       + [
         t.finding(instance, 'tlsa_mismatch', 'mx.' + instance, timeline % end),
         t.finding(instance, 'timeout', 'mx.' + instance, timeline % end, ['unknown']),
@@ -114,11 +114,11 @@ function(t) [
     series: bad('gone.example', 'gone') + bad('repaired.example', 'ok'),
     local alerts = [t.alert(name, i, 'mx.' + i) for name in ['DaneHostRefused', 'DaneTLSAMismatch'] for i in ['gone.example', 'repaired.example']],
     firing: [
-      t.firing(t.at(26), alerts),
-      t.firing(t.at(28) + std.min(t.interval, 5) - t.step, alerts),
-      t.firing(t.at(29), alerts),
-      t.firing(t.at(31) + t.keep('DaneHostRefused') - t.step, alerts),
-      t.firing(t.at(31) + t.keep('DaneTLSAMismatch') + t.step, []),
+      t.firing(t.at(31), alerts),
+      t.firing(t.at(33) + std.min(t.interval, 5) - t.step, alerts),
+      t.firing(t.at(34), alerts),
+      t.firing(t.at(36) + t.keep('DaneHostRefused') - t.step, alerts),
+      t.firing(t.at(36) + t.keep('DaneTLSAMismatch') + t.step, []),
     ],
   },
 
