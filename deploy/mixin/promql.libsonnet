@@ -142,8 +142,8 @@ function(config) {
   parentInconsistent: 'target:dane_parent_inconsistent:observed',
   parentInconsistentExpr: 'max by (%s, zone) (1 - dane_nameserver_ds_consistent)' % p.target,
 
-  // withZone(expr) adds the label zone to the series of targets that a broken zone explains.
-  // Other series stay as they are: all are of targets that are scraped.
+  // withZone(expr) adds the label zone to the series of targets of a broken zone. It does not
+  // change other series: all are of targets that are scraped.
   withZone(expr):: |||
     (
     %s
