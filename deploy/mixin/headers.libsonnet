@@ -20,10 +20,10 @@
     # zone, fleet, exporter or monitoring. alertmanager.yml uses it.
   ||| % generated,
 
-  kubernetesRule: |||
-    # The rules of deploy/prometheus/rules.yml for the Prometheus operator.
-    %s# probe.yml and podmonitor.yml set the labels that the rules need.
-  ||| % generated,
+  chartRules: |||
+    # The rules of deploy/prometheus/rules.yml, which the chart puts into a PrometheusRule.
+    %s
+  ||| % std.rstripChars(generated, '\n'),
 
   tests: |||
     # Tests of rules.yml. Run with: promtool test rules rules_test.yml rules_texts_test.yml
