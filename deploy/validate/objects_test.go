@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	alpha "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
@@ -65,8 +66,10 @@ func (m *manifest) into(kind string) meta.Object {
 		return &m.service
 	case "v1 ServiceAccount":
 		return &core.ServiceAccount{}
-	case "v1 Secret": // only in extraObjects
+	case "v1 Secret": // this and the next only in extraObjects
 		return &core.Secret{}
+	case "monitoring.coreos.com/v1alpha1 ScrapeConfig":
+		return &alpha.ScrapeConfig{}
 	case "policy/v1 PodDisruptionBudget":
 		return add(&m.budgets)
 	case "networking.k8s.io/v1 NetworkPolicy":
