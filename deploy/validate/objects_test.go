@@ -127,6 +127,18 @@ type report []string
 
 func (r *report) addf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
 
+func (r *report) equal(what string, got, want any) {
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		r.addf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func (r *report) contains(what string, all []string, want string) {
+	if !slices.Contains(all, want) {
+		r.addf("%s: %q do not contain %q", what, all, want)
+	}
+}
+
 // check returns what is wrong with any installation: names, labels, references between
 // objects, and privileges.
 func (m *manifest) check() report {
