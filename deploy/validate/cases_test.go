@@ -128,7 +128,7 @@ const everything = `
 global: {imageRegistry: mirror.example}
 fullnameOverride: mail
 namespaceOverride: "456"
-commonLabels: {release: prometheus}
+commonLabels: {release: prometheus, c: common}
 image: {registry: registry.example:5000, repository: mail/dane_exporter, tag: v1, digest: "sha256:` + digest + `", pullPolicy: Always}
 imagePullSecrets: [{name: pull}]
 replicas: 3
@@ -153,7 +153,7 @@ extraInitContainers: [{name: wait, image: "wait:1", securityContext: *restricted
 livenessProbe: {exec: {command: [/dane_exporter, healthy]}}
 readinessProbe: {exec: {command: [/dane_exporter, healthy]}}
 podAnnotations: {a: b}
-podLabels: {team: mail}
+podLabels: {team: mail, app.kubernetes.io/name: other}
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: mail, operator: Exists}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: mail, operator: Exists}]}]}}}

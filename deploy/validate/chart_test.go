@@ -310,7 +310,7 @@ func TestMutants(t *testing.T) {
 		{"deployment.yaml", "checksum/config: {{ .Values.config | toYaml | sha256sum }}", ""},
 		{"deployment.yaml", "checksum/config: {{ .Values.config", "checksum/config: {{ .Values.web"},
 		{"deployment.yaml", "checksum/config: {{ .Values.config", "checksum/config: {{ .Values"},
-		{"deployment.yaml", "      labels:\n        " + selector, "      labels:\n        app.kubernetes.io/name: dane-exporter #"},
+		{"deployment.yaml", `merge (include "dane-exporter.selectorLabels" . | fromYaml)`, "merge dict"},
 		{"deployment.yaml", "{name: http, containerPort", "{name: web, containerPort"},
 		{"deployment.yaml", "- {name: config, mountPath: /etc/dane_exporter,", "- {name: config, mountPath: /etc/dane,"},
 		{"deployment.yaml", "automountServiceAccountToken: false", "automountServiceAccountToken: true"},

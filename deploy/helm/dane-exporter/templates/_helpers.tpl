@@ -24,23 +24,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "dane-exporter.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimSuffix "-" | toYaml }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/*
 The metadata of an object: a dict with context, and optionally name, namespace, labels and
-annotations.
+annotations. Its own labels take precedence over commonLabels.
 */}}
 {{- define "dane-exporter.metadata" -}}
 name: {{ .name | default (include "dane-exporter.fullname" .context) | toYaml }}
 namespace: {{ .namespace | default (include "dane-exporter.namespace" .context) | toYaml }}
 labels:
-  {{- include "dane-exporter.labels" .context | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge dict (default dict .labels) .context.Values.commonLabels (include "dane-exporter.labels" .context | fromYaml) | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
