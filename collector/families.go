@@ -45,7 +45,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 		}
 	}
 	for _, d := range v.delegations {
-		s.setDelegation(d)
+		s.setDelegation(d, v)
 	}
 	s.setSTARTTLS(report, v)
 	s.setPreferences(report, v)
@@ -223,18 +223,21 @@ func (s *metricSet) setNameserver(v dane.NameserverVerdict) {
 }
 
 // setDelegation exports what the nameservers of a zone and of its parent answer about the
-// delegation.
-func (s *metricSet) setDelegation(d *dane.Delegation) {
+// delegation. This may have been up to hours ago, so what the probe itself measured takes precedence.
+func (s *metricSet) setDelegation(d *dane.Delegation, v *view) {
 	s.setTime(delegationChecked, d.At, d.Zone)
-	for _, v := range d.ParentServers {
-		s.setNameserver(v)
-		s.setMeasure(nameserverDSConsistent, v.Consistent, v.Zone, v.Name, v.Address.String(), d.Zone)
+	for _, server := range d.ParentServers {
+		s.setNameserver(server)
+		s.setMeasure(nameserverDSConsistent, server.Consistent, server.Zone, server.Name, server.Address.String(), d.Zone)
 	}
-	for _, v := range d.Servers {
-		s.setNameserver(v)
-		s.setMeasure(nameserverKeysValid, v.Consistent, v.Zone, v.Name, v.Address.String())
+	for _, server := range d.Servers {
+		s.setMeasure(nameserverKeysValid, server.Consistent, server.Zone, server.Name, server.Address.String())
+		if v.hasNameserver(server) {
+			server.Up = dane.NotMeasured
+		}
+		s.setNameserver(server)
 	}
-	if d.DSKnown == dane.Yes {
+	if d.DSKnown {
 		s.set(delegationDS, float64(len(d.DS)), d.Zone)
 	}
 	for _, ds := range d.DS {
@@ -247,7 +250,7 @@ func (s *metricSet) setDelegation(d *dane.Delegation) {
 		s.set(delegationIdleKeys, float64(idle), d.Zone)
 	}
 	s.setMeasure(delegationCDSConsistent, d.CDS.Agree, d.Zone)
-	s.setMeasure(delegationCDSPending, d.CDSWaits, d.Zone)
+	s.setMeasure(delegationCDSPending, d.CDSPending, d.Zone)
 	s.setMeasure(delegationNSConsistent, d.NS.Agree, d.Zone)
 }
 

@@ -228,12 +228,35 @@ func diff(got, want string) string {
 
 // delegation returns a delegation for which everything is known.
 func delegation() *dane.Delegation {
-	return &dane.Delegation{Zone: "example.org", Parent: "org", At: time.Unix(1_750_000_000, 0), DSKnown: dane.Yes, KeysKnown: true,
+	return &dane.Delegation{Zone: "example.org", Parent: "org", At: time.Unix(1_750_000_000, 0), DSKnown: true, KeysKnown: true,
 		ParentServers: []dane.NameserverVerdict{{Zone: "org", Name: "ns.org", Address: netip.MustParseAddr("192.0.2.1"), Up: dane.Yes, Consistent: dane.No}},
 		Servers:       []dane.NameserverVerdict{{Zone: "example.org", Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.Yes, Consistent: dane.Yes}},
 		DS:            []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 99, DigestType: 9}, Compared: true}},
 		Keys:          []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
-		CDS:           dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, NS: dane.Consistency{Agree: dane.No},
+		CDS:           dane.Consistency{Agree: dane.Yes}, CDSPending: dane.Yes, NS: dane.Consistency{Agree: dane.No},
+	}
+}
+
+// What the probe itself measured about a nameserver takes precedence over an examination that
+// probes share.
+func TestNameserverUp(t *testing.T) {
+	for _, c := range []struct{ now, before, want dane.Measure }{
+		{dane.Yes, dane.No, dane.Yes},
+		{dane.No, dane.Yes, dane.No},
+		{dane.NotMeasured, dane.No, dane.No},
+		{dane.NotMeasured, dane.NotMeasured, dane.NotMeasured},
+	} {
+		r, d := healthy(), delegation()
+		d.ParentServers, d.Servers[0].Up = nil, c.before
+		server := d.Servers[0]
+		server.Up = c.now
+		serviceOf(r).Nameservers = []dane.NameserverVerdict{server}
+		r.Facts.Delegations = []*dane.Delegation{d}
+		up := map[dane.Measure]string{dane.Yes: " 1\n", dane.No: " 0\n"}[c.want]
+		const series = `dane_nameserver_up{zone="example.org",nameserver="ns1.example.org",address="192.0.2.53"}`
+		if got := expose(t, r); strings.Contains(got, series) != (up != "") || !strings.Contains(got, series+up) && up != "" {
+			t.Errorf("now %d, before %d: want %q in\n%s", c.now, c.before, series+up, diff(got, healthyText))
+		}
 	}
 }
 

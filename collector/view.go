@@ -114,6 +114,16 @@ func (v *view) hosts(report *probe.Report) []string {
 	return names
 }
 
+// hasNameserver reports whether the probe itself measured whether a nameserver answers, when
+// it queried it for TLSA records.
+func (v *view) hasNameserver(server dane.NameserverVerdict) bool {
+	return slices.ContainsFunc(v.services, func(s *service) bool {
+		return slices.ContainsFunc(s.Nameservers, func(n dane.NameserverVerdict) bool {
+			return n.Up != dane.NotMeasured && n.Zone == server.Zone && n.Name == server.Name && n.Address == server.Address
+		})
+	})
+}
+
 // addService adds a service. If it is present already, because two MX records name
 // its host or two protocols share its port, the worse outcome, the lower preference
 // and the additional addresses are merged into it.

@@ -36,8 +36,8 @@ const (
 	maxExamined      = 10000    // delegations that are kept, and so examined in an interval
 	maxExaminedBytes = 32 << 20 // estimated
 
-	// Examinations for one parent: ten a second on average, and first some more.
-	parentGap   = 100 * time.Millisecond
+	// Examinations of delegations from one parent: a token bucket.
+	parentGap   = 100 * time.Millisecond // between two, on average
 	parentBurst = 50
 )
 
@@ -46,13 +46,20 @@ const (
 // nameservers.
 type delegations struct {
 	now     func() time.Time
-	flights flight.Group[dane.Cut, examination]
+	flights flight.Group[delegationKey, examination]
 	slots   chan struct{}
 
 	mu      sync.Mutex
-	entries map[dane.Cut]*examined
+	entries map[delegationKey]*examined
 	bytes   int
-	parents map[string]time.Time // when the examinations that were admitted are paid for
+	parents map[string]time.Time // by parent: when its token bucket is full again
+}
+
+// delegationKey is a delegation as one resolver sees it: another one may have other zones or
+// trust anchors.
+type delegationKey struct {
+	view string // as Prober.view returns it
+	dane.Cut
 }
 
 // examined is a delegation, and when it may be examined again.
@@ -73,14 +80,14 @@ func (e *examined) known(now time.Time) *dane.Delegation {
 
 func newDelegations() *delegations {
 	return &delegations{now: time.Now, slots: make(chan struct{}, maxExaminations),
-		entries: make(map[dane.Cut]*examined), parents: make(map[string]time.Time)}
+		entries: make(map[delegationKey]*examined), parents: make(map[string]time.Time)}
 }
 
 // get returns what is known about a delegation, or nil, and whether it is examined now or may be.
-func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
+func (d *delegations) get(key delegationKey) (known *dane.Delegation, due bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.entries[cut]
+	e := d.entries[key]
 	if e == nil {
 		return nil, true
 	}
@@ -90,19 +97,19 @@ func (d *delegations) get(cut dane.Cut) (known *dane.Delegation, due bool) {
 
 // begin admits an examination if the delegation is due and the limits allow it. The caller
 // must call end.
-func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
+func (d *delegations) begin(key delegationKey) (end func(), admitted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	e := d.entries[cut]
+	e := d.entries[key]
 	if e != nil && now.Before(e.next) || e == nil && !d.hasRoom(now) {
 		return nil, false
 	}
-	paid := d.parents[cut.Parent]
-	if paid.Before(now) {
-		paid = now
+	full := d.parents[key.Parent]
+	if full.Before(now) {
+		full = now
 	}
-	if paid.Sub(now) >= parentBurst*parentGap {
+	if full.Sub(now) >= parentBurst*parentGap {
 		return nil, false
 	}
 	select {
@@ -111,12 +118,12 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 		return nil, false
 	}
 	if len(d.parents) >= maxExamined {
-		maps.DeleteFunc(d.parents, func(_ string, paid time.Time) bool { return paid.Before(now) })
+		maps.DeleteFunc(d.parents, func(_ string, full time.Time) bool { return full.Before(now) })
 	}
-	d.parents[cut.Parent] = paid.Add(parentGap)
+	d.parents[key.Parent] = full.Add(parentGap)
 	if e == nil {
 		e = new(examined)
-		d.entries[cut] = e
+		d.entries[key] = e
 	}
 	e.running, e.next = true, now.Add(delegationRetry)
 	return func() {
@@ -132,7 +139,7 @@ func (d *delegations) begin(cut dane.Cut) (end func(), admitted bool) {
 func (d *delegations) hasRoom(now time.Time) bool {
 	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
 	if full() {
-		maps.DeleteFunc(d.entries, func(_ dane.Cut, e *examined) bool {
+		maps.DeleteFunc(d.entries, func(_ delegationKey, e *examined) bool {
 			drop := !now.Before(e.next)
 			if drop {
 				d.bytes -= e.bytes
@@ -145,10 +152,10 @@ func (d *delegations) hasRoom(now time.Time) bool {
 
 // put keeps the result of an examination. If it measured nothing, the last one that did is
 // kept in its place. It returns the one that is kept.
-func (d *delegations) put(cut dane.Cut, found *dane.Delegation) *dane.Delegation {
+func (d *delegations) put(key delegationKey, found *dane.Delegation) *dane.Delegation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.entries[cut]
+	e := d.entries[key]
 	if e == nil {
 		return found
 	}
@@ -171,82 +178,103 @@ type examination struct {
 // The error is a PanicError.
 func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, error) {
 	p := r.prober
-	known, due := p.delegations.get(cut)
-	if !due || !r.checks.mayExamine() {
+	key := delegationKey{p.view(r.module.Name), cut}
+	known, due := p.delegations.get(key)
+	if !due || !r.delegations.mayExamine() {
 		return known, nil
 	}
-	found, _, _ := p.delegations.flights.Do(ctx, cut, delegationTimeout, func(ctx context.Context, _ func(examination)) (e examination) {
-		job{run: func() { e.delegation = p.examineNow(ctx, cut) }, err: &e.err}.do()
+	found, _, _ := p.delegations.flights.Do(ctx, key, delegationTimeout, func(ctx context.Context, _ func(examination)) (e examination) {
+		job{run: func() { e.delegation, e.err = p.examineNow(ctx, key) }, err: &e.err}.do()
 		return e
 	})
 	if found.delegation == nil {
-		known, _ = p.delegations.get(cut) // another call may have ended meanwhile
+		known, _ = p.delegations.get(key) // another call may have ended meanwhile
 		return known, found.err
 	}
 	return found.delegation, nil
 }
 
-// examineNow examines a delegation if the limits allow. It returns nil if they do not, and if
-// ctx ends first.
-func (p *Prober) examineNow(ctx context.Context, cut dane.Cut) *dane.Delegation {
-	end, admitted := p.delegations.begin(cut)
+// examineNow examines a delegation if the limits allow. It returns nil if they do not, if ctx
+// ends first, and with a PanicError.
+func (p *Prober) examineNow(ctx context.Context, key delegationKey) (*dane.Delegation, error) {
+	end, admitted := p.delegations.begin(key)
 	if !admitted {
-		return nil
+		return nil, nil
 	}
 	defer end()
-	evidence := p.examine(ctx, cut)
+	last, _ := p.delegations.get(key)
+	evidence, err := p.examine(ctx, key, cmp.Or(last, new(dane.Delegation)))
 	if evidence == nil {
-		return nil
+		return nil, err
 	}
-	return p.delegations.put(cut, dane.NewDelegation(evidence))
+	return p.delegations.put(key, dane.NewDelegation(evidence)), nil
 }
 
-// examine queries the nameservers of a zone and of its parent about the delegation. It returns
-// nil if ctx or the limits of memory end it: what is missing is not the fault of a server then.
-func (p *Prober) examine(ctx context.Context, cut dane.Cut) *dane.DelegationEvidence {
+// examine queries the nameservers of a zone and of its parent about the delegation. last is
+// the result of the last examination. It returns nil if ctx or the limits of memory end it, and
+// with a PanicError: what is missing is not the fault of a server then.
+func (p *Prober) examine(ctx context.Context, key delegationKey, last *dane.Delegation) (*dane.DelegationEvidence, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	held := p.env.Pool.newUsage(end)
 	defer held.close()
 	held.maxComputed = delegationComputed
-	r := p.newRun(Target{Name: dane.TextName(cut.Zone)}, Module{}, held)
+	r := p.newRun(Target{Name: dane.TextName(key.Zone)}, Module{Name: key.view}, held)
 	r.zones.addresses, r.nameserverQueries = maxParentServers+maxNameservers, newQueries(delegationQueries)
 
-	e := &dane.DelegationEvidence{Cut: cut, At: p.delegations.now()}
+	e := &dane.DelegationEvidence{Cut: key.Cut, At: p.delegations.now()}
+	if err := r.gatherDelegation(ctx, e, last); err != nil || ctx.Err() != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// gatherDelegation adds the answers of the resolvers and of the nameservers to e.
+func (r *run) gatherDelegation(ctx context.Context, e *dane.DelegationEvidence, last *dane.Delegation) error {
 	lookups, cancel := half(ctx)
 	defer cancel()
 	meter := r.nameserverMeter()
 	var parentNS dnssec.Answer
 	runAll(
-		job{run: func() { parentNS = r.lookup(lookups, meter, cut.Parent, dns.TypeNS) }, err: &parentNS.Err},
-		job{run: func() { e.DS = r.lookup(lookups, meter, cut.Zone, dns.TypeDS) }, err: &e.DS.Err},
-		job{run: func() { e.Keys = r.lookup(lookups, meter, cut.Zone, dns.TypeDNSKEY) }, err: &e.Keys.Err},
-		job{run: func() { e.NS = r.lookup(lookups, meter, cut.Zone, dns.TypeNS) }, err: &e.NS.Err},
+		job{run: func() { parentNS = r.lookup(lookups, meter, e.Parent, dns.TypeNS) }, err: &parentNS.Err},
+		job{run: func() { e.DS = r.lookup(lookups, meter, e.Zone, dns.TypeDS) }, err: &e.DS.Err},
+		job{run: func() { e.Keys = r.lookup(lookups, meter, e.Zone, dns.TypeDNSKEY) }, err: &e.Keys.Err},
+		job{run: func() { e.NS = r.lookup(lookups, meter, e.Zone, dns.TypeNS) }, err: &e.NS.Err},
 	)
-	parents := r.findNameservers(lookups, cut.Parent, dane.NSNames(parentNS.Records), maxParentServers)
+	parents := r.findNameservers(lookups, e.Parent, dane.NSNames(parentNS.Records), maxParentServers)
+	parents.Servers = foundOrLast(parents.Servers, last.ParentServers)
+	var found dane.Nameservers // of the zone
 	var errs [2]error
 	runAll(
 		job{
-			run: func() { e.ParentServers = r.queryAll(ctx, parents.Servers, r.queryParent, cut.Zone) },
+			run: func() { e.ParentServers = r.queryAll(ctx, parents.Servers, r.queryParent, e.Zone) },
 			err: &errs[0],
 		},
 		job{
 			run: func() {
-				e.Referral = r.referral(ctx, parents.Servers, cut.Zone)
+				e.Referral = r.referral(ctx, parents.Servers, e.Zone)
 				names := slices.Concat(dane.NSNames(e.NS.Records), e.Referral)
 				slices.Sort(names)
-				found := r.findNameservers(lookups, cut.Zone, slices.Compact(names), maxNameservers)
-				e.Servers = r.queryAll(ctx, found.Servers, r.queryZone, cut.Zone)
-				e.Truncated = found.Truncated
+				found = r.findNameservers(lookups, e.Zone, slices.Compact(names), maxNameservers)
+				e.Servers = r.queryAll(ctx, foundOrLast(found.Servers, last.Servers), r.queryZone, e.Zone)
 			},
 			err: &errs[1],
 		},
 	)
-	e.Truncated = e.Truncated || parents.Truncated
-	if ctx.Err() != nil {
-		return nil
+	e.Truncated = parents.Truncated || found.Truncated
+	return errors.Join(errs[:]...)
+}
+
+// foundOrLast returns the nameservers found or, if there are none, those of the last
+// examination. While a zone is bogus, so are the addresses of nameservers in it.
+func foundOrLast(found []dane.Nameserver, last []dane.NameserverVerdict) []dane.Nameserver {
+	if len(found) > 0 {
+		return found
 	}
-	return e
+	for _, v := range last {
+		found = append(found, dane.Nameserver{Name: v.Name, Address: v.Address})
+	}
+	return found
 }
 
 // queryAll queries all servers in parallel.
@@ -334,14 +362,14 @@ func (r *run) queryReferral(ctx context.Context, address netip.Addr, zone string
 	return names[:min(len(names), maxNameservers)]
 }
 
-// checks holds the delegations that a probe has examined or examines.
-type checks struct {
+// probeDelegations holds the delegations that one probe depends on.
+type probeDelegations struct {
 	mu        sync.Mutex
-	begun     map[dane.Cut]bool
+	begun     map[dane.Cut]bool // at most maxDelegations
 	found     []*dane.Delegation
-	err       error // of panics
-	examined  int   // by this probe
-	truncated bool
+	err       error // PanicErrors
+	due       int   // number that were due for an examination
+	truncated bool  // there are more than maxDelegations
 }
 
 // examineDelegations examines the delegations of the zones that answers depend on, each once.
@@ -355,8 +383,8 @@ func (r *run) examineDelegations(ctx context.Context, answers ...*dnssec.Answer)
 			continue
 		}
 		for _, cut := range dane.Cuts(answer) {
-			if r.checks.begin(cut) {
-				examined.Go(func() { r.checks.add(r.delegation(ctx, cut)) })
+			if r.delegations.begin(cut) {
+				examined.Go(func() { r.delegations.add(r.delegation(ctx, cut)) })
 			}
 		}
 	}
@@ -364,36 +392,36 @@ func (r *run) examineDelegations(ctx context.Context, answers ...*dnssec.Answer)
 }
 
 // begin reports whether the caller must examine a delegation.
-func (c *checks) begin(cut dane.Cut) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (p *probeDelegations) begin(cut dane.Cut) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case c.begun[cut]:
+	case p.begun[cut]:
 		return false
-	case len(c.begun) == maxDelegations:
-		c.truncated = true
+	case len(p.begun) == maxDelegations:
+		p.truncated = true
 		return false
-	case c.begun == nil:
-		c.begun = make(map[dane.Cut]bool)
+	case p.begun == nil:
+		p.begun = make(map[dane.Cut]bool)
 	}
-	c.begun[cut] = true
+	p.begun[cut] = true
 	return true
 }
 
 // mayExamine reports whether the probe may examine another delegation itself.
-func (c *checks) mayExamine() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.examined++
-	return c.examined <= maxExaminedByProbe
+func (p *probeDelegations) mayExamine() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due++
+	return p.due <= maxExaminedByProbe
 }
 
 // add adds what was found out about a delegation, if anything, and the error.
-func (c *checks) add(d *dane.Delegation, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (p *probeDelegations) add(d *dane.Delegation, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if d != nil {
-		c.found = append(c.found, d)
+		p.found = append(p.found, d)
 	}
-	c.err = errors.Join(c.err, err)
+	p.err = errors.Join(p.err, err)
 }

@@ -15,6 +15,7 @@ import (
 
 	"dane_exporter/internal/lab/zone"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 
 	"github.com/miekg/dns"
 )
@@ -38,6 +39,11 @@ func nameserversModule(timeout time.Duration) Module {
 	module := mailModule(timeout)
 	module.Nameservers = true
 	return module
+}
+
+// cutOf returns the delegation of a zone as the resolver of most modules sees it.
+func cutOf(zone, parent string) delegationKey {
+	return delegationKey{Cut: dane.Cut{Zone: zone, Parent: parent}}
 }
 
 // A thousand probes of one zone cause one examination, and an hour later another one.
@@ -101,10 +107,10 @@ func TestDelegationQueriesAreBounded(t *testing.T) {
 				}
 				return counted.Ask(ctx, server, query)
 			}
-			cut := dane.Cut{Zone: "example.org.", Parent: "org."}
+			cut := cutOf("example.org.", "org.")
 			prober.Probe(t.Context(), Target{Name: "example.org"}, mailModule(time.Minute)) // validates the zones
 			counted.take()
-			d := prober.examineNow(t.Context(), cut)
+			d, _ := prober.examineNow(t.Context(), cut)
 			resolver, _ := counted.take()
 			if d == nil || len(d.ParentServers) != maxParentServers || len(parents) != maxParentServers || !d.Truncated {
 				t.Fatalf("%d servers queried: %+v", len(parents), d)
@@ -134,7 +140,7 @@ func TestDelegationLookupsAreBounded(t *testing.T) {
 		zones[0].Records += fmt.Sprintf("@ NS ns0%s.mail%d.net.\n", deepLabels, i)
 	}
 	prober, counted := countedProber(t, nil, zones...)
-	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	d, _ := prober.examineNow(t.Context(), cutOf("example.org.", "org."))
 	resolver, direct := counted.take()
 	if resolver+direct > delegationQueries {
 		t.Errorf("%d queries to the resolver and %d to nameservers", resolver, direct)
@@ -145,6 +151,40 @@ func TestDelegationLookupsAreBounded(t *testing.T) {
 		}
 	}
 	t.Logf("%d queries to the resolver and %d to nameservers", resolver, direct)
+}
+
+// A delegation is examined through the resolver of the module, here one that finds other
+// nameservers than the section's. Modules that share a resolver share the examination.
+func TestDelegationOfView(t *testing.T) {
+	inside, counted := countedProber(t, nil, delegatedZones(1, 1)...)
+	outside, _ := countedProber(t, nil, delegatedZones(3, 1)...)
+	prober := outside.WithResolvers(map[string]*dnssec.Resolver{
+		"": outside.Resolver(""), "view_a": inside.Resolver(""), "view_b": inside.Resolver(""), "view_outside": outside.Resolver(""),
+	})
+	for _, c := range []struct {
+		module  string
+		parents int
+		examine bool // nameservers are queried
+	}{
+		{"view_b", 1, true},
+		{"smtp_mx", 3, true},
+		{"view_a", 1, false},
+		{"view_outside", 3, false},
+	} {
+		var queried atomic.Bool
+		prober.env.Query = func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+			if query.Question[0].Qtype == dns.TypeDS { // the TLSA records are always compared
+				queried.Store(true)
+			}
+			return counted.Ask(ctx, server, query)
+		}
+		module := nameserversModule(time.Minute)
+		module.Name = c.module
+		d := prober.Probe(t.Context(), Target{Name: "example.org"}, module).Facts.Delegations
+		if len(d) != 1 || len(d[0].ParentServers) != c.parents || queried.Load() != c.examine {
+			t.Errorf("%s: delegations %+v, examined %t; want one with %d servers of the parent, examined %t", c.module, d, queried.Load(), c.parents, c.examine)
+		}
+	}
 }
 
 // The CPU time of one examination is limited, and what is not judged is not a fault: each server
@@ -172,7 +212,7 @@ func TestDelegationSignaturesAreBounded(t *testing.T) {
 		}
 		return response, nil
 	}
-	d := prober.examineNow(t.Context(), dane.Cut{Zone: "example.org.", Parent: "org."})
+	d, _ := prober.examineNow(t.Context(), cutOf("example.org.", "org."))
 	measured := 0
 	for _, v := range d.ParentServers {
 		switch {
@@ -282,6 +322,110 @@ func TestDelegationPanic(t *testing.T) {
 	}
 }
 
+// A server of the parent that answers wrongly is found, whatever it returns, and is the only one
+// that is. A server that does not answer is not inconsistent.
+func TestParentServerAnswers(t *testing.T) {
+	const bad = "10.0.1.1"
+	reply := func(edit func(response *dns.Msg)) func(*dns.Msg, *dns.Msg) (*dns.Msg, error) {
+		return func(_, response *dns.Msg) (*dns.Msg, error) {
+			edit(response)
+			return response, nil
+		}
+	}
+	refuse := func(rcode int) func(*dns.Msg, *dns.Msg) (*dns.Msg, error) {
+		return func(query, _ *dns.Msg) (*dns.Msg, error) { return new(dns.Msg).SetRcode(query, rcode), nil }
+	}
+	for _, c := range []struct {
+		name           string
+		answer         func(query, response *dns.Msg) (*dns.Msg, error)
+		up, consistent dane.Measure
+		lame           bool
+	}{
+		{"the records in another order", reply(func(r *dns.Msg) { slices.Reverse(r.Answer) }), dane.Yes, dane.Yes, false},
+		{"no such name, without a proof", reply(func(r *dns.Msg) { r.Rcode, r.Answer = dns.RcodeNameError, nil }), dane.Yes, dane.No, false},
+		{"no records, without a proof", reply(func(r *dns.Msg) { r.Answer = nil }), dane.Yes, dane.No, false},
+		{"no signature", reply(func(r *dns.Msg) {
+			r.Answer = slices.DeleteFunc(r.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG })
+		}), dane.Yes, dane.No, false},
+		{"a hundred records", reply(func(r *dns.Msg) {
+			for i := range 100 {
+				r.Answer = append(r.Answer, &dns.DS{Hdr: *r.Answer[0].Header(), KeyTag: uint16(i), Algorithm: 13, DigestType: 2, Digest: strings.Repeat("00", 32)})
+			}
+		}), dane.Yes, dane.No, false},
+		{"REFUSED", refuse(dns.RcodeRefused), dane.No, dane.NotMeasured, true},
+		{"SERVFAIL", refuse(dns.RcodeServerFailure), dane.No, dane.NotMeasured, true},
+		{"a referral to the root", reply(func(r *dns.Msg) {
+			r.Authoritative, r.Answer = false, nil
+			r.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeNS, Class: dns.ClassINET}, Ns: "a."}}
+		}), dane.No, dane.NotMeasured, true},
+		{"no answer", func(*dns.Msg, *dns.Msg) (*dns.Msg, error) { return nil, context.DeadlineExceeded }, dane.No, dane.NotMeasured, false},
+		{"no route", func(*dns.Msg, *dns.Msg) (*dns.Msg, error) { return nil, ErrNoRoute }, dane.NotMeasured, dane.NotMeasured, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			prober, counted := countedProber(t, nil, delegatedZones(3, 1)...)
+			prober.env.Query = func(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
+				response, err := counted.Ask(ctx, server, query)
+				if server.Addr().String() == bad && query.Question[0].Qtype == dns.TypeDS && err == nil {
+					return c.answer(query, response)
+				}
+				return response, err
+			}
+			report := prober.Probe(t.Context(), Target{Name: "example.org"}, nameserversModule(time.Minute))
+			for _, v := range report.Facts.Delegations[0].ParentServers {
+				up, consistent, lame := dane.Yes, dane.Yes, false
+				if v.Address.String() == bad {
+					up, consistent, lame = c.up, c.consistent, c.lame
+				}
+				if v.Up != up || v.Consistent != consistent || v.Lame != lame {
+					t.Errorf("%s: up %d, consistent %d, lame %t; want %d, %d, %t: %s", v.Address, v.Up, v.Consistent, v.Lame, up, consistent, lame, v.Why)
+				}
+			}
+			if found := slices.Contains(reasonsOf(report.Verdict), dane.ParentInconsistent); found != (c.consistent == dane.No || c.lame) {
+				t.Errorf("reasons %v", reasonsOf(report.Verdict))
+			}
+		})
+	}
+}
+
+// The servers of the parent also serve the zone, so they do not refer to it. They return the
+// DS records of the parent.
+func TestParentServesZone(t *testing.T) {
+	zones := delegatedZones(1, 2)
+	zones[1].Records = strings.ReplaceAll(zones[1].Records, "10.1.0.", "10.0.0.")
+	prober, _ := countedProber(t, nil, zones...)
+	report := prober.Probe(t.Context(), Target{Name: "example.org"}, nameserversModule(time.Minute))
+	d := report.Facts.Delegations[0]
+	if len(d.ParentServers) != 2 || d.ParentServers[0].Consistent != dane.Yes || d.Servers[0].Consistent != dane.Yes || len(d.DS) != 1 || d.NS.Agree != dane.NotMeasured {
+		t.Errorf("delegation %+v", d)
+	}
+}
+
+// While a zone is bogus at the resolvers, so are the addresses of the nameservers in it. Those
+// of the last examination show which of them is at fault.
+func TestNameserversOfBogusZone(t *testing.T) {
+	prober, counted := countedProber(t, nil, delegatedZones(3, 1)...)
+	now := time.Unix(1_000_000_000, 0)
+	prober.delegations.now = func() time.Time { return now }
+	probe := func() *dane.Delegation {
+		return prober.Probe(t.Context(), Target{Name: "example.org"}, nameserversModule(time.Minute)).Facts.Delegations[0]
+	}
+	probe()
+	counted.Break(
+		zone.Corrupt(zone.Under("org.", dns.TypeA)),
+		zone.From("10.0.2.1:53", zone.Garble(zone.At("example.org.", dns.TypeDS))),
+	)
+	now = now.Add(delegationInterval)
+	d := probe()
+	if !d.At.Equal(now) || len(d.ParentServers) != 3 || len(d.Servers) != 2 || d.Servers[0].Consistent != dane.Yes {
+		t.Fatalf("delegation %+v", d)
+	}
+	for _, v := range d.ParentServers {
+		if want := dane.MeasureOf(v.Address.String() != "10.0.2.1"); v.Consistent != want {
+			t.Errorf("%s: consistent %d, want %d: %s", v.Address, v.Consistent, want, v.Why)
+		}
+	}
+}
+
 // The limits of all examinations together: for one parent, in progress, and in an hour.
 func TestDelegationLimits(t *testing.T) {
 	now := time.Unix(1_000_000_000, 0)
@@ -292,7 +436,7 @@ func TestDelegationLimits(t *testing.T) {
 	}
 	begin := func(d *delegations, n int, parent string) (admitted int) {
 		for i := range n {
-			if end, ok := d.begin(dane.Cut{Zone: fmt.Sprintf("%d.%s", i, parent), Parent: parent}); ok {
+			if end, ok := d.begin(cutOf(fmt.Sprintf("%d.%s", i, parent), parent)); ok {
 				admitted++
 				end()
 			}
@@ -301,7 +445,7 @@ func TestDelegationLimits(t *testing.T) {
 	}
 	t.Run("one delegation", func(t *testing.T) {
 		d := newLimited()
-		cut := dane.Cut{Zone: "example.org.", Parent: "org."}
+		cut := cutOf("example.org.", "org.")
 		end, ok := d.begin(cut)
 		if _, again := d.begin(cut); !ok || again {
 			t.Errorf("admitted %t, again in the meantime %t", ok, again)
@@ -336,7 +480,7 @@ func TestDelegationLimits(t *testing.T) {
 		d := newLimited()
 		var ends []func()
 		for i := range 1000 {
-			if end, ok := d.begin(dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}); ok {
+			if end, ok := d.begin(cutOf("a.", fmt.Sprintf("%d.", i))); ok {
 				ends = append(ends, end)
 			}
 		}
@@ -344,7 +488,7 @@ func TestDelegationLimits(t *testing.T) {
 			t.Errorf("%d in progress, want %d", len(ends), maxExaminations)
 		}
 		ends[0]()
-		if _, ok := d.begin(dane.Cut{Zone: "a.", Parent: "next."}); !ok {
+		if _, ok := d.begin(cutOf("a.", "next.")); !ok {
 			t.Error("none begins after one has ended")
 		}
 	})
@@ -352,7 +496,7 @@ func TestDelegationLimits(t *testing.T) {
 		d := newLimited()
 		admitted := 0
 		for i := range maxExamined + 100 {
-			cut := dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}
+			cut := cutOf("a.", fmt.Sprintf("%d.", i))
 			if end, ok := d.begin(cut); ok {
 				admitted++
 				end()
@@ -363,7 +507,7 @@ func TestDelegationLimits(t *testing.T) {
 			t.Errorf("%d examinations, want %d; %d parents", admitted, maxExamined, len(d.parents))
 		}
 		now = now.Add(delegationInterval)
-		if _, ok := d.begin(dane.Cut{Zone: "b.", Parent: "b."}); !ok || len(d.entries) != 1 {
+		if _, ok := d.begin(cutOf("b.", "b.")); !ok || len(d.entries) != 1 {
 			t.Errorf("an hour later: admitted %t, %d entries", ok, len(d.entries))
 		}
 		if d.bytes < 0 || d.bytes > 0 && len(d.entries) == 0 {
@@ -375,7 +519,7 @@ func TestDelegationLimits(t *testing.T) {
 		large := &dane.Delegation{Requested: strings.Repeat("x", 1<<20)}
 		admitted := 0
 		for i := range 100 {
-			cut := dane.Cut{Zone: "a.", Parent: fmt.Sprintf("%d.", i)}
+			cut := cutOf("a.", fmt.Sprintf("%d.", i))
 			if end, ok := d.begin(cut); ok {
 				admitted++
 				end()
@@ -384,6 +528,10 @@ func TestDelegationLimits(t *testing.T) {
 		}
 		if admitted > maxExaminedBytes>>20 {
 			t.Errorf("%d delegations of 1 MiB", admitted)
+		}
+		now = now.Add(delegationInterval)
+		if _, ok := d.begin(cutOf("b.", "b.")); !ok || d.bytes != 0 {
+			t.Errorf("an hour later: admitted %t, %d bytes", ok, d.bytes)
 		}
 	})
 }

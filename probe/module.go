@@ -59,6 +59,7 @@ type ResolverSettings struct {
 	TrustAnchors       string        `yaml:"trust_anchors"` // "builtin", or the path of a file
 	SHA1               dnssec.SHA1   `yaml:"sha1"`
 	NSEC3MaxIterations uint16        `yaml:"nsec3_max_iterations"`
+	CacheMiB           int           `yaml:"cache_mib"` // see dnssec.Options.CacheBytes
 }
 
 // issuers returns the CAs whose certificates are compared with CAA records.

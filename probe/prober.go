@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,18 @@ func (p *Prober) WithResolvers(resolvers map[string]*dnssec.Resolver) *Prober {
 // Resolver returns the validating resolver of a module. Probes share it.
 func (p *Prober) Resolver(module string) *dnssec.Resolver {
 	return cmp.Or(p.resolvers[module], p.resolvers[""])
+}
+
+// view returns the first of the modules that have the same resolver as a module, in
+// alphabetical order. The empty name stands for all modules without their own resolver.
+func (p *Prober) view(module string) string {
+	resolver := p.Resolver(module)
+	for _, name := range slices.Sorted(maps.Keys(p.resolvers)) {
+		if p.resolvers[name] == resolver {
+			return name
+		}
+	}
+	return module
 }
 
 // Probe gathers the facts about one target and judges them. It returns by the
@@ -144,8 +157,8 @@ type run struct {
 	budget  *budget
 	zones   *zones
 
-	renewals renewals
-	checks   checks
+	renewals    renewals
+	delegations probeDelegations
 
 	usage                      *usage
 	queries, nameserverQueries *queries
@@ -185,9 +198,9 @@ func (r *run) gather(ctx context.Context, facts *dane.Facts) {
 		})
 	}
 	runAll(jobs...)
-	facts.Delegations = slices.SortedFunc(slices.Values(r.checks.found), func(a, b *dane.Delegation) int { return cmp.Compare(a.Zone, b.Zone) })
-	facts.DelegationsErr = errors.Join(facts.DelegationsErr, r.checks.err)
-	if r.checks.truncated {
+	facts.Delegations = slices.SortedFunc(slices.Values(r.delegations.found), func(a, b *dane.Delegation) int { return cmp.Compare(a.Zone, b.Zone) })
+	facts.DelegationsErr = errors.Join(facts.DelegationsErr, r.delegations.err)
+	if r.delegations.truncated {
 		facts.Truncated = append(facts.Truncated, "delegations")
 	}
 	summarise(facts)

@@ -50,4 +50,7 @@ local newTexts = import 'texts.libsonnet';
       group('dane_exporter', (import 'alerts/exporter.libsonnet')(config, p, t)),
     ],
   },
+
+  // For targets with several modules. They need the rules above.
+  viewsAlerts:: { groups: [group('dane_views', (import 'alerts/views.libsonnet')(config, p, t))] },
 }

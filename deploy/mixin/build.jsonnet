@@ -16,6 +16,7 @@ local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.g
 }
 + {
   'prometheus/rules.yml': yaml(headers.rules, groups),
+  'prometheus/views.yml': yaml(headers.views, mixin.viewsAlerts),
   'prometheus/rules_test.yml': yaml(headers.tests, tests.alerts),
   'prometheus/rules_texts_test.yml': yaml(headers.tests, tests.texts),
   [chart + '/rules.yaml']: yaml(headers.chartRules, groups),

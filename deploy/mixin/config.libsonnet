@@ -7,6 +7,8 @@
 
     // The longest scrape interval of the probe jobs, in minutes.
     intervalMinutes: 5,
+    // The longest evaluation interval of the rules, in minutes.
+    evaluationMinutes: 2,
     // How far rules look back for the last sample of a target: three intervals, so that
     // two lost scrapes have no effect. Prometheus itself looks back five minutes.
     window: '%dm' % (3 * c.intervalMinutes),
@@ -32,8 +34,10 @@
     zoneMinutes: c.intervalMinutes + 2,
 
     // DaneMassLoss: the share of the protected targets of a job that lose a protection within
-    // lossMinutes, and their minimum number. Each target is probed within that time.
-    lossShares: { authenticated: 0.05, tlsa: 0.05, ds: 0.05 },
+    // lossMinutes, and their minimum number. Each target is probed within that time. Resolvers
+    // keep DS records until their TTL ends, which is a day below com and de. If all DS records are
+    // removed there, resolvers see 4 % of the losses in an hour.
+    lossShares: { authenticated: 0.05, tlsa: 0.05, ds: 0.02 },
     lossTargets: 5,
     lossMinutes: std.max(60, 2 * c.intervalMinutes),
     // How long the alert stands while the protection is not back.
@@ -79,9 +83,13 @@
     // fire after DaneExporterBlind and DaneNoResolver, which inhibit them.
     unreachableMinutes: std.max(30, 3 * c.intervalMinutes + 15),
     notJudgedMinutes: std.max(30, c.intervalMinutes + 15),
-    // DaneNameserverInconsistent, DaneMTASTSDisagreement: minutes that the condition must
-    // hold. Secondary nameservers update with a delay.
-    inconsistentMinutes: 30,
+    // DaneNameserverInconsistent, alerts about MTA-STS: minutes that the condition must hold.
+    // Secondary nameservers update with a delay. They fire after DaneDomainUnreachable, which
+    // inhibits them.
+    inconsistentMinutes: c.unreachableMinutes + 5,
+    // DaneParentInconsistent: minutes that the condition must hold. The exporter queries the
+    // parents once an hour, so two of its results were inconsistent.
+    parentMinutes: 90 + c.intervalMinutes,
     // DaneRootKeyWithoutAnchor: minutes that the condition must hold. The root publishes new
     // keys months before they sign.
     rootKeysMinutes: 360,

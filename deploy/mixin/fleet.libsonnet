@@ -24,14 +24,19 @@ function(config, p)
       %s
       / (%s > 0)
     ||| % [p.remembered('dane_hosts_with_tlsa'), p.remembered('dane_hosts')],
-    // The names of the target are in signed zones, and the parent zones have DS records.
+    // The names of the target are in signed zones, and the parent zones have DS records. With
+    // "nameservers: true", their nameservers show a removal before the caches of resolvers do.
     ds: |||
       1 - (
-        group by (%s) (target:dane_finding:current{reason=~"%s"})
+        group by (%s) (
+          target:dane_finding:current{reason=~"%s"}
+          or
+          %s == 0
+        )
         or
         group by (%s) (%s) * 0
       )
-    ||| % [p.target, std.join('|', reasons.insecure), p.target, p.remembered('dane_hosts_with_tlsa')],
+    ||| % [p.target, std.join('|', reasons.insecure), p.remembered('dane_delegation_ds_records'), p.target, p.remembered('dane_hosts_with_tlsa')],
   };
 
   std.flattenArrays([

@@ -20,10 +20,19 @@
     # zone, fleet, exporter or monitoring. alertmanager.yml uses it.
   ||| % generated,
 
+  views: |||
+    # An alert if another resolver leads senders to another outcome than that of smtp_mx. It
+    # applies to targets that are scraped twice: with smtp_mx, and with a module that has its
+    # own resolver and a name that begins with view_. docs/configuration.md explains such
+    # modules. Load it in addition to rules.yml; prometheus-views.yml does. Test it with:
+    # promtool test rules views_test.yml
+    %s
+  ||| % generated,
+
   chartRules: |||
     # The rules of deploy/prometheus/rules.yml, which the chart puts into a PrometheusRule.
     %s
-  ||| % std.rstripChars(generated, '\n'),
+  ||| % generated,
 
   tests: |||
     # Tests of rules.yml. Run with: promtool test rules rules_test.yml rules_texts_test.yml

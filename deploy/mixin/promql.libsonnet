@@ -137,6 +137,11 @@ function(config) {
     ) * 0 + 1
   ||| % [p.target, p.known(p.zoneRecent), p.zoneBroken],
 
+  // 1 for a parent zone of a target if its nameservers return different DS records, 0 if not.
+  // While the exporter could not query them, there is no sample.
+  parentInconsistent: 'target:dane_parent_inconsistent:observed',
+  parentInconsistentExpr: 'max by (%s, zone) (1 - dane_nameserver_ds_consistent)' % p.target,
+
   // withZone(expr) adds the label zone to the series of targets that a broken zone explains.
   // Other series stay as they are: all are of targets that are scraped.
   withZone(expr):: |||
@@ -214,6 +219,16 @@ function(config) {
     knownDate(d):: self.date(d.metric),
     lifetime(d):: lifetimeOf(p.remembered(d.metric), d),
   },
+
+  // timing(rank) is when an alert about what senders do now fires and ends. One probe makes the
+  // conditions of several alerts true, and they can become true, and false, one evaluation apart:
+  // Prometheus evaluates groups in parallel, and stores scrapes meanwhile. So in
+  // alertmanager.yml, an alert of a lower rank inhibits those of higher ranks: it fires before
+  // them, and outlasts them. It has no alert twice if its zone changes: "keep" is shorter than
+  // "for".
+  timing(rank):: { minutes: 10 + rank * config.evaluationMinutes, keep: '%dm' % (9 - rank * config.evaluationMinutes) },
+  // The same for an alert about the cause of many: it outlasts them until the next probe too.
+  outlasts: '%dm' % (config.intervalMinutes + 9 + config.evaluationMinutes),
 
   exporterIncrease(selector):: 'increase(%s[%s])' % [selector, config.exporterWindow],
   // 1 if an exporter tries to connect to port 25 and never succeeds, 0 if it succeeds or

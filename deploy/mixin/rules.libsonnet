@@ -22,6 +22,7 @@ local newPromql = import 'promql.libsonnet';
           { record: p.zoneExplains, expr: p.zoneExplainsExpr },
           { record: p.zoneBroken, expr: p.zoneBrokenExpr },
           { record: p.zoneOfTarget, expr: p.zoneOfTargetExpr },
+          { record: p.parentInconsistent, expr: p.parentInconsistentExpr },
           { record: 'target:dane_outcome:confirmed', expr: p.outcomesConfirmed },
           { record: 'target:dane_finding:observed', expr: p.observed('dane_finding') },
           { record: 'target:dane_finding:confirmed', expr: p.confirmed('dane_finding', 'target:dane_finding:observed') },

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,8 +25,12 @@ type environment struct {
 	addresses []string // of their mail hosts, with the port
 	port      int      // of all mail servers
 	resolver  string   // address of the resolver, with the port
-	internet  *zone.Internet
-	closers   []func() error
+
+	connections atomic.Int64 // accepted by all mail servers
+	queries     atomic.Int64 // received by the resolver
+
+	internet *zone.Internet
+	closers  []func() error
 }
 
 // newEnvironment returns an environment with as many domains, each with a mail
@@ -95,6 +100,7 @@ func (env *environment) listen(ip net.IP, serve func(net.Conn)) error {
 			if err != nil {
 				return
 			}
+			env.connections.Add(1)
 			go func() {
 				defer conn.Close()
 				serve(conn)
@@ -115,6 +121,7 @@ func (env *environment) startResolver() error {
 	env.resolver = packets.LocalAddr().String()
 	for _, s := range []*dns.Server{{PacketConn: packets}, {Listener: stream}} {
 		s.Handler = dns.HandlerFunc(func(to dns.ResponseWriter, query *dns.Msg) {
+			env.queries.Add(1)
 			key := fmt.Sprint(s.PacketConn != nil, query.Question)
 			packed, ok := cache.Load(key)
 			if !ok {

@@ -19,8 +19,12 @@ import (
 )
 
 var (
-	prometheusTime    = flag.Duration("prometheus", 0, "duration of TestPrometheus for each series mode; 0 skips it")
-	prometheusTargets = flag.Int("prometheus.targets", 1000, "number of targets of TestPrometheus")
+	prometheusTime       = flag.Duration("prometheus", 0, "duration of TestPrometheus for each series mode; 0 skips it")
+	prometheusTargets    = flag.Int("prometheus.targets", 1000, "number of targets of TestPrometheus")
+	prometheusInterval   = flag.Duration("prometheus.interval", 15*time.Second, "scrape interval of TestPrometheus")
+	prometheusEvaluation = flag.Duration("prometheus.evaluation", 15*time.Second, "evaluation interval of TestPrometheus")
+	prometheusRules      = flag.String("prometheus.rules", "../../deploy/prometheus/rules.yml", "rules of TestPrometheus; those of deploy are for intervals up to five minutes")
+	prometheusModules    = flag.String("prometheus.modules", "fleet,fleet_summary", "modules of TestPrometheus, one after the other")
 )
 
 // TestPrometheus scrapes a fleet of domains with a Prometheus that evaluates the
@@ -37,10 +41,10 @@ func TestPrometheus(t *testing.T) {
 	}
 	defer env.close()
 	e := startExporter(t, env, "", "")
-	idle := measurePrometheus(t, e, "fleet", nil)
+	idle := measurePrometheus(t, e, "fleet", nil, min(*prometheusTime, 2*time.Minute))
 	t.Logf("no targets: %s", idle)
-	for _, module := range []string{"fleet", "fleet_summary"} {
-		use := measurePrometheus(t, e, module, domains)
+	for _, module := range strings.Split(*prometheusModules, ",") {
+		use := measurePrometheus(t, e, module, domains, *prometheusTime)
 		series, samples := use.series-idle.series, use.samples
 		if series < samples {
 			t.Errorf("%s: %d series, but %d samples", module, series, samples)
@@ -48,7 +52,7 @@ func TestPrometheus(t *testing.T) {
 		n := float64(len(domains))
 		t.Logf("%s, %d targets: %d series, %.1f a target: %.1f samples of probes, 5 of Prometheus, %.1f of rules; %d MiB more than without, %.1f KiB a target; CPU %.1f %% of a core",
 			module, len(domains), series, float64(series)/n, float64(samples)/n, float64(series-samples)/n-5, (use.resident-idle.resident)>>20,
-			float64(use.resident-idle.resident)/n/1024, 100*(use.cpu-idle.cpu).Seconds()/prometheusTime.Seconds())
+			float64(use.resident-idle.resident)/n/1024, 100*(use.cores-idle.cores))
 	}
 }
 
@@ -57,26 +61,27 @@ type prometheusUse struct {
 	series   int // in memory
 	samples  int // of the last scrape of each target
 	resident int // bytes
-	cpu      time.Duration
+	cores    float64
 }
 
 func (u prometheusUse) String() string {
-	return fmt.Sprintf("%d series, %d MiB resident, %s CPU", u.series, u.resident>>20, u.cpu.Round(100*time.Millisecond))
+	return fmt.Sprintf("%d series, %d MiB resident, CPU %.1f %% of a core", u.series, u.resident>>20, 100*u.cores)
 }
 
 // measurePrometheus runs Prometheus for a while with the domains as targets.
-func measurePrometheus(t *testing.T, e *exporter, module string, domains []fleetDomain) prometheusUse {
+func measurePrometheus(t *testing.T, e *exporter, module string, domains []fleetDomain, duration time.Duration) prometheusUse {
 	t.Helper()
-	rules, err := filepath.Abs("../../deploy/prometheus/rules.yml")
+	rules, err := filepath.Abs(*prometheusRules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var config strings.Builder
-	fmt.Fprintf(&config, `global: {scrape_interval: 15s, scrape_timeout: 10s, evaluation_interval: 15s}
-rule_files: [%q]
+	fmt.Fprintf(&config, `global: {scrape_interval: 15s, scrape_timeout: 10s, evaluation_interval: %[4]s}
+rule_files: [%[1]q]
 scrape_configs:
-  - {job_name: dane_exporter, static_configs: [{targets: [%q], labels: {exporter: %[2]q}}]}
+  - {job_name: dane_exporter, static_configs: [{targets: [%[2]q], labels: {exporter: %[2]q}}]}
   - job_name: dane
+    scrape_interval: %[5]s
     metrics_path: /probe
     params: {module: [%[3]s]}
     relabel_configs:
@@ -87,7 +92,7 @@ scrape_configs:
       - {target_label: exporter, replacement: %[2]q}
     static_configs:
       - targets:
-`, rules, e.address, module)
+`, rules, e.address, module, *prometheusEvaluation, *prometheusInterval)
 	for _, domain := range domains {
 		fmt.Fprintf(&config, "          - %s\n", domain.name)
 	}
@@ -109,15 +114,15 @@ scrape_configs:
 		_ = command.Wait()
 	}()
 	address := listenAddress(t, bufio.NewScanner(log))
-	time.Sleep(*prometheusTime)
+	time.Sleep(duration)
 	text, err := fetch(http.DefaultClient, "http://"+address+"/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return prometheusUse{
 		series: int(value(text, "prometheus_tsdb_head_series")), resident: int(value(text, "process_resident_memory_bytes")),
-		cpu:     time.Duration(value(text, "process_cpu_seconds_total") * float64(time.Second)),
-		samples: scalar(t, address, `sum(scrape_samples_scraped{job="dane"}) or vector(0)`),
+		cores:   value(text, "process_cpu_seconds_total") / duration.Seconds(),
+		samples: scalar(t, address, fmt.Sprintf(`sum(last_over_time(scrape_samples_scraped{job="dane"}[%ds])) or vector(0)`, int(2*prometheusInterval.Seconds()))),
 	}
 }
 

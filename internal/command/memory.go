@@ -3,15 +3,58 @@ package command
 import (
 	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// gcPercent is GOGC while serving, unless the operator sets it. The default of 100 takes
+// Limits of GOGC while serving, unless the operator sets it. The default of 100 takes
 // 7 % more CPU for a probe in internal/bench. 400 takes no less CPU, and 90 MiB more
-// memory with 10,000 targets.
-const gcPercent = 200
+// memory with 10,000 targets. With full caches, 200 is more garbage than it saves CPU.
+const (
+	maxGCPercent = 200
+	minGCPercent = 75
+)
+
+// garbage is the number of bytes of garbage that may accumulate between two collections,
+// within the limits of GOGC.
+const garbage = 64 << 20
+
+// gcPercent returns GOGC for a heap with a number of live bytes.
+func gcPercent(live uint64) int {
+	return int(min(max(100*garbage/max(live, 1), minGCPercent), maxGCPercent))
+}
+
+// tuneGC sets GOGC after each collection until stop is called, which restores it.
+func tuneGC() (stop func()) {
+	var mu sync.Mutex // guards GOGC
+	stopped := false
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	var tune func()
+	tune = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
+			return
+		}
+		metrics.Read(live)
+		debug.SetGCPercent(gcPercent(live[0].Value.Uint64()))
+		// The cleanup of an object that nothing refers to runs after the next collection. The
+		// runtime allocates objects below 16 bytes in shared blocks, which may live longer.
+		runtime.AddCleanup(new([16]byte), func(tune func()) { tune() }, tune)
+	}
+	before := debug.SetGCPercent(maxGCPercent)
+	tune()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		debug.SetGCPercent(before)
+	}
+}
 
 // memoryShare is the ratio of GOMEMLIMIT to the memory limit of the cgroup. The rest is
 // for memory that the Go runtime does not count, such as the binary and kernel buffers,
@@ -23,9 +66,9 @@ const memoryShare = 0.8
 // returns. It does not change values that the operator has set by environment
 // variables. restore undoes it.
 func (s *session) tuneMemory(cgroupLimit memlimit.Provider, logger *slog.Logger) (restore func()) {
-	percent, limit := -1, int64(-1)
+	restoreGC, limit := func() {}, int64(-1)
 	if s.getenv("GOGC") == "" {
-		percent = debug.SetGCPercent(gcPercent)
+		restoreGC = tuneGC()
 	}
 	if s.getenv("GOMEMLIMIT") == "" {
 		// An error means that there is no limit, or none that can be read: Go's
@@ -36,9 +79,7 @@ func (s *session) tuneMemory(cgroupLimit memlimit.Provider, logger *slog.Logger)
 		}
 	}
 	return func() {
-		if percent >= 0 {
-			debug.SetGCPercent(percent)
-		}
+		restoreGC()
 		if limit >= 0 {
 			debug.SetMemoryLimit(limit)
 		}

@@ -74,11 +74,12 @@ func newView(env environment, built probe.Environment, settings probe.ResolverSe
 		return nil, err
 	}
 	v.servers = servers.Servers()
-	v.key = fmt.Sprint(v.servers, settings.Timeout, settings.Attempts, settings.SHA1, settings.NSEC3MaxIterations, anchors)
+	v.key = fmt.Sprint(v.servers, settings.Timeout, settings.Attempts, settings.SHA1, settings.NSEC3MaxIterations, settings.CacheMiB, anchors)
 	attempts := time.Duration(settings.Attempts * len(v.servers))
 	v.resolver = dnssec.New(servers, anchors, built.Now, dnssec.Options{
 		SHA1:               settings.SHA1,
 		NSEC3MaxIterations: settings.NSEC3MaxIterations,
+		CacheBytes:         settings.CacheMiB << 20,
 		QueryTimeout:       settings.Timeout * attempts,
 	})
 	return v, nil

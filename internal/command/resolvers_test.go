@@ -99,6 +99,7 @@ func TestViews(t *testing.T) {
 		{"no change", access + resolver + view + same, 2, false},
 		{"access changed", resolver + "access: {allow_networks: [198.18.0.0/16]}\n" + view + same, 2, false},
 		{"one view changed", access + resolver + view + ", view_c: {resolver: {servers: [192.0.2.2], timeout: 3s}}" + same, 3, false},
+		{"cache of a view enlarged", access + resolver + view + ", view_c: {resolver: {servers: [192.0.2.2], cache_mib: 64}}" + same, 3, false},
 		{"all views changed", access + "resolver: {servers: [192.0.2.1], timeout: 4s}\n" + view + same, 2, true},
 	} {
 		c, err := config.Parse("test.yml", []byte(step.text), defaults)

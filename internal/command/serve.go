@@ -199,6 +199,9 @@ func (s *session) checkConfig(f *serveFlags, env environment) error {
 	if _, err := newProber(env.adjust(c), env); err != nil {
 		return err
 	}
+	if err := c.Discovery.CheckKeys(); err != nil {
+		return err
+	}
 	fmt.Fprintln(s.stdout, "The configuration is valid.")
 	return nil
 }

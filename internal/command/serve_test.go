@@ -152,7 +152,7 @@ func TestGCPercent(t *testing.T) {
 		before int
 		want   int
 	}{
-		{"default", "", 100, gcPercent},
+		{"default", "", 100, maxGCPercent},
 		{"set by the operator", "50", 50, 50},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -164,7 +164,8 @@ func TestGCPercent(t *testing.T) {
 			during, limit := debug.SetGCPercent(test.want), debug.SetMemoryLimit(math.MaxInt64)
 			p.stop()
 			after := debug.SetGCPercent(test.before)
-			if during != test.want || after != test.before || limit != 1<<40 {
+			tuned := test.want == maxGCPercent && during >= minGCPercent && during <= maxGCPercent // the live heap of the tests may be large
+			if !tuned && during != test.want || after != test.before || limit != 1<<40 {
 				t.Errorf("GOGC %d while serving, %d after, memory limit %d; want %d, %d, %d", during, after, limit, test.want, test.before, 1<<40)
 			}
 		})

@@ -129,7 +129,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Resolver: probe.ResolverSettings{
 			Servers: []string{"system"}, Timeout: 2 * time.Second, Attempts: 2,
-			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50,
+			TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50, CacheMiB: 32,
 		},
 		Limits:    Limits{Probes: 256, QueueWait: 2 * time.Second, HandshakeReuse: 30 * time.Second},
 		Access:    probe.Access{Targets: []string{"*"}},
@@ -249,7 +249,7 @@ modules:
   null_resolver: {resolver: }
 resolver: {servers: [192.0.2.53], attempts: 1}
 `)
-	main := probe.ResolverSettings{Servers: []string{"192.0.2.53"}, Timeout: 2 * time.Second, Attempts: 1, TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50}
+	main := probe.ResolverSettings{Servers: []string{"192.0.2.53"}, Timeout: 2 * time.Second, Attempts: 1, TrustAnchors: "builtin", SHA1: "insecure", NSEC3MaxIterations: 50, CacheMiB: 32}
 	changed := func(change func(*probe.ResolverSettings)) probe.ResolverSettings {
 		settings := main
 		change(&settings)
@@ -528,7 +528,7 @@ func TestMistakes(t *testing.T) {
 		{"invalid module name", "modules: {\"a b\": {}}\n",
 			[]string{":1: modules.a b: not a valid module name; must be 1 to 64 characters of a-z, 0-9, _ and -"}},
 		{"unknown key in the resolver of a module", "modules: {m: {resolver: {server: [192.0.2.53]}}}\n",
-			[]string{":1: modules.m.resolver.server: unknown key; allowed here: attempts, nsec3_max_iterations, servers, sha1, timeout, trust_anchors"}},
+			[]string{":1: modules.m.resolver.server: unknown key; allowed here: attempts, cache_mib, nsec3_max_iterations, servers, sha1, timeout, trust_anchors"}},
 		{"word instead of the resolver of a module", "modules: {m: {resolver: system}}\n",
 			[]string{":1: modules.m.resolver: found a single value; must be a mapping of keys to values"}},
 		{"mistakes in a module and in a later section", "modules: {m: {resolver: {attempts: 0}}}\nresolver: {attempts: 4}\n",
@@ -555,6 +555,10 @@ func TestMistakes(t *testing.T) {
 			[]string{":2: not valid YAML: mapping values are not allowed in this context"}},
 		{"two documents", "{}\n---\n{}\n",
 			[]string{":2: a second YAML document begins here; the file must have one document"}},
+		{"cache size out of range", "resolver: {cache_mib: 0}\nmodules: {m: {resolver: {cache_mib: 5000}}}\n", []string{
+			`:1: resolver.cache_mib: "0" is not a whole number from 1 to 4096`,
+			`:2: modules.m.resolver.cache_mib: "5000" is not a whole number from 1 to 4096`,
+		}},
 		{"several mistakes", "limits: {probes: 0}\nmodule: {}\n",
 			[]string{`:1: limits.probes: "0" is not a whole number from 1 to 100000`,
 				":2: module: unknown key; allowed here: access, discovery, limits, modules, resolver"}},

@@ -44,6 +44,8 @@ func (v value) resolver(r *probe.ResolverSettings) {
 		"sha1":          oneOf(&r.SHA1, []dnssec.SHA1{dnssec.SHA1Insecure, dnssec.SHA1Accept}),
 		// RFC 5155 §10.3 never allowed more than 2500.
 		"nsec3_max_iterations": number(&r.NSEC3MaxIterations, 1, 2500),
+		// A million signed zones take 2 GiB.
+		"cache_mib": number(&r.CacheMiB, 1, 4096),
 	})
 }
 

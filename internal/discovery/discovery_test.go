@@ -374,6 +374,21 @@ func TestMXLookupsOfBrokenTopLevelDomain(t *testing.T) {
 	})
 }
 
+// That a domain does not exist, or receives no mail, is an answer, even of most domains.
+func TestMXLookupsOfDomainsWithoutHosts(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := start(t, noPrimary, newFakeDNS(map[string][]string{"a.example": {"mx.a.example"}}))
+		list := listFile(t, dir, "list", "a.example\nb.example\nc.example\nd.example\n")
+		d.Use(settingsOf(Source{Name: "all", Files: []string{list}}))
+		synctest.Wait()
+		expectNotReady(t, d, Query{By: ByMX}, "4 of 4 domains have not been looked up yet")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		expectTargets(t, d, Query{By: ByMX}, map[string]string{"all 1": "mx.a.example"})
+	})
+}
+
 // Each domain is looked up again although the list changes more often than that.
 func TestMXLookupsOfChangingList(t *testing.T) {
 	dir := t.TempDir()

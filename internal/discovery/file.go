@@ -33,6 +33,7 @@ type fileLoader struct {
 
 	seen      []fileState // of the files at the last call
 	read      []fileState // of the files that were read last
+	rejected  error       // why their list was rejected; nil: it was not
 	unsettled int         // number of calls since that returned errUnsettled
 }
 
@@ -49,6 +50,15 @@ func (a fileState) equal(b fileState) bool {
 // errNoDomains is the error of files without domains. A full disk truncates files, so
 // they do not mean that all domains are gone.
 var errNoDomains = errors.New("the files list no domain")
+
+// errTooLarge is the error of files that exceed maxFileBytes.
+var errTooLarge = fmt.Errorf("the files have more than %d MiB", maxFileBytes>>20)
+
+// isRejected reports whether the content of files is the cause of an error. It is not read
+// again before the files change: that would take seconds each time.
+func isRejected(err error) bool {
+	return errors.Is(err, errNoDomains) || errors.Is(err, errTooLarge) || errors.Is(err, errTooManyNames)
+}
 
 // maxUnsettled is the number of calls in a row that may find that files are being written.
 const maxUnsettled = 30
@@ -77,16 +87,15 @@ func (l *fileLoader) loadFiles(ctx context.Context) (reading, error) {
 	l.seen = files
 	switch {
 	case l.read != nil && slices.EqualFunc(files, l.read, fileState.equal):
-		return reading{}, nil
+		return reading{}, l.rejected
 	case !settled:
 		return reading{}, errUnsettled
 	}
 	read, err := readFiles(ctx, files)
-	if err != nil {
-		return reading{}, err
+	if err == nil || isRejected(err) {
+		l.read, l.rejected = files, err
 	}
-	l.read = files
-	return read, nil
+	return read, err
 }
 
 // areOld reports whether all files were last modified longer ago than the interval of calls.
@@ -144,6 +153,13 @@ func readFiles(ctx context.Context, files []fileState) (reading, error) {
 	var names builder
 	size := int64(0)
 	for _, file := range files {
+		size += file.info.Size()
+	}
+	if size > maxFileBytes {
+		return reading{}, errTooLarge
+	}
+	size = 0
+	for _, file := range files {
 		n, err := readFile(ctx, file, maxFileBytes-size, &names, &read)
 		if err != nil {
 			return reading{}, err
@@ -178,7 +194,7 @@ func readFile(ctx context.Context, expected fileState, limit int64, names *build
 		return 0, fmt.Errorf("read %s: %w", expected.path, err)
 	}
 	if size = limit + 1 - limited.N; size > limit {
-		return 0, fmt.Errorf("read %s: the files have more than %d MiB", expected.path, maxFileBytes>>20)
+		return 0, fmt.Errorf("read %s: %w", expected.path, errTooLarge)
 	}
 	if info, err = file.Stat(); err != nil {
 		return 0, err

@@ -209,6 +209,7 @@ func TestFileLoaderErrors(t *testing.T) {
 		{"a loop of symbolic links", "*", func(dir string) error { return os.Symlink("loop", filepath.Join(dir, "loop")) }, "too many levels of symbolic links"},
 		{"a dangling symbolic link", "*", func(dir string) error { return os.Symlink("gone", filepath.Join(dir, "link")) }, "no such file"},
 		{"a truncated file", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 0) }, "list no domain"},
+		{"a file that is too large, of which nothing is stored", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 2<<30) }, "more than 512 MiB"},
 		{"a removed file", "list", func(dir string) error { return os.Remove(filepath.Join(dir, "list")) }, "there is no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,6 +228,19 @@ func TestFileLoaderErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Files whose content is rejected are not read again before they change.
+func TestRejectedFilesAreReadOnce(t *testing.T) {
+	dir, l := files(t, "list", map[string]string{"list": "# no domain\n"})
+	_, first := load(t, l)
+	if _, again := load(t, l); first == nil || again != first {
+		t.Errorf("errors %v and %v, want one error twice", first, again)
+	}
+	writeList(t, filepath.Join(dir, "list"), "a.example\n")
+	if got, err := load(t, l); err != nil || len(got) != 1 {
+		t.Errorf("after a change: %q, %v", got, err)
 	}
 }
 

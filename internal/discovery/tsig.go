@@ -57,6 +57,20 @@ func readKey(path string) (tsigKey, error) {
 	return key, nil
 }
 
+// CheckKeys returns an error for each key file of the sources that cannot be used.
+func (s Settings) CheckKeys() error {
+	var failed []error
+	for _, source := range s.Sources {
+		if source.TSIGFile == "" {
+			continue
+		}
+		if _, err := readKey(source.TSIGFile); err != nil {
+			failed = append(failed, fmt.Errorf("discovery.sources, %s: %w", source.Name, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
 var (
 	keyComment   = regexp.MustCompile(`(?s)/\*.*?\*/|(?m:(#|//).*?$)`)
 	keyStatement = regexp.MustCompile(`(?s)^\s*key\s+("[^"]*"|[^\s"{};]+)\s*\{([^{}]*)\}\s*;?\s*$`)

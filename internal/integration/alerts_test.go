@@ -153,7 +153,7 @@ func TestAlertsStand(t *testing.T) {
 	})
 
 	prometheus.stop(t)
-	prometheus = startPrometheusServer(t, dir)
+	prometheus = startPrometheusServer(t, dir, minuteIsSecond)
 	waitFor(t, "the page fires after the restart of Prometheus", func() bool {
 		return hasResult(t, `ALERTS{alertname="DaneDomainRefused", instance="good.lab.test", alertstate="firing"}`)
 	})
@@ -172,44 +172,49 @@ func TestAlertsStand(t *testing.T) {
 }
 
 // startPrometheus starts Alertmanager and Prometheus with the files of deploy/prometheus.
-// Prometheus probes two domains of the lab and the given targets. Alerts fire after ten
-// minutes at the latest, before durations are scaled.
+// Prometheus probes two domains of the lab and the given targets. Alerts fire after 18 minutes
+// at the latest, before durations are scaled, and in the same order: the shortest difference,
+// two minutes, is two evaluations.
 func startPrometheus(t *testing.T, dir string, targets ...string) *process {
 	t.Helper()
-	return startPrometheusFor(t, dir, append([]string{"good.lab.test", "good-ipv6.lab.test"}, targets...), []string{"unsigned.lab.test"})
+	return startPrometheusFor(t, dir, minuteIsSecond, append([]string{"good.lab.test", "good-ipv6.lab.test"}, targets...), []string{"unsigned.lab.test"})
 }
 
-// startPrometheusFor does the same for other targets: those of the jobs dane and
-// dane_partners.
-func startPrometheusFor(t *testing.T, dir string, own, partners []string) *process {
+// minuteIsSecond is the divisor of durations with which a minute takes a second.
+const minuteIsSecond = 60
+
+// startPrometheusFor does the same with another divisor of durations and other targets: those
+// of the jobs dane and dane_partners.
+func startPrometheusFor(t *testing.T, dir string, divisor int, own, partners []string) *process {
 	t.Helper()
 	domains := strings.NewReplacer(
 		"[example.org, example.net]", "["+strings.Join(own, ", ")+"]",
 		"[example.com]", "["+strings.Join(partners, ", ")+"]",
-		`for: "30m"`, `for: "10m"`,
-		"scrape_timeout: 30s", "scrape_timeout: 60s") // one second after scaling
+		`for: "30m"`, `for: "12m"`, `for: "32m"`, `for: "18m"`, `for: "35m"`, `for: "18m"`,
+		"scrape_timeout: 30s", "scrape_timeout: 60s") // a second or more after scaling
 	for _, name := range []string{"prometheus.yml", "rules.yml", "alertmanager.yml"} {
-		writeFile(t, dir, name, scaleDurations(t, domains.Replace(readFile(t, filepath.Join("../../deploy/prometheus", name)))))
+		writeFile(t, dir, name, scaleDurations(t, divisor, domains.Replace(readFile(t, filepath.Join("../../deploy/prometheus", name)))))
 	}
 	start(t, dir, exec.Command(program(t, "prometheus-alertmanager"),
 		"--config.file", filepath.Join(dir, "alertmanager.yml"), "--storage.path", filepath.Join(dir, "alertmanager"),
 		"--web.listen-address", alertmanagerAddress, "--cluster.listen-address="), alertmanagerAddress)
-	return startPrometheusServer(t, dir)
+	return startPrometheusServer(t, dir, divisor)
 }
 
 // startPrometheusServer starts Prometheus with the files and the database in dir. With
 // a resend delay of 5 seconds, Alertmanager keeps alerts for 20 seconds. The restart of
 // Prometheus takes part of that time, because its duration is not scaled.
-func startPrometheusServer(t *testing.T, dir string) *process {
+func startPrometheusServer(t *testing.T, dir string, divisor int) *process {
 	t.Helper()
+	scaled := func(d time.Duration) string { return (d / time.Duration(divisor)).String() }
 	return start(t, dir, exec.Command(program(t, "prometheus"),
 		"--config.file", filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path", filepath.Join(dir, "prometheus"),
-		"--web.listen-address", prometheusAddress, "--query.lookback-delta=5s", "--rules.alert.resend-delay=5s",
-		"--rules.alert.for-grace-period=10s", "--rules.alert.for-outage-tolerance=1m"), prometheusAddress)
+		"--web.listen-address", prometheusAddress, "--query.lookback-delta", scaled(5*time.Minute), "--rules.alert.resend-delay=5s",
+		"--rules.alert.for-grace-period", scaled(10*time.Minute), "--rules.alert.for-outage-tolerance", scaled(time.Hour)), prometheusAddress)
 }
 
-// scaleDurations divides every duration by 60, so that a minute takes a second.
-func scaleDurations(t *testing.T, content string) string {
+// scaleDurations divides every duration.
+func scaleDurations(t *testing.T, divisor int, content string) string {
 	t.Helper()
 	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 	written := regexp.MustCompile(`\b(\d+)([smhd])\b`)
@@ -219,7 +224,7 @@ func scaleDurations(t *testing.T, content string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprintf("%dms", (time.Duration(count) * units[parts[2]] / 60).Milliseconds())
+		return fmt.Sprintf("%dms", (time.Duration(count) * units[parts[2]] / time.Duration(divisor)).Milliseconds())
 	})
 }
 
@@ -228,11 +233,12 @@ func waitFor(t *testing.T, condition string, holds func() bool) {
 	t.Helper()
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
-	for deadline := time.After(2 * timeout); !holds(); {
+	const limit = 6 * timeout // half an hour takes a minute in TestBrokenZone
+	for deadline := time.After(limit); !holds(); {
 		select {
 		case <-retry.C:
 		case <-deadline:
-			t.Fatalf("still waiting after %v: %s", 2*timeout, condition)
+			t.Fatalf("still waiting after %v: %s", limit, condition)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func dashboardDomains() []probed {
 	return []probed{
 		{fullJob, "smtp_mx", exporterAddress, append(domains, "thousand-tlsa", "both-keys-tls12")},
 		{fullJob, "smtp_mx_if_published", exporterAddress, []string{"good", "no-tlsa"}},
-		{fullJob, "smtp_mx_full", exporterAddress, []string{"nameservers", "stale-secondary"}},
+		{fullJob, "smtp_mx_full", exporterAddress, []string{"nameservers", "stale-secondary", "cds-pending"}},
 		{fullJob, "smtp_mx_mta_sts", exporterAddress, []string{"mta-sts-good", "mta-sts-wrong-certificate", "mta-sts-host-not-covered"}},
 		{fullJob, "lab_renewal", exporterAddress, []string{"renewal-other-ca"}},
 		{fullJob, "smtp_mx", secondExporterAddress, []string{"good", "tlsa-mismatch"}},

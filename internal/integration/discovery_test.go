@@ -89,7 +89,7 @@ scrape_configs:
       - {source_labels: [__meta_dane_source], target_label: source}
       - {target_label: __address__, replacement: "%[1]s"}
 `, exporterAddress))
-	startPrometheusServer(t, b.dir)
+	startPrometheusServer(t, b.dir, minuteIsSecond)
 	b.expectPrometheus(t, "Prometheus has the targets", "a.example b.example file.example xn--bcher-kva.example")
 
 	// A new serial number, and a changed file.

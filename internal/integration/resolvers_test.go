@@ -27,7 +27,8 @@ type unbound struct {
 }
 
 // newUnbound configures an Unbound with the given modules at port 53 of an address. settings
-// are lines of its server section.
+// are lines of its server section. With the default of ten TCP connections, Unbound would close
+// those of parallel tests that send no query within 200 ms.
 func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr, settings ...string) *unbound {
 	t.Helper()
 	name := strings.ReplaceAll(modules, " ", "-") + "-" + address.String()
@@ -45,6 +46,7 @@ func newUnbound(t testing.TB, tb *testbed, modules string, address netip.Addr, s
 	use-syslog: no
 	verbosity: 1
 	num-threads: 1
+	incoming-num-tcp: 64
 	interface: %s
 	access-control: 127.0.0.0/8 allow
 	do-ip6: no

@@ -444,10 +444,10 @@ func composeDelegation(d *dane.Delegation, b *budget) Delegation {
 	composed := Delegation{
 		Zone: short(d.Zone), Parent: short(d.Parent), Checked: d.At.UTC(),
 		CDSConsistent: optionalBool(d.CDS.Agree), CDSWhy: b.text(d.CDS.Why),
-		CDSPending: optionalBool(d.CDSWaits), CDSRequested: b.text(d.Requested),
+		CDSPending: optionalBool(d.CDSPending), CDSRequested: b.text(d.Requested),
 		NSConsistent: optionalBool(d.NS.Agree), NSWhy: b.text(d.NS.Why),
 	}
-	if d.DSKnown == dane.Yes {
+	if d.DSKnown {
 		composed.DS = []DelegationDS{}
 	}
 	for _, ds := range d.DS { // at most 16, as keys

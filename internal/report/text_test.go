@@ -226,7 +226,7 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
       no reply in time
 `},
 		{"delegation", func(r *probe.Report) {
-			r.Facts.Delegations = []*dane.Delegation{{Zone: "example.org", Parent: "org", At: noon, DSKnown: dane.Yes, KeysKnown: true,
+			r.Facts.Delegations = []*dane.Delegation{{Zone: "example.org", Parent: "org", At: noon, DSKnown: true, KeysKnown: true,
 				ParentServers: []dane.NameserverVerdict{
 					{Name: "a.org", Address: netip.MustParseAddr("192.0.2.1"), Up: dane.Yes, Consistent: dane.Yes},
 					{Name: "b.org", Address: netip.MustParseAddr("192.0.2.2"), Up: dane.Yes, Consistent: dane.No, Why: "its answer is bogus"},
@@ -235,9 +235,9 @@ Judged for 2026-03-15 12:00:00 UTC: unreachable: no client can connect, with or 
 				Servers: []dane.NameserverVerdict{{Name: "ns1.example.org", Address: netip.MustParseAddr("192.0.2.53"), Up: dane.No, Why: "no reply in time"}},
 				DS:      []dane.DelegationDS{{DS: dnssec.DS{Tag: 1, Algorithm: 13, DigestType: 2, Used: true}, Compared: true}, {DS: dnssec.DS{Tag: 2, Algorithm: 8, DigestType: 1}, Compared: true}},
 				Keys:    []dane.DelegationKey{{Key: dnssec.Key{Tag: 1, Algorithm: 13, SEP: true, Signing: true}, InDS: true}, {Key: dnssec.Key{Tag: 3, Algorithm: 13}}},
-				CDS:     dane.Consistency{Agree: dane.Yes}, CDSWaits: dane.Yes, Requested: "3 13 2 abcd",
+				CDS:     dane.Consistency{Agree: dane.Yes}, CDSPending: dane.Yes, Requested: "3 13 2 abcd",
 				NS: dane.Consistency{Agree: dane.No, Why: "only in the parent: old.example.net; only in the zone: none"},
-			}, {Zone: "example.net", Parent: "net", At: noon, DSKnown: dane.Yes}, {Zone: "example.com", Parent: "com", At: noon}}
+			}, {Zone: "example.net", Parent: "net", At: noon, DSKnown: true}, {Zone: "example.com", Parent: "com", At: noon}}
 		}, `
 Delegations
   example.org in org, checked at 2026-03-01 12:00:00 UTC

@@ -63,6 +63,9 @@ func parseDiscoveryQuery(text string) (discovery.Query, error) {
 	if query.By != discovery.ByDomain && query.By != discovery.ByMX {
 		return discovery.Query{}, fmt.Errorf("parameter by: %.40q is not one of: domain, mx", query.By)
 	}
+	if values.Has("source") && query.Source == "" { // such as of a variable that is not set
+		return discovery.Query{}, errors.New("parameter source is empty; without it, /sd has the targets of all sources")
+	}
 	if values.Has("shard") {
 		shard, shards, _ := strings.Cut(values.Get("shard"), "/")
 		var errShard, errShards error

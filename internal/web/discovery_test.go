@@ -30,7 +30,7 @@ func TestDiscoveryQuery(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"by=host": "by", "by=": "by", "shard=0/8": "shard", "shard=9/8": "shard", "shard=1": "shard", "shard=1/": "shard", "shard=a/b": "shard",
+		"by=host": "by", "by=": "by", "source=": "source is empty", "shard=0/8": "shard", "shard=9/8": "shard", "shard=1/0": "shard", "shard=1": "shard", "shard=1/": "shard", "shard=a/b": "shard",
 		"shard=1/1001": "shard", "shard=1/99999999999999999999": "shard", "by=mx&by=mx": "2 times", "target=example.org": "unknown parameter", "%zz": "query string",
 	} {
 		if _, err := parseDiscoveryQuery(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -52,7 +52,7 @@ type historySizes struct {
 // defaultHistorySizes are enough for the reports of some ten thousand targets. The garbage
 // collector makes each byte take up to five.
 func defaultHistorySizes() historySizes {
-	return historySizes{all: 16 << 20, failed: 10 << 20, large: 4 << 20, unpacked: 2 << 20}
+	return historySizes{all: 17 << 20, failed: 10 << 20, large: 3 << 20, unpacked: 4 << 20}
 }
 
 const (

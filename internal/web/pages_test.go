@@ -242,6 +242,23 @@ func TestZoneAtFaultOnPages(t *testing.T) {
 	f.wantPage("/report?number=1", 200, `The zone <code class="zone">example</code> alone explains the outcome.`, "lookup MX, zone at fault example")
 }
 
+// TestResolversOfModuleOnPage: the report names the resolvers of a module that has its own.
+func TestResolversOfModuleOnPage(t *testing.T) {
+	var resolver *probe.ResolverSettings
+	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		r.Module.Resolver = resolver
+		return r
+	}), nil)
+	f.get("/probe?target=a.example")
+	if _, page := f.get("/report?number=1"); strings.Contains(page, "resolvers of the module") {
+		t.Errorf("a module without its own resolver has one on the page:\n%s", page)
+	}
+	resolver = &probe.ResolverSettings{Servers: []string{"192.0.2.53", "tls://192.0.2.54#<dns.example>"}}
+	f.get("/probe?target=b.example")
+	f.wantPage("/report?number=2", 200, "Lookups through the resolvers of the module: <code>192.0.2.53</code>, <code>tls://192.0.2.54#&lt;dns.example&gt;</code>.")
+}
+
 // TestResolvers: the front page shows the result of the self-check, escaped, and before it the
 // configured resolvers.
 func TestResolvers(t *testing.T) {

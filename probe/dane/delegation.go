@@ -3,6 +3,7 @@ package dane
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,14 +48,16 @@ type Delegation struct {
 	// and of those that the zone names. Consistent: the signatures over its keys are valid.
 	Servers   []NameserverVerdict
 	DS        []DelegationDS  // at most maxDelegationRecords
-	DSKnown   Measure         // Yes: DS is complete, or there are proven to be none
+	DSKnown   bool            // DS is complete, or it is proven that there are none
 	Keys      []DelegationKey // of the zone, at most maxDelegationRecords
 	KeysKnown bool            // the keys validate, or the zone is insecure
 	CDS       Consistency     // of CDS and CDNSKEY at the zone's servers; NotMeasured if it has none
-	CDSWaits  Measure         // the zone requests another DS set than the parent has (RFC 7344)
-	Requested string          // what it requests
-	NS        Consistency     // of the NS records of the parent and of the zone
-	Truncated bool            // there are more nameservers or records than are examined
+	// CDSPending: the zone requests, by CDS and CDNSKEY records, the DS records of other keys
+	// than the parent has (RFC 7344 §4.1). The digest types do not count: parents choose their own.
+	CDSPending Measure
+	Requested  string      // what it requests
+	NS         Consistency // of the NS records of the parent and of the zone
+	Truncated  bool        // there are more nameservers or records than are examined
 }
 
 // Consistency is whether copies of the same data agree, and how they differ.
@@ -152,19 +155,19 @@ type DelegationServer struct {
 // NewDelegation compares the answers about a delegation.
 func NewDelegation(e *DelegationEvidence) *Delegation {
 	d := &Delegation{Zone: TextName(e.Zone), Parent: TextName(e.Parent), At: e.At, Truncated: e.Truncated}
-	ds, known := referenceDS(e)
-	if known {
-		d.DSKnown = Yes
-	}
+	reference := referenceDS(e)
 	for i := range e.ParentServers {
-		d.ParentServers = append(d.ParentServers, judgeParentServer(&e.ParentServers[i], dsTexts(ds)))
+		d.ParentServers = append(d.ParentServers, judgeParentServer(&e.ParentServers[i], reference))
 		d.ParentServers[i].Zone = d.Parent
 	}
 	for i := range e.Servers {
 		d.Servers = append(d.Servers, judgeZoneServer(&e.Servers[i]))
 		d.Servers[i].Zone = d.Zone
 	}
-	keys := recordsOfType[*dns.DNSKEY](&e.Keys, &d.Truncated)
+	ds, all := recordsOfType[*dns.DS](reference)
+	d.DSKnown = reference != nil && all
+	keys, allKeys := recordsOfType[*dns.DNSKEY](&e.Keys)
+	d.Truncated = d.Truncated || !all || !allKeys
 	d.compareKeys(e, ds, keys)
 	if len(keys) > 0 {
 		d.compareRequests(e, ds, keys)
@@ -173,20 +176,23 @@ func NewDelegation(e *DelegationEvidence) *Delegation {
 	return d
 }
 
-// recordsOfType returns the first records of an answer, and sets truncated if there are more.
-func recordsOfType[T dns.RR](answer *dnssec.Answer, truncated *bool) []T {
-	var list []T
+// recordsOfType returns the first records of an answer, or none if it is nil. all is false if
+// there are more.
+func recordsOfType[T dns.RR](answer *dnssec.Answer) (list []T, all bool) {
+	if answer == nil {
+		return nil, true
+	}
 	for _, rr := range answer.Records {
 		record, ok := rr.(T)
 		switch {
 		case !ok:
 		case len(list) == maxDelegationRecords:
-			*truncated = true
+			return list, false
 		default:
 			list = append(list, record)
 		}
 	}
-	return list
+	return list, true
 }
 
 // dsText returns a DS record as text for comparisons.
@@ -194,29 +200,35 @@ func dsText(ds *dns.DS) string {
 	return fmt.Sprintf("%d %d %d %s", ds.KeyTag, ds.Algorithm, ds.DigestType, strings.ToLower(ds.Digest))
 }
 
-func dsTexts(set []*dns.DS) []string {
-	texts := make([]string, len(set))
-	for i, ds := range set {
-		texts[i] = dsText(ds)
+// dsTexts returns the DS records of an answer as sorted text, each once. If there are too
+// many, it returns the first of them in this order: servers may return equal sets in any order.
+func dsTexts(answer *dnssec.Answer) []string {
+	var texts []string
+	for _, rr := range answer.Records {
+		if ds, ok := rr.(*dns.DS); ok {
+			texts = append(texts, dsText(ds))
+		}
 	}
 	slices.Sort(texts)
-	return slices.Compact(texts)
+	texts = slices.Compact(texts)
+	return texts[:min(len(texts), maxDelegationRecords)]
 }
 
-// referenceDS returns the DS set that most of the parent's servers return with a valid proof;
-// of several such sets, the one that the resolvers return. A resolver's cache may be older
-// than the servers, so its answer counts alone only if no server has one.
-func referenceDS(e *DelegationEvidence) (set []*dns.DS, known bool) {
+// referenceDS returns the answer with the DS set that most of the parent's servers return with
+// a valid proof, or nil. Of several such sets, it is the one that the resolvers return. A
+// resolver's cache may be older than the servers, so its answer counts alone only if no server
+// has one.
+func referenceDS(e *DelegationEvidence) *dnssec.Answer {
 	type candidate struct {
 		answer *dnssec.Answer
 		votes  int
 	}
-	candidates := make(map[string]*candidate)
+	candidates := make(map[string]*candidate) // by the text of the set
 	vote := func(answer *dnssec.Answer, weight int) {
 		if answer == nil || answer.Err != nil || answer.Status.Failed() {
 			return
 		}
-		text := textOfDS(answer)
+		text := strings.Join(dsTexts(answer), ", ")
 		if candidates[text] == nil {
 			candidates[text] = &candidate{answer: answer}
 		}
@@ -226,26 +238,17 @@ func referenceDS(e *DelegationEvidence) (set []*dns.DS, known bool) {
 		vote(e.ParentServers[i].DS, 2)
 	}
 	vote(&e.DS, 1) // decides between equals
-	var best *candidate
-	for _, c := range candidates {
-		if best == nil || c.votes > best.votes || c.votes == best.votes && textOfDS(c.answer) < textOfDS(best.answer) {
-			best = c
+	var best candidate
+	for _, text := range slices.Sorted(maps.Keys(candidates)) {
+		if c := candidates[text]; c.votes > best.votes {
+			best = *c
 		}
 	}
-	if best == nil {
-		return nil, false
-	}
-	more := false
-	return recordsOfType[*dns.DS](best.answer, &more), !more
-}
-
-func textOfDS(answer *dnssec.Answer) string {
-	var more bool
-	return strings.Join(dsTexts(recordsOfType[*dns.DS](answer, &more)), ", ")
+	return best.answer
 }
 
 // judgeParentServer judges the DS answer of one server of the parent.
-func judgeParentServer(server *DelegationServer, reference []string) NameserverVerdict {
+func judgeParentServer(server *DelegationServer, reference *dnssec.Answer) NameserverVerdict {
 	v := judgeReachable(&server.Nameserver)
 	if server.DS == nil {
 		return v
@@ -258,11 +261,10 @@ func judgeParentServer(server *DelegationServer, reference []string) NameserverV
 		v.Consistent, v.Why = No, "its answer is "+server.DS.Status.String()+": "+server.DS.Why
 		return v
 	}
-	var more bool
-	own := dsTexts(recordsOfType[*dns.DS](server.DS, &more))
-	if v.Consistent = MeasureOf(slices.Equal(own, reference)); v.Consistent == No {
+	own, most := dsTexts(server.DS), dsTexts(reference) // there is one: this server's counts too
+	if v.Consistent = MeasureOf(slices.Equal(own, most)); v.Consistent == No {
 		v.Why = fmt.Sprintf("its DS records differ from those of most servers: missing %s; extra %s",
-			cmp.Or(firstFew(without(reference, own)), "none"), cmp.Or(firstFew(without(own, reference)), "none"))
+			cmp.Or(firstFew(without(most, own)), "none"), cmp.Or(firstFew(without(own, most)), "none"))
 	}
 	return v
 }
@@ -329,28 +331,65 @@ func (n keyNames) name(ds *dns.DS) string { return cmp.Or(n[dsText(ds)], dsText(
 // (RFC 8078 §4).
 const deleteRequest = "delete"
 
-// ofCDS returns the keys that the records of an answer name, sorted. An answer that is not
-// valid has none and is not known.
-func (n keyNames) ofCDS(answer *dnssec.Answer, truncated *bool) (names []string, known bool) {
-	if answer == nil || answer.Err != nil || answer.Status.Failed() {
-		return nil, false
+// request is what one server of a zone requests: the names of the keys whose DS records the
+// parent shall have, sorted, or deleteRequest.
+type request struct {
+	server       string
+	cds, cdnskey []string
+}
+
+// String describes the request.
+func (r request) String() string {
+	return fmt.Sprintf("CDS %s; CDNSKEY %s", cmp.Or(firstFew(r.cds), "none"), cmp.Or(firstFew(r.cdnskey), "none"))
+}
+
+// keys returns the keys that it names: a parent reads either record type.
+func (r request) keys() []string {
+	if len(r.cds) == 0 {
+		return r.cdnskey
 	}
-	for _, cds := range recordsOfType[*dns.CDS](answer, truncated) {
-		if cds.Algorithm == 0 {
-			names = append(names, deleteRequest)
-		} else {
-			names = append(names, n.name(&cds.DS))
+	return r.cds
+}
+
+// disagrees reports whether its CDS and CDNSKEY records name different keys.
+func (r request) disagrees() bool {
+	return len(r.cds) > 0 && len(r.cdnskey) > 0 && !slices.Equal(r.cds, r.cdnskey)
+}
+
+func (r request) equal(other request) bool {
+	return slices.Equal(r.cds, other.cds) && slices.Equal(r.cdnskey, other.cdnskey)
+}
+
+// requestOf returns what a server requests. It is not known if the CDS or CDNSKEY answer is
+// missing, is not valid, or has too many records.
+func (n keyNames) requestOf(server *DelegationServer) (r request, known bool) {
+	for _, answer := range []*dnssec.Answer{server.CDS, server.CDNSKEY} {
+		if answer == nil || answer.Err != nil || answer.Status.Failed() {
+			return request{}, false
 		}
 	}
-	for _, key := range recordsOfType[*dns.CDNSKEY](answer, truncated) {
+	sorted := func(names []string) []string {
+		slices.Sort(names)
+		return slices.Compact(names)
+	}
+	cdnskey, allKeys := recordsOfType[*dns.CDNSKEY](server.CDNSKEY)
+	for _, key := range cdnskey {
 		if key.Algorithm == 0 {
-			names = append(names, deleteRequest)
+			r.cdnskey = append(r.cdnskey, deleteRequest)
 		} else if name := n.add(&key.DNSKEY); name != "" {
-			names = append(names, name)
+			r.cdnskey = append(r.cdnskey, name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), true
+	cds, all := recordsOfType[*dns.CDS](server.CDS)
+	for _, one := range cds {
+		if one.Algorithm == 0 {
+			r.cds = append(r.cds, deleteRequest)
+		} else {
+			r.cds = append(r.cds, n.name(&one.DS))
+		}
+	}
+	r.server, r.cds, r.cdnskey = fmt.Sprintf("%s (%s)", server.Name, server.Address), sorted(r.cds), sorted(r.cdnskey)
+	return r, all && allKeys
 }
 
 // compareRequests compares the CDS and CDNSKEY records of the zone's servers with each other
@@ -360,57 +399,55 @@ func (d *Delegation) compareRequests(e *DelegationEvidence, ds []*dns.DS, keys [
 	for _, key := range keys {
 		names.add(key)
 	}
-	for i := range e.Servers { // a CDS may name a key that only CDNSKEY records have
-		names.ofCDS(e.Servers[i].CDNSKEY, &d.Truncated)
+	for i := range e.Servers { // a CDS record may name a key that only CDNSKEY records of another server have
+		names.requestOf(&e.Servers[i])
 	}
-	var requested []string
-	variants := make(map[string][]string) // servers, by what they return
-	measured, published := false, false
+	var requests []request
 	for i := range e.Servers {
-		server := &e.Servers[i]
-		cds, cdsKnown := names.ofCDS(server.CDS, &d.Truncated)
-		cdnskey, cdnskeyKnown := names.ofCDS(server.CDNSKEY, &d.Truncated)
-		if !cdsKnown || !cdnskeyKnown {
-			continue
-		}
-		measured, published = true, published || len(cds)+len(cdnskey) > 0
-		where := fmt.Sprintf("%s (%s)", server.Name, server.Address)
-		if len(cds) > 0 && len(cdnskey) > 0 && !slices.Equal(cds, cdnskey) {
-			d.CDS = Consistency{No, fmt.Sprintf("the CDS and CDNSKEY records at %s name different keys: CDS %s; CDNSKEY %s", where, firstFew(cds), firstFew(cdnskey))}
-		}
-		text := fmt.Sprintf("CDS %s; CDNSKEY %s", cmp.Or(firstFew(cds), "none"), cmp.Or(firstFew(cdnskey), "none"))
-		variants[text] = append(variants[text], where)
-		if requested = cds; len(cds) == 0 {
-			requested = cdnskey
+		if r, known := names.requestOf(&e.Servers[i]); known {
+			requests = append(requests, r)
 		}
 	}
-	switch {
-	case !measured, !published, d.CDS.Agree == No:
-		return
-	case len(variants) > 1:
-		var texts []string
-		for text, servers := range variants {
-			slices.Sort(servers)
-			texts = append(texts, firstFew(servers)+": "+text)
-		}
-		slices.Sort(texts)
-		d.CDS = Consistency{No, firstFew(texts)}
+	if !slices.ContainsFunc(requests, func(r request) bool { return len(r.keys()) > 0 }) {
 		return
 	}
-	d.CDS.Agree = Yes
-	if d.DSKnown != Yes {
+	if d.CDS = compareServers(requests); d.CDS.Agree != Yes || !d.DSKnown {
 		return
+	}
+	requested := requests[0].keys()
+	d.Requested = firstFew(requested)
+	if slices.Equal(requested, []string{deleteRequest}) {
+		requested = nil
 	}
 	var current []string
 	for _, one := range ds {
 		current = append(current, names.name(one))
 	}
 	slices.Sort(current)
-	d.Requested = firstFew(requested)
-	if slices.Equal(requested, []string{deleteRequest}) {
-		requested = nil
+	d.CDSPending = MeasureOf(!slices.Equal(requested, slices.Compact(current)))
+}
+
+// compareServers compares what the servers of a zone request.
+func compareServers(requests []request) Consistency {
+	servers := make(map[string][]string) // by what they request
+	differ := false
+	for _, r := range requests {
+		if r.disagrees() {
+			return Consistency{No, fmt.Sprintf("the CDS and CDNSKEY records at %s name different keys: %s", r.server, r)}
+		}
+		servers[r.String()] = append(servers[r.String()], r.server)
+		differ = differ || !r.equal(requests[0])
 	}
-	d.CDSWaits = MeasureOf(!slices.Equal(requested, slices.Compact(current)))
+	if !differ {
+		return Consistency{Agree: Yes}
+	}
+	var texts []string
+	for text, names := range servers {
+		slices.Sort(names)
+		texts = append(texts, firstFew(names)+": "+text)
+	}
+	slices.Sort(texts)
+	return Consistency{No, firstFew(texts)}
 }
 
 // compareNS compares the NS records of the parent with those of the zone.

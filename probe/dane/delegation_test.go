@@ -1,6 +1,7 @@
 package dane
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -89,6 +90,13 @@ func TestParentServers(t *testing.T) {
 		return zoneAnswer(status, dns.TypeDS, recordsOfKeys(keys, asDS(dns.SHA256))...)
 	}
 	current, other, none := set(dnssec.Secure, keys[0]), set(dnssec.Secure, keys[1]), set(dnssec.Secure)
+	hundred := set(dnssec.Secure, slices.Repeat(keys[:1], 100)...)
+	for i, rr := range hundred.Records {
+		rr.(*dns.DS).KeyTag = uint16(i)
+	}
+	reversed := *hundred
+	reversed.Records = slices.Clone(hundred.Records)
+	slices.Reverse(reversed.Records)
 	unreachable, limited := failedAnswer(dnssec.ErrUnreachable, "example.org", dns.TypeDS), failedAnswer(dnssec.ErrLimit, "example.org", dns.TypeDS)
 	for _, c := range []struct {
 		name     string
@@ -108,6 +116,8 @@ func TestParentServers(t *testing.T) {
 		{"the resolver is bogus, a server is not", set(dnssec.Bogus), []DelegationServer{parentServer(1, current)}, []Measure{Yes}, 1},
 		{"the parent's keys cannot be looked up", current, []DelegationServer{parentServer(1, &unreachable)}, []Measure{NotMeasured}, 1},
 		{"a limit of the check", current, []DelegationServer{parentServer(1, &limited)}, []Measure{NotMeasured}, 1},
+		{"a hundred records in another order", hundred, []DelegationServer{parentServer(1, hundred), parentServer(2, &reversed)}, []Measure{Yes, Yes}, -1},
+		{"a hundred records at one server", current, []DelegationServer{parentServer(1, current), parentServer(2, hundred), parentServer(3, current)}, []Measure{Yes, No, Yes}, 1},
 		{"no answer", current, []DelegationServer{failedServer(1, errorWithCause(CauseTimeout))}, []Measure{NotMeasured}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,8 +132,8 @@ func TestParentServers(t *testing.T) {
 					t.Errorf("%s: no reason", v.Name)
 				}
 			}
-			if known := d.DSKnown == Yes; known != (c.ds >= 0) || known && len(d.DS) != c.ds {
-				t.Errorf("DS known %t: %v, want %d", known, d.DS, c.ds)
+			if d.DSKnown != (c.ds >= 0) || d.DSKnown && len(d.DS) != c.ds {
+				t.Errorf("DS known %t: %v, want %d", d.DSKnown, d.DS, c.ds)
 			}
 		})
 	}
@@ -165,7 +175,8 @@ func TestZoneServers(t *testing.T) {
 // (RFC 9975 §3.1). Servers that did not answer do not count.
 func TestRequests(t *testing.T) {
 	keys := testKeys(t, 3)
-	old, next, unknown := keys[:1], keys[:2], testKeys(t, 1)
+	old, next, unknown, many := keys[:1], keys[:2], testKeys(t, 1), testKeys(t, maxDelegationRecords+1)
+	slices.SortFunc(many, func(a, b *dns.DNSKEY) int { return cmp.Compare(dsText(a.ToDS(dns.SHA256)), dsText(b.ToDS(dns.SHA256))) })
 	remove := []dns.RR{&dns.CDS{DS: dns.DS{Digest: "00"}}}
 	removeKey := []dns.RR{&dns.CDNSKEY{DNSKEY: dns.DNSKEY{Protocol: 3, PublicKey: "AA=="}}}
 	number := 0
@@ -196,6 +207,9 @@ func TestRequests(t *testing.T) {
 		{"CDS and CDNSKEY name different keys", []DelegationServer{server(cds(2, next), cdnskey(old))}, No, NotMeasured},
 		{"the DS set is to be removed", []DelegationServer{server(remove, removeKey), server(remove, removeKey)}, Yes, Yes},
 		{"one server requests the removal", []DelegationServer{server(remove, removeKey), server(cds(2, old), cdnskey(old))}, No, NotMeasured},
+		{"servers differ only in the last of many keys", []DelegationServer{server(cds(2, many[:15]), nil), server(cds(2, slices.Concat(many[:14], many[15:16])), nil)}, No, NotMeasured},
+		{"too many keys", []DelegationServer{server(cds(2, many), nil), server(nil, cdnskey(many))}, NotMeasured, NotMeasured},
+		{"one server has CDS records, the other one CDNSKEY records", []DelegationServer{server(cds(2, old), nil), server(nil, cdnskey(old))}, No, NotMeasured},
 		{"one server does not answer", []DelegationServer{server(cds(2, old), nil), failedServer(8, errorWithCause(CauseTimeout))}, Yes, No},
 		{"one server is bogus", []DelegationServer{server(cds(2, old), nil), bogus}, Yes, No},
 	} {
@@ -203,13 +217,91 @@ func TestRequests(t *testing.T) {
 			e := evidence(keys)
 			e.Servers = c.servers
 			d := NewDelegation(e)
-			if d.CDS.Agree != c.agree || d.CDSWaits != c.pending {
-				t.Errorf("agree %d, pending %d; want %d, %d: %s", d.CDS.Agree, d.CDSWaits, c.agree, c.pending, d.CDS.Why)
+			if d.CDS.Agree != c.agree || d.CDSPending != c.pending {
+				t.Errorf("agree %d, pending %d; want %d, %d: %s", d.CDS.Agree, d.CDSPending, c.agree, c.pending, d.CDS.Why)
 			}
 			if (d.CDS.Why != "") != (c.agree == No) {
 				t.Errorf("why %q", d.CDS.Why)
 			}
 		})
+	}
+}
+
+// Without the keys of the zone, it is not known which key a digest is of, so nothing is pending.
+func TestRequestWithoutKeys(t *testing.T) {
+	keys := testKeys(t, 1)
+	e := evidence(keys)
+	e.Keys = *zoneAnswer(dnssec.Indeterminate, dns.TypeDNSKEY)
+	e.Servers = []DelegationServer{delegationServer(1)}
+	e.Servers[0].CDS, e.Servers[0].CDNSKEY = zoneAnswer(dnssec.Secure, dns.TypeCDS, keys[0].ToDS(dns.SHA384).ToCDS()), zoneAnswer(dnssec.Secure, dns.TypeCDNSKEY)
+	if d := NewDelegation(e); d.CDS.Agree != NotMeasured || d.CDSPending != NotMeasured {
+		t.Errorf("agree %d, pending %d", d.CDS.Agree, d.CDSPending)
+	}
+}
+
+// A request to remove the DS set is pending until the parent has none.
+func TestRequestOfRemoval(t *testing.T) {
+	for _, ds := range [][]dns.RR{nil, {testKeys(t, 1)[0].ToDS(dns.SHA256)}} {
+		e := evidence(testKeys(t, 1))
+		e.DS = *zoneAnswer(dnssec.Secure, dns.TypeDS, ds...)
+		e.Servers = []DelegationServer{delegationServer(1)}
+		e.Servers[0].CDS, e.Servers[0].CDNSKEY = zoneAnswer(dnssec.Insecure, dns.TypeCDS, &dns.CDS{DS: dns.DS{Digest: "00"}}), zoneAnswer(dnssec.Insecure, dns.TypeCDNSKEY)
+		if d := NewDelegation(e); d.CDSPending != MeasureOf(len(ds) > 0) || d.Requested != deleteRequest {
+			t.Errorf("%d DS records: pending %d, requested %q", len(ds), d.CDSPending, d.Requested)
+		}
+	}
+}
+
+// The NS records of the parent and of the zone are compared if both are known.
+func TestNSRecords(t *testing.T) {
+	ns := func(names ...string) (records []dns.RR) {
+		for _, name := range names {
+			records = append(records, &dns.NS{Ns: name})
+		}
+		return records
+	}
+	failed := failedAnswer(dnssec.ErrUnreachable, "example.org", dns.TypeNS)
+	failed.Status, failed.Records = dnssec.Secure, ns("ns1.")
+	for _, c := range []struct {
+		name     string
+		zone     *dnssec.Answer
+		referral []string
+		want     Measure
+		why      string
+	}{
+		{"equal, in another order", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns2.example.", "NS1.example.")...), []string{"ns1.example", "ns2.example"}, Yes, ""},
+		{"one only in the parent", zoneAnswer(dnssec.Insecure, dns.TypeNS, ns("ns1.example.")...), []string{"ns1.example", "ns2.example"}, No, "only in the parent: ns2.example; only in the zone: none"},
+		{"one only in the zone", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns1.example.", "ns2.example.")...), []string{"ns1.example"}, No, "only in the parent: none; only in the zone: ns2.example"},
+		{"no referral", zoneAnswer(dnssec.Secure, dns.TypeNS, ns("ns1.example.")...), nil, NotMeasured, ""},
+		{"the zone has no NS records", zoneAnswer(dnssec.Secure, dns.TypeNS), []string{"ns1.example"}, NotMeasured, ""},
+		{"the zone's are bogus", zoneAnswer(dnssec.Bogus, dns.TypeNS, ns("ns1.example.")...), []string{"ns2.example"}, NotMeasured, ""},
+		{"the zone's were not looked up", &failed, []string{"ns2.example"}, NotMeasured, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := evidence(testKeys(t, 1))
+			e.NS, e.Referral = *c.zone, c.referral
+			if got := NewDelegation(e).NS; got != (Consistency{c.want, c.why}) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// An examination in which no nameserver was queried measured nothing.
+func TestDelegationIsMeasured(t *testing.T) {
+	server := []NameserverVerdict{{Up: NotMeasured}, {Up: No}}
+	for _, c := range []struct {
+		d    Delegation
+		want bool
+	}{
+		{Delegation{}, false},
+		{Delegation{ParentServers: server[:1], Servers: server[:1]}, false},
+		{Delegation{ParentServers: server}, true},
+		{Delegation{Servers: server}, true},
+	} {
+		if got := c.d.Measured(); got != c.want {
+			t.Errorf("%+v: measured %t", c.d, got)
+		}
 	}
 }
 
@@ -226,7 +318,7 @@ func TestDelegationKeys(t *testing.T) {
 	if len(d.DS) != 2 || d.DS[0].Matches() != "yes" || d.DS[1].Matches() != "no" {
 		t.Errorf("DS %v", d.DS)
 	}
-	if d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() {
+	if !d.Keys[0].SEP || d.Keys[1].SEP || d.Keys[0].Idle() || d.Keys[1].Idle() || !d.Keys[2].Idle() {
 		t.Errorf("keys %+v", d.Keys)
 	}
 	if n, known := d.IdleKeys(); n != 1 || !known {
@@ -254,8 +346,8 @@ func TestDelegationIsBounded(t *testing.T) {
 	e.DS = *zoneAnswer(dnssec.Secure, dns.TypeDS, many...)
 	e.Keys = *zoneAnswer(dnssec.Secure, dns.TypeDNSKEY, slices.Repeat([]dns.RR{keys[0]}, 1000)...)
 	d := NewDelegation(e)
-	if len(d.DS) != maxDelegationRecords || len(d.Keys) != maxDelegationRecords || !d.Truncated || d.DSKnown == Yes {
-		t.Errorf("%d DS, known %d, %d keys, truncated %t", len(d.DS), d.DSKnown, len(d.Keys), d.Truncated)
+	if len(d.DS) != maxDelegationRecords || len(d.Keys) != maxDelegationRecords || !d.Truncated || d.DSKnown {
+		t.Errorf("%d DS, known %t, %d keys, truncated %t", len(d.DS), d.DSKnown, len(d.Keys), d.Truncated)
 	}
 }
 
@@ -303,7 +395,7 @@ func TestDelegationFindings(t *testing.T) {
 		reasons []Reason
 		advice  []Topic
 	}{
-		{"good", Delegation{ParentServers: []NameserverVerdict{good}, Servers: []NameserverVerdict{good}, DSKnown: Yes, DS: []DelegationDS{match}, CDSWaits: No}, nil, nil},
+		{"good", Delegation{ParentServers: []NameserverVerdict{good}, Servers: []NameserverVerdict{good}, DSKnown: true, DS: []DelegationDS{match}, CDSPending: No}, nil, nil},
 		{"nothing measured", Delegation{}, nil, nil},
 		{"a server of the parent differs", Delegation{ParentServers: []NameserverVerdict{good, bad}}, []Reason{ParentInconsistent}, nil},
 		{"a server of the parent does not serve it", Delegation{ParentServers: []NameserverVerdict{good, lame}}, []Reason{ParentInconsistent}, nil},
@@ -312,20 +404,20 @@ func TestDelegationFindings(t *testing.T) {
 		{"a server has stale keys", Delegation{Servers: []NameserverVerdict{good, bad}}, []Reason{NameserverInconsistent}, nil},
 		{"the only server has stale keys", Delegation{KeysKnown: true, Servers: []NameserverVerdict{bad}}, []Reason{NameserverInconsistent}, nil},
 		{"the keys are bogus everywhere", Delegation{Servers: []NameserverVerdict{bad, bad}}, nil, nil},
-		{"the only server of the parent is bogus", Delegation{DSKnown: Yes, ParentServers: []NameserverVerdict{bad}}, []Reason{ParentInconsistent}, nil},
+		{"the only server of the parent is bogus", Delegation{DSKnown: true, ParentServers: []NameserverVerdict{bad}}, []Reason{ParentInconsistent}, nil},
 		{"the DS records are bogus everywhere", Delegation{ParentServers: []NameserverVerdict{bad, bad}}, nil, nil},
 		{"a server does not answer", Delegation{Servers: []NameserverVerdict{good, down}}, nil, nil},
 		{"CDS records differ", Delegation{CDS: Consistency{Agree: No}}, []Reason{CDSInconsistent}, nil},
-		{"CDS is pending", Delegation{DSKnown: Yes, DS: []DelegationDS{match}, CDSWaits: Yes}, nil, []Topic{CDSPending}},
+		{"CDS is pending", Delegation{DSKnown: true, DS: []DelegationDS{match}, CDSPending: Yes}, nil, []Topic{CDSPending}},
 		{"a DS record matches no key", Delegation{DS: []DelegationDS{match, ds(13, 2, false, true)}}, nil, []Topic{DSWithoutKey}},
 		{"no DS record matches: the zone is bogus", Delegation{DS: []DelegationDS{ds(13, 2, false, true)}}, nil, nil},
 		{"the keys are not known", Delegation{DS: []DelegationDS{ds(13, 2, false, false), match}}, nil, nil},
 		{"a SHA-1 digest", Delegation{DS: []DelegationDS{match, ds(13, 1, true, true)}}, nil, []Topic{ObsoleteDS}},
 		{"RSASHA512", Delegation{DS: []DelegationDS{ds(10, 2, true, true)}}, nil, []Topic{ObsoleteDS}},
 		{"ECDSAP384SHA384 and SHA-384", Delegation{DS: []DelegationDS{ds(14, 4, true, true)}}, nil, nil},
-		{"keys without a DS record", Delegation{DSKnown: Yes, Keys: []DelegationKey{{}}}, nil, []Topic{KeysWithoutDS}},
+		{"keys without a DS record", Delegation{DSKnown: true, Keys: []DelegationKey{{}}}, nil, []Topic{KeysWithoutDS}},
 		{"keys, DS records not known", Delegation{Keys: []DelegationKey{{}}}, nil, nil},
-		{"an unsigned zone", Delegation{DSKnown: Yes}, nil, nil},
+		{"an unsigned zone", Delegation{DSKnown: true}, nil, nil},
 		{"NS records differ", Delegation{NS: Consistency{Agree: No}}, nil, []Topic{DelegationDiffers}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func (j *judge) judgeDelegations() {
 func (j *judge) findBadServers(d *Delegation) {
 	var parents, lame, bogus []string
 	valid := func(v NameserverVerdict) bool { return v.Consistent == Yes }
-	parentValid := d.DSKnown == Yes || slices.ContainsFunc(d.ParentServers, valid)
+	parentValid := d.DSKnown || slices.ContainsFunc(d.ParentServers, valid)
 	zoneValid := d.KeysKnown || slices.ContainsFunc(d.Servers, valid)
 	for _, v := range d.ParentServers {
 		if v.Consistent == No && parentValid || v.Lame {
@@ -103,9 +103,9 @@ func (j *judge) adviseOnDelegation(d *Delegation) {
 	if len(obsolete) > 0 {
 		j.addAdvice(ObsoleteDS, nil, "%s: %s", d.Zone, firstFew(obsolete))
 	}
-	if d.DSKnown == Yes && len(d.DS) == 0 && len(d.Keys) > 0 {
+	if d.DSKnown && len(d.DS) == 0 && len(d.Keys) > 0 {
 		j.addAdvice(KeysWithoutDS, nil, "%s has %d keys, and %s has no DS record for it", d.Zone, len(d.Keys), d.Parent)
-	} else if d.CDSWaits == Yes {
+	} else if d.CDSPending == Yes {
 		j.addAdvice(CDSPending, nil, "%s requests %s", d.Zone, d.Requested)
 	}
 	if d.NS.Agree == No {

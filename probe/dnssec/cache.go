@@ -11,11 +11,10 @@ import (
 // zoneCache holds verdicts on names until their TTL or their signatures end: zones,
 // secure and insecure, and names that are no zone cut. It holds bogus zones for
 // failureTTL. The same replies would prove a cached verdict again. Earlier lookups
-// therefore save queries and change no verdict. If it exceeds its limits, it evicts
+// therefore save queries and change no verdict. If it exceeds its limit, it evicts
 // the least recently used entry.
 type zoneCache struct {
-	maxEntries int
-	maxBytes   int // as estimated by sizeOf
+	maxBytes int // as estimated by sizeOf
 
 	mu      sync.Mutex
 	entries map[string]*list.Element
@@ -48,8 +47,8 @@ type cacheEntry struct {
 	used   bool // by a lookup after the one that stored it
 }
 
-func newZoneCache(maxEntries, maxBytes int) *zoneCache {
-	return &zoneCache{maxEntries: maxEntries, maxBytes: maxBytes, entries: make(map[string]*list.Element), order: list.New()}
+func newZoneCache(maxBytes int) *zoneCache {
+	return &zoneCache{maxBytes: maxBytes, entries: make(map[string]*list.Element), order: list.New()}
 }
 
 // get returns what is cached about a name at a time.
@@ -109,7 +108,7 @@ func (c *zoneCache) put(name string, value cachedName, at, until time.Time) {
 	entry := &cacheEntry{name: name, value: value, stored: at, until: until, size: sizeOf(name, value)}
 	c.entries[name] = c.order.PushFront(entry)
 	c.bytes += entry.size
-	for c.order.Len() > c.maxEntries || c.bytes > c.maxBytes {
+	for c.bytes > c.maxBytes {
 		c.remove(c.order.Back())
 	}
 }
@@ -168,8 +167,10 @@ type sigCache struct {
 // sigKey is the digest of a key, the octets signed, and the signature.
 type sigKey [sha256.Size]byte
 
-// sigCacheEntries is the size of the cache. Each entry takes about 80 bytes.
-const sigCacheEntries = 65536
+// bytesPerSig is the size of the cache of zones in bytes, for each entry of the
+// cache of signatures: a signed zone takes about 2 KB and needs up to four entries.
+// Each entry takes about 80 bytes.
+const bytesPerSig = 512
 
 func newSigCache(entries int) *sigCache {
 	return &sigCache{size: max(1, entries/2), current: make(map[sigKey]struct{})}

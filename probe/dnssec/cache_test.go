@@ -2,6 +2,7 @@ package dnssec_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -124,27 +125,59 @@ func TestInsecureIsCached(t *testing.T) {
 	})
 }
 
-func TestCacheLimits(t *testing.T) {
+func TestCacheLimit(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		options        dnssec.Options
-		entries, bytes int
-	}{
-		"in entries": {dnssec.Options{CacheEntries: 2}, 2, 1 << 20},
-		"in bytes":   {dnssec.Options{CacheBytes: 1500}, 100, 1500},
+	r, _, _ := setup(t, dnssec.Options{CacheBytes: 1500}, testZones(""))
+	for range 2 {
+		if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
+			t.Fatalf("%s: %s", a.Status, a.Why)
+		}
+		if s := r.Stats(); s.CacheBytes > 1500 || s.CacheEntries == 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// TestCacheEstimate compares the estimated size of the cache with the memory that is free
+// once the cache is empty.
+func TestCacheEstimate(t *testing.T) {
+	const n = 1000
+	for name, kind := range map[string]zone.Zone{
+		"ECDSA":    {},
+		"RSA":      {Algorithms: []uint8{dns.RSASHA256}},
+		"unsigned": {Unsigned: true, Delegation: zone.Insecure},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, _ := setup(t, c.options, testZones(""))
-			for range 2 {
-				if a := r.Lookup(t.Context(), tlsa, dns.TypeTLSA); a.Status != dnssec.Secure {
-					t.Fatalf("%s: %s", a.Status, a.Why)
-				}
-				if s := r.Stats(); s.CacheEntries > c.entries || s.CacheBytes > c.bytes || s.CacheEntries == 0 {
-					t.Errorf("%+v", s)
-				}
+			zones := []zone.Zone{{Apex: "org"}}
+			for i := range n {
+				z := kind
+				z.Apex, z.Records = fmt.Sprintf("domain%d.org", i), "@ MX 0 ."
+				zones = append(zones, z)
+			}
+			r, internet, _ := setup(t, dnssec.Options{}, zones)
+			for _, z := range zones {
+				r.Lookup(t.Context(), z.Apex, dns.TypeMX)
+			}
+			stats, full := r.Stats(), heap()
+			r.ClearZoneCache()
+			used := full - heap()
+			runtime.KeepAlive(r)
+			runtime.KeepAlive(internet)
+			t.Logf("%d bytes for each zone, %d estimated", used/n, stats.CacheBytes/n)
+			if stats.CacheEntries < n || stats.CacheBytes < used*3/4 || stats.CacheBytes > used*3/2 {
+				t.Errorf("%d zones take %d bytes; %d entries are estimated at %d bytes", n, used, stats.CacheEntries, stats.CacheBytes)
 			}
 		})
 	}
+}
+
+// heap returns the number of bytes of reachable objects.
+func heap() int {
+	runtime.GC()
+	runtime.GC() // sync.Pool keeps objects for one more cycle
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
 }
 
 // TestLongTTL checks that a TTL of years does not cache a zone, or that a name is

@@ -18,13 +18,13 @@ func (r *Resolver) LimitSigCache(n int) { r.sigs = newSigCache(n) }
 func (r *Resolver) DisableSigCache() { r.sigs = nil }
 
 // ClearZoneCache empties the cache of zones.
-func (r *Resolver) ClearZoneCache() { r.cache = newZoneCache(1000, 1<<20) }
+func (r *Resolver) ClearZoneCache() { r.cache = newZoneCache(1 << 20) }
 
 // Fork returns a Resolver with the settings and a copy of the caches of r, without the
 // failed lookups. The cache of signatures, on which no verdict depends, is shared.
 func (r *Resolver) Fork() *Resolver {
 	fork := &Resolver{transport: r.transport, anchors: r.anchors, now: r.now, options: r.options, limits: r.limits,
-		speculate: r.speculate, cache: newZoneCache(r.options.CacheEntries, r.options.CacheBytes), failures: newFailureCache(r.failures.size), sigs: r.sigs,
+		speculate: r.speculate, cache: newZoneCache(r.options.CacheBytes), failures: newFailureCache(r.failures.size), sigs: r.sigs,
 		witnesses: newWitnesses(), suspicion: make(chan struct{}, 1)}
 	for element := r.cache.order.Back(); element != nil; element = element.Prev() {
 		entry := element.Value.(*cacheEntry)

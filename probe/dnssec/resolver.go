@@ -26,8 +26,7 @@ const (
 type Options struct {
 	SHA1               SHA1          // default SHA1Insecure
 	NSEC3MaxIterations uint16        // NSEC3 records with more iterations prove nothing (RFC 9276 §3.2); default 50
-	CacheEntries       int           // maximum number of cached zones and names without a zone cut; default 50000
-	CacheBytes         int           // maximum estimated size of the cache in bytes; default 32 MiB
+	CacheBytes         int           // maximum estimated size of the cache of zones, and names without a zone cut, in bytes; default 32 MiB
 	QueryTimeout       time.Duration // for one query with its retries; default 5 s
 }
 
@@ -37,9 +36,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NSEC3MaxIterations == 0 {
 		o.NSEC3MaxIterations = 50
-	}
-	if o.CacheEntries <= 0 {
-		o.CacheEntries = 50000
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 32 << 20
@@ -90,9 +86,9 @@ func New(transport Transport, anchors []Anchor, now func() time.Time, options Op
 		options:   options,
 		limits:    defaultLimits(),
 		speculate: true,
-		cache:     newZoneCache(options.CacheEntries, options.CacheBytes),
+		cache:     newZoneCache(options.CacheBytes),
 		failures:  newFailureCache(failureEntries),
-		sigs:      newSigCache(sigCacheEntries),
+		sigs:      newSigCache(options.CacheBytes / bytesPerSig),
 		witnesses: newWitnesses(),
 		suspicion: make(chan struct{}, 1),
 	}

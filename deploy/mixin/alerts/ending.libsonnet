@@ -97,7 +97,7 @@ function(config, p, t)
 
     // A CA issues no certificate if it cannot validate its lookups, or if the CAA records do
     // not admit it. The finding needs "renewal: true" and "series: full" in the module.
-    soon {
+    p.timing(3) {
       local reasons = (import '../reasons.libsonnet').renewals,
       name: 'DaneRenewalWillFail',
       query: p.finding('reason=~"%s"' % std.join('|', reasons)),

@@ -3,6 +3,7 @@
 // cause sends one notification.
 function(config, p, t)
   local problem = { minutes: 5, keep: '10m', severity: 'warning', scope: 'exporter' };
+  local inhibiting = problem { keep: p.outlasts };
   // The last value of each series: of an exporter that is down, the last known one, until
   // it is removed from the scrape configuration.
   local last(metric) = |||
@@ -28,7 +29,7 @@ function(config, p, t)
   local ofModule = '{{ with $labels.module }} of the module {{ . }}{{ end }}';
 
   [
-    problem {
+    inhibiting {
       name: 'DaneExporterBlind',
       severity: 'critical',
       expr: std.stripChars(last(p.exporterBlind), '\n') + ' == 1',
@@ -37,7 +38,7 @@ function(config, p, t)
       section: 'daneexporterblind',
     },
 
-    problem {
+    inhibiting {
       name: 'DaneNoResolver',
       expr: 'max without (server) %s == 0' % std.stripChars(last('dane_exporter_resolver_ok'), '\n'),
       summary: '{{ $labels.instance }}: no DNS resolver%s is suitable for validation' % ofModule,
@@ -45,7 +46,7 @@ function(config, p, t)
       section: 'danenoresolver',
     },
 
-    problem {
+    inhibiting {
       name: 'DaneTrustAnchor',
       severity: 'critical',
       expr: std.stripChars(last('dane_exporter_trust_anchor_ok'), '\n') + ' == 0',

@@ -12,7 +12,7 @@ function(config, p, t)
       summary: '{{ $labels.job }}: {{ $value | humanizePercentage }} of the protected targets of the module {{ $labels.module }} '
                + '{{ if eq $labels.protection "ds" }}have lost their DS records{{ else if eq $labels.protection "tlsa" }}have lost their TLSA records{{ else }}are no longer authenticated by DANE{{ end }}',
       description: 'Within %s, ' % (if config.lossMinutes == 60 then 'an hour' else '%d minutes' % config.lossMinutes)
-                   + '{{ if eq $labels.protection "ds" }}these targets became insecure: a zone of theirs is not signed any more, or its parent zone has no DS record of it. Senders deliver without DANE.'
+                   + '{{ if eq $labels.protection "ds" }}these targets became insecure: a zone of theirs is not signed any more, or its parent zone has no DS record of it. Senders deliver without DANE as soon as their resolvers see it.'
                    + '{{ else if eq $labels.protection "tlsa" }}the TLSA records of these targets were removed or became unusable. Senders deliver without DANE.'
                    + '{{ else }}DANE senders began to refuse these targets, or to deliver to them without authentication.{{ end }}'
                    + ' So many changes at a time have one cause, such as a failed update of zones, of a provisioning system or at a registrar. Stop it before it changes more.'

@@ -2,7 +2,7 @@
 // effect warning are not in the summary.
 function(config, p, t)
   local reasons = import '../reasons.libsonnet';
-  local lasting = { minutes: config.inconsistentMinutes, keep: '5m', severity: 'warning', scope: 'host' };
+  local lasting = p.timing(3) { minutes: config.inconsistentMinutes, severity: 'warning', scope: 'host' };
   local finding(reason) = {
     query: p.finding('reason="%s"' % reason),
     op: '==',
@@ -16,18 +16,32 @@ function(config, p, t)
       name: 'DaneNameserverInconsistent',
       summary: '{{ $labels.instance }}: the nameservers disagree{{ if $labels.host }} on the TLSA records of {{ $labels.host }} port {{ $labels.port }}{{ end }} ({{ $labels.reason }})',
     },
+    // One alert for a parent zone, such as a top-level domain with many targets.
+    finding('parent_inconsistent') {
+      local different = 'last_over_time(dane_nameserver_ds_consistent{zone=%%q}[%s]) == 0' % config.window,
+      local affected = 'last_over_time(%s{zone=%%q}[%s]) == 1' % [p.parentInconsistent, config.memory],
+      name: 'DaneParentInconsistent',
+      query: 'max by (zone) (%s)' % p.known(p.parentInconsistent),
+      minutes: config.parentMinutes,
+      keep: '5m',
+      severity: 'warning',
+      scope: 'zone',
+      zonesOfTargets: p.parentInconsistent,
+      summary: '{{ $labels.zone }}: the nameservers of the zone disagree on DS records',
+      description: t.explanation(['parent_inconsistent'])
+                   + '{{ with query (printf "topk(5, group by (nameserver, address) (%s))" $labels.zone) | sortByLabel "nameserver" }} Nameservers that differ:{{ range $i, $server := . }}{{ if $i }},{{ end }} {{ $server.Labels.nameserver }} ({{ $server.Labels.address }}){{ end }}{{ if eq (len .) 5 }} and possibly others{{ end }}.{{ end }}' % different
+                   + '{{ with query (printf "topk(5, group by (instance) (%s))" $labels.zone) | sortByLabel "instance" }} Targets that depend on them:%s.{{ end }}' % [affected, t.listOfInstances],
+    },
     lasting + finding('mta_sts_disagreement') {
       name: 'DaneMTASTSDisagreement',
       summary: '{{ $labels.instance }}: DANE and MTA-STS senders treat {{ $labels.host }} port {{ $labels.port }} differently ({{ $labels.reason }})',
     },
     // A policy in mode enforce forbids MTA-STS senders to deliver.
-    {
+    p.timing(2) {
       name: 'DaneMTASTSRefused',
       query: p.known('target:dane_mta_sts_refused:confirmed'),
       op: '==',
       threshold: 1,
-      minutes: 10,
-      keep: '5m',
       severity: 'critical',
       scope: 'domain',
       summary: '{{ $labels.instance }}: MTA-STS senders refuse the domain' + t.listOfFindings(['reason', 'host'], ', reason=~\\"mta_sts_host_not_covered|mta_sts_disagreement\\"'),

@@ -3,7 +3,11 @@ function(config, p, t)
   // The conditions need two observations, so "for" does not depend on the interval. All alerts
   // about what makes clients refuse have the zone of the target. If it changes, they become
   // pending again together, and none fires without the one that inhibits it.
-  local now = { minutes: 10, keep: '5m' };
+  local domain = p.timing(0);
+  local unreachable = p.timing(1) { minutes: config.unreachableMinutes };
+  local cause = p.timing(2);
+  local host = p.timing(3);
+  local rest = p.timing(4) { minutes: config.unreachableMinutes + config.evaluationMinutes };
   local findings(of) = { query: p.finding('reason=~"%s"' % std.join('|', of)), op: '==', threshold: 1 };
 
   local reasons = import '../reasons.libsonnet';
@@ -18,11 +22,11 @@ function(config, p, t)
   [
     // It fires before the alerts about the targets, and outlasts them. In alertmanager.yml, it
     // inhibits those that have its zone.
-    now {
+    {
       name: 'DaneZoneBroken',
       expr: p.zoneBroken + ' > 0',
       minutes: 5,
-      keep: '%dm' % (config.intervalMinutes + 5),
+      keep: p.outlasts,
       severity: 'critical',
       scope: 'zone',
       zonesOfTargets: p.zoneOfTarget,
@@ -33,7 +37,7 @@ function(config, p, t)
       section: 'danezonebroken',
     },
 
-    now {
+    domain {
       name: 'DaneDomainRefused',
       query: p.outcome('refused'),
       withZone: true,
@@ -53,7 +57,7 @@ function(config, p, t)
     // A host that is refused for a reason with an alert has both alerts. In
     // alertmanager.yml, the other one inhibits this one. With "series: summary", this alert
     // counts only the hosts without such a reason.
-    now {
+    host {
       name: 'DaneHostRefused',
       expr: |||
         %s == 1
@@ -70,7 +74,7 @@ function(config, p, t)
       section: 'danehostrefused',
     },
 
-    now + findings(reasons.mismatches) {
+    cause + findings(reasons.mismatches) {
       name: 'DaneTLSAMismatch',
       withZone: true,
       severity: 'warning',
@@ -80,7 +84,7 @@ function(config, p, t)
       section: '{{ $labels.reason }}',
     },
 
-    now + findings(reasons.bogus) {
+    cause + findings(reasons.bogus) {
       name: 'DaneDNSSECBogus',
       withZone: true,
       severity: 'warning',
@@ -90,7 +94,7 @@ function(config, p, t)
       section: 'dnssec_bogus',
     },
 
-    now + findings(reasons.starttls) {
+    cause + findings(reasons.starttls) {
       name: 'DaneSTARTTLSGone',
       withZone: true,
       severity: 'warning',
@@ -103,7 +107,7 @@ function(config, p, t)
     // The service had usable records within the last day, and it is now proven that none
     // apply. The alert ends after a day without usable records. Without series of hosts, the
     // alert counts hosts.
-    now {
+    cause {
       local found = findings(reasons.absences),
       name: 'DaneTLSARecordsGone',
       expr: |||
@@ -123,12 +127,11 @@ function(config, p, t)
     },
 
     // No sender can deliver, with DANE or without.
-    now {
+    unreachable {
       name: 'DaneDomainUnreachable',
       query: p.outcome('unreachable'),
       op: '==',
       threshold: 1,
-      minutes: config.unreachableMinutes,
       severity: 'critical',
       scope: 'domain',
       summary: '{{ $labels.instance }}: no server is reachable' + t.listOfFindings(['reason', 'host']),
@@ -137,7 +140,7 @@ function(config, p, t)
     },
 
     // Earlier alerts stand. This alert is in addition to them.
-    now {
+    cause {
       name: 'DaneDomainNotJudged',
       query: p.outcome('unknown'),
       op: '==',
@@ -153,13 +156,12 @@ function(config, p, t)
 
     // Every other reason why probes fail, also an outcome that changes too often for other
     // alerts. In alertmanager.yml, the alert about the cause inhibits this one.
-    now {
+    rest {
       name: 'DaneRequirementNotMet',
       query: p.known('target:dane_requirement_failed:confirmed'),
       withZone: true,
       op: '==',
       threshold: 1,
-      minutes: config.unreachableMinutes,
       severity: 'warning',
       scope: 'domain',
       summary: '{{ $labels.instance }}: does not meet the requirement of the module {{ $labels.module }}' + t.listOfFindings(['reason', 'host']),

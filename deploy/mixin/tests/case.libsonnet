@@ -15,17 +15,24 @@ function(config) {
   window: minutes(config.window),
   memory: 60 * config.memoryHours,
   exporterWindow: minutes(config.exporterWindow),
-  // How long the condition of an alert holds before the alert fires.
+  // How long the condition of an alert holds before the alert fires: of DaneDomainRefused, and
+  // of alerts that it inhibits about its cause and its hosts.
   refused: 10,
+  cause: t.evaluations(14),
+  host: t.evaluations(16),
   ending: std.max(15, interval + 5),
   inconsistent: config.inconsistentMinutes,
   unreachable: config.unreachableMinutes,
+  unmet: t.evaluations(config.unreachableMinutes + 2),
   notJudged: config.notJudgedMinutes,
+  parent: config.parentMinutes,
   rootKeys: config.rootKeysMinutes,
   loss: config.lossMinutes,
   massLoss: std.max(10, interval + 5),
   day: 86400,
 
+  // The time, rounded up to an evaluation.
+  evaluations(minutes):: t.step * std.ceil(minutes / t.step),
   // The minute of a scrape.
   at(scrape):: scrape * interval,
   // The number of scrapes in a time, rounded up.
@@ -122,15 +129,37 @@ function(config) {
     [if host != '' then 'host']: host,
     [if instance != '' && module != '' then 'module']: module,
   },
-  // The alerts fire from the given time after scrape start on, through a lost scrape, and
-  // until keep minutes after scrape end.
-  lifecycle(alerts, after, keep=5, start=10, lost=26, end=41):: [
-    t.firing(t.at(start) + after - t.step, []),
-    t.firing(t.at(start) + after, alerts),
-    t.firing(t.at(lost), alerts),
-    t.firing(t.at(end) + keep - t.step, alerts),
-    t.firing(t.at(end) + keep + t.step, []),
-  ],
+  // How long after their conditions begin and end alerts about what senders do fire and end:
+  // those that others inhibit are later, and end earlier.
+  local timings = {
+    DaneDomainRefused: [t.refused, 9],
+    DaneDomainUnreachable: [t.unreachable, 7],
+    DaneTLSAMismatch: [t.cause, 5],
+    DaneHostRefused: [t.host, 3],
+    DaneRequirementNotMet: [t.unmet, 1],
+    DaneNameserverInconsistent: [t.inconsistent, 3],
+    DaneMTASTSDisagreement: self.DaneNameserverInconsistent,
+    DaneMTASTSPolicyBroken: self.DaneNameserverInconsistent,
+    DaneTLSRPTInvalid: self.DaneNameserverInconsistent,
+    DaneRenewalWillFail: self.DaneNameserverInconsistent,
+    DaneDNSSECBogus: self.DaneTLSAMismatch,
+    DaneSTARTTLSGone: self.DaneTLSAMismatch,
+    DaneTLSARecordsGone: self.DaneTLSAMismatch,
+    DaneMTASTSRefused: self.DaneTLSAMismatch,
+  },
+  keep(alert):: t.evaluations(timings[alert][1]),
+  // The alerts fire from a time after scrape start on, through a lost scrape, and until keep
+  // minutes after scrape end. Alerts about what senders do have their own times.
+  lifecycle(alerts, after=null, keep=null, start=10, lost=26, end=41)::
+    local first(a) = t.at(start) + (if after != null then after else timings[a.alertname][0]);
+    local last(a) = t.at(end) + (if keep != null then keep else t.keep(a.alertname));
+    // An alert ends at the evaluation at this minute, or at the next.
+    local unclear(minute) = std.length([a for a in alerts if std.abs(minute - last(a)) < t.step]) > 0;
+    [
+      t.firing(minute, [a for a in alerts if first(a) <= minute && minute < last(a)])
+      for minute in std.set([t.at(lost)] + std.flattenArrays([[first(a) - t.step, first(a), last(a) - t.step, last(a) + t.step] for a in alerts]))
+      if !unclear(minute)
+    ],
 
   // The labels and texts of the alerts with a name that fire at a minute. They are checked
   // with the shipped interval only: values in texts depend on the time.

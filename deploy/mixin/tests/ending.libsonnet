@@ -163,7 +163,7 @@ function(t)
               + [t.finding('bad.example', reason, hosts[reason], problem) for reason in std.objectFields(hosts)]
               + t.outcome('brief.example', 'ok*85')
               + [t.finding('brief.example', 'caa_lookup_failed', 'mx.brief.example', 'ok*10 bad*%d ok*40' % t.unconfirmed(t.inconsistent))],
-      firing: t.lifecycle([t.alert('DaneRenewalWillFail', 'bad.example', hosts[reason]) for reason in std.objectFields(hosts)], t.inconsistent, keep, start=t.confirmed, lost=50, end=60),
+      firing: t.lifecycle([t.alert('DaneRenewalWillFail', 'bad.example', hosts[reason]) for reason in std.objectFields(hosts)], start=t.confirmed, lost=50, end=60),
       local text(reason, host, how='') = {
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: host, port: '25', reason: reason, effect: 'warning' }),
         annotations: {

@@ -1,6 +1,8 @@
 // Cases for alerts about the exporter and the monitoring itself.
 function(t)
   local keep = 10;
+  // Of those that inhibit alerts about domains.
+  local outlasts = t.evaluations(t.interval + 11);
   local exporter = 'localhost:10125';
   local alert(name, instance=exporter, module='') = t.alert(name, instance, module=module);
   local texts(name, severity, description, alerts) = t.text(t.at(20), name, [
@@ -31,8 +33,8 @@ function(t)
         t.firing(t.at(8) + window + 5 - t.step, []),
         t.firing(t.at(8) + window + 5 + 2 * t.step, [alert('DaneExporterBlind')]),
         t.firing(t.at(26), [alert('DaneExporterBlind')]),
-        t.firing(t.at(41) + keep - t.step, [alert('DaneExporterBlind')]),
-        t.firing(t.at(41) + keep + t.step, []),
+        t.firing(t.at(41) + outlasts - t.step, [alert('DaneExporterBlind')]),
+        t.firing(t.at(41) + outlasts + t.step, []),
       ],
       texts: [text('DaneExporterBlind', 'critical', 'no connection to port 25 succeeds', 'Every connection of the exporter to port 25 has failed for 15m. If it probes servers of several operators, its provider or a firewall most likely blocks port 25, and no mail domain is monitored. Otherwise, the servers may be down. To check, run nc -vz from the host of the exporter to another mail server.', { port: '25' })],
     },
@@ -47,7 +49,7 @@ function(t)
         ok('view.example:10125', '192.0.2.53:53', t.problem, 'view_a'),
         ok('view.example:10125', '192.0.2.53:53', 'ok*66', 'view_b'),
       ],
-      firing: t.lifecycle([alert('DaneNoResolver'), alert('DaneNoResolver', 'view.example:10125', 'view_a')], 5, keep),
+      firing: t.lifecycle([alert('DaneNoResolver'), alert('DaneNoResolver', 'view.example:10125', 'view_a')], 5, outlasts),
       texts: [texts('DaneNoResolver', 'warning', 'The self-check found a problem with each resolver. For example, none answers, or none returns DNSSEC records. Verdicts are missing, or may be wrong. dane_exporter check --self shows which resolver fails and why. Check resolver.servers in the configuration, and the network to the resolvers.', [
         { labels: {}, summary: 'no DNS resolver is suitable for validation' },
         { labels: { instance: 'view.example:10125', module: 'view_a' }, summary: 'no DNS resolver of the module view_a is suitable for validation' },
@@ -61,7 +63,7 @@ function(t)
         gauge('dane_exporter_trust_anchor_ok', 'view.example:10125', 'ok*66'),
         gauge('dane_exporter_trust_anchor_ok', 'view.example:10125', t.problem, { module: 'view_a' }),
       ],
-      firing: t.lifecycle([alert('DaneTrustAnchor'), alert('DaneTrustAnchor', 'view.example:10125', 'view_a')], 5, keep),
+      firing: t.lifecycle([alert('DaneTrustAnchor'), alert('DaneTrustAnchor', 'view.example:10125', 'view_a')], 5, outlasts),
       texts: [texts('DaneTrustAnchor', 'critical', 'This exporter reports every signed zone as bogus. The zones are not the cause, and senders may deliver. Update dane_exporter, or the file that resolver.trust_anchors names. Check the clock of the machine, and that the resolver does not serve a root zone of its own.', [
         { labels: {}, summary: 'no trust anchor authenticates the root keys' },
         { labels: { instance: 'view.example:10125', module: 'view_a' }, summary: 'no trust anchor of the module view_a authenticates the root keys' },

@@ -1,9 +1,9 @@
 // Cases for DaneMassLoss. A fleet is a module here. A target of it is protected at the word
-// ok. At others, it has lost its DS records (ds), the TLSA records of its only host (tlsa) or
+// ok. At others, it has lost its DS records (ds; parent: resolvers still have them), the TLSA records of its only host (tlsa) or
 // of one of two (half), is refused (bad) or not reachable (down). It may have one host less
 // (less). Its outcome may be unknown, its scrape lost, and the target removed.
 function(t)
-  local known = ['ok', 'ds', 'tlsa', 'half', 'less', 'bad', 'down'];
+  local known = ['ok', 'parent', 'ds', 'tlsa', 'half', 'less', 'bad', 'down'];
   local all(value) = { [w]: value for w in known };
   local findings = { ds: 'mx_insecure', tlsa: 'no_tlsa', half: 'no_tlsa', bad: 'tlsa_mismatch', down: 'connect_failed' };
   local target(fleet, instance, timeline, zone='', connects=true) =
@@ -15,7 +15,7 @@ function(t)
       series('dane_hosts', all(2) { less: 1 }),
       series('dane_hosts_with_tlsa', all(2) { tlsa: 0, half: 1, less: 1 }),
     ] + (if !connects then [series('probe_success', all(1))] else [
-           outcome('authenticated', ['ok', 'half', 'less']),
+           outcome('authenticated', ['ok', 'parent', 'half', 'less']),
            outcome('refused', ['bad']),
            outcome('unreachable', ['down']),
            series('dane_outcome', all(0) { unknown: 1 }, { outcome: 'unknown' }),
@@ -24,7 +24,8 @@ function(t)
       t.finding(instance, findings[w], if w == 'ds' then '' else 'mx.' + fleet, timeline, [w], { module: fleet })
       for w in std.objectFields(findings)
       if std.member(t.words(timeline), w)
-    ] + (if zone == '' then [] else [series('dane_outcome_zone', { bad: 1 }, { zone: zone })]);
+    ] + (if std.member(t.words(timeline), 'parent') then [series('dane_delegation_ds_records', all(1) { parent: 0 }, { zone: instance })] else [])
+    + (if zone == '' then [] else [series('dane_outcome_zone', { bad: 1 }, { zone: zone })]);
   // fleet(name, parts) has the targets of each part: their number and timeline.
   local fleet(name, parts, zone='', connects=true) = std.flattenArrays([
     target(name, '%s-%d-%d.example' % [name, part, i], parts[part][1], zone, connects)
@@ -55,8 +56,8 @@ function(t)
       name: 'DaneMassLoss: targets lose their DS records or TLSA records, or are refused: one alert for each loss, until it is repaired',
       local lasting = period + std.ceil(period / 3),
       local lost(word) = [[5, change('%s*%d' % [word, lasting])], [3, steady]],
-      series: fleet('ds', lost('ds')) + fleet('lookups', lost('ds'), connects=false) + fleet('tlsa', lost('tlsa')) + fleet('refused', lost('bad')),
-      local alerts = [loss(l) for l in ['ds', 'lookups', 'tlsa', 'refused']],
+      series: fleet('ds', lost('ds')) + fleet('lookups', lost('ds'), connects=false) + fleet('parents', lost('parent')) + fleet('tlsa', lost('tlsa')) + fleet('refused', lost('bad')),
+      local alerts = [loss(l) for l in ['ds', 'lookups', 'parents', 'tlsa', 'refused']],
       local end = t.at(start + lasting),
       firing: [
         t.firing(t.at(start) + after - t.step, []),
@@ -76,20 +77,33 @@ function(t)
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danemassloss',
         },
       },
-      local insecure(module) = text(module, 'ds', 'have lost their DS records', 'these targets became insecure: a zone of theirs is not signed any more, or its parent zone has no DS record of it. Senders deliver without DANE.'),
+      local insecure(module) = text(module, 'ds', 'have lost their DS records', 'these targets became insecure: a zone of theirs is not signed any more, or its parent zone has no DS record of it. Senders deliver without DANE as soon as their resolvers see it.'),
       local removed(module) = text(module, 'tlsa', 'have lost their TLSA records', 'the TLSA records of these targets were removed or became unusable. Senders deliver without DANE.'),
       texts: [t.text(t.at(start + period), 'DaneMassLoss', [
         insecure('ds'),
         insecure('lookups'),
+        insecure('parents'),
         removed('tlsa'),
         text('refused', 'authenticated', 'are no longer authenticated by DANE', 'DANE senders began to refuse these targets, or to deliver to them without authentication.'),
       ])],
     },
     {
       name: 'DaneMassLoss: a slow drift, fewer than five targets, and as many targets that gain a protection as lose it do not fire',
-      series: fleet('drift', [[5, change('ok*%d' % (1 + i * (period + 1)), 'ds')] for i in std.range(0, 1)] + [[98, steady]], connects=false)
+      series: fleet('drift', [[5, change('ok*%d' % (1 + i * (period + 1)), 'tlsa')] for i in std.range(0, 1)] + [[98, steady]], connects=false)
               + fleet('few', [[4, change('bad*%d' % period)]])
+              + fleet('few_ds', [[4, change('ds*%d' % period)]])
               + fleet('swap', [[6, change('tlsa', 'tlsa')], [6, 'tlsa*%d ok*%d' % [start, last + 2 - start]]]),
+    },
+    {
+      name: 'DaneMassLoss: resolvers see the removal of all DS records within a day, 4 % of them in an hour: fires',
+      local lost(i) = 1 + std.floor(i * period / 5),
+      series: fleet('drip', [[1, change('ok*%d' % lost(i), 'ds')] for i in std.range(0, 4)] + [[120, steady]], connects=false),
+      local fires = t.at(start + lost(4)) + after,
+      firing: [
+        t.firing(fires - t.interval - t.step, []),
+        t.firing(fires + t.interval + t.step, [loss('drip')]),
+        t.firing(t.at(last), [loss('drip')]),
+      ],
     },
     {
       name: 'DaneMassLoss: a deploy does not fire: the exporter restarts, discovery removes targets and adds unprotected ones, and a mail host is removed',

@@ -3,7 +3,7 @@ function(t)
   // Longer than half an hour at every interval.
   local problem = 'ok*10 bad lost bad*38 lost bad*9 ok*15';
   local lasts = { start: t.confirmed, lost: 50, end: 60 };
-  local firing(alert) = t.lifecycle([alert], t.inconsistent, start=lasts.start, lost=lasts.lost, end=lasts.end);
+  local firing(alert) = t.lifecycle([alert], start=lasts.start, lost=lasts.lost, end=lasts.end);
   [
     {
       name: 'DaneNameserverInconsistent: a secondary nameserver that lags for less than half an hour does not fire',
@@ -18,6 +18,33 @@ function(t)
           summary: 'bad.example: the nameservers disagree on the TLSA records of mx.bad.example port 25 (nameserver_inconsistent)',
           description: t.explanation('nameserver_inconsistent'),
         } + t.links('bad.example', 'nameserver_inconsistent'),
+      }])],
+    },
+    {
+      name: 'DaneParentInconsistent: one alert for a zone, which stands while scrapes are lost and while its nameservers could not be queried; one result in an hour does not fire',
+      zones: ['registry', 'brief', 'equal'],
+      local bad = t.scrapes(t.parent) + 5,
+      local timeline = 'ok*10 bad lost bad*%d lost bad unqueried*%d ok*30' % [bad, t.scrapes(120)],
+      local end = 10 + 2 + bad + 2 + t.scrapes(120),
+      local server(instance, zone, number, timeline, at) =
+        t.series('dane_nameserver_ds_consistent', instance, { zone: zone, nameserver: 'ns%d.%s' % [number, zone], address: '192.0.2.%d' % number, delegation: instance }, t.values(timeline, at)),
+      local child(instance, zone, timeline) =
+        t.outcome(instance, timeline)
+        + [server(instance, zone, 1, timeline, { ok: 1, bad: 1 }), server(instance, zone, 2, timeline, { ok: 1, bad: 0 }), server(instance, 'equal', 3, timeline, { ok: 1, bad: 1 })],
+      series: child('one.registry', 'registry', timeline) + child('two.registry', 'registry', timeline)
+              + child('one.brief', 'brief', 'ok*10 bad*%d ok*%d' % [t.scrapes(61), end]),
+      firing: [],
+      local alert = [{ alertname: 'DaneParentInconsistent', zone: 'registry' }],
+      uninhibited: t.always(t.at(9), t.at(10) + t.parent, [])
+                   + t.always(t.at(10) + t.parent, t.at(end) + 5, alert)
+                   + t.always(t.at(end) + 5 + t.step, t.at(end) + 5 + 3 * t.step, []),
+      texts: [t.text(t.at(10 + bad), 'DaneParentInconsistent', [{
+        labels: { zone: 'registry', severity: 'warning', scope: 'zone' },
+        annotations: {
+          summary: 'registry: the nameservers of the zone disagree on DS records',
+          description: t.explanation('parent_inconsistent') + ' Nameservers that differ: ns2.registry (192.0.2.2). Targets that depend on them: one.registry, two.registry.',
+          runbook_url: 'http://exporter.example:10125/docs/runbook.md#parent_inconsistent',
+        },
       }])],
     },
     {
@@ -43,7 +70,7 @@ function(t)
                 t.finding('bad.example', reason, '', problem)
                 for reason in ['mta_sts_policy_invalid', 'tlsrpt_record_invalid', 'mta_sts_syntax', 'tlsrpt_syntax']
               ],
-      firing: t.lifecycle([t.alert(a, 'bad.example') for a in ['DaneMTASTSPolicyBroken', 'DaneTLSRPTInvalid']], t.inconsistent, start=lasts.start, lost=lasts.lost, end=lasts.end),
+      firing: t.lifecycle([t.alert(a, 'bad.example') for a in ['DaneMTASTSPolicyBroken', 'DaneTLSRPTInvalid']], start=lasts.start, lost=lasts.lost, end=lasts.end),
       local text(name, severity, reason, summary) = t.text(t.at(50), name, [{
         labels: t.labels({ instance: 'bad.example', severity: severity, scope: 'domain', reason: reason, effect: 'warning' }),
         annotations: { summary: 'bad.example: %s (%s)' % [summary, reason], description: t.explanation(reason) } + t.links('bad.example', reason),
@@ -61,7 +88,7 @@ function(t)
               + t.outcome('dane.example', t.problem)
               + [outcome('dane.example', 'dane')]
               + t.outcome('none.example', t.problem),
-      firing: t.lifecycle([t.alert('DaneMTASTSRefused', 'bad.example')], t.refused, start=t.confirmed),
+      firing: t.lifecycle([t.alert('DaneMTASTSRefused', 'bad.example')], start=t.confirmed),
       texts: [t.text(t.at(26), 'DaneMTASTSRefused', [{
         labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', sender: 'mta_sts', outcome: 'refused' }),
         annotations: {

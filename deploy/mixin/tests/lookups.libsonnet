@@ -13,7 +13,7 @@ function(t) [
       outcome('unknown', 0),
       t.finding('lookups.example', 'dnssec_bogus', '', t.problem),
     ],
-    firing: t.lifecycle([t.alert('DaneDomainRefused', 'lookups.example'), t.alert('DaneDNSSECBogus', 'lookups.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneDomainRefused', 'lookups.example'), t.alert('DaneDNSSECBogus', 'lookups.example')], start=t.confirmed),
     ignore: ['DaneRequirementNotMet'],
   },
 
@@ -26,6 +26,6 @@ function(t) [
       t.series('probe_success', 'host.example', {}, values({ ok: 1, bad: 0 })),
       t.finding('host.example', 'dnssec_bogus', 'mx2.host.example', t.problem),
     ],
-    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'host.example', 'mx2.host.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'host.example', 'mx2.host.example')], start=t.confirmed),
   },
 ]

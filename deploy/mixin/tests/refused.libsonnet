@@ -17,7 +17,7 @@ function(t) [
             + t.outcome('brief.example', 'ok*10 bad*%d ok*50' % brief, ['bad'])
             + t.outcome('flapping.example', 'ok*10' + std.repeat(' bad*%d ok*%d' % flapping, 5) + ' ok*20', ['bad'])
             + t.outcome('unreachable.example', 'ok*66'),
-    firing: t.lifecycle([bad, mismatch, unknown], t.refused, start=t.confirmed),
+    firing: t.lifecycle([bad, mismatch, unknown], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneDomainRefused', [
       {
         labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'refused' }),
@@ -66,7 +66,7 @@ function(t) [
               t.finding('bad.example', 'dns_failure', 'mx.bad.example', t.problem),
               t.finding('bad.example', 'no_address', 'mx3.bad.example', t.problem),
             ],
-    firing: t.lifecycle([host], t.refused, start=t.confirmed),
+    firing: t.lifecycle([host], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneHostRefused', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', outcome: 'refused' }),
       annotations: {
@@ -80,7 +80,7 @@ function(t) [
     name: 'DaneHostRefused: a host whose outcome becomes unknown, while that of the domain is known, stays refused',
     series: t.outcome('bad.example', 'ok*66')
             + t.hostOutcome('bad.example', 'mx.bad.example', 'ok*10 bad unknown bad*14 unknown bad*14 ok*25'),
-    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], start=t.confirmed),
   },
 
   {
@@ -90,7 +90,7 @@ function(t) [
             + std.flattenArrays([t.hostOutcome('bad.example', name, t.problem) for name in names])
             + [t.finding('bad.example', 'dns_failure', name, t.problem) for name in names]
             + [t.finding('bad.example', 'timeout', 'mx1.bad.example', t.problem)],
-    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', name) for name in names], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', name) for name in names], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneHostRefused', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: name, port: '25', outcome: 'refused' }),
       annotations: {
@@ -117,8 +117,8 @@ function(t) [
       t.firing(t.at(26), alerts),
       t.firing(t.at(28) + std.min(t.interval, 5) - t.step, alerts),
       t.firing(t.at(29), alerts),
-      t.firing(t.at(31) + 5 - t.step, alerts),
-      t.firing(t.at(31) + 5 + t.step, []),
+      t.firing(t.at(31) + t.keep('DaneHostRefused') - t.step, alerts),
+      t.firing(t.at(31) + t.keep('DaneTLSAMismatch') + t.step, []),
     ],
   },
 
@@ -133,7 +133,7 @@ function(t) [
             ]
             + t.outcome('repaired.example', 'ok*66')
             + [t.finding('repaired.example', 'tlsa_mismatch', 'mx.repaired.example', 'ok*10 bad*%d ok*50' % t.unconfirmed(t.refused))],
-    firing: t.lifecycle([t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example')], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneTLSAMismatch', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'tlsa_mismatch', effect: 'error' }),
       annotations: {
@@ -149,7 +149,7 @@ function(t) [
       t.outcome(f[0], t.problem) + [t.finding(f[0], f[1], '', t.problem)]
       for f in [['bad.example', 'dnssec_bogus'], ['unsigned.example', 'mx_insecure'], ['failing.example', 'dns_failure']]
     ]),
-    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'bad.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneDNSSECBogus', 'bad.example')], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneDNSSECBogus', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', reason: 'dnssec_bogus', effect: 'error' }),
       annotations: {
@@ -166,7 +166,7 @@ function(t) [
               t.finding('bad.example', 'starttls_not_offered', 'mx.bad.example', t.problem),
               t.finding('bad.example', 'tls_handshake_failed', 'mx2.bad.example', t.problem),
             ],
-    firing: t.lifecycle([t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
+    firing: t.lifecycle([t.alert('DaneSTARTTLSGone', 'bad.example', 'mx.bad.example')], start=t.confirmed),
     texts: [t.text(t.at(26), 'DaneSTARTTLSGone', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host', host: 'mx.bad.example', port: '25', reason: 'starttls_not_offered', effect: 'error' }),
       annotations: {
@@ -194,8 +194,8 @@ function(t) [
               t.finding('never.example', 'no_tlsa', 'mx.never.example', timeline, ['ok', 'bad']),
             ],
     firing: [
-      t.firing(t.at(t.confirmed) + t.refused - t.step, []),
-      t.firing(t.at(t.confirmed) + t.refused, [gone]),
+      t.firing(t.at(t.confirmed) + t.cause - t.step, []),
+      t.firing(t.at(t.confirmed) + t.cause, [gone]),
       t.firing(t.at(26), [gone]),
       t.firing(day - 2 * t.step, [gone]),
       t.firing(day + 5 + 3 * t.step, []),
@@ -228,17 +228,18 @@ function(t) [
   },
 
   {
-    name: 'Two observations raise an alert ten minutes after the second, at any interval, and two lost scrapes do not end it',
+    name: 'Two observations raise a page ten minutes after the second, at any interval, and then the alerts that it inhibits; two lost scrapes end none',
     local timeline = 'ok*10 bad lost*2 bad*10 lost*2 bad*10 lost*2 bad*4 ok*25',
     series: t.outcome('bad.example', timeline, ['bad'])
             + t.hostOutcome('bad.example', 'mx.bad.example', timeline)
             + [t.finding('bad.example', 'tlsa_mismatch', 'mx.bad.example', timeline)],
-    local alerts = [t.alert('DaneDomainRefused', 'bad.example')]
-                   + [t.alert(name, 'bad.example', 'mx.bad.example') for name in ['DaneHostRefused', 'DaneTLSAMismatch']],
+    local page = [t.alert('DaneDomainRefused', 'bad.example')],
+    local alerts = page + [t.alert(name, 'bad.example', 'mx.bad.example') for name in ['DaneHostRefused', 'DaneTLSAMismatch']],
     firing: [
       t.firing(t.at(13) + t.refused - t.step, []),
-      t.firing(t.at(13) + t.refused, alerts),
-    ] + [t.firing(t.at(scrape), alerts) for scrape in std.range(23, 30) + std.range(35, 40)],
+      t.firing(t.at(13) + t.cause - t.step, page),
+      t.firing(t.at(13) + t.host, alerts),
+    ] + [t.firing(t.at(scrape), alerts) for scrape in std.range(23, 40) if t.at(scrape) > t.at(13) + t.host],
   },
 
   {
@@ -255,8 +256,8 @@ function(t) [
     firing: [
       t.firing(t.at(32) + 5 - t.step, [mismatch]),
       t.firing(t.at(32) + 5 + t.step, []),
-      t.firing(t.at(33) + t.refused - t.step, []),
-      t.firing(t.at(33) + t.refused, [starttls]),
+      t.firing(t.at(33) + t.cause - t.step, []),
+      t.firing(t.at(33) + t.cause, [starttls]),
     ],
   },
 
@@ -300,7 +301,7 @@ function(t) [
       t.firing(t.at(31) + t.notJudged - t.step, refused),
       t.firing(t.at(31) + t.notJudged, refused + [notJudged]),
       t.firing(t.at(29 + unknown), refused + [notJudged]),
-      t.firing(t.at(30 + unknown) + 5 + t.step, []),
+      t.firing(t.at(30 + unknown) + t.keep('DaneDomainRefused') + t.step, []),
     ],
     texts: [t.text(t.at(29 + unknown), 'DaneDomainNotJudged', [{
       labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'domain', outcome: 'unknown' }),
@@ -340,8 +341,8 @@ function(t) [
       t.firing(t.at(start) - t.step, [t.alert('DaneDomainRefused', 'bad.example')]),
       t.firing(t.at(start + 1) + t.unreachable - t.step, []),
       t.firing(t.at(start + 1) + t.unreachable, [alert]),
-      t.firing(t.at(end) + 5 - t.step, [alert]),
-      t.firing(t.at(end) + 5 + t.step, []),
+      t.firing(t.at(end) + t.keep('DaneDomainUnreachable') - t.step, [alert]),
+      t.firing(t.at(end) + t.keep('DaneDomainUnreachable') + t.step, []),
     ],
     texts: [t.text(t.at(end - 2), 'DaneDomainUnreachable', [{
       labels: t.labels({ instance: 'bad.example', severity: 'critical', scope: 'domain', outcome: 'unreachable' }),
@@ -370,7 +371,7 @@ function(t) [
             + t.outcome('none.example', known) + case('none.example', timeline, ['null_mx', 'tlsrpt_syntax'])
             + t.outcome('brief.example', 'ok*75') + case('brief.example', 'ok*10 bad*%d ok*50' % t.unconfirmed(t.unreachable))
             + [{ series: 'probe_success{job="blackbox", instance="other.example"}', values: '0x75' }],
-    firing: t.lifecycle([t.alert('DaneRequirementNotMet', i) for i in instances], t.unreachable, start=t.confirmed, lost=50, end=60),
+    firing: t.lifecycle([t.alert('DaneRequirementNotMet', i) for i in instances], start=t.confirmed, lost=50, end=60),
     local text(instance, findings, advice) = {
       labels: t.labels({ instance: instance, severity: 'warning', scope: 'domain' }),
       annotations: {
@@ -424,7 +425,7 @@ function(t) [
     series: bad({}, timeline)
             + t.outcome('bad.example', 'ok*66', labels={ module: 'smtp_mx_full' })
             + t.outcome('bad.example', 'ok*66', labels={ exporter: 'other.example:10125' }),
-    firing: t.lifecycle(alerts, t.refused, start=t.confirmed),
+    firing: t.lifecycle(alerts, start=t.confirmed),
   },
 
   {

@@ -21,7 +21,7 @@ function(t)
         t.alert('DaneHostRefused', 'bad.example'),
         t.alert('DaneTLSAMismatch', 'bad.example', 'mx.bad.example'),
         t.alert('DaneTLSAMismatch', 'named.example', 'mx.named.example'),
-      ], t.refused, start=t.confirmed),
+      ], start=t.confirmed),
       texts: [t.text(t.at(26), 'DaneHostRefused', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host' }),
         annotations: {
@@ -63,7 +63,7 @@ function(t)
       series: t.outcome('bad.example', t.problem)
               + t.hostOutcome('bad.example', 'mx.bad.example', t.problem)
               + hosts('bad.example', t.problem, { ok: 2, bad: 2 }, { ok: 0, bad: 1 }, { ok: 2, bad: 2 }),
-      firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], t.refused, start=t.confirmed),
+      firing: t.lifecycle([t.alert('DaneHostRefused', 'bad.example', 'mx.bad.example')], start=t.confirmed),
     },
     {
       name: 'series: summary: fewer hosts with TLSA records raise DaneTLSARecordsGone; removed hosts and new hosts do not',
@@ -78,7 +78,7 @@ function(t)
               + case('plain.example', { ok: 2, bad: 1 }, { ok: 1, bad: 0 })
               + case('new.example', { ok: 2, bad: 3 }, { ok: 2, bad: 2 })
               + case('never.example', { ok: 2, bad: 2 }, { ok: 1, bad: 1 }),
-      firing: t.lifecycle([t.alert('DaneTLSARecordsGone', 'bad.example')], t.refused, start=t.confirmed, end=30),
+      firing: t.lifecycle([t.alert('DaneTLSARecordsGone', 'bad.example')], start=t.confirmed, end=30),
       texts: [t.text(t.at(26), 'DaneTLSARecordsGone', [{
         labels: t.labels({ instance: 'bad.example', severity: 'warning', scope: 'host' }),
         annotations: {
@@ -95,8 +95,8 @@ function(t)
               + hosts('bad.example', timeline, { ok: 3, removed: 2, bad: 2 }, { ok: 0, removed: 0, bad: 0 }, { ok: 3, removed: 2, bad: 1 }),
       firing: [
         t.firing(t.at(4 + hour), []),
-        t.firing(t.at(4 + hour + 1) + t.refused - t.step, []),
-        t.firing(t.at(4 + hour + 1) + t.refused, [t.alert('DaneTLSARecordsGone', 'bad.example')]),
+        t.firing(t.at(4 + hour + 1) + t.cause - t.step, []),
+        t.firing(t.at(4 + hour + 1) + t.cause, [t.alert('DaneTLSARecordsGone', 'bad.example')]),
       ],
     },
   ]

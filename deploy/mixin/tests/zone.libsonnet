@@ -15,7 +15,7 @@ function(t)
   // How long a zone stands after the last probe that found it.
   local stands = t.interval + 2;
   local zoneFor = 5;
-  local zoneKeeps = t.interval + 5;
+  local zoneKeeps = t.evaluations(t.interval + 11);
   [
     {
       name: 'DaneZoneBroken: one alert for all domains of a zone, from the first probe to the last; another zone with two domains, and a domain with another reason, have their own',
@@ -30,15 +30,21 @@ function(t)
                 t.series('dane_hosts_refused', 'summary.example', {}, t.values(early, { ok: 0, bad: 1 })),
               ],
       local start = t.at(t.confirmed),
-      local others = own('both.example') + own('two1.example') + own('two2.example'),
-      local unmet = [{ alertname: 'DaneRequirementNotMet', instance: i } for i in ['both.example', 'two1.example', 'two2.example']],
+      local end = t.at(41),
+      local others(alerts) = std.flattenArrays([own(i, alerts) for i in ['both.example', 'two1.example', 'two2.example']]),
+      local pages = [broken('one')] + others(['DaneDomainRefused']),
+      local tickets = pages + others(['DaneDNSSECBogus']),
+      local keep(alert) = end + t.keep(alert),
       firing: [],
       uninhibited: always(t.at(9), start + zoneFor, [])
                    + always(start + zoneFor, start + t.refused, [broken('one')])
-                   + always(start + t.refused, std.min(start + t.unreachable, t.at(41) + 5), [broken('one')] + others)
+                   + always(start + t.refused, start + t.cause, pages)
+                   + always(start + t.cause, std.min(start + t.unmet, end), tickets)
                    // At an interval of a minute, the domains recover before that.
-                   + always(start + t.unreachable, if start + t.unreachable < t.at(41) then t.at(41) + 5 else start, [broken('one')] + others + unmet)
-                   + always(t.at(41) + 5 + t.step, t.at(42) + stands + zoneKeeps - t.step, [broken('one')])
+                   + always(start + t.unmet, if start + t.unmet < end then end else start, tickets + others(['DaneRequirementNotMet']))
+                   + always(keep('DaneRequirementNotMet') + t.step, keep('DaneDNSSECBogus'), tickets)
+                   + always(keep('DaneDNSSECBogus') + t.step, keep('DaneDomainRefused'), pages)
+                   + always(keep('DaneDomainRefused') + t.step, t.at(42) + stands + zoneKeeps - t.step, [broken('one')])
                    + always(t.at(42) + stands + zoneKeeps + 2 * t.step, t.at(42) + stands + zoneKeeps + 4 * t.step, []),
     },
     {
@@ -70,9 +76,11 @@ function(t)
       series: std.flattenArrays([changing('change%d.example' % i, ['first', 'second']) for i in std.range(1, 3)])
               + changing('single.example', ['third', 'fourth']) + changing('unclear.example', ['fifth', '']),
       firing: [],
+      local pages = own('single.example', ['DaneDomainRefused']) + own('unclear.example', ['DaneDomainRefused']),
       local singles = own('single.example') + own('unclear.example'),
       uninhibited: always(t.at(11) + zoneFor, t.at(11) + t.refused, [broken('first')])
-                   + always(t.at(11) + t.refused, t.at(26), [broken('first')] + singles)
+                   + always(t.at(11) + t.refused, t.at(11) + t.cause, [broken('first')] + pages)
+                   + always(t.at(11) + t.cause, t.at(26), [broken('first')] + singles)
                    + always(t.at(26) + zoneFor + t.step, t.at(26) + stands + zoneKeeps - t.interval - t.step, [broken('first'), broken('second')] + singles)
                    + always(t.at(25) + stands + zoneKeeps + 2 * t.step, t.at(40), [broken('second')] + singles),
     },
@@ -93,7 +101,7 @@ function(t)
               + [t.outcomeZone('unclear.example', 'lasting', unclear), t.finding('unclear.example', 'dnssec_bogus', '', unclear, ['bad', 'unclear'])],
       firing: [],
       uninhibited: always(t.at(11) + zoneFor, t.at(20) + stands + t.refused - t.step, [broken('lasting')])
-                   + always(t.at(21) + 2 + t.refused + t.step, t.at(40), [broken('lasting')] + own('more.example', ['DaneDomainRefused', 'DaneDNSSECBogus', 'DaneTLSAMismatch'])),
+                   + always(t.at(21) + 2 + t.cause + t.step, t.at(40), [broken('lasting')] + own('more.example', ['DaneDomainRefused', 'DaneDNSSECBogus', 'DaneTLSAMismatch'])),
     },
     {
       name: 'DaneZoneBroken: one observation of each domain raises no alert, at any interval',
