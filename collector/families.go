@@ -72,7 +72,7 @@ func (s *metricSet) setTarget(report *probe.Report) {
 
 // setOutcome exports an outcome as one series for each state. While the outcome is
 // unknown, the other states are absent because they were not measured. labels are the
-// label values before the label outcome. An outcome that is not decided has no series.
+// label values before the label outcome. dane.Undecided has no series.
 func (s *metricSet) setOutcome(m *Metric, current dane.Outcome, labels ...string) {
 	if current == dane.Undecided {
 		return
@@ -222,8 +222,8 @@ func (s *metricSet) setNameserver(v dane.NameserverVerdict) {
 	s.setTime(nameserverExpiry, v.Expiry, v.Zone, v.Name, v.Address.String())
 }
 
-// setDelegation exports what the nameservers of a zone and of its parent answer about the
-// delegation. This may have been up to hours ago, so what the probe itself measured takes precedence.
+// setDelegation exports the result of the last examination of a delegation. It may be hours
+// old, so measurements of the probe itself take precedence.
 func (s *metricSet) setDelegation(d *dane.Delegation, v *view) {
 	s.setTime(delegationChecked, d.At, d.Zone)
 	for _, server := range d.ParentServers {

@@ -45,10 +45,10 @@ var (
 		"phase")
 
 	outcome = summaryGauge("dane_outcome",
-		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent. With connect: false, all are absent unless the lookups alone decide it.",
+		"Outcome for a DANE client delivering to the target. Exactly one outcome is 1. While it is unknown, the others are absent. With connect: false in the module, all are absent unless the lookups decide the outcome.",
 		"outcome")
 	outcomeZone = summaryGauge("dane_outcome_zone",
-		"The zone whose data or nameservers alone explain that DANE clients refuse the target. The value is always 1. Absent if there is no such zone, and if it is not known.",
+		"Zone whose data or nameservers are the only reason why DANE clients refuse the target. The value is always 1. Absent if there is no such zone or it is not known.",
 		"zone")
 	hostCount = summaryGauge("dane_hosts",
 		"Number of hosts of the target, at most 50. Absent if the lookup of the hosts failed.")
@@ -142,7 +142,7 @@ var (
 		"host", "port")
 
 	nameserverUp = gauge("dane_nameserver_up",
-		"Whether the nameserver answers authoritatively for the zone. This and all other metrics of nameservers and delegations need nameservers in the module.",
+		"Whether the nameserver answers authoritatively for the zone. This and all other metrics of nameservers and delegations need nameservers: true in the module.",
 		"zone", "nameserver", "address")
 	nameserverSerial = gauge("dane_nameserver_soa_serial",
 		"SOA serial number of the zone at the nameserver.",
@@ -157,11 +157,11 @@ var (
 		"Whether the nameserver returns the TLSA records that the resolver returned, with valid signatures.",
 		"zone", "nameserver", "address", "host", "port")
 	nameserverDSConsistent = gauge("dane_nameserver_ds_consistent",
-		"Whether the nameserver of a parent zone returns the DS records of the delegated zone that most others return, or the proof that there are none, with valid signatures.",
+		"Whether the nameserver of a parent zone returns the same DS records of the delegated zone as most others, with valid signatures. A valid proof that there are none counts as an empty set.",
 		"zone", "nameserver", "address", "delegation")
 
 	delegationChecked = gauge("dane_delegation_checked_timestamp_seconds",
-		"Time at which the nameservers of the zone and of its parent were queried about the delegation, in Unix seconds. Probes share the result for an hour.",
+		"Time of the last examination of the delegation, by queries to the nameservers of the zone and of its parent, in Unix seconds. Probes share the result for an hour.",
 		"zone")
 	delegationDS = gauge("dane_delegation_ds_records",
 		"Number of DS records of the zone in its parent.",
@@ -173,13 +173,13 @@ var (
 		"Number of keys that the zone publishes.",
 		"zone")
 	delegationIdleKeys = gauge("dane_delegation_keys_idle",
-		"Number of keys of the zone that no DS record matches and that made no signature in the answers. They may be prepared for a rollover. Absent if no nameserver of the zone returned a signature by one of its keys.",
+		"Number of unused keys of the zone: no DS record matches them, and they made no signature in the answers. They may be prepared for a rollover. Absent if no nameserver of the zone returned a signature by one of its keys.",
 		"zone")
 	delegationCDSConsistent = gauge("dane_delegation_cds_consistent",
 		"Whether the nameservers of the zone return equal CDS and CDNSKEY records. Absent if the zone has none.",
 		"zone")
 	delegationCDSPending = gauge("dane_delegation_cds_pending",
-		"Whether the zone requests other DS records than its parent has, by consistent CDS or CDNSKEY records. Absent if the zone has none.",
+		"Whether the CDS or CDNSKEY records of the zone request other DS records than its parent has. Absent if the zone has none, if they are not consistent, or if the DS records are not known.",
 		"zone")
 	delegationNSConsistent = gauge("dane_delegation_nameservers_consistent",
 		"Whether the NS records in the parent name the same nameservers as those in the zone.",
@@ -279,23 +279,23 @@ var (
 	exporterUnknownModules = counter("dane_exporter_module_unknown_total",
 		"Requests for modules that the configuration does not define.")
 	exporterResolverOK = gauge("dane_exporter_resolver_ok",
-		"Whether the self-check found the resolver suitable for validation. Each module with its own resolver has series with the label module.", "module", "server")
+		"Whether the self-check found the resolver suitable for validation. Series about modules with their own resolver have the label module.", "module", "server")
 	exporterTrustAnchorOK = gauge("dane_exporter_trust_anchor_ok",
 		"Whether a trust anchor authenticates the root keys that the resolvers return. Absent if no resolver returned any.", "module")
 	exporterNewRootKeys = gauge("dane_exporter_root_keys_without_anchor",
 		"Number of key-signing keys of the root that match no trust anchor. If it is above 0, update the trust anchors before these keys alone sign the root. Absent if no resolver returned root keys that validate.", "module")
 	exporterDiscoveryTargets = gauge("dane_exporter_discovery_targets",
-		"Number of domains in the current list of the source. Absent until a list was read.", "source")
+		"Number of domains in the current list of the source. Absent until a list has been read.", "source")
 	exporterDiscoveryUp = gauge("dane_exporter_discovery_up",
-		"Whether the last attempt to read the list of the source succeeded. If not, the last list stays. Absent before the first attempt has ended.", "source")
+		"Whether the last attempt to read the list of the source succeeded. If not, the previous list remains in use. Absent until the first attempt has ended.", "source")
 	exporterDiscoverySuccess = gauge("dane_exporter_discovery_last_success_timestamp_seconds",
 		"Time at which the list of the source was last read or found unchanged, in Unix seconds.", "source")
 	exporterDiscoveryBadLines = gauge("dane_exporter_discovery_bad_lines",
-		"Number of lines or zone members in the current list of the source that are no domain names. The log has the first of them.", "source")
+		"Number of lines or zone members in the current list of the source that are not domain names. The log has the first ten.", "source")
 	exporterDiscoveryMXPending = gauge("dane_exporter_discovery_mx_pending",
-		"Number of domains whose MX records have not been looked up yet. Above 0, /sd?by=mx returns status 503. Absent until it is requested.")
+		"Number of domains whose MX records have not been looked up yet. If it is above 0, /sd?by=mx returns status 503. Absent until /sd?by=mx is requested.")
 	exporterDiscoveryMXFailed = gauge("dane_exporter_discovery_mx_failed",
-		"Number of domains whose last MX lookup failed. The last known hosts stay. Absent until /sd?by=mx is requested.")
+		"Number of domains whose last MX lookup failed. Their last known hosts remain in use. Absent until /sd?by=mx is requested.")
 	exporterInfo = gauge("dane_exporter_info",
 		"URL of --web.external-url without a final slash, for links from alerts and dashboards. The value is always 1.", "external_url")
 	exporterBuildInfo = gauge("dane_exporter_build_info", // as client_golang describes it

@@ -6,7 +6,7 @@ import (
 	"dane_exporter/probe/dnssec"
 )
 
-// resolverCollector exports the statistics of the validating resolvers, all together.
+// resolverCollector exports the sums of the statistics of all validating resolvers.
 type resolverCollector struct {
 	stats    func() dnssec.Stats
 	entries  *prometheus.Desc

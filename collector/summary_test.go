@@ -81,7 +81,7 @@ dane_finding{reason="tlsa_mismatch",effect="error",host="mx.example.org",port="2
 			},
 			[]string{finding.Name},
 			timeouts(1, 2, 3, 4, 5, 6, 7, 8, 9) + `dane_finding{reason="tlsa_mismatch",effect="error",host="mx0.example.org",port="25",address=""} 1` + "\n"},
-		{"the zone that explains the outcome",
+		{"the zone that is the only cause of the outcome",
 			func(r *probe.Report) { r.Verdict.FaultZone = "Org" },
 			[]string{outcomeZone.Name},
 			`dane_outcome_zone{zone="org"} 1` + "\n"},

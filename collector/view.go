@@ -114,8 +114,8 @@ func (v *view) hosts(report *probe.Report) []string {
 	return names
 }
 
-// hasNameserver reports whether the probe itself measured whether a nameserver answers, when
-// it queried it for TLSA records.
+// hasNameserver reports whether the probe itself queried a nameserver for TLSA records, and
+// measured whether it answers.
 func (v *view) hasNameserver(server dane.NameserverVerdict) bool {
 	return slices.ContainsFunc(v.services, func(s *service) bool {
 		return slices.ContainsFunc(s.Nameservers, func(n dane.NameserverVerdict) bool {

@@ -17,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Limits on the examination of delegations, which all probes share. Each examination also
-// has the limit of a probe on memory.
+// Limits on the examinations of delegations, which all probes share. The memory limit of a
+// probe applies to each examination too.
 const (
 	delegationInterval = time.Hour       // between two examinations of one delegation
 	delegationRetry    = 5 * time.Minute // after one that was not completed
@@ -28,7 +28,7 @@ const (
 	delegationComputed = 250_000 // microseconds of CPU time of one examination, as maxComputed
 
 	maxDelegations     = 32 // of one probe
-	maxExaminedByProbe = 6  // of these, that one probe may examine; later ones examine the others
+	maxExaminedByProbe = 6  // of these, that one probe may examine; later probes examine the others
 	maxParentServers   = 32 // addresses of one parent that are queried; com has 26
 	maxReferrals       = 3  // nameservers of the parent that are queried for its NS records
 
@@ -41,9 +41,8 @@ const (
 	parentBurst = 50
 )
 
-// delegations holds what the nameservers answered about the delegations of zones. All
-// probes share it, so that many domains do not cause more queries to their parent's
-// nameservers.
+// delegations holds the results of the examinations of delegations. All probes share it, so
+// that the number of probes does not increase the queries to the parent's nameservers.
 type delegations struct {
 	now     func() time.Time
 	flights flight.Group[delegationKey, examination]
@@ -55,22 +54,23 @@ type delegations struct {
 	parents map[string]time.Time // by parent: when its token bucket is full again
 }
 
-// delegationKey is a delegation as one resolver sees it: another one may have other zones or
-// trust anchors.
+// delegationKey identifies a delegation as seen through one resolver. Another resolver may have
+// other zones or trust anchors.
 type delegationKey struct {
 	view string // as Prober.view returns it
 	dane.Cut
 }
 
-// examined is a delegation, and when it may be examined again.
+// examined is a delegation, with the time from which it may be examined again.
 type examined struct {
 	delegation *dane.Delegation // nil: not completed yet
 	running    bool
-	next       time.Time // later than any examination that is running ends
+	next       time.Time // earliest time of the next examination; a running one ends before
 	bytes      int
 }
 
-// known returns the result of the last examination that measured something, unless it is too old.
+// known returns the result of the last examination that measured something, or nil if that is
+// too old.
 func (e *examined) known(now time.Time) *dane.Delegation {
 	if e.delegation != nil && now.Sub(e.delegation.At) > delegationMaxAge {
 		return nil
@@ -83,7 +83,8 @@ func newDelegations() *delegations {
 		entries: make(map[delegationKey]*examined), parents: make(map[string]time.Time)}
 }
 
-// get returns what is known about a delegation, or nil, and whether it is examined now or may be.
+// get returns the last result for a delegation, or nil. due reports whether an examination is
+// running, or may start according to its interval.
 func (d *delegations) get(key delegationKey) (known *dane.Delegation, due bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -134,8 +135,9 @@ func (d *delegations) begin(key delegationKey) (end func(), admitted bool) {
 	}, true
 }
 
-// hasRoom reports whether another delegation can be kept. If not, it drops those that are due
-// again. It never drops others: they would be examined more often.
+// hasRoom reports whether there is room for another delegation. If there is none, it first
+// drops those that are due again. It never drops others, because they would be examined more
+// often.
 func (d *delegations) hasRoom(now time.Time) bool {
 	full := func() bool { return len(d.entries) >= maxExamined || d.bytes >= maxExaminedBytes }
 	if full() {
@@ -150,8 +152,8 @@ func (d *delegations) hasRoom(now time.Time) bool {
 	return !full()
 }
 
-// put keeps the result of an examination. If it measured nothing, the last one that did is
-// kept in its place. It returns the one that is kept.
+// put stores the result of an examination. If it measured nothing, the last result that did
+// remains. put returns the stored result.
 func (d *delegations) put(key delegationKey, found *dane.Delegation) *dane.Delegation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -173,9 +175,9 @@ type examination struct {
 	err        error            // a PanicError; nil as a rule
 }
 
-// delegation returns what the nameservers answered about a delegation, within the last
-// delegationInterval if the limits allow. It is nil if that is not known by the deadline of ctx.
-// The error is a PanicError.
+// delegation returns the result of an examination of a delegation. It examines the delegation
+// if the last result is older than delegationInterval and the limits allow. It returns nil if
+// there is no result by the deadline of ctx. The error is a PanicError.
 func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, error) {
 	p := r.prober
 	key := delegationKey{p.view(r.module.Name), cut}
@@ -194,8 +196,8 @@ func (r *run) delegation(ctx context.Context, cut dane.Cut) (*dane.Delegation, e
 	return found.delegation, nil
 }
 
-// examineNow examines a delegation if the limits allow. It returns nil if they do not, if ctx
-// ends first, and with a PanicError.
+// examineNow examines a delegation if the limits allow. It returns nil if they do not, or if
+// ctx ends first. The error is a PanicError.
 func (p *Prober) examineNow(ctx context.Context, key delegationKey) (*dane.Delegation, error) {
 	end, admitted := p.delegations.begin(key)
 	if !admitted {
@@ -211,8 +213,8 @@ func (p *Prober) examineNow(ctx context.Context, key delegationKey) (*dane.Deleg
 }
 
 // examine queries the nameservers of a zone and of its parent about the delegation. last is
-// the result of the last examination. It returns nil if ctx or the limits of memory end it, and
-// with a PanicError: what is missing is not the fault of a server then.
+// the result of the last examination. examine returns nil if ctx or a memory limit ends it,
+// because missing answers are then not the fault of a server. The error is a PanicError.
 func (p *Prober) examine(ctx context.Context, key delegationKey, last *dane.Delegation) (*dane.DelegationEvidence, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -266,7 +268,7 @@ func (r *run) gatherDelegation(ctx context.Context, e *dane.DelegationEvidence, 
 }
 
 // foundOrLast returns the nameservers found or, if there are none, those of the last
-// examination. While a zone is bogus, so are the addresses of nameservers in it.
+// examination: while a zone is bogus, the addresses of nameservers in it are bogus too.
 func foundOrLast(found []dane.Nameserver, last []dane.NameserverVerdict) []dane.Nameserver {
 	if len(found) > 0 {
 		return found
@@ -306,9 +308,9 @@ func (r *run) queryParent(ctx context.Context, server *dane.DelegationServer, zo
 	server.DS, server.Err, server.Expiry = ds.answer, ds.err, ds.expiry
 }
 
-// queryZone queries a server of the zone for its keys and, if it has any, for the changes of
-// the DS records that it requests. Key-signing keys may sign all these, so it also queries for
-// the SOA record, which shows the zone-signing keys in use.
+// queryZone queries a server of the zone for its keys. If there are any, it also queries for
+// the CDS and CDNSKEY records, and for the SOA record. Key-signing keys may sign the others, so
+// only the SOA record shows the zone-signing keys in use.
 func (r *run) queryZone(ctx context.Context, server *dane.DelegationServer, zone string) {
 	keys := r.queryDirectly(ctx, server.Address, zone, dns.TypeDNSKEY)
 	server.DNSKEY, server.Err, server.Expiry, server.Signers = keys.answer, keys.err, keys.expiry, keys.signers
@@ -326,7 +328,7 @@ func (r *run) queryZone(ctx context.Context, server *dane.DelegationServer, zone
 }
 
 // referral returns the nameservers to which a server of the parent refers for a zone. It
-// queries few servers, in parallel: the NS records at a zone cut are not signed, and differ rarely.
+// queries few servers, in parallel, because the NS records of the servers rarely differ.
 func (r *run) referral(ctx context.Context, servers []dane.Nameserver, zone string) []string {
 	servers = slices.DeleteFunc(slices.Clone(servers), func(s dane.Nameserver) bool { return r.prober.access.checkAddress(s.Address) != nil })
 	slices.SortStableFunc(servers, func(a, b dane.Nameserver) int { // IPv4 first: this machine may have no IPv6
@@ -350,8 +352,8 @@ func (r *run) referral(ctx context.Context, servers []dane.Nameserver, zone stri
 	return nil
 }
 
-// queryReferral returns the nameservers to which a server of the parent refers. A server
-// that also serves the zone does not refer.
+// queryReferral returns the nameservers to which a server of the parent refers. A server that
+// also serves the zone returns no referral.
 func (r *run) queryReferral(ctx context.Context, address netip.Addr, zone string) []string {
 	response, err := r.exchangeDirectly(ctx, address, zone, dns.TypeNS)
 	if err != nil || response.Rcode != dns.RcodeSuccess || response.Authoritative {

@@ -41,7 +41,7 @@ func nameserversModule(timeout time.Duration) Module {
 	return module
 }
 
-// cutOf returns the delegation of a zone as the resolver of most modules sees it.
+// cutOf returns the key of a delegation for modules without their own resolver.
 func cutOf(zone, parent string) delegationKey {
 	return delegationKey{Cut: dane.Cut{Zone: zone, Parent: parent}}
 }

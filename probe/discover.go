@@ -212,15 +212,15 @@ func groupByHost(services []namedService) []dane.Host {
 }
 
 // ErrNotLookedUp is wrapped by the error of an MX lookup that failed because of the
-// resolvers or the memory limit of all probes. It shows nothing about the domain.
+// resolvers or the memory limit of all probes. The domain is not the cause.
 var ErrNotLookedUp = errors.New("the resolvers or this exporter fail")
 
-// mxTimeout limits the lookup of LookupMX. Those of broken zones take seconds.
+// mxTimeout limits the time of LookupMX. Lookups in broken zones take seconds.
 const mxTimeout = 30 * time.Second
 
-// LookupMX returns the names of the hosts that the MX records of a domain lead to, best
-// first. A domain without MX records is its own host. There is no host if the domain does
-// not exist or receives no mail, or if access.targets forbids it.
+// LookupMX returns the MX hosts of a domain, by preference. A domain without MX records is
+// its own host. There is no host if the domain does not exist or receives no mail, or if
+// access.targets forbids it.
 func (p *Prober) LookupMX(ctx context.Context, domain string) (hosts []string, err error) {
 	target := Target{Asked: domain, Name: domain}
 	if !p.access.allowsTarget(target) || dane.IsSpecialUse(domain, domain) {
@@ -251,9 +251,9 @@ func (p *Prober) LookupMX(ctx context.Context, domain string) (hosts []string, e
 	return hosts, nil
 }
 
-// resolversFail reports whether the error of a lookup is the fault of the resolvers. If they
-// did not answer, the nameservers of the domain may be silent, unless the resolvers reach
-// no other zone either.
+// resolversFail reports whether the resolvers are the cause of the error of a lookup. If they
+// did not answer, they are the cause only if they reach no other zone either: otherwise, the
+// nameservers of the domain may be silent.
 func resolversFail(ctx context.Context, resolver *dnssec.Resolver, err error) bool {
 	switch {
 	case errors.Is(err, dnssec.ErrResolverFailed), errors.Is(err, dnssec.ErrStripped), errors.Is(err, dnssec.ErrRootBogus):

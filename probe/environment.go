@@ -33,8 +33,8 @@ type Environment struct {
 	// ErrNoRoute if it has no route to an IPv4 address; an error that the network
 	// returned is neither.
 	Dial handshake.Dialer
-	// DNS sends queries to the recursive resolvers. Neither DNS nor Anchors is used by a
-	// Prober of WithResolvers.
+	// DNS sends queries to the recursive resolvers. A Prober that WithResolvers returned uses
+	// neither DNS nor Anchors.
 	DNS dnssec.Transport
 	// Query sends a query to one authoritative nameserver, over TCP if UDP does not
 	// suffice. Its errors are those of Dial. If Query is nil, nameservers are not queried.

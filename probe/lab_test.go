@@ -252,7 +252,7 @@ func labProber(t *testing.T) *probe.Prober {
 	return newLabProber(labEnvironment(t))
 }
 
-// TestLookupMX checks which hosts the MX records of domains of the lab lead to. Hosts to
+// TestLookupMX checks the MX hosts of domains of the lab. Hosts to
 // which clients do not connect are left out.
 func TestLookupMX(t *testing.T) {
 	prober := labProber(t)

@@ -37,20 +37,20 @@ type Module struct {
 	Services []ServiceSettings `yaml:"services,omitempty"` // of each host, instead of Port and Protocol
 	SRV      []SRVSettings     `yaml:"srv,omitempty"`      // with DiscoverSRV, instead of Port and Protocol
 
-	Resolver *ResolverSettings `yaml:"resolver,omitempty"` // nil: that of the other modules
+	Resolver *ResolverSettings `yaml:"resolver,omitempty"` // nil: the module has none of its own
 
 	Proxy           handshake.Proxy `yaml:"proxy"`            // for every connection of the probe; not for DNS
 	SourceAddresses []netip.Addr    `yaml:"source_addresses"` // local addresses of connections, at most one per family
 }
 
-// LookupsOnly reports that a probe makes lookups and no connections. It is the setting
-// connect, inverted: the zero Module connects.
+// LookupsOnly reports whether a probe makes only lookups, and no connections. It is the
+// inverted setting connect, so that the zero Module connects.
 type LookupsOnly bool
 
 // MarshalYAML returns the value of the setting.
 func (l LookupsOnly) MarshalYAML() (any, error) { return !bool(l), nil }
 
-// ResolverSettings are the settings of the lookups and their validation. Modules with
+// ResolverSettings are the settings for lookups and their validation. Modules with
 // equal settings share one resolver and its caches.
 type ResolverSettings struct {
 	Servers            []string      `yaml:"servers"`       // see transport.New

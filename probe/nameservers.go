@@ -62,7 +62,7 @@ type servedZone struct {
 type directAnswer struct {
 	answer  *dnssec.Answer
 	expiry  time.Time    // of its signatures
-	signers []dnssec.Key // of signatures by the zone with the name queried
+	signers []dnssec.Key // of the signatures by the zone whose name was queried
 	err     error
 }
 
@@ -87,8 +87,8 @@ func (r *run) findZone(ctx context.Context, name string) *servedZone {
 	return z
 }
 
-// findNameservers looks up the addresses of the nameservers of a zone with those names, at most
-// limit. If there are too many, each nameserver keeps its first ones.
+// findNameservers looks up the addresses of the nameservers with these names. It returns at
+// most limit addresses. If there are more, it keeps the first ones of each nameserver.
 func (r *run) findNameservers(ctx context.Context, zone string, names []string, limit int) (found dane.Nameservers) {
 	if len(names) > maxNameservers {
 		names, found.Truncated = names[:maxNameservers], true
@@ -189,7 +189,8 @@ func (r *run) queryNameserver(ctx context.Context, server *dane.Nameserver, zone
 	r.explain(ctx, server, started)
 }
 
-// explain records whether a server that was queried from started on is not the cause of its error.
+// explain records whether the error of a server has another cause than the server. started is
+// the time before the first query to it.
 func (r *run) explain(ctx context.Context, server *dane.Nameserver, started time.Time) {
 	server.Skipped = dane.CauseOf(server.Err) == dane.CauseIPv6Unavailable
 	server.TimedOutEarly = server.Err != nil && timedOutEarly(ctx, started, r.minWait)
@@ -215,8 +216,8 @@ func (r *run) queryDirectly(ctx context.Context, address netip.Addr, name string
 	return directAnswer{answer: &answer, expiry: expiry, signers: signersIn(response, name)}
 }
 
-// exchangeDirectly sends one query to a nameserver. Its errors are those of Environment.Query,
-// with a cause if it is on our side.
+// exchangeDirectly sends one query to a nameserver. Its errors are those of Environment.Query.
+// They have a cause if the exporter or its machine is the cause.
 func (r *run) exchangeDirectly(ctx context.Context, address netip.Addr, name string, qtype uint16) (*dns.Msg, error) {
 	const maxUDPSize = 1232 // as in queries to the resolvers
 	if err := r.nameserverMeter().Query(false); err != nil {
@@ -234,10 +235,10 @@ func (r *run) exchangeDirectly(ctx context.Context, address netip.Addr, name str
 	return response, err
 }
 
-// maxSigners is the maximum number of signatures in a response whose keys are noted.
+// maxSigners is the maximum number of keys that signersIn returns.
 const maxSigners = 32
 
-// signersIn returns the keys that made signatures in a response by the zone of that name.
+// signersIn returns the keys of zone that made signatures in a response.
 func signersIn(response *dns.Msg, zone string) []dnssec.Key {
 	var keys []dnssec.Key
 	for _, rr := range slices.Concat(response.Answer, response.Ns) {

@@ -47,10 +47,9 @@ func New(env Environment, settings Settings) *Prober {
 	}
 }
 
-// WithResolvers returns a Prober with other resolvers: that of each module that has its
-// own, by module name, and with the empty name that of all other modules. It has all else
-// in common with p. Since it shares the handshakes, there is one connection at a time to
-// an address, whichever resolver led to it.
+// WithResolvers returns a copy of p with other resolvers: those of modules with their own, by
+// module name. The empty name stands for all other modules. The copy shares the handshakes
+// with p, so there is at most one connection at a time to an address.
 func (p *Prober) WithResolvers(resolvers map[string]*dnssec.Resolver) *Prober {
 	other := *p
 	other.resolvers = resolvers
@@ -62,8 +61,8 @@ func (p *Prober) Resolver(module string) *dnssec.Resolver {
 	return cmp.Or(p.resolvers[module], p.resolvers[""])
 }
 
-// view returns the first of the modules that have the same resolver as a module, in
-// alphabetical order. The empty name stands for all modules without their own resolver.
+// view returns a name for the resolver of a module: the alphabetically first of the modules
+// that share it. The empty name stands for all modules without their own resolver.
 func (p *Prober) view(module string) string {
 	resolver := p.Resolver(module)
 	for _, name := range slices.Sorted(maps.Keys(p.resolvers)) {

@@ -142,8 +142,8 @@ func splitPort(s string) (host string, port uint16, err error) {
 }
 
 // DomainName returns name in A-labels (RFC 5891), lower case, without the final
-// dot. It accepts underscores: such names exist in DNS. The error says what is wrong
-// with the name, and does not repeat it.
+// dot. It accepts underscores: such names exist in DNS. The error does not contain the
+// name.
 func DomainName(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
 	if isPlainName(name) {
@@ -174,9 +174,8 @@ func DomainName(name string) (string, error) {
 	return ascii, nil
 }
 
-// isPlainName reports whether name is what DomainName returns for it: it is in lower case
-// and has no A-labels. Lists have a million such names, and the IDNA profile takes much
-// longer.
+// isPlainName reports whether DomainName returns name unchanged: it is in lower case and has
+// no A-labels. It is much faster than the IDNA profile, and lists may have a million names.
 func isPlainName(name string) bool {
 	if name == "" || len(name) > maxName {
 		return false

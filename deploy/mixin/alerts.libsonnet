@@ -1,7 +1,7 @@
 // Alerts for Prometheus, from the definitions in alerts/. Their form:
 //   query, op, threshold  the condition; or expr, if it is not a comparison
-//   zonesOfTargets        with scope zone: series of the targets of the zone
-//   withZone              whether the alert has the label zone of a broken zone
+//   zonesOfTargets        with scope zone: series with the zone and its targets
+//   withZone              whether the alert has the label zone if a broken zone is its cause
 //   minutes               how long the condition must hold
 //   keep                  keep_firing_for, which suppresses repeated notifications of
 //                         flapping conditions

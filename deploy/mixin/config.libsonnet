@@ -27,10 +27,10 @@
     // at least two samples, so the window is not shorter than ten minutes.
     exporterWindow: '%dm' % std.max(10, 3 * c.intervalMinutes),
 
-    // DaneZoneBroken: the number of targets that one zone must explain.
+    // DaneZoneBroken: the minimum number of targets that are refused only because of the zone.
     zoneTargets: 3,
-    // How long a zone explains a target after the last probe that found so, in minutes: until
-    // the next probe. A single probe that does not find the zone changes no alert.
+    // How long a target belongs to its zone at fault after the last probe that found it, in
+    // minutes: until the next probe. A single probe that does not find the zone changes no alert.
     zoneMinutes: c.intervalMinutes + 2,
 
     // DaneMassLoss: the share of the protected targets of a job that lose a protection within
@@ -40,7 +40,7 @@
     lossShares: { authenticated: 0.05, tlsa: 0.05, ds: 0.02 },
     lossTargets: 5,
     lossMinutes: std.max(60, 2 * c.intervalMinutes),
-    // How long the alert stands while the protection is not back.
+    // How long the alert continues if the targets do not get the protection back.
     lossStands: '1d',
 
     // The labels that the scrape configuration gives to a target. Two modules of one

@@ -1,6 +1,6 @@
-// Recording rules of fleets: the targets of one job that one exporter probes with one
-// module. They count the targets with each protection, and find mass losses. All work with
-// both values of the module setting "series".
+// Recording rules of fleets. A fleet is the targets of one job that one exporter probes with
+// one module. The rules count the targets with each protection, and find mass losses. They
+// work with both values of the module setting "series".
 local reasons = import 'reasons.libsonnet';
 
 function(config, p)
@@ -8,18 +8,18 @@ function(config, p)
   local scraped = 'and %s %s' % [p.on(), p.scraped];
 
   // The last known state of each target: 1 if it has the protection, 0 if it does not. A
-  // failed scrape, a failed lookup, an unknown outcome and an exporter that is down leave it. A
-  // target that is removed has none.
+  // failed scrape, a failed lookup, an unknown outcome and an exporter that is down do not
+  // change it. A target that is removed has none.
   local states = {
-    // Clients that validate DANE authenticate the target. While no server is reachable, nothing
-    // is known about DANE, and DaneDomainUnreachable fires. If a broken zone explains the
-    // outcome, DaneZoneBroken fires. So the target has no state.
+    // Clients that validate DANE authenticate the target. The target has no state while
+    // no server is reachable, because DaneDomainUnreachable fires, and while a broken zone is
+    // the only cause of the outcome, because DaneZoneBroken fires.
     authenticated: |||
       %s
       unless %s %s == 1
       unless %s %s
     ||| % [p.remembered('dane_outcome{outcome="authenticated"}'), p.on(), p.remembered('dane_outcome{outcome="unreachable"}'), p.on(), p.zoneOfTarget],
-    // The share of the hosts that have TLSA records, so that a host that is removed is no loss.
+    // The share of the hosts that have TLSA records, so that removing a host is not a loss.
     tlsa: |||
       %s
       / (%s > 0)
@@ -48,12 +48,12 @@ function(config, p)
   ])
   + [
     { record: p.protectedSum, expr: 'sum by (%s, protection) (%s)' % [p.fleet, p.protected] },
-    // By how much the number fell. Targets with a state at both times count: not those that
-    // are new or removed.
+    // The decrease of the number. Only targets with a state at both times count, not those
+    // that are new or removed.
     { record: p.lost, expr: 'sum by (%s, protection) (%s %s - %s)' % [p.fleet, p.protected, ago, p.protected] },
     { record: p.lostShare, expr: '%s / (%s %s > 0)' % [p.lost, p.protectedSum, ago] },
-    // The targets of a mass loss, with the state that they had before, until they have it
-    // again, for a day at most.
+    // The targets of a mass loss, with their state before it, until they have that state
+    // again, for at most lossStands.
     {
       record: p.lostTargets,
       expr: |||

@@ -102,16 +102,16 @@ function(config) {
   ||| % { of: selector, on: p.on(), failures: failures, window: config.confirmationWindow, past: p.remembered(selector), undecided: undecidedNow },
   outcomesConfirmed: p.outcomeConfirmed(failures) + 'or\n' + p.confirmed('dane_outcome{outcome="unknown"}'),
 
-  // The zone that explains the outcome of a target: 2 if the last known outcome has it, 0 if
-  // one within zoneMinutes had it, negative otherwise.
+  // The zone at fault of a target, which is the only cause of its outcome: 2 if the last known
+  // outcome has it, 0 if one within zoneMinutes had it, negative otherwise.
   zoneRecent: 'target:dane_outcome_zone:recent',
   zoneRecentExpr: 'max_over_time(%(of)s[%(minutes)dm]) + %(of)s' % { of: 'target:dane_outcome_zone:observed', minutes: config.zoneMinutes },
-  // The number of targets that a zone explains.
+  // The number of targets of a zone at fault.
   zoneExplains: 'zone:dane_outcome_zone:count',
   zoneExplainsExpr: 'count by (zone) (group by (zone, instance) (%s >= 0))' % p.known(p.zoneRecent),
-  // The same of broken zones. A zone is broken from when it explains several targets, of which
-  // one was probed twice, until it explains none. So the alert about the zone outlasts those
-  // about the last of its targets.
+  // The number of targets of a broken zone. A zone becomes broken when it is at fault for
+  // several targets, one of which was probed twice. It remains broken until it is at fault for
+  // none, so the alert about the zone ends after the alerts about its last targets.
   zoneBroken: 'zone:dane_zone_broken:count',
   zoneBrokenExpr: |||
     %(explains)s
@@ -125,8 +125,8 @@ function(config) {
       last_over_time(%(broken)s[10m])
     )
   ||| % { explains: p.zoneExplains, broken: p.zoneBroken, targets: config.zoneTargets, confirmation: config.confirmationWindow },
-  // 1 for the broken zone that explains a target. A target has one series at most, even if its
-  // zone has just changed.
+  // 1 for the broken zone of a target. A target has at most one series, even if its zone has
+  // just changed.
   zoneOfTarget: 'target:dane_zone_broken:group',
   zoneOfTargetExpr: |||
     topk by (%s) (
@@ -155,8 +155,8 @@ function(config) {
     )
   ||| % [indent(expr), p.on(), p.zoneOfTarget, p.on(), p.scraped],
 
-  // What protects the targets of a fleet: see fleet.libsonnet. A target that loses the first
-  // loses the others too.
+  // The protections of the targets of a fleet, see fleet.libsonnet. A target that loses the
+  // first loses the others too.
   fleet: std.join(', ', [l for l in config.targetLabels if l != 'instance']),
   protections: ['ds', 'tlsa', 'authenticated'],
   protected: 'target:dane_protected:known',
@@ -167,7 +167,7 @@ function(config) {
   massLossShare: 'fleet:dane_mass_loss:ratio',
   lossThreshold: 'protection:dane_loss_threshold:ratio',
   ofThreshold: 'on (protection) group_left () ' + p.lossThreshold,
-  // A loss of several protections is one series.
+  // The loss of several protections by a fleet is one series.
   massLoss: std.join('\nor on (%s)\n' % p.fleet, ['%s{protection="%s"} >= %s' % [p.massLossShare, l, p.ofThreshold] for l in p.protections]),
 
   // finding(matchers) selects findings that hold and were seen at least twice, without the

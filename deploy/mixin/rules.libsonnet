@@ -16,7 +16,7 @@ local newPromql = import 'promql.libsonnet';
         name: 'dane_targets',
         rules: [
           { record: p.scraped, expr: p.scrapedExpr },
-          // Before the other rules, so that an alert that becomes pending has its zone.
+          // Before the other rules, so that alerts have the label zone when they become pending.
           { record: 'target:dane_outcome_zone:observed', expr: p.observed('dane_outcome_zone', byHost=false) },
           { record: p.zoneRecent, expr: p.zoneRecentExpr },
           { record: p.zoneExplains, expr: p.zoneExplainsExpr },
@@ -58,7 +58,7 @@ local newPromql = import 'promql.libsonnet';
             ||| % { confirmation: config.confirmationWindow, flapping: config.flappingWindow, on: p.on() },
           },
           { record: p.exporterBlind, expr: p.exporterBlindExpr },
-          // After the findings, so that a target has its findings when it is first compared.
+          // After the rules about findings, which these rules read.
         ] + (import 'fleet.libsonnet')(config, p),
       },
       // Dates, and what alerts about dates depend on. Prometheus evaluates groups in parallel.
@@ -165,8 +165,8 @@ local newPromql = import 'promql.libsonnet';
             record: 'job_module_reason:dane_finding:count',
             expr: 'count by (job, module, reason) (count by (%s, reason) (target:dane_finding:current))' % p.target,
           },
-          // The number of targets for which senders refuse the host. A server that is not
-          // reachable is not refused.
+          // The number of targets for which senders refuse the host. A host that is not
+          // reachable does not count as refused.
           {
             record: 'job_module_host:dane_hosts_refused:count',
             expr: |||

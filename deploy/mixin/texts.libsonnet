@@ -59,8 +59,8 @@ function(config) {
   expiry: '{{ if gt $value 0.0 }} expires in {{ $value | humanizeDuration }}{{ else }} has expired{{ end }}',
 
   // link(url, of) is a template: url with the address of the exporter that probed the target.
-  // The URL of an exporter that is down stays known. of has the exporter if it is not a label
-  // of the alert.
+  // The URL of an exporter that is down remains known. If the alert has no label exporter, of
+  // defines the exporter, see exporterOfZone.
   link(url, of={})::
     local exporter = { define: '', value: '$labels.exporter' } + of;
     local address = std.join('', [

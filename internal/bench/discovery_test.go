@@ -128,8 +128,8 @@ func (b *discoveryBench) start(t *testing.T, env *environment) {
 	config := fmt.Sprintf(`resolver: {servers: [%q], trust_anchors: %q}
 access: {allow_networks: [127.0.0.0/8]}
 discovery: {sources: [{name: fleet, files: [%q]}], mx_rate: %d}
-modules: {smtp: {discover: none, port: %[5]d}, smtp_mx_dns: {connect: false, port: %[5]d}}
-`, env.resolver, anchors, list, rate, env.port)
+modules: {smtp: {discover: none, port: %[5]d, timeout: %[6]s}, smtp_mx_dns: {connect: false, port: %[5]d}}
+`, env.resolver, anchors, list, rate, env.port, sdTimeout()*2/3) // on a busy machine, answers about silent hosts need more time
 	var domains strings.Builder
 	for name := range b.domains {
 		domains.WriteString(name + "\n")

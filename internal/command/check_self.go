@@ -63,9 +63,9 @@ func (o selfCheckOutput) line(code exitCode, format string, args ...any) {
 	fmt.Fprintf(o.stdout, "%s  %s\n", o.colour.byCode(code, fmt.Sprintf("%-8s", code)), sanitize(fmt.Sprintf(format, args...)))
 }
 
-// resolvers writes a line for each resolver of a module and one for the trust anchors. An
-// empty module stands for those without their own resolver. Problems are critical only if
-// no resolver is left without any.
+// resolvers writes a line for each resolver of a module and one for the trust anchors. The
+// empty module stands for all modules without their own resolver. Problems are critical only
+// if every resolver has one.
 func (o selfCheckOutput) resolvers(module string, result dnssec.SelfCheckResult) exitCode {
 	of := ""
 	if module != "" {

@@ -27,9 +27,9 @@ type environment interface {
 	adjust(*config.Config) *config.Config
 	// build returns the environment of a prober, without resolvers and trust anchors.
 	build() probe.Environment
-	// transport returns a transport to resolvers, which reads the addresses of those of the
-	// system. Resolvers over TLS need a certificate of one of roots. observe is called
-	// after each DNS query.
+	// transport returns a transport to the resolvers of settings. It reads the addresses of
+	// the system's resolvers. The certificates of resolvers over TLS and HTTPS must chain to
+	// one of roots. The transport calls observe after each DNS query.
 	transport(settings probe.ResolverSettings, roots *x509.CertPool, observe func(transport.Event)) (dnssec.Transport, error)
 	// anchors returns the trust anchors of settings.
 	anchors(settings probe.ResolverSettings) ([]dnssec.Anchor, error)

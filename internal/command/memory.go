@@ -13,14 +13,14 @@ import (
 
 // Limits of GOGC while serving, unless the operator sets it. The default of 100 takes
 // 7 % more CPU for a probe in internal/bench. 400 takes no less CPU, and 90 MiB more
-// memory with 10,000 targets. With full caches, 200 is more garbage than it saves CPU.
+// memory with 10,000 targets. With large caches, 200 takes much memory and saves little CPU.
 const (
 	maxGCPercent = 200
 	minGCPercent = 75
 )
 
-// garbage is the number of bytes of garbage that may accumulate between two collections,
-// within the limits of GOGC.
+// garbage is the amount of garbage that may accumulate between two collections, in bytes. The
+// limits of GOGC take precedence.
 const garbage = 64 << 20
 
 // gcPercent returns GOGC for a heap with a number of live bytes.
@@ -28,7 +28,7 @@ func gcPercent(live uint64) int {
 	return int(min(max(100*garbage/max(live, 1), minGCPercent), maxGCPercent))
 }
 
-// tuneGC sets GOGC after each collection until stop is called, which restores it.
+// tuneGC sets GOGC after each collection. stop ends that and restores GOGC.
 func tuneGC() (stop func()) {
 	var mu sync.Mutex // guards GOGC
 	stopped := false
@@ -42,8 +42,8 @@ func tuneGC() (stop func()) {
 		}
 		metrics.Read(live)
 		debug.SetGCPercent(gcPercent(live[0].Value.Uint64()))
-		// The cleanup of an object that nothing refers to runs after the next collection. The
-		// runtime allocates objects below 16 bytes in shared blocks, which may live longer.
+		// The cleanup of an unreachable object runs after the next collection. The object has 16
+		// bytes because smaller ones share blocks, which may live longer.
 		runtime.AddCleanup(new([16]byte), func(tune func()) { tune() }, tune)
 	}
 	before := debug.SetGCPercent(maxGCPercent)

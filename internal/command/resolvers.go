@@ -15,11 +15,11 @@ import (
 	"dane_exporter/probe/dnssec/transport"
 )
 
-// A view is the DNS as one resolver setting sees it: a validating resolver with its
-// caches, and its health. Modules with equal settings share one view. A reload keeps a view
-// whose settings have not changed.
+// A view is a validating resolver with its caches, its self-check and its faults. Modules
+// with equal resolver settings share one view. A reload keeps a view whose settings have not
+// changed.
 type view struct {
-	key      string // equal for views that are made from the same servers, trust anchors and settings
+	key      string // equal for views with the same servers, trust anchors and settings
 	anchors  []dnssec.Anchor
 	servers  []string
 	resolver *dnssec.Resolver
@@ -28,14 +28,14 @@ type view struct {
 	faults    faultCounter
 }
 
-// views has the view of each module with its own resolver, by module name, and with the
-// empty name that of all other modules.
+// views has the view of each module with its own resolver, by module name. The empty name
+// stands for all other modules.
 type views map[string]*view
 
-// newViews returns the views of a configuration. Those that are equal to one of kept are
-// taken from there. keepAnchors says to take the trust anchors of each module from kept
-// instead of reading them. observe is called after each DNS query. newViews fails if a
-// resolver address is invalid, or if the trust anchors cannot be read.
+// newViews returns the views of a configuration. It reuses a view of kept whose key is equal.
+// If keepAnchors is set, it takes the trust anchors of each module from kept instead of
+// reading them. The views call observe after each DNS query. newViews fails if a resolver
+// address is invalid, or if trust anchors cannot be read.
 func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe func(*view, transport.Event)) (views, error) {
 	made := make(views)
 	known := slices.Collect(maps.Values(kept))
@@ -112,8 +112,8 @@ func (v views) added(earlier views) map[*view][]string {
 	return added
 }
 
-// selfChecks returns the last self-check of each view that has one, by the names of the
-// modules.
+// selfChecks returns the last self-check of each view that has one, sorted by the names of
+// the modules.
 func (v views) selfChecks() []collector.SelfCheck {
 	var checks []collector.SelfCheck
 	for view, modules := range v.distinct() {
@@ -125,7 +125,7 @@ func (v views) selfChecks() []collector.SelfCheck {
 	return checks
 }
 
-// stats returns the statistics of all views together.
+// stats returns the sums of the statistics of all views.
 func (v views) stats() (sum dnssec.Stats) {
 	for view := range v.distinct() {
 		sum = sum.Add(view.resolver.Stats())

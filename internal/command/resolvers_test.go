@@ -28,7 +28,7 @@ type sites struct {
 	at map[string]*site // by server, as it is configured
 }
 
-// site is what one resolver sees.
+// site has the zones of one resolver.
 type site struct {
 	*zone.Internet
 	rootQueries atomic.Int32 // queries for the keys of the root

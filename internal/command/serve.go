@@ -273,7 +273,7 @@ type activeConfig struct {
 	env        probe.Environment
 	views      views
 	prober     *probe.Prober
-	retired    dnssec.Stats  // counters of views that earlier configurations had
+	retired    dnssec.Stats  // counters of the views that reloads have removed
 	resolvConf config.Digest // of /etc/resolv.conf, before it was read
 }
 
@@ -288,7 +288,8 @@ func poolSize(limit int64) int {
 }
 
 // applyConfig puts a configuration into effect. It keeps each view that has not changed, with
-// its cache of validated zones, and the handshakes unless access or their reuse has changed.
+// its cache of validated zones. It keeps the handshakes unless the trusted roots, access or
+// limits.handshake_reuse have changed.
 func (i *instance) applyConfig(c *config.Config) error {
 	i.applying.Lock()
 	defer i.applying.Unlock()
@@ -312,7 +313,7 @@ func (i *instance) applyConfig(c *config.Config) error {
 // listInterval is the interval at which the files of /sd are checked for changes.
 const listInterval = 10 * time.Second
 
-// newDiscovery returns the sources of /sd. They look up MX records with the active prober.
+// newDiscovery returns a Discovery for /sd. It looks up MX records with the active prober.
 func (i *instance) newDiscovery() *discovery.Discovery {
 	return discovery.New(discovery.Environment{
 		Now: time.Now, Logger: i.logger, Poll: listInterval,
@@ -421,8 +422,8 @@ func (i *instance) recordReload(err error) {
 	i.logger.Info("Configuration loaded", "modules", len(i.active.Load().config.Modules))
 }
 
-// resolverStats returns the statistics of all resolvers together. Counters include those of
-// resolvers that a reload has removed, so that they never decrease.
+// resolverStats returns the sums of the statistics of all resolvers. The counters include
+// those of resolvers that a reload has removed, so that they never decrease.
 func (i *instance) resolverStats() dnssec.Stats {
 	active := i.active.Load()
 	if active == nil {
@@ -491,7 +492,7 @@ type selfChecker interface {
 	Suspicions() <-chan struct{}
 }
 
-// runSelfChecks repeats the self-check until ctx ends, and stores the last result in into. It
+// runSelfChecks repeats the self-check until ctx ends. It stores the last result in into, and
 // logs each changed result. The next self-check starts early after one that found problems, after
 // lookups that failed, and when the resolvers do not return keys of the root that validate.
 func (i *instance) runSelfChecks(ctx context.Context, resolver selfChecker, into *atomic.Pointer[dnssec.SelfCheckResult]) {

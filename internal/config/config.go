@@ -34,7 +34,7 @@ const maxFileSize = 4 << 20
 
 // Config is a complete configuration. It is not modified after it is loaded.
 type Config struct {
-	Resolver  probe.ResolverSettings  `yaml:"resolver"` // of the modules without a resolver
+	Resolver  probe.ResolverSettings  `yaml:"resolver"` // of the modules without their own
 	Limits    Limits                  `yaml:"limits"`
 	Access    probe.Access            `yaml:"access"`
 	Discovery discovery.Settings      `yaml:"discovery"`

@@ -76,8 +76,8 @@ func connect(into *probe.LookupsOnly) decodeFunc {
 	}
 }
 
-// moduleResolver decodes the resolver of a module, which starts as a copy of that of the
-// section resolver. Without keys, the module has none of its own.
+// moduleResolver decodes the resolver of a module. It starts as a copy of the section
+// resolver. A module whose setting has no keys has no resolver of its own.
 func moduleResolver(into **probe.ResolverSettings, resolver probe.ResolverSettings) decodeFunc {
 	return func(v value) {
 		v.resolver(&resolver)

@@ -44,7 +44,7 @@ func (v value) resolver(r *probe.ResolverSettings) {
 		"sha1":          oneOf(&r.SHA1, []dnssec.SHA1{dnssec.SHA1Insecure, dnssec.SHA1Accept}),
 		// RFC 5155 §10.3 never allowed more than 2500.
 		"nsec3_max_iterations": number(&r.NSEC3MaxIterations, 1, 2500),
-		// A million signed zones take 2 GiB.
+		// A million signed zones take about 2 GiB.
 		"cache_mib": number(&r.CacheMiB, 1, 4096),
 	})
 }
@@ -75,7 +75,7 @@ func (v value) discovery(d *discovery.Settings) {
 	})
 }
 
-// sources decodes the lists of domains, each name at most once.
+// sources decodes the sources of domains. Their names must be distinct.
 func sources(into *[]discovery.Source) decodeFunc {
 	decode := listFunc(into, "sources such as {name: customers, files: [/etc/dane_exporter/domains.txt]}", func(element value, earlier []discovery.Source) (s discovery.Source, ok bool) {
 		element.fields(map[string]decodeFunc{

@@ -1,10 +1,10 @@
-// Package discovery reads lists of domains and offers them to Prometheus as targets, in
-// the form of its HTTP service discovery.
+// Package discovery reads lists of domains and serves them as targets for the HTTP service
+// discovery of Prometheus.
 //
 // Each source of the configuration has one list: from files, or from a zone that is
-// transferred from its primary. A list is replaced as a whole, by one that was read
-// completely. If that fails, the last list stays: a target that disappears loses its
-// alerts. For the same reason, Targets returns an error instead of a part of the targets.
+// transferred from its primary. A list is replaced only by one that was read completely. If
+// reading fails, the previous list remains, because a target that disappears loses its
+// alerts. For the same reason, Targets returns an error unless all targets are known.
 //
 // With ByMX, the targets are the hosts that the MX records of the domains name. The
 // records are looked up in the background, at a limited rate.
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Settings are the sources, and how MX records are looked up.
+// Settings are the sources, and the settings of the MX lookups.
 type Settings struct {
 	Sources    []Source      `yaml:"sources"`
 	MXRate     int           `yaml:"mx_rate"`     // maximum number of MX lookups per second
@@ -40,18 +40,18 @@ type Source struct {
 	TSIGFile string   `yaml:"tsig_file,omitempty"` // path of a file with a key statement of BIND
 }
 
-// Members says how a zone lists domains.
+// Members is the way in which a zone lists domains.
 type Members string
 
 const (
-	MembersCatalog     Members = "catalog"     // it is a catalog zone (RFC 9432)
-	MembersDelegations Members = "delegations" // they are delegated from it
+	MembersCatalog     Members = "catalog"     // as a catalog zone (RFC 9432)
+	MembersDelegations Members = "delegations" // as its delegations
 )
 
 // MembersValues lists the allowed values.
 func MembersValues() []Members { return []Members{MembersCatalog, MembersDelegations} }
 
-// Environment is what a Discovery uses of the outside world.
+// Environment has the dependencies of a Discovery.
 type Environment struct {
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -66,17 +66,17 @@ type Environment struct {
 // Discovery keeps the lists of the sources up to date. It is safe for concurrent use.
 type Discovery struct {
 	env       Environment
-	applied   chan struct{} // has an element if Use was called; has a buffer of one
-	transfers chan struct{} // has an element during a transfer: there is one at a time
+	applied   chan struct{} // has an element after a call of Use; has a buffer of one
+	transfers chan struct{} // has an element during a transfer; there is at most one at a time
 	version   atomic.Uint64 // changes with each list and each MX result
 
 	mu      sync.Mutex
 	mx      *mxTable
 	sources []*source // in the order of the configuration
 	stopped []*source // no longer configured
-	wantMX  bool      // MX records are looked up: a request needed them
+	wantMX  bool      // MX records are looked up, because a request needed them
 
-	building sync.Mutex // is locked before mu
+	building sync.Mutex // held while a document is built; locked before mu
 	cache    documentCache
 }
 
@@ -186,10 +186,10 @@ type SourceStatus struct {
 	Name     string
 	Complete bool      // there is a list
 	Domains  int       // number of its names
-	BadLines int       // number of entries that are no domain names
+	BadLines int       // number of entries that are not domain names
 	Tried    bool      // at least one attempt to read the list has ended
 	Up       bool      // the last attempt succeeded
-	Success  time.Time // when the list was last read, or found unchanged; zero: never
+	Success  time.Time // time at which the list was last read or found unchanged; zero: never
 }
 
 // Status returns the current state.

@@ -367,7 +367,7 @@ func TestMXLookupsOfBrokenTopLevelDomain(t *testing.T) {
 		time.Sleep(retryInterval)
 		synctest.Wait()
 		expectTargets(t, d, Query{By: ByMX}, map[string]string{"all 1": "mx.a.example mx.c.test"})
-		dns.set("a.example", nil, errors.New("bogus")) // what is known stays
+		dns.set("a.example", nil, errors.New("bogus")) // the known hosts remain
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		expectTargets(t, d, Query{By: ByMX}, map[string]string{"all 1": "mx.a.example mx.c.test"})

@@ -3,7 +3,7 @@ package discovery
 import (
 	"bytes"
 	"cmp"
-	"crypto/md5" // as the relabel action hashmod
+	"crypto/md5" // the hash of the relabel action hashmod
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,12 +14,12 @@ import (
 	"strings"
 )
 
-// By says what the targets are.
+// By is the kind of the targets.
 type By string
 
 const (
 	ByDomain By = "domain" // the domains of the lists
-	ByMX     By = "mx"     // the hosts that their MX records lead to
+	ByMX     By = "mx"     // the MX hosts of the domains
 )
 
 // Query selects targets.
@@ -36,7 +36,7 @@ var (
 	ErrUnknownSource = errors.New("unknown source")
 )
 
-// NotReadyError says why not all targets are known.
+// NotReadyError has the reason why not all targets are known.
 type NotReadyError struct{ err error }
 
 func (e *NotReadyError) Error() string { return "the targets are not complete: " + e.err.Error() }
@@ -45,17 +45,17 @@ func (e *NotReadyError) Unwrap() error { return e.err }
 func notReady(err error) error { return &NotReadyError{err} }
 
 // Targets returns the targets as a document for http_sd_configs of Prometheus. Each
-// occurs once. The caller must not modify the document. The error is a NotReadyError
-// unless all targets are known. Otherwise it wraps ErrNoSources or ErrUnknownSource.
+// occurs once. The caller must not modify the document. Targets returns a NotReadyError if
+// not all targets are known, and otherwise an error that wraps ErrNoSources or
+// ErrUnknownSource.
 //
-// Targets with equal labels share a group, so that the document is hardly larger than
-// the names. The labels are:
+// Targets with equal labels share a group, which keeps the document small. The labels are:
 //
 //   - __meta_dane_source: the sources that list the domain, separated by commas, in the
-//     order of the configuration. Of a host: those that list any of its domains.
+//     order of the configuration. A host has the sources that list any of its domains.
 //   - __meta_dane_domains: with ByMX, the number of domains that use the host.
 func (d *Discovery) Targets(q Query) ([]byte, error) {
-	d.building.Lock() // not mu: a large document takes a second
+	d.building.Lock() // not mu, because a large document takes a second
 	defer d.building.Unlock()
 	sources, version, err := d.selectSources(q)
 	if err != nil {
@@ -181,13 +181,13 @@ func merged(lists []*List) iter.Seq2[[]byte, uint64] {
 	}
 }
 
-// labels are the labels of a group of targets.
+// labels has the values of the labels of a group of targets.
 type labels struct {
 	mask    uint64 // of the sources
 	domains int    // 0: no such label
 }
 
-// document is the targets of a query, as far as they were added.
+// document collects the targets of a query.
 type document struct {
 	sources []*source
 	query   Query
@@ -198,8 +198,7 @@ func newDocument(sources []*source, q Query) *document {
 	return &document{sources: sources, query: q, groups: make(map[labels][]byte)}
 }
 
-// add adds a target if it is of the shard. Names and hosts have no characters that JSON
-// escapes.
+// add adds a target if it belongs to the shard. Names have no characters that JSON escapes.
 func (d *document) add(name []byte, of labels) {
 	if d.query.Shards > 0 && shardOf(name, d.query.Shards) != d.query.Shard {
 		return
@@ -213,8 +212,8 @@ func (d *document) add(name []byte, of labels) {
 	d.groups[of] = append(group, '"')
 }
 
-// shardOf returns the shard of a target, from 1. It is one more than what the action
-// hashmod of Prometheus assigns to the target.
+// shardOf returns the shard of a target, from 1: the value of the relabel action hashmod,
+// plus 1.
 func shardOf(name []byte, shards int) int {
 	sum := md5.Sum(name)
 	return int(binary.BigEndian.Uint64(sum[8:])%uint64(shards)) + 1
@@ -265,8 +264,8 @@ type documentCache struct {
 	bodies  map[Query][]byte
 }
 
-// Sizes in bytes. There are half a million possible shards, so the memory of empty
-// documents counts too.
+// Sizes in bytes. Half a million different shards can be requested, so empty documents count
+// too.
 const (
 	maxCached   = 64 << 20 // of all cached documents
 	sizeOfEntry = 256      // of a document in the cache, without its text
@@ -280,7 +279,8 @@ func (c *documentCache) get(q Query, version uint64) (body []byte, ok bool) {
 	return body, ok
 }
 
-// put adds a document. It drops all others if they are of another version, or too large.
+// put adds a document. It drops all others if they are of another version, or if the cache
+// exceeds its limit.
 func (c *documentCache) put(q Query, version uint64, body []byte) {
 	size := len(body) + sizeOfEntry
 	if c.version != version || c.size+size > maxCached || c.bodies == nil {

@@ -37,7 +37,7 @@ type fileLoader struct {
 	unsettled int         // number of calls since that returned errUnsettled
 }
 
-// fileState is what changes when a file is written or replaced.
+// fileState identifies a version of a file. It changes if the file is written or replaced.
 type fileState struct {
 	path string
 	info os.FileInfo
@@ -47,8 +47,8 @@ func (a fileState) equal(b fileState) bool {
 	return a.path == b.path && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime()) && os.SameFile(a.info, b.info)
 }
 
-// errNoDomains is the error of files without domains. A full disk truncates files, so
-// they do not mean that all domains are gone.
+// errNoDomains is the error of files without domains. They may be the result of a full disk,
+// so they must not remove all targets.
 var errNoDomains = errors.New("the files list no domain")
 
 // errTooLarge is the error of files that exceed maxFileBytes.
@@ -63,10 +63,10 @@ func isRejected(err error) bool {
 // maxUnsettled is the number of calls in a row that may find that files are being written.
 const maxUnsettled = 30
 
-// errUnsettledLong is the error of files that are written all the time, such as a log.
+// errUnsettledLong is the error of files that are written continuously, such as a log.
 var errUnsettledLong = fmt.Errorf("the files have changed at each of the last %d checks; replace a file by renaming a complete one", maxUnsettled)
 
-// load reads the files if they have changed. Files that may still be written are left
+// load reads the files if they have changed. It leaves files that may still be being written
 // for the next call.
 func (l *fileLoader) load(ctx context.Context) (reading, time.Duration, error) {
 	read, err := l.loadFiles(ctx)
@@ -98,7 +98,7 @@ func (l *fileLoader) loadFiles(ctx context.Context) (reading, error) {
 	return read, err
 }
 
-// areOld reports whether all files were last modified longer ago than the interval of calls.
+// areOld reports whether no file was modified within the interval between calls.
 func (l *fileLoader) areOld(files []fileState) bool {
 	return !slices.ContainsFunc(files, func(f fileState) bool {
 		age := l.now().Sub(f.info.ModTime())
@@ -106,8 +106,8 @@ func (l *fileLoader) areOld(files []fileState) bool {
 	})
 }
 
-// find returns the files that the patterns match, in order. Each pattern must match at
-// least one, and all must be regular files.
+// find returns the files that the patterns match, sorted by path. Each pattern must match at
+// least one path. Directories are skipped; all others must be regular files.
 func (l *fileLoader) find() ([]fileState, error) {
 	var files []fileState
 	for _, pattern := range l.patterns {
@@ -116,7 +116,7 @@ func (l *fileLoader) find() ([]fileState, error) {
 			return nil, fmt.Errorf("%s: %w", pattern, err)
 		}
 		if len(paths) == 0 {
-			return nil, fmt.Errorf("%s: there is no such file", pattern)
+			return nil, fmt.Errorf("%s: no file matches", pattern)
 		}
 		if len(files)+len(paths) > maxFiles {
 			return nil, fmt.Errorf("%s: the patterns match more than %d files", pattern, maxFiles)
@@ -173,8 +173,8 @@ func readFiles(ctx context.Context, files []fileState) (reading, error) {
 	return read, nil
 }
 
-// readFile reads the list of one file, which must be the one that was found. It returns
-// its size.
+// readFile reads the list of one file and returns its size. The file must still be the one
+// that find returned.
 func readFile(ctx context.Context, expected fileState, limit int64, names *builder, read *reading) (size int64, err error) {
 	// Without O_NONBLOCK, opening a pipe that has replaced the file would block.
 	file, err := os.OpenFile(expected.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -205,8 +205,8 @@ func readFile(ctx context.Context, expected fileState, limit int64, names *build
 	return size, nil
 }
 
-// readLines reads one domain from each line. Lines that are no domain names are counted,
-// and are no error.
+// readLines reads one domain from each line. It counts lines that are not domain names, and
+// continues.
 func readLines(ctx context.Context, r io.Reader, path string, names *builder, read *reading) error {
 	lines := bufio.NewReaderSize(r, maxLine)
 	for number := 1; ; number++ {
@@ -252,7 +252,7 @@ func trimBOM(line []byte) []byte {
 	return line
 }
 
-// parseDomain returns a domain name in A-labels.
+// parseDomain returns a domain name in A-labels. It rejects IP addresses.
 func parseDomain(text string) (string, error) {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return "", errors.New("it is an address")

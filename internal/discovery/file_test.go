@@ -203,14 +203,14 @@ func TestFileLoaderErrors(t *testing.T) {
 		change  func(dir string) error
 		want    string
 	}{
-		{"no file", "*.none", nil, "there is no such file"},
+		{"no file", "*.none", nil, "no file matches"},
 		{"a pipe", "*", func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600) }, "is not a regular file"},
 		{"a device", "*", func(dir string) error { return os.Symlink("/dev/zero", filepath.Join(dir, "zero")) }, "is not a regular file"},
 		{"a loop of symbolic links", "*", func(dir string) error { return os.Symlink("loop", filepath.Join(dir, "loop")) }, "too many levels of symbolic links"},
 		{"a dangling symbolic link", "*", func(dir string) error { return os.Symlink("gone", filepath.Join(dir, "link")) }, "no such file"},
 		{"a truncated file", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 0) }, "list no domain"},
 		{"a file that is too large, of which nothing is stored", "list", func(dir string) error { return os.Truncate(filepath.Join(dir, "list"), 2<<30) }, "more than 512 MiB"},
-		{"a removed file", "list", func(dir string) error { return os.Remove(filepath.Join(dir, "list")) }, "there is no such file"},
+		{"a removed file", "list", func(dir string) error { return os.Remove(filepath.Join(dir, "list")) }, "no file matches"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, l := files(t, c.pattern, map[string]string{"list": "a.example\n"})

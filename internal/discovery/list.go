@@ -28,7 +28,7 @@ func (l *List) Len() int { return len(l.ends) }
 // At returns a name. The caller must not modify it.
 func (l *List) At(i int) []byte { return nameAt(l.text, l.ends, uint32(i)) }
 
-// find returns the position of a name.
+// find returns the position of a name, or the position at which it would be inserted.
 func (l *List) find(name string) (i int, found bool) {
 	wanted := []byte(name)
 	return sort.Find(l.Len(), func(i int) int { return bytes.Compare(wanted, l.At(i)) })
@@ -46,7 +46,7 @@ func nameAt(text []byte, ends []uint32, i uint32) []byte {
 	return text[start:ends[i]]
 }
 
-// builder collects the names of a List. The zero builder is ready.
+// builder collects the names of a List. The zero builder is ready to use.
 type builder struct {
 	text []byte
 	ends []uint32

@@ -13,7 +13,7 @@ import (
 type memberList interface {
 	// add adds a record of the zone, but not its SOA record. An error ends the transfer.
 	add(dns.RR) error
-	// list returns the domains, or an error that says why the zone is no list. It is called
+	// list returns the domains, or the reason why the zone is not a valid list. It is called
 	// once, after all records were added.
 	list() (reading, error)
 }
@@ -38,8 +38,8 @@ func (d *delegations) add(rr dns.RR) error {
 	return addMember(&d.names, &d.read, d.last)
 }
 
-// errNoDelegations is the error of a zone without delegations: it is a catalog zone, or it
-// was not generated completely.
+// errNoDelegations is the error of a zone without delegations. It may be a catalog zone, or a
+// zone that was not generated completely.
 var errNoDelegations = errors.New("the zone has no delegations")
 
 func (d *delegations) list() (reading, error) {
@@ -50,7 +50,7 @@ func (d *delegations) list() (reading, error) {
 	return d.read, nil
 }
 
-// addMember adds a domain from a record, unless it is no domain name that can be probed.
+// addMember adds a domain from a record. It counts a name that cannot be probed as a bad entry.
 func addMember(names *builder, read *reading, fqdn string) error {
 	name, err := parseDomain(strings.ToLower(fqdn))
 	if err != nil {
@@ -63,14 +63,14 @@ func addMember(names *builder, read *reading, fqdn string) error {
 // catalogVersion is the version of the schema of catalog zones (RFC 9432 §4.3.1).
 const catalogVersion = "2"
 
-// catalog collects the member zones of a catalog zone (RFC 9432). A broken one is rejected
-// as a whole (RFC 9432 §5.1). Groups, changes of ownership and custom properties do not
-// change the list.
+// catalog collects the member zones of a catalog zone (RFC 9432). A broken catalog zone is
+// rejected as a whole (RFC 9432 §5.1). Groups, changes of ownership and custom properties do
+// not affect the list.
 type catalog struct {
 	version  string   // owner of the version property
 	zones    string   // parent of the member nodes, with a dot before it
 	versions []string // values of the version property
-	owners   builder  // of PTR records that must be the only ones of their owner
+	owners   builder  // of PTR RRsets that must have only one record
 	names    builder  // of the member zones
 	read     reading
 }
@@ -81,8 +81,8 @@ func newCatalog(zone string) *catalog {
 
 // Errors of broken catalog zones.
 var (
-	errNoVersion    = errors.New("it is no catalog zone: it has no TXT record version")
-	errVersions     = errors.New("the catalog zone is broken: it has several TXT records version (RFC 9432 §4.3.1)")
+	errNoVersion    = errors.New("it is not a catalog zone: it has no version TXT record")
+	errVersions     = errors.New("the catalog zone is broken: it has several version TXT records (RFC 9432 §4.3.1)")
 	errWrongVersion = errors.New("the catalog zone is broken: its version is not 2 (RFC 9432 §4.3.1)")
 	errRepeated     = errors.New("the catalog zone is broken: a name has several PTR records (RFC 9432 §4.2)")
 	errTwice        = errors.New("the catalog zone is broken: it lists a member twice (RFC 9432 §4.2)")

@@ -48,7 +48,7 @@ func TestCatalog(t *testing.T) {
 		{"groups, custom properties and a change of ownership change nothing", version + "a.zones PTR example.com.\ngroup.a.zones TXT one\ngroup.a.zones TXT two\n" +
 			"coo.a.zones PTR other.example.\nx.ext.a.zones PTR example.net.\nx.ext.a.zones PTR example.info.\ny.ext TXT 1\n", []string{"example.com"}, 0, nil},
 		{"unknown properties and other types are ignored", version + "a.zones PTR example.com.\nprop.a.zones PTR example.net.\nprop.a.zones PTR b.example.\n@ PTR c.example.\nzones PTR d.example.\na.zones A 192.0.2.1\nversion A 192.0.2.1\n", []string{"example.com"}, 0, nil},
-		{"a name that ends with zones is no member", version + "a.otherzones PTR example.com.\nzones.example. PTR example.net.\n", []string{}, 0, nil},
+		{"a name that ends with zones is not a member", version + "a.otherzones PTR example.com.\nzones.example. PTR example.net.\n", []string{}, 0, nil},
 		{"a member with odd bytes, and the root", version + `a.zones PTR a\"b\000.example.` + "\nb.zones PTR .\nc.zones PTR example.org.\n", []string{"example.org"}, 2, nil},
 		{"a unique label with odd bytes", version + `\000\..zones PTR example.org.` + "\n", []string{"example.org"}, 0, nil},
 		{"no version", "a.zones PTR example.com.\n", nil, 0, errNoVersion},

@@ -22,16 +22,15 @@ const (
 	resolverPause = time.Second
 )
 
-// mxSet is the hosts that the MX records of a domain name, separated by spaces. Domains
-// with equal hosts share the memory of one mxSet. The zero mxSet means that the records
-// were not looked up yet.
+// mxSet has the MX hosts of a domain, separated by spaces. Domains with equal hosts share the
+// memory of one mxSet. The zero mxSet means that the records were not looked up yet.
 type mxSet = unique.Handle[string]
 
 // mxTable has the MX hosts of each domain. New domains are looked up first, then those
 // whose lookup failed, then all others in turn.
 type mxTable struct {
 	env     Environment
-	changed func()        // is called after the hosts of a domain have changed
+	changed func()        // called after the hosts of a domain have changed
 	wake    chan struct{} // has an element if there may be more to look up; has a buffer of one
 
 	mu       sync.Mutex
@@ -42,9 +41,9 @@ type mxTable struct {
 	failed   []bool    // of each domain: the last lookup failed
 	queue    []uint32  // domains to look up first
 	next     int       // domain to look up if the queue is empty
-	retry    time.Time // when lookups that failed are repeated
-	troubled bool      // the resolvers failed the last lookup
-	pending  int       // number of domains that were not looked up
+	retry    time.Time // time at which failed lookups are repeated
+	troubled bool      // the last lookup failed because of the resolvers or this exporter
+	pending  int       // number of domains that were not looked up yet
 	failures int       // number of domains whose last lookup failed
 }
 
@@ -81,7 +80,7 @@ func (t *mxTable) setDomains(domains *List) {
 			t.failures++
 		}
 	}
-	if t.next < t.domains.Len() { // continue where the last list was
+	if t.next < t.domains.Len() { // continue at the same domain of the new list
 		t.next, _ = domains.find(string(t.domains.At(t.next)))
 	}
 	t.domains, t.sets, t.failed = domains, sets, failed
@@ -116,7 +115,7 @@ func (t *mxTable) run(ctx context.Context) {
 	}
 }
 
-// wait waits for least, and then until pause is over, or there may be more to look up.
+// wait waits for least, and then until pause has passed or there may be more to look up.
 func (t *mxTable) wait(ctx context.Context, least, pause time.Duration) {
 	timer := time.NewTimer(least)
 	defer timer.Stop()
@@ -133,8 +132,9 @@ func (t *mxTable) wait(ctx context.Context, least, pause time.Duration) {
 	}
 }
 
-// nextDomain returns the domain to look up now, or "" if there is none. The next call
-// is after pause, and not before least: that keeps the rate.
+// nextDomain returns the domain to look up now, or "" if there is none. The caller calls it
+// again after pause, or earlier if there may be more to look up. It must wait for least, which
+// limits the rate.
 func (t *mxTable) nextDomain() (domain string, least, pause time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,8 +172,8 @@ func (t *mxTable) nextDomain() (domain string, least, pause time.Duration) {
 	return domain, least, pause
 }
 
-// record stores the result of a lookup. A failed one keeps the hosts that are known. If
-// none are known, the domain has no host after the second failure.
+// record stores the result of a lookup. After a failed lookup, the known hosts of the domain
+// remain. If none are known, the domain has no host after the second failure.
 func (t *mxTable) record(domain string, hosts []string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -201,7 +201,7 @@ func (t *mxTable) record(domain string, hosts []string, err error) {
 	switch {
 	case err != nil && !unknown:
 		return
-	case err != nil && !again: // the first lookup may have failed in the rush after a start
+	case err != nil && !again: // the first lookup may have failed because of the load after a start
 		t.queue = append(t.queue, uint32(i))
 		return
 	}
@@ -228,10 +228,10 @@ func (t *mxTable) status() MXStatus {
 	return MXStatus{Pending: t.pending, Failed: t.failures}
 }
 
-// hostCounts returns the number of domains that use each host, and the sources that list
-// any of them. It returns a NotReadyError if the records of a domain were not looked up
-// yet, and if most lookups have failed and no hosts are known: after a start while a
-// top-level domain is broken, the hosts of all domains below would be missing.
+// hostCounts returns how many domains use each host, and the sources that list any of them.
+// It returns a NotReadyError if the records of a domain were not looked up yet. It also does
+// so if the lookups of most domains failed and their hosts are not known: after a start while
+// a top-level domain is broken, the hosts of all domains below it would be missing.
 func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -273,7 +273,7 @@ func (t *mxTable) hostCounts(lists []*List) (map[string]hostUse, error) {
 	return uses, nil
 }
 
-// hostUse is how many domains use a host, and which sources list them.
+// hostUse has the number of domains that use a host, and the sources that list them.
 type hostUse struct {
 	domains int
 	mask    uint64

@@ -22,17 +22,17 @@ type loader interface {
 // reading is a list that was read.
 type reading struct {
 	list *List    // nil: unchanged
-	bad  int      // number of entries that are no domain names
-	why  []string // of the first of them
+	bad  int      // number of entries that are not domain names
+	why  []string // descriptions of the first ones, at most maxLogged
 }
 
-// errUnsettled is the error of a list that may still be being written. It is no failure.
+// errUnsettled is the error of a list that may still be being written. It is not a failure.
 var errUnsettled = errors.New("the list may still be being written")
 
 // maxLogged is the number of bad entries of one list that are logged.
 const maxLogged = 10
 
-// addBad counts a bad entry. place is its position, if it has one.
+// addBad counts a bad entry. place is its position, or empty.
 func (r *reading) addBad(place, entry string, err error) {
 	if r.bad++; r.bad <= maxLogged {
 		r.why = append(r.why, fmt.Sprintf("%s%s is not a domain name: %v", place, printable.Text(strconv.Quote(entry), 100), err))
@@ -46,14 +46,14 @@ type source struct {
 	loader   loader
 	now      func() time.Time
 	logger   *slog.Logger
-	changed  func() // is called after the list has changed
+	changed  func() // called after the list has changed
 
 	cancel func()        // stops run; nil before it is started; guarded by Discovery.mu
 	poked  chan struct{} // has an element if the list is to be read now; has a buffer of one
 
 	mu    sync.Mutex
 	state SourceStatus
-	list  *List // nil: none was read
+	list  *List // nil: no list was read
 	err   error // of the last attempt
 }
 
@@ -64,7 +64,7 @@ func (s *source) poke() {
 	}
 }
 
-// run reads the list again and again until ctx ends.
+// run reads the list repeatedly until ctx ends.
 func (s *source) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		read, wait, err := s.loader.load(ctx)
@@ -82,7 +82,7 @@ func (s *source) run(ctx context.Context) {
 	}
 }
 
-// record stores the result of an attempt, and logs it if it is news.
+// record stores the result of an attempt, and logs what differs from the last one.
 func (s *source) record(read reading, err error) {
 	if errors.Is(err, errUnsettled) {
 		return
@@ -103,12 +103,12 @@ func (s *source) record(read reading, err error) {
 	s.mu.Unlock()
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		s.logger.Error("Reading a list of domains failed; the last list stays", "err", err)
+		s.logger.Error("Reading a list of domains failed; the previous list remains in use", "err", err)
 	case err == nil && before != nil:
 		s.logger.Info("Reading a list of domains succeeds again")
 	}
 	for _, why := range read.why {
-		s.logger.Warn("A list of domains has an invalid entry; it is left out", "entry", why)
+		s.logger.Warn("A list of domains has an invalid entry; it is omitted", "entry", why)
 	}
 	if read.bad > len(read.why) {
 		s.logger.Warn("A list of domains has more invalid entries", "entries", read.bad-len(read.why))
@@ -127,7 +127,7 @@ func (s *source) status() SourceStatus {
 	return status
 }
 
-// current returns the list, or an error that says why there is none.
+// current returns the list, or the reason why there is none.
 func (s *source) current() (*List, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,8 +19,8 @@ const (
 	maxTransfer     = 1 << 30          // bytes; a signed zone with 1.3 million delegations takes about 600 MB
 )
 
-// connection is a connection to a primary, on which one query follows the other. All
-// queries and responses are signed.
+// connection is a connection to a primary. It has one query in flight at a time. All queries
+// and responses are signed.
 type connection struct {
 	conn     net.Conn
 	key      tsigKey
@@ -28,14 +28,13 @@ type connection struct {
 	buffer   []byte
 }
 
-// closeAtEnd ends all reads and writes of the connection when ctx ends.
+// closeAtEnd closes the connection when ctx ends, so that reads and writes fail.
 func (c *connection) closeAtEnd(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.conn.Close() })
 }
 
 // query sends a query and calls each with the records of every message of the response,
-// until each returns true. If each returns true before the response is verified, query
-// reads on until it is.
+// until each returns true. It fails if the last message is not signed.
 func (c *connection) query(zone string, qtype uint16, each func([]dns.RR) (last bool, err error)) error {
 	query := new(dns.Msg)
 	query.SetQuestion(zone, qtype)
@@ -77,12 +76,12 @@ func (c *connection) query(zone string, qtype uint16, each func([]dns.RR) (last 
 	}
 }
 
-// checkResponse returns an error if a message is no successful response to the query. Only
+// checkResponse returns an error unless a message is a successful response to the query. Only
 // the first message must repeat the question (RFC 5936 §2.2.2).
 func checkResponse(m *dns.Msg, id uint16, zone string, qtype uint16) error {
 	switch {
 	case !m.Response || m.Id != id || m.Opcode != dns.OpcodeQuery || m.Truncated:
-		return errors.New("the primary sent a message that is no response to the query")
+		return errors.New("the primary sent a message that is not a response to the query")
 	case len(m.Question) > 1 || len(m.Question) == 1 && (dns.CanonicalName(m.Question[0].Name) != zone || m.Question[0].Qtype != qtype):
 		return errors.New("the primary sent a response to another question")
 	case m.Rcode != dns.RcodeSuccess:
@@ -90,7 +89,7 @@ func checkResponse(m *dns.Msg, id uint16, zone string, qtype uint16) error {
 		if tsig := m.IsTsig(); tsig != nil && tsig.Error != 0 {
 			cause += ", TSIG error " + dns.RcodeToString[int(tsig.Error)]
 		}
-		return fmt.Errorf("the primary refuses: %s", cause)
+		return fmt.Errorf("the primary returned %s", cause)
 	default:
 		return nil
 	}
@@ -152,7 +151,7 @@ func (c *connection) transfer(zone string, each func(dns.RR) error) (*dns.SOA, e
 			soa, isSOA := rr.(*dns.SOA)
 			switch {
 			case rr.Header().Class != dns.ClassINET:
-				return false, fmt.Errorf("the zone has a record of the class %s", dns.ClassToString[rr.Header().Class])
+				return false, fmt.Errorf("the zone has a record of class %s", dns.ClassToString[rr.Header().Class])
 			case ended:
 				return false, errors.New("records follow the end of the zone")
 			case isSOA && dns.CanonicalName(soa.Hdr.Name) != zone, first == nil && !isSOA:

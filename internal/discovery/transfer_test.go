@@ -210,7 +210,7 @@ func TestZoneLoader(t *testing.T) {
 		{1, []string{"a.example", "b.example"}, "SOA AXFR", []string{"a.example", "b.example"}, time.Hour, ""},
 		{1, []string{"c.example"}, "SOA", nil, time.Hour, ""},
 		{2, []string{"c.example"}, "SOA AXFR", []string{"c.example"}, time.Hour, ""},
-		{1, []string{"d.example"}, "SOA", nil, 10 * time.Minute, "went back from 2 to 1"},
+		{1, []string{"d.example"}, "SOA", nil, 10 * time.Minute, "decreased from 2 to 1"},
 		{2 + 1<<31 - 1, []string{"d.example"}, "SOA AXFR", []string{"d.example"}, time.Hour, ""},
 		{2 + 1<<31 - 1 + 1<<30, []string{"d.example"}, "SOA AXFR", []string{"d.example"}, time.Hour, ""},
 		{5, []string{"e.example"}, "SOA AXFR", []string{"e.example"}, time.Hour, ""},
@@ -316,7 +316,7 @@ func TestTransfer(t *testing.T) {
 		{"another ID", func(r *response) error {
 			r.query.Id++
 			return r.send(true, soa, version, soa)
-		}, 0, "no response"},
+		}, 0, "not a response"},
 		{"the primary refuses", func(r *response) error {
 			m := new(dns.Msg)
 			m.SetRcode(r.query, dns.RcodeRefused)
@@ -326,7 +326,7 @@ func TestTransfer(t *testing.T) {
 			_, err := r.conn.Write([]byte("\x00\x05HTTP/"))
 			return err
 		}, 0, "parse"},
-		{"a broken catalog", func(r *response) error { return r.send(true, soa, member(1), soa) }, 0, "no catalog zone"},
+		{"a broken catalog", func(r *response) error { return r.send(true, soa, member(1), soa) }, 0, "not a catalog zone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &primary{answer: func(r *response) error {

@@ -38,8 +38,8 @@ var hashes = map[string]func() hash.Hash{
 // maxKeyFile is the largest accepted key file, in bytes.
 const maxKeyFile = 64 << 10
 
-// readKey reads a file with one key, as tsig-keygen of BIND and "keymgr -t" of Knot
-// write it. The errors do not repeat its content.
+// readKey reads a file with one key, in the form that tsig-keygen of BIND writes. The errors
+// do not contain the content of the file.
 func readKey(path string) (tsigKey, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -79,8 +79,8 @@ var (
 
 // parseKey parses a key statement of BIND.
 func parseKey(text string) (tsigKey, error) {
-	// A secret may contain "//", so it is parsed before comments are removed from lines
-	// that have no quotes.
+	// A secret in quotes may contain "//", so comments are removed only from lines without
+	// quotes.
 	var lines []string
 	for line := range strings.Lines(text) {
 		if !strings.Contains(line, `"`) {
@@ -131,7 +131,7 @@ func (s signer) Generate(data []byte, _ *dns.TSIG) ([]byte, error) { return s.ke
 
 func (signer) Verify([]byte, *dns.TSIG) error { return errors.New("signer does not verify") }
 
-// maxUnsigned is the number of messages without a signature between two with one
+// maxUnsigned is the maximum number of consecutive messages without a signature
 // (RFC 8945 §5.3.1).
 const maxUnsigned = 99
 
@@ -141,12 +141,12 @@ type verifier struct {
 	key      tsigKey
 	mac      string // of the last signature, in hexadecimal; at first, of the query
 	later    bool   // a message of the response was verified
-	unsigned int    // number of messages since
-	pending  []byte // these messages
+	unsigned int    // number of unsigned messages since then
+	pending  []byte // these messages, in wire format
 }
 
-// verify verifies the next message, given in wire format too, which it changes. A message
-// without a signature is verified together with the next that has one.
+// verify verifies the next message. wire is the message in wire format, which verify modifies.
+// A message without a signature is verified together with the next signed one.
 func (v *verifier) verify(message *dns.Msg, wire []byte) error {
 	if message.IsTsig() == nil {
 		if !v.later {
@@ -169,9 +169,9 @@ func (v *verifier) verify(message *dns.Msg, wire []byte) error {
 // complete reports whether the last message was signed.
 func (v *verifier) complete() bool { return v.later && v.unsigned == 0 }
 
-// Verify is called by package dns with the data that is signed: the length of the previous
-// MAC, that MAC, the message and, of the signature, all or the times. Unsigned messages
-// belong before the message (RFC 8945 §5.3.1).
+// Verify is called by package dns with the signed data: the length of the previous MAC, that
+// MAC, the message, and the TSIG variables or only the timers. Verify inserts the unsigned
+// messages before the message (RFC 8945 §5.3.1).
 func (v *verifier) Verify(data []byte, signature *dns.TSIG) error {
 	if dns.CanonicalName(signature.Hdr.Name) != v.key.name || dns.CanonicalName(signature.Algorithm) != v.key.algorithm {
 		return errors.New("the signature is by another key or algorithm")

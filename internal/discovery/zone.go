@@ -17,14 +17,14 @@ const (
 	firstRetry = time.Minute
 )
 
-// zoneLoader reads a list from a zone, as a secondary does (RFC 1034 §4.3.5). When the
-// zone expires, the list stays (RFC 9432 §5.1).
+// zoneLoader reads a list from a zone, as a secondary does (RFC 1034 §4.3.5). The list
+// remains after the zone has expired (RFC 9432 §5.1).
 type zoneLoader struct {
 	source    Source
 	dial      func(ctx context.Context, primary string) (net.Conn, error)
 	transfers chan struct{} // has an element during a transfer
 
-	soa *dns.SOA // of the last transfer; nil: there was none
+	soa *dns.SOA // of the last transfer; nil: there was no transfer
 }
 
 // load transfers the zone if its serial number has increased.
@@ -89,7 +89,7 @@ func (l *zoneLoader) transferNow(ctx context.Context) (reading, error) {
 			l.soa = soa
 			return reading{}, nil
 		case newer < 0:
-			return reading{}, fmt.Errorf("the serial number of %s went back from %d to %d; to accept that, restart the exporter", zone, l.soa.Serial, soa.Serial)
+			return reading{}, fmt.Errorf("the serial number of %s decreased from %d to %d; to accept that, restart the exporter", zone, l.soa.Serial, soa.Serial)
 		}
 	}
 	var members memberList = newCatalog(zone)

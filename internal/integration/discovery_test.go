@@ -110,7 +110,7 @@ scrape_configs:
 	signal(t, b.bind, syscall.SIGHUP)
 	b.awaitUp(t, "bind_catalog", true)
 
-	// Another secret: neither primary accepts it, and all lists stay.
+	// Another secret: neither primary accepts it, and all lists remain.
 	writeFile(t, b.dir, "exporter.key", run(t, "tsig-keygen", "-a", "hmac-sha512", "transfer.example"))
 	for _, source := range []string{"knot_catalog", "knot_zone", "bind_catalog", "bind_zone"} {
 		b.awaitUp(t, source, false)
@@ -131,7 +131,7 @@ scrape_configs:
 	}
 	writeFile(t, b.dir, "domains/customers.txt", "file.example\nbücher.example\n")
 	b.startExporter(t)
-	waitFor(t, "/sd says what is missing", func() bool {
+	waitFor(t, "/sd reports what is missing", func() bool {
 		status, body := b.get(t, "")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "the source bind_catalog has no list: tls://"+bindAddress.String())
 	})

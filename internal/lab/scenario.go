@@ -8,8 +8,8 @@ import (
 
 // Scenario is one domain of the lab, with the expected result of a probe.
 type Scenario struct {
-	Name        string   // the first label of its target, or the whole target if OwnTLD is set
-	OwnTLD      bool     // the target is not below lab.test
+	Name        string   // the first label of the target, or the whole target if OwnTLD is set
+	OwnTLD      bool     // the target is below a top-level domain of its own
 	Description string   // what is set up, and what a DANE client does
 	Module      string   // to probe it with: built in, or one of Modules
 	Outcome     string   // of the target

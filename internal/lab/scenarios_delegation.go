@@ -13,7 +13,7 @@ func delegationScenarios() []Scenario {
 	return []Scenario{
 		{
 			Name: "first.same-tags", OwnTLD: true,
-			Description: "The top-level domain publishes three keys with one tag. Two of its six nameservers sign the DS record with a key that is not among them. Resolvers retry with another nameserver.",
+			Description: "The top-level domain publishes three keys with one tag. Two of its six nameservers return a signature over the DS record that none of these keys validates. Resolvers retry with another nameserver.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"parent_inconsistent"},
 			Series: []string{`dane_nameserver_ds_consistent{zone="same-tags",nameserver="ns6.same-tags"} 0`, `dane_nameserver_ds_consistent{zone="same-tags",nameserver="ns1.same-tags"} 1`},
 			build: func(b *builder) {
@@ -27,7 +27,7 @@ func delegationScenarios() []Scenario {
 		},
 		{
 			Name: "first.ds-removed", OwnTLD: true,
-			Description: "The registrar removed the DS records of all its domains. The zone is still signed, and counts as unsigned: DANE no longer applies to the domain.",
+			Description: "The registrar removed the DS records of all its domains. The zone is still signed, but validators treat it as unsigned: DANE no longer applies to the domain.",
 			Module:      "smtp_mx_full", Outcome: "opportunistic", Reasons: []string{"address_insecure", "mx_insecure"}, Advice: []string{"keys_without_ds"},
 			Series: []string{`dane_delegation_ds_records{zone="first.ds-removed"} 0`, `dane_delegation_keys{zone="first.ds-removed"} 2`},
 			build: func(b *builder) {
@@ -43,7 +43,7 @@ func delegationScenarios() []Scenario {
 		},
 		{
 			Name:        "anycast-stale-keys",
-			Description: "One node of an anycast nameserver still has the keys of last year, which no DS record matches. Resolvers near it retry with the other nameserver.",
+			Description: "One node of an anycast nameserver still has the keys of last year, which no DS record matches. Resolvers that reach this node retry with the other nameserver.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"nameserver_inconsistent"},
 			Series: []string{`dane_nameserver_keys_valid{zone="anycast-stale-keys.lab.test",nameserver="ns2.anycast-stale-keys.lab.test"} 0`},
 			build: func(b *builder) {
@@ -77,7 +77,7 @@ func delegationScenarios() []Scenario {
 		},
 		{
 			Name:        "lame-delegation",
-			Description: "The parent also delegates the zone to a nameserver of a former provider, which does not serve it. Resolvers query the other ones.",
+			Description: "The parent also delegates the zone to a nameserver of a former provider, which does not serve it. Resolvers query the other nameservers.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true, Reasons: []string{"lame_delegation"}, Advice: []string{"delegation_differs"},
 			Series: []string{`dane_nameserver_up{zone="lame-delegation.lab.test",nameserver="ns.lab.test"} 0`, `dane_delegation_nameservers_consistent{zone="lame-delegation.lab.test"} 0`},
 			build: func(b *builder) {
@@ -87,7 +87,7 @@ func delegationScenarios() []Scenario {
 		},
 		{
 			Name:        "ds-left-over",
-			Description: "The parent has a DS record of the former key, and one with a SHA-1 digest, beside the good one. DANE clients authenticate the server.",
+			Description: "In addition to the valid DS record, the parent has one of the former key and one with a SHA-1 digest. DANE clients authenticate the server.",
 			Module:      "smtp_mx_full", Outcome: "authenticated", Success: true, Advice: []string{"ds_without_key", "obsolete_ds"},
 			Series: []string{`dane_delegation_ds_info{zone="ds-left-over.lab.test",digest_type="SHA1",matches="yes"} 1`, `dane_delegation_ds_info{zone="ds-left-over.lab.test",digest_type="SHA256",matches="no"} 1`},
 			build: func(b *builder) {
@@ -99,8 +99,9 @@ func delegationScenarios() []Scenario {
 	}
 }
 
-// sameTags adds the top-level domain of the scenario, with that many nameservers and three
-// zone-signing keys of one tag, of which one signs. It returns the addresses of the nameservers.
+// sameTags adds the top-level domain of the scenario, with a number of nameservers and three
+// zone-signing keys with the same tag, one of which signs. It returns the addresses of the
+// nameservers.
 func (b *builder) sameTags(nameservers int) (servers []netip.Addr) {
 	apex := b.domain[len("first."):]
 	z := zone.Zone{Apex: apex}
@@ -155,14 +156,14 @@ func (b *builder) cdsText(keys ...zone.Key) (text string) {
 	return text
 }
 
-// dsData returns the DS record of a key in zone-file form, without its owner.
+// dsData returns the DS record of a key in presentation format, without its owner.
 func dsData(key zone.Key, digestType uint8) string {
 	ds := key.Public.ToDS(digestType)
 	return fmt.Sprintf("DS %d %d %d %s", ds.KeyTag, ds.Algorithm, ds.DigestType, ds.Digest)
 }
 
-// atParent adds records at the delegation of the domain, in place of those that follow from
-// its zone. The verb %[1]s is the domain.
+// atParent adds records to the parent at the name of the domain. They replace those that the
+// lab derives from the zone. The verb %[1]s is the domain.
 func (b *builder) atParent(records ...string) {
 	for _, record := range records {
 		fmt.Fprintf(&b.records, "%[1]s "+record+"\n", b.domain)

@@ -117,7 +117,7 @@ func dnssecScenarios() []Scenario {
 	}
 }
 
-// brokenTLD is a top-level domain whose keys have expired.
+// brokenTLD is a top-level domain with expired signatures over its keys.
 const brokenTLD = "broken-tld."
 
 // brokenTLDScenarios returns domains that fail because of one top-level domain.
@@ -146,13 +146,13 @@ func brokenTLDScenarios() []Scenario {
 		},
 		{
 			Name:        "mx-in-broken-tld",
-			Description: "The domain is valid, and its only mail server is below the broken top-level domain. DANE clients do not deliver.",
+			Description: "The domain is valid, but its only mail server is below the broken top-level domain. DANE clients do not deliver.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus"}, Series: explained,
 			build: func(b *builder) { b.add("@ MX 10 mx.first.%s", brokenTLD) },
 		},
 		{
 			Name:        "broken-tld-and-mismatch",
-			Description: "One mail server is below the broken top-level domain, and the record of the other one does not match. The zone alone does not explain the outcome.",
+			Description: "One mail server is below the broken top-level domain, and the TLSA record of the other one does not match. The zone is not the only cause of the outcome.",
 			Module:      "smtp_mx", Outcome: "refused", Reasons: []string{"dnssec_bogus", "tlsa_mismatch"}, Absent: []string{`dane_outcome_zone{zone="broken-tld"}`},
 			build: func(b *builder) {
 				b.add("@ MX 10 mx.first.%s", brokenTLD)

@@ -217,9 +217,10 @@ func TestAlerts(t *testing.T) {
 
 // testInhibitions checks that the alerts named in alertmanager.yml exist: a wrong
 // name there matches nothing, and Alertmanager does not report it. Each inhibition
-// compares all labels of a target, or the exporter and module or the zone alone if the
-// cause is there: two modules of one domain must not inhibit each other. An alert without the
-// label exporter or zone inhibits none: Alertmanager takes a missing label for an empty one. No alert
+// compares all labels of a target: two modules of one domain must not inhibit each other. A
+// rule about an exporter, a module or a zone as the cause compares only these labels. An alert
+// without the label exporter or zone must inhibit none, because Alertmanager treats a missing
+// label as an empty one. No alert
 // inhibits one of a higher severity, or itself: a ticket would silence a page.
 func testInhibitions(t *testing.T, rules []rule, alerts []string) {
 	file := readFile(t, "deploy/prometheus/alertmanager.yml")

@@ -44,7 +44,7 @@ func severityCases() []severityCase {
 		mtasts                         = "--module smtp_mx_mta_sts "
 	)
 	return []severityCase{
-		{"outcome `refused`, and one zone alone explains it for several targets", []string{"DaneZoneBroken", "DaneDomainRefused"}, needed, failed(dane.Refused, dane.DNSSECBogus), critical, "first.broken-tld"},
+		{"outcome `refused` of several targets, only because of one zone", []string{"DaneZoneBroken", "DaneDomainRefused"}, needed, failed(dane.Refused, dane.DNSSECBogus), critical, "first.broken-tld"},
 		{"outcome `refused`", []string{"DaneDomainRefused"}, needed, failed(dane.Refused, dane.TLSAMismatch), critical, "tlsa-mismatch.lab.test"},
 		{"outcome `unreachable`", []string{"DaneDomainUnreachable"}, needed, failed(dane.Unreachable, dane.ConnectFailed), critical, "connection-refused.lab.test"},
 		{"MTA-STS senders `refused` by a policy in mode enforce, with any outcome", []string{"DaneMTASTSRefused", "DaneMTASTSDisagreement"}, needed, senders(good(dane.Authenticated, dane.MTASTSDisagreement), dane.Refused), critical, mtasts + "mta-sts-pkix-refuses.lab.test"},

@@ -130,7 +130,7 @@ func outcomeMeaning(outcome dane.Outcome) string {
 	case dane.Refused:
 		return "DANE-validating clients do not connect"
 	case dane.Undecided:
-		return "the lookups alone do not decide the outcome; no connections were made"
+		return "the lookups do not decide the outcome, and the module makes no connections"
 	default:
 		return "the exporter could not determine the outcome"
 	}

@@ -37,7 +37,7 @@ type Document struct {
 	At       time.Time `json:"at"`             // the time that the verdict is for
 	Outcome  string    `json:"outcome"`        // as in dane_outcome
 	Meaning  string    `json:"meaning"`        // of the outcome
-	Zone     string    `json:"zone,omitempty"` // the zone at fault that alone explains the outcome
+	Zone     string    `json:"zone,omitempty"` // the zone at fault, if it is the only cause of the outcome
 	Success  bool      `json:"success"`        // probe_success
 	Severity string    `json:"severity"`       // "ok", "warning", "critical" or "unknown", as the exit code of check
 	Findings []Finding `json:"findings"`
@@ -51,7 +51,7 @@ type Document struct {
 	Lookups  []Lookup  `json:"lookups"`
 	Zones    []Zone    `json:"zones"` // the links of all chains of trust, without duplicates
 	Phases   []Phase   `json:"phases"`
-	// Delegations of the zones that the lookups depend on, as far as they were examined.
+	// Delegations are the examined delegations of the zones that the lookups depend on.
 	Delegations     []Delegation `json:"delegations,omitempty"`
 	MoreDelegations int          `json:"more_delegations,omitempty"` // omitted from Delegations
 }
@@ -268,13 +268,14 @@ func (s *Service) stale() []Record {
 	return stale
 }
 
-// Delegation is the delegation of a zone by its parent, as their nameservers answer.
+// Delegation is the delegation of a zone by its parent, according to the answers of their
+// nameservers.
 type Delegation struct {
 	Zone    string    `json:"zone"`
 	Parent  string    `json:"parent"`
 	Checked time.Time `json:"checked_at"`
-	// DS records in the parent, and the keys of the zone. They are absent if they are not known,
-	// and empty if there are none.
+	// DS has the DS records in the parent, and Keys the keys of the zone. Both are absent if
+	// they are not known, and empty if there are none.
 	DS   []DelegationDS  `json:"ds,omitzero"`
 	Keys []DelegationKey `json:"keys,omitzero"`
 	// CDSConsistent is absent if the zone has no CDS and CDNSKEY records.
@@ -284,8 +285,8 @@ type Delegation struct {
 	CDSRequested  string `json:"cds_requested,omitempty"` // the keys, as the text of DS records
 	NSConsistent  *bool  `json:"ns_consistent,omitempty"` // whether the NS records of parent and zone are equal
 	NSWhy         string `json:"ns_why,omitempty"`
-	// ParentNameservers are consistent if their DS records are those of most others, and
-	// Nameservers if their keys validate.
+	// A nameserver in ParentNameservers is consistent if its DS records are those of most
+	// others. One in Nameservers is consistent if its keys validate.
 	ParentNameservers []Nameserver `json:"parent_nameservers,omitempty"`
 	Nameservers       []Nameserver `json:"nameservers,omitempty"`
 	MoreNameservers   int          `json:"more_nameservers,omitempty"` // omitted from both
@@ -304,7 +305,7 @@ type DelegationKey struct {
 	Tag       uint16 `json:"key_tag"`
 	Algorithm string `json:"algorithm"`
 	SEP       bool   `json:"sep"`
-	Idle      *bool  `json:"idle,omitempty"` // no DS record matches it, and it made no signature that was seen
+	Idle      *bool  `json:"idle,omitempty"` // no DS record matches it, and it made no signature in the answers
 }
 
 // Problems returns the nameservers that do not answer or are not consistent.

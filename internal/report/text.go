@@ -43,7 +43,7 @@ func Text(w io.Writer, r *probe.Report) error {
 func (t *textWriter) verdict(d *Document) {
 	t.line(0, "%s: %s: %s", d.Target, d.Outcome, d.Meaning)
 	if d.Zone != "" {
-		t.line(0, "zone at fault, which alone explains the outcome: %s", d.Zone)
+		t.line(0, "zone at fault, the only cause of the outcome: %s", d.Zone)
 	}
 	t.line(0, "probe_success %d: module %s, policy %s, require %s", success(d.Success), d.Module.Name, d.Module.Policy, d.Module.Require)
 	t.line(0, "probed %s, took %s of %s", formatTime(&d.Start), round(d.Duration), round(d.Timeout))
@@ -494,8 +494,7 @@ func (t *textWriter) lookup(d *Document, l *Lookup) {
 	t.line(4, "cost: queries %d, signature checks %d, NSEC3 hashes %d", l.Queries, l.Signatures, l.Hashes)
 }
 
-// zones writes the links of all chains of trust, from the root down.
-// delegations writes the delegations, and of the nameservers only those with a problem.
+// delegations writes the delegations. It lists only nameservers with a problem.
 func (t *textWriter) delegations(d *Document) {
 	if len(d.Delegations) > 0 {
 		t.heading("Delegations")
@@ -517,7 +516,7 @@ func (t *textWriter) delegation(d *Delegation) {
 	}
 	for _, key := range d.Keys {
 		if yesNo(key.Idle) == "yes" {
-			t.line(4, "key %d, %s, is published without a use", key.Tag, key.Algorithm)
+			t.line(4, "key %d, %s, is published but not used", key.Tag, key.Algorithm)
 		}
 	}
 	if d.CDSConsistent != nil {
@@ -536,6 +535,7 @@ func (t *textWriter) delegation(d *Delegation) {
 	}
 }
 
+// zones writes the links of all chains of trust, from the root down.
 func (t *textWriter) zones(zones []Zone) {
 	if len(zones) > 0 {
 		t.heading("Chain of trust")

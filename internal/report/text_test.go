@@ -180,7 +180,7 @@ func TestTextVariants(t *testing.T) {
 		{"finding of a lookup that a zone broke", func(r *probe.Report) {
 			r.Verdict.Findings = []dane.Finding{{Reason: dane.DNSSECBogus, Lookup: dane.LookupMX, Zone: "org"}}
 		}, "\n  dnssec_bogus (error): lookup MX, zone at fault org\n"},
-		{"outcome that a zone explains", func(r *probe.Report) { r.Verdict.FaultZone = "org" }, "\nzone at fault, which alone explains the outcome: org\n"},
+		{"outcome with a zone as its only cause", func(r *probe.Report) { r.Verdict.FaultZone = "org" }, "\nzone at fault, the only cause of the outcome: org\n"},
 		{"no TLSA records", func(r *probe.Report) { r.Verdict.Services[0].Base = "" }, "\n  no secure TLSA records apply\n"},
 		{"service with another policy than the module", func(r *probe.Report) { r.Verdict.Services[0].Policy = dane.Client },
 			"\nmx.example.org port 25, preference 10: refused\n  judged by policy client\n"},
@@ -243,7 +243,7 @@ Delegations
   example.org in org, checked at 2026-03-01 12:00:00 UTC
     DS 1, ECDSAP256SHA256, SHA256, matches a key
     DS 2, RSASHA256, SHA1, matches no key
-    key 3, ECDSAP256SHA256, is published without a use
+    key 3, ECDSAP256SHA256, is published but not used
     nameservers return equal CDS and CDNSKEY records: yes
     other DS records are requested: yes: 3 13 2 abcd
     NS records of parent and zone are equal: no: only in the parent: old.example.net; only in the

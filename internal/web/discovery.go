@@ -13,8 +13,7 @@ import (
 )
 
 // discover handles /sd: the targets of the sources, for http_sd_configs of Prometheus. It
-// answers 503 until all targets are known, because Prometheus keeps the targets that it
-// has then.
+// returns status 503 until all targets are known. Prometheus then keeps its targets.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	query, err := parseDiscoveryQuery(r.URL.RawQuery)
 	if err != nil {
@@ -72,7 +71,7 @@ func parseDiscoveryQuery(text string) (discovery.Query, error) {
 		query.Shard, errShard = strconv.Atoi(shard)
 		query.Shards, errShards = strconv.Atoi(shards)
 		if errors.Join(errShard, errShards) != nil || query.Shards < 1 || query.Shards > maxShards || query.Shard < 1 || query.Shard > query.Shards {
-			return discovery.Query{}, fmt.Errorf("parameter shard: %.40q is not a part such as 1/8, of at most %d", values.Get("shard"), maxShards)
+			return discovery.Query{}, fmt.Errorf("parameter shard: %.40q is not a shard such as 1/8; at most %d shards are allowed", values.Get("shard"), maxShards)
 		}
 	}
 	return query, nil

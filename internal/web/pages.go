@@ -47,7 +47,7 @@ type frontPage struct {
 
 // resolverStatus is what the self-check found about one resolver.
 type resolverStatus struct {
-	Modules []string // that use it; the empty name stands for all without their own resolver
+	Modules []string // modules that use it; the empty name stands for all without their own resolver
 	Server  string
 	Problem string // empty if there is none
 	Detail  string

@@ -230,8 +230,8 @@ func TestMTASTSRefusedPage(t *testing.T) {
 	f.wantPage("/report?number=1", 200, `<section class="verdict bad">`, `<span class="badge bad">critical</span> Meets the`, "MTA-STS senders do not deliver.")
 }
 
-// TestZoneAtFaultOnPages: the report names the zone that explains the outcome, and that of a
-// finding.
+// TestZoneAtFaultOnPages: the report names the zone that is the only cause of the outcome, and
+// the zone of a finding.
 func TestZoneAtFaultOnPages(t *testing.T) {
 	f := newFixture(t, proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
 		r := instant(ctx, target, module)
@@ -239,7 +239,7 @@ func TestZoneAtFaultOnPages(t *testing.T) {
 		return r
 	}), nil)
 	f.get("/probe?target=a.example")
-	f.wantPage("/report?number=1", 200, `The zone <code class="zone">example</code> alone explains the outcome.`, "lookup MX, zone at fault example")
+	f.wantPage("/report?number=1", 200, `The zone <code class="zone">example</code> is the only cause of the outcome.`, "lookup MX, zone at fault example")
 }
 
 // TestResolversOfModuleOnPage: the report names the resolvers of a module that has its own.

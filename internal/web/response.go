@@ -33,11 +33,11 @@ type bufferedResponse struct {
 	header http.Header
 	status int // 0: none was written
 	body   bytes.Buffer
-	shared []byte // instead of body: memory that other responses use too
+	shared []byte // instead of body; other responses share it
 }
 
-// writeShared answers with a body that is kept for other requests. It is not copied and
-// has no limit.
+// writeShared writes a response whose body other responses share. The body is not copied, and
+// its size is not limited.
 func writeShared(w http.ResponseWriter, body []byte) {
 	for {
 		switch inner := w.(type) {

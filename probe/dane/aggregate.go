@@ -67,7 +67,7 @@ type candidate struct {
 // TLSA records takes no precedence over one of better preference without
 // (RFC 7672 §2.2.1). A host that fails leads to the next (RFC 7672 §2.2). If none
 // delivers, the outcome is Refused if any is, then Unreachable, then Unknown. A candidate
-// that is Undecided may deliver.
+// that is Undecided counts as one that may deliver.
 func choose(all []candidate) Outcome {
 	var best, failed []Outcome
 	var preference uint16
@@ -83,7 +83,7 @@ func choose(all []candidate) Outcome {
 	}
 	switch {
 	case slices.Contains(best, Opportunistic):
-		return Opportunistic // the worst of those that deliver, whatever an Undecided one does
+		return Opportunistic // the worst outcome that delivers, so an Undecided one does not change it
 	case best != nil:
 		return worst(best)
 	}
@@ -164,8 +164,8 @@ func (j *judge) succeeds() bool {
 }
 
 // lookupsSucceed returns the value of probe_success if only the lookups are judged: there
-// was at least one, all succeeded, and no host was lost. The requirement of the module is
-// about endpoints, so it does not apply.
+// was at least one lookup, all succeeded, and every host was judged. The requirement of the
+// module is about endpoints, so it does not apply.
 func (j *judge) lookupsSucceed() bool {
 	failed := func(l Lookup) bool { return l.Answer.Status.Failed() }
 	unknown := func(v ServiceVerdict) bool { return v.Outcome == Unknown }

@@ -16,8 +16,8 @@ import (
 // Cut is a zone cut: the delegation of a zone by its parent. The names are fully qualified.
 type Cut struct{ Zone, Parent string }
 
-// Cuts returns the zone cuts on the chain of an answer that are below a signed zone. It
-// leaves out the delegations of the root: thousands of validators watch its servers.
+// Cuts returns the zone cuts on the chain of an answer that are below a signed zone. It omits
+// the delegations of the root: many others monitor its nameservers.
 func Cuts(answer *dnssec.Answer) []Cut {
 	var cuts []Cut
 	for i, link := range answer.Chain {
@@ -35,32 +35,34 @@ func Cuts(answer *dnssec.Answer) []Cut {
 	return cuts
 }
 
-// Delegation is what the nameservers of a zone and of its parent answer about the
-// delegation of the zone. Probes share it, so it has only what verdicts and reports need.
-// It is never modified.
+// Delegation is the result of comparing the answers of the nameservers of a zone and of its
+// parent about the delegation of the zone. Probes share it, so it has only what verdicts and
+// reports need. It is never modified.
 type Delegation struct {
 	Zone, Parent string    // in the form of TextName
 	At           time.Time // when the nameservers were queried
-	// ParentServers are the addresses of the parent's nameservers. Consistent: the DS
-	// records are those of most other servers, or the proof of their absence is, with valid signatures.
+	// ParentServers are the addresses of the parent's nameservers. Consistent: the server
+	// returns the same DS records as most others, or the same proof of their absence, with
+	// valid signatures.
 	ParentServers []NameserverVerdict
-	// Servers are the addresses of the zone's nameservers, of those that the parent names
-	// and of those that the zone names. Consistent: the signatures over its keys are valid.
+	// Servers are the addresses of the zone's nameservers, according to the parent and to the
+	// zone. Consistent: the signatures over the keys that the server returns are valid.
 	Servers   []NameserverVerdict
 	DS        []DelegationDS  // at most maxDelegationRecords
-	DSKnown   bool            // DS is complete, or it is proven that there are none
+	DSKnown   bool            // DS is complete, or the absence of DS records is proven
 	Keys      []DelegationKey // of the zone, at most maxDelegationRecords
 	KeysKnown bool            // the keys validate, or the zone is insecure
 	CDS       Consistency     // of CDS and CDNSKEY at the zone's servers; NotMeasured if it has none
-	// CDSPending: the zone requests, by CDS and CDNSKEY records, the DS records of other keys
-	// than the parent has (RFC 7344 §4.1). The digest types do not count: parents choose their own.
+	// CDSPending: the CDS and CDNSKEY records of the zone request DS records for other keys
+	// than those of the parent (RFC 7344 §4.1). Digest types are not compared, because parents
+	// choose their own.
 	CDSPending Measure
-	Requested  string      // what it requests
+	Requested  string      // the requested keys, as the text of DS records
 	NS         Consistency // of the NS records of the parent and of the zone
-	Truncated  bool        // there are more nameservers or records than are examined
+	Truncated  bool        // there are more nameservers or records than were examined
 }
 
-// Consistency is whether copies of the same data agree, and how they differ.
+// Consistency records whether copies of the same data agree, and how they differ.
 type Consistency struct {
 	Agree Measure
 	Why   string // how they differ
@@ -103,18 +105,19 @@ func nameOf(names map[uint8]string, number uint8) string {
 	return fmt.Sprint(number)
 }
 
-// DelegationKey is a key of the zone. Signing: a signature names it.
+// DelegationKey is a key of the zone. Signing: a signature in the answers has its tag and
+// algorithm.
 type DelegationKey struct {
 	dnssec.Key
 	InDS bool // a DS record of the parent matches it
 }
 
-// Idle reports whether the key is published without a use: no DS record matches it, and no
-// signature over the zone's keys or denials names it. It may be prepared for a rollover.
+// Idle reports whether the key is not used: no DS record matches it, and it made no
+// signature in the answers. It may be prepared for a rollover.
 func (k DelegationKey) Idle() bool { return !k.InDS && !k.Signing }
 
-// IdleKeys returns the number of keys without a use. It is not known if no signature by the
-// zone was seen.
+// IdleKeys returns the number of keys that are not used. It is not known if no answer had a
+// signature by a key of the zone.
 func (d *Delegation) IdleKeys() (n int, known bool) {
 	for _, key := range d.Keys {
 		if key.Idle() {
@@ -143,13 +146,13 @@ type DelegationEvidence struct {
 	Truncated     bool
 }
 
-// DelegationServer is one address of a nameserver with its own answers. Those that it was
-// not queried for, and those that it did not return, are nil.
+// DelegationServer is one address of a nameserver with its own answers. An answer is nil if
+// the server was not queried for it, or did not return it.
 type DelegationServer struct {
 	Nameserver
 	DS                   *dnssec.Answer // of a server of the parent
 	DNSKEY, CDS, CDNSKEY *dnssec.Answer // of a server of the zone
-	Signers              []dnssec.Key   // tags and algorithms in the signatures by the zone
+	Signers              []dnssec.Key   // key tags and algorithms of the signatures by the zone
 }
 
 // NewDelegation compares the answers about a delegation.
@@ -200,8 +203,9 @@ func dsText(ds *dns.DS) string {
 	return fmt.Sprintf("%d %d %d %s", ds.KeyTag, ds.Algorithm, ds.DigestType, strings.ToLower(ds.Digest))
 }
 
-// dsTexts returns the DS records of an answer as sorted text, each once. If there are too
-// many, it returns the first of them in this order: servers may return equal sets in any order.
+// dsTexts returns the DS records of an answer as text, sorted, without duplicates. If there
+// are too many, it returns the first ones after sorting, because servers may return equal sets
+// in any order.
 func dsTexts(answer *dnssec.Answer) []string {
 	var texts []string
 	for _, rr := range answer.Records {
@@ -215,9 +219,8 @@ func dsTexts(answer *dnssec.Answer) []string {
 }
 
 // referenceDS returns the answer with the DS set that most of the parent's servers return with
-// a valid proof, or nil. Of several such sets, it is the one that the resolvers return. A
-// resolver's cache may be older than the servers, so its answer counts alone only if no server
-// has one.
+// a valid proof, or nil. If several sets have equal votes, the answer of the resolvers decides.
+// The cache of a resolver may be older than the data of the servers, so its answer counts less.
 func referenceDS(e *DelegationEvidence) *dnssec.Answer {
 	type candidate struct {
 		answer *dnssec.Answer
@@ -237,7 +240,7 @@ func referenceDS(e *DelegationEvidence) *dnssec.Answer {
 	for i := range e.ParentServers {
 		vote(e.ParentServers[i].DS, 2)
 	}
-	vote(&e.DS, 1) // decides between equals
+	vote(&e.DS, 1) // decides between equal votes
 	var best candidate
 	for _, text := range slices.Sorted(maps.Keys(candidates)) {
 		if c := candidates[text]; c.votes > best.votes {
@@ -255,13 +258,13 @@ func judgeParentServer(server *DelegationServer, reference *dnssec.Answer) Names
 	}
 	switch {
 	case FailedLocally(server.DS), server.DS.Err != nil && server.DS.Status != dnssec.Bogus:
-		v.Why = cmp.Or(v.Why, server.DS.Err.Error()) // the parent's keys are not known
+		v.Why = cmp.Or(v.Why, server.DS.Err.Error()) // the answer could not be validated
 		return v
 	case server.DS.Status.Failed():
 		v.Consistent, v.Why = No, "its answer is "+server.DS.Status.String()+": "+server.DS.Why
 		return v
 	}
-	own, most := dsTexts(server.DS), dsTexts(reference) // there is one: this server's counts too
+	own, most := dsTexts(server.DS), dsTexts(reference) // not nil, because this server has a vote
 	if v.Consistent = MeasureOf(slices.Equal(own, most)); v.Consistent == No {
 		v.Why = fmt.Sprintf("its DS records differ from those of most servers: missing %s; extra %s",
 			cmp.Or(firstFew(without(most, own)), "none"), cmp.Or(firstFew(without(own, most)), "none"))
@@ -298,7 +301,8 @@ func (d *Delegation) compareKeys(e *DelegationEvidence, ds []*dns.DS, keys []*dn
 	}
 }
 
-// matchesKey reports whether a DS record is of a key. A digest of an unknown type counts.
+// matchesKey reports whether a DS record matches a key. A digest of an unknown type counts as
+// a match.
 func matchesKey(ds *dns.DS, key *dns.DNSKEY) bool {
 	if ds.KeyTag != key.KeyTag() || ds.Algorithm != key.Algorithm {
 		return false
@@ -307,11 +311,11 @@ func matchesKey(ds *dns.DS, key *dns.DNSKEY) bool {
 	return own == nil || strings.EqualFold(own.Digest, ds.Digest)
 }
 
-// keyNames names keys by the text of their DS record with SHA-256, whatever record refers
-// to them: parents compare keys and not digests (RFC 9975 §3.1).
+// keyNames maps the text of a DS record to that of the DS record of the same key with SHA-256,
+// which is the name of the key. Parents compare keys, not digests (RFC 9975 §3.1).
 type keyNames map[string]string
 
-// add adds the texts of the DS records of a key. They may be looked up by later calls of name.
+// add adds the DS records of a key and returns its name. Later calls of name find them.
 func (n keyNames) add(key *dns.DNSKEY) string {
 	best := key.ToDS(dns.SHA256)
 	if best == nil {
@@ -327,12 +331,12 @@ func (n keyNames) add(key *dns.DNSKEY) string {
 
 func (n keyNames) name(ds *dns.DS) string { return cmp.Or(n[dsText(ds)], dsText(ds)) }
 
-// deleteRequest is the only record of a set by which a zone requests that its DS set is removed
+// deleteRequest stands for the record by which a zone requests the removal of its DS set
 // (RFC 8078 §4).
 const deleteRequest = "delete"
 
-// request is what one server of a zone requests: the names of the keys whose DS records the
-// parent shall have, sorted, or deleteRequest.
+// request has the CDS and CDNSKEY records of one server of a zone: the sorted names of the keys
+// for which the zone requests DS records, or deleteRequest.
 type request struct {
 	server       string
 	cds, cdnskey []string
@@ -343,7 +347,7 @@ func (r request) String() string {
 	return fmt.Sprintf("CDS %s; CDNSKEY %s", cmp.Or(firstFew(r.cds), "none"), cmp.Or(firstFew(r.cdnskey), "none"))
 }
 
-// keys returns the keys that it names: a parent reads either record type.
+// keys returns the requested keys. A parent reads either record type.
 func (r request) keys() []string {
 	if len(r.cds) == 0 {
 		return r.cdnskey
@@ -351,7 +355,7 @@ func (r request) keys() []string {
 	return r.cds
 }
 
-// disagrees reports whether its CDS and CDNSKEY records name different keys.
+// disagrees reports whether the CDS and CDNSKEY records name different keys.
 func (r request) disagrees() bool {
 	return len(r.cds) > 0 && len(r.cdnskey) > 0 && !slices.Equal(r.cds, r.cdnskey)
 }
@@ -399,7 +403,7 @@ func (d *Delegation) compareRequests(e *DelegationEvidence, ds []*dns.DS, keys [
 	for _, key := range keys {
 		names.add(key)
 	}
-	for i := range e.Servers { // a CDS record may name a key that only CDNSKEY records of another server have
+	for i := range e.Servers { // a CDS record may refer to a key in CDNSKEY records of another server
 		names.requestOf(&e.Servers[i])
 	}
 	var requests []request
@@ -476,8 +480,8 @@ func NSNames(records []dns.RR) []string {
 	return slices.Compact(names)
 }
 
-// Measured reports whether a nameserver answered, or did not for a reason that is not on our
-// side.
+// Measured reports whether it is known of at least one nameserver that it answers or does not
+// answer.
 func (d *Delegation) Measured() bool {
 	measured := func(v NameserverVerdict) bool { return v.Up != NotMeasured }
 	return slices.ContainsFunc(d.ParentServers, measured) || slices.ContainsFunc(d.Servers, measured)

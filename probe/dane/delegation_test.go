@@ -82,8 +82,8 @@ func evidence(keys []*dns.DNSKEY, parents ...DelegationServer) *DelegationEviden
 	}
 }
 
-// A server of the parent is compared with most others. The answer of the resolvers, which may
-// be an older one, decides only between equals. What is on our side is not measured.
+// A server of the parent is compared with most others. The answer of the resolvers may be older,
+// so it decides only between equal votes. Failures of the exporter or its machine are not measured.
 func TestParentServers(t *testing.T) {
 	keys := testKeys(t, 2)
 	set := func(status dnssec.Status, keys ...*dns.DNSKEY) *dnssec.Answer {

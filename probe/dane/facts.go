@@ -23,8 +23,8 @@ type Facts struct {
 	SRV       []SRVLookup    // nil unless hosts are found by SRV records
 	Hosts     []Host         // in the order in which a client tries them
 	MTASTS    *MTASTS        // nil unless the module asks for it
-	// Delegations are those of the zones that the lookups depend on, by name. A delegation
-	// that was not examined yet is not among them.
+	// Delegations are the examined delegations of the zones that the lookups depend on,
+	// sorted by zone.
 	Delegations    []*Delegation
 	DelegationsErr error // a PanicError that lost a delegation; nil as a rule
 	Phases         []Phase

@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestFaultZone checks which zone explains the outcome of a target, and which zone each
+// TestFaultZone checks which zone is the only cause of an outcome, and which zone each
 // finding names.
 func TestFaultZone(t *testing.T) {
 	chain := selfSigned(t)
@@ -68,7 +68,7 @@ func TestFaultZone(t *testing.T) {
 		name    string
 		facts   Facts
 		outcome Outcome
-		want    string   // explains the outcome
+		want    string   // the only cause of the outcome
 		found   []string // zones of the findings
 	}{
 		{"no fault", mx(good(10, "mx1.example.org")), Authenticated, "", nil},
@@ -116,7 +116,7 @@ func TestFaultZone(t *testing.T) {
 }
 
 // TestRefusalsHaveErrors checks that each reason for which a client refuses has the effect
-// error, because the zone that explains an outcome is found by that effect.
+// error, because faultZone considers the findings with that effect.
 func TestRefusalsHaveErrors(t *testing.T) {
 	for _, reason := range []Reason{DNSSECBogus, DNSFailure, TLSAMismatch, TrustAnchorNotSent, ChainInvalid, NameMismatch, CertificateExpired,
 		CertificateNotYetValid, PKIXUntrusted, ConnectFailed, Timeout, ClientRejected, ProtocolError, StartTLSNotOffered, StartTLSRejected,

@@ -58,11 +58,11 @@ func (j *judge) judgeDANE() {
 	j.advise()
 }
 
-// faultZone returns the zone that alone explains why clients refuse the target, or the
-// empty string. It is at fault for every finding that makes a client refuse. If there
-// is another such finding, even one about a host that is not tried first, the target
-// needs more than the repair of the zone. Other outcomes have no zone: where it makes a
-// lookup fail, a client refuses.
+// faultZone returns the zone that is the only reason why clients refuse the target, or the
+// empty string. That zone is at fault for every finding with the effect error. If there is
+// another such finding, even about a host that is not tried first, repairing the zone is not
+// sufficient. Other outcomes have no zone, because a client refuses if a zone makes a lookup
+// fail.
 func (j *judge) faultZone() string {
 	if j.verdict.Outcome != Refused {
 		return ""
@@ -239,8 +239,8 @@ func (j *judge) judgeService(host *Host, service *Service) ServiceVerdict {
 	return v
 }
 
-// outcomeOfLookups returns the outcome that the lookups alone decide. With
-// levelOpportunistic, it is that of a client to which the server answers.
+// outcomeOfLookups returns the outcome that the lookups decide. With levelOpportunistic, it
+// is the outcome if the server is reachable.
 func outcomeOfLookups(level securityLevel) Outcome {
 	switch level {
 	case levelRefuse:

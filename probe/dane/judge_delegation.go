@@ -11,9 +11,8 @@ import (
 )
 
 // judgeDelegations judges the delegations of the zones that the lookups depend on. Each
-// finding is a warning: resolvers that get a bad answer from one nameserver query
-// another, and only those that do not, or that are near the bad one, fail. If all are bad,
-// the lookups fail too.
+// finding is a warning, because most resolvers that get a bad answer from one nameserver query
+// another one. If all nameservers are bad, the lookups fail too.
 func (j *judge) judgeDelegations() {
 	own := j.ownZones()
 	for _, d := range j.facts.Delegations {
@@ -28,7 +27,8 @@ func (j *judge) judgeDelegations() {
 }
 
 // findBadServers reports nameservers of a zone and its parent that make lookups fail. If
-// neither a server nor the resolvers return valid data, the zone is bogus, and no server differs.
+// neither a server nor the resolvers return valid data, the zone is bogus and no server
+// differs, so it reports only lame ones.
 func (j *judge) findBadServers(d *Delegation) {
 	var parents, lame, bogus []string
 	valid := func(v NameserverVerdict) bool { return v.Consistent == Yes }
@@ -55,7 +55,7 @@ func (j *judge) findBadServers(d *Delegation) {
 	}
 	find(ParentInconsistent, d.Parent, "of the nameservers of %s, these differ on the delegation of %s: %s", parents)
 	find(LameDelegation, d.Zone, "of the nameservers of %s, these do not serve the zone %s: %s", lame)
-	find(NameserverInconsistent, d.Zone, "of the nameservers of %s, these return bad signatures over the keys of %s: %s", bogus)
+	find(NameserverInconsistent, d.Zone, "of the nameservers of %s, these return keys of %s that do not validate: %s", bogus)
 }
 
 func describeServer(v NameserverVerdict) string {
@@ -73,7 +73,7 @@ func (j *judge) hasInconsistent(zone string, address netip.Addr) bool {
 }
 
 // ownZones returns the zones that contain the answers. The operator of a target cannot change
-// the zones above them.
+// the zones above them, so only these zones get advice.
 func (j *judge) ownZones() []string {
 	var zones []string
 	for _, lookup := range j.facts.Lookups() {
@@ -97,7 +97,7 @@ func (j *judge) adviseOnDelegation(d *Delegation) {
 			obsolete = append(obsolete, ds.String())
 		}
 	}
-	if matched > 0 && len(unmatched) > 0 { // otherwise the zone is bogus
+	if matched > 0 && len(unmatched) > 0 { // if none matches, the zone is bogus
 		j.addAdvice(DSWithoutKey, nil, "%s: %s", d.Zone, firstFew(unmatched))
 	}
 	if len(obsolete) > 0 {

@@ -105,15 +105,15 @@ func deepestLink(answer *dnssec.Answer, name string) dnssec.Link {
 
 // NameserverVerdict is the verdict on one address of a nameserver.
 type NameserverVerdict struct {
-	Zone    string // that it serves, in the form of TextName
+	Zone    string // the zone that it serves, in the form of TextName
 	Name    string
 	Address netip.Addr
 	Up      Measure // the server answers with authority
 	// Consistent: its TLSA records are those that the resolver returned or, if the
-	// resolver returned none that validate, their signatures are at least valid. A
-	// Delegation has nameservers too, and describes when they are consistent.
+	// resolver returned none that validate, their signatures are at least valid. For the
+	// nameservers of a Delegation, see there.
 	Consistent  Measure
-	Lame        bool   // it is not up: it answers, without authority
+	Lame        bool   // it is not up because it answers without authority
 	Why         string // why it is not up or not consistent
 	Serial      uint32
 	SerialKnown bool

@@ -24,8 +24,8 @@ const (
 	// Refused: DANE is why the client does not deliver.
 	Refused Outcome = "refused"
 
-	// Undecided: the lookups were judged alone, and they do not decide the outcome. It is no
-	// outcome that a client gets, so Outcomes does not list it, and no metric has it.
+	// Undecided: only the lookups were judged, and they do not decide the outcome. It is not
+	// an outcome of a client, so Outcomes does not list it, and no metric has it.
 	Undecided Outcome = "undecided"
 )
 
@@ -39,8 +39,8 @@ func (o Outcome) delivers() bool {
 	return o == Authenticated || o == Encrypted || o == Opportunistic
 }
 
-// Worse returns the worse of two outcomes. Undecided may turn out to be any that a server
-// causes, so it is worse than those of a client that delivers or has nothing to connect to.
+// Worse returns the worse of two outcomes. Undecided is worse than the outcomes of a client
+// that delivers or has nothing to connect to, because the server may cause a worse one.
 func Worse(a, b Outcome) Outcome {
 	order := slices.Insert(Outcomes(), slices.Index(Outcomes(), Unknown), Undecided)
 	if slices.Index(order, b) > slices.Index(order, a) {

@@ -11,7 +11,7 @@ type Rules struct {
 	Target  string // the domain or host that was asked about
 	Policy  Policy
 	Require Requirement
-	Lookups bool           // only the lookups are judged, because there were no connections
+	Lookups bool           // only the lookups are judged, because no connections were made
 	Roots   *x509.CertPool // of the Web PKI; nil: what needs them is not measured
 	Issuers caa.Issuers    // the CAs whose certificates are compared with CAA records
 	Stop    func() error   // returns an error if there is no time for costly checks of certificates; nil: there is

@@ -42,7 +42,7 @@ func MemSize(facts *Facts, verdicts ...*Verdict) int {
 	if facts.MTASTS != nil {
 		s.addMTASTS(facts.MTASTS)
 	}
-	for _, d := range facts.Delegations { // shared, but each report may be the last that has it
+	for _, d := range facts.Delegations { // other reports may share it; the last one keeps it
 		s.bytes += d.MemSize()
 	}
 	for _, v := range verdicts {

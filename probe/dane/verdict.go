@@ -12,7 +12,7 @@ import (
 type Verdict struct {
 	At        time.Time
 	Outcome   Outcome
-	FaultZone string           // the zone that alone explains Outcome, in the form of TextName; empty: none
+	FaultZone string           // the zone that is the only cause of Outcome, in the form of TextName; empty: none
 	Success   bool             // the value of probe_success
 	Services  []ServiceVerdict // every service of every host, in the order of the facts
 	MTASTS    *MTASTSVerdict   // nil unless the module asks for it

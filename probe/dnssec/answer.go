@@ -61,15 +61,15 @@ type Answer struct {
 	Why    string // the reason for the verdict, in words: zone, record and rule
 	Err    error  // nil unless the lookup itself failed; see the Err… variables
 
-	// FaultZone is the zone whose data or servers made the lookup fail. It is empty if
-	// the lookup did not fail, if the cause is on our side, and if the zone is not
-	// known for certain, such as when the resolvers disagree.
+	// FaultZone is the zone whose data or nameservers made the lookup fail. It is empty if
+	// the lookup did not fail, if the resolvers or the exporter are the cause, and if the
+	// zone is not certain, such as when the resolvers disagree.
 	//
-	// If the answer is bogus, it is the zone that contains the data that does not
-	// validate. The parent contains a DS RRset and the proof of its absence. The keys
-	// that no DS matches and the signatures over them are those of the child: it
-	// changes its keys and requests the DS. If servers fail, it is the highest zone
-	// that does not answer, below zones that do.
+	// If the answer is bogus, FaultZone is the zone that contains the data that does not
+	// validate. A DS RRset and the proof of its absence are data of the parent. If no DS
+	// matches the keys, or their signatures are invalid, the child is at fault: it
+	// changes its keys and requests the DS. If nameservers fail, FaultZone is the highest
+	// zone that does not answer while all zones above it do.
 	FaultZone string
 
 	// Inconsistent names the resolver whose answer did not validate, and the

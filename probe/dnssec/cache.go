@@ -167,9 +167,9 @@ type sigCache struct {
 // sigKey is the digest of a key, the octets signed, and the signature.
 type sigKey [sha256.Size]byte
 
-// bytesPerSig is the size of the cache of zones in bytes, for each entry of the
-// cache of signatures: a signed zone takes about 2 KB and needs up to four entries.
-// Each entry takes about 80 bytes.
+// bytesPerSig is the ratio of the size of the cache of zones, in bytes, to the number of
+// entries of the cache of signatures: a signed zone takes about 2 KB and needs up to four
+// entries. Each entry takes about 80 bytes.
 const bytesPerSig = 512
 
 func newSigCache(entries int) *sigCache {

@@ -204,9 +204,9 @@ func (v *validation) enclosingZone(name string) (*zone, error) {
 	return z, nil
 }
 
-// containingZone returns an answer whose FaultZone is the zone that contains a name. If
-// that is not proven, it is the zone whose DNSKEY lookup failed, or empty. The error is
-// errMissing or nil.
+// containingZone returns an answer whose FaultZone is the zone that contains a name. If the
+// zone is not proven, FaultZone is the zone whose DNSKEY lookup failed, or empty. The error
+// is errMissing or nil.
 func (v *validation) containingZone(q question) (Answer, error) {
 	z, err := v.enclosingZone(q.name)
 	switch {
@@ -264,7 +264,7 @@ func (v *validation) delegation(name string, r *reply, parent *zone) (*zone, err
 	return v.zoneFromDS(name, records[*dns.DS](set.all()), parent, p)
 }
 
-// authenticateDS returns the proof of a DS RRset.
+// authenticateDS returns the proof of a DS RRset in parent.
 func (v *validation) authenticateDS(set *rrset, parent *zone) (proof, error) {
 	if len(set.sigs) == 0 {
 		return proof{}, v.unsigned(parent, set.String())
@@ -279,10 +279,9 @@ func (v *validation) authenticateDS(set *rrset, parent *zone) (proof, error) {
 	return p, nil
 }
 
-// atParent records that the zone above a cut at name is at fault for a DS, or the denial
-// of a DS, that does not validate: the zone that contains it. That is signer, or a zone
-// below signer, because a reply can name any zone above as its signer. It returns err, or
-// errMissing.
+// atParent records the zone at fault for a DS at name, or for its denial, that does not
+// validate: the zone that contains it. That is signer or a zone below signer, because a reply
+// can name any zone above as its signer. atParent returns err, or errMissing.
 func (v *validation) atParent(err error, name string, signer *zone) error {
 	if _, isBogus := asBogus(err); !isBogus || signer.name == parentOf(name) {
 		return atFault(err, signer.name)

@@ -46,8 +46,8 @@ func asUnchecked(err error) (*fault, bool) {
 	return f, ok && f.unchecked
 }
 
-// inZone records z as the last zone that validated, unless err has one, and as the zone
-// whose data is bogus. It returns err.
+// inZone records z as the last zone that validated and as the zone at fault, unless err
+// already has a last zone. It returns err.
 func inZone(err error, z *zone) error {
 	if f, ok := errors.AsType[*fault](err); ok && f.above == nil {
 		f.above = z

@@ -122,8 +122,8 @@ func (a *account) release(n int) {
 	}
 }
 
-// unrecorded returns another account of the same Meter. What that refuses does not change
-// the verdict of the lookup.
+// unrecorded returns another account of the same Meter. If the Meter refuses it something, the
+// verdict of the lookup does not change.
 func (a *account) unrecorded() *account {
 	if a == nil {
 		return &account{}

@@ -31,7 +31,7 @@ import (
 // Only zones that had answered before are witnesses. So an owner of many broken
 // zones does not hide the failures of others.
 //
-// Answer.FaultZone is the zone at fault as far as the controls prove it, see faultZone.
+// If the controls prove the zone at fault, Answer.FaultZone is that zone, see faultZone.
 //
 // If the resolvers are at fault, the error becomes ErrResolverFailed. If the Meter
 // refuses a control, there is no verdict: the error becomes ErrBudget.
@@ -74,19 +74,18 @@ func (l *lookup) classifyFailure(ctx context.Context, a Answer) Answer {
 	return a
 }
 
-// Limits on the time in which faultZone finds out which zone contains a name. If the zone
-// has not answered a control yet, it may be silent. Then what earlier lookups have proven
-// must suffice.
+// Time limits of faultZone for finding the zone that contains a name. If the zone has not
+// answered a control yet, it may be silent. The shorter limit then allows only what earlier
+// lookups have proven.
 const (
 	containerTime       = 2 * time.Second
 	silentContainerTime = 100 * time.Millisecond
 )
 
-// faultZone returns the zone at fault for the failed lookup l: the highest zone whose
-// control fails, if the controls of all zones above it answer. If no control fails, the
-// zone answers for other names. Then it is the zone that is proven to contain what could
-// not be looked up. It is empty if that is not known, such as when a control has no clear
-// outcome.
+// faultZone returns the zone at fault for the failed lookup l. That is the highest zone whose
+// control fails, if the controls of all zones above it answer. If no control fails, it is the
+// zone that is proven to contain the names that could not be looked up. faultZone returns the
+// empty string if that is not known, such as when a control has no clear outcome.
 func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
 	if state, known := p.state(p.zone); known && state == controlAnswers {
 		return l.containerOfFailure(ctx, containerTime)
@@ -95,7 +94,7 @@ func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
 		return zone
 	}
 	between := l.zonesBetween(p.domain, p.zone)
-	if _, known := p.state(p.zone); !known { // the control takes too long, or waits for controlInterval
+	if _, known := p.state(p.zone); !known { // the control is not complete, or waits for controlInterval
 		if len(between) > 0 {
 			return ""
 		}
@@ -111,9 +110,9 @@ func (p *postMortem) faultZone(ctx context.Context, l *lookup) string {
 	return l.containerOfFailure(ctx, containerTime)
 }
 
-// highestFailing returns the highest zone whose control fails, or whether the controls of
-// all zones answer. zones are in ascending order. If a control above has no clear outcome,
-// it returns no zone.
+// highestFailing returns the highest zone whose control fails. answer reports whether the
+// controls of all zones answer. zones are in ascending order, the lowest first. If a control
+// of a higher zone has no clear outcome, there is no zone.
 func (p *postMortem) highestFailing(zones []string) (zone string, answer bool) {
 	for _, zone := range slices.Backward(zones) {
 		switch state, known := p.state(zone); {
@@ -134,8 +133,8 @@ func (p *postMortem) state(zone string) (state controlState, known bool) {
 	return state, known
 }
 
-// zonesBetween returns the known zones above a zone, the lowest first, down from its
-// registered domain, which is the last one.
+// zonesBetween returns the known zones above zone, up to its registered domain. The lowest is
+// first, and the registered domain is last.
 func (l *lookup) zonesBetween(domain, zone string) (between []string) {
 	for n := labels(zone) - 1; n >= labels(domain); n-- {
 		ancestor := suffix(zone, n)
@@ -147,8 +146,8 @@ func (l *lookup) zonesBetween(domain, zone string) (between []string) {
 	return between
 }
 
-// containerOfFailure returns the zone that is proven to contain everything that the
-// resolvers reported a failure for, or the empty string. An alias proves nothing: a
+// containerOfFailure returns the zone that is proven to contain all names for which the
+// resolvers reported a failure, or the empty string. An alias proves nothing, because a
 // resolver that fails for its target fails for the alias too.
 func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (container string) {
 	var group sync.WaitGroup
@@ -162,7 +161,7 @@ func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (c
 		case r.usable():
 			continue
 		case q.qtype == dns.TypeDS:
-			names[parentOf(q.name)] = true // the parent has it
+			names[parentOf(q.name)] = true // the parent contains the DS
 			continue
 		case q.qtype != dns.TypeDNSKEY:
 			group.Go(func() {
@@ -186,9 +185,9 @@ func (l *lookup) containerOfFailure(ctx context.Context, limit time.Duration) (c
 	return container
 }
 
-// mayBeAlias reports whether a name may be an alias. A resolver does not follow it in a
-// query for its CNAME record. One that has followed it before has the record in its cache, so
-// that a failure or silence shows that the zone of the name fails.
+// mayBeAlias reports whether a name may be an alias. It queries for the CNAME record, for which
+// a resolver does not follow the alias. A resolver that has followed the alias before has the
+// record in its cache, so a failure or silence shows that the zone of the name fails.
 func (l *lookup) mayBeAlias(ctx context.Context, name string) (maybe bool) {
 	defer func() {
 		if recover() != nil {
@@ -206,7 +205,7 @@ func (l *lookup) mayBeAlias(ctx context.Context, name string) (maybe bool) {
 	}
 }
 
-// repeatUnrecorded looks up another question within what l has left of its limits.
+// repeatUnrecorded looks up another question within the remaining limits of l.
 func (l *lookup) repeatUnrecorded(ctx context.Context, q question) Answer {
 	again := l.resolver.newLookup(q, upstream{}, l.budget.share(1))
 	again.account = l.account.unrecorded()

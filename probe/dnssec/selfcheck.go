@@ -131,12 +131,12 @@ func (r *Resolver) Alive(ctx context.Context) bool {
 	return !dead.Load()
 }
 
-// HasUplink reports whether a resolver reaches a zone at the top of the DNS now. If so, a
-// lookup that no resolver answers fails because of nameservers below.
+// HasUplink reports whether a resolver currently reaches a zone at the top of the DNS. If so,
+// a lookup that no resolver answers fails because of nameservers below that zone.
 func (r *Resolver) HasUplink(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, uplinkTimeout)
 	defer cancel()
-	since := nextSecond(time.Now()) // what was cached before is no longer new
+	since := nextSecond(time.Now()) // data that was cached before does not count
 	var reached atomic.Bool
 	var group sync.WaitGroup
 	for _, zone := range r.usedTopLevels() {

@@ -46,8 +46,8 @@ type noZoneCut struct {
 // validate judges the evidence for one question. It sends no queries and reads
 // no clock: the same evidence gives the same verdict, and a reply that no rule
 // needs changes nothing. The budget counts and keeps what validate computes, so
-// that repeated calls with more evidence do not compute it again. The question of no
-// type is about the zone that contains the name, see containingZone.
+// that repeated calls with more evidence do not compute it again. A question of
+// the type NONE is about the zone that contains the name, see containingZone.
 func validate(q question, e evidence, r rules, budget *workBudget) verdict {
 	v := &validation{
 		evidence:   e,
@@ -330,9 +330,9 @@ func (v *validation) statusOfUnsigned(name string, rrtype uint16, what string, e
 	return step{}, ofContainer(err, z.name)
 }
 
-// ofContainer records that the zone that contains bogus data is at fault, unless err is
-// about the chain of trust. The signer is not, because a signature can name any zone above
-// as its signer. It returns err.
+// ofContainer records the zone that contains bogus data as the zone at fault, unless err is
+// about the chain of trust. It does not record the signer, because a signature can name any
+// zone above as its signer. It returns err.
 func ofContainer(err error, container string) error {
 	if f, isBogus := asBogus(err); isBogus && f.failed != "" {
 		return err

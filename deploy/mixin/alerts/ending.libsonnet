@@ -9,8 +9,8 @@ function(config, p, t)
   };
 
   [
-    // One alert for a zone, which may be a parent zone of many targets. The signatures over
-    // their delegations expire at different times.
+    // One alert for each zone. A parent zone has many targets, and the signatures over their
+    // delegations expire at different times.
     soon {
       name: 'DaneSignaturesNearEnd',
       query: 'min by (zone) (%s)' % p.signatureRemaining,

@@ -73,14 +73,14 @@ function(config, p, t)
       section: 'daneconfigreloadfailed',
     },
 
-    // The last list stays meanwhile. A primary that restarts, or a list that is being
-    // replaced, raises no alert.
+    // The previous list remains in use, so the alert can wait until a primary has restarted or
+    // a list has been replaced.
     problem {
       name: 'DaneDiscoveryFails',
       expr: std.stripChars(last('dane_exporter_discovery_up'), '\n') + ' == 0',
       minutes: 120,
       summary: '{{ $labels.instance }}: the list of domains {{ $labels.source }} cannot be read',
-      description: 'For two hours, no attempt to read the list of the source {{ $labels.source }} of /sd has succeeded. The last list stays: new domains are not monitored. After a restart of the exporter, /sd returns status 503, and Prometheus keeps the targets that it has until it restarts too. The log of the exporter, and the answer of /sd after a restart, have the cause.',
+      description: 'For two hours, no attempt to read the list of the source {{ $labels.source }} of /sd has succeeded. The previous list remains in use, and new domains are not monitored. After a restart of the exporter, /sd returns status 503. Prometheus then keeps its targets until it restarts too. The log of the exporter has the cause.',
       section: 'danediscoveryfails',
     },
 

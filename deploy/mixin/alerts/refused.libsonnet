@@ -31,7 +31,7 @@ function(config, p, t)
       scope: 'zone',
       zonesOfTargets: p.zoneOfTarget,
       summary: '{{ $labels.zone }}: DANE senders refuse {{ $value }} targets because of this zone',
-      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That alone explains why clients that validate DANE refuse'
+      description: 'The data or the nameservers of the zone {{ $labels.zone }} make lookups fail. That is the only reason why DANE clients refuse'
                    + '{{ with query (printf "topk(5, group by (instance) (%s{zone=%%q}))" $labels.zone) | sortByLabel "instance" }}%s{{ end }}' % [p.zoneOfTarget, t.listOfInstances]
                    + '. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
       section: 'danezonebroken',

@@ -291,7 +291,7 @@ local dnssec(q) = p.row('DNSSEC', [
   ),
   p.table(
     'Nameservers',
-    needsFull('Whether each nameserver of the zones with the TLSA records and of their parents answers, has the same TLSA or DS records as the others, and has valid signatures. If some differ, repair the zone transfer to them. ' +
+    needsFull('The nameservers of the zones with the TLSA records, and of their parents: whether each answers, has the same TLSA or DS records as the others, and has valid signatures. If some differ, repair the zone transfer to them. ' +
               'Needs nameservers: true, too.'),
     12,
     6,

@@ -94,7 +94,7 @@ local losses =
   p.row('Mass changes', [
     p.timeseries(
       'Outcome over time',
-      'Number of targets by outcome. While an outcome is unknown, the last known one is not counted.',
+      'Number of targets by outcome. A target whose outcome is unknown does not count with its last known outcome.',
       12,
       8,
       [p.range('sum by (outcome) (job_module_outcome:dane_outcome:sum{%s})' % selector, '{{outcome}}')],
@@ -104,7 +104,7 @@ local losses =
     p.timeseries(
       'Protected targets',
       'Number of targets that DANE clients authenticate (authenticated), whose hosts have TLSA records (tlsa), and whose zones are signed, with DS records in the parent zones (ds). ' +
-      'lost: targets that a mass loss has left without that protection.',
+      'lost: targets that lost that protection in a mass loss, and do not have it again.',
       12,
       8,
       [
@@ -115,7 +115,7 @@ local losses =
     ),
     p.timeseries(
       'Loss within an hour',
-      'Share of the protected targets that lost a protection within the last hour, less those that gained it. Only targets whose state is known at both times count. ' +
+      'Share of the protected targets that lost a protection within the last hour, minus those that gained it. Only targets whose state is known at both times count. ' +
       'The threshold is that of the alert DaneMassLoss.',
       12,
       8,
@@ -128,11 +128,11 @@ local losses =
     ),
     p.table(
       'Zones at fault',
-      'Zones whose data or nameservers alone explain why targets are refused, and the number of these targets.',
+      'Zones whose data or nameservers are the only reason why targets are refused, and the number of these targets.',
       6,
       8,
       [p.rows('count by (zone) (group by (zone, instance) (target:dane_outcome_zone:recent{%s} >= 0))' % selector)],
-      'No zone alone explains a refused target',
+      'No target is refused only because of one zone',
       [p.column('zone'), p.number('Value', 'targets', 'none')],
       [],
       'targets',

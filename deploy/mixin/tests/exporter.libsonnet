@@ -119,7 +119,7 @@ function(t)
         t.firing(t.at(3 + hours(4)) + keep - t.step, [alert('DaneDiscoveryFails')]),
         t.firing(t.at(3 + hours(4)) + keep + 2 * t.step, []),
       ],
-      texts: [text('DaneDiscoveryFails', 'warning', 'the list of domains hosting cannot be read', 'For two hours, no attempt to read the list of the source hosting of /sd has succeeded. The last list stays: new domains are not monitored. After a restart of the exporter, /sd returns status 503, and Prometheus keeps the targets that it has until it restarts too. The log of the exporter, and the answer of /sd after a restart, have the cause.', { source: 'hosting' }) + { minute: t.at(3) + 130 }],
+      texts: [text('DaneDiscoveryFails', 'warning', 'the list of domains hosting cannot be read', 'For two hours, no attempt to read the list of the source hosting of /sd has succeeded. The previous list remains in use, and new domains are not monitored. After a restart of the exporter, /sd returns status 503. Prometheus then keeps its targets until it restarts too. The log of the exporter has the cause.', { source: 'hosting' }) + { minute: t.at(3) + 130 }],
     },
     {
       name: 'DaneProbesRejected: a single burst does not fire',

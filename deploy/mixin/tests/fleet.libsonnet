@@ -6,8 +6,9 @@ function(t)
   local known = ['ok', 'parent', 'ds', 'tlsa', 'half', 'less', 'bad', 'down'];
   local all(value) = { [w]: value for w in known };
   local findings = { ds: 'mx_insecure', tlsa: 'no_tlsa', half: 'no_tlsa', bad: 'tlsa_mismatch', down: 'connect_failed' };
-  local target(fleet, instance, timeline, zone='', connects=true) =
-    local series(name, values, labels={}) = t.series(name, instance, { module: fleet } + labels, t.values(timeline, values));
+  // The series of a target, whose name is %s.
+  local target(fleet, timeline, zone, connects) =
+    local series(name, values, labels={}) = t.series(name, '%s', { module: fleet } + labels, t.values(timeline, values));
     local outcome(state, at) = series('dane_outcome', all(0) { [w]: 1 for w in at }, { outcome: state });
     [
       series('up', all(1) { unknown: 1, lost: 0 }),
@@ -21,16 +22,21 @@ function(t)
            series('dane_outcome', all(0) { unknown: 1 }, { outcome: 'unknown' }),
          ])
     + [
-      t.finding(instance, findings[w], if w == 'ds' then '' else 'mx.' + fleet, timeline, [w], { module: fleet })
+      t.finding('%s', findings[w], if w == 'ds' then '' else 'mx.' + fleet, timeline, [w], { module: fleet })
       for w in std.objectFields(findings)
       if std.member(t.words(timeline), w)
-    ] + (if std.member(t.words(timeline), 'parent') then [series('dane_delegation_ds_records', all(1) { parent: 0 }, { zone: instance })] else [])
+    ] + (if std.member(t.words(timeline), 'parent') then [series('dane_delegation_ds_records', all(1) { parent: 0 }, { zone: '%s' })] else [])
     + (if zone == '' then [] else [series('dane_outcome_zone', { bad: 1 }, { zone: zone })]);
-  // fleet(name, parts) has the targets of each part: their number and timeline.
+  // fleet(name, parts) has the targets of each part: their number and timeline. The values of
+  // all targets of a part are equal, and are computed once.
   local fleet(name, parts, zone='', connects=true) = std.flattenArrays([
-    target(name, '%s-%d-%d.example' % [name, part, i], parts[part][1], zone, connects)
+    local ofTarget = target(name, parts[part][1], zone, connects);
+    [
+      s { series: std.strReplace(s.series, '%s', '%s-%d-%d.example' % [name, part, i]) }
+      for i in std.range(1, parts[part][0])
+      for s in ofTarget
+    ]
     for part in std.range(0, std.length(parts) - 1)
-    for i in std.range(1, parts[part][0])
   ]);
   local loss(module) = { alertname: 'DaneMassLoss', module: module };
 
@@ -62,7 +68,7 @@ function(t)
       firing: [
         t.firing(t.at(start) + after - t.step, []),
         t.firing(t.at(start) + after + t.step, alerts),
-        // It stands when the loss is no longer within the time that is compared.
+        // It continues after the loss is no longer within the compared time.
         t.firing(t.at(start + period) + 15, alerts),
         t.firing(end - t.step, alerts),
         t.firing(end + 5 + 2 * t.step, []),
@@ -72,7 +78,7 @@ function(t)
         labels: t.labels({ module: module, protection: protection, severity: 'warning', scope: 'fleet' }),
         annotations: {
           summary: 'dane: 62.5% of the protected targets of the module ' + module + ' ' + summary,
-          description: 'Within an hour, %s So many changes at a time have one cause, such as a failed update of zones, of a provisioning system or at a registrar. Stop it before it changes more. Targets:%s and possibly others.'
+          description: 'Within an hour, %s So many changes at the same time probably have one cause, such as a failed update of zones, of a provisioning system or at a registrar. Stop it before it affects more targets. Targets:%s and possibly others.'
                        % [consequence, std.join(',', [' %s-0-%d.example' % [module, i] for i in std.range(1, 5)])],
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danemassloss',
         },
@@ -126,12 +132,12 @@ function(t)
               + fleet('once', [[6, change('bad')]]),
     },
     {
-      name: 'DaneMassLoss: a broken zone explains why targets are refused: only DaneZoneBroken fires',
+      name: 'DaneMassLoss: targets are refused only because of a broken zone: only DaneZoneBroken fires',
       local broken = change('bad*%d' % period),
       series: fleet('zone', [[6, broken]], 'massloss'),
     },
     {
-      name: 'DaneMassLoss: targets lose the TLSA records of one of two hosts; a loss while the exporter is lost fires when it is back; an alert stands while the exporter is lost; it ends if the lost targets are removed',
+      name: 'DaneMassLoss: targets lose the TLSA records of one of two hosts; a loss while the exporter is lost fires when it is back; an alert continues while the exporter is lost; it ends if the lost targets are removed',
       // The last scrape before is longer ago than the time that is compared and the window.
       local back = start + period + 3,
       local removed = back + t.scrapes(after + 10) + 1,

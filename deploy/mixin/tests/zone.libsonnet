@@ -1,9 +1,9 @@
-// Cases for targets that one zone explains.
+// Cases for targets that are refused only because of one zone.
 function(t)
-  // The interval is one scrape, so the targets of a zone notice a fault up to one scrape apart.
+  // Probes of the targets of a zone find a fault up to one scrape interval apart.
   local early = t.problem;
   local late = 'ok*11 bad lost bad*14 lost bad*14 ok*24';
-  // A domain that a zone explains, at the words in at.
+  // A domain that is refused only because of a zone, at the words in at.
   local domain(instance, timeline, zone='', at=['bad']) =
     t.outcome(instance, timeline, ['bad'])
     + [t.success(instance, timeline), t.finding(instance, 'dnssec_bogus', '', timeline)]
@@ -12,7 +12,7 @@ function(t)
   local broken(zone) = { alertname: 'DaneZoneBroken', zone: zone };
   local own(instance, alerts=['DaneDomainRefused', 'DaneDNSSECBogus']) = [{ alertname: a, instance: instance } for a in alerts];
   local always = t.always;
-  // How long a zone stands after the last probe that found it.
+  // How long a zone remains at fault after the last probe that found it.
   local stands = t.interval + 2;
   local zoneFor = 5;
   local zoneKeeps = t.evaluations(t.interval + 11);
@@ -60,7 +60,7 @@ function(t)
         labels: { zone: 'slow', severity: 'critical', scope: 'zone' },
         annotations: {
           summary: 'slow: DANE senders refuse 5 targets because of this zone',
-          description: 'The data or the nameservers of the zone slow make lookups fail. That alone explains why clients that validate DANE refuse fast1.example, fast2.example, fast3.example, fast4.example, slow.example and possibly others. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
+          description: 'The data or the nameservers of the zone slow make lookups fail. That is the only reason why DANE clients refuse fast1.example, fast2.example, fast3.example, fast4.example, slow.example and possibly others. Mail servers queue the mail and retry for some days. If the zone is yours, repair its signatures, its DS record or its nameservers. If the operator is another organisation, such as a registry or a mail provider, only that operator can repair it. Report the fault there.',
           runbook_url: 'http://exporter.example:10125/docs/runbook.md#danezonebroken',
         },
       }])],
@@ -112,7 +112,7 @@ function(t)
       uninhibited: always(t.at(10), t.at(20), []),
     },
     {
-      name: 'DaneZoneBroken: the exporter dies while the zone is broken: the alert stands, and inhibits those about its domains until they end',
+      name: 'DaneZoneBroken: the exporter dies while the zone is broken: the alert continues, and inhibits those about its domains until they end',
       zones: ['standing'],
       local timeline = 'ok*10 bad*20 lost*%d' % (t.scrapes(t.memory) + 2),
       series: domains('standing', 3, timeline, 'standing'),

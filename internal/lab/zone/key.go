@@ -50,7 +50,8 @@ func (k Key) Twin(n int) (Key, error) {
 // SEP reports whether the key is a secure entry point (RFC 4034 §2.1.1).
 func (k Key) SEP() bool { return k.Public.Flags&dns.SEP != 0 }
 
-// NewKey derives the key for a role in a zone. Equal arguments give equal keys.
+// NewKey derives the key for a role in a zone. Equal arguments give equal keys. The key tag
+// is not 0: miekg/dns does not sign with such a key.
 // role is any string, such as "ksk" or "former". flags are those of the DNSKEY record,
 // such as dns.ZONE|dns.SEP.
 //
@@ -62,20 +63,23 @@ func (k Key) SEP() bool { return k.Public.Flags&dns.SEP != 0 }
 func NewKey(apex, role string, algorithm uint8, flags uint16) (Key, error) {
 	apex = dns.CanonicalName(apex)
 	seed := sha512.Sum512(fmt.Appendf(nil, "%s %s %d", apex, role, algorithm))
-	public, signer, err := derive(seed, algorithm, flags&dns.SEP != 0)
-	if err != nil {
-		return Key{}, fmt.Errorf("key %q of %s: %w", role, apex, err)
-	}
-	return Key{
-		Public: &dns.DNSKEY{
+	for {
+		public, signer, err := derive(seed, algorithm, flags&dns.SEP != 0)
+		if err != nil {
+			return Key{}, fmt.Errorf("key %q of %s: %w", role, apex, err)
+		}
+		record := &dns.DNSKEY{
 			Hdr:       dns.RR_Header{Name: apex, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: keyTTL},
 			Flags:     flags,
 			Protocol:  3,
 			Algorithm: algorithm,
 			PublicKey: base64.StdEncoding.EncodeToString(public),
-		},
-		signer: deterministic{signer},
-	}, nil
+		}
+		if record.KeyTag() != 0 {
+			return Key{Public: record, signer: deterministic{signer}}, nil
+		}
+		seed = sha512.Sum512(seed[:])
+	}
 }
 
 func derive(seed [64]byte, algorithm uint8, strong bool) (public []byte, signer crypto.Signer, err error) {

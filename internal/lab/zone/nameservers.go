@@ -57,7 +57,8 @@ func (n *Internet) Add(c Copy) error {
 
 // Ask queries an authoritative nameserver: one that the NS records of a zone name, at
 // one of its addresses. It answers for the zones that it serves, refers to those below,
-// and answers REFUSED for others. Faults apply whose Server is empty or its address, as in "192.0.2.53:53".
+// and answers REFUSED for others. Faults apply whose Server is empty or its address, as in
+// "192.0.2.53:53".
 //
 // It fails if there is no nameserver at that address, and if ctx ends.
 func (n *Internet) Ask(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
@@ -109,7 +110,8 @@ func (n *Internet) answerAsNameserver(server netip.AddrPort, query *dns.Msg) (*d
 	return r.msg, r.err
 }
 
-// refer adds a referral to a zone, without glue, if the server serves the zone above.
+// refer adds a referral to a zone, without glue. It returns false if the server does not
+// serve the parent.
 func (r *responder) refer(server netip.Addr, to *zoneData) bool {
 	if to.apex == "." {
 		return false

@@ -549,3 +549,11 @@ func TestDenial(t *testing.T) {
 		t.Error("no error for a name that is not a zone")
 	}
 }
+
+// TestKeyTagZero: the first key that is derived for this zone has the key tag 0, and cannot sign.
+func TestKeyTagZero(t *testing.T) {
+	key, err := NewKey("domain92120.org.", "zsk", dns.ECDSAP256SHA256, dns.ZONE)
+	if err != nil || key.Public.KeyTag() == 0 {
+		t.Errorf("key tag %d, %v", key.Public.KeyTag(), err)
+	}
+}

@@ -24,28 +24,29 @@ import (
 // mediaType is the type of a DNS message in the body of a request or response (RFC 8484 §6).
 const mediaType = "application/dns-message"
 
-// Limits in bytes: the header of a response, and all bodies of a connection that were
-// received and not read yet.
+// Limits in bytes: of the header of a response, and of all received bodies of a connection
+// that were not read yet.
 const (
 	maxHeader   = 16 << 10
 	maxBuffered = 1 << 20
 )
 
-// maxRequests limits the queries in flight to one server, and with them its connections. RFC
-// 9113 §6.5.2 recommends that a server accepts at least as many on one connection.
+// maxRequests is the maximum number of queries in flight to one server. RFC 9113 §6.5.2
+// recommends that a server accepts at least 100 streams on one connection. The limit also
+// bounds the connections.
 const maxRequests = 100
 
 // httpsPool sends queries to one server over HTTPS (RFC 8484). It uses HTTP/2 alone, which
 // carries concurrent queries on one connection and is the minimum that RFC 8484 §5.2
 // recommends.
 //
-// The ID of each query is 0 (RFC 8484 §4.1). A random one would add nothing: TLS
-// authenticates the server, and HTTP assigns a response to its request. Queries are not
-// padded, as over TLS.
+// The ID of each query is 0 (RFC 8484 §4.1). A random ID would not protect against more: TLS
+// authenticates the server, and HTTP assigns a response to its request. As over TLS, queries
+// are not padded.
 //
-// The server decides what comes back, so nothing but a DNS message is accepted: redirects
-// are not followed, cookies are not stored (RFC 8484 §8.2), compressed bodies are
-// refused, and no proxy of the environment is used.
+// Only a DNS message is accepted as a response. Redirects are not followed, cookies are not
+// stored (RFC 8484 §8.2), compressed bodies are rejected, and no proxy of the environment is
+// used.
 type httpsPool struct {
 	url       string
 	slots     chan struct{} // holds an element for each query in flight
@@ -63,7 +64,7 @@ func newHTTPSPool(s *server, timeout time.Duration, roots *x509.CertPool) *https
 		}
 		return nil
 	}
-	// A server that has disappeared without closing the connection does not answer a ping.
+	// A ping detects a server that has disappeared without closing the connection.
 	silence := max(timeout/2, time.Second)
 	return &httpsPool{
 		url:   s.url(),
@@ -77,8 +78,9 @@ func newHTTPSPool(s *server, timeout time.Duration, roots *x509.CertPool) *https
 				SendPingTimeout: silence, PingTimeout: silence, WriteByteTimeout: timeout,
 				MaxReceiveBufferPerStream: maxMessage + 1, MaxReceiveBufferPerConnection: maxBuffered,
 			},
-			// Without this, each query that begins before the first connection is established
-			// opens another one. If a server accepts few streams, net/http exceeds it.
+			// Without this limit, each query that begins before the first connection is
+			// established opens another one. net/http exceeds the limit if a server accepts
+			// few streams.
 			MaxConnsPerHost:        1,
 			IdleConnTimeout:        idleTime,
 			DisableCompression:     true,
@@ -153,16 +155,16 @@ func checkResponse(response *http.Response) error {
 	return nil
 }
 
-// subtractAge subtracts the value of an Age header, in seconds, from the TTLs of a message: an
-// HTTP cache had the response for as long (RFC 8484 §5.1).
+// subtractAge subtracts the value of an Age header from the TTLs of a message. It is the time
+// for which HTTP caches had the response, in seconds (RFC 8484 §5.1).
 func subtractAge(message *dns.Msg, text string) {
 	age, err := strconv.ParseUint(text, 10, 32)
-	if err != nil && !errors.Is(err, strconv.ErrRange) { // too large a number returns the maximum
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // ParseUint returns the maximum for numbers that are too large
 		return
 	}
 	for _, section := range [][]dns.RR{message.Answer, message.Ns, message.Extra} {
 		for _, rr := range section {
-			if header := rr.Header(); header.Rrtype != dns.TypeOPT { // its TTL has flags
+			if header := rr.Header(); header.Rrtype != dns.TypeOPT { // the TTL field of OPT has flags
 				header.Ttl -= min(header.Ttl, uint32(age))
 			}
 		}

@@ -164,7 +164,7 @@ func TestDoHAuthentication(t *testing.T) {
 	}
 }
 
-// TestDoHAtResolverOverTLS: a server that knows no ALPN, such as one over TLS, is refused.
+// TestDoHAtResolverOverTLS: a server without ALPN, such as a resolver over TLS, is rejected.
 func TestDoHAtResolverOverTLS(t *testing.T) {
 	s := newDoHServer(t, 100, serveDoH())
 	address, _ := tlsServer(t, &tls.Config{Certificates: s.TLS.Certificates})

@@ -13,8 +13,8 @@ import (
 // Nameserver is a nameserver from which zones are transferred, over TCP or TLS.
 type Nameserver struct{ server *server }
 
-// ParseNameserver parses a nameserver. It is written as for New, but without "system",
-// and an address without a scheme means TCP.
+// ParseNameserver parses a nameserver over TCP or TLS. The forms are those of New; an address
+// without a scheme means TCP.
 func ParseNameserver(text string) (Nameserver, error) {
 	s, err := parseServer(text)
 	if err != nil || strings.HasPrefix(text, "udp://") || !slices.Contains([]string{"udp", "tcp", "tls"}, s.network) {
@@ -23,7 +23,7 @@ func ParseNameserver(text string) (Nameserver, error) {
 	return Nameserver{s}, nil
 }
 
-// Dial connects to the nameserver. A server over TLS is authenticated as a resolver is.
+// Dial connects to the nameserver. It authenticates a server over TLS like a resolver.
 // Zone transfers need TLS 1.3 and the protocol name "dot" (RFC 9103 §7.1, §7.2).
 func (n Nameserver) Dial(ctx context.Context, roots *x509.CertPool) (net.Conn, error) {
 	if n.server.network != "tls" {

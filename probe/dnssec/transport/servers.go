@@ -92,7 +92,7 @@ func (s *server) tlsConfig(roots *x509.CertPool) *tls.Config {
 	return &tls.Config{ServerName: s.host(), RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
-// host returns the name that the certificate must have, or else the address.
+// host returns the name that the certificate must have: the configured name, or the address.
 func (s *server) host() string { return cmp.Or(s.tlsName, s.address.Addr().WithZone("").String()) }
 
 // url returns the URL of a server over HTTPS.
@@ -198,7 +198,7 @@ func parseServer(text string) (*server, error) {
 	return newServer(network, address, path, tlsName), nil
 }
 
-// newServer returns a server without connections; New adds the pools of connections.
+// newServer returns a server without connections. New adds the pools of connections.
 func newServer(network string, address netip.AddrPort, path, tlsName string) *server {
 	s := &server{name: address.String() + path, network: network, address: address, path: path, tlsName: tlsName, sockets: make(chan struct{}, maxSockets)}
 	if network != "udp" {
