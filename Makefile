@@ -3,7 +3,7 @@
 version := $(shell git describe --tags --always --dirty 2>/dev/null)
 tool = go tool -modfile=tools/$(1)/go.mod $(1)
 
-.PHONY: build test lint mutation integration bench lab docs mixin ci
+.PHONY: build test lint mutation integration bench lab docs mixin kubernetes ci
 
 build: ## the program, with its version
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/prometheus/common/version.Version=$(version)" .
@@ -27,11 +27,14 @@ bench: ## cost of a probe, compared with the bare handshake and blackbox_exporte
 lab: ## serve metrics of the lab's domains on port 10125
 	go run . lab
 
-docs: ## write the generated parts of docs/
-	go test ./internal/repocheck -run TestGenerated -update
+docs: ## write the generated parts of docs/ and of the Helm chart
+	go test ./internal/repocheck ./deploy/helm -run TestGenerated -update
 
 mixin: ## write the rules and dashboards that are generated from deploy/mixin
-	$(call tool,jsonnet) -S -m deploy deploy/mixin/build.jsonnet
+	$(call tool,jsonnet) -S -c -m deploy deploy/mixin/build.jsonnet
+
+kubernetes: ## write deploy/kubernetes, which is rendered from the Helm chart
+	cd deploy/validate && go test -count=1 -run TestManifests -update
 
 ci: ## every check that a change must pass: needs root on Debian
 	.ci/run

@@ -37,7 +37,7 @@ func TestPrometheusRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(want.Groups) == 0 || !reflect.DeepEqual(object.Spec, want) {
-		t.Error("prometheusrule.yml differs from rules.yml; run: make mixin")
+		t.Error("prometheusrule.yml differs from rules.yml; run: make mixin kubernetes")
 	}
 }
 

@@ -6,10 +6,12 @@ local mixin = import 'mixin.libsonnet';
 local json(value) = std.manifestJsonEx(value, '  ') + '\n';
 local yaml(header, value) = header + std.manifestYamlDoc(value, indent_array_in_object=true, quote_keys=false) + '\n';
 local tests = (import 'tests/tests.libsonnet')(mixin._config);
+local chart = 'helm/dane-exporter/files';
 local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.groups };
 
 {
-  ['grafana/dashboards/' + name]: json(mixin.grafanaDashboards[name])
+  [directory + '/dashboards/' + name]: json(mixin.grafanaDashboards[name])
+  for directory in ['grafana', chart]
   for name in std.objectFields(mixin.grafanaDashboards)
 }
 + {
@@ -17,11 +19,6 @@ local groups = { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.g
   'prometheus/views.yml': yaml(headers.views, mixin.viewsAlerts),
   'prometheus/rules_test.yml': yaml(headers.tests, tests.alerts),
   'prometheus/rules_texts_test.yml': yaml(headers.tests, tests.texts),
-  'kubernetes/prometheusrule.yml': yaml(headers.kubernetesRule, {
-    apiVersion: 'monitoring.coreos.com/v1',
-    kind: 'PrometheusRule',
-    metadata: { name: 'dane-exporter', namespace: 'monitoring', labels: { 'app.kubernetes.io/name': 'dane-exporter' } },
-    spec: groups,
-  }),
+  [chart + '/rules.yaml']: yaml(headers.chartRules, groups),
   'grafana/provisioning/alerting/dane.yml': yaml(headers.grafanaAlerts, mixin.grafanaAlerts),
 }

@@ -29,9 +29,9 @@
     %s
   ||| % generated,
 
-  kubernetesRule: |||
-    # The rules of deploy/prometheus/rules.yml for the Prometheus operator.
-    %s# probe.yml and podmonitor.yml set the labels that the rules need.
+  chartRules: |||
+    # The rules of deploy/prometheus/rules.yml, which the chart puts into a PrometheusRule.
+    %s
   ||| % generated,
 
   tests: |||

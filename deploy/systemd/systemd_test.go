@@ -258,9 +258,10 @@ func TestMemoryLimits(t *testing.T) {
 	}
 	probes := find("../../config.example.yml", `(?m)^  probes: (\d+)$`)
 	for file, pattern := range map[string]string{
-		"dane_exporter.service":        `(?m)^MemoryMax=(\d+)M$`,
-		"../docker/compose.yml":        `(?m)^    mem_limit: (\d+)m\b`,
-		"../kubernetes/deployment.yml": `limits: {memory: (\d+)Mi}`,
+		"dane_exporter.service":             `(?m)^MemoryMax=(\d+)M$`,
+		"../docker/compose.yml":             `(?m)^    mem_limit: (\d+)m\b`,
+		"../kubernetes/deployment.yml":      `limits:\n +memory: (\d+)Mi\n`,
+		"../helm/dane-exporter/values.yaml": `limits: {memory: (\d+)Mi}`,
 	} {
 		if limit := find(file, pattern); limit != 2*probes {
 			t.Errorf("%s: %d MiB for limits.probes %d, want %d MiB", file, limit, probes, 2*probes)
