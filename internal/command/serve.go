@@ -73,11 +73,29 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
-	cmd.Flag("log.prober", "Level at which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
+	cmd.Flag("log.prober", "Only log messages about single probes with the given severity or above, whatever --log.level is: a failed probe is info; the start and the success of a probe are debug. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("info").SetValue(f.proberLevel)
 	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
-	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
+	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time: such as 500ms, or a number of seconds.").Default("500ms").SetValue((*offsetValue)(&f.timeoutOffset))
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
+}
+
+// offsetValue is a flag value: a duration, or a number of seconds as blackbox_exporter takes it.
+type offsetValue time.Duration
+
+func (v *offsetValue) String() string { return time.Duration(*v).String() }
+
+func (v *offsetValue) Set(text string) error {
+	withUnit := text
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		withUnit += "s"
+	}
+	duration, err := time.ParseDuration(withUnit)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 500ms, or a number of seconds such as 0.5", text)
+	}
+	*v = offsetValue(duration)
+	return nil
 }
 
 // maxHistory limits --history.limit.
@@ -136,11 +154,13 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		return i.applyConfig(c)
 	}
 	reloader := config.NewReloader(f.configFile, defaults, files, apply, i.recordReload)
+	probeLogging := s.logging
+	probeLogging.Level = f.proberLevel
 	i.web = web.New(web.Options{
 		Exporter:      i.exporter,
 		Gatherer:      registry,
 		Logger:        logger,
-		ProbeLevel:    f.proberLevel.Level(),
+		ProbeLogger:   promslog.New(&probeLogging),
 		SelfChecks:    i.selfChecks,
 		Reload:        reloader.Reload,
 		Discovery:     i.discovery,

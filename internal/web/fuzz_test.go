@@ -272,6 +272,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 			SelfChecks:  noSelfChecks,
 			Gatherer:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
+			ProbeLogger: slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,
 		})
 		s.Use(c, proberFunc(func(_ context.Context, _ probe.Target, module probe.Module) *probe.Report { return newReport(module) }))

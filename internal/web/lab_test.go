@@ -63,6 +63,7 @@ func labServer(t *testing.T) *httptest.Server {
 		SelfChecks:  noSelfChecks,
 		Gatherer:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
+		ProbeLogger: slog.New(slog.DiscardHandler),
 		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 1000,
 	})
 	server.Use(c, prober)

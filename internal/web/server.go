@@ -39,7 +39,7 @@ type Options struct {
 	Exporter      *collector.Exporter
 	Gatherer      prometheus.Gatherer // for /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                   // level of the log line of each probe
+	ProbeLogger   *slog.Logger                 // for messages about single probes
 	SelfChecks    func() []collector.SelfCheck // results of the last self-checks of the resolvers
 	Reload        func() error                 // reloads the configuration file
 	Discovery     *discovery.Discovery         // for /sd
@@ -58,6 +58,7 @@ type Server struct {
 	limiter limiter
 	pages   limiter
 	sender  sender
+	errors  errorLog
 	history *history
 
 	timelines timelines
@@ -81,6 +82,7 @@ func New(options Options) *Server {
 		forms:    newFormGuard(options.ExternalURL, options.Logger),
 		pages:    limiter{limit: maxPages, backlog: maxWaitingPages},
 		sender:   sender{limit: maxUnsent},
+		errors:   errorLog{logger: options.Logger, now: time.Now},
 	}
 	s.handler = withSecurityHeaders(s.withRecovery(s.buffered(withRelativeRedirects(s.routes()))))
 	return s
