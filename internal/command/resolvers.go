@@ -34,9 +34,9 @@ type views map[string]*view
 
 // newViews returns the views of a configuration. Those that are equal to one of kept are
 // taken from there. keepAnchors says to take the trust anchors of each module from kept
-// instead of reading them. observe is called after each DNS query. newViews fails if a
-// resolver address is invalid, or if the trust anchors cannot be read.
-func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe func(*view, transport.Event)) (views, error) {
+// instead of reading them. newViews fails if a resolver address is invalid, or if the trust
+// anchors cannot be read.
+func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe observer) (views, error) {
 	made := make(views)
 	known := slices.Collect(maps.Values(kept))
 	settings := c.Resolvers()
@@ -67,9 +67,16 @@ func newViews(c *config.Config, env environment, built probe.Environment, kept v
 	return made, nil
 }
 
-func newView(env environment, built probe.Environment, settings probe.ResolverSettings, anchors []dnssec.Anchor, observe func(*view, transport.Event)) (*view, error) {
+// An observer has the functions that are called after each DNS query of a view, and after each
+// lookup with the type of its records and the time that it took.
+type observer struct {
+	query  func(*view, transport.Event)
+	lookup func(recordType string, took time.Duration)
+}
+
+func newView(env environment, built probe.Environment, settings probe.ResolverSettings, anchors []dnssec.Anchor, observe observer) (*view, error) {
 	v := &view{anchors: anchors}
-	servers, err := env.transport(settings, built.Roots, func(e transport.Event) { observe(v, e) })
+	servers, err := env.transport(settings, built.Roots, func(e transport.Event) { observe.query(v, e) })
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +87,7 @@ func newView(env environment, built probe.Environment, settings probe.ResolverSe
 		SHA1:               settings.SHA1,
 		NSEC3MaxIterations: settings.NSEC3MaxIterations,
 		QueryTimeout:       settings.Timeout * attempts,
+		Observe:            observe.lookup,
 	})
 	return v, nil
 }

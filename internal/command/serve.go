@@ -158,7 +158,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	probeLogging.Level = f.proberLevel
 	i.web = web.New(web.Options{
 		Exporter:      i.exporter,
-		Gatherer:      registry,
+		Registry:      registry,
 		Logger:        logger,
 		ProbeLogger:   promslog.New(&probeLogging),
 		SelfChecks:    i.selfChecks,
@@ -316,7 +316,7 @@ func (i *instance) applyConfig(c *config.Config) error {
 	if active := i.active.Load(); active != nil && active.env.Roots.Equal(env.Roots) {
 		kept = active.views
 	}
-	views, err := newViews(c, i.env, env, kept, false, i.countQuery)
+	views, err := newViews(c, i.env, env, kept, false, i.observer())
 	if err != nil {
 		return err
 	}
@@ -414,7 +414,7 @@ func (i *instance) refreshResolvers() {
 	if digest == active.resolvConf {
 		return
 	}
-	views, err := newViews(active.config, i.env, active.env, active.views, true, i.countQuery)
+	views, err := newViews(active.config, i.env, active.env, active.views, true, i.observer())
 	if err != nil {
 		i.logger.Warn("The resolvers of the system cannot be read; the previous ones remain", "err", err)
 		views = active.views
@@ -456,6 +456,8 @@ func (i *instance) selfChecks() []collector.SelfCheck {
 	}
 	return active.views.selfChecks()
 }
+
+func (i *instance) observer() observer { return observer{i.countQuery, i.exporter.LookedUp} }
 
 // countQuery counts a DNS query. A cancelled query is not counted as an error:
 // another server was faster, or the probe has ended.

@@ -1,14 +1,14 @@
 package web
 
 import (
+	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
-
-	"dane_exporter/internal/printable"
 )
 
 // errorLog logs requests that are answered with status 4xx or 5xx, each cause once a minute.
@@ -34,7 +34,7 @@ type loggedCause struct {
 const (
 	errorLogInterval = time.Minute
 	maxErrorCauses   = 100 // further causes are logged as one for each status
-	maxErrorMessage  = 300 // bytes
+	maxErrorMessage  = 300 // characters
 )
 
 // observe logs the request of a response if it is an error whose cause was not logged within
@@ -93,6 +93,6 @@ func errorMessage(response *bufferedResponse) string {
 	if !strings.HasPrefix(response.header.Get("Content-Type"), "text/plain") {
 		return ""
 	}
-	line, _, _ := strings.Cut(printable.Cut(response.body.String(), maxErrorMessage), "\n")
-	return line
+	line, _, _ := bytes.Cut(response.body.Bytes(), []byte("\n"))
+	return fmt.Sprintf("%.*s", maxErrorMessage, line)
 }

@@ -270,7 +270,7 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 		s := New(Options{
 			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
 			SelfChecks:  noSelfChecks,
-			Gatherer:    registry,
+			Registry:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
 			ProbeLogger: slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,

@@ -13,11 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
-
-	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -62,19 +57,6 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeMetrics(w, r, result)
-}
-
-// writeMetrics answers with the metrics of a probe, in the format that the client
-// prefers. The response is not compressed: compressing takes as much CPU time as
-// the rest of the answer, and most of a megabyte of memory for each request in flight.
-// It panics if the metrics cannot be encoded.
-func writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
-	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
-	promhttp.HandlerFor(families, promhttp.HandlerOpts{
-		EnableOpenMetrics:  true,
-		DisableCompression: true,
-		ErrorHandling:      promhttp.PanicOnError,
-	}).ServeHTTP(w, r)
 }
 
 // runProbe makes a probe as soon as the limiter allows it, counts and logs it, and

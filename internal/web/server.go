@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -37,7 +36,7 @@ type Prober interface {
 // Options are the settings of a Server.
 type Options struct {
 	Exporter      *collector.Exporter
-	Gatherer      prometheus.Gatherer // for /metrics
+	Registry      *prometheus.Registry // for /metrics
 	Logger        *slog.Logger
 	ProbeLogger   *slog.Logger                 // for messages about single probes
 	SelfChecks    func() []collector.SelfCheck // results of the last self-checks of the resolvers
@@ -143,7 +142,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/static/{file}", s.renderer.static)
 	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
 	handle("GET", "/sd", s.limitPages(s.discover))
-	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
+	handle("GET", "/metrics", s.metrics().ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
 	handle("GET", "/-/ready", s.ready)
 	handle("POST", "/-/reload", s.forms.reject(s.reload))

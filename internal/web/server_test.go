@@ -67,7 +67,7 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	options := Options{
 		Exporter:      collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
 		SelfChecks:    noSelfChecks,
-		Gatherer:      registry,
+		Registry:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
 		ProbeLogger:   slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },

@@ -29,6 +29,11 @@ type Options struct {
 	CacheEntries       int           // maximum number of cached zones and names without a zone cut; default 50000
 	CacheBytes         int           // maximum estimated size of the cache in bytes; default 32 MiB
 	QueryTimeout       time.Duration // for one query with its retries; default 5 s
+
+	// Observe is called after each lookup that was made, with the type of the records, such
+	// as "TLSA", and the time that queries and validation took; default: nothing is called.
+	// Equal lookups in flight are one.
+	Observe func(recordType string, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueryTimeout <= 0 {
 		o.QueryTimeout = 5 * time.Second
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, time.Duration) {}
 	}
 	return o
 }
@@ -142,7 +150,9 @@ func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer 
 	}
 	used := &account{meter: meter, stalled: func() { r.lookups.Detach(q) }}
 	defer used.close()
+	started := time.Now()
 	answer := r.resolve(ctx, q, used)
+	r.options.Observe(dns.TypeToString[q.qtype], time.Since(started))
 	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) && !errors.Is(answer.Err, ErrResolverFailed) {
 		// What was refused, such as a retry, might have shown that the zone is good. A failure
 		// of the resolvers is no verdict on the zone.
