@@ -68,7 +68,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	f := &serveFlags{proberLevel: promslog.NewLevel()}
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	cmd.Flag("config.check", "Check the configuration file and --web.config.file, and exit.").BoolVar(&f.configCheck)
-	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
+	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, files with secrets, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
 	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
@@ -145,10 +145,14 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	registry.MustRegister(collector.NewDiscoveryCollector(i.discovery.Status))
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
 	files := func(c *config.Config) []string {
-		return slices.Concat(env.files(c), config.WebConfigFiles(webConfig.path))
+		return slices.Concat(env.files(c), c.SecretFiles(), config.WebConfigFiles(webConfig.path))
 	}
 	apply := func(c *config.Config) error {
 		if err := webConfig.check(); err != nil {
+			return err
+		}
+		c, err := c.WithSecrets(s.warnOfSecret)
+		if err != nil {
 			return err
 		}
 		return i.applyConfig(c)
