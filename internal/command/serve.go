@@ -69,23 +69,23 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	cmd.Flag("config.check", "Check the configuration file and --web.config.file, and exit.").BoolVar(&f.configCheck)
 	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, files with secrets, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
-	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
+	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes: such as 1m, or a number of seconds.").Default("30s").SetValue((*secondsValue)(&f.reloadInterval))
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Only log messages about single probes with the given severity or above, whatever --log.level is: a failed probe is info; the start and the success of a probe are debug. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("info").SetValue(f.proberLevel)
 	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
-	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time: such as 500ms, or a number of seconds.").Default("500ms").SetValue((*offsetValue)(&f.timeoutOffset))
+	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time: such as 500ms, or a number of seconds.").Default("500ms").SetValue((*secondsValue)(&f.timeoutOffset))
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
 }
 
-// offsetValue is a flag value: a duration, or a number of seconds as blackbox_exporter takes it.
-type offsetValue time.Duration
+// secondsValue is a flag value: a duration, or a number of seconds as blackbox_exporter takes it.
+type secondsValue time.Duration
 
-func (v *offsetValue) String() string { return time.Duration(*v).String() }
+func (v *secondsValue) String() string { return time.Duration(*v).String() }
 
-func (v *offsetValue) Set(text string) error {
+func (v *secondsValue) Set(text string) error {
 	withUnit := text
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		withUnit += "s"
@@ -94,7 +94,7 @@ func (v *offsetValue) Set(text string) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a duration such as 500ms, or a number of seconds such as 0.5", text)
 	}
-	*v = offsetValue(duration)
+	*v = secondsValue(duration)
 	return nil
 }
 
