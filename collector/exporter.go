@@ -23,6 +23,8 @@ type Exporter struct {
 	inFlight         prometheus.Gauge
 	rejected         *prometheus.CounterVec
 	duration         *prometheus.HistogramVec
+	handshakes       *prometheus.HistogramVec
+	lookups          *prometheus.HistogramVec
 	connects         *prometheus.CounterVec
 	handshakesReused prometheus.Counter
 	dnsQueries       *prometheus.CounterVec
@@ -43,6 +45,8 @@ func NewExporter(registry prometheus.Registerer, externalURL string, resolvers f
 		inFlight:         exporterInFlight.newGauge(),
 		rejected:         exporterRejected.newCounterVec(),
 		duration:         exporterDuration.newHistogramVec(.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60),
+		handshakes:       exporterHandshakeDuration.newHistogramVec(.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30),
+		lookups:          exporterLookupDuration.newHistogramVec(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
 		connects:         exporterConnects.newCounterVec(),
 		handshakesReused: exporterHandshakesReused.newCounter(),
 		dnsQueries:       exporterDNSQueries.newCounterVec(),
@@ -53,7 +57,7 @@ func NewExporter(registry prometheus.Registerer, externalURL string, resolvers f
 		panics:           exporterPanics.newCounter(),
 	}
 	registry.MustRegister(
-		e.probes, e.inFlight, e.rejected, e.duration, e.connects, e.handshakesReused, e.dnsQueries, e.dnsErrors,
+		e.probes, e.inFlight, e.rejected, e.duration, e.handshakes, e.lookups, e.connects, e.handshakesReused, e.dnsQueries, e.dnsErrors,
 		e.reloadSuccessful, e.reloadTime, e.unknownModules, e.panics,
 		newInfo(externalURL),
 		newResolverCollector(resolvers),
@@ -86,15 +90,15 @@ func (e *Exporter) Observe(report *probe.Report) {
 	e.panics.Add(float64(len(report.Facts.Panics())))
 	for i := range report.Facts.Hosts {
 		for j := range report.Facts.Hosts[i].Services {
-			e.observeConnects(&report.Facts.Hosts[i].Services[j], report.Module)
+			e.observeService(&report.Facts.Hosts[i].Services[j], report.Module)
 		}
 	}
 }
 
-// observeConnects counts the connections to one service. Targets and SRV records
+// observeService counts the connections and handshakes of one service. Targets and SRV records
 // may name any port. Only the ports of the module become label values, so that the
 // number of series stays bounded.
-func (e *Exporter) observeConnects(s *dane.Service, module probe.Module) {
+func (e *Exporter) observeService(s *dane.Service, module probe.Module) {
 	port := "other"
 	if module.HasPort(s.Port) {
 		port = strconv.Itoa(int(s.Port))
@@ -102,6 +106,7 @@ func (e *Exporter) observeConnects(s *dane.Service, module probe.Module) {
 	for i := range s.Endpoints {
 		for endpoint := &s.Endpoints[i]; endpoint != nil; endpoint = endpoint.Other {
 			e.observeConnect(endpoint, port)
+			e.observeHandshake(endpoint, s.Protocol)
 		}
 	}
 }
@@ -114,6 +119,14 @@ func (e *Exporter) observeConnect(endpoint *dane.Endpoint, port string) {
 	case result != "":
 		e.connects.WithLabelValues(port, result).Inc()
 	}
+}
+
+// observeHandshake measures a handshake that this probe completed.
+func (e *Exporter) observeHandshake(endpoint *dane.Endpoint, protocol string) {
+	if endpoint.Reached < dane.StageTLS || endpoint.Copied || endpoint.Reused {
+		return
+	}
+	e.handshakes.WithLabelValues(label(protocol)).Observe(endpoint.TLS.End.Sub(endpoint.Connect.Start).Seconds())
 }
 
 // connectResult returns the result of the TCP connection to an endpoint. It returns
@@ -154,6 +167,11 @@ func (e *Exporter) Queried(server, transport, failure string) {
 	if failure != "" {
 		e.dnsErrors.WithLabelValues(label(server), label(failure)).Inc()
 	}
+}
+
+// LookedUp measures a validated lookup of records of one type, such as "TLSA".
+func (e *Exporter) LookedUp(recordType string, took time.Duration) {
+	e.lookups.WithLabelValues(label(recordType)).Observe(took.Seconds())
 }
 
 // Reloaded records whether loading the configuration succeeded, and when.

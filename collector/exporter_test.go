@@ -44,6 +44,7 @@ func TestExporter(t *testing.T) {
 	endpoints := &r.Facts.Hosts[0].Services[0].Endpoints
 	tried := dane.Span{Start: start, End: start}
 	(*endpoints)[0].Connect = tried
+	(*endpoints)[0].TLS = dane.Span{Start: start.Add(10 * time.Millisecond), End: start.Add(250 * time.Millisecond)}
 	failed := func(err error) { *endpoints = append(*endpoints, dane.Endpoint{Err: err, Connect: tried}) }
 	failed(fmt.Errorf("connecting: %w", syscall.ECONNREFUSED))
 	failed(fmt.Errorf("connecting: %w", os.ErrDeadlineExceeded))
@@ -56,7 +57,7 @@ func TestExporter(t *testing.T) {
 		dane.Endpoint{Err: syscall.ECONNREFUSED, Copied: true, Connect: tried}, // for another key type
 		dane.Endpoint{Reached: dane.StageConnect, Copied: true, Reused: true, Connect: tried},
 		dane.Endpoint{Reached: dane.StageStartTLS, Skipped: true, Connect: tried, // no key of this type,
-			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried}}, // and a second handshake with all types
+			Other: &dane.Endpoint{Reached: dane.StageTLS, Connect: tried, TLS: (*endpoints)[0].TLS}}, // and a second handshake with all types
 	)
 	r.Facts.Err = &dane.PanicError{Value: "a panic"}
 	e.Observe(r)
@@ -67,6 +68,9 @@ func TestExporter(t *testing.T) {
 		Address: netip.MustParseAddr("192.0.2.1"), Reached: dane.StageConnect, Connect: tried,
 	}
 	e.Observe(otherPort)
+	e.LookedUp("TLSA", 2*time.Second)
+	e.LookedUp("TLSA", time.Second)
+	e.LookedUp("MX", time.Second)
 	e.Rejected("queue_full")
 	e.UnknownModule()
 	e.Panicked()
@@ -91,8 +95,14 @@ dane_exporter_dns_errors_total{error="timeout",server="192.0.2.53:53"} 1
 dane_exporter_dns_limit_exceeded_total 7
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="tcp"} 1
 dane_exporter_dns_queries_total{server="192.0.2.53:53",transport="udp"} 1
+dane_exporter_handshake_duration_seconds_sum{protocol="smtp"} 0.5
+dane_exporter_handshake_duration_seconds_count{protocol="smtp"} 2
 dane_exporter_handshakes_reused_total 1
 dane_exporter_info{external_url="https://dane.example.org/exporter"} 1
+dane_exporter_lookup_duration_seconds_sum{type="MX"} 1
+dane_exporter_lookup_duration_seconds_count{type="MX"} 1
+dane_exporter_lookup_duration_seconds_sum{type="TLSA"} 3
+dane_exporter_lookup_duration_seconds_count{type="TLSA"} 2
 dane_exporter_module_unknown_total 1
 dane_exporter_panics_total 2
 dane_exporter_probe_duration_seconds_sum{module="smtp_mx"} 3
@@ -235,7 +245,7 @@ func TestMetricTypes(t *testing.T) {
 		switch {
 		case strings.HasSuffix(metric.Name, "_total"):
 			want = model.MetricTypeCounter
-		case metric.Name == "dane_exporter_probe_duration_seconds":
+		case strings.HasPrefix(metric.Name, "dane_exporter_") && strings.HasSuffix(metric.Name, "_duration_seconds"):
 			want = model.MetricTypeHistogram
 		}
 		if metric.Type != want {

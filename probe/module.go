@@ -39,8 +39,10 @@ type Module struct {
 
 	Resolver *ResolverSettings `yaml:"resolver,omitempty"` // nil: the module has none of its own
 
-	Proxy           handshake.Proxy `yaml:"proxy"`            // for every connection of the probe; not for DNS
-	SourceAddresses []netip.Addr    `yaml:"source_addresses"` // local addresses of connections, at most one per family
+	Proxy handshake.Proxy `yaml:"proxy"` // for every connection of the probe; not for DNS
+	// ProxyPasswordFile is where the password of Proxy is from; empty: the configuration.
+	ProxyPasswordFile string       `yaml:"proxy_password_file"`
+	SourceAddresses   []netip.Addr `yaml:"source_addresses"` // local addresses of connections, at most one per family
 }
 
 // LookupsOnly reports whether a probe makes only lookups, and no connections. It is the

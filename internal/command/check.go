@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,13 @@ type checkFlags struct {
 	targets                      []string
 	targetsFile                  string
 	module, hostname, at, output string
-	self                         bool
+	brief, self                  bool
 	smtpHost                     string
 	configFile                   string
 }
 
 func (s *session) addCheck(app *kingpin.Application, commands map[string]runFunc) {
-	cmd := app.Command("check", "Probe targets and print a full report for one target, or a table for several. "+
+	cmd := app.Command("check", "Probe targets. Print a summary line, and then the full report of one target or a table of several. "+
 		"Exit codes are those of monitoring plugins. 0: all targets meet the requirements of the module. 1: a target does not, or has warnings, or would at the time of --at; senders deliver. "+
 		"2: DANE or MTA-STS senders do not deliver to a target, or no server is reachable. 3: the result is unknown.")
 	flags := newCheckFlags(cmd)
@@ -45,7 +46,8 @@ func newCheckFlags(cmd *kingpin.CmdClause) *checkFlags {
 	cmd.Flag("module", "Module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
 	cmd.Flag("hostname", "Hostname of the server, if the target is an IP address.").StringVar(&f.hostname)
 	cmd.Flag("at", "Additional time to judge the results for, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
-	cmd.Flag("output", "Output format: text, json (one document per target), or nagios (one line with performance data).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios)
+	cmd.Flag("output", "Output format: text, json (one document per target), nagios (one line with performance data), or prom (metrics for the textfile collector of node_exporter).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios, outputPrometheus)
+	cmd.Flag("brief", "Print the summary line alone; of several targets, also a line for each that is not OK. Only with --output=text.").BoolVar(&f.brief)
 	cmd.Flag("self", "Check the exporter's own environment instead of targets: the resolvers, the trust anchors and, with --smtp-host, outgoing connections to port 25.").BoolVar(&f.self)
 	cmd.Flag("smtp-host", "With --self: mail server to connect to on port 25, such as gmail-smtp-in.l.google.com.").StringVar(&f.smtpHost)
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
@@ -78,8 +80,11 @@ func (s *session) failCheck(f *checkFlags, err error) exitCode {
 }
 
 func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environment) (exitCode, error) {
-	if f.smtpHost != "" {
+	switch {
+	case f.smtpHost != "":
 		return exitUnknown, errors.New("--smtp-host requires --self")
+	case f.brief && f.output != outputText:
+		return exitUnknown, errors.New("--brief cannot be combined with an --output other than text")
 	}
 	c, err := s.loadConfig(f.configFile)
 	if err != nil {
@@ -115,7 +120,7 @@ func (s *session) checkTargets(ctx context.Context, f *checkFlags, env environme
 		}
 		return checkResult{t, r}
 	}
-	out := s.newOutput(f.output, len(targets))
+	out := s.newOutput(f.output, f.brief, len(targets))
 	worst := exitOK
 	for r := range parallelMap(targets, probeTarget) {
 		if ctx.Err() != nil {
@@ -162,7 +167,8 @@ type checkResult struct {
 	report *probe.Report
 }
 
-// targets returns the targets of the arguments, then those of the file.
+// targets returns the targets of the arguments, then those of the file, each once: names that
+// differ only in case, a final dot or the module's port are one target.
 func (s *session) targets(f *checkFlags, module probe.Module) ([]checkTarget, error) {
 	texts := f.targets
 	if f.targetsFile != "" {
@@ -175,10 +181,18 @@ func (s *session) targets(f *checkFlags, module probe.Module) ([]checkTarget, er
 	if len(texts) == 0 {
 		return nil, errors.New("nothing to check: a target, --targets-file or --self is required")
 	}
-	targets := make([]checkTarget, len(texts))
-	for i, text := range texts {
+	var targets []checkTarget
+	seen := make(map[probe.Target]bool)
+	for _, text := range texts {
 		target, err := probe.ParseTarget(text, f.hostname, module)
-		targets[i] = checkTarget{text, target, err}
+		key := probe.Target{Name: target.Name, Address: target.Address, Port: cmp.Or(target.Port, module.Port)}
+		if err != nil {
+			key = probe.Target{Asked: text}
+		}
+		if !seen[key] {
+			seen[key] = true
+			targets = append(targets, checkTarget{text, target, err})
+		}
 	}
 	return targets, nil
 }

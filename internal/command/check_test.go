@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"dane_exporter/probe"
 	"dane_exporter/probe/dane"
+	"dane_exporter/probe/dnssec"
 )
 
 func TestExitCodeOf(t *testing.T) {
@@ -135,13 +137,14 @@ func TestProgress(t *testing.T) {
 	}{
 		{"terminal", terminal, outputText, 2, true},
 		{"terminal, JSON", terminal, outputJSON, 2, true},
+		{"terminal, metrics", terminal, outputPrometheus, 2, true},
 		{"terminal, monitoring plugin", terminal, outputNagios, 2, false},
 		{"terminal, one target", terminal, outputText, 1, false},
 		{"file", open(writeFile(t, "log", ""), os.O_WRONLY), outputText, 2, false},
 		{"/dev/null, a character device", open(os.DevNull, os.O_WRONLY), outputText, 2, false},
 		{"no file", new(bytes.Buffer), outputText, 2, false},
 	} {
-		out := newSession(nil, io.Discard, test.stderr).newOutput(test.format, test.targets)
+		out := newSession(nil, io.Discard, test.stderr).newOutput(test.format, false, test.targets)
 		if _, got := out.(*progressOutput); got != test.want {
 			t.Errorf("%s: %T", test.name, out)
 		}
@@ -158,5 +161,24 @@ func TestScanTargets(t *testing.T) {
 	}
 	if _, err := scanTargets(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("read error: %v", err)
+	}
+}
+
+// TestSelfCheckOutput checks that a check that tested nothing does not report success.
+func TestSelfCheckOutput(t *testing.T) {
+	skipped := &dane.Endpoint{Address: netip.MustParseAddr("2001:db8::1"), Skipped: true, Err: errors.New("no IPv6 here")}
+	var out selfCheckOutput
+	out.resolvers("", dnssec.SelfCheckResult{Resolvers: []dnssec.Health{{Server: "192.0.2.53:53", Problem: dnssec.ProblemNoAnswer, Why: "no answer"}}})
+	out.mailServer(&probe.Report{Target: probe.Target{Name: "mx.example"}, Facts: dane.Facts{
+		Hosts: []dane.Host{{Services: []dane.Service{{Endpoints: []dane.Endpoint{*skipped}}}}}}})
+	const want = `CRITICAL    self-check: 0 OK, 0 WARNING, 1 CRITICAL, 1 UNKNOWN, 2 not tested
+
+CRITICAL    resolver 192.0.2.53:53: no answer
+not tested  trust anchors: no resolver returned the keys of the root
+not tested  port 25: mx.example (2001:db8::1): no IPv6 here
+UNKNOWN     port 25: no address of mx.example was tried
+`
+	if got := out.text(false, false); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

@@ -138,14 +138,23 @@ func joinDashes(args []string) []string {
 
 func (s *session) logger() *slog.Logger { return promslog.New(&s.logging) }
 
-// loadConfig reads the configuration file at path. If path is empty, it returns
-// the defaults.
+// loadConfig reads the configuration file at path, and the files with secrets that it names.
+// If path is empty, it returns the defaults.
 func (s *session) loadConfig(path string) (*config.Config, error) {
 	defaults, err := s.defaults()
 	if err != nil {
 		return nil, err
 	}
-	return config.Load(path, defaults)
+	c, err := config.Load(path, defaults)
+	if err != nil {
+		return nil, err
+	}
+	return c.WithSecrets(s.warnOfSecret)
+}
+
+// warnOfSecret logs that a file with a secret is not protected.
+func (s *session) warnOfSecret(path string) {
+	s.logger().Warn("Every user of this machine may read or change a file with a secret", "file", path)
 }
 
 // defaults returns the configuration that is used without a file. In the lab, it

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kingpin/v2"
+
 	"dane_exporter/internal/lab"
 )
 
@@ -82,7 +84,12 @@ func TestCommands(t *testing.T) {
 		{"serve with an invalid configuration", []string{"serve", "--config.file=" + bad}, 1, "", "limits.probes"},
 		{"invalid external URL", []string{"serve", "--web.external-url=http://a/?b"}, 1, "", "--web.external-url"},
 		{"zero interval", []string{"serve", "--config.enable-auto-reload", "--config.auto-reload-interval=0s"}, 1, "", "--config.auto-reload-interval must be positive"},
+		{"zero interval in seconds", []string{"serve", "--config.enable-auto-reload", "--config.auto-reload-interval=0"}, 1, "", "--config.auto-reload-interval must be positive"},
 		{"negative timeout offset", []string{"serve", "--timeout-offset=-1s"}, 1, "", "--timeout-offset must not be negative"},
+		{"negative timeout offset in seconds", []string{"serve", "--timeout-offset=-0.5"}, 1, "", "--timeout-offset must not be negative"},
+		{"timeout offset without a meaning", []string{"serve", "--timeout-offset=1h2"}, 3, "", `"1h2" is not a duration such as 500ms, or a number of seconds such as 0.5`},
+		{"infinite timeout offset", []string{"serve", "--timeout-offset=Inf"}, 3, "", "not a duration"},
+		{"unknown level of probes", []string{"serve", "--log.prober=none"}, 3, "", "none"},
 		{"negative history limit", []string{"serve", "--history.limit=-1"}, 3, "", "invalid syntax"},
 		{"pattern in the prefix", []string{"serve", "--web.route-prefix=/{x}"}, 1, "", "--web.route-prefix"},
 
@@ -108,6 +115,17 @@ func TestCommands(t *testing.T) {
 				t.Errorf("stderr: %s", &stderr)
 			}
 		})
+	}
+}
+
+// TestTimeoutOffset checks the forms of --timeout-offset: a duration, and seconds as in
+// blackbox_exporter.
+func TestTimeoutOffset(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0.5": 500 * time.Millisecond, "500ms": 500 * time.Millisecond, "1m2s": 62 * time.Second, "2": 2 * time.Second, "0": 0} {
+		f := newServeFlags(kingpin.New("test", "").Command("serve", ""))
+		if err := (*secondsValue)(&f.timeoutOffset).Set(text); err != nil || f.timeoutOffset != want {
+			t.Errorf("%s: %v, %v, want %v", text, f.timeoutOffset, err, want)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ type environment interface {
 // newProber returns a prober with the settings of c. Its errors are those of newViews.
 func newProber(c *config.Config, env environment) (*probe.Prober, error) {
 	built := env.build()
-	views, err := newViews(c, env, built, nil, false, func(*view, transport.Event) {})
+	views, err := newViews(c, env, built, nil, false, observer{query: func(*view, transport.Event) {}})
 	if err != nil {
 		return nil, err
 	}

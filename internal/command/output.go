@@ -17,9 +17,10 @@ import (
 
 // The values of --output.
 const (
-	outputText   = "text"
-	outputJSON   = "json"
-	outputNagios = "nagios"
+	outputText       = "text"
+	outputJSON       = "json"
+	outputNagios     = "nagios"
+	outputPrometheus = "prom"
 )
 
 // output writes the results of a check. For each target, in order, add or addInvalid
@@ -30,8 +31,8 @@ type output interface {
 	flush() error
 }
 
-// newOutput returns the output in a format for a number of targets.
-func (s *session) newOutput(format string, targets int) output {
+// newOutput returns the output in a format for a number of targets. brief applies to text.
+func (s *session) newOutput(format string, brief bool, targets int) output {
 	colour := colourFor(s.stdout.w, s.getenv)
 	var out output
 	switch {
@@ -39,12 +40,14 @@ func (s *session) newOutput(format string, targets int) output {
 		return &nagiosOutput{w: s.stdout}
 	case format == outputNagios:
 		return &nagiosListOutput{w: s.stdout, counts: make(codeCounts)}
+	case format == outputPrometheus:
+		out = &textfileOutput{session: s}
 	case format == outputJSON:
 		out = jsonOutput{s}
 	case targets == 1:
-		return textOutput{s.stdout, colour}
+		return textOutput{s.stdout, colour, brief}
 	default:
-		out = &tableOutput{w: s.stdout, colour: colour}
+		out = &tableOutput{w: s.stdout, colour: colour, brief: brief}
 	}
 	if targets > 1 && isTerminal(s.stderr) {
 		return &progressOutput{output: out, w: s.stderr, total: targets}
@@ -52,23 +55,73 @@ func (s *session) newOutput(format string, targets int) output {
 	return out
 }
 
-// textOutput writes the full report of one target as text.
+// textOutput writes the summary of one target on one line, and then the full report as text.
 type textOutput struct {
 	w      io.Writer
 	colour colour
+	brief  bool // the summary alone
 }
 
 func (o textOutput) add(r *probe.Report) error {
+	code := exitCodeOf(r)
 	var text bytes.Buffer
-	if err := report.Text(&text, r); err != nil {
-		return err
+	text.WriteString(stateLine(code, sanitize(summary(r))))
+	if !o.brief {
+		text.WriteByte('\n')
+		if err := report.Text(&text, r); err != nil {
+			return err
+		}
 	}
-	_, err := io.WriteString(o.w, o.colour.report(text.String(), exitCodeOf(r)))
+	_, err := io.WriteString(o.w, o.colour.report(text.String(), code))
 	return err
 }
 
 func (o textOutput) addInvalid(_ string, why error) error { return why }
 func (o textOutput) flush() error                         { return nil }
+
+// stateLine returns a line that starts with a state.
+func stateLine(code exitCode, text string) string { return fmt.Sprintf("%-8s  %s\n", code, text) }
+
+// summary returns the target, the outcome, the first findings and the next expiry on one line.
+// Its text is not sanitized.
+func summary(r *probe.Report) string {
+	const maxFindings = 3
+	text := fmt.Sprintf("%s: %s", r.Target, r.Verdict.Outcome)
+	if until := authenticatedUntil(r.Verdict); !until.IsZero() && r.Verdict.Outcome == dane.Authenticated {
+		text += " until " + until.UTC().Format(time.DateOnly)
+	}
+	for i, finding := range r.Verdict.Findings {
+		if i == maxFindings {
+			text += fmt.Sprintf("; and %d more", len(r.Verdict.Findings)-maxFindings)
+			break
+		}
+		text += "; " + string(finding.Reason) + location(finding)
+	}
+	if r.Later != nil {
+		text += "; " + laterOutcome(r)
+	}
+	return text
+}
+
+// laterOutcome returns the outcome at the time of --at.
+func laterOutcome(r *probe.Report) string {
+	return fmt.Sprintf("at %s: %s", r.Later.At.UTC().Format(time.RFC3339), r.Later.Outcome)
+}
+
+// location returns where a finding is, as " at mx.example.org:25 (192.0.2.1)".
+func location(f dane.Finding) string {
+	if f.Host == "" {
+		return ""
+	}
+	text := " at " + f.Host
+	if f.Port != 0 {
+		text += ":" + strconv.Itoa(int(f.Port))
+	}
+	if f.Address.IsValid() {
+		text += " (" + f.Address.String() + ")"
+	}
+	return text
+}
 
 // jsonOutput writes a JSON document for each target. There is no document of an
 // invalid target; its error is written to standard error.
@@ -101,10 +154,12 @@ func (o *progressOutput) addInvalid(text string, why error) error {
 	return o.output.addInvalid(text, why)
 }
 
-// tableOutput writes a table with a row for each of several targets.
+// tableOutput writes a summary of several targets on one line, and then a table with a row for
+// each.
 type tableOutput struct {
 	w      io.Writer
 	colour colour
+	brief  bool // only the rows of targets that are not OK
 	rows   []tableRow
 }
 
@@ -128,24 +183,32 @@ func (o *tableOutput) addInvalid(text string, why error) error {
 }
 
 func (o *tableOutput) flush() error {
+	counts, worst := make(codeCounts), exitOK
+	for _, row := range o.rows {
+		counts[row.code]++
+		worst = worse(worst, row.code)
+	}
+	var text strings.Builder
+	text.WriteString(o.colour.report(stateLine(worst, counts.String()), worst))
+	if o.brief {
+		o.rows = slices.DeleteFunc(o.rows, func(row tableRow) bool { return row.code == exitOK })
+	}
 	width := len("TARGET")
-	counts := make(codeCounts)
 	for _, row := range o.rows {
 		width = max(width, utf8.RuneCountInString(row.target))
-		counts[row.code]++
 	}
 	line := func(paint func(string) string, state, target, outcome, findings string) string {
 		text := fmt.Sprintf("%s  %-*s  %-13s  %s", paint(fmt.Sprintf("%-8s", state)), width, target, outcome, findings)
 		return strings.TrimRight(text, " ") + "\n"
 	}
-	var text strings.Builder
-	plain := func(s string) string { return s }
-	text.WriteString(o.colour.bold(line(plain, "STATE", "TARGET", "OUTCOME", "FINDINGS")))
+	if !o.brief {
+		plain := func(s string) string { return s }
+		text.WriteString("\n" + o.colour.bold(line(plain, "STATE", "TARGET", "OUTCOME", "FINDINGS")))
+	}
 	for _, row := range o.rows {
 		paint := func(s string) string { return o.colour.byCode(row.code, s) }
 		text.WriteString(line(paint, row.code.String(), row.target, row.outcome, row.findings))
 	}
-	fmt.Fprintf(&text, "\n%s\n", counts)
 	_, err := io.WriteString(o.w, text.String())
 	return err
 }
@@ -167,119 +230,23 @@ type codeCounts map[exitCode]int
 // String returns the counts as "3 targets: 2 OK, 0 WARNING, 1 CRITICAL, 0 UNKNOWN".
 func (c codeCounts) String() string {
 	sum := 0
+	for _, count := range c {
+		sum += count
+	}
+	return fmt.Sprintf("%d targets: %s", sum, c.list())
+}
+
+// list returns the counts as "2 OK, 0 WARNING, 1 CRITICAL, 0 UNKNOWN".
+func (c codeCounts) list() string {
 	var parts []string
 	for _, code := range pluginCodes() {
-		sum += c[code]
 		parts = append(parts, fmt.Sprintf("%d %s", c[code], code))
 	}
-	return fmt.Sprintf("%d targets: %s", sum, strings.Join(parts, ", "))
-}
-
-// nagiosOutput writes the line of a monitoring plugin for one target, with
-// performance data.
-type nagiosOutput struct{ w io.Writer }
-
-func (o *nagiosOutput) add(r *probe.Report) error {
-	data := []string{
-		fmt.Sprintf("time=%.3fs;;;0;%.0f", r.Duration.Seconds(), r.Deadline.Seconds()),
-		fmt.Sprintf("findings=%d;;;0", len(r.Verdict.Findings)),
-	}
-	if until := authenticatedUntil(r.Verdict); !until.IsZero() {
-		data = append(data, fmt.Sprintf("authenticated_for=%.0fs", until.Sub(r.Verdict.At).Seconds()))
-	}
-	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s\n", exitCodeOf(r), nagiosSummary(r), strings.Join(data, " "))
-	return err
-}
-
-func (o *nagiosOutput) addInvalid(_ string, why error) error { return why }
-func (o *nagiosOutput) flush() error                         { return nil }
-
-// nagiosListOutput writes the output of a monitoring plugin for several targets: a
-// first line with counts and performance data, and then a line for each target.
-type nagiosListOutput struct {
-	w       io.Writer
-	counts  codeCounts
-	lines   []string
-	worst   exitCode
-	slowest time.Duration
-}
-
-func (o *nagiosListOutput) add(r *probe.Report) error {
-	code := exitCodeOf(r)
-	o.counts[code]++
-	o.worst = worse(o.worst, code)
-	o.slowest = max(o.slowest, r.Duration)
-	o.lines = append(o.lines, fmt.Sprintf("%s - %s", code, nagiosSummary(r)))
-	return nil
-}
-
-func (o *nagiosListOutput) addInvalid(_ string, why error) error {
-	o.counts[exitUnknown]++
-	o.worst = worse(o.worst, exitUnknown)
-	o.lines = append(o.lines, fmt.Sprintf("%s - %s", exitUnknown, pluginText(why.Error())))
-	return nil
-}
-
-func (o *nagiosListOutput) flush() error {
-	var data []string
-	for _, code := range pluginCodes() {
-		data = append(data, fmt.Sprintf("%s=%d;;;0", strings.ToLower(code.String()), o.counts[code]))
-	}
-	_, err := fmt.Fprintf(o.w, "DANE %s - %s | %s slowest=%.3fs;;;0\n%s\n",
-		o.worst, o.counts, strings.Join(data, " "), o.slowest.Seconds(), strings.Join(o.lines, "\n"))
-	return err
-}
-
-// failPlugin writes the line of a monitoring plugin that has no result, and
-// returns its code. Monitoring systems show the first line of standard output only.
-func (s *session) failPlugin(err error) exitCode {
-	fmt.Fprintf(s.stdout, "DANE %s - %s\n", exitUnknown, pluginText(strings.ReplaceAll(err.Error(), "\n", "; ")))
-	return exitUnknown
-}
-
-// nagiosSummary returns the target, the outcome and the first findings on one line.
-func nagiosSummary(r *probe.Report) string {
-	const maxFindings = 3
-	text := fmt.Sprintf("%s: %s", r.Target, r.Verdict.Outcome)
-	for i, finding := range r.Verdict.Findings {
-		if i == maxFindings {
-			text += fmt.Sprintf("; and %d more", len(r.Verdict.Findings)-maxFindings)
-			break
-		}
-		text += "; " + string(finding.Reason) + nagiosLocation(finding)
-	}
-	if r.Later != nil {
-		text += "; " + laterOutcome(r)
-	}
-	return pluginText(text)
-}
-
-// laterOutcome returns the outcome at the time of --at.
-func laterOutcome(r *probe.Report) string {
-	return fmt.Sprintf("at %s: %s", r.Later.At.UTC().Format(time.RFC3339), r.Later.Outcome)
-}
-
-// nagiosLocation returns where a finding is, as " at mx.example.org:25 (192.0.2.1)".
-func nagiosLocation(f dane.Finding) string {
-	if f.Host == "" {
-		return ""
-	}
-	text := " at " + f.Host
-	if f.Port != 0 {
-		text += ":" + strconv.Itoa(int(f.Port))
-	}
-	if f.Address.IsValid() {
-		text += " (" + f.Address.String() + ")"
-	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // sanitize makes text printable and replaces passwords of URLs.
 func sanitize(text string) string { return report.Printable(maskPasswords(text)) }
-
-// pluginText is sanitize for the output of a plugin, in which a vertical bar starts the
-// performance data.
-func pluginText(text string) string { return strings.ReplaceAll(sanitize(text), "|", "?") }
 
 // authenticatedUntil returns the earliest time at which the authentication of a
 // service ends. It is zero if there is no such time.
@@ -316,7 +283,7 @@ func (c colour) byCode(code exitCode, text string) string {
 	return c.wrap([...]string{"32", "33", "31", "35"}[code], text)
 }
 
-// report colours the first line of a report by its exit code, and makes headings
+// report colours the first line, the summary, by its exit code, and makes headings
 // bold. Headings are the lines without indentation that follow an empty line. Text
 // from servers cannot look like either: it is indented and has no control characters.
 func (c colour) report(text string, code exitCode) string {

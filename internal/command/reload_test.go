@@ -53,7 +53,7 @@ func newInstance(t *testing.T, env environment, text string) (*instance, *config
 	i.discovery = i.newDiscovery()
 	registry := prometheus.NewRegistry()
 	i.exporter = collector.NewExporter(registry, "", i.resolverStats, i.selfChecks)
-	i.web = web.New(web.Options{Exporter: i.exporter, Gatherer: registry, Logger: slog.New(slog.DiscardHandler), SelfChecks: i.selfChecks, ExternalURL: new(url.URL), RoutePrefix: "/"})
+	i.web = web.New(web.Options{Exporter: i.exporter, Registry: registry, Logger: slog.New(slog.DiscardHandler), SelfChecks: i.selfChecks, ExternalURL: new(url.URL), RoutePrefix: "/"})
 	if err := i.applyConfig(c); err != nil {
 		t.Fatal(err)
 	}

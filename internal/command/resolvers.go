@@ -34,9 +34,9 @@ type views map[string]*view
 
 // newViews returns the views of a configuration. It reuses a view of kept whose key is equal.
 // If keepAnchors is set, it takes the trust anchors of each module from kept instead of
-// reading them. The views call observe after each DNS query. newViews fails if a resolver
+// reading them. newViews fails if a resolver
 // address is invalid, or if trust anchors cannot be read.
-func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe func(*view, transport.Event)) (views, error) {
+func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe observer) (views, error) {
 	made := make(views)
 	known := slices.Collect(maps.Values(kept))
 	settings := c.Resolvers()
@@ -67,9 +67,16 @@ func newViews(c *config.Config, env environment, built probe.Environment, kept v
 	return made, nil
 }
 
-func newView(env environment, built probe.Environment, settings probe.ResolverSettings, anchors []dnssec.Anchor, observe func(*view, transport.Event)) (*view, error) {
+// An observer has the functions that are called after each DNS query of a view, and after each
+// lookup with the type of its records and the time that it took.
+type observer struct {
+	query  func(*view, transport.Event)
+	lookup func(recordType string, took time.Duration)
+}
+
+func newView(env environment, built probe.Environment, settings probe.ResolverSettings, anchors []dnssec.Anchor, observe observer) (*view, error) {
 	v := &view{anchors: anchors}
-	servers, err := env.transport(settings, built.Roots, func(e transport.Event) { observe(v, e) })
+	servers, err := env.transport(settings, built.Roots, func(e transport.Event) { observe.query(v, e) })
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +88,7 @@ func newView(env environment, built probe.Environment, settings probe.ResolverSe
 		NSEC3MaxIterations: settings.NSEC3MaxIterations,
 		CacheBytes:         settings.CacheMiB << 20,
 		QueryTimeout:       settings.Timeout * attempts,
+		Observe:            observe.lookup,
 	})
 	return v, nil
 }

@@ -68,16 +68,34 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	f := &serveFlags{proberLevel: promslog.NewLevel()}
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)
 	cmd.Flag("config.check", "Check the configuration file and --web.config.file, and exit.").BoolVar(&f.configCheck)
-	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
-	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes.").Default("30s").DurationVar(&f.reloadInterval)
+	cmd.Flag("config.enable-auto-reload", "Reload the configuration when its file changes, or another file that it uses: trust anchors, CA certificates, files with secrets, --web.config.file and its certificates. Changes of /etc/resolv.conf take effect without this flag.").BoolVar(&f.autoReload)
+	cmd.Flag("config.auto-reload-interval", "Interval at which files are checked for changes: such as 1m, or a number of seconds.").Default("30s").SetValue((*secondsValue)(&f.reloadInterval))
 	f.web = kingpinflag.AddFlags(cmd, ":10125")
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
-	cmd.Flag("log.prober", "Level at which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
+	cmd.Flag("log.prober", "Only log messages about single probes with the given severity or above, whatever --log.level is: a failed probe is info; the start and the success of a probe are debug. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("info").SetValue(f.proberLevel)
 	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
-	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
+	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time: such as 500ms, or a number of seconds.").Default("500ms").SetValue((*secondsValue)(&f.timeoutOffset))
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f
+}
+
+// secondsValue is a flag value: a duration, or a number of seconds as blackbox_exporter takes it.
+type secondsValue time.Duration
+
+func (v *secondsValue) String() string { return time.Duration(*v).String() }
+
+func (v *secondsValue) Set(text string) error {
+	withUnit := text
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		withUnit += "s"
+	}
+	duration, err := time.ParseDuration(withUnit)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 500ms, or a number of seconds such as 0.5", text)
+	}
+	*v = secondsValue(duration)
+	return nil
 }
 
 // maxHistory limits --history.limit.
@@ -127,20 +145,26 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	registry.MustRegister(collector.NewDiscoveryCollector(i.discovery.Status))
 	webConfig := webConfigFile{*f.web.WebConfigFile, logger}
 	files := func(c *config.Config) []string {
-		return slices.Concat(env.files(c), config.WebConfigFiles(webConfig.path))
+		return slices.Concat(env.files(c), c.SecretFiles(), config.WebConfigFiles(webConfig.path))
 	}
 	apply := func(c *config.Config) error {
 		if err := webConfig.check(); err != nil {
 			return err
 		}
+		c, err := c.WithSecrets(s.warnOfSecret)
+		if err != nil {
+			return err
+		}
 		return i.applyConfig(c)
 	}
 	reloader := config.NewReloader(f.configFile, defaults, files, apply, i.recordReload)
+	probeLogging := s.logging
+	probeLogging.Level = f.proberLevel
 	i.web = web.New(web.Options{
 		Exporter:      i.exporter,
-		Gatherer:      registry,
+		Registry:      registry,
 		Logger:        logger,
-		ProbeLevel:    f.proberLevel.Level(),
+		ProbeLogger:   promslog.New(&probeLogging),
 		SelfChecks:    i.selfChecks,
 		Reload:        reloader.Reload,
 		Discovery:     i.discovery,
@@ -300,7 +324,7 @@ func (i *instance) applyConfig(c *config.Config) error {
 	if active := i.active.Load(); active != nil && active.env.Roots.Equal(env.Roots) {
 		kept = active.views
 	}
-	views, err := newViews(c, i.env, env, kept, false, i.countQuery)
+	views, err := newViews(c, i.env, env, kept, false, i.observer())
 	if err != nil {
 		return err
 	}
@@ -398,7 +422,7 @@ func (i *instance) refreshResolvers() {
 	if digest == active.resolvConf {
 		return
 	}
-	views, err := newViews(active.config, i.env, active.env, active.views, true, i.countQuery)
+	views, err := newViews(active.config, i.env, active.env, active.views, true, i.observer())
 	if err != nil {
 		i.logger.Warn("The resolvers of the system cannot be read; the previous ones remain", "err", err)
 		views = active.views
@@ -440,6 +464,8 @@ func (i *instance) selfChecks() []collector.SelfCheck {
 	}
 	return active.views.selfChecks()
 }
+
+func (i *instance) observer() observer { return observer{i.countQuery, i.exporter.LookedUp} }
 
 // countQuery counts a DNS query. A cancelled query is not counted as an error:
 // another server was faster, or the probe has ended.

@@ -78,6 +78,41 @@ func TestServe(t *testing.T) {
 	p.stop()
 }
 
+// TestServeSecret checks that the password of a proxy is read from its file at start and at each
+// reload, which a change of the file causes, and that no page and no error contains it.
+func TestServeSecret(t *testing.T) {
+	password := writeFile(t, "password", "hunter2\n")
+	path := writeFile(t, "dane.yml", "modules: {mine: {proxy: 'socks5://me@198.51.100.20:1080', proxy_password_file: '"+password+"'}}\n")
+	p := startProgram(t, "--config.file="+path, "--config.enable-auto-reload", "--config.auto-reload-interval=50ms")
+	defer p.stop()
+	const reloaded = "dane_exporter_config_last_reload_successful"
+	p.waitForMetric(reloaded, "1")
+	for _, page := range []string{"/config", "/report?target=good.lab.test&format=json", "/metrics"} {
+		if _, body := p.request("GET", page); strings.Contains(body, "hunter") {
+			t.Errorf("%s has the password", page)
+		}
+	}
+	if _, body := p.request("GET", "/config"); !strings.Contains(body, "proxy: socks5://me:<secret>@198.51.100.20:1080") || !strings.Contains(body, "proxy_password_file: "+password) {
+		t.Errorf("/config: %s", body)
+	}
+	replaceFile(t, password, "hunter2\nhunter3\n")
+	p.waitForMetric(reloaded, "0")
+	if status, body := p.request("POST", "/-/reload"); status != 500 || !strings.HasSuffix(body, "read a proxy_password_file: "+password+" must have one line\n") {
+		t.Errorf("reload: %d %q", status, body)
+	}
+	replaceFile(t, password, "hunter4\n")
+	p.waitForMetric(reloaded, "1")
+
+	var stderr bytes.Buffer
+	s := newSession(defaultConfig(t), io.Discard, &stderr)
+	if err := os.Remove(password); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.run(t.Context(), []string{"--config.check", "--config.file=" + path}); code != exitError || !strings.Contains(stderr.String(), "read a proxy_password_file: stat "+password+": no such file") {
+		t.Errorf("--config.check without the file: %d %s", code, &stderr)
+	}
+}
+
 // TestServeDiscovery reads a list of domains of the lab, and looks up their MX hosts. A
 // reload with other sources takes effect.
 func TestServeDiscovery(t *testing.T) {

@@ -42,27 +42,28 @@ func (v value) modules(c *Config) {
 
 func (v value) module(m *probe.Module, resolver probe.ResolverSettings) {
 	v.fields(map[string]decodeFunc{
-		"discover":         oneOf(&m.Discover, probe.Discoveries()),
-		"protocol":         oneOf(&m.Protocol, starttls.Names()),
-		"policy":           oneOf(&m.Policy, dane.Policies()),
-		"port":             number(&m.Port, 1, 65535),
-		"connect":          connect(&m.LookupsOnly),
-		"timeout":          duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
-		"require":          oneOf(&m.Require, dane.Requirements()),
-		"ip_protocol":      oneOf(&m.IPProtocol, probe.IPProtocols()),
-		"series":           oneOf(&m.Series, probe.SeriesModes()),
-		"per_address":      boolean(&m.PerAddress),
-		"mta_sts":          boolean(&m.MTASTS),
-		"nameservers":      boolean(&m.Nameservers),
-		"renewal":          boolean(&m.Renewal),
-		"issuers":          issuers(&m.Issuers),
-		"key_types":        keyTypes(&m.KeyTypes),
-		"smtp":             func(v value) { v.smtp(&m.SMTP) },
-		"services":         services(&m.Services),
-		"srv":              srv(&m.SRV),
-		"resolver":         moduleResolver(&m.Resolver, resolver),
-		"proxy":            proxy(&m.Proxy),
-		"source_addresses": sourceAddresses(&m.SourceAddresses),
+		"discover":            oneOf(&m.Discover, probe.Discoveries()),
+		"protocol":            oneOf(&m.Protocol, starttls.Names()),
+		"policy":              oneOf(&m.Policy, dane.Policies()),
+		"port":                number(&m.Port, 1, 65535),
+		"connect":             connect(&m.LookupsOnly),
+		"timeout":             duration(&m.Timeout, 100*time.Millisecond, 5*time.Minute),
+		"require":             oneOf(&m.Require, dane.Requirements()),
+		"ip_protocol":         oneOf(&m.IPProtocol, probe.IPProtocols()),
+		"series":              oneOf(&m.Series, probe.SeriesModes()),
+		"per_address":         boolean(&m.PerAddress),
+		"mta_sts":             boolean(&m.MTASTS),
+		"nameservers":         boolean(&m.Nameservers),
+		"renewal":             boolean(&m.Renewal),
+		"issuers":             issuers(&m.Issuers),
+		"key_types":           keyTypes(&m.KeyTypes),
+		"smtp":                func(v value) { v.smtp(&m.SMTP) },
+		"services":            services(&m.Services),
+		"srv":                 srv(&m.SRV),
+		"resolver":            moduleResolver(&m.Resolver, resolver),
+		"proxy":               proxy(&m.Proxy),
+		"proxy_password_file": text(&m.ProxyPasswordFile, "the path of a file", func(string) error { return nil }),
+		"source_addresses":    sourceAddresses(&m.SourceAddresses),
 	})
 	v.checkModule(m)
 }
@@ -124,6 +125,9 @@ func (v value) checkModule(m *probe.Module) {
 			at.wrong("not allowed with services; give port and protocol, or services")
 		}
 		m.Port, m.Protocol = 0, ""
+	}
+	if m.ProxyPasswordFile != "" && (m.Proxy.User == "" || m.Proxy.Password != "") {
+		v.orAt("proxy_password_file").wrong("needs a proxy with a user and without a password, such as proxy: socks5://user@192.0.2.1:1080")
 	}
 	if m.Series == probe.SeriesSummary && m.PerAddress {
 		v.orAt("per_address").wrong("not allowed with series: summary, which has no series for each address")

@@ -40,6 +40,10 @@ func debianPackage(program string) string {
 		return "dovecot-core"
 	case "/usr/lib/dovecot/imap", "/usr/lib/dovecot/pop3", "/usr/lib/dovecot/lmtp", "/usr/lib/dovecot/managesieve":
 		return "dovecot-" + filepath.Base(program) + "d"
+	case "icinga2":
+		return "icinga2-bin"
+	case "vmagent":
+		return "victoria-metrics"
 	default:
 		return program
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -42,6 +43,7 @@ func TestGenerated(t *testing.T) {
 		"runbook-contents": runbookContents(t),
 		"runbook-reasons":  runbookReasons(t),
 	}
+	maps.Copy(parts, sessions(t))
 	seen := make(map[string]int)
 	for _, d := range documents(t) {
 		written := generatedPart.ReplaceAllStringFunc(d.text, func(old string) string {

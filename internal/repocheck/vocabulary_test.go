@@ -21,7 +21,7 @@ type vocabulary struct {
 
 func newVocabulary(rules []rule) *vocabulary {
 	v := &vocabulary{
-		metrics: map[string][]string{"up": {}},
+		metrics: map[string][]string{"up": {}, "node_textfile_mtime_seconds": {"file"}}, // of Prometheus and node_exporter
 		labels:  append(slices.Clone(targetLabels), "address", "key_type", "le", "protection"),
 		values: map[string][]string{
 			"usable": {"yes", "no", "superseded"},

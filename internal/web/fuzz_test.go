@@ -270,8 +270,9 @@ func fuzzServer(f *testing.F) func(func(probe.Module) *probe.Report) *Server {
 		s := New(Options{
 			Exporter:    collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
 			SelfChecks:  noSelfChecks,
-			Gatherer:    registry,
+			Registry:    registry,
 			Logger:      slog.New(slog.DiscardHandler),
+			ProbeLogger: slog.New(slog.DiscardHandler),
 			ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", HistoryLimit: 4,
 		})
 		s.Use(c, proberFunc(func(_ context.Context, _ probe.Target, module probe.Module) *probe.Report { return newReport(module) }))

@@ -61,8 +61,9 @@ func labServer(t *testing.T) *httptest.Server {
 	server := web.New(web.Options{
 		Exporter:    collector.NewExporter(registry, "", prober.Resolver("").Stats, noSelfChecks),
 		SelfChecks:  noSelfChecks,
-		Gatherer:    registry,
+		Registry:    registry,
 		Logger:      slog.New(slog.DiscardHandler),
+		ProbeLogger: slog.New(slog.DiscardHandler),
 		ExternalURL: &url.URL{Path: "/"}, RoutePrefix: "/", TimeoutOffset: 500 * time.Millisecond, HistoryLimit: 1000,
 	})
 	server.Use(c, prober)

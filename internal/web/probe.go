@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -12,11 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
-
-	"dane_exporter/collector"
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -63,19 +59,6 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	writeMetrics(w, r, result)
 }
 
-// writeMetrics answers with the metrics of a probe, in the format that the client
-// prefers. The response is not compressed: compressing takes as much CPU time as
-// the rest of the answer, and most of a megabyte of memory for each request in flight.
-// It panics if the metrics cannot be encoded.
-func writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
-	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
-	promhttp.HandlerFor(families, promhttp.HandlerOpts{
-		EnableOpenMetrics:  true,
-		DisableCompression: true,
-		ErrorHandling:      promhttp.PanicOnError,
-	}).ServeHTTP(w, r)
-}
-
 // runProbe makes a probe as soon as the limiter allows it, counts and logs it, and
 // adds its report to the history. number is 0 if the report is not stored. The
 // error is a rejection.
@@ -92,6 +75,7 @@ func (s *Server) runProbe(ctx context.Context, current *snapshot, request probeR
 	if request.debug {
 		run = current.prober.ProbeUncached
 	}
+	s.logBeginning(ctx, request)
 	result = run(ctx, request.target, request.module)
 	if request.at != nil {
 		result = result.JudgedAt(request.at.Time(result.Verdict.At))
@@ -107,18 +91,35 @@ func tooManyProbes(c *config.Config) string {
 	return fmt.Sprintf("too many concurrent probes: limits.probes allows %d", c.Limits.Probes)
 }
 
-// logProbe logs the result of a probe with level ProbeLevel, and the panics that
-// were recovered during it as errors.
+// logBeginning logs that a probe begins. The messages about probes are those of
+// blackbox_exporter.
+func (s *Server) logBeginning(ctx context.Context, request probeRequest) {
+	if !s.ProbeLogger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	timeout := request.module.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = time.Until(deadline)
+	}
+	s.ProbeLogger.DebugContext(ctx, "Beginning probe", "module", request.module.Name, "target", request.target.Asked, "timeout_seconds", timeout.Seconds())
+}
+
+// logProbe logs the result of a probe, and the panics that were recovered during it as errors.
+// A failed probe is no error of the exporter: it has level info, so that --log.prober can hide it.
 func (s *Server) logProbe(ctx context.Context, result *probe.Report) {
 	for _, fault := range result.Facts.Panics() {
 		s.Logger.Error("Recovered from a panic in a probe", "target", result.Target.Asked, "module", result.Module.Name,
 			"panic", fault.Value, "stack", fault.Stack)
 	}
-	if !s.Logger.Enabled(ctx, s.ProbeLevel) {
+	level, message := slog.LevelDebug, "Probe succeeded"
+	if !result.Verdict.Success {
+		level, message = slog.LevelInfo, "Probe failed"
+	}
+	if !s.ProbeLogger.Enabled(ctx, level) {
 		return
 	}
-	s.Logger.Log(ctx, s.ProbeLevel, "Probe finished", "target", result.Target.Asked, "module", result.Module.Name,
-		"outcome", result.Verdict.Outcome, "success", result.Verdict.Success, "duration", result.Duration, "findings", reasonsOf(result))
+	s.ProbeLogger.Log(ctx, level, message, "module", result.Module.Name, "target", result.Target.Asked,
+		"duration_seconds", result.Duration.Seconds(), "outcome", result.Verdict.Outcome, "findings", reasonsOf(result))
 }
 
 // reasonsOf returns the reasons of the findings, without duplicates.

@@ -91,6 +91,7 @@ func (s *Server) buffered(next http.Handler) http.Handler {
 		}
 		response := &bufferedResponse{header: make(http.Header)}
 		next.ServeHTTP(response, r)
+		s.errors.observe(r, response)
 		if err := s.sender.send(w, r, response); err != nil {
 			s.Logger.Debug("Cannot send a response", "path", r.URL.Path, "client", r.RemoteAddr, "err", err)
 		}

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dane_exporter/collector"
 	"dane_exporter/internal/config"
@@ -37,9 +36,9 @@ type Prober interface {
 // Options are the settings of a Server.
 type Options struct {
 	Exporter      *collector.Exporter
-	Gatherer      prometheus.Gatherer // for /metrics
+	Registry      *prometheus.Registry // for /metrics
 	Logger        *slog.Logger
-	ProbeLevel    slog.Level                   // level of the log line of each probe
+	ProbeLogger   *slog.Logger                 // for messages about single probes
 	SelfChecks    func() []collector.SelfCheck // results of the last self-checks of the resolvers
 	Reload        func() error                 // reloads the configuration file
 	Discovery     *discovery.Discovery         // for /sd
@@ -58,6 +57,7 @@ type Server struct {
 	limiter limiter
 	pages   limiter
 	sender  sender
+	errors  errorLog
 	history *history
 
 	timelines timelines
@@ -81,6 +81,7 @@ func New(options Options) *Server {
 		forms:    newFormGuard(options.ExternalURL, options.Logger),
 		pages:    limiter{limit: maxPages, backlog: maxWaitingPages},
 		sender:   sender{limit: maxUnsent},
+		errors:   errorLog{logger: options.Logger, now: time.Now},
 	}
 	s.handler = withSecurityHeaders(s.withRecovery(s.buffered(withRelativeRedirects(s.routes()))))
 	return s
@@ -141,7 +142,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/static/{file}", s.renderer.static)
 	handle("GET", "/config", rejectEmbedded(s.limitPages(s.config)))
 	handle("GET", "/sd", s.limitPages(s.discover))
-	handle("GET", "/metrics", promhttp.HandlerFor(s.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
+	handle("GET", "/metrics", s.metrics().ServeHTTP)
 	handle("GET", "/-/healthy", s.healthy)
 	handle("GET", "/-/ready", s.ready)
 	handle("POST", "/-/reload", s.forms.reject(s.reload))

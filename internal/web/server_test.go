@@ -67,8 +67,9 @@ func newFixture(t *testing.T, prober Prober, change func(*config.Config, *Option
 	options := Options{
 		Exporter:      collector.NewExporter(registry, "", func() dnssec.Stats { return dnssec.Stats{} }, noSelfChecks),
 		SelfChecks:    noSelfChecks,
-		Gatherer:      registry,
+		Registry:      registry,
 		Logger:        slog.New(slog.DiscardHandler),
+		ProbeLogger:   slog.New(slog.DiscardHandler),
 		Reload:        func() error { return nil },
 		Discovery:     discovery.New(discovery.Environment{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}),
 		ExternalURL:   &url.URL{Path: "/"},
@@ -343,16 +344,43 @@ func TestPanicInProbe(t *testing.T) {
 	f.wantMetric("dane_exporter_panics_total 1")
 }
 
-// TestLogProber: each probe is logged with ProbeLevel.
+// TestLogProber checks the messages about probes and their levels.
 func TestLogProber(t *testing.T) {
-	for level, want := range map[slog.Level]bool{slog.LevelDebug: false, slog.LevelInfo: true} {
+	var success bool
+	prober := proberFunc(func(ctx context.Context, target probe.Target, module probe.Module) *probe.Report {
+		r := instant(ctx, target, module)
+		if r.Verdict.Success = success; !success {
+			r.Verdict.Outcome, r.Verdict.Findings = dane.Refused, []dane.Finding{{Reason: dane.TLSAMismatch}}
+		}
+		return r
+	})
+	const beginning = `level=DEBUG msg="Beginning probe" module=smtp_mx target=Example.org. timeout_seconds=`
+	const succeeded = `level=DEBUG msg="Probe succeeded" module=smtp_mx target=Example.org. duration_seconds=0 outcome=authenticated findings=[]`
+	const failed = `level=INFO msg="Probe failed" module=smtp_mx target=Example.org. duration_seconds=0 outcome=refused findings=[tlsa_mismatch]`
+	for _, test := range []struct {
+		level   slog.Level
+		success bool
+		want    []string
+	}{
+		{slog.LevelDebug, true, []string{beginning, succeeded}},
+		{slog.LevelDebug, false, []string{beginning, failed}},
+		{slog.LevelInfo, true, nil},
+		{slog.LevelInfo, false, []string{failed}},
+		{slog.LevelWarn, false, nil},
+	} {
 		var log strings.Builder
-		f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) {
-			o.Logger, o.ProbeLevel = slog.New(slog.NewTextHandler(&log, nil)), level
+		f := newFixture(t, prober, func(_ *config.Config, o *Options) {
+			o.ProbeLogger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: test.level}))
 		})
-		f.get("/probe?target=example.org")
-		if got := strings.Contains(log.String(), "msg=\"Probe finished\" target=example.org module=smtp_mx outcome=authenticated success=true"); got != want {
-			t.Errorf("level %v: got %q, want a line: %t", level, &log, want)
+		success = test.success
+		f.get("/probe?target=Example.org.")
+		for _, want := range test.want {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("level %v, success %t: no %q in %q", test.level, test.success, want, &log)
+			}
+		}
+		if got := strings.Count(log.String(), "\n"); got != len(test.want) {
+			t.Errorf("level %v, success %t: %d lines, want %d: %q", test.level, test.success, got, len(test.want), &log)
 		}
 	}
 }

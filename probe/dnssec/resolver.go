@@ -28,6 +28,11 @@ type Options struct {
 	NSEC3MaxIterations uint16        // NSEC3 records with more iterations prove nothing (RFC 9276 §3.2); default 50
 	CacheBytes         int           // maximum estimated size of the cache of zones, and names without a zone cut, in bytes; default 32 MiB
 	QueryTimeout       time.Duration // for one query with its retries; default 5 s
+
+	// Observe is called after each lookup that was made, with the type of the records, such
+	// as "TLSA", and the time that queries and validation took; default: nothing is called.
+	// Equal lookups in flight are one.
+	Observe func(recordType string, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +47,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueryTimeout <= 0 {
 		o.QueryTimeout = 5 * time.Second
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, time.Duration) {}
 	}
 	return o
 }
@@ -138,7 +146,9 @@ func (r *Resolver) lookup(ctx context.Context, meter Meter, q question) *Answer 
 	}
 	used := &account{meter: meter, stalled: func() { r.lookups.Detach(q) }}
 	defer used.close()
+	started := time.Now()
 	answer := r.resolve(ctx, q, used)
+	r.options.Observe(dns.TypeToString[q.qtype], time.Since(started))
 	if refusal := used.refused(); refusal != nil && answer.Status.Failed() && !errors.Is(answer.Err, ErrBudget) && !errors.Is(answer.Err, ErrResolverFailed) {
 		// What was refused, such as a retry, might have shown that the zone is good. A failure
 		// of the resolvers is no verdict on the zone.

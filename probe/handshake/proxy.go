@@ -18,6 +18,9 @@ type Proxy struct {
 	User, Password string // empty: the proxy requires none
 }
 
+// MaxPassword is the maximum length of a password, in bytes.
+const MaxPassword = socks.MaxCredential
+
 // ParseProxy parses socks5://[user:password@]address:port. The error says which
 // form is valid, and repeats nothing of text, which may contain a password.
 func ParseProxy(text string) (Proxy, error) {
