@@ -74,7 +74,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Level at which each probe is logged. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("debug").SetValue(f.proberLevel)
-	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
+	cmd.Flag("history.limit", "Number of recent probes to list. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB, and one row for the front page. 0 keeps nothing.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
 	return f

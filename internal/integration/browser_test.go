@@ -58,8 +58,8 @@ func testForm(t *testing.T, b *browser) {
 		t.Errorf("the form leads to %s, want the report of the target", got)
 	}
 	b.follow(t, ".home", ".hero")
-	if got := b.script(t, `return document.querySelector(".probes tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
-		t.Errorf("recent probes on the start page: %q", got)
+	if got := b.script(t, `return document.querySelector(".targets tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
+		t.Errorf("targets on the start page: %q", got)
 	}
 }
 

@@ -36,23 +36,6 @@ type form struct {
 	Modules                        []probe.Module
 }
 
-// frontPage is the data of the front page.
-type frontPage struct {
-	layout
-	Recent, Failed []*entry
-	More           int              // number of recent entries that are not shown
-	Servers        []string         // resolvers of the configuration
-	Resolvers      []resolverStatus // empty before the first self-check
-}
-
-// resolverStatus is what the self-check found about one resolver.
-type resolverStatus struct {
-	Modules []string // that use it; the empty name stands for all without their own resolver
-	Server  string
-	Problem string // empty if there is none
-	Detail  string
-}
-
 // reportPage is the data of the page of one report.
 type reportPage struct {
 	layout
@@ -66,7 +49,7 @@ type reportPage struct {
 // noticePage shows one sentence and the form.
 type noticePage struct {
 	layout
-	Notice string
+	Heading, Notice string
 }
 
 // layout returns the layout of a page, with a form for target and module.
@@ -93,28 +76,6 @@ func addressOf(target string) (address netip.AddrPort, ok bool) {
 	}
 	alone, err := netip.ParseAddr(target)
 	return netip.AddrPortFrom(alone.Unmap(), 0), err == nil
-}
-
-// front serves the front page: the form, the status of the resolvers, and the
-// recent probes.
-func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
-	const limit = 100 // rows
-	page := frontPage{layout: s.layout("dane_exporter", "", config.DefaultModule)}
-	page.Recent, page.Failed = s.history.list(limit)
-	if surplus := len(page.Recent) - limit; surplus > 0 {
-		page.Recent, page.More = page.Recent[:limit], surplus
-	}
-	if current := s.current.Load(); current != nil {
-		page.Servers = current.config.Resolver.Servers
-	}
-	for _, check := range s.SelfChecks() {
-		for _, c := range check.Result.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{
-				Modules: check.Modules, Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why),
-			})
-		}
-	}
-	s.renderer.render(w, http.StatusOK, "front.html", page)
 }
 
 // report serves a stored report as a page or as JSON. Alerts link here. If there
@@ -206,7 +167,8 @@ func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, te
 		return
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
-	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Notice: text}
+	heading := map[int]string{http.StatusNotFound: "No report", http.StatusServiceUnavailable: "Try again"}[status]
+	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Heading: cmp.Or(heading, "Invalid request"), Notice: text}
 	page.Form.Hostname = report.Printable(values.Get("hostname"))
 	s.renderer.render(w, status, "notice.html", page)
 }

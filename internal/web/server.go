@@ -46,7 +46,7 @@ type Options struct {
 	ExternalURL   *url.URL                     // URL under which browsers reach the server; its origin may send forms
 	RoutePrefix   string                       // prefix of all paths, such as "/" or "/dane"
 	TimeoutOffset time.Duration                // subtracted from the timeout of a scrape
-	HistoryLimit  int                          // number of recent reports on the front page; 0: no reports are stored
+	HistoryLimit  int                          // number of recent reports in the list of probes; 0: no reports and states of targets are stored
 	Profiling     bool                         // whether to serve /debug/pprof/
 	Version       string                       // for the footer of each page
 }
@@ -61,6 +61,7 @@ type Server struct {
 	history *history
 
 	timelines timelines
+	targets   targetList
 	renderer  *renderer
 	forms     *formGuard
 	handler   http.Handler

@@ -19,7 +19,9 @@ func viewFunctions() template.FuncMap {
 	return template.FuncMap{
 		// words and values
 		"tone": tone, "label": label, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
-		"yesno": yesNo, "truncate": truncate,
+		"yesno": yesNo, "truncate": truncate, "rfc3339": rfc3339, "minute": minute,
+		// lists
+		"outcomes": dane.Outcomes, "column": column,
 		// parts of a report
 		"bars": barsPath, "phases": phases, "chains": chains,
 		// names of numbers
@@ -29,8 +31,8 @@ func viewFunctions() template.FuncMap {
 
 // tone returns the CSS class that colours an outcome, status, effect or severity: good,
 // fair, poor, bad, internal or plain. Pages always show the word as well.
-func tone(word string) string {
-	switch word {
+func tone(word any) string {
+	switch fmt.Sprint(word) {
 	case "authenticated", "secure", "usable", "enforced", "ok":
 		return "good"
 	case "encrypted", "superseded", string(dane.EffectWarning), string(dane.EffectDegraded):
@@ -48,10 +50,10 @@ func tone(word string) string {
 
 // label returns the word of a reason or topic as a heading: "TLSA mismatch" for
 // tlsa_mismatch.
-func label(word string) string {
+func label(word any) string {
 	proper := map[string]string{"cd": "CD", "dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
 		"nsec3": "NSEC3", "pkix": "PKIX", "sha1": "SHA-1", "srv": "SRV", "starttls": "STARTTLS", "tcp": "TCP", "tls": "TLS", "tlsa": "TLSA", "tlsrpt": "TLSRPT"}
-	parts := strings.Split(strings.ReplaceAll(word, "mta_sts", "mta sts"), "_")
+	parts := strings.Split(strings.ReplaceAll(fmt.Sprint(word), "mta_sts", "mta sts"), "_")
 	for i, part := range parts {
 		switch name, ok := proper[part]; {
 		case ok:
@@ -75,6 +77,12 @@ func timestamp(t any) string {
 	}
 	return ""
 }
+
+// rfc3339 formats a time for programs.
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// minute formats a time in UTC without its seconds and its zone, for lists.
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
 // seconds formats a duration in seconds, rounded for readers.
 func seconds(s float64) string {
