@@ -28,7 +28,7 @@
 // Prometheus and Alertmanager run the shipped configuration against the lab.
 // Prometheus also stands in for Grafana, which Debian does not package: it runs
 // every query of the dashboards and of Grafana's alert rules. Chromium loads the
-// web pages.
+// web pages, and axe checks that they are accessible.
 //
 // The hooks of deploy/renewal renew certificates in a testbed of their own: Pebble
 // issues to certbot, lego and dehydrated, and BIND signs a dynamic zone whose secondary

@@ -40,10 +40,10 @@ type form struct {
 type reportPage struct {
 	layout
 	*report.Document
-	Number  uint64 // 0 if the report is not stored
-	Judged  *entry // the last report of the target with a verdict, if it is another one
-	Failed  *entry // the last failed one, if it is another one
-	Compare func(report.Service, report.Endpoint) comparisons
+	Evidence evidence
+	Number   uint64 // 0 if the report is not stored
+	Judged   *entry // the last report of the target with a verdict, if it is another one
+	Failed   *entry // the last failed one, if it is another one
 }
 
 // noticePage shows one sentence and the form.
@@ -109,6 +109,11 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	if kept.judged != found && kept.judged != kept.failed {
 		page.Judged = kept.judged
 	}
+	page.Evidence.Host = values.Get("host")
+	if host := page.Evidence.Host; host != "" && !slices.ContainsFunc(page.Services, func(s report.Service) bool { return s.Host == host }) {
+		s.notice(w, http.StatusNotFound, values, fmt.Sprintf("The report has no host %.80q.", host))
+		return
+	}
 	s.showReport(w, format, page)
 }
 
@@ -153,7 +158,7 @@ func (s *Server) showReport(w http.ResponseWriter, format string, page reportPag
 		mustWrite(page.Document.Write(w))
 		return
 	}
-	page.Compare = comparer(page.Document)
+	page.Evidence = newEvidence(page.Document, page.Evidence.Host)
 	page.layout = s.layout(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
 	page.Form.Hostname = page.Hostname
 	s.renderer.render(w, http.StatusOK, "report.html", page)

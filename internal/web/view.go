@@ -23,7 +23,7 @@ func viewFunctions() template.FuncMap {
 		// lists
 		"outcomes": dane.Outcomes, "column": column,
 		// parts of a report
-		"bars": barsPath, "phases": phases, "chains": chains,
+		"bars": barsPath, "phases": phases, "spans": spans, "group": groupFindings, "fault": isFault, "pair": pairOf, "zoneFiles": zoneFiles,
 		// names of numbers
 		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}
@@ -63,6 +63,20 @@ func label(word any) string {
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// span is a part of a text that is or is not code.
+type span struct {
+	Text string
+	Code bool
+}
+
+// spans splits one of our own texts at its backquotes, between which it has code.
+func spans(text string) (all []span) {
+	for i, part := range strings.Split(text, "`") {
+		all = append(all, span{part, i%2 == 1})
+	}
+	return all
 }
 
 // timestamp formats a time.Time or a *time.Time in UTC. It returns "" for nil.
@@ -122,49 +136,6 @@ func truncate(text string) string {
 	return string(runes[:limit]) + "…"
 }
 
-// Limits of what one page shows. The report as JSON has more.
-const (
-	maxPairs = 300  // comparisons of a record with an endpoint, except for one for each endpoint
-	maxBars  = 100  // comparisons that are shown as bars too
-	maxLinks = 1500 // zones, DS records and keys of chains of trust
-)
-
-// chain is one lookup with its chain of trust.
-type chain struct {
-	report.Lookup
-	Links []report.Zone
-	Brief []string // zones of the chain that are shown by name only, because the page has shown too many
-	Open  bool     // show it expanded: it is a TLSA lookup, or it failed
-}
-
-// chains returns the chains of all lookups, those of MTA-STS last.
-func chains(d *report.Document) []chain {
-	lookups := d.Lookups
-	if d.MTASTS != nil {
-		lookups = slices.Concat(lookups, d.MTASTS.Lookups)
-	}
-	left, brief := maxLinks, maxLinks
-	var all []chain
-	for _, l := range lookups {
-		c := chain{Lookup: l, Open: l.Kind == "tlsa" || l.Failed()}
-		for _, zone := range d.Links(&l) {
-			cost := 1 + len(zone.DS) + len(zone.Keys)
-			switch {
-			case cost <= left && len(c.Brief) == 0:
-				left -= cost
-				c.Links = append(c.Links, zone)
-			case brief > 0:
-				brief--
-				c.Brief = append(c.Brief, zone.Zone)
-			default:
-				c.MoreLinks++
-			}
-		}
-		all = append(all, c)
-	}
-	return all
-}
-
 // comparison is one TLSA record and what an endpoint serves for it.
 type comparison struct {
 	Record  report.Record
@@ -181,17 +152,6 @@ type comparison struct {
 type comparisons struct {
 	Shown []comparison
 	More  int // that are not shown
-}
-
-// comparer returns a function that compares the endpoints of one page, within its
-// limits.
-func comparer(d *report.Document) func(report.Service, report.Endpoint) comparisons {
-	endpoints := 0
-	for i := range d.Services {
-		endpoints += len(d.Services[i].Endpoints)
-	}
-	pairs, bars := max(maxPairs/max(endpoints, 1), 1), maxBars/max(endpoints, 1)
-	return func(s report.Service, e report.Endpoint) comparisons { return compareEndpoint(s, e, pairs, bars) }
 }
 
 // compareEndpoint compares the records of a service with an endpoint. It returns at

@@ -43,6 +43,11 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
+// Wide tables scroll, so the keyboard must reach them.
+for (const table of document.querySelectorAll(".document table")) {
+  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+}
+
 const filter = document.querySelector("form.filter");
 for (const select of filter?.querySelectorAll("select") ?? []) {
   select.addEventListener("change", () => filter.requestSubmit());
