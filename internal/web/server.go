@@ -137,6 +137,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/report", rejectEmbedded(s.limitPages(s.report)))
 	handle("POST", "/report", s.submit)
 	handle("GET", "/docs/{$}", rejectEmbedded(s.limitPages(s.docsIndex)))
+	handle("GET", "/docs/all", rejectEmbedded(s.limitPages(s.docsAll)))
 	handle("GET", "/docs/{page}", rejectEmbedded(s.limitPages(s.docsPage)))
 	handle("GET", "/docs/screenshots/{image}", docsImage)
 	handle("GET", "/static/{file}", s.renderer.static)
