@@ -53,6 +53,7 @@ type serveFlags struct {
 	historyLimit   uint
 	timeoutOffset  time.Duration
 	profiling      bool
+	all            []flagValue
 }
 
 func (s *session) addServe(app *kingpin.Application, commands map[string]runFunc) {
@@ -77,6 +78,7 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("history.limit", "Number of recent probes to list. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB, and one row for the front page. 0 keeps nothing.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time.").Default("500ms").DurationVar(&f.timeoutOffset)
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
+	f.all = flagsOf(cmd, cmd.Model().FlagGroupModel)
 	return f
 }
 
@@ -150,6 +152,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
 		Version:       cmp.Or(version.Version, "unreleased"),
 		Profiling:     f.profiling,
+		Flags:         shownFlags(f.all, s.flags),
 	})
 	if err := reloader.Reload(); err != nil {
 		return err

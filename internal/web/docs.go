@@ -30,7 +30,8 @@ type documentPage struct {
 // document is one document as HTML.
 type document struct {
 	Name     string // of the file, without .md
-	Text     template.HTML
+	Title    template.HTML
+	Text     template.HTML // the rest
 	Contents []section // empty if the document is short, or has a list of its own
 }
 
@@ -117,14 +118,15 @@ func renderMarkdown(file string, source []byte, together bool) document {
 		goldmark.WithParserOptions(parser.WithAutoHeadingID(), parser.WithASTTransformers(transformers...)),
 	)
 	root := converter.Parser().Parse(text.NewReader(source), parser.WithContext(parser.NewContext(parser.WithIDs(ids))))
-	if !together {
+	if !together && file != indexFile {
 		d.Contents = contentsOf(root, source)
 	}
 	var html bytes.Buffer
 	if err := converter.Renderer().Render(&html, source, root); err != nil {
 		panic(fmt.Errorf("render a document: %w", err)) // writing to a buffer does not fail
 	}
-	d.Text = template.HTML(html.String())
+	title, rest, _ := strings.Cut(html.String(), "</h1>")
+	d.Title, d.Text = template.HTML(title+"</h1>"), template.HTML(rest)
 	return d
 }
 

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -218,18 +216,4 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Redirect(w, r, fmt.Sprintf("report?number=%d", number), http.StatusSeeOther)
 	}
-}
-
-// config serves the configuration in effect as YAML. Passwords are masked.
-func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
-	current := s.current.Load()
-	if current == nil {
-		notReady(w)
-		return
-	}
-	text, err := yaml.Marshal(current.config)
-	if err != nil {
-		panic(fmt.Errorf("marshal the configuration: %w", err))
-	}
-	writePlain(w, string(text))
 }

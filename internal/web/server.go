@@ -49,6 +49,7 @@ type Options struct {
 	HistoryLimit  int                          // number of recent reports in the list of probes; 0: no reports and states of targets are stored
 	Profiling     bool                         // whether to serve /debug/pprof/
 	Version       string                       // for the footer of each page
+	Flags         []Flag                       // of the command line, for /config
 }
 
 // Server answers all HTTP requests. It is safe for concurrent use.
