@@ -295,7 +295,7 @@ func testWithoutScripts(t *testing.T, b *browser) {
 
 // takeScreenshots writes the images of docs/screenshots.
 func takeScreenshots(t *testing.T, b *browser) {
-	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "tlsa-mismatch", "good"} {
+	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "rollover", "tlsa-mismatch", "good"} {
 		b.probe(t, target, "smtp_mx")
 	}
 	const mismatch = "/report?target=tlsa-mismatch.lab.test&module=smtp_mx"
@@ -303,11 +303,13 @@ func takeScreenshots(t *testing.T, b *browser) {
 		name, path, scheme string
 		width, height      int
 	}{
-		{"front", "/", "light", 1120, 945},
+		{"front", "/", "light", 1120, 1200},
 		{"report", mismatch, "light", 1120, 1440},
 		{"report-dark", mismatch, "dark", 1120, 1440},
 		{"report-phone", mismatch, "light", 390, 1300},
 		{"front-phone", "/", "dark", 390, 1100},
+		{"rollover", "/report?target=rollover.lab.test&module=smtp_mx#hosts", "light", 1120, 760},
+		{"config", "/config", "light", 1120, 900},
 	} {
 		b.emulate(t, image.scheme, image.width, image.height)
 		b.open(t, image.path)

@@ -32,7 +32,7 @@ type document struct {
 	Name     string // of the file, without .md
 	Title    template.HTML
 	Text     template.HTML // the rest
-	Contents []section // empty if the document is short, or has a list of its own
+	Contents []section     // empty if the document is short, or has a list of its own
 }
 
 // section is a heading of a document.

@@ -286,7 +286,7 @@ func TestInvisibleCharacters(t *testing.T) {
 	}
 	q := url.QueryEscape(hostile)
 	for _, path := range []string{
-		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/metrics", "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
+		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/?list=probes", "/metrics", "/?q=" + q, "/?module=" + q, "/?sort=" + q, "/config?module=" + q, "/config?format=" + q, "/report?number=1&host=" + q, "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
 		"/report?target=a.example&hostname=" + q, "/report?target=192.0.2.1&module=smtp&hostname=" + q, "/report?target=a.example&module=" + q, "/report?number=" + q, "/report?target=a.example&format=" + q,
 		"/report?format=json&target=" + q, "/report?format=json&target=a.example&module=" + q, "/report?format=json&number=" + q,
 		"/probe?target=" + q, "/probe?target=a.example&module=" + q, "/probe?target=192.0.2.1&hostname=" + q, "/probe?target=a.example&debug=" + q, "/probe?target=a.example&at=" + q, "/probe?target=a.example&" + q + "=1",

@@ -205,6 +205,7 @@ func (l *targetList) observe(r *probe.Report, failed uint64) {
 		l.remove(key)
 	}
 	next := newRow(r, before, failed)
+	key = next.key() // its text is not a part of the request
 	if next.isFine() {
 		l.rows[key] = l.fine.PushBack(next)
 	} else {
