@@ -36,6 +36,7 @@ type session struct {
 	stderr        io.Writer
 	getenv        func(string) string
 	logging       promslog.Config
+	flags         []flagValue // of all commands
 }
 
 // runFunc runs one command whose flags were parsed.
@@ -90,6 +91,7 @@ func (s *session) runCommand(ctx context.Context, args []string) (string, exitCo
 	app.HelpFlag.Short('h')
 	promslogflag.AddFlags(app, &s.logging)
 	s.logging.Writer = s.stderr
+	s.flags = flagsOf(app, app.Model().FlagGroupModel)
 
 	commands := make(map[string]runFunc)
 	s.addServe(app, commands)

@@ -122,10 +122,10 @@ type labEnvironment struct{ lab *lab.Lab }
 // addresses. It disables the reuse of handshakes, so that a domain that is broken
 // while the lab runs shows it in the next probe.
 func (labEnvironment) adjust(c *config.Config) *config.Config {
-	adjusted := *c
+	adjusted := c.From("the lab", "access.allow_networks", "limits.handshake_reuse")
 	adjusted.Access.AllowNetworks = slices.Concat(c.Access.AllowNetworks, lab.Networks())
 	adjusted.Limits.HandshakeReuse = 0
-	return &adjusted
+	return adjusted
 }
 
 func (e labEnvironment) build() probe.Environment {

@@ -53,6 +53,7 @@ type serveFlags struct {
 	historyLimit   uint
 	timeoutOffset  time.Duration
 	profiling      bool
+	all            []flagValue
 }
 
 func (s *session) addServe(app *kingpin.Application, commands map[string]runFunc) {
@@ -74,9 +75,10 @@ func newServeFlags(cmd *kingpin.CmdClause) *serveFlags {
 	cmd.Flag("web.external-url", "URL under which the exporter is reachable, for links. Its path is the default of --web.route-prefix.").StringVar(&f.externalURL)
 	cmd.Flag("web.route-prefix", "Prefix of all HTTP paths. Default: the path of --web.external-url.").StringVar(&f.routePrefix)
 	cmd.Flag("log.prober", "Only log messages about single probes with the given severity or above, whatever --log.level is: a failed probe is info; the start and the success of a probe are debug. One of: ["+strings.Join(promslog.LevelFlagOptions, ", ")+"]").Default("info").SetValue(f.proberLevel)
-	cmd.Flag("history.limit", "Number of recent probes to list on the front page. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB. 0 keeps no reports.").Default("100").UintVar(&f.historyLimit)
+	cmd.Flag("history.limit", "Number of recent probes to list. In addition, the last report of each target, the last with a verdict and the last failed one are kept, within 20 MiB, and one row for the front page. 0 keeps nothing.").Default("100").UintVar(&f.historyLimit)
 	cmd.Flag("timeout-offset", "Duration to subtract from the scrape timeout, so that the response arrives in time: such as 500ms, or a number of seconds.").Default("500ms").SetValue((*secondsValue)(&f.timeoutOffset))
 	cmd.Flag("web.enable-pprof", "Serve profiles of the process under /debug/pprof/.").BoolVar(&f.profiling)
+	f.all = flagsOf(cmd, cmd.Model().FlagGroupModel)
 	return f
 }
 
@@ -174,6 +176,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
 		Version:       cmp.Or(version.Version, "unreleased"),
 		Profiling:     f.profiling,
+		Flags:         shownFlags(f.all, s.flags),
 	})
 	if err := reloader.Reload(); err != nil {
 		return err

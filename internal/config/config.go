@@ -39,6 +39,8 @@ type Config struct {
 	Access    probe.Access            `yaml:"access"`
 	Discovery discovery.Settings      `yaml:"discovery"`
 	Modules   map[string]probe.Module `yaml:"modules"`
+
+	origins *origins `yaml:"-"`
 }
 
 // Resolvers returns the settings of the resolver of each module that has its own, by
@@ -66,7 +68,12 @@ type Limits struct {
 
 // Defaults parses the example file, which is the default configuration.
 func Defaults(example []byte) (*Config, error) {
-	return Parse("config.example.yml", example, new(Config))
+	c, err := Parse("config.example.yml", example, new(Config))
+	if err != nil {
+		return nil, err
+	}
+	c.origins = c.origins.asDefaults()
+	return c, nil
 }
 
 // Load applies the file at path to a copy of defaults. An empty path returns
@@ -103,7 +110,7 @@ func readFile(path string) ([]byte, error) {
 // Parse applies the text of a file to a copy of defaults. The error joins one
 // *Error for each mistake; name is the file name in them.
 func Parse(name string, text []byte, defaults *Config) (*Config, error) {
-	d := decoder{file: name}
+	d := decoder{file: name, lines: make(map[string]int)}
 	config := *defaults
 	config.Modules = maps.Clone(config.Modules)
 	if document, ok := d.document(text); ok {
@@ -112,5 +119,6 @@ func Parse(name string, text []byte, defaults *Config) (*Config, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
+	config.origins = defaults.origins.with(name, d.lines)
 	return &config, nil
 }

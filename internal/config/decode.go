@@ -25,8 +25,9 @@ import (
 type decoder struct {
 	file    string
 	errs    []*Error
-	merging []*yaml.Node // mappings of the merge keys that are being followed
-	merges  int          // merge keys that were followed for one mapping
+	lines   map[string]int // of the keys that were decoded, except those of list elements, by path
+	merging []*yaml.Node   // mappings of the merge keys that are being followed
+	merges  int            // merge keys that were followed for one mapping
 }
 
 // maxErrors is the number of mistakes that are reported for one file.
@@ -249,6 +250,7 @@ var keyWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 func (v value) fields(known map[string]decodeFunc) {
 	v.mapping(func(key string, keyNode *yaml.Node, at value) {
 		if decode, ok := known[key]; ok {
+			at.found(keyNode.Line)
 			decode(at)
 			return
 		}
@@ -258,6 +260,13 @@ func (v value) fields(known map[string]decodeFunc) {
 		}
 		v.fail(keyNode.Line, path, "unknown key; allowed here: "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	})
+}
+
+// found records the line of a key.
+func (v value) found(line int) {
+	if !strings.Contains(v.path, "[") {
+		v.lines[v.path] = line
+	}
 }
 
 // at returns the value under a key of a mapping.

@@ -30,6 +30,7 @@ func (v value) modules(c *Config) {
 			v.fail(key.Line, at.path, err.Error())
 			return
 		}
+		at.found(key.Line)
 		module := start
 		module.Name = name
 		at.module(&module, c.Resolver)

@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,7 +35,11 @@ func TestBrowser(t *testing.T) {
 	t.Run("report", func(t *testing.T) { testReport(t, b) })
 	t.Run("runbook", func(t *testing.T) { testRunbook(t, b) })
 	t.Run("hostile", func(t *testing.T) { testHostile(t, b) })
+	t.Run("targets", func(t *testing.T) { testTargets(t, b) })
+	t.Run("fault", func(t *testing.T) { testFault(t, b) })
 	t.Run("without scripts", func(t *testing.T) { testWithoutScripts(t, b) })
+	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, b) })
+	t.Run("accessible", func(t *testing.T) { testAccessible(t, b) })
 	t.Run("console", func(t *testing.T) {
 		if messages := b.console(t); len(messages) > 0 {
 			t.Errorf("console messages: %q", messages)
@@ -58,8 +64,8 @@ func testForm(t *testing.T, b *browser) {
 		t.Errorf("the form leads to %s, want the report of the target", got)
 	}
 	b.follow(t, ".home", ".hero")
-	if got := b.script(t, `return document.querySelector(".probes tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
-		t.Errorf("recent probes on the start page: %q", got)
+	if got := b.script(t, `return document.querySelector(".targets tbody").innerText`); !strings.Contains(got, "tlsa-mismatch.lab.test") || !strings.Contains(got, "refused") {
+		t.Errorf("targets on the start page: %q", got)
 	}
 }
 
@@ -73,6 +79,7 @@ func testReport(t *testing.T, b *browser) {
 	if got := b.script(t, `return document.querySelector(".pair.bad .sign").innerText`); !strings.Contains(got, "no match") {
 		t.Errorf("the mismatch is shown as %q, want no match in it", got)
 	}
+	b.click(t, ".lookup:last-of-type summary")
 	if got := b.script(t, `return document.querySelectorAll(".lookup[open] .chain li").length`); got != "4" {
 		t.Errorf("%s links in the chain, want 4: ., test., lab.test. and the record", got)
 	}
@@ -90,7 +97,7 @@ func testReport(t *testing.T, b *browser) {
 // testRunbook checks that a finding links to its section of the served runbook.
 func testRunbook(t *testing.T, b *browser) {
 	b.open(t, "/report?target=tlsa-mismatch.lab.test&module=smtp_mx")
-	b.follow(t, "#findings .where a", ".document")
+	b.follow(t, "#findings .meaning a", ".document")
 	if got := b.script(t, `return location.pathname + " " + document.querySelector(":target").innerText`); got != "/dane/docs/runbook.md tlsa_mismatch" {
 		t.Errorf("the finding leads to %s", got)
 	}
@@ -115,6 +122,162 @@ func testHostile(t *testing.T, b *browser) {
 	}
 }
 
+// probe makes the exporter probe a domain of the lab.
+func (b *browser) probe(t *testing.T, name, module string) {
+	t.Helper()
+	response, err := http.Get("http://" + exporterAddress + "/dane/probe?target=" + name + ".lab.test&module=" + module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+}
+
+// shownTargets is a script that returns the targets of the visible rows, without the
+// common part of their names.
+const shownTargets = `return [...document.querySelectorAll(".targets tbody tr")].filter(row => row.checkVisibility()).map(row => row.querySelector("a").textContent.replace(".lab.test", "")).join(" ")`
+
+// testTargets checks that the list of targets can be filtered and sorted, with scripts and
+// without.
+func testTargets(t *testing.T, b *browser) {
+	for _, name := range []string{"good", "dane-ta", "null-mx", "tlsa-mismatch"} {
+		b.probe(t, name, "smtp_mx")
+	}
+	const all = "/?module=smtp_mx"
+	for _, scripts := range []bool{true, false} {
+		b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": !scripts})
+		b.open(t, "/")
+		b.fill(t, "q", "null")
+		if !scripts {
+			b.follow(t, ".filter button", "input[name=q][value=null]")
+		}
+		// WebDriver's own scripts do not run while scripts are disabled.
+		if got := b.text(t, ".targets caption"); scripts && !strings.HasPrefix(got, "1 of ") || !scripts && !strings.HasPrefix(got, "1 target") {
+			t.Errorf("scripts %t: the filter finds %q", scripts, got)
+		}
+		if scripts {
+			if got := b.script(t, shownTargets); got != "null-mx" {
+				t.Errorf("the filter shows %s, want null-mx", got)
+			}
+		}
+		b.open(t, all)
+		b.follow(t, ".targets th a", ".targets th[aria-sort=ascending]")
+		if got := b.text(t, ".targets tbody tr:first-child a"); got != "dane-ta.lab.test" {
+			t.Errorf("scripts %t: the first target by name is %s, want dane-ta.lab.test", scripts, got)
+		}
+		b.open(t, "/")
+		b.follow(t, ".chips a:nth-child(2)", ".chips [aria-current]:nth-child(2)")
+		if got := b.text(t, ".targets tbody"); !strings.Contains(got, "tlsa-mismatch.lab.test") || strings.Contains(got, "good.lab.test") {
+			t.Errorf("scripts %t: the first severity has the targets %q", scripts, got)
+		}
+	}
+	b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": false})
+	b.open(t, "/")
+	b.click(t, ".targets th a")
+	b.click(t, ".targets th a")
+	b.fill(t, "q", "a")
+	names := strings.Fields(b.script(t, shownTargets))
+	if len(names) < 2 || !slices.IsSortedFunc(names, func(a, b string) int { return strings.Compare(b, a) }) {
+		t.Errorf("sorted in reverse and filtered: %q", names)
+	}
+}
+
+// testFault checks that the report of a domain with fifty mail servers shows the one
+// with a fault.
+func testFault(t *testing.T, b *browser) {
+	b.probe(t, "fifty-mx-one-broken", "smtp_mx")
+	b.open(t, "/report?target=fifty-mx-one-broken.lab.test")
+	if got := b.script(t, `return [...document.querySelectorAll(".endpoint[open]")].map(e => e.closest(".service").querySelector(".name").textContent).join(" ")`); got != "mx37.fifty-mx-one-broken.lab.test" {
+		t.Errorf("expanded: %s, want the host with the fault", got)
+	}
+	if got := b.script(t, `return [...document.querySelectorAll(".service")].filter(e => e.checkVisibility()).length`); got != "5" {
+		t.Errorf("%s hosts are shown, want 5", got)
+	}
+	b.follow(t, ".places a.where", ":target")
+	if got := b.script(t, `return document.querySelector(":target .name").textContent`); got != "mx37.fifty-mx-one-broken.lab.test" {
+		t.Errorf("the finding leads to %s", got)
+	}
+	b.openURL(t, "http://"+exporterAddress+"/dane/report?target=fifty-mx-one-broken.lab.test#host-50")
+	if got := b.script(t, `return String(document.querySelector("#host-50").checkVisibility())`); got != "true" {
+		t.Error("a link to a host that is collapsed does not show it")
+	}
+	b.click(t, "#host-50 summary")
+	b.follow(t, "#host-50 a", "#host-1 .endpoint")
+	if got := b.script(t, `return document.querySelectorAll(".service").length + " " + document.querySelector(".service .name").textContent`); got != "1 mx49.fifty-mx-one-broken.lab.test" {
+		t.Errorf("the page of one host shows %s", got)
+	}
+}
+
+// pages are the pages of which accessibility is tested, in the form of browser.open.
+var pages = []string{
+	"/", "/?list=probes", "/?q=nothing", "/?severity=nothing", "/config", "/docs/", "/docs/runbook.md", "/docs/rollover.md",
+	"/report?target=tlsa-mismatch.lab.test&module=smtp_mx", "/report?target=fifty-mx-one-broken.lab.test",
+	"/report?target=good.lab.test&module=smtp_mx_full", "/report?target=mta-sts-pkix-refuses.lab.test", "/report?target=expired-signature.lab.test", "/report?target=none.lab.test",
+}
+
+// testAccessible checks every page with axe: in light colours on a desktop, and in dark
+// colours on a phone. No page is wider than the window.
+func testAccessible(t *testing.T, b *browser) {
+	for name, module := range map[string]string{"good": "smtp_mx_full", "mta-sts-pkix-refuses": "smtp_mx_mta_sts", "expired-signature": "smtp_mx", "rollover": "smtp_mx"} {
+		b.probe(t, name, module)
+	}
+	axe, err := os.ReadFile(axePath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.console(t) // discard the messages about error statuses
+	defer b.devTools(t, "Emulation.clearDeviceMetricsOverride", map[string]any{})
+	for _, path := range pages {
+		for scheme, width := range map[string]int{"light": 1120, "dark": 360} {
+			b.emulate(t, scheme, width, 900)
+			b.open(t, path)
+			if got := b.script(t, fmt.Sprintf(`return Math.max(document.documentElement.scrollWidth - %d, 0)`, width)); got != "0" {
+				t.Errorf("%s: the page is %s px wider than %d px", path, got, width)
+			}
+			b.script(t, `for (const details of document.querySelectorAll("details")) details.open = true`)
+			b.script(t, string(axe))
+			found := b.async(t, `const done = arguments[0];
+				axe.run().then(r => done([r.passes.length > 20 ? "" : "few rules pass", ...r.violations.map(v => v.impact + " " + v.id + ": " + v.help + ": " + v.nodes.slice(0, 3).map(n => n.html).join(" "))].join("\\n")), e => done("error: " + e))`)
+			if found != "" {
+				t.Errorf("%s, %s, %d px: %s", path, scheme, width, found)
+			}
+		}
+	}
+}
+
+// testKeyboard checks that the tab key leads to all controls of a page, and that the one
+// with the focus is visible.
+func testKeyboard(t *testing.T, b *browser) {
+	for _, path := range []string{"/", "/report?target=tlsa-mismatch.lab.test&module=smtp_mx", "/docs/"} {
+		b.open(t, path)
+		want := b.script(t, `window.controls = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']")].filter(e => e.checkVisibility());
+			return window.controls.length`)
+		n, err := strconv.Atoi(want)
+		if err != nil || n < 5 {
+			t.Fatalf("%s: %s controls", path, want)
+		}
+		b.script(t, `window.reached = new Set(); window.faint = [];
+			document.addEventListener("focusin", e => { window.reached.add(e.target); if (getComputedStyle(e.target).outlineStyle === "none") window.faint.push(e.target.outerHTML) })`)
+		for range n + 5 {
+			for _, kind := range []string{"keyDown", "keyUp"} {
+				b.devTools(t, "Input.dispatchKeyEvent", map[string]any{"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9})
+			}
+		}
+		if got := b.script(t, `return window.controls.filter(e => !window.reached.has(e)).map(e => e.outerHTML).join("\n")`); got != "" {
+			t.Errorf("%s: the tab key does not lead to\n%s", path, got)
+		}
+		if got := b.script(t, `return window.faint.join("\n")`); got != "" {
+			t.Errorf("%s: the focus is not visible on\n%s", path, got)
+		}
+	}
+}
+
+// emulate sets the colour scheme and the size of the window.
+func (b *browser) emulate(t *testing.T, scheme string, width, height int) {
+	t.Helper()
+	b.devTools(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}})
+	b.devTools(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+}
+
 // testWithoutScripts checks that the form and report work without JavaScript.
 func testWithoutScripts(t *testing.T, b *browser) {
 	b.devTools(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": true})
@@ -132,26 +295,23 @@ func testWithoutScripts(t *testing.T, b *browser) {
 
 // takeScreenshots writes the images of docs/screenshots.
 func takeScreenshots(t *testing.T, b *browser) {
-	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "tlsa-mismatch", "good"} {
-		response, err := http.Get("http://" + exporterAddress + "/dane/probe?target=" + target + ".lab.test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
+	for _, target := range []string{"optout-unsigned", "expired-signature", "dane-ta", "no-starttls", "null-mx", "rollover", "tlsa-mismatch", "good"} {
+		b.probe(t, target, "smtp_mx")
 	}
 	const mismatch = "/report?target=tlsa-mismatch.lab.test&module=smtp_mx"
 	for _, image := range []struct {
 		name, path, scheme string
 		width, height      int
 	}{
-		{"front", "/", "light", 1120, 945},
+		{"front", "/", "light", 1120, 1200},
 		{"report", mismatch, "light", 1120, 1440},
 		{"report-dark", mismatch, "dark", 1120, 1440},
 		{"report-phone", mismatch, "light", 390, 1300},
 		{"front-phone", "/", "dark", 390, 1100},
+		{"rollover", "/report?target=rollover.lab.test&module=smtp_mx#hosts", "light", 1120, 760},
+		{"config", "/config", "light", 1120, 900},
 	} {
-		b.devTools(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": image.scheme}}})
-		b.devTools(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": image.width, "height": image.height, "deviceScaleFactor": 1, "mobile": image.width < 500})
+		b.emulate(t, image.scheme, image.width, image.height)
 		b.open(t, image.path)
 		var shot struct{ Data []byte }
 		if err := json.Unmarshal(b.devTools(t, "Page.captureScreenshot", map[string]any{"format": "png"}), &shot); err != nil {

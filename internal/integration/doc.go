@@ -28,7 +28,8 @@
 // Prometheus and Alertmanager run the shipped configuration against the lab.
 // Prometheus also stands in for Grafana, which Debian does not package: it runs
 // every query of the dashboards and of Grafana's alert rules. Chromium loads the
-// web pages. Icinga, vmagent and node_exporter run the recipes of docs/compatibility.md.
+// web pages, and axe checks that they are accessible. Icinga, vmagent and node_exporter run
+// the recipes of docs/compatibility.md.
 //
 // The hooks of deploy/renewal renew certificates in a testbed of their own: Pebble
 // issues to certbot, lego and dehydrated, and BIND signs a dynamic zone whose secondary

@@ -25,7 +25,12 @@ const binaryEnv = "DANE_EXPORTER_INTEGRATION_BINARY"
 // pebbleBinary is the path of Pebble, the ACME server, inside the namespaces.
 func pebbleBinary() string { return filepath.Join(filepath.Dir(os.Getenv(binaryEnv)), "pebble") }
 
-// TestMain builds the exporter and Pebble, which may need the network, and runs the tests
+// axePath returns the path of axe, the accessibility checker, inside the namespaces.
+func axePath() string {
+	return filepath.Join(filepath.Dir(os.Getenv(binaryEnv)), "axe/node_modules/axe-core/axe.min.js")
+}
+
+// TestMain builds the exporter and Pebble and installs axe, which may need the network, and runs the tests
 // in a child process inside new namespaces, which have none.
 func TestMain(m *testing.M) {
 	if os.Getenv(binaryEnv) != "" {
@@ -55,9 +60,14 @@ func runInNamespaces() (status int, err error) {
 		return 0, err
 	}
 	binary := filepath.Join(dir, "dane_exporter")
+	axe := filepath.Join(dir, "axe")
+	if err := os.CopyFS(axe, os.DirFS("../../tools/axe")); err != nil {
+		return 0, err
+	}
 	for _, build := range []*exec.Cmd{
 		exec.Command("go", "build", "-o", binary, "dane_exporter"),
 		exec.Command("go", "build", "-modfile=../../tools/pebble/go.mod", "-o", dir, "github.com/letsencrypt/pebble/v2/cmd/pebble"),
+		exec.Command("npm", "ci", "--prefix", axe, "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"),
 	} {
 		if output, err := build.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("%s: %w\n%s", build, err, output)

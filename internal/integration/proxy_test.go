@@ -65,7 +65,7 @@ func testFormAt(t *testing.T, b *browser, url string) {
 	if again := b.script(t, `return location.href`); again == report || !strings.HasPrefix(again, url+"report?number=") {
 		t.Errorf("the button of the report leads to %s", again)
 	}
-	b.follow(t, "#findings .where a", ".document")
+	b.follow(t, "#findings .meaning a", ".document")
 	if got := b.script(t, `return location.href`); got != url+"docs/runbook.md#tlsa_mismatch" {
 		t.Errorf("the finding leads to %s", got)
 	}

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"fmt"
+
 	"dane_exporter/internal/lab/zone"
 	"github.com/miekg/dns"
 )
@@ -27,6 +29,24 @@ func discoveryScenarios() []Scenario {
 			build: func(b *builder) {
 				b.goodMX()
 				b.serveSMTP(b.a("mx"), b.leaf("mx"))
+			},
+		},
+		{
+			Name:        "fifty-mx-one-broken",
+			Description: "One of fifty mail servers has a new key but no new record. DANE clients deliver to the others.",
+			Module:      "smtp_mx", Outcome: "authenticated", Reasons: []string{"tlsa_mismatch"},
+			build: func(b *builder) {
+				b.ownZone(zone.Zone{})
+				certificate, other := b.leaf("mx"), b.leaf("mx")
+				for i := range 50 {
+					host := fmt.Sprintf("mx%02d", i)
+					if i == 37 {
+						b.serveSMTP(b.mx(host), other)
+					} else {
+						b.serveSMTP(b.mx(host), certificate)
+					}
+					b.tlsa("_25._tcp."+host, 3, 1, 1, certificate)
+				}
 			},
 		},
 		{

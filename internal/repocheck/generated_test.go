@@ -161,7 +161,7 @@ func adviceTable() string {
 // effect.
 func runbookContents(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("| | sections |\n|---|---|\n")
+	b.WriteString("| part | sections |\n|---|---|\n")
 	var links []string
 	for _, r := range readRules(t) {
 		if r.Alert != "" {

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestDocs(t *testing.T) {
 	}
 	followed := 0
 	for file, page := range pages {
-		_, body, _ := strings.Cut(page, `<article class="document">`)
+		_, body, _ := strings.Cut(page, `<article class="document"`)
 		for _, link := range regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(body, -1) {
 			if strings.HasPrefix(link[1], "https://") {
 				continue
@@ -63,6 +64,63 @@ func TestDocs(t *testing.T) {
 
 	f.get("/probe?target=bad.example")
 	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
+}
+
+// TestDocsContents: a long page has a list of its sections, of all levels if they are not
+// too many, and a short page has none.
+func TestDocsContents(t *testing.T) {
+	sections := func(n int, level string) string { return strings.Repeat("\n"+level+" `a` [b](c.md) & *d*\n", n) }
+	for _, test := range []struct {
+		name, source  string
+		second, third int // headings of each level
+	}{
+		{"short", "# Title\n" + sections(3, "##") + sections(9, "###"), 0, 0},
+		{"long", "# Title\n" + sections(4, "##") + sections(9, "###") + sections(2, "####"), 4, 9},
+		{"very long", "# Title\n" + sections(5, "##") + sections(90, "###"), 5, 0},
+		{"with a list of its own", "# Title\n## Contents\n" + sections(5, "##"), 0, 0},
+	} {
+		got := map[int]int{}
+		for _, s := range renderMarkdown("x.md", []byte(test.source), false).Contents {
+			got[s.Level]++
+			if s.ID != "a-bcmd--d" || s.Text != "a b & d" {
+				t.Errorf("%s: section %+v", test.name, s)
+			}
+		}
+		if got[2] != test.second || got[3] != test.third {
+			t.Errorf("%s: got %v, want %d and %d", test.name, got, test.second, test.third)
+		}
+	}
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.wantPage("/docs/scaling.md", 200, `<nav class="toc" aria-label="Contents">`, `<li class="level2"><a href="#memory-of-the-exporter">Memory of the exporter</a></li>`)
+}
+
+// TestDocsAll: one page has all documents in the order of the index, and its links lead to
+// its own parts.
+func TestDocsAll(t *testing.T) {
+	f := newFixture(t, proberFunc(verdicts), nil)
+	f.wantPage("/docs/", 200, `<a href="all">one page</a>`)
+	status, page := f.get("/docs/all")
+	if strings.Contains(page, "<details") || strings.Contains(page, " hidden") {
+		t.Error("the search of the browser does not find hidden text")
+	}
+	var order []int
+	for _, name := range []string{"README", "install", "metrics", "rollover", "runbook", "dependencies"} {
+		order = append(order, strings.Index(page, `<article class="document" id="`+name+`">`))
+	}
+	if status != 200 || order[0] < 0 || !slices.IsSorted(order) {
+		t.Errorf("status %d, documents at %v", status, order)
+	}
+	followed := 0
+	for _, link := range regexp.MustCompile(`<a href="(#[^"]*|[^":#]*\.md[^"]*)"`).FindAllStringSubmatch(page, -1) {
+		followed++
+		if id, ok := strings.CutPrefix(link[1], "#"); !ok || !strings.Contains(page, ` id="`+id+`"`) {
+			t.Errorf("broken link to %s", link[1])
+		}
+	}
+	if followed < 200 {
+		t.Errorf("found only %d links", followed)
+	}
+	t.Logf("%d bytes", len(page))
 }
 
 // TestDocsImages checks that the images of the documents are served, and no other file.

@@ -243,7 +243,7 @@ func FuzzRender(f *testing.F) {
 		if _, err := report.ReadJSON(report.NewDocument(found).Marshal()); err != nil {
 			t.Errorf("JSON: %v", err)
 		}
-		for _, path := range []string{"/", "/report?number=1"} {
+		for _, path := range []string{"/", "/?list=probes", "/report?number=1"} {
 			page := get(path, "")
 			if strings.Contains(page, "<x1>") {
 				t.Errorf("%s contains foreign text unescaped", path)

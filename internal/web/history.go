@@ -58,7 +58,7 @@ func defaultHistorySizes() historySizes {
 const (
 	maxReportSize = 256 << 10 // bytes of a report that is stored as it is; a typical one has some ten thousand
 	entryOverhead = 640       // bytes of an entry without its report
-	maxReasons    = 6         // reasons of one entry on the front page
+	maxReasons    = 6         // reasons of one entry in the list of probes
 )
 
 // rank is the importance of a stored report.
@@ -395,20 +395,13 @@ func (h *history) remove(e *entry) {
 	h.unlinkUnpacked(e)
 }
 
-// list returns the recent entries, and the last failed one of each target and
-// module, both newest first, and at most limit of the latter.
-func (h *history) list(limit int) (recent, failed []*entry) {
+// newestFirst returns the recent entries.
+func (h *history) newestFirst() []*entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	recent = slices.Clone(h.recent)
+	recent := slices.Clone(h.recent)
 	slices.Reverse(recent)
-	for _, reports := range h.targets {
-		if reports.failed != nil {
-			failed = append(failed, reports.failed)
-		}
-	}
-	slices.SortFunc(failed, func(a, b *entry) int { return cmp.Compare(b.Number, a.Number) })
-	return recent, failed[:min(len(failed), limit)]
+	return recent
 }
 
 // byNumber returns the entry with that number, or nil.

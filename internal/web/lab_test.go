@@ -192,6 +192,9 @@ func TestScenarios(t *testing.T) {
 				}
 			}
 			page := wellFormed(t, server, "/report?"+query)
+			if len(page) > maxReportPage {
+				t.Errorf("the page has %d bytes, want at most %d", len(page), maxReportPage)
+			}
 			for _, reason := range scenario.Reasons {
 				if !strings.Contains(page, "<code>"+reason+"</code></a></p>") {
 					t.Errorf("the page does not have the reason %s", reason)
@@ -201,6 +204,40 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("the page does not have the outcome %s", scenario.Outcome)
 			}
 		})
+	}
+}
+
+// maxReportPage is the maximum size of the page of a report of the lab, in bytes.
+const maxReportPage = 150_000
+
+// TestLabReportSize: the page of a report stays small for fifty hosts, with all optional checks.
+func TestLabReportSize(t *testing.T) {
+	server := labServer(t)
+	for _, name := range []string{"fifty-mx-one-broken", "hundreds-of-mx", "hundreds-of-addresses", "thousand-tlsa"} {
+		for _, module := range []string{"smtp_mx", "smtp_mx_full"} {
+			query := "target=" + name + ".lab.test&module=" + module
+			if _, err := fetch(server, query, 30, expfmt.NewFormat(expfmt.TypeTextPlain)); err != nil {
+				t.Fatal(err)
+			}
+			page := wellFormed(t, server, "/report?"+query)
+			t.Logf("%s, %s: %d bytes", name, module, len(page))
+			if len(page) > maxReportPage {
+				t.Errorf("%s, %s: the page has %d bytes, want at most %d", name, module, len(page), maxReportPage)
+			}
+		}
+	}
+	const host = "mx49.fifty-mx-one-broken.lab.test"
+	page := wellFormed(t, server, "/report?target=fifty-mx-one-broken.lab.test&host="+host)
+	if got := strings.Count(page, `class="service"`); got != 1 || !strings.Contains(page, `<span class="name">`+host) {
+		t.Errorf("the page of one host has %d", got)
+	}
+	response, err := server.Client().Get(server.URL + "/report?target=fifty-mx-one-broken.lab.test&host=mx50.lab.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusNotFound {
+		t.Errorf("the page of a host that the report does not have: %s", response.Status)
 	}
 }
 

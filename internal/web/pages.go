@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"dane_exporter/internal/config"
 	"dane_exporter/internal/report"
 	"dane_exporter/probe"
@@ -36,37 +34,20 @@ type form struct {
 	Modules                        []probe.Module
 }
 
-// frontPage is the data of the front page.
-type frontPage struct {
-	layout
-	Recent, Failed []*entry
-	More           int              // number of recent entries that are not shown
-	Servers        []string         // resolvers of the configuration
-	Resolvers      []resolverStatus // empty before the first self-check
-}
-
-// resolverStatus is what the self-check found about one resolver.
-type resolverStatus struct {
-	Modules []string // modules that use it; the empty name stands for all without their own resolver
-	Server  string
-	Problem string // empty if there is none
-	Detail  string
-}
-
 // reportPage is the data of the page of one report.
 type reportPage struct {
 	layout
 	*report.Document
-	Number  uint64 // 0 if the report is not stored
-	Judged  *entry // the last report of the target with a verdict, if it is another one
-	Failed  *entry // the last failed one, if it is another one
-	Compare func(report.Service, report.Endpoint) comparisons
+	Evidence evidence
+	Number   uint64 // 0 if the report is not stored
+	Judged   *entry // the last report of the target with a verdict, if it is another one
+	Failed   *entry // the last failed one, if it is another one
 }
 
 // noticePage shows one sentence and the form.
 type noticePage struct {
 	layout
-	Notice string
+	Heading, Notice string
 }
 
 // layout returns the layout of a page, with a form for target and module.
@@ -93,28 +74,6 @@ func addressOf(target string) (address netip.AddrPort, ok bool) {
 	}
 	alone, err := netip.ParseAddr(target)
 	return netip.AddrPortFrom(alone.Unmap(), 0), err == nil
-}
-
-// front serves the front page: the form, the status of the resolvers, and the
-// recent probes.
-func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
-	const limit = 100 // rows
-	page := frontPage{layout: s.layout("dane_exporter", "", config.DefaultModule)}
-	page.Recent, page.Failed = s.history.list(limit)
-	if surplus := len(page.Recent) - limit; surplus > 0 {
-		page.Recent, page.More = page.Recent[:limit], surplus
-	}
-	if current := s.current.Load(); current != nil {
-		page.Servers = current.config.Resolver.Servers
-	}
-	for _, check := range s.SelfChecks() {
-		for _, c := range check.Result.Resolvers {
-			page.Resolvers = append(page.Resolvers, resolverStatus{
-				Modules: check.Modules, Server: report.Printable(c.Server), Problem: string(c.Problem), Detail: report.Printable(c.Why),
-			})
-		}
-	}
-	s.renderer.render(w, http.StatusOK, "front.html", page)
 }
 
 // report serves a stored report as a page or as JSON. Alerts link here. If there
@@ -147,6 +106,11 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	}
 	if kept.judged != found && kept.judged != kept.failed {
 		page.Judged = kept.judged
+	}
+	page.Evidence.Host = values.Get("host")
+	if host := page.Evidence.Host; host != "" && !slices.ContainsFunc(page.Services, func(s report.Service) bool { return s.Host == host }) {
+		s.notice(w, http.StatusNotFound, values, fmt.Sprintf("The report has no host %.80q.", host))
+		return
 	}
 	s.showReport(w, format, page)
 }
@@ -192,7 +156,7 @@ func (s *Server) showReport(w http.ResponseWriter, format string, page reportPag
 		mustWrite(page.Document.Write(w))
 		return
 	}
-	page.Compare = comparer(page.Document)
+	page.Evidence = newEvidence(page.Document, page.Evidence.Host)
 	page.layout = s.layout(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
 	page.Form.Hostname = page.Hostname
 	s.renderer.render(w, http.StatusOK, "report.html", page)
@@ -206,7 +170,8 @@ func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, te
 		return
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
-	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Notice: text}
+	heading := map[int]string{http.StatusNotFound: "No report", http.StatusServiceUnavailable: "Try again"}[status]
+	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Heading: cmp.Or(heading, "Invalid request"), Notice: text}
 	page.Form.Hostname = report.Printable(values.Get("hostname"))
 	s.renderer.render(w, status, "notice.html", page)
 }
@@ -251,18 +216,4 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Redirect(w, r, fmt.Sprintf("report?number=%d", number), http.StatusSeeOther)
 	}
-}
-
-// config serves the configuration in effect as YAML. Passwords are masked.
-func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
-	current := s.current.Load()
-	if current == nil {
-		notReady(w)
-		return
-	}
-	text, err := yaml.Marshal(current.config)
-	if err != nil {
-		panic(fmt.Errorf("marshal the configuration: %w", err))
-	}
-	writePlain(w, string(text))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -62,17 +63,16 @@ func (f *fixture) wantPage(path string, status int, texts ...string) {
 	}
 }
 
-// TestFrontPage: the front page has the form, and the recent probes, newest first.
+// TestFrontPage: the front page has the form, and the targets, failures first.
 func TestFrontPage(t *testing.T) {
-	f := newFixture(t, proberFunc(verdicts), func(_ *config.Config, o *Options) { o.HistoryLimit = 2 })
+	f := newFixture(t, proberFunc(verdicts), nil)
 	for _, target := range []string{"a.example", "bad.example", "c.example"} {
 		f.get("/probe?target=" + target)
 	}
 	f.wantPage("/", 200, `<form class="ask" action="./report" method="post">`, "<option selected>smtp_mx</option>",
-		`<a href="./report?number=3">c.example</a>`, `<a href="./report?number=2">bad.example</a>`, `<span class="badge bad">critical</span> TLSA mismatch`)
-	_, page := f.get("/")
-	if strings.Contains(page, "a.example") || strings.Index(page, "c.example") > strings.Index(page, "bad.example") {
-		t.Errorf("want the last two probes, newest first:\n%s", page)
+		`<a href="./report?module=smtp_mx&amp;target=c.example">c.example</a>`, `<span class="badge bad">refused</span>`, "<td>TLSA mismatch</td>")
+	if _, page := f.get("/"); !strings.HasPrefix(fmt.Sprint(rowTargets(page)), "[bad ") {
+		t.Errorf("the first target is not the one that is refused:\n%s", page)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestLastFailure(t *testing.T) {
 	f.wantPage("/report?number=2", 200, `<span class="badge bad">refused</span>`)
 	f.wantPage("/report?number=1", 404)
 	f.wantPage("/report?number=3", 200)
-	f.wantPage("/", 200, "Last failure of each target", `<a href="./report?number=2">a.example</a>`)
+	f.wantPage("/", 200, `<small><a href="./report?number=2">last failure</a></small>`)
 }
 
 // TestSeverityOnPages: report and front page show the severity of the verdict, in its colour.
@@ -213,8 +213,8 @@ func TestSeverityOnPages(t *testing.T) {
 		}), nil)
 		f.get("/probe?target=a.example")
 		f.wantPage("/report?number=1", 200, severity+map[bool]string{true: " Meets the", false: " Does not meet the"}[verdict.Success])
-		if _, page := f.get("/"); strings.Contains(page, severity+" ") == verdict.Success {
-			t.Errorf("front page, want %s only if it is not ok:\n%s", severity, page)
+		if _, page := f.get("/?list=probes"); strings.Contains(page, severity+" ") == verdict.Success {
+			t.Errorf("list of probes, want %s only if it is not ok:\n%s", severity, page)
 		}
 	}
 }
@@ -303,7 +303,7 @@ func TestInvisibleCharacters(t *testing.T) {
 	}
 	q := url.QueryEscape(hostile)
 	for _, path := range []string{
-		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/metrics", "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
+		"/probe?target=good.example", "/probe?target=good.example&debug=true", "/", "/?list=probes", "/metrics", "/?q=" + q, "/?module=" + q, "/?sort=" + q, "/config?module=" + q, "/config?format=" + q, "/report?number=1&host=" + q, "/report?target=good.example", "/report?number=1", "/report?number=1&format=json", "/report?target=" + q,
 		"/report?target=a.example&hostname=" + q, "/report?target=192.0.2.1&module=smtp&hostname=" + q, "/report?target=a.example&module=" + q, "/report?number=" + q, "/report?target=a.example&format=" + q,
 		"/report?format=json&target=" + q, "/report?format=json&target=a.example&module=" + q, "/report?format=json&number=" + q,
 		"/probe?target=" + q, "/probe?target=a.example&module=" + q, "/probe?target=192.0.2.1&hostname=" + q, "/probe?target=a.example&debug=" + q, "/probe?target=a.example&at=" + q, "/probe?target=a.example&" + q + "=1",

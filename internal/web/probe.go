@@ -83,7 +83,21 @@ func (s *Server) runProbe(ctx context.Context, current *snapshot, request probeR
 	s.Exporter.Observe(result)
 	s.logProbe(ctx, result)
 	s.timelines.observe(result)
-	return result, s.history.add(result), nil
+	return result, s.store(result), nil
+}
+
+// store adds a report to the history and to the list of targets. It returns its number, or
+// 0 if nothing is stored.
+func (s *Server) store(result *probe.Report) (number uint64) {
+	if number = s.history.add(result); number == 0 {
+		return 0
+	}
+	var failed uint64
+	if e := s.history.byTarget(report.Printable(result.Target.String()), result.Module.Name).failed; e != nil && e.Number != number {
+		failed = e.Number
+	}
+	s.targets.observe(result, failed)
+	return number
 }
 
 // tooManyProbes returns the error text for a rejected probe.

@@ -27,7 +27,7 @@ func newRenderer() *renderer {
 	functions := viewFunctions()
 	functions["asset"] = r.asset
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/parts.html"))
-	for _, name := range []string{"front.html", "report.html", "notice.html", "document.html"} {
+	for _, name := range []string{"front.html", "probes.html", "config.html", "report.html", "notice.html", "document.html"} {
 		r.templates[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+name))
 	}
 	return r

@@ -45,9 +45,10 @@ type Options struct {
 	ExternalURL   *url.URL                     // URL under which browsers reach the server; its origin may send forms
 	RoutePrefix   string                       // prefix of all paths, such as "/" or "/dane"
 	TimeoutOffset time.Duration                // subtracted from the timeout of a scrape
-	HistoryLimit  int                          // number of recent reports on the front page; 0: no reports are stored
+	HistoryLimit  int                          // number of recent reports in the list of probes; 0: no reports and states of targets are stored
 	Profiling     bool                         // whether to serve /debug/pprof/
 	Version       string                       // for the footer of each page
+	Flags         []Flag                       // of the command line, for /config
 }
 
 // Server answers all HTTP requests. It is safe for concurrent use.
@@ -61,6 +62,7 @@ type Server struct {
 	history *history
 
 	timelines timelines
+	targets   targetList
 	renderer  *renderer
 	forms     *formGuard
 	handler   http.Handler
@@ -137,6 +139,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET", "/report", rejectEmbedded(s.limitPages(s.report)))
 	handle("POST", "/report", s.submit)
 	handle("GET", "/docs/{$}", rejectEmbedded(s.limitPages(s.docsIndex)))
+	handle("GET", "/docs/all", rejectEmbedded(s.limitPages(s.docsAll)))
 	handle("GET", "/docs/{page}", rejectEmbedded(s.limitPages(s.docsPage)))
 	handle("GET", "/docs/screenshots/{image}", docsImage)
 	handle("GET", "/static/{file}", s.renderer.static)

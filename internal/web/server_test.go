@@ -445,9 +445,9 @@ func TestUse(t *testing.T) {
 	}
 }
 
-func TestConfigPage(t *testing.T) {
+func TestConfigAsYAML(t *testing.T) {
 	f := newFixture(t, proberFunc(instant), nil)
-	status, body := f.get("/config")
+	status, body := f.get("/config?format=yaml")
 	var shown struct {
 		Limits  struct{ Probes int }
 		Modules map[string]struct{ Timeout string }

@@ -65,10 +65,10 @@ func TestTimelinePage(t *testing.T) {
 	prober, _ := labProber(t)
 	f := newFixture(t, prober, nil)
 	f.get("/probe?target=rollover.lab.test")
-	f.wantPage("/report?target=rollover.lab.test", 200, "<h3>Rollover</h3>", `<ol class="timeline"><li><span>published</span> <time>before the first probe</time></li>`,
+	f.wantPage("/report?target=rollover.lab.test", 200, "<h4>Rollover</h4>", `<ol class="timeline"><li><span>published</span> <time>before the first probe</time></li>`,
 		"<li><span>safe to serve</span> <time>20", "<li><span>served</span> <time>not yet</time></li>")
 	f.get("/probe?target=good.lab.test")
-	if _, page := f.get("/report?target=good.lab.test"); strings.Contains(page, "Rollover</h3>") {
+	if _, page := f.get("/report?target=good.lab.test"); strings.Contains(page, "Rollover</h4>") {
 		t.Error("the page shows a rollover of one record")
 	}
 }

@@ -19,9 +19,11 @@ func viewFunctions() template.FuncMap {
 	return template.FuncMap{
 		// words and values
 		"tone": tone, "label": label, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
-		"yesno": yesNo, "truncate": truncate,
+		"yesno": yesNo, "truncate": truncate, "rfc3339": rfc3339, "minute": minute,
+		// lists
+		"outcomes": dane.Outcomes, "column": column,
 		// parts of a report
-		"bars": barsPath, "phases": phases, "chains": chains,
+		"bars": barsPath, "phases": phases, "spans": spans, "group": groupFindings, "fault": isFault, "pair": pairOf, "zoneFiles": zoneFiles,
 		// names of numbers
 		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}
@@ -29,8 +31,8 @@ func viewFunctions() template.FuncMap {
 
 // tone returns the CSS class that colours an outcome, status, effect or severity: good,
 // fair, poor, bad, internal or plain. Pages always show the word as well.
-func tone(word string) string {
-	switch word {
+func tone(word any) string {
+	switch fmt.Sprint(word) {
 	case "authenticated", "secure", "usable", "enforced", "ok":
 		return "good"
 	case "encrypted", "superseded", string(dane.EffectWarning), string(dane.EffectDegraded):
@@ -48,10 +50,10 @@ func tone(word string) string {
 
 // label returns the word of a reason or topic as a heading: "TLSA mismatch" for
 // tlsa_mismatch.
-func label(word string) string {
+func label(word any) string {
 	proper := map[string]string{"cd": "CD", "dns": "DNS", "dnssec": "DNSSEC", "ipv6": "IPv6", "microsoft": "Microsoft", "mta sts": "MTA-STS", "mx": "MX",
 		"nsec3": "NSEC3", "pkix": "PKIX", "sha1": "SHA-1", "srv": "SRV", "starttls": "STARTTLS", "tcp": "TCP", "tls": "TLS", "tlsa": "TLSA", "tlsrpt": "TLSRPT"}
-	parts := strings.Split(strings.ReplaceAll(word, "mta_sts", "mta sts"), "_")
+	parts := strings.Split(strings.ReplaceAll(fmt.Sprint(word), "mta_sts", "mta sts"), "_")
 	for i, part := range parts {
 		switch name, ok := proper[part]; {
 		case ok:
@@ -61,6 +63,20 @@ func label(word string) string {
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// span is a part of a text that is or is not code.
+type span struct {
+	Text string
+	Code bool
+}
+
+// spans splits one of our own texts at its backquotes, between which it has code.
+func spans(text string) (all []span) {
+	for i, part := range strings.Split(text, "`") {
+		all = append(all, span{part, i%2 == 1})
+	}
+	return all
 }
 
 // timestamp formats a time.Time or a *time.Time in UTC. It returns "" for nil.
@@ -75,6 +91,12 @@ func timestamp(t any) string {
 	}
 	return ""
 }
+
+// rfc3339 formats a time for programs.
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// minute formats a time in UTC without its seconds and its zone, for lists.
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
 // seconds formats a duration in seconds, rounded for readers.
 func seconds(s float64) string {
@@ -114,49 +136,6 @@ func truncate(text string) string {
 	return string(runes[:limit]) + "…"
 }
 
-// Limits of what one page shows. The report as JSON has more.
-const (
-	maxPairs = 300  // comparisons of a record with an endpoint, except for one for each endpoint
-	maxBars  = 100  // comparisons that are shown as bars too
-	maxLinks = 1500 // zones, DS records and keys of chains of trust
-)
-
-// chain is one lookup with its chain of trust.
-type chain struct {
-	report.Lookup
-	Links []report.Zone
-	Brief []string // zones of the chain that are shown by name only, because the page has shown too many
-	Open  bool     // show it expanded: it is a TLSA lookup, or it failed
-}
-
-// chains returns the chains of all lookups, those of MTA-STS last.
-func chains(d *report.Document) []chain {
-	lookups := d.Lookups
-	if d.MTASTS != nil {
-		lookups = slices.Concat(lookups, d.MTASTS.Lookups)
-	}
-	left, brief := maxLinks, maxLinks
-	var all []chain
-	for _, l := range lookups {
-		c := chain{Lookup: l, Open: l.Kind == "tlsa" || l.Failed()}
-		for _, zone := range d.Links(&l) {
-			cost := 1 + len(zone.DS) + len(zone.Keys)
-			switch {
-			case cost <= left && len(c.Brief) == 0:
-				left -= cost
-				c.Links = append(c.Links, zone)
-			case brief > 0:
-				brief--
-				c.Brief = append(c.Brief, zone.Zone)
-			default:
-				c.MoreLinks++
-			}
-		}
-		all = append(all, c)
-	}
-	return all
-}
-
 // comparison is one TLSA record and what an endpoint serves for it.
 type comparison struct {
 	Record  report.Record
@@ -173,17 +152,6 @@ type comparison struct {
 type comparisons struct {
 	Shown []comparison
 	More  int // that are not shown
-}
-
-// comparer returns a function that compares the endpoints of one page, within its
-// limits.
-func comparer(d *report.Document) func(report.Service, report.Endpoint) comparisons {
-	endpoints := 0
-	for i := range d.Services {
-		endpoints += len(d.Services[i].Endpoints)
-	}
-	pairs, bars := max(maxPairs/max(endpoints, 1), 1), maxBars/max(endpoints, 1)
-	return func(s report.Service, e report.Endpoint) comparisons { return compareEndpoint(s, e, pairs, bars) }
 }
 
 // compareEndpoint compares the records of a service with an endpoint. It returns at

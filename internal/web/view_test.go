@@ -1,7 +1,6 @@
 package web
 
 import (
-	"strconv"
 	"testing"
 
 	"dane_exporter/internal/report"
@@ -58,40 +57,6 @@ func TestPairsAreBounded(t *testing.T) {
 	}
 	if got := compareEndpoint(service, report.Endpoint{}, 5, 2); len(got.Shown) != 5 || got.More != 995 || got.Shown[0].Verdict != "not compared" {
 		t.Errorf("without a handshake: got %d comparisons and %d more", len(got.Shown), got.More)
-	}
-	for endpoints, want := range map[int]int{1: 100, 3: 100, 60: 5, 1000: 1} {
-		d := &report.Document{Services: []report.Service{{Endpoints: make([]report.Endpoint, endpoints)}}}
-		if got := comparer(d)(service, endpoint); len(got.Shown) != want {
-			t.Errorf("%d endpoints: got %d comparisons, want %d", endpoints, len(got.Shown), want)
-		}
-	}
-}
-
-// TestChainsAreBounded: a page shows a limited number of zones and keys.
-func TestChainsAreBounded(t *testing.T) {
-	d := &report.Document{}
-	for i := range 35 {
-		d.Zones = append(d.Zones, report.Zone{Zone: strconv.Itoa(i), Keys: make([]report.Key, 9)})
-	}
-	links := make([]int, 35)
-	for i := range links {
-		links[i] = i
-	}
-	for range 300 {
-		d.Lookups = append(d.Lookups, report.Lookup{Chain: links, MoreLinks: 2})
-	}
-	items, names := 0, 0
-	for i, c := range chains(d) {
-		for _, zone := range c.Links {
-			items += 1 + len(zone.Keys)
-		}
-		names += len(c.Brief)
-		if len(c.Links)+len(c.Brief)+c.MoreLinks != 37 || i == 0 && len(c.Links) != 35 {
-			t.Errorf("lookup %d: %d links, %d names and %d more, want 37", i, len(c.Links), len(c.Brief), c.MoreLinks)
-		}
-	}
-	if items > maxLinks || names > maxLinks {
-		t.Errorf("%d zones and keys, and %d names of zones", items, names)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Optional improvements of the pages, which work without scripts: copy buttons,
-// and a notice while a probe runs.
+// Optional improvements of the pages, which work without scripts: copy buttons, a
+// notice while a probe runs, and a list of targets that changes while you type.
 "use strict";
 
 // navigator.clipboard does not exist on pages that were loaded over plain HTTP.
@@ -30,7 +30,7 @@ for (const button of document.querySelectorAll(".copier")) {
   });
 }
 
-for (const form of document.querySelectorAll("form")) {
+for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", () => {
     const button = form.querySelector("button");
     button.textContent = "Probing…";
@@ -42,3 +42,52 @@ for (const form of document.querySelectorAll("form")) {
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
+
+// Wide tables scroll, so the keyboard must reach them.
+for (const table of document.querySelectorAll(".document table")) {
+  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+}
+
+const filter = document.querySelector("form.filter");
+for (const select of filter?.querySelectorAll("select") ?? []) {
+  select.addEventListener("change", () => filter.requestSubmit());
+}
+
+// A page with all targets filters and sorts them itself.
+const targets = document.querySelector("table.targets[data-complete]");
+if (targets) {
+  const rows = () => [...targets.tBodies[0].rows];
+  const caption = targets.caption.textContent;
+  filter.elements.q.addEventListener("input", (event) => {
+    const text = event.target.value.trim().toLowerCase();
+    let shown = 0;
+    for (const row of rows()) {
+      row.hidden = !row.cells[0].querySelector("a").textContent.includes(text);
+      shown += row.hidden ? 0 : 1;
+    }
+    targets.caption.textContent = text ? `${shown} of ${rows().length} targets match. Times are UTC.` : caption;
+  });
+
+  const outcomes = [...filter.elements.outcome.options].map((option) => option.value);
+  const keyOf = (cell) => {
+    const time = cell.querySelector("time");
+    if (time) return time.dateTime;
+    const outcome = cell.querySelector(".badge");
+    return outcome ? String(outcomes.length - outcomes.indexOf(outcome.textContent)).padStart(2, "0") : cell.textContent.trim();
+  };
+  targets.tHead.addEventListener("click", (event) => {
+    const heading = event.target.closest("th");
+    if (!event.target.closest("a") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const ascending = heading.ariaSort !== "ascending";
+    for (const other of targets.tHead.rows[0].cells) other.ariaSort = null;
+    heading.ariaSort = ascending ? "ascending" : "descending";
+    const compare = (a, b) => {
+      const [x, y] = [keyOf(a.cells[heading.cellIndex]), keyOf(b.cells[heading.cellIndex])];
+      if (!x !== !y) return x ? -1 : 1; // as on the server: rows without a value come last
+      const order = x < y ? -1 : x > y ? 1 : 0;
+      return ascending ? order : -order;
+    };
+    targets.tBodies[0].append(...rows().sort(compare));
+  });
+}
