@@ -154,7 +154,7 @@ func TestTextfileCollector(t *testing.T) {
 	start(t, dir, exec.Command(program(t, "prometheus-node-exporter"), "--web.listen-address="+nodeExporterAddress, "--collector.textfile.directory="+textfiles), nodeExporterAddress)
 	writeFile(t, dir, "prometheus.yml", "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"+
 		strings.Replace(recipe(t, "yaml", "metric_relabel_configs"), "mail1.example.org:9100", nodeExporterAddress, 1))
-	startPrometheusServer(t, dir)
+	startPrometheusServer(t, dir, 1)
 	for _, query := range []string{
 		`probe_success{job="dane",instance="good.lab.test",module="smtp_mx",exporter="textfile",target=""} == 1`,
 		`dane_outcome{job="dane",instance="tlsa-mismatch.lab.test",module="smtp_mx",outcome="refused"} == 1`,
