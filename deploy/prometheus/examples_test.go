@@ -92,6 +92,9 @@ func testExample(t *testing.T, program string, e example) {
 	// The exporter, and scrapes every second.
 	config := regexp.MustCompile(`\b(localhost|dane-exporter[-.\w$]*):10125\b`).ReplaceAllString(e.content, exporter.address)
 	config = regexp.MustCompile(`scrape_(interval|timeout): \w+`).ReplaceAllString(config, "scrape_$1: 1s")
+	if !strings.Contains(config, "global:") {
+		config = "global: {scrape_interval: 1s}\n" + config // by default, a minute
+	}
 	write(t, filepath.Join(dir, "prometheus.yml"), config)
 	address := startPrometheus(t, program, dir)
 

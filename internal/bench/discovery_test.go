@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -197,10 +196,6 @@ func (b *discoveryBench) startPrometheus(t *testing.T) {
 		}
 		config = strings.ReplaceAll(config, r.shipped, r.replacement)
 	}
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	rules := exec.Command("go", "tool", "-modfile=tools/jsonnet/go.mod", "jsonnet", "-o", filepath.Join(dir, "rules.yml"), "-e", // JSON is YAML
 		`local mixin = (import 'deploy/mixin/mixin.libsonnet') { _config+:: { intervalMinutes: 60 } };
 		{ groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.groups }`)
@@ -208,19 +203,8 @@ func (b *discoveryBench) startPrometheus(t *testing.T) {
 	if output, err := rules.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", rules, err, output)
 	}
-	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
-	log, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
-	})
-	address := listenAddress(t, bufio.NewScanner(log))
+	address, stop := startPrometheus(t, dir, config)
+	t.Cleanup(stop)
 	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		_, err := fetch(http.DefaultClient, "http://"+address+"/-/ready")
 		switch {

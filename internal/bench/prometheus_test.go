@@ -96,24 +96,8 @@ scrape_configs:
 	for _, domain := range domains {
 		fmt.Fprintf(&config, "          - %s\n", domain.name)
 	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
-	log, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
-	}()
-	address := listenAddress(t, bufio.NewScanner(log))
+	address, stop := startPrometheus(t, t.TempDir(), config.String())
+	defer stop()
 	time.Sleep(duration)
 	text, err := fetch(http.DefaultClient, "http://"+address+"/metrics")
 	if err != nil {
@@ -124,6 +108,29 @@ scrape_configs:
 		cores:   value(text, "process_cpu_seconds_total") / duration.Seconds(),
 		samples: scalar(t, address, fmt.Sprintf(`sum(last_over_time(scrape_samples_scraped{job="dane"}[%ds])) or vector(0)`, int(2*prometheusInterval.Seconds()))),
 	}
+}
+
+// startPrometheus starts Prometheus with a configuration, which it writes to dir. It returns
+// its address, and a function that stops it.
+func startPrometheus(t *testing.T, dir, config string) (address string, stop func()) {
+	t.Helper()
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	log, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Wait()
+	}
+	return listenAddress(t, bufio.NewScanner(log)), stop
 }
 
 // listenAddress returns the address at which Prometheus listens, from its log. It
