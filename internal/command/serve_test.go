@@ -87,13 +87,13 @@ func TestServeSecret(t *testing.T) {
 	defer p.stop()
 	const reloaded = "dane_exporter_config_last_reload_successful"
 	p.waitForMetric(reloaded, "1")
-	for _, page := range []string{"/config", "/report?target=good.lab.test&format=json", "/metrics"} {
+	for _, page := range []string{"/config", "/config?format=yaml", "/report?target=good.lab.test&format=json", "/metrics"} {
 		if _, body := p.request("GET", page); strings.Contains(body, "hunter") {
 			t.Errorf("%s has the password", page)
 		}
 	}
-	if _, body := p.request("GET", "/config"); !strings.Contains(body, "proxy: socks5://me:<secret>@198.51.100.20:1080") || !strings.Contains(body, "proxy_password_file: "+password) {
-		t.Errorf("/config: %s", body)
+	if _, body := p.request("GET", "/config?format=yaml"); !strings.Contains(body, "proxy: socks5://me:<secret>@198.51.100.20:1080") || !strings.Contains(body, "proxy_password_file: "+password) {
+		t.Errorf("/config?format=yaml: %s", body)
 	}
 	replaceFile(t, password, "hunter2\nhunter3\n")
 	p.waitForMetric(reloaded, "0")
