@@ -138,6 +138,22 @@ local probes = p.row('Probes', [
     { noValue: 'No probe yet' },
     's'
   ),
+  p.timeseries(
+    'Duration of lookups',
+    '95th percentile of lookups with their validation, by type of the records. If all types are slow, so is the resolver.',
+    12,
+    7,
+    [p.range('histogram_quantile(0.95, sum by (le, type) (%s))' % rate('dane_exporter_lookup_duration_seconds_bucket'), '{{type}}')],
+    { unit: 's', min: 0, noValue: 'No lookup yet' }
+  ),
+  p.timeseries(
+    'Duration of handshakes',
+    '95th percentile from the start of the TCP connection to the end of the TLS handshake, by protocol.',
+    12,
+    7,
+    [p.range('histogram_quantile(0.95, sum by (le, protocol) (%s))' % rate('dane_exporter_handshake_duration_seconds_bucket'), '{{protocol}}')],
+    { unit: 's', min: 0, noValue: 'No handshake yet' }
+  ),
 ], collapsed=false);
 
 local network = p.row('Connections', [
