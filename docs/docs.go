@@ -6,5 +6,5 @@ import "embed"
 
 // Pages holds the Markdown files of this directory, and their images.
 //
-//go:embed *.md screenshots/rollover.png
+//go:embed *.md screenshots/config.png screenshots/rollover.png
 var Pages embed.FS

@@ -73,7 +73,7 @@ func testFormAt(t *testing.T, b *browser, url string) {
 	if got := b.script(t, `return location.href + " " + document.querySelector("h1").innerText`); got != url+"docs/ Documentation" {
 		t.Errorf("docs without a slash leads to %s", got)
 	}
-	b.follow(t, ".home", ".probes")
+	b.follow(t, ".home", "#targets")
 	if got := b.script(t, `return location.href`); got != url {
 		t.Errorf("the link to the front page leads to %s", got)
 	}
