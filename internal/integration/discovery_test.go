@@ -5,7 +5,6 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -146,16 +145,8 @@ scrape_configs:
 // refreshFailures returns how often Prometheus failed to get targets from the exporter.
 func (b *discoveryBed) refreshFailures(t *testing.T) int {
 	t.Helper()
-	response, err := http.Get("http://" + prometheusAddress + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, found := strings.Cut(string(body), "\nprometheus_sd_http_failures_total ")
+	_, body := getPage(t, "http://"+prometheusAddress+"/metrics")
+	_, after, found := strings.Cut(body, "\nprometheus_sd_http_failures_total ")
 	value, _, _ := strings.Cut(after, "\n")
 	count, err := strconv.Atoi(value)
 	if !found || err != nil {
@@ -275,16 +266,7 @@ func (b *discoveryBed) startExporter(t *testing.T) {
 // get requests /sd.
 func (b *discoveryBed) get(t *testing.T, query string) (status int, body string) {
 	t.Helper()
-	response, err := http.Get(b.exporter.url + "/sd" + query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return getPage(t, b.exporter.url+"/sd"+query)
 }
 
 // targets returns the targets of each source, and none while /sd has none.

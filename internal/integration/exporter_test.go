@@ -4,7 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -63,40 +62,24 @@ func (e *exporter) probe(t testing.TB, target, module string) probeResult {
 func (e *exporter) probeQuery(t testing.TB, query url.Values) probeResult {
 	t.Helper()
 	target := query.Get("target")
-	response, err := http.Get(e.url + "/probe?" + query.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("/probe of %s: %s\n%s", target, response.Status, body)
+	status, body := getPage(t, e.url+"/probe?"+query.Encode())
+	if status != http.StatusOK {
+		t.Fatalf("/probe of %s: status %d\n%s", target, status, body)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {
 		t.Fatalf("/probe of %s: %v\n%s", target, err, body)
 	}
-	return probeResult{families, string(body)}
+	return probeResult{families, body}
 }
 
 // report returns the text report of a target.
 func (e *exporter) report(t testing.TB, target, module string) string {
 	t.Helper()
 	query := url.Values{"target": {strings.TrimSuffix(target, ".")}, "module": {module}, "debug": {"true"}}
-	response, err := http.Get(e.url + "/probe?" + query.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	_, body := getPage(t, e.url+"/probe?"+query.Encode())
+	return body
 }
 
 // outcome returns the outcome of the target. More or fewer than one is an error.

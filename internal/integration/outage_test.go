@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -269,14 +267,6 @@ func awaitSelfCheck(t *testing.T, e *exporter, when string, ok, probe bool) {
 // metrics returns the exporter's own metrics.
 func (e *exporter) metrics(t testing.TB) string {
 	t.Helper()
-	response, err := http.Get(e.url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	_, body := getPage(t, e.url+"/metrics")
+	return body
 }

@@ -5,7 +5,9 @@ package integration
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,4 +199,19 @@ func (p *process) kill(t testing.TB) {
 func (p *process) logTail() []byte {
 	log, _ := os.ReadFile(p.log)
 	return log[max(0, len(log)-3000):]
+}
+
+// getPage returns the status and the body of a page.
+func getPage(t testing.TB, url string) (status int, body string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
 }

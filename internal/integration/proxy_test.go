@@ -4,8 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -118,17 +116,9 @@ func testForeignForm(t *testing.T, b *browser) {
 // probesOf returns the samples of dane_exporter_probes_total of an exporter.
 func probesOf(t *testing.T, url string) string {
 	t.Helper()
-	response, err := http.Get(url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, body := getPage(t, url+"/metrics")
 	var samples []string
-	for line := range strings.Lines(string(body)) {
+	for line := range strings.Lines(body) {
 		if strings.HasPrefix(line, "dane_exporter_probes_total{") {
 			samples = append(samples, line)
 		}
