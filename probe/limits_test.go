@@ -39,6 +39,7 @@ func TestCertificateLimit(t *testing.T) {
 type largeTarget struct {
 	*zone.Internet
 	server                     server.SMTP
+	listener                   net.Listener // without the buffers of TCP, a client and a server that write at once would wait for each other
 	connections, open, maxOpen atomic.Int32
 	peak                       atomic.Int64 // of heapSize, in bytes
 }
@@ -57,7 +58,12 @@ func newLargeTarget(t *testing.T, internet *zone.Internet, chain int) *largeTarg
 	for size := 2 * len(leaf.DER); size < chain-len(leaf.DER); size += len(authority.DER) {
 		more = append(more, &authority.Certificate)
 	}
-	return &largeTarget{Internet: internet, server: server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.ChainWith(more...))}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return &largeTarget{Internet: internet, listener: listener, server: server.SMTP{Name: "mx.example.org", TLS: server.TLSConfig(leaf.ChainWith(more...))}}
 }
 
 // largeZone returns the records of a largeTarget.
@@ -79,7 +85,14 @@ func (l *largeTarget) dial(ctx context.Context, _ netip.Addr, _ netip.AddrPort) 
 	l.measure()
 	l.connections.Add(1)
 	l.maxOpen.Store(max(l.maxOpen.Load(), l.open.Add(1)))
-	near, far := net.Pipe()
+	near, err := net.Dial("tcp", l.listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	far, err := l.listener.Accept()
+	if err != nil {
+		return nil, err
+	}
 	go func() {
 		defer l.open.Add(-1)
 		defer far.Close()
