@@ -102,6 +102,22 @@ var chartCases = []chartCase{
 		},
 	},
 	{
+		name: "no services", meaning: "Without ports, egress is allowed to DNS alone: a rule without ports would allow all.",
+		values: "networkPolicy: {enabled: true, egressPorts: null}", objects: with("NetworkPolicy dane-exporter"),
+		check: func(m *manifest, r *report) {
+			r.equal("egress", len(m.networks[0].Spec.Egress), 1)
+			r.equal("ports", portsOf(m.networks[0].Spec.Egress[0].Ports), []string{"", "53", "53", "853", ""})
+		},
+	},
+	{
+		name: "constraint for all pods", meaning: "An empty labelSelector stays.",
+		values:  "topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]",
+		objects: minimal,
+		check: func(m *manifest, r *report) {
+			r.equal("selector", m.deployment.Spec.Template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels, map[string]string{})
+		},
+	},
+	{
 		name: "long names", meaning: "Names and labels have at most 63 characters.", release: strings.Repeat("long-", 10) + "xyz",
 		values: "{podMonitor: {enabled: true}, image: {tag: " + strings.Repeat("v", 100) + "}}",
 		objects: func() (all []string) {
@@ -128,7 +144,7 @@ const everything = `
 global: {imageRegistry: mirror.example}
 fullnameOverride: mail
 namespaceOverride: "456"
-commonLabels: {release: prometheus, c: common}
+commonLabels: {release: prometheus, c: common, app.kubernetes.io/name: other}
 image: {registry: registry.example:5000, repository: mail/dane_exporter, tag: v1, digest: "sha256:` + digest + `", pullPolicy: Always}
 imagePullSecrets: [{name: pull}]
 replicas: 3

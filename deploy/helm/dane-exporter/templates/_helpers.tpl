@@ -28,13 +28,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/*
 The metadata of an object: a dict with context, and optionally name, namespace, labels and
-annotations. Its own labels take precedence over commonLabels.
+annotations. The labels of the chart take precedence, because monitors select the Service by
+them; then its own, then commonLabels.
 */}}
 {{- define "dane-exporter.metadata" -}}
 name: {{ .name | default (include "dane-exporter.fullname" .context) | toYaml }}
 namespace: {{ .namespace | default (include "dane-exporter.namespace" .context) | toYaml }}
 labels:
-  {{- merge dict (default dict .labels) .context.Values.commonLabels (include "dane-exporter.labels" .context | fromYaml) | toYaml | nindent 2 }}
+  {{- merge (include "dane-exporter.labels" .context | fromYaml) (default dict .labels) .context.Values.commonLabels | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -119,6 +120,10 @@ metricRelabelings:
 {{/* Fails for values that are valid one by one and wrong together. */}}
 {{- define "dane-exporter.validate" -}}
 {{- $values := .Values }}
+{{- $name := include "dane-exporter.fullname" . }}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) }}
+{{- fail (printf "the name %s is not valid for a Service: it must consist of lower-case letters, digits and hyphens, and start with a letter; set fullnameOverride" $name) }}
+{{- end }}
 {{- if and $values.configExistingConfigMap $values.configExistingSecret }}
 {{- fail "set configExistingConfigMap or configExistingSecret, not both" }}
 {{- end }}
