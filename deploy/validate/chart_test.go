@@ -268,6 +268,40 @@ func TestDocumentedValues(t *testing.T) {
 	}
 }
 
+// TestNotes checks what Helm prints after an installation.
+func TestNotes(t *testing.T) {
+	const (
+		registry = "The image dane_exporter:latest names no registry"
+		targets  = "There are no targets yet"
+		monitor  = "Enable podMonitor or serviceMonitor"
+		check    = "kubectl -n monitoring exec deploy/dane-exporter -c dane-exporter -- /dane_exporter check --self"
+	)
+	for _, test := range []struct {
+		name, values string
+		want         []string // of the constants
+	}{
+		{"defaults", "", []string{registry, targets, check}},
+		{"probes without monitor", "{image: {registry: registry.example}, probes: {own: {targets: [a.example]}}}", []string{monitor, check}},
+		{"complete", "{image: {registry: registry.example}, probes: {own: {targets: [a.example]}}, serviceMonitor: {enabled: true}}", []string{check}},
+		{"objects of the user", "{image: {registry: registry.example}, podMonitor: {enabled: true}, extraObjects: [{apiVersion: monitoring.coreos.com/v1alpha1, kind: ScrapeConfig, metadata: {name: a}}]}", []string{check}},
+		{"prefix and TLS", "{image: {registry: registry.example}, podMonitor: {enabled: true}, web: {externalUrl: 'https://mon.example/dane', scheme: https}}", []string{targets, check, "https://localhost:10125/dane/:"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := helm(t, test.values, "install", "dane-exporter", chart, "--namespace", "monitoring", "--dry-run=client")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, notes, _ := strings.Cut(string(out), "\nNOTES:\n")
+			for _, text := range slices.Concat([]string{registry, targets, monitor, check}, test.want) {
+				if got := strings.Contains(notes, text); got != slices.Contains(test.want, text) {
+					t.Errorf("%q: %t, in the notes\n%s", text, got, notes)
+				}
+			}
+		})
+	}
+}
+
 // TestPackage installs from what a release makes: an archive with the version of the
 // release, which is also the tag of the image, in a registry.
 func TestPackage(t *testing.T) {
