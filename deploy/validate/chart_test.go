@@ -145,6 +145,8 @@ func TestChartRefuses(t *testing.T) {
 		{"interval in a wrong unit", "probeDefaults: {interval: 60sec}", "at '/probeDefaults/interval': '60sec' does not match"},
 		{"timeout longer than interval", "probes: {own: {targets: [a.example], interval: 15s}}", "probes.own: the scrapeTimeout (30s) is longer than the interval (15s)"},
 		{"interval too long for the rules", "{probes: {own: {targets: [a.example], interval: 5m1s}}, prometheusRule: {enabled: true}}", "probes.own: the interval is 5m1s, and the rules of prometheusRule need at most 5m"},
+		{"monitor too seldom for the rules", "{podMonitor: {enabled: true, interval: 10m}, prometheusRule: {enabled: true}}", "podMonitor: the interval is 10m, and the rules of prometheusRule need at most 5m"},
+		{"timeout of a monitor", "serviceMonitor: {enabled: true, interval: 10s, scrapeTimeout: 20s}", "serviceMonitor: the scrapeTimeout (20s) is longer than the interval (10s)"},
 		{"hours", "{probes: {own: {targets: [a.example], interval: 1h}}, prometheusRule: {enabled: true}}", "the interval is 1h"},
 		{"unknown section of the configuration", "config: {resolvers: {}}", "at '/config': additional properties 'resolvers' not allowed"},
 		{"configuration as text", "config: 'limits: {}'", "at '/config': got string, want object"},

@@ -136,14 +136,22 @@ metricRelabelings:
 {{- if and $values.web.basicAuth (not (and $values.livenessProbe $values.readinessProbe)) }}
 {{- fail "web.basicAuth needs livenessProbe and readinessProbe: an HTTP request without credentials gets status 401, and the kubelet restarts the pod" }}
 {{- end }}
-{{- range $name, $own := $values.probes }}
-{{- $probe := merge dict $own $values.probeDefaults }}
-{{- $interval := include "dane-exporter.seconds" $probe.interval | int }}
-{{- if gt (include "dane-exporter.seconds" $probe.scrapeTimeout | int) $interval }}
-{{- fail (printf "probes.%s: the scrapeTimeout (%s) is longer than the interval (%s)" $name $probe.scrapeTimeout $probe.interval) }}
+{{- $scrapes := dict }}
+{{- range $name, $probe := $values.probes }}
+{{- $_ := set $scrapes (printf "probes.%s" $name) (merge dict $probe $values.probeDefaults) }}
+{{- end }}
+{{- range $name := list "podMonitor" "serviceMonitor" }}
+{{- if (get $values $name).enabled }}
+{{- $_ := set $scrapes $name (get $values $name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $scrape := $scrapes }}
+{{- $interval := include "dane-exporter.seconds" $scrape.interval | int }}
+{{- if gt (include "dane-exporter.seconds" $scrape.scrapeTimeout | int) $interval }}
+{{- fail (printf "%s: the scrapeTimeout (%s) is longer than the interval (%s)" $name $scrape.scrapeTimeout $scrape.interval) }}
 {{- end }}
 {{- if and $values.prometheusRule.enabled (gt $interval 300) }}
-{{- fail (printf "probes.%s: the interval is %s, and the rules of prometheusRule need at most 5m; make rules for longer intervals from deploy/mixin (intervalMinutes)" $name $probe.interval) }}
+{{- fail (printf "%s: the interval is %s, and the rules of prometheusRule need at most 5m; make rules for longer intervals from deploy/mixin (intervalMinutes)" $name $scrape.interval) }}
 {{- end }}
 {{- end }}
 {{- end }}
