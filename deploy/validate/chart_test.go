@@ -184,6 +184,22 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
+// TestHostNetwork checks that hostNetwork reaches the pods. No case has it, because the
+// Pod Security Standards forbid it.
+func TestHostNetwork(t *testing.T) {
+	out, err := helm(t, "{hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet}", "template", "dane-exporter", chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := decode(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod := m.deployment.Spec.Template.Spec; !pod.HostNetwork || pod.DNSPolicy != "ClusterFirstWithHostNet" {
+		t.Errorf("hostNetwork %t, dnsPolicy %s", pod.HostNetwork, pod.DNSPolicy)
+	}
+}
+
 // TestChartRemovesDefaults checks that null removes entries of maps, as Helm documents.
 func TestChartRemovesDefaults(t *testing.T) {
 	out, err := helm(t, "{podSecurityContext: {runAsUser: null, runAsGroup: null}, resources: {limits: {memory: null}}}", "template", "dane-exporter", chart)
