@@ -1,14 +1,12 @@
 // Package kubernetes tests that the files for Kubernetes agree with the rest of the
-// project. deploy/validate checks them against their schemas, in a separate module,
-// so that the exporter does not depend on Kubernetes.
+// project. deploy/validate checks them against their schemas, and their references and
+// labels, in a separate module, so that the exporter does not depend on Kubernetes.
 package kubernetes
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -38,64 +36,6 @@ func TestPrometheusRule(t *testing.T) {
 	}
 	if len(want.Groups) == 0 || !reflect.DeepEqual(object.Spec, want) {
 		t.Error("prometheusrule.yml differs from rules.yml; run: make mixin kubernetes")
-	}
-}
-
-// TestLabels checks that Probes and the PodMonitor set the labels that the rules need:
-// the module of the Probe, and one exporter for both.
-func TestLabels(t *testing.T) {
-	type relabelings []struct {
-		SourceLabels []string `yaml:"sourceLabels"`
-		TargetLabel  string   `yaml:"targetLabel"`
-		Replacement  string
-	}
-	label := func(of relabelings, name string) string {
-		for _, r := range of {
-			if r.TargetLabel == name {
-				return strings.Join(append(r.SourceLabels, r.Replacement), "")
-			}
-		}
-		return ""
-	}
-	var pods struct {
-		Spec struct {
-			Endpoints []struct{ Relabelings relabelings } `yaml:"podMetricsEndpoints"`
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "podmonitor.yml")), &pods); err != nil {
-		t.Fatal(err)
-	}
-	exporter := label(pods.Spec.Endpoints[0].Relabelings, "exporter")
-	if exporter == "" {
-		t.Error("podmonitor.yml sets no label exporter")
-	}
-	decoder := yaml.NewDecoder(strings.NewReader(read(t, "probe.yml")))
-	probes := 0
-	for ; ; probes++ {
-		var probe struct {
-			Spec struct {
-				Targets struct {
-					Static struct {
-						Relabelings relabelings `yaml:"relabelingConfigs"`
-					} `yaml:"staticConfig"`
-				}
-			}
-		}
-		if err := decoder.Decode(&probe); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		of := probe.Spec.Targets.Static.Relabelings
-		if module := label(of, "module"); module != "__param_module" {
-			t.Errorf("Probe %d: the label module is from %q", probes, module)
-		}
-		if got := label(of, "exporter"); got != exporter {
-			t.Errorf("Probe %d: the label exporter is %q, in podmonitor.yml %q", probes, got, exporter)
-		}
-	}
-	if probes == 0 {
-		t.Error("probe.yml has no Probe")
 	}
 }
 

@@ -31,7 +31,7 @@ var chartCases = []chartCase{
 		objects: []string{
 			"ConfigMap mail", "ConfigMap mail-dashboard-domain", "ConfigMap mail-dashboard-exporter", "ConfigMap mail-dashboard-fleet", "Deployment mail",
 			"Ingress mail", "NetworkPolicy mail", "PodDisruptionBudget mail", "Probe mail-own", "Probe mail-partner-domains", "PrometheusRule mail",
-			"Secret extra", "Service mail", "ServiceAccount mail", "ServiceMonitor mail",
+			"Secret extra", "Service mail", "ServiceAccount account", "ServiceMonitor mail",
 		},
 		check: checkEverything,
 	},
@@ -84,10 +84,11 @@ var chartCases = []chartCase{
 	},
 	{
 		name: "PodMonitor", meaning: "It requests /metrics below the path of the external URL.",
-		values:  "{podMonitor: {enabled: true}, probes: {own: {targets: [a.example]}}, web: {externalUrl: 'https://mon.example/dane/', scheme: https}}",
+		values:  "{podMonitor: {enabled: true, interval: 30s, scrapeTimeout: 10s, labels: {c: d}}, probes: {own: {targets: [a.example]}}, web: {externalUrl: 'https://mon.example/dane/', scheme: https}}",
 		objects: with("PodMonitor dane-exporter", "Probe dane-exporter-own"),
 		check: func(m *manifest, r *report) {
-			r.equal("path", m.podMonitors[0].Spec.PodMetricsEndpoints[0].Path, "/dane/metrics")
+			endpoint := m.podMonitors[0].Spec.PodMetricsEndpoints[0]
+			r.equal("endpoint", endpoint.Path+string(endpoint.Interval+endpoint.ScrapeTimeout)+m.podMonitors[0].Labels["c"], "/dane/metrics30s10sd")
 			r.equal("scheme", string(m.exporter().LivenessProbe.HTTPGet.Scheme), "HTTPS")
 		},
 	},
@@ -99,6 +100,22 @@ var chartCases = []chartCase{
 			r.equal("metrics", m.monitors[0].Spec.Endpoints[0].Path, "/metrics")
 			r.equal("ingress", m.ingresses[0].Spec.Rules[0].HTTP.Paths[0].Path, "/dane")
 			r.contains("arguments", m.exporter().Args, "--web.route-prefix=/")
+		},
+	},
+	{
+		name: "no services", meaning: "Without ports, egress is allowed to DNS alone: a rule without ports would allow all.",
+		values: "networkPolicy: {enabled: true, egressPorts: null}", objects: with("NetworkPolicy dane-exporter"),
+		check: func(m *manifest, r *report) {
+			r.equal("egress", len(m.networks[0].Spec.Egress), 1)
+			r.equal("ports", portsOf(m.networks[0].Spec.Egress[0].Ports), []string{"", "53", "53", "853", ""})
+		},
+	},
+	{
+		name: "constraint for all pods", meaning: "An empty labelSelector stays.",
+		values:  "topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]",
+		objects: minimal,
+		check: func(m *manifest, r *report) {
+			r.equal("selector", m.deployment.Spec.Template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels, map[string]string{})
 		},
 	},
 	{
@@ -114,8 +131,11 @@ var chartCases = []chartCase{
 	},
 	{
 		name: "other names", meaning: "The override of the name reaches names and selectors.",
-		values:  "{nameOverride: mail, podMonitor: {enabled: true}}",
-		objects: strings.Split(strings.ReplaceAll(strings.Join(with("PodMonitor dane-exporter"), ","), "dane-exporter", "dane-exporter-mail"), ","),
+		values:  "{nameOverride: mail, podMonitor: {enabled: true}, serviceAccount: {create: true}}",
+		objects: strings.Split(strings.ReplaceAll(strings.Join(with("PodMonitor dane-exporter", "ServiceAccount dane-exporter"), ","), "dane-exporter", "dane-exporter-mail"), ","),
+		check: func(m *manifest, r *report) {
+			r.equal("account", m.deployment.Spec.Template.Spec.ServiceAccountName, "dane-exporter-mail")
+		},
 	},
 	{
 		name: "values that look like numbers", meaning: "Names stay strings.", release: "1e3",
@@ -128,7 +148,7 @@ const everything = `
 global: {imageRegistry: mirror.example}
 fullnameOverride: mail
 namespaceOverride: "456"
-commonLabels: {release: prometheus, c: common}
+commonLabels: {release: prometheus, c: common, app.kubernetes.io/name: other}
 image: {registry: registry.example:5000, repository: mail/dane_exporter, tag: v1, digest: "sha256:` + digest + `", pullPolicy: Always}
 imagePullSecrets: [{name: pull}]
 replicas: 3
@@ -152,6 +172,9 @@ extraContainers: [{name: unbound, image: "unbound:1", securityContext: &restrict
 extraInitContainers: [{name: wait, image: "wait:1", securityContext: *restricted}]
 livenessProbe: {exec: {command: [/dane_exporter, healthy]}}
 readinessProbe: {exec: {command: [/dane_exporter, healthy]}}
+resources: {limits: {memory: 1Gi}}
+podSecurityContext: {fsGroup: 65534}
+securityContext: {runAsUser: 1000}
 podAnnotations: {a: b}
 podLabels: {team: mail, app.kubernetes.io/name: other}
 nodeSelector: {kubernetes.io/os: linux}
@@ -164,17 +187,18 @@ priorityClassName: high
 hostNetwork: false
 dnsPolicy: None
 dnsConfig: {nameservers: [192.0.2.53]}
-serviceAccount: {create: true, annotations: {a: b}}
+serviceAccount: {create: true, name: account, annotations: {a: b}}
 service: {type: LoadBalancer, port: 80, ipFamilyPolicy: PreferDualStack, annotations: {a: b}, labels: {c: d}}
 ingress: {enabled: true, className: nginx, annotations: {a: b}, labels: {c: d}, hosts: [mon.example.org], tls: [{secretName: tls, hosts: [mon.example.org]}]}
 podDisruptionBudget: {maxUnavailable: 50%}
-networkPolicy: {enabled: true, labels: {c: d}, egressPorts: {ldap: null, own: 2525}, extraIngress: [{from: [{namespaceSelector: {}}]}], extraEgress: [{to: [{ipBlock: {cidr: 10.1.0.0/16}}]}]}
+networkPolicy: {enabled: true, labels: {c: d}, ingressFrom: [{ipBlock: {cidr: 192.0.2.1/32}}], egressPorts: {ldap: null, own: 2525}, egressExceptIPv4: [192.0.2.0/24], egressExceptIPv6: ["2001:db8::/32"],
+  extraIngress: [{from: [{namespaceSelector: {}}]}], extraEgress: [{to: [{ipBlock: {cidr: 10.1.0.0/16}}]}]}
 probes:
   own: {targets: [example.org], jobName: dane, labels: {c: d}, targetLabels: {team: mail}, relabelings: &relabelings [{targetLabel: cluster, replacement: a}], metricRelabelings: &drop [{action: labeldrop, regex: x}]}
   partner-domains: {module: smtp_mx_if_published, interval: 5m, targets: [example.com]}
 serviceMonitor: {enabled: true, interval: 30s, scrapeTimeout: 10s, labels: {c: d}, relabelings: *relabelings, metricRelabelings: *drop}
 prometheusRule: {enabled: true, labels: {role: alerts}, disabledAlerts: [Watchdog]}
-dashboards: {enabled: true, annotations: {grafana_folder: DANE}, namespace: grafana}
+dashboards: {enabled: true, labels: {sidecar: x}, annotations: {grafana_folder: DANE}, namespace: grafana}
 extraObjects: [{apiVersion: v1, kind: Secret, metadata: {name: extra}, stringData: {a: b}}]
 `
 
@@ -201,7 +225,10 @@ func checkEverything(m *manifest, r *report) {
 	r.equal("constraints", len(pod.TopologySpreadConstraints), 2)
 	r.equal("class", pod.PriorityClassName, "high")
 	r.equal("DNS", string(pod.DNSPolicy)+pod.DNSConfig.Nameservers[0], "None192.0.2.53")
-	r.equal("account", pod.ServiceAccountName, "mail")
+	r.equal("account", pod.ServiceAccountName, "account")
+	r.equal("memory", container.Resources.Limits.Memory(), "1Gi")
+	r.equal("group", *pod.SecurityContext.FSGroup, 65534)
+	r.equal("user", *container.SecurityContext.RunAsUser, 1000)
 	r.equal("service", fmt.Sprint(m.service.Spec.Type, *m.service.Spec.IPFamilyPolicy, m.service.Labels["c"], m.service.Annotations["a"]), "LoadBalancerPreferDualStackdb")
 	for _, object := range m.all {
 		want := map[string]string{"extra": ""}
@@ -221,6 +248,8 @@ func checkEverything(m *manifest, r *report) {
 		"nginxmon.example.org/danePrefixtls")
 	network := m.networks[0].Spec
 	r.equal("network rules", fmt.Sprint(len(network.Ingress), len(network.Egress), network.PolicyTypes), "2 3 [Ingress Egress]")
+	r.equal("clients", network.Ingress[0].From[0].IPBlock.CIDR, "192.0.2.1/32")
+	r.equal("except", fmt.Sprint(network.Egress[1].To[0].IPBlock.Except, network.Egress[1].To[1].IPBlock.Except), "[192.0.2.0/24] [2001:db8::/32]")
 	ports := fmt.Sprint(portsOf(network.Egress[1].Ports))
 	r.equal("egress to 25, 389, 2525", fmt.Sprint(strings.Contains(ports, " 25 "), strings.Contains(ports, " 389 "), strings.Contains(ports, " 2525 ")), "true false true")
 
@@ -250,7 +279,7 @@ func checkEverything(m *manifest, r *report) {
 			r.equal("a large number", strings.Contains(o.Data["config.yml"], "probes: 10000000\n"), true)
 			continue
 		}
-		r.equal("labels of "+name, o.Labels["grafana_dashboard"]+o.Annotations["grafana_folder"], "1DANE")
+		r.equal("labels of "+name, o.Labels["grafana_dashboard"]+o.Labels["sidecar"]+o.Annotations["grafana_folder"], "1xDANE")
 		want, err := os.ReadFile("../grafana/dashboards/" + name + ".json")
 		if err != nil || strings.TrimSpace(o.Data["dane-"+name+".json"]) != strings.TrimSpace(string(want)) {
 			r.addf("%s is not the dashboard: %v", o.Name, err)

@@ -145,6 +145,8 @@ func TestChartRefuses(t *testing.T) {
 		{"interval in a wrong unit", "probeDefaults: {interval: 60sec}", "at '/probeDefaults/interval': '60sec' does not match"},
 		{"timeout longer than interval", "probes: {own: {targets: [a.example], interval: 15s}}", "probes.own: the scrapeTimeout (30s) is longer than the interval (15s)"},
 		{"interval too long for the rules", "{probes: {own: {targets: [a.example], interval: 5m1s}}, prometheusRule: {enabled: true}}", "probes.own: the interval is 5m1s, and the rules of prometheusRule need at most 5m"},
+		{"monitor too seldom for the rules", "{podMonitor: {enabled: true, interval: 10m}, prometheusRule: {enabled: true}}", "podMonitor: the interval is 10m, and the rules of prometheusRule need at most 5m"},
+		{"timeout of a monitor", "serviceMonitor: {enabled: true, interval: 10s, scrapeTimeout: 20s}", "serviceMonitor: the scrapeTimeout (20s) is longer than the interval (10s)"},
 		{"hours", "{probes: {own: {targets: [a.example], interval: 1h}}, prometheusRule: {enabled: true}}", "the interval is 1h"},
 		{"unknown section of the configuration", "config: {resolvers: {}}", "at '/config': additional properties 'resolvers' not allowed"},
 		{"configuration as text", "config: 'limits: {}'", "at '/config': got string, want object"},
@@ -152,6 +154,11 @@ func TestChartRefuses(t *testing.T) {
 		{"tag as number", "image: {tag: 1.0}", "at '/image/tag': got number, want string"},
 		{"short digest", "image: {digest: sha256:abc}", "at '/image/digest': 'sha256:abc' does not match"},
 		{"digest in the name", "image: {repository: 'x@sha256:abc'}", "at '/image/repository'"},
+		{"tag in the name", "image: {repository: 'registry.example:5000/x:1.0'}", "at '/image/repository'"},
+		{"registry as URL", "image: {registry: 'https://registry.example'}", "at '/image/registry'"},
+		{"registry with a final slash", "global: {imageRegistry: registry.example/}", "at '/global/imageRegistry'"},
+		{"a name with a dot", "fullnameOverride: mail.dane", "the name mail.dane is not valid for a Service"},
+		{"a name that starts with a digit", "fullnameOverride: 1dane", "the name 1dane is not valid for a Service"},
 		{"external URL without scheme", "web: {externalUrl: mon.example}", "at '/web/externalUrl': 'mon.example' does not match"},
 		{"wrong scheme", "web: {scheme: ftp}", "at '/web/scheme': value must be one of 'http', 'https'"},
 		{"credentials without probes", "web: {basicAuth: {username: {name: a, key: b}}}", "web.basicAuth needs livenessProbe and readinessProbe"},
@@ -174,6 +181,22 @@ func TestChartRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestHostNetwork checks that hostNetwork reaches the pods. No case has it, because the
+// Pod Security Standards forbid it.
+func TestHostNetwork(t *testing.T) {
+	out, err := helm(t, "{hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet}", "template", "dane-exporter", chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := decode(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod := m.deployment.Spec.Template.Spec; !pod.HostNetwork || pod.DNSPolicy != "ClusterFirstWithHostNet" {
+		t.Errorf("hostNetwork %t, dnsPolicy %s", pod.HostNetwork, pod.DNSPolicy)
 	}
 }
 
@@ -263,6 +286,40 @@ func TestDocumentedValues(t *testing.T) {
 	}
 }
 
+// TestNotes checks what Helm prints after an installation.
+func TestNotes(t *testing.T) {
+	const (
+		registry = "The image dane_exporter:latest names no registry"
+		targets  = "There are no targets yet"
+		monitor  = "Enable podMonitor or serviceMonitor"
+		check    = "kubectl -n monitoring exec deploy/dane-exporter -c dane-exporter -- /dane_exporter check --self"
+	)
+	for _, test := range []struct {
+		name, values string
+		want         []string // of the constants
+	}{
+		{"defaults", "", []string{registry, targets, check}},
+		{"probes without monitor", "{image: {registry: registry.example}, probes: {own: {targets: [a.example]}}}", []string{monitor, check}},
+		{"complete", "{image: {registry: registry.example}, probes: {own: {targets: [a.example]}}, serviceMonitor: {enabled: true}}", []string{check}},
+		{"objects of the user", "{image: {registry: registry.example}, podMonitor: {enabled: true}, extraObjects: [{apiVersion: monitoring.coreos.com/v1alpha1, kind: ScrapeConfig, metadata: {name: a}}]}", []string{check}},
+		{"prefix and TLS", "{image: {registry: registry.example}, podMonitor: {enabled: true}, web: {externalUrl: 'https://mon.example/dane', scheme: https}}", []string{targets, check, "https://localhost:10125/dane/:"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := helm(t, test.values, "install", "dane-exporter", chart, "--namespace", "monitoring", "--dry-run=client")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, notes, _ := strings.Cut(string(out), "\nNOTES:\n")
+			for _, text := range slices.Concat([]string{registry, targets, monitor, check}, test.want) {
+				if got := strings.Contains(notes, text); got != slices.Contains(test.want, text) {
+					t.Errorf("%q: %t, in the notes\n%s", text, got, notes)
+				}
+			}
+		})
+	}
+}
+
 // TestPackage installs from what a release makes: an archive with the version of the
 // release, which is also the tag of the image, in a registry.
 func TestPackage(t *testing.T) {
@@ -326,6 +383,9 @@ func TestMutants(t *testing.T) {
 		{"poddisruptionbudget.yaml", "maxUnavailable: {{ .Values.podDisruptionBudget.maxUnavailable | toYaml }}", "maxUnavailable: 100%"},
 		{"networkpolicy.yaml", selector + "$ | nindent 6 }}", "app.kubernetes.io/name: dane-exporter"},
 		{"networkpolicy.yaml", "port: http}", "port: web}"},
+		{"networkpolicy.yaml", "{{- if .egressPorts }}", "{{- if true }}"},
+		{"deployment.yaml", `(hasKey . "labelSelector")`, ".labelSelector"},
+		{"_helpers.tpl", `merge (include "dane-exporter.labels" .context | fromYaml) (default dict .labels)`, "merge dict (default dict .labels)"},
 		{"podmonitor.yaml", selector + "$ | nindent 6 }}", "app.kubernetes.io/name: dane-exporter"},
 		{"servicemonitor.yaml", selector + "$ | nindent 6 }}", "app.kubernetes.io/name: dane-exporter"},
 		{"ingress.yaml", "port: {name: http}", "port: {name: web}"},

@@ -205,7 +205,7 @@ func (m *manifest) checkSelectors(r *report) {
 		}
 	}
 	for _, c := range m.deployment.Spec.Template.Spec.TopologySpreadConstraints {
-		if s, err := meta.LabelSelectorAsSelector(c.LabelSelector); err != nil || s.Empty() || !s.Matches(labels.Set(pod)) {
+		if s, err := meta.LabelSelectorAsSelector(c.LabelSelector); err != nil || !s.Matches(labels.Set(pod)) {
 			r.addf("topologySpreadConstraints: %v does not match the pods: %v", c.LabelSelector, err)
 		}
 	}

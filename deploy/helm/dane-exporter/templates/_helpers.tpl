@@ -28,13 +28,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/*
 The metadata of an object: a dict with context, and optionally name, namespace, labels and
-annotations. Its own labels take precedence over commonLabels.
+annotations. The labels of the chart take precedence, because monitors select the Service by
+them; then its own, then commonLabels.
 */}}
 {{- define "dane-exporter.metadata" -}}
 name: {{ .name | default (include "dane-exporter.fullname" .context) | toYaml }}
 namespace: {{ .namespace | default (include "dane-exporter.namespace" .context) | toYaml }}
 labels:
-  {{- merge dict (default dict .labels) .context.Values.commonLabels (include "dane-exporter.labels" .context | fromYaml) | toYaml | nindent 2 }}
+  {{- merge (include "dane-exporter.labels" .context | fromYaml) (default dict .labels) .context.Values.commonLabels | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -119,6 +120,10 @@ metricRelabelings:
 {{/* Fails for values that are valid one by one and wrong together. */}}
 {{- define "dane-exporter.validate" -}}
 {{- $values := .Values }}
+{{- $name := include "dane-exporter.fullname" . }}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) }}
+{{- fail (printf "the name %s is not valid for a Service: it must consist of lower-case letters, digits and hyphens, and start with a letter; set fullnameOverride" $name) }}
+{{- end }}
 {{- if and $values.configExistingConfigMap $values.configExistingSecret }}
 {{- fail "set configExistingConfigMap or configExistingSecret, not both" }}
 {{- end }}
@@ -131,14 +136,22 @@ metricRelabelings:
 {{- if and $values.web.basicAuth (not (and $values.livenessProbe $values.readinessProbe)) }}
 {{- fail "web.basicAuth needs livenessProbe and readinessProbe: an HTTP request without credentials gets status 401, and the kubelet restarts the pod" }}
 {{- end }}
-{{- range $name, $own := $values.probes }}
-{{- $probe := merge dict $own $values.probeDefaults }}
-{{- $interval := include "dane-exporter.seconds" $probe.interval | int }}
-{{- if gt (include "dane-exporter.seconds" $probe.scrapeTimeout | int) $interval }}
-{{- fail (printf "probes.%s: the scrapeTimeout (%s) is longer than the interval (%s)" $name $probe.scrapeTimeout $probe.interval) }}
+{{- $scrapes := dict }}
+{{- range $name, $probe := $values.probes }}
+{{- $_ := set $scrapes (printf "probes.%s" $name) (merge dict $probe $values.probeDefaults) }}
+{{- end }}
+{{- range $name := list "podMonitor" "serviceMonitor" }}
+{{- if (get $values $name).enabled }}
+{{- $_ := set $scrapes $name (get $values $name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $scrape := $scrapes }}
+{{- $interval := include "dane-exporter.seconds" $scrape.interval | int }}
+{{- if gt (include "dane-exporter.seconds" $scrape.scrapeTimeout | int) $interval }}
+{{- fail (printf "%s: the scrapeTimeout (%s) is longer than the interval (%s)" $name $scrape.scrapeTimeout $scrape.interval) }}
 {{- end }}
 {{- if and $values.prometheusRule.enabled (gt $interval 300) }}
-{{- fail (printf "probes.%s: the interval is %s, and the rules of prometheusRule need at most 5m; make rules for longer intervals from deploy/mixin (intervalMinutes)" $name $probe.interval) }}
+{{- fail (printf "%s: the interval is %s, and the rules of prometheusRule need at most 5m; make rules for longer intervals from deploy/mixin (intervalMinutes)" $name $scrape.interval) }}
 {{- end }}
 {{- end }}
 {{- end }}
