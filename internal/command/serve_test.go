@@ -92,7 +92,7 @@ func TestServeSecret(t *testing.T) {
 			t.Errorf("%s has the password", page)
 		}
 	}
-	if _, body := p.request("GET", "/config?format=yaml"); !strings.Contains(body, "proxy: socks5://me:<secret>@198.51.100.20:1080") || !strings.Contains(body, "proxy_password_file: "+password) {
+	if _, body := p.request("GET", "/config?format=yaml"); !strings.Contains(body, "proxy: socks5://me@198.51.100.20:1080\n") || !strings.Contains(body, "proxy_password_file: "+password) {
 		t.Errorf("/config?format=yaml: %s", body)
 	}
 	replaceFile(t, password, "hunter2\nhunter3\n")

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -46,6 +47,11 @@ func TestSecrets(t *testing.T) {
 		written, err := yaml.Marshal(c)
 		if err != nil || strings.Contains(string(written), want) || !strings.Contains(string(written), "proxy_password_file: "+path) {
 			t.Errorf("%q: %v\n%s", text, err, written)
+		}
+		again := load(t, string(written))
+		again.origins = loaded.origins
+		if !reflect.DeepEqual(again, loaded) {
+			t.Errorf("%q: the text that /config shows is not the configuration:\n%s", text, written)
 		}
 	}
 }
