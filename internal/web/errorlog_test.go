@@ -61,7 +61,7 @@ func TestErrorLog(t *testing.T) {
 	now = now.Add(time.Second)
 	f.get("/probe?target=https://last.example/")
 	f.get("/probe")
-	want("next minute", `last.example/\" has a scheme: give a domain, host, host:port, or an address with hostname=…, without https:// or the like" suppressed=49`,
+	want("next minute", `last.example/\" has a scheme: give a domain, host, host:port, or an address with its hostname, without https:// or the like" suppressed=49`,
 		`missing parameter target; use /probe?target=example.org&module=smtp_mx" suppressed=1`)
 
 	// Passwords of URLs are masked. Long texts do not make more causes.
