@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -92,9 +91,6 @@ func TestSecretFiles(t *testing.T) {
 // TestSecretPermissions checks the warning about a file that others may read or change, and
 // the error about one that this user must not read.
 func TestSecretPermissions(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the permissions of Windows are not checked")
-	}
 	path := secretFile(t, "hunter2\n")
 	for mode, want := range map[os.FileMode]bool{0o400: false, 0o440: false, 0o640: false, 0o444: true, 0o602: true, 0o644: true} {
 		if err := os.Chmod(path, mode); err != nil {
