@@ -49,6 +49,11 @@ func TestServe(t *testing.T) {
 	if got := p.metric("dane_exporter_dns_cache_entries"); got == "" || got == "0" {
 		t.Errorf("%q cache entries after a probe", got)
 	}
+	for _, histogram := range []string{`lookup_duration_seconds_count{type="TLSA"}`, `handshake_duration_seconds_count{protocol="smtp"}`} {
+		if got := p.metric("dane_exporter_" + histogram); got != "1" {
+			t.Errorf("%s %q after a probe, want 1", histogram, got)
+		}
+	}
 	if got := p.metric(reloaded); got != "1" {
 		t.Errorf("%s %s", reloaded, got)
 	}
