@@ -256,9 +256,9 @@ var (
 	exporterDuration = histogram("dane_exporter_probe_duration_seconds",
 		"Duration of probes in seconds.", "module")
 	exporterHandshakeDuration = histogram("dane_exporter_handshake_duration_seconds",
-		"Time from the start of the TCP connection to the end of the TLS handshake in seconds, by protocol of the module. Only handshakes that were completed, each once.", "protocol")
+		"Time from the start of the TCP connection to the end of the TLS handshake in seconds, by protocol of the service. Each completed handshake counts once.", "protocol")
 	exporterLookupDuration = histogram("dane_exporter_lookup_duration_seconds",
-		"Duration of lookups with their validation in seconds, by type of the records. Equal lookups at the same time are one.", "type")
+		"Duration of lookups including validation in seconds, by record type. Equal lookups at the same time count once.", "type")
 	exporterConnects = counter("dane_exporter_connects_total",
 		"TCP connections attempted to the probed servers, by port and result.", "port", "result")
 	exporterHandshakesReused = counter("dane_exporter_handshakes_reused_total",
@@ -384,8 +384,8 @@ func (m *Metric) newGauge() prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: m.Name, Help: m.Help})
 }
 
-// newHistogramVec returns classic histograms with these buckets that are native histograms
-// too, for clients that request them. Native buckets are a tenth wide; there are at most 160.
+// newHistogramVec returns histograms that are classic, with these buckets, and native. Clients
+// that request protobuf get both. Each of at most 160 native buckets is at most 10 % wide.
 func (m *Metric) newHistogramVec(buckets ...float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: m.Name, Help: m.Help, Buckets: buckets,

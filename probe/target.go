@@ -69,7 +69,7 @@ func (m Module) checkTarget(t Target) error {
 }
 
 func parseTarget(target, hostname string) (Target, error) {
-	const form = "give a domain, host, host:port, or an address with hostname=…"
+	const form = "give a domain, host, host:port, or an address with its hostname"
 	t := Target{Asked: target}
 	switch {
 	case target == "":
@@ -95,7 +95,7 @@ func parseTarget(target, hostname string) (Target, error) {
 			return t, fmt.Errorf("the target %.80q has a zone: %s", target, form)
 		}
 		if hostname == "" {
-			return t, fmt.Errorf("the target %.80q is an address: add hostname=… with the name of its TLSA records", target)
+			return t, fmt.Errorf("the target %.80q is an address: set hostname to the name of its TLSA records", target)
 		}
 		t.Address = addr.Unmap()
 		host = hostname

@@ -20,7 +20,8 @@ import (
 )
 
 // TestScrapeProtocols scrapes /probe and /metrics of the lab with Prometheus 3 in each format
-// that it parses. Each must have the same series. In protobuf, histograms must be native ones.
+// that it parses. Each must have the same series. In protobuf, histograms must be
+// native and, with the documented settings, classic.
 func TestScrapeProtocols(t *testing.T) {
 	dir := t.TempDir()
 	prometheus3, exporter := filepath.Join(dir, "prometheus3"), filepath.Join(dir, "dane_exporter")
@@ -39,7 +40,7 @@ func TestScrapeProtocols(t *testing.T) {
 	config.WriteString("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n")
 	for _, protocol := range protocols {
 		fmt.Fprintf(&config, `- {job_name: "probe %[1]s", scrape_protocols: [%[1]s], metrics_path: /probe, params: {target: [two-mx-one-broken.lab.test]}, static_configs: [{targets: [%[2]q]}]}
-- {job_name: "metrics %[1]s", scrape_protocols: [%[1]s], scrape_native_histograms: %[3]t, static_configs: [{targets: [%[2]q]}]}
+- {job_name: "metrics %[1]s", scrape_protocols: [%[1]s], scrape_native_histograms: %[3]t, always_scrape_classic_histograms: %[3]t, static_configs: [{targets: [%[2]q]}]}
 `, protocol, address, protocol == "PrometheusProto")
 	}
 	write(t, filepath.Join(dir, "prometheus.yml"), config.String())
@@ -69,8 +70,10 @@ func TestScrapeProtocols(t *testing.T) {
 		if n := query(t, prometheus, `sum(histogram_count(dane_exporter_`+histogram+`_seconds{job="metrics PrometheusProto"}))`); n < 1 {
 			t.Errorf("native histogram of %s: %g observations", histogram, n)
 		}
-		if n := query(t, prometheus, `sum(dane_exporter_`+histogram+`_seconds_count{job="metrics OpenMetricsText1.0.0"})`); n < 1 {
-			t.Errorf("classic histogram of %s: %g observations", histogram, n)
+		for _, protocol := range []string{"OpenMetricsText1.0.0", "PrometheusProto"} {
+			if n := query(t, prometheus, fmt.Sprintf(`sum(dane_exporter_%s_seconds_bucket{le="+Inf",job="metrics %s"})`, histogram, protocol)); n < 1 {
+				t.Errorf("classic histogram of %s in %s: %g observations", histogram, protocol, n)
+			}
 		}
 	}
 }

@@ -46,7 +46,7 @@ func newCheckFlags(cmd *kingpin.CmdClause) *checkFlags {
 	cmd.Flag("module", "Module of the configuration to probe with.").Default(config.DefaultModule).StringVar(&f.module)
 	cmd.Flag("hostname", "Hostname of the server, if the target is an IP address.").StringVar(&f.hostname)
 	cmd.Flag("at", "Additional time to judge the results for, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
-	cmd.Flag("output", "Output format: text, json (one document per target), nagios (one line with performance data), or prom (metrics for the textfile collector of node_exporter).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios, outputPrometheus)
+	cmd.Flag("output", "Output format: text, json (one document per target), nagios (output of a monitoring plugin, with performance data), or prom (metrics for the textfile collector of node_exporter).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios, outputPrometheus)
 	cmd.Flag("brief", "Print the summary line alone; of several targets, also a line for each that is not OK. Only with --output=text.").BoolVar(&f.brief)
 	cmd.Flag("self", "Check the exporter's own environment instead of targets: the resolvers, the trust anchors and, with --smtp-host, outgoing connections to port 25.").BoolVar(&f.self)
 	cmd.Flag("smtp-host", "With --self: mail server to connect to on port 25, such as gmail-smtp-in.l.google.com.").StringVar(&f.smtpHost)

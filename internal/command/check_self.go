@@ -19,8 +19,8 @@ import (
 // anchors, and outgoing connections to port 25. For the last it connects to the
 // server of --smtp-host, and to no other.
 func (s *session) checkSelf(ctx context.Context, f *checkFlags, env environment) (exitCode, error) {
-	if len(f.targets) > 0 || f.targetsFile != "" || f.output != outputText {
-		return exitUnknown, errors.New("--self cannot be combined with targets, or with an --output other than text")
+	if len(f.targets) > 0 || f.targetsFile != "" || f.hostname != "" || f.at != "" || f.output != outputText {
+		return exitUnknown, errors.New("--self cannot be combined with targets, --hostname, --at, or an --output other than text")
 	}
 	c, err := s.loadConfig(f.configFile)
 	if err != nil {

@@ -122,8 +122,9 @@ func TestCommands(t *testing.T) {
 // blackbox_exporter.
 func TestTimeoutOffset(t *testing.T) {
 	for text, want := range map[string]time.Duration{"0.5": 500 * time.Millisecond, "500ms": 500 * time.Millisecond, "1m2s": 62 * time.Second, "2": 2 * time.Second, "0": 0} {
-		f := newServeFlags(kingpin.New("test", "").Command("serve", ""))
-		if err := (*secondsValue)(&f.timeoutOffset).Set(text); err != nil || f.timeoutOffset != want {
+		app := kingpin.New("test", "")
+		f := newServeFlags(app.Command("serve", ""))
+		if _, err := app.Parse([]string{"serve", "--timeout-offset=" + text}); err != nil || f.timeoutOffset != want {
 			t.Errorf("%s: %v, %v, want %v", text, f.timeoutOffset, err, want)
 		}
 	}

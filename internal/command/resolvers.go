@@ -34,8 +34,8 @@ type views map[string]*view
 
 // newViews returns the views of a configuration. It reuses a view of kept whose key is equal.
 // If keepAnchors is set, it takes the trust anchors of each module from kept instead of
-// reading them. newViews fails if a resolver
-// address is invalid, or if trust anchors cannot be read.
+// reading them. newViews fails if a resolver address is invalid, or if trust anchors cannot
+// be read.
 func newViews(c *config.Config, env environment, built probe.Environment, kept views, keepAnchors bool, observe observer) (views, error) {
 	made := make(views)
 	known := slices.Collect(maps.Values(kept))

@@ -49,6 +49,11 @@ func TestServe(t *testing.T) {
 	if got := p.metric("dane_exporter_dns_cache_entries"); got == "" || got == "0" {
 		t.Errorf("%q cache entries after a probe", got)
 	}
+	for _, histogram := range []string{`lookup_duration_seconds_count{type="TLSA"}`, `handshake_duration_seconds_count{protocol="smtp"}`} {
+		if got := p.metric("dane_exporter_" + histogram); got != "1" {
+			t.Errorf("%s %q after a probe, want 1", histogram, got)
+		}
+	}
 	if got := p.metric(reloaded); got != "1" {
 		t.Errorf("%s %s", reloaded, got)
 	}
@@ -87,12 +92,13 @@ func TestServeSecret(t *testing.T) {
 	defer p.stop()
 	const reloaded = "dane_exporter_config_last_reload_successful"
 	p.waitForMetric(reloaded, "1")
-	for _, page := range []string{"/config", "/config?format=yaml", "/report?target=good.lab.test&format=json", "/metrics"} {
-		if _, body := p.request("GET", page); strings.Contains(body, "hunter") {
-			t.Errorf("%s has the password", page)
+	p.request("GET", "/probe?target=good.lab.test&module=mine")
+	for _, page := range []string{"/config", "/config?module=mine", "/config?format=yaml", "/report?target=good.lab.test&module=mine", "/report?target=good.lab.test&module=mine&format=json"} {
+		if status, body := p.request("GET", page); status != 200 || strings.Contains(body, "hunter") || !strings.Contains(body, "me@198.51.100.20:1080") && page != "/config" {
+			t.Errorf("%s: status %d, or it has the password: %s", page, status, body)
 		}
 	}
-	if _, body := p.request("GET", "/config?format=yaml"); !strings.Contains(body, "proxy: socks5://me:<secret>@198.51.100.20:1080") || !strings.Contains(body, "proxy_password_file: "+password) {
+	if _, body := p.request("GET", "/config?format=yaml"); !strings.Contains(body, "proxy: socks5://me@198.51.100.20:1080\n") || !strings.Contains(body, "proxy_password_file: "+password) {
 		t.Errorf("/config?format=yaml: %s", body)
 	}
 	replaceFile(t, password, "hunter2\nhunter3\n")

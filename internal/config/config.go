@@ -40,7 +40,7 @@ type Config struct {
 	Discovery discovery.Settings      `yaml:"discovery"`
 	Modules   map[string]probe.Module `yaml:"modules"`
 
-	origins *origins `yaml:"-"`
+	origins *origins
 }
 
 // Resolvers returns the settings of the resolver of each module that has its own, by

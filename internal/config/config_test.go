@@ -58,7 +58,7 @@ func checkKeys(t *testing.T, path string, of reflect.Type, mapping map[string]an
 	for i := range of.NumField() {
 		field := of.Field(i)
 		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		if key == "-" {
+		if key == "-" || !field.IsExported() {
 			continue
 		}
 		known++
@@ -471,7 +471,7 @@ func TestMistakes(t *testing.T) {
 		{"mta_sts with services", "modules: {m: {mta_sts: true, services: [{port: 25, protocol: smtp}]}}\n",
 			[]string{":1: modules.m.mta_sts: allowed only with discover: mx and without services; MTA-STS policies belong to mail domains, not to hosts"}},
 		{"hostname of a proxy instead of its address", "modules: {m: {proxy: 'socks5://me:key@proxy.example.org:1080'}}\n",
-			[]string{":1: modules.m.proxy: not a valid proxy: use the form socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name"}},
+			[]string{":1: modules.m.proxy: not a valid proxy: use the form socks5://192.0.2.1:1080 or socks5://[2001:db8::1]:1080, with an address, not a name, and user:password@ before the address if the proxy needs them"}},
 		{"unspecified source address", "modules: {m: {source_addresses: [0.0.0.0]}}\n",
 			[]string{`:1: modules.m.source_addresses[0]: "0.0.0.0" is not an address of this machine; must be one such as 192.0.2.7`}},
 		{"two source addresses of one family", "modules: {m: {source_addresses: [192.0.2.7, '2001:db8::7', 192.0.2.8]}}\n",

@@ -45,7 +45,7 @@ func (c *Config) WithSecrets(warn func(path string)) (*Config, error) {
 	with.Modules = maps.Clone(c.Modules)
 	for name, module := range with.Modules {
 		if module.ProxyPasswordFile != "" {
-			module.Proxy.Password = secrets[module.ProxyPasswordFile]
+			module.Proxy.Password, module.Proxy.PasswordInFile = secrets[module.ProxyPasswordFile], true
 			with.Modules[name] = module
 		}
 	}

@@ -3,7 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
-	"runtime"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -47,6 +47,11 @@ func TestSecrets(t *testing.T) {
 		if err != nil || strings.Contains(string(written), want) || !strings.Contains(string(written), "proxy_password_file: "+path) {
 			t.Errorf("%q: %v\n%s", text, err, written)
 		}
+		again := load(t, string(written))
+		again.origins = loaded.origins
+		if !reflect.DeepEqual(again, loaded) {
+			t.Errorf("%q: the text that /config shows is not the configuration:\n%s", text, written)
+		}
 	}
 }
 
@@ -86,9 +91,6 @@ func TestSecretFiles(t *testing.T) {
 // TestSecretPermissions checks the warning about a file that others may read or change, and
 // the error about one that this user must not read.
 func TestSecretPermissions(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the permissions of Windows are not checked")
-	}
 	path := secretFile(t, "hunter2\n")
 	for mode, want := range map[os.FileMode]bool{0o400: false, 0o440: false, 0o640: false, 0o444: true, 0o602: true, 0o644: true} {
 		if err := os.Chmod(path, mode); err != nil {

@@ -23,7 +23,7 @@ type errorLog struct {
 type errorCause struct {
 	status  int
 	pattern string // of the handler; empty: there is none for the path
-	message string // without what it quotes from the request; empty for a page
+	message string // without what it quotes from the request
 }
 
 type loggedCause struct {
@@ -44,12 +44,13 @@ func (l *errorLog) observe(r *http.Request, response *bufferedResponse) {
 		return
 	}
 	message := errorMessage(response)
-	suppressed, ok := l.admit(errorCause{response.status, r.Pattern, quotedText.ReplaceAllString(message, `"…"`)})
+	cause := shorten(quotedText.ReplaceAllString(message, `"…"`))
+	suppressed, ok := l.admit(errorCause{response.status, r.Pattern, cause})
 	if !ok {
 		return
 	}
 	l.logger.Info("Request answered with an error", "status", response.status, "method", r.Method, "path", r.URL.Path,
-		"client", r.RemoteAddr, "err", message, "suppressed", suppressed)
+		"client", r.RemoteAddr, "err", shorten(quotedText.ReplaceAllStringFunc(message, maskUser)), "suppressed", suppressed)
 }
 
 // admit reports whether a line about a cause is due, and how many requests with this cause were
@@ -88,11 +89,23 @@ func (l *errorLog) admit(cause errorCause) (suppressed int, ok bool) {
 // quotedText matches what a message quotes, as strconv.Quote writes it.
 var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// errorMessage returns the first line of a response in plain text.
+// maskUser masks what precedes an @ in a quoted text: a URL may have a password there.
+func maskUser(quoted string) string {
+	if at := strings.LastIndexByte(quoted, '@'); at >= 0 {
+		return `"***` + quoted[at:]
+	}
+	return quoted
+}
+
+// errorMessage returns the first line of a response in plain text, and the text of the status
+// for a page.
 func errorMessage(response *bufferedResponse) string {
 	if !strings.HasPrefix(response.header.Get("Content-Type"), "text/plain") {
-		return ""
+		return http.StatusText(response.status)
 	}
 	line, _, _ := bytes.Cut(response.body.Bytes(), []byte("\n"))
-	return fmt.Sprintf("%.*s", maxErrorMessage, line)
+	return string(line)
 }
+
+// shorten cuts a message to maxErrorMessage characters.
+func shorten(message string) string { return fmt.Sprintf("%.*s", maxErrorMessage, message) }

@@ -55,14 +55,28 @@ func TestErrorLog(t *testing.T) {
 		`err="unknown module \"nothing\"; /config lists the modules"`,
 		`status=404 method=GET path=/nowhere1 client=192.0.2.1:1234 err="404 page not found"`,
 		`status=405 method=DELETE path=/metrics`,
-		`status=404 method=GET path=/report client=192.0.2.1:1234 err="" suppressed=0`)
+		`status=404 method=GET path=/report client=192.0.2.1:1234 err="Not Found" suppressed=0`)
 	now = now.Add(59 * time.Second)
 	f.get("/probe")
 	now = now.Add(time.Second)
 	f.get("/probe?target=https://last.example/")
 	f.get("/probe")
-	want("next minute", `last.example/\" has a scheme: give a domain, host, host:port, or an address with hostname=…, without https:// or the like" suppressed=49`,
+	want("next minute", `last.example/\" has a scheme: give a domain, host, host:port, or an address with its hostname, without https:// or the like" suppressed=49`,
 		`missing parameter target; use /probe?target=example.org&module=smtp_mx" suppressed=1`)
+
+	// Passwords of URLs are masked. Long texts do not make more causes.
+	for _, target := range []string{"https://me:hunter2@host.example/", "me:hunter2@host.example"} {
+		now = now.Add(time.Hour)
+		f.get("/probe?target=" + url.QueryEscape(target))
+		f.get("/probe?target=example.org&hostname=" + url.QueryEscape(target+strings.Repeat("x", 400)))
+		f.get("/probe?target=example.org&hostname=" + url.QueryEscape(target+strings.Repeat("x", 401)))
+		if text := log.String(); strings.Contains(text, "hunter2") || !strings.Contains(text, `\"***@host.example`) {
+			t.Errorf("the log has a password: %s", text)
+		}
+		if got := len(lines()); got > 2 {
+			t.Errorf("%d lines", got)
+		}
+	}
 
 	// More causes than are kept: parameters that are given many times each.
 	now = now.Add(time.Hour)

@@ -187,7 +187,7 @@ func TestInvalidRequests(t *testing.T) {
 		{"target with a scheme", "target=https://example.org", "has a scheme"},
 		{"target with a path", "target=example.org/x", "has a path"},
 		{"invalid port", "target=example.org:x&module=smtp", `"x" is not a port`},
-		{"address without a hostname", "target=192.0.2.1&module=smtp", "add hostname="},
+		{"address without a hostname", "target=192.0.2.1&module=smtp", "set hostname to the name"},
 		{"binary target", "target=%00%ff", "is not a domain name"},
 		{"target with line breaks", "target=a%0d%0ab", "is not a domain name"},
 		{"unknown module", "target=example.org&module=nope", `unknown module "nope"; /config lists the modules`},

@@ -16,6 +16,7 @@ import (
 type Proxy struct {
 	Address        netip.AddrPort
 	User, Password string // empty: the proxy requires none
+	PasswordInFile bool   // Password is not from the text that ParseProxy parses
 }
 
 // MaxPassword is the maximum length of a password, in bytes.
@@ -24,7 +25,7 @@ const MaxPassword = socks.MaxCredential
 // ParseProxy parses socks5://[user:password@]address:port. The error says which
 // form is valid, and repeats nothing of text, which may contain a password.
 func ParseProxy(text string) (Proxy, error) {
-	invalid := errors.New(`use the form socks5://192.0.2.1:1080 or socks5://user:password@[2001:db8::1]:1080, with an address, not a name`)
+	invalid := errors.New(`use the form socks5://192.0.2.1:1080 or socks5://[2001:db8::1]:1080, with an address, not a name, and user:password@ before the address if the proxy needs them`)
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.Scheme != "socks5" || parsed.Path != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
 		return Proxy{}, invalid
@@ -40,7 +41,7 @@ func ParseProxy(text string) (Proxy, error) {
 	return proxy, nil
 }
 
-// String returns the proxy as in the configuration, without the password. It is
+// String returns the proxy as in the configuration, with a mask for a password. It is
 // empty if there is no proxy.
 func (p Proxy) String() string {
 	switch {
@@ -48,6 +49,8 @@ func (p Proxy) String() string {
 		return ""
 	case p.User == "":
 		return "socks5://" + p.Address.String()
+	case p.Password == "" || p.PasswordInFile:
+		return "socks5://" + url.User(p.User).String() + "@" + p.Address.String()
 	default:
 		return "socks5://" + url.User(p.User).String() + ":<secret>@" + p.Address.String()
 	}

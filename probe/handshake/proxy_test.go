@@ -16,6 +16,7 @@ func TestParseProxy(t *testing.T) {
 	for text, want := range map[string]string{
 		"socks5://192.0.2.1:1080":                                  "socks5://192.0.2.1:1080",
 		"socks5://[2001:db8::1]:1080":                              "socks5://[2001:db8::1]:1080",
+		"socks5://me@192.0.2.1:1080":                               "socks5://me@192.0.2.1:1080",
 		"socks5://me:key@192.0.2.1:1080":                           "socks5://me:<secret>@192.0.2.1:1080",
 		"socks5://m%40:k%3Aey@192.0.2.1:1080":                      "socks5://m%40:<secret>@192.0.2.1:1080",
 		"http://192.0.2.1:1080":                                    "",
