@@ -179,6 +179,12 @@ func testTargets(t *testing.T, b *browser) {
 	if len(names) < 2 || !slices.IsSortedFunc(names, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("sorted in reverse and filtered: %q", names)
 	}
+	b.probe(t, "xn--plauderstbchen-osb", "xmpp_client")
+	b.open(t, "/")
+	b.fill(t, "q", "Plauderstübchen.lab.test")
+	if got := b.script(t, shownTargets); got != "xn--plauderstbchen-osb" {
+		t.Errorf("the filter for a U-label shows %q", got)
+	}
 }
 
 // testFault checks that the report of a domain with fifty mail servers shows the one
