@@ -476,13 +476,15 @@ func (b *browser) async(t *testing.T, body string) string {
 	return fmt.Sprint(result)
 }
 
-// console returns the console messages since the last call.
+// console returns the console messages about our pages since the last call.
 func (b *browser) console(t *testing.T) (messages []string) {
 	t.Helper()
 	var entries []struct{ Level, Message string }
 	b.do(t, "POST", "/se/log", map[string]any{"type": "browser"}, &entries)
 	for _, entry := range entries {
-		messages = append(messages, entry.Level+": "+entry.Message)
+		if !strings.HasPrefix(entry.Message, "chrome://") { // a page of Chromium itself
+			messages = append(messages, entry.Level+": "+entry.Message)
+		}
 	}
 	return messages
 }

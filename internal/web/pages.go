@@ -109,7 +109,11 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		page.Judged = kept.judged
 	}
 	page.Host = values.Get("host")
-	if page.Host != "" && format == "html" {
+	if page.Host != "" && format == "json" {
+		s.notice(w, http.StatusBadRequest, values, "the parameter host is for pages: a report as JSON has all hosts")
+		return
+	}
+	if page.Host != "" {
 		if page.Document = ofHost(page.Document, page.Host); len(page.Services) == 0 {
 			s.notice(w, http.StatusNotFound, values, fmt.Sprintf("The report has no host %.80q.", page.Host))
 			return

@@ -48,14 +48,10 @@ for (const table of document.querySelectorAll(".document table")) {
   if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
 }
 
-const filter = document.querySelector("form.filter");
-for (const select of filter?.querySelectorAll("select") ?? []) {
-  select.addEventListener("change", () => filter.requestSubmit());
-}
-
 // A page with all targets filters and sorts them itself.
 const targets = document.querySelector("table.targets[data-complete]");
 if (targets) {
+  const filter = document.querySelector("form.filter");
   const rows = () => [...targets.tBodies[0].rows];
   const caption = targets.caption.textContent;
   // The list has A-labels.
