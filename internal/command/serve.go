@@ -131,6 +131,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 	if err != nil {
 		return err
 	}
+	f.routePrefix, f.historyLimit = prefix, min(f.historyLimit, maxHistory) // /config shows the values in effect
 	defaults, err := s.defaults()
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func (s *session) runServer(ctx context.Context, f *serveFlags, env environment)
 		ExternalURL:   external,
 		RoutePrefix:   prefix,
 		TimeoutOffset: f.timeoutOffset,
-		HistoryLimit:  int(min(f.historyLimit, maxHistory)),
+		HistoryLimit:  int(f.historyLimit),
 		Version:       cmp.Or(version.Version, "unreleased"),
 		Profiling:     f.profiling,
 		Flags:         shownFlags(f.all, s.flags),

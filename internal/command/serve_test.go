@@ -83,6 +83,21 @@ func TestServe(t *testing.T) {
 	p.stop()
 }
 
+// TestServeFlags checks that /config shows the values of flags that are in effect, not as given.
+func TestServeFlags(t *testing.T) {
+	p := startProgram(t, "--history.limit=99999", "--web.external-url=http://exporter.example/dane/")
+	defer p.stop()
+	_, page := p.request("GET", "/dane/config")
+	for _, want := range []string{
+		"<code>--history.limit</code></th><td><code>10000</code></td><td>command line</td>",
+		"<code>--web.route-prefix</code></th><td><code>/dane</code></td><td>default</td>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s in\n%s", want, page)
+		}
+	}
+}
+
 // TestServeSecret checks that the password of a proxy is read from its file at start and at each
 // reload, which a change of the file causes, and that no page and no error contains it.
 func TestServeSecret(t *testing.T) {

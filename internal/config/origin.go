@@ -168,5 +168,5 @@ func flow(node *yaml.Node) string {
 	if err != nil {
 		panic(fmt.Errorf("marshal the configuration: %w", err)) // it was read from YAML
 	}
-	return strings.Join(strings.Fields(string(text)), " ")
+	return strings.TrimSuffix(string(text), "\n")
 }

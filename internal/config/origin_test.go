@@ -91,13 +91,31 @@ modules:
 	}
 }
 
+// TestSettingValues: the value of a setting is on one line, and has the text that was given.
+func TestSettingValues(t *testing.T) {
+	long := "/etc/dane exporter/" + strings.Repeat("domains ", 30) + "*.txt"
+	c, err := Parse("dane.yml", []byte(`discovery:
+  sources:
+    - name: customers
+      files:
+        - "/etc/two  spaces/*.txt"
+        - "`+long+`"
+`), defaults(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Section("discovery")[0].Value, "[{name: customers, files: [/etc/two  spaces/*.txt, "+long+"]}]"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 // TestEverySettingHasAnOrigin: no setting of the default configuration is without an origin.
 func TestEverySettingHasAnOrigin(t *testing.T) {
 	c := defaults(t)
 	check := func(name string, settings []Setting) {
 		for _, s := range settings {
-			if !s.Origin.Builtin || s.Origin.Line == 0 {
-				t.Errorf("%s %s: origin %q", name, s.Key, s.Origin)
+			if !s.Origin.Builtin || s.Origin.Line == 0 || s.Value == "" || strings.Contains(s.Value, "\n") {
+				t.Errorf("%s %s: %q, origin %q", name, s.Key, s.Value, s.Origin)
 			}
 		}
 		if len(settings) < 3 {

@@ -151,7 +151,7 @@ func testTargets(t *testing.T, b *browser) {
 			b.follow(t, ".filter button", "input[name=q][value=null]")
 		}
 		// WebDriver's own scripts do not run while scripts are disabled.
-		if got := b.text(t, ".targets caption"); scripts && !strings.HasPrefix(got, "1 of ") || !scripts && !strings.HasPrefix(got, "1 target") {
+		if got := b.text(t, ".targets caption"); scripts && !strings.HasPrefix(got, "1 of ") || !scripts && !strings.HasPrefix(got, "1 matching target") {
 			t.Errorf("scripts %t: the filter finds %q", scripts, got)
 		}
 		if scripts {
@@ -178,6 +178,12 @@ func testTargets(t *testing.T, b *browser) {
 	names := strings.Fields(b.script(t, shownTargets))
 	if len(names) < 2 || !slices.IsSortedFunc(names, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("sorted in reverse and filtered: %q", names)
+	}
+	b.probe(t, "xn--plauderstbchen-osb", "xmpp_client")
+	b.open(t, "/")
+	b.fill(t, "q", "Plauderstübchen.lab.test")
+	if got := b.script(t, shownTargets); got != "xn--plauderstbchen-osb" {
+		t.Errorf("the filter for a U-label shows %q", got)
 	}
 }
 
@@ -209,10 +215,20 @@ func testFault(t *testing.T, b *browser) {
 
 // pages are the pages of which accessibility is tested, in the form of browser.open.
 var pages = []string{
-	"/", "/?list=probes", "/?q=nothing", "/?severity=nothing", "/config", "/docs/", "/docs/runbook.md", "/docs/rollover.md",
+	"/", "/?list=probes", "/?q=nothing", "/?severity=nothing", "/config", "/config?module=smtp_mx", "/docs/", "/docs/all", "/docs/runbook.md", "/docs/rollover.md",
 	"/report?target=tlsa-mismatch.lab.test&module=smtp_mx", "/report?target=fifty-mx-one-broken.lab.test",
+	"/report?target=fifty-mx-one-broken.lab.test&host=mx49.fifty-mx-one-broken.lab.test",
 	"/report?target=good.lab.test&module=smtp_mx_full", "/report?target=mta-sts-pkix-refuses.lab.test", "/report?target=expired-signature.lab.test", "/report?target=none.lab.test",
 }
+
+// brokenWords is a script that returns the headings and captions of tables that have a line break
+// within a word.
+const brokenWords = `return [...document.querySelectorAll("caption, thead th")].filter(e => {
+	const range = document.createRange();
+	range.selectNodeContents(e);
+	const lines = new Set([...range.getClientRects()].filter(r => r.height > 0).map(r => Math.round(r.bottom)));
+	return lines.size > e.textContent.trim().split(/[\s-]+/).length;
+}).map(e => e.textContent).join(", ")`
 
 // testAccessible checks every page with axe: in light colours on a desktop, and in dark
 // colours on a phone. No page is wider than the window.
@@ -234,6 +250,9 @@ func testAccessible(t *testing.T, b *browser) {
 				t.Errorf("%s: the page is %s px wider than %d px", path, got, width)
 			}
 			b.script(t, `for (const details of document.querySelectorAll("details")) details.open = true`)
+			if got := b.script(t, brokenWords); got != "" {
+				t.Errorf("%s, %d px: more lines than words: %s", path, width, got)
+			}
 			b.script(t, string(axe))
 			found := b.async(t, `const done = arguments[0];
 				axe.run().then(r => done([r.passes.length > 20 ? "" : "few rules pass", ...r.violations.map(v => v.impact + " " + v.id + ": " + v.help + ": " + v.nodes.slice(0, 3).map(n => n.html).join(" "))].join("\\n")), e => done("error: " + e))`)
@@ -457,13 +476,15 @@ func (b *browser) async(t *testing.T, body string) string {
 	return fmt.Sprint(result)
 }
 
-// console returns the console messages since the last call.
+// console returns the console messages about our pages since the last call.
 func (b *browser) console(t *testing.T) (messages []string) {
 	t.Helper()
 	var entries []struct{ Level, Message string }
 	b.do(t, "POST", "/se/log", map[string]any{"type": "browser"}, &entries)
 	for _, entry := range entries {
-		messages = append(messages, entry.Level+": "+entry.Message)
+		if !strings.HasPrefix(entry.Message, "chrome://") { // a page of Chromium itself
+			messages = append(messages, entry.Level+": "+entry.Message)
+		}
 	}
 	return messages
 }

@@ -28,6 +28,7 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", file, status, page)
 		}
 		pages[file] = page
+		wantUniqueIDs(t, file, page)
 		if file != "README.md" { // the index itself
 			f.wantPage("/docs/", 200, `<li><a href="`+file+`">`)
 		}
@@ -64,6 +65,18 @@ func TestDocs(t *testing.T) {
 
 	f.get("/probe?target=bad.example")
 	f.wantPage("/report?target=bad.example", 200, `<a href="docs/runbook.md#tlsa_mismatch">`)
+}
+
+// wantUniqueIDs checks that no two elements of a page have the same ID.
+func wantUniqueIDs(t *testing.T, name, page string) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, id := range regexp.MustCompile(` id="[^"]*"`).FindAllString(page, -1) {
+		if seen[id] {
+			t.Errorf("%s: two elements have%s", name, id)
+		}
+		seen[id] = true
+	}
 }
 
 // TestDocsContents: a long page has a list of its sections, of all levels if they are not
@@ -103,6 +116,7 @@ func TestDocsAll(t *testing.T) {
 	if strings.Contains(page, "<details") || strings.Contains(page, " hidden") {
 		t.Error("the search of the browser does not find hidden text")
 	}
+	wantUniqueIDs(t, "all", page)
 	var order []int
 	for _, name := range []string{"README", "install", "metrics", "rollover", "runbook", "dependencies"} {
 		order = append(order, strings.Index(page, `<article class="document" id="`+name+`">`))

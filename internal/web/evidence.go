@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"dane_exporter/internal/report"
 	"dane_exporter/probe/dane"
@@ -15,10 +16,10 @@ const (
 	maxHosts     = 5   // hosts that are shown in full
 	maxEndpoints = 10  // endpoints that are shown in full
 	maxBrief     = 4   // endpoints of each other host
-	maxItems     = 60  // places of one finding, and TLSA records to publish
+	maxPlaces    = 30  // places of one finding
 	maxPairs     = 60  // comparisons of a record with an endpoint, except for one for each endpoint
 	maxBars      = 30  // comparisons that are shown as bars too
-	maxLinks     = 200 // zones, DS records and keys of chains of trust
+	maxLinks     = 150 // zones, DS records and keys of chains of trust
 )
 
 // evidence is what the page of a report shows in support of the verdict.
@@ -31,7 +32,27 @@ type evidence struct {
 	Senders  []report.ServiceSenders // of the hosts that are shown in the table of MTA-STS
 	// MoreSenders are those of the other hosts.
 	MoreSenders []report.ServiceSenders
-	Host        string // the only host of the page; empty: all hosts
+}
+
+// ofHost returns the part of a report that is about one host. The verdict is that on the target.
+func ofHost(d *report.Document, host string) *report.Document {
+	part := *d
+	part.Services = only(d.Services, func(s report.Service) bool { return s.Host == host })
+	part.Findings = only(d.Findings, func(f report.Finding) bool { return f.Host == host })
+	part.Advice = only(d.Advice, func(a report.Advice) bool { return a.Host == host })
+	part.Lookups = only(d.Lookups, func(l report.Lookup) bool { return l.Host == host })
+	if d.MTASTS != nil {
+		policy := *d.MTASTS
+		policy.Services = only(policy.Services, func(s report.ServiceSenders) bool { return s.Host == host })
+		policy.Lookups = nil
+		part.MTASTS = &policy
+	}
+	return &part
+}
+
+// only returns the elements that are wanted.
+func only[T any](all []T, wanted func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(e T) bool { return !wanted(e) })
 }
 
 // hostView is one service on the page of a report.
@@ -50,16 +71,10 @@ type endpointView struct {
 	Records comparisons
 }
 
-// newEvidence returns the evidence of a report about all hosts, or about one if host is
-// not empty. Services and endpoints with a fault come first.
-func newEvidence(d *report.Document, host string) evidence {
-	e := evidence{Host: host, Findings: groupFindings(d.Findings, d.Severity)}
-	var services []report.Service
-	for _, s := range d.Services {
-		if host == "" || s.Host == host {
-			services = append(services, s)
-		}
-	}
+// newEvidence returns the evidence of a report. Services and endpoints with a fault come first.
+func newEvidence(d *report.Document) evidence {
+	e := evidence{Findings: groupFindings(d.Findings, d.Severity)}
+	services := slices.Clone(d.Services)
 	slices.SortStableFunc(services, func(a, b report.Service) int { return faultRank(a.Outcome) - faultRank(b.Outcome) })
 	full := make(map[string]bool) // hosts that are shown in full
 	endpoints := 0
@@ -84,7 +99,7 @@ func newEvidence(d *report.Document, host string) evidence {
 			view.Endpoints[i].Records = compareEndpoint(view.Service, view.Endpoints[i].Endpoint, pairs, bars)
 		}
 	}
-	e.Chains, e.Brief = chains(d, func(l *report.Lookup) bool { return full[l.Host] || l.Host == "" && host == "" }, host)
+	e.Chains, e.Brief = chains(d, func(l *report.Lookup) bool { return full[l.Host] || l.Host == "" })
 	e.senders(d)
 	e.link()
 	return e
@@ -96,13 +111,11 @@ func (e *evidence) senders(d *report.Document) {
 		return
 	}
 	for _, s := range d.MTASTS.Services {
-		if e.Host == "" || s.Host == e.Host {
-			s.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), func(e report.EndpointSenders) bool {
-				return e.Passes != nil && *e.Passes && len(s.Endpoints) > maxBrief
-			})
-			s.Endpoints = s.Endpoints[:min(len(s.Endpoints), maxEndpoints)]
-			e.Senders = append(e.Senders, s)
+		if len(s.Endpoints) > maxBrief {
+			s.Endpoints = only(s.Endpoints, func(e report.EndpointSenders) bool { return e.Passes == nil || !*e.Passes })
 		}
+		s.Endpoints = s.Endpoints[:min(len(s.Endpoints), maxEndpoints)]
+		e.Senders = append(e.Senders, s)
 	}
 	rank := func(s report.ServiceSenders) int {
 		return min(faultRank(s.Senders.DANE), faultRank(s.Senders.MTASTS), faultRank(s.Senders.Both))
@@ -136,6 +149,21 @@ func (h hostView) Incomplete() bool {
 // NameserverFault reports whether a nameserver does not answer or has other records.
 func (h hostView) NameserverFault() bool {
 	return slices.ContainsFunc(h.Nameservers, func(n report.Nameserver) bool { return n.Up != nil && !*n.Up || n.Consistent != nil && !*n.Consistent })
+}
+
+// outcomesOf returns the number of services with each outcome, the worst first.
+func outcomesOf(services []hostView) string {
+	number := make(map[string]int)
+	for _, s := range services {
+		number[s.Outcome]++
+	}
+	var counts []string
+	for _, outcome := range slices.Backward(dane.Outcomes()) {
+		if n := number[string(outcome)]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	return strings.Join(counts, ", ")
 }
 
 // zoneFiles returns records to publish as one text for each service, to be copied.
@@ -173,7 +201,7 @@ func endpointRank(e report.Endpoint) int {
 type findingGroup struct {
 	report.Finding // one of them
 	Senders        string
-	Places         []place // at most maxItems
+	Places         []place // at most maxPlaces
 	More           int     // places that are not shown
 }
 
@@ -191,7 +219,7 @@ func groupFindings(findings []report.Finding, severity string) (groups []finding
 			at = len(groups)
 			groups = append(groups, findingGroup{Finding: f, Senders: dane.Reason(f.Reason).Info().Senders})
 		}
-		if g := &groups[at]; len(g.Places) < maxItems {
+		if g := &groups[at]; len(g.Places) < maxPlaces {
 			g.Places = append(g.Places, place{Finding: f})
 		} else {
 			g.More++
@@ -241,9 +269,8 @@ type chain struct {
 }
 
 // chains returns the lookups that are shown with their chains: those that failed, and those
-// that are wanted. brief are the others, and those beyond the limit. Lookups of MTA-STS are last. If
-// host is not empty, lookups of other hosts are left out.
-func chains(d *report.Document, wanted func(*report.Lookup) bool, host string) (all []chain, brief []report.Lookup) {
+// that are wanted. brief are the others, and those beyond the limit. Lookups of MTA-STS are last.
+func chains(d *report.Document, wanted func(*report.Lookup) bool) (all []chain, brief []report.Lookup) {
 	lookups := slices.Clone(d.Lookups)
 	if d.MTASTS != nil {
 		lookups = append(lookups, d.MTASTS.Lookups...)
@@ -252,9 +279,6 @@ func chains(d *report.Document, wanted func(*report.Lookup) bool, host string) (
 	left := maxLinks
 	for i := range lookups {
 		l := &lookups[i]
-		if host != "" && l.Host != host {
-			continue
-		}
 		c := chain{Lookup: *l, Links: d.Links(l), Open: l.Failed()}
 		cost := 1
 		for _, zone := range c.Links {

@@ -1,7 +1,10 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
+	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,23 +37,22 @@ func servicesWith(outcomes ...string) (services []report.Service) {
 func TestEvidenceHosts(t *testing.T) {
 	good := "authenticated"
 	for _, test := range []struct {
-		name, host     string
+		name           string
 		services       []report.Service
 		expanded, full string // of the hosts that are shown in full: hosts with expanded endpoints, and all
 		more           string
 	}{
-		{"one host that is fine", "", servicesWith(good), "", "a1", ""},
-		{"one host with a fault", "", servicesWith("refused"), "a1", "a1", ""},
-		{"one of two addresses has a fault", "", servicesWith(good + " refused"), "a1", "a2", ""},
-		{"an address that was skipped is shown in one line", "", servicesWith(good + " skipped"), "", "a1", ""},
-		{"the second host has a fault", "", servicesWith(good, "refused"), "b1", "b1 a1", ""},
-		{"refused before unreachable before unknown", "", servicesWith("unknown", "unreachable", "refused"), "c1 b1 a1", "c1 b1 a1", ""},
-		{"six hosts, the last with a fault", "", servicesWith(good, good, good, good, good, "refused"), "f1", "f1 a1 b1 c1 d1", "e"},
-		{"six hosts with a fault", "", servicesWith("refused", "refused", "refused", "refused", "refused", "refused"), "a1 b1 c1 d1 e1", "a1 b1 c1 d1 e1", "f"},
-		{"twelve addresses of one host, and another host", "", servicesWith(strings.Repeat(good+" ", 12), good), "", "a10 b0", ""},
-		{"one of many hosts", "f", servicesWith(good, good, good, good, good, "encrypted"), "", "f1", ""},
+		{"one host that is fine", servicesWith(good), "", "a1", ""},
+		{"one host with a fault", servicesWith("refused"), "a1", "a1", ""},
+		{"one of two addresses has a fault", servicesWith(good + " refused"), "a1", "a2", ""},
+		{"an address that was skipped is shown in one line", servicesWith(good + " skipped"), "", "a1", ""},
+		{"the second host has a fault", servicesWith(good, "refused"), "b1", "b1 a1", ""},
+		{"refused before unreachable before unknown", servicesWith("unknown", "unreachable", "refused"), "c1 b1 a1", "c1 b1 a1", ""},
+		{"six hosts, the last with a fault", servicesWith(good, good, good, good, good, "refused"), "f1", "f1 a1 b1 c1 d1", "e"},
+		{"six hosts with a fault", servicesWith("refused", "refused", "refused", "refused", "refused", "refused"), "a1 b1 c1 d1 e1", "a1 b1 c1 d1 e1", "f"},
+		{"twelve addresses of one host, and another host", servicesWith(strings.Repeat(good+" ", 12), good), "", "a10 b0", ""},
 	} {
-		e := newEvidence(&report.Document{Services: test.services}, test.host)
+		e := newEvidence(&report.Document{Services: test.services})
 		var expanded, full, more []string
 		for _, h := range e.Hosts {
 			n := 0
@@ -77,9 +79,121 @@ func TestEvidenceHosts(t *testing.T) {
 			t.Errorf("%s: the others are %q, want %q", test.name, got, test.more)
 		}
 	}
-	last := newEvidence(&report.Document{Services: servicesWith(strings.Repeat(good+" ", 20))}, "").Hosts[0]
+	last := newEvidence(&report.Document{Services: servicesWith(strings.Repeat(good+" ", 20))}).Hosts[0]
 	if len(last.Endpoints) != maxEndpoints || len(last.Brief) != maxBrief || last.MoreBrief != 6 {
 		t.Errorf("of 20 endpoints: %d in full, %d in one line, %d not", len(last.Endpoints), len(last.Brief), last.MoreBrief)
+	}
+}
+
+// TestOutcomesOf: the summary of the other services has the worst outcome first.
+func TestOutcomesOf(t *testing.T) {
+	e := newEvidence(&report.Document{Services: servicesWith(strings.Fields(strings.Repeat("authenticated ", 7) + "unreachable " + strings.Repeat("refused ", 6))...)})
+	if got, want := outcomesOf(e.More), "1 refused, 1 unreachable, 7 authenticated"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestOfHost: the part about one host has only its services, findings, advice and lookups, and
+// leaves the report as it is.
+func TestOfHost(t *testing.T) {
+	d := &report.Document{
+		Outcome:  "refused",
+		Services: servicesWith("refused", "authenticated"),
+		Findings: []report.Finding{{Reason: "x"}, {Reason: "x", Host: "a"}, {Reason: "y", Host: "b"}},
+		Advice:   []report.Advice{{Host: "a"}, {Host: "b"}, {}},
+		Lookups:  []report.Lookup{{}, {Host: "b"}, {Host: "a"}},
+		MTASTS:   &report.MTASTS{Services: []report.ServiceSenders{{Host: "a"}, {Host: "b"}}, Lookups: []report.Lookup{{}}},
+	}
+	b := ofHost(d, "b")
+	if len(b.Services) != 1 || b.Services[0].Host != "b" || len(b.Findings) != 1 || b.Findings[0].Reason != "y" ||
+		len(b.Advice) != 1 || len(b.Lookups) != 1 || len(b.MTASTS.Services) != 1 || len(b.MTASTS.Lookups) != 0 || b.Outcome != "refused" {
+		t.Errorf("got %+v", b)
+	}
+	if len(d.Services) != 2 || d.Services[0].Host != "a" || len(d.Findings) != 3 || len(d.Lookups) != 3 || len(d.MTASTS.Services) != 2 {
+		t.Errorf("the report has changed: %+v", d)
+	}
+}
+
+// sampleReports returns the reports of sample.jsonl: of tlsa-mismatch and rollover.
+func sampleReports(t *testing.T) (reports []*report.Document) {
+	for line := range bytes.Lines(sample) {
+		d, err := report.ReadJSON(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, d)
+	}
+	return reports
+}
+
+// reportOf returns the page of a report.
+func reportOf(t *testing.T, page reportPage) string {
+	w := httptest.NewRecorder()
+	newFixture(t, nil, nil).showReport(w, "html", page)
+	return w.Body.String()
+}
+
+// TestEveryHostBroken: the page of a report in which every one of 50 hosts has two faults, each with
+// a record to publish, has at most 150 kB.
+func TestEveryHostBroken(t *testing.T) {
+	d := sampleReports(t)[0]
+	service, finding, lookups := d.Services[0], d.Findings[0], d.Lookups[1:]
+	d.Services, d.Findings = nil, nil
+	for i := range 50 {
+		host := fmt.Sprintf("mx%02d.mail.customers.example", i)
+		service.Host, finding.Host = host, host
+		service.Endpoints = slices.Repeat(service.Endpoints[:1], 2)
+		service.Publish = slices.Clone(service.Publish)
+		service.Publish[0].Owner = "_25._tcp." + host + "."
+		d.Services = append(d.Services, service)
+		for _, reason := range []string{"tlsa_mismatch", "starttls_failed"} {
+			finding.Reason = reason
+			d.Findings = append(d.Findings, finding)
+		}
+		for _, l := range lookups {
+			l.Host = host
+			d.Lookups = append(d.Lookups, l)
+		}
+	}
+	page := reportOf(t, reportPage{Document: d, Number: 7})
+	t.Logf("%d bytes", len(page))
+	if len(page) > 150_000 || strings.Count(page, `<details class="endpoint" open>`) != maxEndpoints || !strings.Contains(page, "<summary>45 more services: 45 refused</summary>") {
+		t.Errorf("%d bytes", len(page))
+	}
+}
+
+// TestReportParts: a report has only the parts that it has data for, and links to no others. It says
+// that there is nothing to do only if that is true.
+func TestReportParts(t *testing.T) {
+	const nothing = "No findings: there is nothing to do."
+	for _, test := range []struct {
+		name   string
+		change func(*reportPage)
+		with   []string
+	}{
+		{"authenticated", func(*reportPage) {}, []string{nothing, `id="lookups"`, `id="phases"`}},
+		{"with a recommendation", func(p *reportPage) { p.Advice = []report.Advice{{Topic: "tlsa"}} }, []string{"No findings.", `id="advice"`}},
+		{"refused at a later time", func(p *reportPage) { p.Later = &report.Later{Outcome: "refused"} }, []string{"No findings.", `id="later"`}},
+		{"not as required", func(p *reportPage) { p.Success = false }, []string{"No findings."}},
+		{"one host", func(p *reportPage) { p.Host = "mx.rollover.lab.test" }, []string{"No findings.", `<a href="./report?number=7">All hosts</a>`}},
+		{"a special-use name", func(p *reportPage) { p.Lookups, p.Phases, p.Services = nil, nil, nil }, []string{nothing}},
+	} {
+		page := reportPage{Document: sampleReports(t)[1], Number: 7}
+		test.change(&page)
+		html := reportOf(t, page)
+		for _, part := range test.with {
+			if !strings.Contains(html, part) {
+				t.Errorf("%s: no %s", test.name, part)
+			}
+		}
+		if !slices.Contains(test.with, nothing) && strings.Contains(html, nothing) {
+			t.Errorf("%s: the page says that there is nothing to do", test.name)
+		}
+		for _, link := range regexp.MustCompile(`href="#([^"]*)"`).FindAllStringSubmatch(html, -1) {
+			if strings.Count(html, ` id="`+link[1]+`"`) != 1 {
+				t.Errorf("%s: link to #%s", test.name, link[1])
+			}
+		}
 	}
 }
 
@@ -114,7 +228,7 @@ func TestGroupFindings(t *testing.T) {
 		}
 	}
 	many := groupFindings(slices.Repeat([]report.Finding{mismatch("a")}, 70), "critical")[0]
-	if len(many.First()) != maxHosts || len(many.Rest()) != maxItems-maxHosts || many.More != 70-maxItems {
+	if len(many.First()) != maxHosts || len(many.Rest()) != maxPlaces-maxHosts || many.More != 70-maxPlaces {
 		t.Errorf("of 70 places: %d, %d and %d", len(many.First()), len(many.Rest()), many.More)
 	}
 }
@@ -126,7 +240,7 @@ func TestPlaces(t *testing.T) {
 		Findings: []report.Finding{{Reason: "x", Host: "a", Port: 25}, {Reason: "x", Host: "b", Port: 465}, {Reason: "x", Host: "b"}, {Reason: "x", Host: "gone", Port: 25}, {Reason: "x", Lookup: "mx"}},
 	}
 	var got []string
-	for _, p := range newEvidence(d, "").Findings[0].Places {
+	for _, p := range newEvidence(d).Findings[0].Places {
 		got = append(got, p.ID)
 	}
 	if want := []string{"host-2", "host-1", "host-1", "", ""}; !slices.Equal(got, want) {
@@ -159,14 +273,14 @@ func TestChainsAreBounded(t *testing.T) {
 		}
 		return strings.Join(chains, " ") + " | " + strings.Join(brief, " ")
 	}
-	if got, want := names(newEvidence(d, "")), "fb s as bs i | fs"; got != want {
+	if got, want := names(newEvidence(d)), "fb s as bs i | fs"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := names(newEvidence(d, "f")), "fb fs | "; got != want {
+	if got, want := names(newEvidence(ofHost(d, "f"))), "fb fs | "; got != want {
 		t.Errorf("host f: got %s, want %s", got, want)
 	}
 	d.Lookups = slices.Repeat([]report.Lookup{lookup("a", "bogus")}, 300)
-	if e := newEvidence(d, ""); len(e.Chains) != maxLinks/17 || len(e.Brief) != 301-maxLinks/17 {
+	if e := newEvidence(d); len(e.Chains) != maxLinks/17 || len(e.Brief) != 301-maxLinks/17 {
 		t.Errorf("of 301 lookups: %d with chains, %d without", len(e.Chains), len(e.Brief))
 	}
 }
@@ -183,14 +297,14 @@ func TestSenders(t *testing.T) {
 		s.Endpoints = slices.Repeat([]report.EndpointSenders{{Passes: &passes}}, i+1)
 		d.MTASTS.Services = append(d.MTASTS.Services, s)
 	}
-	e := newEvidence(d, "")
+	e := newEvidence(d)
 	if len(e.Senders) != maxHosts || e.Senders[0].Host != "h" || e.Senders[1].Host != "a" || len(e.MoreSenders) != 3 {
 		t.Errorf("got %+v and %d more", e.Senders, len(e.MoreSenders))
 	}
 	if len(e.Senders[0].Endpoints) != 0 || len(e.Senders[4].Endpoints) != 4 {
 		t.Error("endpoints that pass are shown for a host with many, or not shown for a host with few")
 	}
-	if e := newEvidence(d, "c"); len(e.Senders) != 1 || e.Senders[0].Host != "c" {
+	if e := newEvidence(ofHost(d, "c")); len(e.Senders) != 1 || e.Senders[0].Host != "c" {
 		t.Errorf("host c: got %+v", e.Senders)
 	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,16 +23,23 @@ const maxRows = 100
 type frontPage struct {
 	layout
 	Query     listQuery
-	Counts    []count // of the targets with each severity, the worst first
 	Total     int     // number of targets
-	Found     int     // number of targets that the query selects
-	Rows      []*row  // of them, on this page
-	Cut       int     // number of targets to which the list is limited; 0: it has all
+	Matching  int     // of them, those that the query selects, with any severity
+	Counts    []count // of those, with each severity, the worst first
+	Found     int     // of those, with the severity of the query
+	Rows      []frontRow
+	Cut       int // number of targets to which the list is limited; 0: it has all
 	Modules   []string
 	Servers   []string         // resolvers of the configuration
 	Resolvers []resolverStatus // empty before the first self-check
 	Problems  bool             // a resolver has a problem
 	Disabled  bool             // no reports are stored
+}
+
+// frontRow is a row of the front page.
+type frontRow struct {
+	*row
+	Failed uint64 // number of the last failed report, if the row does not lead to it; otherwise 0
 }
 
 // count is the number of targets with one severity.
@@ -47,13 +55,23 @@ func (p frontPage) Last() int { return p.Query.First() + len(p.Rows) - 1 }
 type order struct{ Name, Text string }
 
 // Orders returns the orders of the form, and that of the query: the headings of the table
-// lead to others too.
+// also lead to the reverse ones.
 func (q listQuery) Orders() []order {
-	all := []order{{"", "failures first"}, {"target", "target"}, {"outcome", "outcome"}, {"-since", "latest change"}, {"next", "next date"}, {"probed", "longest without a probe"}}
-	if !slices.ContainsFunc(all, func(o order) bool { return o.Name == q.Sort }) {
-		all = append(all, order{q.Sort, q.Sort})
+	all := []order{{defaultSort, "failures first"}, {"target", "target"}, {"outcome", "outcome"}, {"-since", "latest change"}, {"next", "next date"}, {"probed", "longest without a probe"}}
+	for _, o := range all {
+		if o.Name == reversed(q.Sort) {
+			return append(all, order{q.Sort, o.Text + ", reversed"})
+		}
 	}
 	return all
+}
+
+// reversed returns the name of the reverse order.
+func reversed(name string) string {
+	if forward, isReverse := strings.CutPrefix(name, "-"); isReverse {
+		return forward
+	}
+	return "-" + name
 }
 
 // heading is a heading of the table of targets, which sorts it.
@@ -96,14 +114,18 @@ func (s *Server) front(w http.ResponseWriter, r *http.Request) {
 	}
 	page := frontPage{layout: s.layout("dane_exporter", "", config.DefaultModule), Disabled: s.HistoryLimit == 0}
 	rows, cut := s.targets.all()
-	page.Total = len(rows)
+	page.Total, page.Modules = len(rows), modulesOf(rows)
 	if cut {
 		page.Cut = maxTargets
 	}
-	page.Counts, page.Modules = summarize(rows)
+	rows = query.matching(rows)
+	page.Matching, page.Counts = len(rows), countSeverities(rows)
 	rows = query.selected(rows)
 	page.Found = len(rows)
-	page.Query, page.Rows = paginate(query, rows)
+	page.Query, rows = paginate(query, rows)
+	for _, r := range rows {
+		page.Rows = append(page.Rows, frontRow{r, s.olderFailure(r)})
+	}
 	if current := s.current.Load(); current != nil {
 		page.Servers = current.config.Resolver.Servers
 	}
@@ -118,6 +140,16 @@ func (s *Server) front(w http.ResponseWriter, r *http.Request) {
 	s.renderer.render(w, http.StatusOK, "front.html", page)
 }
 
+// olderFailure returns the number of the last failed report of a target, or 0 if it is not stored, or
+// is the report that the row links to.
+func (s *Server) olderFailure(r *row) uint64 {
+	kept := s.history.byTarget(r.Target(), r.Module)
+	if kept.failed == nil || kept.failed == kept.last {
+		return 0
+	}
+	return kept.failed.Number
+}
+
 // recentProbes serves the list of recent probes, the last one first.
 func (s *Server) recentProbes(w http.ResponseWriter, query listQuery) {
 	recent := s.history.newestFirst()
@@ -129,25 +161,27 @@ func (s *Server) recentProbes(w http.ResponseWriter, query listQuery) {
 // severities are the severities in the order of the front page.
 var severities = []dane.Severity{dane.SeverityCritical, dane.SeverityWarning, dane.SeverityUnknown, dane.SeverityOK}
 
-// summarize returns the number of targets with each severity, without those that have none,
-// and the names of the modules of all targets.
-func summarize(rows []*row) (counts []count, modules []string) {
+// countSeverities returns the number of targets with each severity, without those that have none.
+func countSeverities(rows []*row) (counts []count) {
 	number := make(map[dane.Severity]int)
-	known := make(map[string]bool)
 	for _, r := range rows {
 		number[r.Severity()]++
-		if !known[r.Module] {
-			known[r.Module] = true
-			modules = append(modules, r.Module)
-		}
 	}
 	for _, severity := range severities {
 		if number[severity] > 0 {
 			counts = append(counts, count{severity, number[severity]})
 		}
 	}
-	slices.Sort(modules)
-	return counts, modules
+	return counts
+}
+
+// modulesOf returns the names of the modules of targets.
+func modulesOf(rows []*row) []string {
+	known := make(map[string]bool)
+	for _, r := range rows {
+		known[r.Module] = true
+	}
+	return slices.Sorted(maps.Keys(known))
 }
 
 // paginate returns the rows of the page that the query asks for, and the query with the number
@@ -172,7 +206,10 @@ type listQuery struct {
 	pages int // number of pages; set by paginate
 }
 
-const listProbes = "probes"
+const (
+	listProbes  = "probes"
+	defaultSort = "severity"
+)
 
 // sortOrders are the orders of the front page by their names in the query. Equal rows are
 // ordered by severity.
@@ -238,23 +275,28 @@ func parseListQuery(text string) (listQuery, error) {
 			*field = report.Printable(strings.TrimSpace(value))
 		}
 	}
+	query.Sort = cmp.Or(query.Sort, defaultSort)
 	return query, nil
 }
 
-// selected returns the rows that the query selects, in its order.
-func (q listQuery) selected(rows []*row) []*row {
+// matching returns the rows that the query selects, with any severity.
+func (q listQuery) matching(rows []*row) []*row {
 	text := strings.ToLower(q.Text)
 	if name, err := probe.DomainName(text); err == nil && !isASCII(text) {
 		text = name // targets are listed by their A-labels
 	}
-	rows = slices.DeleteFunc(rows, func(r *row) bool {
+	return slices.DeleteFunc(rows, func(r *row) bool {
 		return q.Module != "" && r.Module != q.Module ||
-			q.Severity != "" && r.Severity().String() != q.Severity ||
 			q.Outcome != "" && string(r.State.Outcome) != q.Outcome ||
 			text != "" && !strings.Contains(r.Target(), text)
 	})
+}
+
+// selected returns the rows with the severity of the query, in its order.
+func (q listQuery) selected(rows []*row) []*row {
+	rows = slices.DeleteFunc(rows, func(r *row) bool { return q.Severity != "" && r.Severity().String() != q.Severity })
 	name, reverse := strings.CutPrefix(q.Sort, "-")
-	order := sortOrders[cmp.Or(name, "severity")]
+	order := sortOrders[name]
 	slices.SortFunc(rows, func(a, b *row) int {
 		if name == "next" && a.Next.At.IsZero() != b.Next.At.IsZero() { // those without a date are last in both directions
 			return b.Next.At.Compare(a.Next.At)
@@ -279,7 +321,7 @@ func isASCII(text string) bool {
 func (q listQuery) link() string {
 	values := make(url.Values)
 	for key, value := range map[string]string{"list": q.List, "q": q.Text, "severity": q.Severity, "outcome": q.Outcome, "module": q.Module, "sort": q.Sort} {
-		if value != "" {
+		if value != "" && !(key == "sort" && value == defaultSort) {
 			values.Set(key, value)
 		}
 	}
@@ -307,7 +349,7 @@ func (q listQuery) WithSeverity(severity string) string {
 // theirs already.
 func (q listQuery) sorted(name string) string {
 	if q.Sort == name {
-		name = "-" + name
+		name = reversed(name)
 	}
 	q.Sort, q.Page = name, 1
 	return q.link()

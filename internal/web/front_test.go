@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +110,8 @@ func TestFrontPageQueries(t *testing.T) {
 		"7 targets. Times are UTC.", `<table class="targets" data-complete>`, `<time datetime="2026-06-21T12:00:00Z">2026-06-21 12:00</time> <small>authentication ends</small>`)
 	f.wantPage("/?severity=critical&sort=target&q=%22%3Cb%3E", 200, `value="&#34;&lt;b&gt;"`, "No target matches")
 	f.wantPage("/?severity=critical&sort=target", 200, `<th scope="col" aria-sort="ascending"><a href="./?severity=critical&amp;sort=-target">Target</a></th>`, `<a href="./?severity=critical&amp;sort=next">Next date</a>`)
-	f.wantPage("/?q=bad1", 200, "1 target that match", `<table class="targets">`)
+	f.wantPage("/?q=bad&severity=ok", 200, `>2 in total</a>`, `<span class="badge bad">critical</span> 2</a>`, "No target matches")
+	f.wantPage("/?q=bad1", 200, "1 matching target. Times", `<table class="targets">`)
 }
 
 // manyTargets makes a server with the results of n targets, of which one in ten is
@@ -129,7 +129,7 @@ func manyTargets(t *testing.T, n, length int) *fixture {
 		if length > 100 {
 			r.Module.Name = strings.Repeat("m", 64)
 		}
-		f.targets.observe(r, uint64(i))
+		f.targets.observe(r)
 	}
 	return f
 }
@@ -245,7 +245,47 @@ func TestListQueryLinks(t *testing.T) {
 			t.Errorf("%s: got %s, %v", text, query.link(), err)
 		}
 	}
-	if !slices.Equal(new(listQuery).Orders(), listQuery{Sort: "target"}.Orders()) || len(listQuery{Sort: "-next"}.Orders()) != 7 {
-		t.Error("the order of the query is missing from the form, or in it twice")
+	for sort, want := range map[string]string{"": "", "target": "", "-since": "", "-target": "target, reversed", "since": "latest change, reversed", "-severity": "failures first, reversed"} {
+		query, err := parseListQuery("sort=" + sort)
+		if err != nil {
+			t.Fatal(err)
+		}
+		added := ""
+		if orders := query.Orders(); len(orders) > 6 {
+			added = orders[6].Text
+		}
+		if added != want {
+			t.Errorf("order %s: the form has the additional order %q, want %q", sort, added, want)
+		}
+	}
+}
+
+// TestOlderFailure: a row has a link to the last failed report, if that is stored and is not the
+// one that the row leads to.
+func TestOlderFailure(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		probes []dane.Outcome
+		lose   int // number of the report that is removed from the history; 0: none
+		want   string
+	}{
+		{"the last probe failed", []dane.Outcome{dane.Authenticated, dane.Refused}, 0, ""},
+		{"a failure, then a success", []dane.Outcome{dane.Refused, dane.Authenticated, dane.Authenticated}, 0, `<a href="./report?number=1">last failure</a>`},
+		{"the failed report is not stored", []dane.Outcome{dane.Refused, dane.Authenticated}, 1, ""},
+		{"only the failed report is stored", []dane.Outcome{dane.Refused, dane.Authenticated}, 2, ""},
+	} {
+		f := newFixture(t, proberFunc(instant), nil)
+		for minute, outcome := range test.probes {
+			f.store(probed("a.example", minute, outcome))
+		}
+		if test.lose > 0 {
+			f.history.mu.Lock()
+			f.history.remove(f.history.recent[test.lose-1])
+			f.history.mu.Unlock()
+		}
+		_, page := f.get("/")
+		if link := regexp.MustCompile(`<a href="[^"]*">last failure</a>`).FindString(page); link != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, link, test.want)
+		}
 	}
 }

@@ -231,13 +231,15 @@ func TestLabReportSize(t *testing.T) {
 	if got := strings.Count(page, `class="service"`); got != 1 || !strings.Contains(page, `<span class="name">`+host) {
 		t.Errorf("the page of one host has %d", got)
 	}
-	response, err := server.Client().Get(server.URL + "/report?target=fifty-mx-one-broken.lab.test&host=mx50.lab.test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusNotFound {
-		t.Errorf("the page of a host that the report does not have: %s", response.Status)
+	for query, want := range map[string]int{"host=mx50.lab.test": http.StatusNotFound, "format=json&host=" + host: http.StatusBadRequest} {
+		response, err := server.Client().Get(server.URL + "/report?target=fifty-mx-one-broken.lab.test&" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: %s, want %d", query, response.Status, want)
+		}
 	}
 }
 

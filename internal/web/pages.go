@@ -38,6 +38,7 @@ type form struct {
 type reportPage struct {
 	layout
 	*report.Document
+	Host     string // the only host of the page; empty: all hosts
 	Evidence evidence
 	Number   uint64 // 0 if the report is not stored
 	Judged   *entry // the last report of the target with a verdict, if it is another one
@@ -107,10 +108,16 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	if kept.judged != found && kept.judged != kept.failed {
 		page.Judged = kept.judged
 	}
-	page.Evidence.Host = values.Get("host")
-	if host := page.Evidence.Host; host != "" && !slices.ContainsFunc(page.Services, func(s report.Service) bool { return s.Host == host }) {
-		s.notice(w, http.StatusNotFound, values, fmt.Sprintf("The report has no host %.80q.", host))
+	page.Host = values.Get("host")
+	if page.Host != "" && format == "json" {
+		s.notice(w, http.StatusBadRequest, values, "the parameter host is for pages: a report as JSON has all hosts")
 		return
+	}
+	if page.Host != "" {
+		if page.Document = ofHost(page.Document, page.Host); len(page.Services) == 0 {
+			s.notice(w, http.StatusNotFound, values, fmt.Sprintf("The report has no host %.80q.", page.Host))
+			return
+		}
 	}
 	s.showReport(w, format, page)
 }
@@ -156,7 +163,7 @@ func (s *Server) showReport(w http.ResponseWriter, format string, page reportPag
 		mustWrite(page.Document.Write(w))
 		return
 	}
-	page.Evidence = newEvidence(page.Document, page.Evidence.Host)
+	page.Evidence = newEvidence(page.Document)
 	page.layout = s.layout(page.Target+": "+page.Outcome, page.Asked, page.Document.Module.Name)
 	page.Form.Hostname = page.Hostname
 	s.renderer.render(w, http.StatusOK, "report.html", page)
@@ -170,7 +177,7 @@ func (s *Server) notice(w http.ResponseWriter, status int, values url.Values, te
 		return
 	}
 	module := cmp.Or(values.Get("module"), config.DefaultModule)
-	heading := map[int]string{http.StatusNotFound: "No report", http.StatusServiceUnavailable: "Try again"}[status]
+	heading := map[int]string{http.StatusNotFound: "Not found", http.StatusServiceUnavailable: "Try again"}[status]
 	page := noticePage{layout: s.layout("dane_exporter", values.Get("target"), module), Heading: cmp.Or(heading, "Invalid request"), Notice: text}
 	page.Form.Hostname = report.Printable(values.Get("hostname"))
 	s.renderer.render(w, status, "notice.html", page)

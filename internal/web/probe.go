@@ -89,14 +89,9 @@ func (s *Server) runProbe(ctx context.Context, current *snapshot, request probeR
 // store adds a report to the history and to the list of targets. It returns its number, or
 // 0 if nothing is stored.
 func (s *Server) store(result *probe.Report) (number uint64) {
-	if number = s.history.add(result); number == 0 {
-		return 0
+	if number = s.history.add(result); number != 0 {
+		s.targets.observe(result)
 	}
-	var failed uint64
-	if e := s.history.byTarget(report.Printable(result.Target.String()), result.Module.Name).failed; e != nil && e.Number != number {
-		failed = e.Number
-	}
-	s.targets.observe(result, failed)
 	return number
 }
 

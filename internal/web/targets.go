@@ -43,12 +43,12 @@ type targetList struct {
 type row struct {
 	target  probe.Target // without Asked
 	Module  string
-	State   state // of the last probe
-	Known   state // of the last probe with a verdict; the zero value if there was none
-	Reasons []dane.Reason
+	State   state     // of the last probe
+	Known   state     // of the last probe with a verdict; the zero value if there was none
+	Reasons []string  // the first maxRowReasons
+	More    int       // number of the other reasons
 	Probed  time.Time // start of the last probe
 	Next    date
-	Failed  uint64 // number of the last failed report, if it is not the last report
 }
 
 // state is the verdict of one or more successive probes.
@@ -119,33 +119,33 @@ func (r *row) Notable() bool {
 // isFine reports whether the target has no problem.
 func (r *row) isFine() bool { return r.Severity() == dane.SeverityOK }
 
-// newRow returns the state of a target after a probe. before is its last state, or nil. number
-// is the number of the last failed report if it is older than the probe, or 0.
-func newRow(r *probe.Report, before *row, failed uint64) *row {
-	next := &row{target: r.Target, Module: r.Module.Name, Probed: r.Start.UTC(), Next: nextDate(r), Failed: failed}
-	next.target.Asked, next.target.Name = "", strings.Clone(r.Target.Name)
-	next.State = state{Outcome: r.Verdict.Outcome, Severity: r.Verdict.Severity(r.Module.Require), Since: next.Probed, Earlier: before == nil}
-	if before != nil {
-		next.Known = before.Known
-		switch {
-		case next.State.sameAs(before.State):
-			next.State = before.State
-		case next.State.sameAs(before.Known): // the probes in between had no verdict
-			next.State = before.Known
-		}
+// newRow returns the state of a target after its first probe.
+func newRow(r *probe.Report) *row {
+	first := &row{target: r.Target, Module: r.Module.Name, Probed: r.Start.UTC(), Next: nextDate(r)}
+	first.target.Asked, first.target.Name = "", strings.Clone(r.Target.Name)
+	first.State = state{Outcome: r.Verdict.Outcome, Severity: r.Verdict.Severity(r.Module.Require), Since: first.Probed, Earlier: true}
+	if first.State.Judged() {
+		first.Known = first.State
 	}
-	if next.State.Judged() {
-		next.Known = next.State
+	reasons := reasonsOf(r)
+	shown := min(len(reasons), maxRowReasons)
+	first.Reasons, first.More = slices.Clone(reasons[:shown]), len(reasons)-shown
+	return first
+}
+
+// follow sets when the state began, and the last known state, from the state before the probe.
+func (r *row) follow(before *row) {
+	switch {
+	case r.State.sameAs(before.State):
+		r.State = before.State
+	case r.State.sameAs(before.Known): // the probes in between had no verdict
+		r.State = before.Known
+	default:
+		r.State.Earlier = r.State.Judged() && before.Known.Since.IsZero()
 	}
-	for _, finding := range r.Verdict.Findings {
-		if len(next.Reasons) == maxRowReasons {
-			break
-		}
-		if !slices.Contains(next.Reasons, finding.Reason) {
-			next.Reasons = append(next.Reasons, finding.Reason)
-		}
+	if r.Known = before.Known; r.State.Judged() {
+		r.Known = r.State
 	}
-	return next
 }
 
 // signatureShare is the share of the lifetime of signatures below which their expiry counts as a
@@ -191,21 +191,19 @@ func nextDate(r *probe.Report) date {
 	return next
 }
 
-// observe adds a probe to the list. failed is as for newRow.
-func (l *targetList) observe(r *probe.Report, failed uint64) {
+// observe adds a probe to the list.
+func (l *targetList) observe(r *probe.Report) {
+	next := newRow(r)
+	key := next.key() // its text is not a part of the request
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := targetKey{r.Target.String(), r.Module.Name}
 	if l.rows == nil {
 		l.rows = make(map[targetKey]*list.Element)
 	}
-	var before *row
 	if element, ok := l.rows[key]; ok {
-		before = element.Value.(*row)
+		next.follow(element.Value.(*row))
 		l.remove(key)
 	}
-	next := newRow(r, before, failed)
-	key = next.key() // its text is not a part of the request
 	if next.isFine() {
 		l.rows[key] = l.fine.PushBack(next)
 	} else {

@@ -51,7 +51,7 @@ func TestState(t *testing.T) {
 		{"a change", []dane.Outcome{good, good, refused, refused}, observed{refused, "critical", 2, false}},
 		{"a change and back", []dane.Outcome{good, refused, good}, observed{good, "ok", 2, false}},
 		{"no verdict from the start", []dane.Outcome{unknown}, observed{unknown, "unknown", 0, true}},
-		{"no verdict, then one", []dane.Outcome{unknown, good}, observed{good, "ok", 1, false}},
+		{"the first verdict may not be the first with its outcome", []dane.Outcome{unknown, unknown, good, good}, observed{good, "ok", 2, true}},
 		{"no verdict after success", []dane.Outcome{good, unknown, unknown}, observed{unknown, "unknown", 1, false}},
 		{"no verdict after a failure leaves it among the failures", []dane.Outcome{good, refused, unknown}, observed{unknown, "critical", 2, false}},
 		{"the same outcome after a probe without a verdict", []dane.Outcome{good, refused, unknown, unknown, refused}, observed{refused, "critical", 1, false}},
@@ -59,7 +59,10 @@ func TestState(t *testing.T) {
 	} {
 		var r *row
 		for minute, outcome := range test.probes {
-			r = newRow(probed("a.example", minute, outcome), r, 0)
+			before := r
+			if r = newRow(probed("a.example", minute, outcome)); before != nil {
+				r.follow(before)
+			}
 		}
 		got := observed{r.State.Outcome, r.Severity().String(), int(r.State.Since.Sub(listNoon).Minutes()), r.State.Earlier}
 		if got != test.want {
@@ -70,19 +73,20 @@ func TestState(t *testing.T) {
 
 // TestNotable: the severity is shown if it says more than the outcome.
 func TestNotable(t *testing.T) {
-	refusedBefore := newRow(probed("a.example", 0, dane.Refused), nil, 0)
+	refusedBefore := newRow(probed("a.example", 1, dane.Unknown))
+	refusedBefore.follow(newRow(probed("a.example", 0, dane.Refused)))
 	for _, test := range []struct {
 		name string
 		row  *row
 		want bool
 	}{
-		{"authenticated", newRow(probed("a.example", 1, dane.Authenticated), nil, 0), false},
-		{"authenticated, with a warning", newRow(probed("a.example", 1, dane.Authenticated, dane.TLSAMismatch), nil, 0), true},
-		{"refused", newRow(probed("a.example", 1, dane.Refused), nil, 0), false},
-		{"unreachable", newRow(probed("a.example", 1, dane.Unreachable), nil, 0), false},
-		{"unknown", newRow(probed("a.example", 1, dane.Unknown), nil, 0), false},
-		{"unknown, and refused before", newRow(probed("a.example", 1, dane.Unknown), refusedBefore, 0), true},
-		{"none, not as required", newRow(probed("a.example", 1, dane.None), nil, 0), true},
+		{"authenticated", newRow(probed("a.example", 1, dane.Authenticated)), false},
+		{"authenticated, with a warning", newRow(probed("a.example", 1, dane.Authenticated, dane.TLSAMismatch)), true},
+		{"refused", newRow(probed("a.example", 1, dane.Refused)), false},
+		{"unreachable", newRow(probed("a.example", 1, dane.Unreachable)), false},
+		{"unknown", newRow(probed("a.example", 1, dane.Unknown)), false},
+		{"unknown, and refused before", refusedBefore, true},
+		{"none, not as required", newRow(probed("a.example", 1, dane.None)), true},
 	} {
 		if got := test.row.Notable(); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
@@ -214,7 +218,7 @@ func TestTargetsAreBounded(t *testing.T) {
 		{probed("bad", week+8, dane.Refused), "[bad more] false"},
 		{probed("bad", week+9, dane.Authenticated), "[bad] false"},
 	} {
-		l.observe(step.report, 0)
+		l.observe(step.report)
 		if got := names(); got != step.want {
 			t.Errorf("after the probe of %s: got %s, want %s", step.report.Target, got, step.want)
 		}
@@ -229,7 +233,7 @@ func TestTargetsMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range n {
-		l.observe(probed(fmt.Sprintf("domain-%d.customers.example", i), i%60, []dane.Outcome{dane.Authenticated, dane.Refused}[i%2], dane.TLSAMismatch, dane.NoTLSA), 1)
+		l.observe(probed(fmt.Sprintf("domain-%d.customers.example", i), i%60, []dane.Outcome{dane.Authenticated, dane.Refused}[i%2], dane.TLSAMismatch, dane.NoTLSA))
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -238,4 +242,12 @@ func TestTargetsMemory(t *testing.T) {
 	if rows, _ := l.all(); size > 1000 || len(rows) != n {
 		t.Errorf("%d targets, %d bytes each; want %d of at most 1000 bytes", len(rows), size, n)
 	}
+}
+
+// TestRowReasons: a row has three reasons, each once, and the number of the others.
+func TestRowReasons(t *testing.T) {
+	f := newFixture(t, proberFunc(instant), nil)
+	f.store(probed("a.example", 0, dane.Refused, dane.TLSAMismatch, dane.TLSAMismatch, dane.NoTLSA, dane.ConnectFailed, dane.MXInsecure, dane.NullMX))
+	f.store(probed("b.example", 0, dane.Refused, dane.TLSAMismatch, dane.NoTLSA, dane.ConnectFailed))
+	f.wantPage("/", 200, "<td>TLSA mismatch, No TLSA, Connect failed, and 2 more</td>", "<td>TLSA mismatch, No TLSA, Connect failed</td>")
 }

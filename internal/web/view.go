@@ -23,7 +23,7 @@ func viewFunctions() template.FuncMap {
 		// lists
 		"outcomes": dane.Outcomes, "column": column,
 		// parts of a report
-		"bars": barsPath, "phases": phases, "spans": spans, "group": groupFindings, "fault": isFault, "pair": pairOf, "zoneFiles": zoneFiles,
+		"bars": barsPath, "phases": phases, "spans": spans, "group": groupFindings, "fault": isFault, "pair": pairOf, "zoneFiles": zoneFiles, "outcomesOf": outcomesOf,
 		// names of numbers
 		"algorithm": algorithm, "digest": digest, "usage": usage, "association": association,
 	}

@@ -48,18 +48,22 @@ for (const table of document.querySelectorAll(".document table")) {
   if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
 }
 
-const filter = document.querySelector("form.filter");
-for (const select of filter?.querySelectorAll("select") ?? []) {
-  select.addEventListener("change", () => filter.requestSubmit());
-}
-
 // A page with all targets filters and sorts them itself.
 const targets = document.querySelector("table.targets[data-complete]");
 if (targets) {
+  const filter = document.querySelector("form.filter");
   const rows = () => [...targets.tBodies[0].rows];
   const caption = targets.caption.textContent;
+  // The list has A-labels.
+  const asciiName = (text) => {
+    try {
+      return /[^\0-\x7f]/.test(text) ? new URL(`http://${text}`).hostname : text;
+    } catch {
+      return text;
+    }
+  };
   filter.elements.q.addEventListener("input", (event) => {
-    const text = event.target.value.trim().toLowerCase();
+    const text = asciiName(event.target.value.trim().toLowerCase());
     let shown = 0;
     for (const row of rows()) {
       row.hidden = !row.cells[0].querySelector("a").textContent.includes(text);
