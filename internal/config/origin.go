@@ -82,8 +82,8 @@ func moduleOf(path string) string {
 	return module
 }
 
-// From returns a copy of a configuration of which something else than a file has set the values of
-// these paths.
+// From returns a copy of the configuration in which the values of these paths come from what, which is
+// not a file.
 func (c *Config) From(what string, paths ...string) *Config {
 	changed := *c
 	changed.origins = c.origins.with(what, nil)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -127,5 +128,18 @@ func TestEverySettingHasAnOrigin(t *testing.T) {
 	}
 	for name := range c.Modules {
 		check(name, c.Module(name))
+	}
+}
+
+// TestSections: the sections are the keys of a file, without modules.
+func TestSections(t *testing.T) {
+	var keys []string
+	for i := range reflect.TypeFor[Config]().NumField() {
+		if key := reflect.TypeFor[Config]().Field(i).Tag.Get("yaml"); key != "-" && key != "modules" {
+			keys = append(keys, key)
+		}
+	}
+	if !slices.Equal(keys, Sections()) {
+		t.Errorf("the sections are %q, the keys %q", Sections(), keys)
 	}
 }

@@ -92,15 +92,8 @@ func (s *Server) configPage(c *config.Config) configPage {
 		flag.Value = report.Printable(flag.Value)
 		page.Flags = append(page.Flags, flag)
 	}
-	slices.SortStableFunc(page.Flags, func(a, b Flag) int { return givenFirst(a.Given) - givenFirst(b.Given) })
+	slices.SortStableFunc(page.Flags, func(a, b Flag) int { return trueFirst(a.Given, b.Given) })
 	return page
-}
-
-func givenFirst(given bool) int {
-	if given {
-		return 0
-	}
-	return 1
 }
 
 // printableSettings returns settings without characters that a page must not contain.

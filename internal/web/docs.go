@@ -103,7 +103,7 @@ func titleOf(source []byte) string {
 	return title
 }
 
-// renderMarkdown converts one of our own documents to HTML. together tells that it is one of
+// renderMarkdown converts one of our own documents to HTML. together reports whether it is one of
 // several on a page. The result is not escaped: source must be trusted.
 func renderMarkdown(file string, source []byte, together bool) document {
 	d := document{Name: strings.TrimSuffix(file, ".md")}

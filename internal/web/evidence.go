@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -275,7 +274,7 @@ func chains(d *report.Document, wanted func(*report.Lookup) bool) (all []chain, 
 	if d.MTASTS != nil {
 		lookups = append(lookups, d.MTASTS.Lookups...)
 	}
-	slices.SortStableFunc(lookups, func(a, b report.Lookup) int { return cmp.Compare(failedRank(a), failedRank(b)) })
+	slices.SortStableFunc(lookups, func(a, b report.Lookup) int { return trueFirst(a.Failed(), b.Failed()) })
 	left := maxLinks
 	for i := range lookups {
 		l := &lookups[i]
@@ -294,10 +293,14 @@ func chains(d *report.Document, wanted func(*report.Lookup) bool) (all []chain, 
 	return all, brief
 }
 
-// failedRank orders lookups that failed before others.
-func failedRank(l report.Lookup) int {
-	if l.Failed() {
+// trueFirst orders elements with a property before those without it.
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
 		return 0
+	case a:
+		return -1
+	default:
+		return 1
 	}
-	return 1
 }

@@ -320,8 +320,11 @@ func isASCII(text string) bool {
 // link returns the relative URL of the front page with the query.
 func (q listQuery) link() string {
 	values := make(url.Values)
+	if q.Sort == defaultSort {
+		q.Sort = ""
+	}
 	for key, value := range map[string]string{"list": q.List, "q": q.Text, "severity": q.Severity, "outcome": q.Outcome, "module": q.Module, "sort": q.Sort} {
-		if value != "" && !(key == "sort" && value == defaultSort) {
+		if value != "" {
 			values.Set(key, value)
 		}
 	}
