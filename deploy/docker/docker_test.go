@@ -1,5 +1,6 @@
 // Package docker tests that the files for Docker agree with the rest of the project.
-// deploy/validate checks the compose file against its schema. No test builds an image.
+// deploy/validate checks the compose file against its schema. .ci/ship builds and runs the
+// image of a release.
 package docker
 
 import (
@@ -45,6 +46,27 @@ func TestImage(t *testing.T) {
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "../../go.mod"))
 	if version == nil || !strings.Contains(build, "FROM golang:"+version[1]+" AS build") {
 		t.Errorf("the build stage does not use the Go version %q of go.mod", version)
+	}
+}
+
+// TestReleaseImage checks that the image of a release has the settings of the image that is
+// built from source, and the name that the Helm chart uses by default.
+func TestReleaseImage(t *testing.T) {
+	settings := func(file string) string {
+		content := read(t, file)
+		return content[strings.Index(content, "\nUSER "):]
+	}
+	if settings("Dockerfile") != settings("release.Dockerfile") {
+		t.Error("Dockerfile and release.Dockerfile differ after USER")
+	}
+	release := read(t, "../../.goreleaser.yml")
+	for _, wanted := range []string{"{{ end }}dane_exporter']\n", "    tags: [\"{{ .Version }}\", "} {
+		if !strings.Contains(release, wanted) {
+			t.Errorf(".goreleaser.yml does not contain %q", wanted)
+		}
+	}
+	if !strings.Contains(read(t, "../helm/dane-exporter/values.yaml"), "\n  repository: dane_exporter\n") {
+		t.Error("the Helm chart does not use the image dane_exporter")
 	}
 }
 

@@ -3,50 +3,46 @@
 package systemd
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
 
-// buildPackages builds the Debian package as a release does, for this machine alone. It
-// writes four versions of it, 1.deb to 4.deb, to dir.
-func buildPackages(t *testing.T, dir string) {
+var release = flag.String("release", "", "directory with the packages that GoReleaser has built, such as dist/release")
+
+// artifact returns the only file of the release that matches a pattern. Here is replaced by
+// the architecture of this machine.
+func artifact(t *testing.T, pattern string) string {
 	t.Helper()
-	content, err := os.ReadFile("../../.goreleaser.yml")
+	if *release == "" {
+		t.Skip("needs -release: .ci/ship builds the packages")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir, err := filepath.Abs(*release)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := regexp.MustCompile(`(?m)^    (goos|goarch): .*$`)
-	if found := target.FindAll(content, -1); len(found) != 2 {
-		t.Fatalf("targets of .goreleaser.yml: %q, want goos and goarch", found)
+	found, err := filepath.Glob(filepath.Join(dir, strings.ReplaceAll(pattern, "HERE", runtime.GOARCH)))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s has %q, %v; want one %s", dir, found, err, pattern)
 	}
-	architecture := strings.TrimSpace(command(t, "dpkg", "--print-architecture"))
-	config := target.ReplaceAllStringFunc(string(content), func(line string) string {
-		if strings.Contains(line, "goos") {
-			return "    goos: [linux]"
-		}
-		return "    goarch: [" + strings.TrimSuffix(architecture, "hf") + "]"
-	})
-	config += "dist: " + dir + "/dist\n"
-	path := filepath.Join(dir, "goreleaser.yml")
-	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	release := exec.Command("go", "tool", "-modfile=tools/goreleaser/go.mod", "goreleaser", "release", "--snapshot", "--config", path)
-	release.Dir = "../.."
-	if output, err := release.CombinedOutput(); err != nil {
-		t.Fatalf("goreleaser: %v\n%s", err, output)
-	}
-	built, err := filepath.Glob(dir + "/dist/*.deb")
-	if err != nil || len(built) != 1 {
-		t.Fatalf("packages %q, %v, want one", built, err)
-	}
+	return found[0]
+}
+
+// buildVersions writes four versions of the Debian package, 1.deb to 4.deb, to dir.
+func buildVersions(t *testing.T, dir string) {
+	t.Helper()
+	built := artifact(t, "*_linux_HERE.deb")
 	unpacked := dir + "/unpacked"
-	command(t, "dpkg-deb", "-R", built[0], unpacked)
+	command(t, "dpkg-deb", "-R", built, unpacked)
 	control, err := os.ReadFile(unpacked + "/DEBIAN/control")
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +61,7 @@ func buildPackages(t *testing.T, dir string) {
 // and that the same ones are executable.
 func checkRenewal(t *testing.T, dir string) {
 	t.Helper()
-	archives, err := filepath.Glob(dir + "/dist/*.tar.gz")
-	if err != nil || len(archives) != 1 {
-		t.Fatalf("archives %q, %v, want one", archives, err)
-	}
-	command(t, "tar", "-xzf", archives[0], "-C", dir, "--one-top-level=archive", "--strip-components=1")
+	command(t, "tar", "-xzf", artifact(t, "*.linux-HERE.tar.gz"), "-C", dir, "--one-top-level=archive", "--strip-components=1")
 	files, err := os.ReadDir("../renewal")
 	if err != nil {
 		t.Fatal(err)
@@ -111,18 +103,15 @@ type packageStep struct {
 	files    string // of the package
 }
 
-// TestPackage builds the package and installs, upgrades, removes and purges it with dpkg. It
+// TestPackage installs, upgrades, removes and purges the Debian package with dpkg. It
 // runs in a copy-on-write view of the root directory of this machine. There, systemctl
 // changes and reads links of units, and records the commands for the service manager.
 func TestPackage(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
 	dir := t.TempDir()
-	buildPackages(t, dir)
+	buildVersions(t, dir)
 	checkRenewal(t, dir)
 	const (
-		all    = "/usr/bin/dane_exporter /lib/systemd/system/dane_exporter.service /etc/default/dane_exporter /usr/share/dane-exporter/renewal/dane-renew"
+		all    = "/usr/bin/dane_exporter /usr/lib/systemd/system/dane_exporter.service /usr/lib/systemd/system/dane_exporter.socket /etc/default/dane_exporter /usr/share/dane-exporter/renewal/dane-renew"
 		config = "/etc/default/dane_exporter"
 	)
 	steps := []packageStep{
@@ -131,12 +120,12 @@ func TestPackage(t *testing.T) {
 		{"upgrade of a service that does not start", "touch /failing; dpkg -i 3.deb; status=$?; rm /failing; [ $status = 0 ]", "enabled", "daemon-reload; restart dane_exporter.service", all},
 		{"upgrade of a disabled service", "systemctl disable dane_exporter && dpkg -i 4.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
 		{"the same version of a disabled service", "dpkg -i 4.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
-		{"removal of a disabled service", "dpkg -r dane-exporter", "", "stop dane_exporter.service; daemon-reload", config},
+		{"removal of a disabled service", "dpkg -r dane-exporter", "", "stop dane_exporter.socket dane_exporter.service; daemon-reload", config},
 		{"installation after it", "dpkg -i 1.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
 		{"upgrade of a masked service", "systemctl mask dane_exporter && dpkg -i 2.deb", "masked", "daemon-reload", all},
-		{"removal of a masked service", "touch /failing; dpkg -r dane-exporter; status=$?; rm /failing; [ $status = 0 ]", "masked", "stop dane_exporter.service; daemon-reload", config},
+		{"removal of a masked service", "touch /failing; dpkg -r dane-exporter; status=$?; rm /failing; [ $status = 0 ]", "masked", "stop dane_exporter.socket dane_exporter.service; daemon-reload", config},
 		{"installation after it", "dpkg -i 3.deb", "masked", "daemon-reload", all},
-		{"purge of a masked service", "dpkg -P dane-exporter && [ ! -L /etc/systemd/system/dane_exporter.service ]", "", "stop dane_exporter.service; daemon-reload; daemon-reload", ""},
+		{"purge of a masked service", "dpkg -P dane-exporter && [ ! -L /etc/systemd/system/dane_exporter.service ]", "", "stop dane_exporter.socket dane_exporter.service; daemon-reload; daemon-reload", ""},
 		{"first installation, systemd does not run", "rmdir /run/systemd/system; dpkg -i 1.deb", "enabled", "", all},
 		{"upgrade, systemd does not run", "dpkg -i 2.deb", "enabled", "", all},
 		{"purge of an enabled service", "dpkg -P dane-exporter && [ ! -L /etc/systemd/system/multi-user.target.wants/dane_exporter.service ]", "", "", ""},
