@@ -171,7 +171,7 @@ func (l *lookup) run(ctx context.Context) Answer {
 		}
 		if len(result.missing) == 0 {
 			l.store(result.answer)
-			return result.answer
+			return *result.answer
 		}
 		needed = result.missing
 	}
@@ -371,7 +371,7 @@ func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
 
 // store caches the zones that this lookup validated, and the names that are no
 // zone cut.
-func (l *lookup) store(a Answer) {
+func (l *lookup) store(a *Answer) {
 	cache, at := l.resolver.cache, l.rules.at
 	hits, misses := 0, 0
 	for name, z := range l.evidence.zones {
