@@ -154,10 +154,15 @@ func (s *metricSet) labelNames(m *Metric) []string {
 }
 
 func family(m *Metric, names []string, samples []sample) *dto.MetricFamily {
-	metrics := make([]*dto.Metric, len(samples))
+	metrics, values := make([]*dto.Metric, len(samples)), make([]struct {
+		metric dto.Metric
+		gauge  dto.Gauge
+	}, len(samples))
 	for i := range samples {
-		s := &samples[i]
-		metrics[i] = &dto.Metric{Label: labelPairs(names, s.labels), Gauge: &dto.Gauge{Value: &s.value}}
+		v := &values[i]
+		v.gauge.Value = &samples[i].value
+		v.metric.Label, v.metric.Gauge = labelPairs(names, samples[i].labels), &v.gauge
+		metrics[i] = &v.metric
 	}
 	return &dto.MetricFamily{Name: &m.Name, Help: &m.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: metrics}
 }
@@ -187,6 +192,9 @@ const maxLabel = 256
 // bytes long, with a replacement for each character that is not printable. These
 // include control characters and those that change the direction of writing.
 func label(text string) string {
+	if len(text) <= maxLabel && printable.IsPlain(text) {
+		return text
+	}
 	text = printable.Cut(text, 4*maxLabel) // bounds the work below
 	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar))
 	text = strings.Map(func(r rune) rune {
