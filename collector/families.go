@@ -21,7 +21,10 @@ import (
 
 // Families returns the metrics of one probe, sorted by name and labels, without
 // duplicates. They are valid for every report.
-func Families(report *probe.Report) []*dto.MetricFamily {
+func Families(report *probe.Report) []*dto.MetricFamily { return collect(report).families() }
+
+// collect returns the samples of one probe.
+func collect(report *probe.Report) *metricSet {
 	s := newMetricSet(report.Module, report.Start)
 	v := newView(report)
 	s.setTarget(report)
@@ -53,7 +56,7 @@ func Families(report *probe.Report) []*dto.MetricFamily {
 	for what := range v.truncated {
 		s.set(truncated, 1, what)
 	}
-	return s.families()
+	return s
 }
 
 // setTarget exports the metrics of the probe as a whole.
