@@ -113,7 +113,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, c *call[V], fn func(contex
 //
 //go:noinline
 func growStack() {
-	var room [12 << 10]byte
+	var room [8 << 10]byte // needs 16 KiB of stack: a stack is a power of two
 	runtime.KeepAlive(&room)
 }
 

@@ -223,7 +223,7 @@ func TestIdleSockets(t *testing.T) {
 		if len(idle.conns) != maxIdle {
 			t.Errorf("%d sockets are idle, want %d", len(idle.conns), maxIdle)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if idle.take() != nil || slices.ContainsFunc(sockets, isOpen) {
 			t.Error("sockets are open after the idle time")
