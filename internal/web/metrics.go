@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"dane_exporter/collector"
 	"dane_exporter/probe"
@@ -29,15 +28,6 @@ func (s *Server) metrics() http.Handler {
 func writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
 	preferred, format := negotiate(r.Header)
 	w.Header().Set("Content-Type", string(preferred))
-	openMetrics := strings.HasPrefix(string(format), expfmt.OpenMetricsType)
-	isText := openMetrics || strings.HasPrefix(string(format), "text/plain")
-	if isText && !strings.HasSuffix(string(format), "="+model.EscapeDots) { // which changes all names
-		buffer := bodies.Get().(*[usualResponse]byte)
-		defer bodies.Put(buffer)
-		_, err := w.Write(collector.AppendText(buffer[:0], result, openMetrics))
-		mustWrite(err)
-		return
-	}
 	encoder := expfmt.NewEncoder(w, format)
 	for _, family := range collector.Families(result) {
 		mustWrite(encoder.Encode(family))
