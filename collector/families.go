@@ -21,10 +21,7 @@ import (
 
 // Families returns the metrics of one probe, sorted by name and labels, without
 // duplicates. They are valid for every report.
-func Families(report *probe.Report) []*dto.MetricFamily { return collect(report).families() }
-
-// collect returns the samples of one probe.
-func collect(report *probe.Report) *metricSet {
+func Families(report *probe.Report) []*dto.MetricFamily {
 	s := newMetricSet(report.Module, report.Start)
 	v := newView(report)
 	s.setTarget(report)
@@ -56,7 +53,7 @@ func collect(report *probe.Report) *metricSet {
 	for what := range v.truncated {
 		s.set(truncated, 1, what)
 	}
-	return s
+	return s.families()
 }
 
 // setTarget exports the metrics of the probe as a whole.

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"math"
 	"math/big"
 	"net/netip"
 	"runtime"
@@ -130,54 +128,10 @@ func expose(t *testing.T, r *probe.Report, names ...string) string {
 	return samples(t, r, names...)
 }
 
-// checkText checks that AppendText returns what package expfmt does, in both formats.
-func checkText(t *testing.T, r *probe.Report) {
-	t.Helper()
-	for _, format := range []expfmt.Format{expfmt.NewFormat(expfmt.TypeTextPlain), expfmt.NewFormat(expfmt.TypeOpenMetrics)} {
-		var want bytes.Buffer
-		encoder := expfmt.NewEncoder(&want, format)
-		for _, family := range Families(r) {
-			if err := encoder.Encode(family); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := encoder.(expfmt.Closer).Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got := AppendText(nil, r, format.FormatType() == expfmt.TypeOpenMetrics); !bytes.Equal(got, want.Bytes()) {
-			t.Errorf("%s: got\n%s\nwant\n%s", format, got, &want)
-		}
-	}
-}
-
-// TestAppendText checks that AppendText escapes texts and writes numbers as package expfmt does.
-func TestAppendText(t *testing.T) {
-	for _, test := range []struct {
-		value             float64
-		text, openMetrics string
-	}{{0, "0", "0.0"}, {1, "1", "1.0"}, {-1, "-1", "-1.0"}, {0.25, "0.25", "0.25"}, {1.7e9, "1.7e+09", "1.7e+09"}, {300, "300", "300.0"},
-		{math.Inf(1), "+Inf", "+Inf"}, {math.Inf(-1), "-Inf", "-Inf"}, {math.NaN(), "NaN", "NaN"}} {
-		if got := string(appendValue(nil, test.value, false)); got != test.text {
-			t.Errorf("text: got %s, want %s", got, test.text)
-		}
-		if got := string(appendValue(nil, test.value, true)); got != test.openMetrics {
-			t.Errorf("OpenMetrics: got %s, want %s", got, test.openMetrics)
-		}
-	}
-	const text = "a\\b\n\"c\" é"
-	if got, want := string(appendEscaped(nil, text, true)), `a\\b\n\"c\" é`; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	if got, want := string(appendEscaped(nil, text, false)), `a\\b\n"c" é`; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 // samples returns the samples of Families in text format, of the named metrics or of
 // all.
 func samples(t *testing.T, r *probe.Report, names ...string) string {
 	t.Helper()
-	checkText(t, r)
 	var text strings.Builder
 	for _, family := range Families(r) {
 		if len(names) > 0 && !slices.Contains(names, family.GetName()) {

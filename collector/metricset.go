@@ -123,7 +123,8 @@ func (s *metricSet) labelValues(m *Metric, labels, endpoint []string) []string {
 // families returns the metric families, sorted by name, with their metrics sorted
 // by label values.
 func (s *metricSet) families() []*dto.MetricFamily {
-	samples := s.merged()
+	s.convertLifetimes()
+	samples := merged(s.samples)
 	families := make([]*dto.MetricFamily, 0, len(samples))
 	metrics := newMetrics(samples)
 	for len(samples) > 0 {
@@ -140,22 +141,21 @@ func (s *metricSet) families() []*dto.MetricFamily {
 	return families
 }
 
-// merged returns the samples sorted by metric and labels. Those with equal labels are merged.
-func (s *metricSet) merged() []sample {
-	s.convertLifetimes()
-	slices.SortFunc(s.samples, func(a, b sample) int {
+// merged sorts samples by metric and labels, and merges those with equal labels.
+func merged(samples []sample) []sample {
+	slices.SortFunc(samples, func(a, b sample) int {
 		if a.metric != b.metric {
 			return cmp.Compare(a.metric.Name, b.metric.Name)
 		}
 		return slices.Compare(a.labels, b.labels)
 	})
-	kept := s.samples[:0]
-	for _, next := range s.samples {
-		if n := len(kept); n > 0 && kept[n-1].metric == next.metric && slices.Equal(kept[n-1].labels, next.labels) {
-			kept[n-1].value = next.metric.merge(kept[n-1].value, next.value)
+	kept := samples[:0]
+	for _, s := range samples {
+		if n := len(kept); n > 0 && kept[n-1].metric == s.metric && slices.Equal(kept[n-1].labels, s.labels) {
+			kept[n-1].value = s.metric.merge(kept[n-1].value, s.value)
 			continue
 		}
-		kept = append(kept, next)
+		kept = append(kept, s)
 	}
 	return kept
 }
