@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"dane_exporter/collector"
@@ -26,43 +28,33 @@ func (s *Server) metrics() http.Handler {
 // the rest of the answer, and most of a megabyte of memory for each request in flight.
 // It panics if the metrics cannot be encoded.
 func writeMetrics(w http.ResponseWriter, r *http.Request, result *probe.Report) {
-	preferred, format := negotiate(r.Header)
-	w.Header().Set("Content-Type", string(preferred))
-	encoder := expfmt.NewEncoder(w, format)
-	for _, family := range collector.Families(result) {
-		mustWrite(encoder.Encode(family))
-	}
-	if closer, ok := encoder.(expfmt.Closer); ok {
-		mustWrite(closer.Close())
-	}
+	families := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return collector.Families(result), nil })
+	withTextFormat1(promhttp.HandlerFor(families, promhttp.HandlerOpts{
+		EnableOpenMetrics:  true,
+		DisableCompression: true,
+		ErrorHandling:      promhttp.PanicOnError,
+	})).ServeHTTP(w, r)
 }
 
 // textFormat1 is the text format that may have any UTF-8 in names. It differs from
 // [expfmt.FmtText] only for names that need quotes. Package expfmt does not write it.
 const textFormat1 expfmt.Format = "text/plain; version=1.0.0; charset=utf-8"
 
-// negotiate returns the format that a client prefers, and the format to encode: for
-// textFormat1, the text of [expfmt.FmtText] in the escaping scheme of the request.
-func negotiate(header http.Header) (preferred, format expfmt.Format) {
-	preferred = expfmt.NegotiateAccept(header, append(expfmt.DefaultOpenMetricsAcceptedFormats(), textFormat1)...)
-	if escaping, ok := strings.CutPrefix(string(preferred), string(textFormat1)); ok {
-		return preferred, expfmt.FmtText + expfmt.Format(escaping)
-	}
-	return preferred, preferred
-}
-
-// withTextFormat1 wraps a handler of promhttp, so that it can answer in textFormat1.
+// withTextFormat1 wraps a handler of promhttp. To a client that prefers textFormat1, it
+// answers with the text of [expfmt.FmtText] in the escaping scheme of the request.
 func withTextFormat1(next http.Handler) http.Handler {
+	formats := append(expfmt.DefaultOpenMetricsAcceptedFormats(), textFormat1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		preferred, format := negotiate(r.Header)
-		if format == preferred {
+		preferred := expfmt.NegotiateAccept(r.Header, formats...)
+		escaping, ok := strings.CutPrefix(string(preferred), string(textFormat1))
+		if !ok {
 			next.ServeHTTP(w, r)
 			return
 		}
 		r = r.Clone(r.Context())
-		r.Header.Set("Accept", string(format))
+		r.Header.Set("Accept", "text/plain; version="+expfmt.TextVersion+escaping)
 		next.ServeHTTP(w, r)
-		if w.Header().Get("Content-Type") == string(format) { // else an error
+		if w.Header().Get("Content-Type") == string(expfmt.FmtText)+escaping { // else an error
 			w.Header().Set("Content-Type", string(preferred)) // responses are buffered
 		}
 	})
