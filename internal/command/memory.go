@@ -11,21 +11,26 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// Limits of GOGC while serving, unless the operator sets it. The default of 100 takes
-// 7 % more CPU for a probe in internal/bench. 400 takes no less CPU, and 90 MiB more
-// memory with 10,000 targets. With large caches, 200 takes much memory and saves little CPU.
+// Limits of GOGC while serving, unless the operator sets it. Go lets the heap grow to 4 MiB
+// times GOGC/100 in any case; with 600, that is minGarbage.
 const (
-	maxGCPercent = 200
+	maxGCPercent = 600
 	minGCPercent = 75
 )
 
-// garbage is the amount of garbage that may accumulate between two collections, in bytes. The
-// limits of GOGC take precedence.
-const garbage = 64 << 20
+// Limits of the garbage that may accumulate between two collections, in bytes. The limits of
+// GOGC take precedence. With few targets, little memory is live, and without a minimum a
+// collection took an eighth of the CPU time of a probe in internal/bench. Above the maximum,
+// more garbage takes much memory and saves little CPU time.
+const (
+	minGarbage = 24 << 20
+	maxGarbage = 64 << 20
+)
 
-// gcPercent returns GOGC for a heap with a number of live bytes.
+// gcPercent returns GOGC for a heap with a number of live bytes: 200 within the limits.
 func gcPercent(live uint64) int {
-	return int(min(max(100*garbage/max(live, 1), minGCPercent), maxGCPercent))
+	allowed := min(max(2*live, minGarbage), maxGarbage)
+	return int(min(max(100*allowed/max(live, 1), minGCPercent), maxGCPercent))
 }
 
 // tuneGC sets GOGC after each collection. stop ends that and restores GOGC.

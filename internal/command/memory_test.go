@@ -54,7 +54,7 @@ func TestTuneMemory(t *testing.T) {
 }
 
 func TestGCPercentOfHeap(t *testing.T) {
-	for live, want := range map[uint64]int{0: 200, 1 << 20: 200, 32 << 20: 200, 64 << 20: 100, 100 << 20: 75, 1 << 40: 75} {
+	for live, want := range map[uint64]int{0: 600, 1 << 20: 600, 4 << 20: 600, 8 << 20: 300, 12 << 20: 200, 32 << 20: 200, 64 << 20: 100, 100 << 20: 75, 1 << 40: 75} {
 		if got := gcPercent(live); got != want {
 			t.Errorf("%d live bytes: GOGC %d, want %d", live, got, want)
 		}

@@ -19,7 +19,7 @@ func Is(r rune) bool { return unicode.IsPrint(r) }
 // \n, \x9b or \u202e. It does not change its own results. If the result has more than limit
 // bytes, it is cut to at most limit bytes and an ellipsis.
 func Text(text string, limit int) string {
-	if len(text) <= limit && isPlain(text) {
+	if len(text) <= limit && IsPlain(text) {
 		return text
 	}
 	var b strings.Builder
@@ -40,8 +40,8 @@ func Text(text string, limit int) string {
 	return b.String()
 }
 
-// isPlain reports whether text is printable ASCII. Nearly all text is.
-func isPlain(text string) bool {
+// IsPlain reports whether text is printable ASCII, as nearly all text is.
+func IsPlain(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
 			return false

@@ -11,7 +11,7 @@ import (
 // answer judges a question and follows its aliases. Each step is judged alone,
 // in its own zone. The answer has the status of the worst step. The error is
 // errMissing or nil.
-func (v *validation) answer(q question) (Answer, error) {
+func (v *validation) answer(q question) (*Answer, error) {
 	b := newAnswerBuilder(q)
 	seen := map[string]bool{q.name: true}
 	r, err := v.reply(q)
@@ -30,14 +30,14 @@ func (v *validation) answer(q question) (Answer, error) {
 			continue
 		}
 		if errors.Is(err, errMissing) {
-			return Answer{}, err
+			return nil, err
 		}
 		if err != nil {
 			return b.fail(err), nil
 		}
 		b.addStep(s)
 		if s.target == "" {
-			return b.answer, nil
+			return &b.answer, nil
 		}
 		b.addAlias(s)
 		switch {

@@ -254,7 +254,7 @@ func (b *answerBuilder) addAlias(s step) {
 
 // fail returns the Answer of a lookup that ended with err. It keeps the steps
 // before.
-func (b *answerBuilder) fail(err error) Answer {
+func (b *answerBuilder) fail(err error) *Answer {
 	a := &b.answer
 	f, ok := errors.AsType[*fault](err)
 	if !ok {
@@ -268,7 +268,7 @@ func (b *answerBuilder) fail(err error) Answer {
 		a.Err = fmt.Errorf("look up %s %s: %w", a.Name, typeName(a.Type), f.err)
 	}
 	b.addChain(f.links())
-	return *a
+	return a
 }
 
 // addChain adds the links that the answer does not have: the chains of several

@@ -207,17 +207,17 @@ func (v *validation) enclosingZone(name string) (*zone, error) {
 // containingZone returns an answer whose FaultZone is the zone that contains a name. If the
 // zone is not proven, FaultZone is the zone whose DNSKEY lookup failed, or empty. The error
 // is errMissing or nil.
-func (v *validation) containingZone(q question) (Answer, error) {
+func (v *validation) containingZone(q question) (*Answer, error) {
 	z, err := v.enclosingZone(q.name)
 	switch {
 	case errors.Is(err, errMissing):
-		return Answer{}, err
+		return nil, err
 	case err != nil:
 		return newAnswerBuilder(q).fail(err), nil
 	case !z.secure() && z.name != q.name: // it is not proven which zones are below z
-		return Answer{}, nil
+		return new(Answer), nil
 	}
-	return Answer{FaultZone: z.name}, nil
+	return &Answer{FaultZone: z.name}, nil
 }
 
 // parentZone returns the zone above a cut at name. It is the deepest zone that

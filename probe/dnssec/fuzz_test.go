@@ -112,8 +112,8 @@ func (p *playground) judge(t *testing.T, n int, e evidence) {
 	if got.Why == "" {
 		t.Errorf("Why is empty: %+v", got)
 	}
-	if got.Status == Secure && (truth.Status != Secure || !slices.Equal(data(got), data(truth))) {
-		t.Errorf("%s is secure: %q %s\ntruth: %q %s", p.asked[n], data(got), got.Why, data(truth), truth.Why)
+	if got.Status == Secure && (truth.Status != Secure || !slices.Equal(data(*got), data(truth))) {
+		t.Errorf("%s is secure: %q %s\ntruth: %q %s", p.asked[n], data(*got), got.Why, data(truth), truth.Why)
 	}
 	if got.Status == Insecure && truth.Status == Secure {
 		t.Errorf("%s became insecure: %s", p.asked[n], got.Why)

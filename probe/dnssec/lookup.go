@@ -55,7 +55,7 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 	if !answer.Status.Failed() {
 		zone := l.closestZone(answer.Canonical)
 		r.witnesses.seen(zone)
-		r.failing.clear(registeredDomain(zone))
+		r.failing.clear(zone)
 	}
 	if answer.Status == Bogus {
 		if ctx.Err() == nil { // otherwise the retries may be incomplete
@@ -171,7 +171,7 @@ func (l *lookup) run(ctx context.Context) Answer {
 		}
 		if len(result.missing) == 0 {
 			l.store(result.answer)
-			return result.answer
+			return *result.answer
 		}
 		needed = result.missing
 	}
@@ -345,8 +345,6 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 	if err := l.account.query(speculative); err != nil {
 		return &reply{err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.resolver.options.QueryTimeout)
-	defer cancel()
 	return l.resolver.exchange(ctx, query{q, l.upstream})
 }
 
@@ -371,7 +369,7 @@ func (l *lookup) receive(ctx context.Context, a arrival, needed []question) {
 
 // store caches the zones that this lookup validated, and the names that are no
 // zone cut.
-func (l *lookup) store(a Answer) {
+func (l *lookup) store(a *Answer) {
 	cache, at := l.resolver.cache, l.rules.at
 	hits, misses := 0, 0
 	for name, z := range l.evidence.zones {

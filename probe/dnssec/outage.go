@@ -536,9 +536,11 @@ func (f *failingDomains) record(domain string, since time.Time) {
 	f.since[domain] = since
 }
 
-// clear records that a lookup in a domain succeeded.
-func (f *failingDomains) clear(domain string) {
+// clear records that a lookup in a zone succeeded.
+func (f *failingDomains) clear(zone string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.since, domain)
+	if len(f.since) > 0 {
+		delete(f.since, registeredDomain(zone))
+	}
 }

@@ -29,7 +29,7 @@ type evidence struct {
 // verdict is the result of validate: an answer, or the questions whose replies
 // are missing. The zones, noCuts and bogus found on the way hold for any lookup.
 type verdict struct {
-	answer  Answer
+	answer  *Answer // nil if questions are missing
 	missing []question
 	zones   map[string]*zone
 	noCuts  map[string]noZoneCut
