@@ -135,8 +135,8 @@ func TestEverySettingHasAnOrigin(t *testing.T) {
 func TestSections(t *testing.T) {
 	var keys []string
 	for i := range reflect.TypeFor[Config]().NumField() {
-		if key := reflect.TypeFor[Config]().Field(i).Tag.Get("yaml"); key != "-" && key != "modules" {
-			keys = append(keys, key)
+		if field := reflect.TypeFor[Config]().Field(i); field.IsExported() && field.Name != "Modules" {
+			keys = append(keys, field.Tag.Get("yaml"))
 		}
 	}
 	if !slices.Equal(keys, Sections()) {

@@ -28,9 +28,6 @@ const (
 // errResponseSize is the error of a write beyond maxResponse.
 var errResponseSize = fmt.Errorf("the response has more than %d bytes", maxResponse)
 
-// bodies are the buffers of usual responses. They are used again after the response was sent.
-var bodies = sync.Pool{New: func() any { return new([usualResponse]byte) }}
-
 // bufferedResponse is a ResponseWriter that keeps the response.
 type bufferedResponse struct {
 	header http.Header
@@ -71,7 +68,7 @@ func (b *bufferedResponse) Write(p []byte) (int, error) {
 		return 0, errResponseSize
 	}
 	if b.body.Cap() == 0 {
-		b.body = *bytes.NewBuffer(bodies.Get().(*[usualResponse]byte)[:0])
+		b.body.Grow(max(usualResponse, len(p)))
 	}
 	return b.body.Write(p)
 }
@@ -95,10 +92,8 @@ func (s *Server) buffered(next http.Handler) http.Handler {
 		response := &bufferedResponse{header: make(http.Header)}
 		next.ServeHTTP(response, r)
 		s.errors.observe(r, response)
-		if err := s.sender.send(w, r, response); err != nil { // an HTTP/2 connection may still use the body
+		if err := s.sender.send(w, r, response); err != nil {
 			s.Logger.Debug("Cannot send a response", "path", r.URL.Path, "client", r.RemoteAddr, "err", err)
-		} else if response.body.Cap() == usualResponse {
-			bodies.Put((*[usualResponse]byte)(response.body.Bytes()[:usualResponse]))
 		}
 	})
 }

@@ -30,12 +30,10 @@ type server struct {
 	name    string // in metrics and on pages; contains the address and does not change
 	network string // "udp" (and TCP for truncated responses), "tcp", "tls" or "https"
 	address netip.AddrPort
-	local   bool   // no other host can send from the address
 	path    string // of the URL, with "https"
 	tlsName string // name that the certificate must have; empty: the address
 
-	sockets chan struct{} // holds an element for each UDP query in flight
-	idle    idleSockets   // UDP sockets that wait for a query, if the server is local
+	sockets chan struct{} // holds an element for each UDP socket that is open
 	streams *streamPool   // connections over TCP or TLS
 	https   *httpsPool    // connections over HTTPS
 	health  health
@@ -202,8 +200,7 @@ func parseServer(text string) (*server, error) {
 
 // newServer returns a server without connections. New adds the pools of connections.
 func newServer(network string, address netip.AddrPort, path, tlsName string) *server {
-	s := &server{name: address.String() + path, network: network, address: address, path: path, tlsName: tlsName, sockets: make(chan struct{}, maxSockets),
-		local: address.Addr().Unmap().IsLoopback()}
+	s := &server{name: address.String() + path, network: network, address: address, path: path, tlsName: tlsName, sockets: make(chan struct{}, maxSockets)}
 	if network != "udp" {
 		s.name = network + "://" + s.name
 	}

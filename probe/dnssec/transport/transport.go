@@ -8,10 +8,9 @@
 // query was sent from, is marked as a response, and has the ID and the question of
 // the query (RFC 5452 §9.1).
 //
-// Over UDP each query has a random ID and its own socket, and with it a random port
-// (RFC 5452 §9.2). Only to a server on the loopback interface, to which no other host can
-// forge responses, a socket serves one query after the other. A datagram that does not
-// match is forged or late; it is ignored. Over TCP, TLS and HTTPS, queries share connections, which stay open for a
+// Over UDP each query has its own socket, and with it a random port and a random
+// ID (RFC 5452 §9.2). A datagram that does not match is forged or late; it is
+// ignored. Over TCP, TLS and HTTPS, queries share connections, which stay open for a
 // while. A response that does not match there is an error of the server and ends
 // the connection.
 //

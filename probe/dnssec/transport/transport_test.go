@@ -455,9 +455,9 @@ func TestUDPResponseFromAnotherPort(t *testing.T) {
 	}
 }
 
-// TestExchangeVariesID checks that each query has its own ID, but not its own port, because the
-// resolver is on this host. The caller's message must not change.
-func TestExchangeVariesID(t *testing.T) {
+// TestExchangeVariesPortAndID checks that each query has its own port and ID, and
+// that the caller's message does not change.
+func TestExchangeVariesPortAndID(t *testing.T) {
 	const queries = 64
 	sent := make(chan uint16, queries)
 	r := (&resolver{udp: func(q *dns.Msg) [][]byte {
@@ -481,8 +481,8 @@ func TestExchangeVariesID(t *testing.T) {
 	}
 	clients := r.requests()
 	slices.Sort(clients)
-	// A few IDs may be equal by chance.
-	if ports := len(slices.Compact(clients)); ports != 1 || len(ids) < queries-4 {
+	// A few values may be equal by chance.
+	if ports := len(slices.Compact(clients)); ports < queries-4 || len(ids) < queries-4 {
 		t.Errorf("%d queries, one after the other, used %d ports and %d IDs", queries, ports, len(ids))
 	}
 	if q.String() != before {

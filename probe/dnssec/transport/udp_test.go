@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -88,7 +87,7 @@ func TestUDPQueriesInFlight(t *testing.T) {
 }
 
 // TestUDPPortsAndIDs checks that queries sent one after the other use random
-// ports and random IDs, as to a server on another host.
+// ports and random IDs.
 func TestUDPPortsAndIDs(t *testing.T) {
 	// By chance a few of 64 values are equal: with the 28,000 ports that Linux
 	// uses, more than 4 repetitions occur in less than one of 10 million runs.
@@ -102,7 +101,6 @@ func TestUDPPortsAndIDs(t *testing.T) {
 		last = id
 		conn.WriteToUDPAddrPort(responseTo(query), from)
 	})
-	s.local = false
 	for range queries {
 		if _, err := s.exchangeUDP(t.Context(), tlsaQuery("example.org.")); err != nil {
 			t.Fatal(err)
@@ -114,121 +112,6 @@ func TestUDPPortsAndIDs(t *testing.T) {
 			t.Errorf("%d queries used %d %s, want at least %d", queries, n, what, queries-repetitions)
 		}
 	}
-}
-
-// TestServerIsLocal checks to which servers queries may share a port: no other host can send from
-// their addresses.
-func TestServerIsLocal(t *testing.T) {
-	for text, want := range map[string]bool{"127.0.0.1": true, "127.255.255.254": true, "::1": true, "::ffff:127.0.0.53": true,
-		"192.0.2.53": false, "10.0.0.1": false, "128.0.0.1": false, "0.0.0.0": false, "fe80::1": false, "::": false, "::2": false, "::7f00:1": false} {
-		if got := newServer("udp", netip.AddrPortFrom(netip.MustParseAddr(text), dnsPort), "", "").local; got != want {
-			t.Errorf("%s: got %v, want %v", text, got, want)
-		}
-	}
-}
-
-// TestUDPPortReuse checks that queries to a server on this host, sent one after the other, use
-// one port with random IDs, and a new port after anything but one response to a query.
-func TestUDPPortReuse(t *testing.T) {
-	const queries = 64
-	for _, test := range []struct {
-		name   string
-		handle func(conn *net.UDPConn, query []byte, from netip.AddrPort) // of the query in the middle
-		silent bool
-		ports  int
-	}{
-		{"one response each", func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
-			conn.WriteToUDPAddrPort(responseTo(query), from)
-		}, false, 1},
-		{"a response with another ID comes first", func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
-			forged := responseTo(query)
-			forged[0]++
-			conn.WriteToUDPAddrPort(forged, from)
-			conn.WriteToUDPAddrPort(responseTo(query), from)
-		}, false, 2},
-		{"a second response comes late", func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
-			conn.WriteToUDPAddrPort(responseTo(query), from)
-			conn.WriteToUDPAddrPort(responseTo(query), from)
-		}, false, 2},
-		{"no response", func(*net.UDPConn, []byte, netip.AddrPort) {}, true, 2},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var ports []uint16
-			ids := make(map[uint16]bool)
-			received := make(chan struct{}, queries)
-			s, stop := udpServer(t, func(conn *net.UDPConn, query []byte, from netip.AddrPort) {
-				ports = append(ports, from.Port())
-				ids[uint16(query[0])<<8|uint16(query[1])] = true
-				if len(ports) == queries/2 {
-					test.handle(conn, query, from)
-				} else {
-					conn.WriteToUDPAddrPort(responseTo(query), from)
-				}
-				received <- struct{}{}
-			})
-			defer s.idle.close()
-			for n := range queries {
-				ctx, cancel := context.WithCancel(t.Context())
-				silent := n+1 == queries/2 && test.silent
-				if silent {
-					go func() { <-received; cancel() }()
-				}
-				_, err := s.exchangeUDP(ctx, tlsaQuery("example.org."))
-				if cancel(); (err != nil) != silent {
-					t.Fatalf("query %d: got %v", n, err)
-				}
-				if !silent {
-					<-received
-				}
-			}
-			stop()
-			if slices.Sort(ports); len(slices.Compact(ports)) != test.ports {
-				t.Errorf("got %d ports, want %d", len(slices.Compact(ports)), test.ports)
-			}
-			if len(ids) < queries-4 {
-				t.Errorf("%d queries used %d IDs", queries, len(ids))
-			}
-		})
-	}
-}
-
-// TestIdleSockets checks that few sockets wait for a query, and none after idleTime.
-func TestIdleSockets(t *testing.T) {
-	s, _ := udpServer(t, func(*net.UDPConn, []byte, netip.AddrPort) {})
-	var sockets []*net.UDPConn
-	for range maxIdle + 1 {
-		conn, err := openUDP(s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sockets = append(sockets, conn)
-	}
-	isOpen := func(conn *net.UDPConn) bool { return conn.SetDeadline(time.Time{}) == nil }
-	synctest.Test(t, func(t *testing.T) {
-		var idle idleSockets
-		for _, conn := range sockets {
-			idle.put(conn)
-		}
-		if len(idle.conns) != maxIdle || isOpen(sockets[maxIdle]) {
-			t.Errorf("%d sockets are idle, want %d, and one closed", len(idle.conns), maxIdle)
-		}
-		time.Sleep(idleTime - 1)
-		last := idle.take()
-		if last != sockets[maxIdle-1] || !isOpen(last) {
-			t.Error("the socket used last was closed too early")
-		}
-		idle.put(last)
-		time.Sleep(idleTime - 1)
-		synctest.Wait()
-		if len(idle.conns) != maxIdle {
-			t.Errorf("%d sockets are idle, want %d", len(idle.conns), maxIdle)
-		}
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		if idle.take() != nil || slices.ContainsFunc(sockets, isOpen) {
-			t.Error("sockets are open after the idle time")
-		}
-	})
 }
 
 // TestUDPLateResponse checks that the response to an earlier query, late or
