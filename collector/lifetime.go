@@ -30,13 +30,13 @@ func (l lifetime) remaining(at time.Time) float64 {
 // setLifetime adds a period, unless it has no end. Of several with equal labels, the
 // one that ends first is exported.
 func (s *metricSet) setLifetime(start, end *Metric, from, until time.Time, labels ...string) {
-	s.addLifetime(lifetimeMetrics{start, end}, lifetime{s.labelValues(end, labels, nil), from, until})
+	s.addLifetime(lifetimeMetrics{start, end}, lifetime{labelValues(end, labels, nil), from, until})
 }
 
 // setEndpointLifetime adds a period that was measured at one address with one key
 // type. The labels start with the host and port of the service.
 func (s *metricSet) setEndpointLifetime(start, end *endpointMetric, address netip.Addr, key dane.KeyType, from, until time.Time, labels ...string) {
-	values := s.labelValues(&end.Metric, labels, s.endpointLabels(address, key))
+	values := labelValues(&end.Metric, labels, s.endpointLabels(address, key))
 	s.addLifetime(lifetimeMetrics{&start.Metric, &end.Metric}, lifetime{values, from, until})
 }
 
@@ -57,9 +57,9 @@ func (s *metricSet) convertLifetimes() {
 			})}
 		}
 		for _, l := range all {
-			s.samples = append(s.samples, sample{m.end, l.labels, float64(l.end.Unix())})
+			s.samples[m.end] = append(s.samples[m.end], sample{l.labels, float64(l.end.Unix())})
 			if !l.start.IsZero() {
-				s.samples = append(s.samples, sample{m.start, l.labels, float64(l.start.Unix())})
+				s.samples[m.start] = append(s.samples[m.start], sample{l.labels, float64(l.start.Unix())})
 			}
 		}
 	}

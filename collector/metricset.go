@@ -24,20 +24,15 @@ type metricSet struct {
 	perKeyType bool      // endpoint metrics have the label key_type
 	summary    bool      // only metrics of the summary are exported
 	now        time.Time // of the probe
-	samples    []sample
-	values     []string // of the labels of all samples
+	samples    map[*Metric][]sample
 	lifetimes  map[lifetimeMetrics][]lifetime
 }
 
 // sample is one value of a metric, with the values of its labels.
 type sample struct {
-	metric *Metric
 	labels []string
 	value  float64
 }
-
-// usualSamples is the number of samples of a domain with one mail host.
-const usualSamples = 128
 
 func newMetricSet(module probe.Module, now time.Time) *metricSet {
 	summary := module.Series == probe.SeriesSummary
@@ -46,8 +41,7 @@ func newMetricSet(module probe.Module, now time.Time) *metricSet {
 		perKeyType: len(module.KeyTypes) > 0 && !summary,
 		summary:    summary,
 		now:        now,
-		samples:    make([]sample, 0, usualSamples),
-		values:     make([]string, 0, 2*usualSamples),
+		samples:    make(map[*Metric][]sample),
 		lifetimes:  make(map[lifetimeMetrics][]lifetime),
 	}
 }
@@ -96,63 +90,49 @@ const afterPort = 2
 
 func (s *metricSet) add(m *Metric, value float64, labels, endpoint []string) {
 	if !s.summary || m.Summary {
-		s.samples = append(s.samples, sample{m, s.labelValues(m, labels, endpoint), value})
+		s.samples[m] = append(s.samples[m], sample{labelValues(m, labels, endpoint), value})
 	}
 }
 
 // labelValues returns the values of all labels of m, made valid.
-func (s *metricSet) labelValues(m *Metric, labels, endpoint []string) []string {
+func labelValues(m *Metric, labels, endpoint []string) []string {
 	if len(labels) != len(m.Labels) {
 		panic(fmt.Sprintf("collector: %d label values for %s, which has %d labels", len(labels), m.Name, len(m.Labels)))
 	}
-	start := len(s.values)
+	values := make([]string, 0, len(labels)+len(endpoint))
 	for i, text := range labels {
 		switch m.Labels[i] {
 		case "host", "name", "zone", "signer", "nameserver", "delegation":
-			s.values = append(s.values, domainLabel(text))
+			values = append(values, domainLabel(text))
 		default:
-			s.values = append(s.values, label(text))
+			values = append(values, label(text))
 		}
 	}
 	if len(endpoint) > 0 {
-		s.values = slices.Insert(s.values, start+afterPort, endpoint...)
+		values = slices.Insert(values, afterPort, endpoint...)
 	}
-	return slices.Clip(s.values[start:])
+	return values
 }
 
 // families returns the metric families, sorted by name, with their metrics sorted
 // by label values.
 func (s *metricSet) families() []*dto.MetricFamily {
 	s.convertLifetimes()
-	samples := merged(s.samples)
-	families := make([]*dto.MetricFamily, 0, len(samples))
-	metrics := newMetrics(samples)
-	for len(samples) > 0 {
-		m, names, n := samples[0].metric, s.labelNames(samples[0].metric), 0
-		for n < len(samples) && samples[n].metric == m {
-			for i, pair := range metrics[n].Label {
-				pair.Name = &names[i]
-			}
-			n++
-		}
-		families = append(families, &dto.MetricFamily{Name: &m.Name, Help: &m.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: metrics[:n:n]})
-		samples, metrics = samples[n:], metrics[n:]
+	families := make([]*dto.MetricFamily, 0, len(s.samples))
+	for m, samples := range s.samples {
+		families = append(families, family(m, s.labelNames(m), merged(m, samples)))
 	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(*a.Name, *b.Name) })
 	return families
 }
 
-// merged sorts samples by metric and labels, and merges those with equal labels.
-func merged(samples []sample) []sample {
-	slices.SortFunc(samples, func(a, b sample) int {
-		if a.metric != b.metric {
-			return cmp.Compare(a.metric.Name, b.metric.Name)
-		}
-		return slices.Compare(a.labels, b.labels)
-	})
+// merged sorts the samples of a metric by labels, and merges those with equal labels.
+func merged(m *Metric, samples []sample) []sample {
+	slices.SortFunc(samples, func(a, b sample) int { return slices.Compare(a.labels, b.labels) })
 	kept := samples[:0]
 	for _, s := range samples {
-		if n := len(kept); n > 0 && kept[n-1].metric == s.metric && slices.Equal(kept[n-1].labels, s.labels) {
-			kept[n-1].value = s.metric.merge(kept[n-1].value, s.value)
+		if n := len(kept); n > 0 && slices.Equal(kept[n-1].labels, s.labels) {
+			kept[n-1].value = m.merge(kept[n-1].value, s.value)
 			continue
 		}
 		kept = append(kept, s)
@@ -173,31 +153,20 @@ func (s *metricSet) labelNames(m *Metric) []string {
 	return names
 }
 
-// newMetrics returns the metrics of samples, without the names of their labels. There are
-// about a hundred, so they are allocated together.
-func newMetrics(samples []sample) []*dto.Metric {
-	labels := 0
-	for i := range samples {
-		labels += len(samples[i].labels)
-	}
-	metrics, gauges, pointers := make([]dto.Metric, len(samples)), make([]dto.Gauge, len(samples)), make([]*dto.Metric, len(samples))
-	pairs := newLabelPairs(labels)
+func family(m *Metric, names []string, samples []sample) *dto.MetricFamily {
+	metrics := make([]*dto.Metric, len(samples))
 	for i := range samples {
 		s := &samples[i]
-		gauges[i].Value = &s.value
-		metrics[i].Gauge = &gauges[i]
-		metrics[i].Label, pairs = pairs[:len(s.labels):len(s.labels)], pairs[len(s.labels):]
-		for j, pair := range metrics[i].Label {
-			pair.Value = &s.labels[j]
-		}
-		pointers[i] = &metrics[i]
+		metrics[i] = &dto.Metric{Label: labelPairs(names, s.labels), Gauge: &dto.Gauge{Value: &s.value}}
 	}
-	return pointers
+	return &dto.MetricFamily{Name: &m.Name, Help: &m.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: metrics}
 }
 
-func newLabelPairs(n int) []*dto.LabelPair {
-	pairs, pointers := make([]dto.LabelPair, n), make([]*dto.LabelPair, n)
+func labelPairs(names, values []string) []*dto.LabelPair {
+	pairs := make([]dto.LabelPair, len(names))
+	pointers := make([]*dto.LabelPair, len(names))
 	for i := range pairs {
+		pairs[i].Name, pairs[i].Value = &names[i], &values[i]
 		pointers[i] = &pairs[i]
 	}
 	return pointers

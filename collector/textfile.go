@@ -26,11 +26,7 @@ func (t *Textfile) Add(report *probe.Report) {
 	if t.families == nil {
 		t.families = make(map[string]*dto.MetricFamily)
 	}
-	names, values := []string{"target", "module"}, []string{targetLabel(report.Target), label(report.Module.Name)}
-	added := newLabelPairs(len(names))
-	for i, pair := range added {
-		pair.Name, pair.Value = &names[i], &values[i]
-	}
+	added := labelPairs([]string{"target", "module"}, []string{targetLabel(report.Target), label(report.Module.Name)})
 	for _, family := range Families(report) {
 		for _, metric := range family.Metric {
 			metric.Label = slices.Concat(added, metric.Label)
