@@ -168,12 +168,20 @@ func (f Finding) Location() string {
 		parts = append(parts, f.Address)
 	}
 	if f.Lookup != "" {
-		parts = append(parts, "lookup "+strings.ToUpper(f.Lookup))
+		parts = append(parts, "lookup "+RecordType(f.Lookup))
 	}
 	if f.Zone != "" {
 		parts = append(parts, "zone at fault "+f.Zone)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// RecordType returns the type of the records of a lookup of a kind, as "AAAA" or "TXT".
+func RecordType(kind string) string {
+	if dane.LookupKind(kind) == dane.LookupChallenge {
+		return "TXT"
+	}
+	return strings.ToUpper(kind)
 }
 
 // Advice is a possible improvement. It does not affect the outcome.

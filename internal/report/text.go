@@ -455,7 +455,7 @@ func (t *textWriter) lookups(d *Document) {
 }
 
 func (t *textWriter) lookup(d *Document, l *Lookup) {
-	t.line(2, "%s %s: %s", strings.ToUpper(l.Kind), l.Name, l.Status)
+	t.line(2, "%s %s: %s", RecordType(l.Kind), l.Name, l.Status)
 	if l.Why != "" {
 		t.line(4, "%s", l.Why)
 	}

@@ -290,6 +290,15 @@ Delegations
 	}
 }
 
+// TestRecordType: a lookup is shown by the type of its records.
+func TestRecordType(t *testing.T) {
+	for kind, want := range map[dane.LookupKind]string{dane.LookupMX: "MX", dane.LookupTXT: "TXT", dane.LookupChallenge: "TXT"} {
+		if got := RecordType(string(kind)); got != want {
+			t.Errorf("%s: %s, want %s", kind, got, want)
+		}
+	}
+}
+
 // TestTextHostile checks that text from servers and zones cannot control a terminal,
 // and that its length is limited.
 func TestTextHostile(t *testing.T) {

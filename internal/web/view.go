@@ -18,7 +18,7 @@ import (
 func viewFunctions() template.FuncMap {
 	return template.FuncMap{
 		// words and values
-		"tone": tone, "label": label, "upper": strings.ToUpper, "timestamp": timestamp, "seconds": seconds, "days": days,
+		"tone": tone, "label": label, "upper": strings.ToUpper, "recordType": report.RecordType, "timestamp": timestamp, "seconds": seconds, "days": days,
 		"yesno": yesNo, "truncate": truncate, "rfc3339": rfc3339, "minute": minute,
 		// lists
 		"outcomes": dane.Outcomes, "column": column,
