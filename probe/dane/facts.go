@@ -193,7 +193,7 @@ type Lookup struct {
 
 // Lookups returns all lookups for DANE in the order in which a client makes them.
 func (f *Facts) Lookups() []Lookup {
-	all := make([]Lookup, 0, 1+len(f.SRV)+4*len(f.Hosts)) // a common number; reports call this often
+	var all []Lookup
 	add := func(kind LookupKind, host string, answer *dnssec.Answer) {
 		if answer != nil {
 			all = append(all, Lookup{kind, host, answer})

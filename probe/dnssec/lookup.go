@@ -55,7 +55,7 @@ func (r *Resolver) resolve(ctx context.Context, q question, used *account) Answe
 	if !answer.Status.Failed() {
 		zone := l.closestZone(answer.Canonical)
 		r.witnesses.seen(zone)
-		r.failing.clear(zone)
+		r.failing.clear(registeredDomain(zone))
 	}
 	if answer.Status == Bogus {
 		if ctx.Err() == nil { // otherwise the retries may be incomplete
@@ -345,6 +345,8 @@ func (l *lookup) ask(ctx context.Context, q question, speculative bool) (r *repl
 	if err := l.account.query(speculative); err != nil {
 		return &reply{err: err}
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.resolver.options.QueryTimeout)
+	defer cancel()
 	return l.resolver.exchange(ctx, query{q, l.upstream})
 }
 

@@ -536,11 +536,9 @@ func (f *failingDomains) record(domain string, since time.Time) {
 	f.since[domain] = since
 }
 
-// clear records that a lookup in a zone succeeded.
-func (f *failingDomains) clear(zone string) {
+// clear records that a lookup in a domain succeeded.
+func (f *failingDomains) clear(domain string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.since) > 0 {
-		delete(f.since, registeredDomain(zone))
-	}
+	delete(f.since, domain)
 }

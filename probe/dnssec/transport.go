@@ -74,8 +74,7 @@ type query struct {
 const maxUDPSize = 1232
 
 // exchange sends one query with DO and CD set (RFC 4035 §4.9.1, §4.9.2,
-// RFC 6840 §5.9), unless the upstream is to check the answer itself. It takes at most
-// Options.QueryTimeout.
+// RFC 6840 §5.9), unless the upstream is to check the answer itself.
 //
 // Some resolvers and middleboxes drop queries with CD=1. So a query without any
 // response is sent again with CD=0. If CD=0 helps for the keys of the top zone,
@@ -87,10 +86,11 @@ func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	checked := query{q.question, upstream{server, true}}
 	top := q.question == question{r.topZone(), dns.TypeDNSKEY}
 	if q.upstream.checking || !top && r.droppedCD.lasts(server, time.Now()) {
-		return r.exchangeWithin(ctx, r.options.QueryTimeout, checked)
+		return r.exchangeOnce(ctx, checked)
 	}
-	started := time.Now()
-	reply := r.exchangeWithin(ctx, r.options.QueryTimeout*4/5, q)
+	limited, cancel := context.WithTimeout(ctx, r.options.QueryTimeout*4/5)
+	defer cancel()
+	reply := r.exchangeOnce(limited, q)
 	if !errors.Is(reply.err, ErrUnreachable) {
 		r.droppedCD.clear(server, reply.server)
 		return reply
@@ -98,7 +98,7 @@ func (r *Resolver) exchange(ctx context.Context, q query) *reply {
 	if ctx.Err() != nil {
 		return reply
 	}
-	again := r.exchangeWithin(ctx, r.options.QueryTimeout-time.Since(started), checked)
+	again := r.exchangeOnce(ctx, checked)
 	if errors.Is(again.err, ErrUnreachable) {
 		return reply
 	}
@@ -149,13 +149,6 @@ func (d *droppedCD) lasts(server string, at time.Time) bool {
 	return false
 }
 
-// exchangeWithin sends one query, and waits for the response until the timeout.
-func (r *Resolver) exchangeWithin(ctx context.Context, timeout time.Duration, q query) *reply {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return r.exchangeOnce(ctx, q)
-}
-
 // exchangeOnce sends one query.
 func (r *Resolver) exchangeOnce(ctx context.Context, q query) *reply {
 	msg := &dns.Msg{
@@ -200,6 +193,8 @@ func (r *Resolver) exchangeShared(ctx context.Context, q query, pay func() error
 	}
 	shared, joined, err := r.queries.Do(ctx, q, r.options.QueryTimeout, send)
 	if err == nil && joined && errors.Is(shared.err, ErrBudget) {
+		ctx, cancel := context.WithTimeout(ctx, r.options.QueryTimeout)
+		defer cancel()
 		shared = send(ctx, nil)
 	}
 	switch {
