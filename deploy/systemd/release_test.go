@@ -46,6 +46,7 @@ cd /root
 
 // TestEmptyRoot unpacks the Debian and the RPM package in an empty directory, and checks
 // there that systemd accepts the units, the exposure of the service, and the man page.
+// systemd needs its targets, and the command of ExecReload.
 func TestEmptyRoot(t *testing.T) {
 	for _, test := range []struct {
 		name, pattern string
@@ -86,11 +87,23 @@ func TestEmptyRoot(t *testing.T) {
 				}
 			}
 			units := root + "/usr/lib/systemd/system/dane_exporter"
+			if err := os.MkdirAll(root+"/bin", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			command(t, "cp", "/bin/kill", root+"/bin/kill")
+			targets, err := filepath.Glob("/usr/lib/systemd/system/*.target")
+			if err != nil || len(targets) == 0 {
+				t.Fatalf("no targets of systemd: %v", err)
+			}
+			command(t, "cp", append([]string{"-a", "-t", root + "/usr/lib/systemd/system"}, targets...)...)
+			if verified := analyze(t, "verify", "--root="+root, "--man=no", "dane_exporter.service", "dane_exporter.socket"); strings.Contains(verified, "dane_exporter") {
+				t.Error(verified)
+			}
 			security := analyze(t, "security", "--offline=yes", "--threshold=15", units+".service") // fails above 1.5
 			if !strings.Contains(security, "Overall exposure level for dane_exporter.service: 1.3 OK") {
 				t.Error(security)
 			}
-			if manual := command(t, "man", "--warnings", root+"/usr/share/man/man1/dane_exporter.1.gz"); !strings.Contains(manual, "--web.systemd-socket") || strings.Contains(manual, "warning:") {
+			if manual := command(t, "man", "--warnings", root+"/usr/share/man/man1/dane_exporter.1.gz"); !strings.Contains(manual, "dane_exporter - Prometheus exporter for DANE") || !strings.Contains(manual, "--web.systemd-socket") || strings.Contains(manual, "warning:") {
 				t.Errorf("man page:\n%s", manual)
 			}
 		})

@@ -112,6 +112,11 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m.write("lib/systemd/system/dane_exporter.service", string(content))
+	socket, err := os.ReadFile("dane_exporter.socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("lib/systemd/system/dane_exporter.socket", string(socket))
 	m.write("lib/systemd/system/multi-user.target", "[Unit]\n")
 	m.write("bin/systemctl", `#!/bin/sh
 case "$1" in
@@ -181,6 +186,11 @@ func TestPackageScripts(t *testing.T) {
 	}
 	remove := func(m *machine) { m.run("preremove.sh", "remove"); m.run("postremove.sh", "remove") }
 	command := func(name string) func(*machine) { return func(m *machine) { m.systemctl(name) } }
+	enableSocket := func(m *machine) {
+		if output, err := exec.Command("systemctl", "--root="+m.root, "enable", "dane_exporter.socket").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
 	noSystemd := func(m *machine) {
 		if err := os.Remove(filepath.Join(m.root, "run/systemd/system")); err != nil {
 			t.Fatal(err)
@@ -206,6 +216,7 @@ func TestPackageScripts(t *testing.T) {
 		{"aborted removal of a disabled service", []func(*machine){install, command("disable")}, func(m *machine) { m.run("postinstall.sh", "abort-remove") }, "disabled", "daemon-reload try-restart"},
 		{"installation after a removal", []func(*machine){install, remove}, upgrade, "enabled", "daemon-reload restart"},
 		{"installation after the removal of a disabled service", []func(*machine){install, command("disable"), remove}, upgrade, "disabled", "daemon-reload try-restart"},
+		{"installation after a removal with an enabled socket", []func(*machine){install, enableSocket, remove}, upgrade, "enabled", "daemon-reload start restart"},
 		{"purge", []func(*machine){install, remove}, func(m *machine) { m.run("postremove.sh", "purge") }, "disabled", "daemon-reload"},
 		{"purge of a masked service", []func(*machine){install, command("mask"), remove}, func(m *machine) { m.run("postremove.sh", "purge") }, "disabled", "daemon-reload"},
 	} {
