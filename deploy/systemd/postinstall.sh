@@ -31,6 +31,10 @@ masked*) exit 0 ;;
 enabled*) action=restart ;;
 *) action=try-restart ;; # restarts it if the administrator has started it
 esac
+# The administrator may forbid packages to start services: invoke-rc.d(8), status 101.
+policy=0
+[ ! -x /usr/sbin/policy-rc.d ] || /usr/sbin/policy-rc.d dane_exporter "$action" >/dev/null || policy=$?
+[ "$policy" != 101 ] || exit 0
 if systemctl is-enabled dane_exporter.socket >/dev/null 2>&1; then
 	systemctl start dane_exporter.socket || true # it fails if the service runs without the socket
 fi

@@ -111,7 +111,7 @@ func TestEmptyRoot(t *testing.T) {
 }
 
 // TestRPM installs, upgrades and removes the RPM package with rpm, and checks the units of
-// the installed package with systemd-analyze, and the completion in bash.
+// the installed package with systemd-analyze, and the completions in bash and zsh.
 func TestRPM(t *testing.T) {
 	output := inOverlay(t, `
 rpm --initdb
@@ -122,6 +122,9 @@ step installation
 systemd-analyze verify /usr/lib/systemd/system/dane_exporter.service /usr/lib/systemd/system/dane_exporter.socket 2>&1 | sed "/dane_exporter/!d; s/^/verify: /"
 dane_exporter --config.check >/dev/null
 bash -c ". /usr/share/bash-completion/completions/dane_exporter; COMP_WORDS=(dane_exporter heal); COMP_CWORD=1; _dane_exporter_bash_autocomplete; echo \"completion|\${COMPREPLY[*]}\""
+for line in "dane_exporter heal" "dane_exporter check --output n"; do
+	zsh -fc 'compadd() { echo "zsh|$matches"; }; typeset -A compstate; compstate[nmatches]=1; words=(${=1}); CURRENT=$#words; . /usr/share/zsh/site-functions/_dane_exporter' zsh "$line"
+done
 echo "ARGS=\"--log.level=debug\"" >/etc/default/dane_exporter
 rpm --nodeps -U --force *.rpm
 step upgrade
@@ -132,6 +135,8 @@ step removal
 `, artifact(t, "*_linux_HERE.rpm"))
 	want := `installation|--no-reload preset dane_exporter.service;daemon-reload
 completion|healthy
+zsh|help serve check tlsa lab healthy
+zsh|text json nagios prom
 upgrade|daemon-reload;daemon-reload;try-restart dane_exporter.service
 removal|--no-reload disable --now dane_exporter.socket dane_exporter.service;daemon-reload
 `

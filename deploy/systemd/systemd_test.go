@@ -143,7 +143,7 @@ func (m *machine) run(script string, args ...string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	here := strings.NewReplacer("/run/systemd/system", m.root+"/run/systemd/system", "/etc/systemd/system", m.root+"/etc/systemd/system").Replace(string(content))
+	here := strings.NewReplacer("/run/systemd/system", m.root+"/run/systemd/system", "/etc/systemd/system", m.root+"/etc/systemd/system", "/usr/sbin/policy-rc.d", m.root+"/policy-rc.d").Replace(string(content))
 	m.write("script", here)
 	command := exec.Command("sh", append([]string{filepath.Join(m.root, "script")}, args...)...)
 	command.Env = m.env
@@ -205,6 +205,7 @@ func TestPackageScripts(t *testing.T) {
 	}{
 		{"first installation", nil, install, "enabled", "daemon-reload restart"},
 		{"first installation, systemd does not run", []func(*machine){noSystemd}, install, "enabled", ""},
+		{"first installation, packages must not start services", []func(*machine){func(m *machine) { m.write("policy-rc.d", "#!/bin/sh\nexit 101\n") }}, install, "enabled", "daemon-reload"},
 		{"first installation of a masked service", []func(*machine){command("mask")}, install, "masked", "daemon-reload"},
 		{"first installation of a service that does not start", []func(*machine){func(m *machine) { m.write("failing", "") }}, install, "enabled", "daemon-reload restart"},
 		{"upgrade", []func(*machine){install}, upgrade, "enabled", "daemon-reload restart"},
