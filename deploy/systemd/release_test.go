@@ -132,6 +132,9 @@ grep -q debug /etc/default/dane_exporter
 rpm -e dane-exporter
 step removal
 [ ! -e /usr/bin/dane_exporter ] && [ ! -e /usr/lib/systemd/system/dane_exporter.socket ] && [ -e /etc/default/dane_exporter.rpmsave ]
+for directory in /usr/share/dane-exporter /usr/share/doc/dane-exporter /usr/share/licenses/dane-exporter; do
+	[ ! -e $directory ] || echo "left: $directory"
+done
 `, artifact(t, "*_linux_HERE.rpm"))
 	want := `installation|--no-reload preset dane_exporter.service;daemon-reload
 completion|healthy
