@@ -122,13 +122,18 @@ func TestPackage(t *testing.T) {
 		{"the same version of a disabled service", "dpkg -i 4.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
 		{"removal of a disabled service", "dpkg -r dane-exporter", "", "stop dane_exporter.socket dane_exporter.service; daemon-reload", config},
 		{"installation after it", "dpkg -i 1.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
+		{"removal with an enabled socket", "systemctl enable dane_exporter.socket && dpkg -r dane-exporter", "", "stop dane_exporter.socket dane_exporter.service; daemon-reload", config},
+		{"installation after it", "dpkg -i 1.deb", "disabled", "daemon-reload; start dane_exporter.socket; try-restart dane_exporter.service", all},
+		{"upgrade after the socket was disabled", "systemctl disable dane_exporter.socket && dpkg -i 2.deb", "disabled", "daemon-reload; try-restart dane_exporter.service", all},
 		{"upgrade of a masked service", "systemctl mask dane_exporter && dpkg -i 2.deb", "masked", "daemon-reload", all},
 		{"removal of a masked service", "touch /failing; dpkg -r dane-exporter; status=$?; rm /failing; [ $status = 0 ]", "masked", "stop dane_exporter.socket dane_exporter.service; daemon-reload", config},
 		{"installation after it", "dpkg -i 3.deb", "masked", "daemon-reload", all},
 		{"purge of a masked service", "dpkg -P dane-exporter && [ ! -L /etc/systemd/system/dane_exporter.service ]", "", "stop dane_exporter.socket dane_exporter.service; daemon-reload; daemon-reload", ""},
 		{"first installation, systemd does not run", "rmdir /run/systemd/system; dpkg -i 1.deb", "enabled", "", all},
 		{"upgrade, systemd does not run", "dpkg -i 2.deb", "enabled", "", all},
-		{"purge of an enabled service", "dpkg -P dane-exporter && [ ! -L /etc/systemd/system/multi-user.target.wants/dane_exporter.service ]", "", "", ""},
+		{"upgrade, systemd runs and packages must not start services", "mkdir /run/systemd/system; printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; dpkg -i 3.deb", "enabled", "daemon-reload", all},
+		{"upgrade, packages may start services", "printf '#!/bin/sh\\nexit 104\\n' >/usr/sbin/policy-rc.d; dpkg -i 4.deb; rmdir /run/systemd/system", "enabled", "daemon-reload; restart dane_exporter.service", all},
+		{"purge of an enabled service and socket", "systemctl enable dane_exporter.socket && [ -L /etc/systemd/system/sockets.target.wants/dane_exporter.socket ] && dpkg -P dane-exporter && [ ! -L /etc/systemd/system/multi-user.target.wants/dane_exporter.service ] && [ ! -L /etc/systemd/system/sockets.target.wants/dane_exporter.socket ]", "", "", ""},
 	}
 	var script strings.Builder
 	fmt.Fprintf(&script, `set -e
@@ -141,6 +146,7 @@ mount -t proc proc /proc
 exec 3>&1 >/log 2>&1
 export DEBIAN_FRONTEND=noninteractive
 mkdir -p /run/systemd/system
+rm -f /usr/sbin/policy-rc.d # images of containers have one
 mv "$(readlink -f "$(command -v systemctl)")" /usr/bin/systemctl.real
 cat >/usr/bin/systemctl <<'END'
 #!/bin/sh

@@ -2,6 +2,8 @@
 # Enables and starts the service after its first installation. After an upgrade, it
 # restarts the service if it is enabled or runs. A disabled or masked service stays
 # disabled or masked. If the service does not start, the installation does not fail.
+# An enabled socket is started first: with --web.systemd-socket, the service needs it. The
+# removal before this installation has stopped it.
 #
 # dpkg calls it as: postinst configure OLD-VERSION, where OLD-VERSION is empty at the
 # first installation; or as postinst abort-ACTION if another action has failed.
@@ -29,5 +31,12 @@ masked*) exit 0 ;;
 enabled*) action=restart ;;
 *) action=try-restart ;; # restarts it if the administrator has started it
 esac
+# The administrator may forbid packages to start services: invoke-rc.d(8), status 101.
+policy=0
+[ ! -x /usr/sbin/policy-rc.d ] || /usr/sbin/policy-rc.d dane_exporter "$action" >/dev/null || policy=$?
+[ "$policy" != 101 ] || exit 0
+if systemctl is-enabled dane_exporter.socket >/dev/null 2>&1; then
+	systemctl start dane_exporter.socket || true # it fails if the service runs without the socket
+fi
 systemctl "$action" "$service" ||
 	echo "dane_exporter did not start; see: journalctl -u $service" >&2

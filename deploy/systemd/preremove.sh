@@ -1,8 +1,8 @@
 #!/bin/sh
-# Stops the service and its socket before the package is removed, but not before an upgrade, after
-# which postinstall.sh restarts it. The service stays enabled or disabled, so that a
-# later installation keeps the administrator's choice. postremove.sh deletes it at a
-# purge.
+# Stops the service and its socket before the package is removed. Before an upgrade it
+# stops nothing: postinstall.sh restarts the service afterwards. The units stay enabled or
+# disabled, so that a later installation keeps the administrator's choice. At a purge,
+# postremove.sh deletes that choice.
 set -e
 [ "$1" = remove ] || exit 0
 [ -d /run/systemd/system ] || exit 0

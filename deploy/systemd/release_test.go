@@ -46,6 +46,7 @@ cd /root
 
 // TestEmptyRoot unpacks the Debian and the RPM package in an empty directory, and checks
 // there that systemd accepts the units, the exposure of the service, and the man page.
+// systemd needs its targets, and the command of ExecReload.
 func TestEmptyRoot(t *testing.T) {
 	for _, test := range []struct {
 		name, pattern string
@@ -86,11 +87,23 @@ func TestEmptyRoot(t *testing.T) {
 				}
 			}
 			units := root + "/usr/lib/systemd/system/dane_exporter"
+			if err := os.MkdirAll(root+"/bin", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			command(t, "cp", "/bin/kill", root+"/bin/kill")
+			targets, err := filepath.Glob("/usr/lib/systemd/system/*.target")
+			if err != nil || len(targets) == 0 {
+				t.Fatalf("no targets of systemd: %v", err)
+			}
+			command(t, "cp", append([]string{"-a", "-t", root + "/usr/lib/systemd/system"}, targets...)...)
+			if verified := analyze(t, "verify", "--root="+root, "--man=no", "dane_exporter.service", "dane_exporter.socket"); strings.Contains(verified, "dane_exporter") {
+				t.Error(verified)
+			}
 			security := analyze(t, "security", "--offline=yes", "--threshold=15", units+".service") // fails above 1.5
 			if !strings.Contains(security, "Overall exposure level for dane_exporter.service: 1.3 OK") {
 				t.Error(security)
 			}
-			if manual := command(t, "man", "--warnings", root+"/usr/share/man/man1/dane_exporter.1.gz"); !strings.Contains(manual, "--web.systemd-socket") || strings.Contains(manual, "warning:") {
+			if manual := command(t, "man", "--warnings", root+"/usr/share/man/man1/dane_exporter.1.gz"); !strings.Contains(manual, "dane_exporter - Prometheus exporter for DANE") || !strings.Contains(manual, "--web.systemd-socket") || strings.Contains(manual, "warning:") {
 				t.Errorf("man page:\n%s", manual)
 			}
 		})
@@ -98,7 +111,7 @@ func TestEmptyRoot(t *testing.T) {
 }
 
 // TestRPM installs, upgrades and removes the RPM package with rpm, and checks the units of
-// the installed package with systemd-analyze, and the completion in bash.
+// the installed package with systemd-analyze, and the completions in bash and zsh.
 func TestRPM(t *testing.T) {
 	output := inOverlay(t, `
 rpm --initdb
@@ -109,6 +122,9 @@ step installation
 systemd-analyze verify /usr/lib/systemd/system/dane_exporter.service /usr/lib/systemd/system/dane_exporter.socket 2>&1 | sed "/dane_exporter/!d; s/^/verify: /"
 dane_exporter --config.check >/dev/null
 bash -c ". /usr/share/bash-completion/completions/dane_exporter; COMP_WORDS=(dane_exporter heal); COMP_CWORD=1; _dane_exporter_bash_autocomplete; echo \"completion|\${COMPREPLY[*]}\""
+for line in "dane_exporter heal" "dane_exporter check --output n"; do
+	zsh -fc 'compadd() { echo "zsh|$matches"; }; typeset -A compstate; compstate[nmatches]=1; words=(${=1}); CURRENT=$#words; . /usr/share/zsh/site-functions/_dane_exporter' zsh "$line"
+done
 echo "ARGS=\"--log.level=debug\"" >/etc/default/dane_exporter
 rpm --nodeps -U --force *.rpm
 step upgrade
@@ -116,9 +132,14 @@ grep -q debug /etc/default/dane_exporter
 rpm -e dane-exporter
 step removal
 [ ! -e /usr/bin/dane_exporter ] && [ ! -e /usr/lib/systemd/system/dane_exporter.socket ] && [ -e /etc/default/dane_exporter.rpmsave ]
+for directory in /usr/share/dane-exporter /usr/share/doc/dane-exporter /usr/share/licenses/dane-exporter; do
+	[ ! -e $directory ] || echo "left: $directory"
+done
 `, artifact(t, "*_linux_HERE.rpm"))
 	want := `installation|--no-reload preset dane_exporter.service;daemon-reload
 completion|healthy
+zsh|help serve check tlsa lab healthy
+zsh|text json nagios prom
 upgrade|daemon-reload;daemon-reload;try-restart dane_exporter.service
 removal|--no-reload disable --now dane_exporter.socket dane_exporter.service;daemon-reload
 `

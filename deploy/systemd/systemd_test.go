@@ -112,6 +112,11 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m.write("lib/systemd/system/dane_exporter.service", string(content))
+	socket, err := os.ReadFile("dane_exporter.socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("lib/systemd/system/dane_exporter.socket", string(socket))
 	m.write("lib/systemd/system/multi-user.target", "[Unit]\n")
 	m.write("bin/systemctl", `#!/bin/sh
 case "$1" in
@@ -138,7 +143,7 @@ func (m *machine) run(script string, args ...string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	here := strings.NewReplacer("/run/systemd/system", m.root+"/run/systemd/system", "/etc/systemd/system", m.root+"/etc/systemd/system").Replace(string(content))
+	here := strings.NewReplacer("/run/systemd/system", m.root+"/run/systemd/system", "/etc/systemd/system", m.root+"/etc/systemd/system", "/usr/sbin/policy-rc.d", m.root+"/policy-rc.d").Replace(string(content))
 	m.write("script", here)
 	command := exec.Command("sh", append([]string{filepath.Join(m.root, "script")}, args...)...)
 	command.Env = m.env
@@ -181,6 +186,11 @@ func TestPackageScripts(t *testing.T) {
 	}
 	remove := func(m *machine) { m.run("preremove.sh", "remove"); m.run("postremove.sh", "remove") }
 	command := func(name string) func(*machine) { return func(m *machine) { m.systemctl(name) } }
+	enableSocket := func(m *machine) {
+		if output, err := exec.Command("systemctl", "--root="+m.root, "enable", "dane_exporter.socket").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
 	noSystemd := func(m *machine) {
 		if err := os.Remove(filepath.Join(m.root, "run/systemd/system")); err != nil {
 			t.Fatal(err)
@@ -195,6 +205,7 @@ func TestPackageScripts(t *testing.T) {
 	}{
 		{"first installation", nil, install, "enabled", "daemon-reload restart"},
 		{"first installation, systemd does not run", []func(*machine){noSystemd}, install, "enabled", ""},
+		{"first installation, packages must not start services", []func(*machine){func(m *machine) { m.write("policy-rc.d", "#!/bin/sh\nexit 101\n") }}, install, "enabled", "daemon-reload"},
 		{"first installation of a masked service", []func(*machine){command("mask")}, install, "masked", "daemon-reload"},
 		{"first installation of a service that does not start", []func(*machine){func(m *machine) { m.write("failing", "") }}, install, "enabled", "daemon-reload restart"},
 		{"upgrade", []func(*machine){install}, upgrade, "enabled", "daemon-reload restart"},
@@ -206,6 +217,7 @@ func TestPackageScripts(t *testing.T) {
 		{"aborted removal of a disabled service", []func(*machine){install, command("disable")}, func(m *machine) { m.run("postinstall.sh", "abort-remove") }, "disabled", "daemon-reload try-restart"},
 		{"installation after a removal", []func(*machine){install, remove}, upgrade, "enabled", "daemon-reload restart"},
 		{"installation after the removal of a disabled service", []func(*machine){install, command("disable"), remove}, upgrade, "disabled", "daemon-reload try-restart"},
+		{"installation after a removal with an enabled socket", []func(*machine){install, enableSocket, remove}, upgrade, "enabled", "daemon-reload start restart"},
 		{"purge", []func(*machine){install, remove}, func(m *machine) { m.run("postremove.sh", "purge") }, "disabled", "daemon-reload"},
 		{"purge of a masked service", []func(*machine){install, command("mask"), remove}, func(m *machine) { m.run("postremove.sh", "purge") }, "disabled", "daemon-reload"},
 	} {
