@@ -31,8 +31,8 @@ func minimalExporter(env *environment) (*exporter, error) {
 const (
 	// minimalResponse is about the size of dane_exporter's response to the same probe.
 	minimalResponse = 12 << 10
-	// minimalGCPercent is GOGC of dane_exporter while it serves.
-	minimalGCPercent = 200
+	// minimalGCPercent is GOGC of dane_exporter while little memory is in use.
+	minimalGCPercent = 600
 )
 
 // serveMinimal runs the minimal exporter on the listener that it inherited.

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -103,18 +102,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, c *call[V], fn func(contex
 		c.cancel()
 		close(c.done)
 	}()
-	growStack()
 	report(fn(ctx, report))
-}
-
-// growStack makes room on the stack of a new goroutine for what most calls need, while
-// there is almost nothing to copy. Otherwise the runtime copies the stack each time that it
-// doubles it, which took a tenth of the CPU time of a probe without a handshake.
-//
-//go:noinline
-func growStack() {
-	var room [8 << 10]byte // needs 16 KiB of stack: a stack is a power of two
-	runtime.KeepAlive(&room)
 }
 
 // leave removes a waiter. The last one cancels the call, and a later Do with the
