@@ -329,6 +329,7 @@ func takeScreenshots(t *testing.T, b *browser) {
 		{"front-phone", "/", "dark", 390, 1100},
 		{"rollover", "/report?target=rollover.lab.test&module=smtp_mx#hosts", "light", 1120, 760},
 		{"config", "/config", "light", 1120, 900},
+		{"docs", "/docs/", "light", 1120, 1100},
 	} {
 		b.emulate(t, image.scheme, image.width, image.height)
 		b.open(t, image.path)
