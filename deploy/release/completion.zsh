@@ -1,6 +1,6 @@
 #compdef dane_exporter
-# Completions for zsh. The program lists what may follow the words before the cursor. Its
-# own script for zsh completes no names of commands, and nothing at the first attempt.
+# Completions for zsh. The program lists what may follow the words before the cursor. The
+# zsh script that it prints completes no command names, and nothing at the first attempt.
 
 local -a arguments matches
 arguments=("${(@)words[2,CURRENT-1]}")

@@ -2,8 +2,8 @@
 # Enables and starts the service after its first installation. After an upgrade, it
 # restarts the service if it is enabled or runs. A disabled or masked service stays
 # disabled or masked. If the service does not start, the installation does not fail.
-# An enabled socket is started first: with --web.systemd-socket, the service needs it. The
-# removal before this installation has stopped it.
+# It starts an enabled socket first: with --web.systemd-socket, the service needs it, and
+# an earlier removal of the package has stopped it.
 #
 # dpkg calls it as: postinst configure OLD-VERSION, where OLD-VERSION is empty at the
 # first installation; or as postinst abort-ACTION if another action has failed.

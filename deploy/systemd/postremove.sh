@@ -1,6 +1,6 @@
 #!/bin/sh
-# Reloads systemd after the package was removed; after an upgrade, postinstall.sh does. At
-# a purge, it deletes the links that enable or mask the units.
+# Reloads systemd after the removal of the package; after an upgrade, postinstall.sh does
+# this. At a purge, it deletes the links that enable or mask the units.
 set -e
 [ "$1" != upgrade ] || exit 0
 if [ "$1" = purge ]; then
