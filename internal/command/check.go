@@ -47,7 +47,7 @@ func newCheckFlags(cmd *kingpin.CmdClause) *checkFlags {
 	cmd.Flag("hostname", "Hostname of the server, if the target is an IP address.").StringVar(&f.hostname)
 	cmd.Flag("at", "Additional time to judge the results for, such as +14d or 2030-01-31T12:00:00Z.").StringVar(&f.at)
 	cmd.Flag("output", "Output format: text, json (one document per target), nagios (output of a monitoring plugin, with performance data), or prom (metrics for the textfile collector of node_exporter).").Default(outputText).EnumVar(&f.output, outputText, outputJSON, outputNagios, outputPrometheus)
-	cmd.Flag("brief", "Print the summary line alone; of several targets, also a line for each that is not OK. Only with --output=text.").BoolVar(&f.brief)
+	cmd.Flag("brief", "Print only the summary line and, of several targets, a line for each that is not OK. Only with --output=text.").BoolVar(&f.brief)
 	cmd.Flag("self", "Check the exporter's own environment instead of targets: the resolvers, the trust anchors and, with --smtp-host, outgoing connections to port 25.").BoolVar(&f.self)
 	cmd.Flag("smtp-host", "With --self: mail server to connect to on port 25, such as gmail-smtp-in.l.google.com.").StringVar(&f.smtpHost)
 	cmd.Flag("config.file", helpConfigFile).StringVar(&f.configFile)

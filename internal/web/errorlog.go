@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// errorLog logs requests that are answered with status 4xx or 5xx, each cause once a minute.
+// errorLog logs requests that are answered with status 4xx or 5xx, each cause at most once a minute.
 type errorLog struct {
 	logger *slog.Logger
 	now    func() time.Time
