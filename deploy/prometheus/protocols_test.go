@@ -120,7 +120,9 @@ func query(t *testing.T, address, expr string) float64 {
 			Error string
 			Data  struct{ Result []struct{ Value [2]any } }
 		}
-		err = json.NewDecoder(response.Body).Decode(&answer)
+		if response.StatusCode != http.StatusServiceUnavailable { // else Prometheus is not ready yet
+			err = json.NewDecoder(response.Body).Decode(&answer)
+		}
 		response.Body.Close()
 		if err != nil || answer.Error != "" {
 			t.Fatalf("%s: %v %s", expr, err, answer.Error)
