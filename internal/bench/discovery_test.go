@@ -137,7 +137,7 @@ modules: {smtp: {discover: none, port: %[5]d, timeout: %[6]s}, smtp_mx_dns: {con
 		os.WriteFile(list, []byte(domains.String()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
+	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error", "--log.prober", "error")
 	if err != nil {
 		t.Fatal(err)
 	}

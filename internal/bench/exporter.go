@@ -58,7 +58,7 @@ func daneExporter(binary, dir string, env *environment, reuse time.Duration) (*e
 		return nil, err
 	}
 	query := func(worker int) url.Values { return url.Values{"module": {"bench"}, "target": {env.domains[worker]}} }
-	return newExporter(query, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error")
+	return newExporter(query, binary, "--config.file", file, "--web.systemd-socket", "--log.level", "error", "--log.prober", "error")
 }
 
 // blackboxExporter returns blackbox_exporter with the SMTP dialogue of its

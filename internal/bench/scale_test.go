@@ -121,7 +121,7 @@ func startExporter(t *testing.T, env *environment, settings, cgroup string) *exp
 	if err := errors.Join(os.Symlink(self, binary), os.WriteFile(anchors, []byte(env.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--web.enable-pprof", "--log.level", "error")
+	e, err := newExporter(nil, binary, "--config.file", file, "--web.systemd-socket", "--web.enable-pprof", "--log.level", "error", "--log.prober", "error")
 	if err == nil {
 		e.command.Env = append(e.command.Env, "CGROUP="+cgroup)
 		err = e.start()
