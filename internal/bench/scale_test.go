@@ -48,8 +48,9 @@ func TestMain(m *testing.M) {
 const maxResident = 200 << 20
 
 // maxCPU is the limit of the exporter's CPU, in cores, at 167 scrapes per second: 100,000
-// domains every ten minutes, or 10,000 every minute.
-const maxCPU = 0.5
+// domains every ten minutes, or 10,000 every minute. It is twice the goal, because machines
+// differ, and one machine from hour to hour.
+const maxCPU = 1.0
 
 // raceEnabled reports whether the race detector is compiled in. It multiplies
 // the memory used.
@@ -63,7 +64,7 @@ func raceEnabled() bool {
 // that no answer is wrong, that memory is bounded and does not grow once every
 // domain was seen, and that no goroutines and descriptors are left. Unless other
 // processes use the machine, every scrape must also be answered in time, with a
-// verdict, with at most half of a core. docs/scaling.md reports runs.
+// verdict, with less CPU than maxCPU. docs/scaling.md reports runs.
 func TestScale(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
