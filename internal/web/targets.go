@@ -36,7 +36,7 @@ type targetList struct {
 	rows    map[targetKey]*list.Element
 	fine    list.List // of *row without a problem, the one probed last at the end
 	failing list.List // of all other *row, likewise
-	cut     bool      // a target was removed for want of space
+	cut     bool      // a target was removed because the list was full
 }
 
 // row is the last state of one target and module. It is not modified after it is stored.
