@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -113,25 +112,20 @@ func (c *Config) Module(name string) []Setting {
 	if !ok {
 		return nil
 	}
-	settings := settingsOf("", module)
-	for i := range settings {
-		s := &settings[i]
+	var own, inherited []Setting
+	for _, s := range settingsOf("", module) {
 		s.Origin = c.origin("modules." + name + "." + s.Key)
 		if s.Origin != (Origin{}) {
+			own = append(own, s)
 			continue
 		}
 		s.Inherited = true
 		if s.Origin = c.origin(s.Key); !strings.HasPrefix(s.Key, "resolver.") && c.origins != nil {
 			s.Origin = c.origins.inherited[s.Key]
 		}
+		inherited = append(inherited, s)
 	}
-	slices.SortStableFunc(settings, func(a, b Setting) int {
-		if a.Inherited == b.Inherited {
-			return 0
-		}
-		return map[bool]int{false: -1, true: 1}[a.Inherited]
-	})
-	return settings
+	return append(own, inherited...)
 }
 
 // ModuleOrigin returns where a module is defined.
