@@ -236,14 +236,13 @@ func groupFindings(findings []report.Finding, severity string) (groups []finding
 
 // link sets the ID of each place whose host the page has.
 func (e *evidence) link() {
+	hosts := slices.Concat(e.Hosts, e.More)
 	for _, g := range e.Findings {
 		for i := range g.Places {
 			p := &g.Places[i]
-			for _, h := range slices.Concat(e.Hosts, e.More) {
-				if h.Host == p.Host && (h.Port == p.Port || p.Port == 0) {
-					p.ID = h.ID
-					break
-				}
+			at := slices.IndexFunc(hosts, func(h hostView) bool { return h.Host == p.Host && (h.Port == p.Port || p.Port == 0) })
+			if at >= 0 {
+				p.ID = hosts[at].ID
 			}
 		}
 	}
