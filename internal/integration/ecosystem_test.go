@@ -3,9 +3,7 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -176,18 +174,11 @@ func TestTextfileCollector(t *testing.T) {
 // resultsAt returns the number of results of a query at a server with the API of Prometheus.
 func resultsAt(t *testing.T, address, query string) int {
 	t.Helper()
-	response, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {query}}.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
 	var answer struct {
 		Data struct {
 			Result []any `json:"result"`
 		} `json:"data"`
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
-	}
+	getJSON(t, "http://"+address+"/api/v1/query?"+url.Values{"query": {query}}.Encode(), &answer)
 	return len(answer.Data.Result)
 }
