@@ -368,34 +368,25 @@ func testDescriptorsExhausted(t *testing.T) {
 	}
 }
 
-// exhaustDescriptors lowers the limit of file descriptors and opens files until it
-// is reached. release closes them.
+// exhaustDescriptors lowers the limit of file descriptors to zero, so that the process can open
+// none, even after it closes others. release restores the limit.
 func exhaustDescriptors(t *testing.T) (release func()) {
 	t.Helper()
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	limit.Cur = min(limit.Cur, 1024)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	var files []*os.File
-	for {
-		file, err := os.Open(os.DevNull)
-		if err != nil {
-			break
-		}
-		files = append(files, file)
-	}
-	if len(files) == 0 {
-		t.Fatal("no descriptor could be opened: the limit is below the number of open ones")
-	}
-	return func() {
-		for _, file := range files {
-			file.Close()
+	set := func(limit syscall.Rlimit) {
+		t.Helper()
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
 		}
 	}
+	set(syscall.Rlimit{Cur: 0, Max: limit.Max})
+	if _, err := os.Open(os.DevNull); !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("open without descriptors: %v", err)
+	}
+	return func() { set(limit) }
 }
 
 // TestWebConfig checks that authentication and rate limits of --web.config.file
