@@ -123,6 +123,10 @@ func (b bed) write(name, text string, mode os.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(b.path(name)), 0o755); err != nil {
 		b.Fatal(err)
 	}
+	// A process that another test forks now would inherit the open file, and the kernel runs no
+	// program that is open for writing.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(b.path(name), []byte(text), mode); err != nil {
 		b.Fatal(err)
 	}
