@@ -104,9 +104,11 @@ func testExample(t *testing.T, program string, e example) {
 	defer retry.Stop()
 	for scraped := false; !scraped; <-retry.C {
 		targets = activeTargets(t, address)
-		scraped = len(targets) > 0 && !slices.ContainsFunc(targets, func(a activeTarget) bool { return a.LastScrape.IsZero() })
+		// The jobs get their targets one after another. At least one scrapes the exporter's own metrics.
+		scraped = len(targets) > len(e.want) && len(exporter.probes()) >= len(e.want) &&
+			!slices.ContainsFunc(targets, func(a activeTarget) bool { return a.LastScrape.IsZero() })
 		if !scraped && time.Now().After(deadline) {
-			t.Fatalf("not all targets were scraped: %+v", targets)
+			t.Fatalf("not all targets were scraped, of %q: requests %q, targets %+v", e.want, exporter.probes(), targets)
 		}
 	}
 
