@@ -59,7 +59,7 @@ func TestTCPResponsesInReverse(t *testing.T) {
 		}
 		readQuery(conn)
 	})
-	tr, err := transport.New([]string{"tcp://" + address}, transport.Options{Attempts: 1})
+	tr, err := transport.New([]string{"tcp://" + address}, transport.Options{Timeout: longTimeout, Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +216,8 @@ func TestSilentServerIsNotQueriedAgain(t *testing.T) {
 	t.Parallel()
 	silent, good := (&resolver{}).start(t), (&resolver{udp: respond()}).start(t)
 	var seen events
-	// The timeout is long, so that the good server responds in time on a busy machine.
-	tr, err := transport.New([]string{silent.address, good.address}, transport.Options{Timeout: 20 * shortTimeout, Observe: seen.observe})
+	// A part of the timeout is the head start of the good server, once the other has a penalty.
+	tr, err := transport.New([]string{silent.address, good.address}, transport.Options{Timeout: longTimeout, Observe: seen.observe})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -360,21 +360,22 @@ func TestSeveralServers(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		servers []string
+		timeout time.Duration // part of it is the head start of a server over the next one
 		rcode   int
 		from    string // empty: an error
 	}{
-		{"the first answer is enough", []string{good.address, later.address}, dns.RcodeSuccess, good.address},
-		{"a closed port", []string{closed, good.address}, dns.RcodeSuccess, good.address},
-		{"a silent server", []string{silent.address, good.address}, dns.RcodeSuccess, good.address},
-		{"malformed responses", []string{malformed.address, good.address}, dns.RcodeSuccess, good.address},
-		{"SERVFAIL", []string{failing.address, good.address}, dns.RcodeSuccess, good.address},
-		{"only failures: the first one", []string{refusing.address, failing.address}, dns.RcodeRefused, refusing.address},
-		{"a failure and no response", []string{silent.address, failing.address}, dns.RcodeServerFailure, failing.address},
-		{"no response", []string{closed, silent.address}, 0, ""},
+		{"the first answer is enough", []string{good.address, later.address}, longTimeout, dns.RcodeSuccess, good.address},
+		{"a closed port", []string{closed, good.address}, longTimeout, dns.RcodeSuccess, good.address},
+		{"a silent server", []string{silent.address, good.address}, longTimeout, dns.RcodeSuccess, good.address},
+		{"malformed responses", []string{malformed.address, good.address}, longTimeout, dns.RcodeSuccess, good.address},
+		{"SERVFAIL", []string{failing.address, good.address}, longTimeout, dns.RcodeSuccess, good.address},
+		{"only failures: the first one", []string{refusing.address, failing.address}, longTimeout, dns.RcodeRefused, refusing.address},
+		{"a failure and no response", []string{silent.address, failing.address}, 20 * shortTimeout, dns.RcodeServerFailure, failing.address},
+		{"no response", []string{closed, silent.address}, shortTimeout, 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			tr, err := transport.New(test.servers, transport.Options{Timeout: 5 * shortTimeout})
+			tr, err := transport.New(test.servers, transport.Options{Timeout: test.timeout})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -415,7 +416,8 @@ func TestUDPRetry(t *testing.T) {
 		}
 		return [][]byte{response(q)}
 	}}).start(t)
-	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: 5 * shortTimeout})
+	// On a busy machine, more than the first response may be late.
+	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: shortTimeout, Attempts: int(longTimeout / shortTimeout)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,7 +567,7 @@ func TestExchangeContext(t *testing.T) {
 func TestConcurrentExchanges(t *testing.T) {
 	r := (&resolver{udp: respond(truncated), tcp: respondTCP()}).start(t)
 	var seen events
-	tr, err := transport.New([]string{r.address}, transport.Options{Observe: seen.observe})
+	tr, err := transport.New([]string{r.address}, transport.Options{Timeout: longTimeout, Observe: seen.observe})
 	if err != nil {
 		t.Fatal(err)
 	}
