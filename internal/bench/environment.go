@@ -26,6 +26,8 @@ type environment struct {
 	port      int      // of all mail servers
 	resolver  string   // address of the resolver, with the port
 
+	resolverSettings string // for dane_exporter, besides its address and the trust anchors; may be empty
+
 	connections atomic.Int64 // accepted by all mail servers
 	queries     atomic.Int64 // received by the resolver
 

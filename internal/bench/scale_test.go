@@ -118,7 +118,7 @@ func startExporter(t *testing.T, env *environment, settings, cgroup string) *exp
 		t.Fatal(err)
 	}
 	binary, anchors, file := filepath.Join(dir, "dane_exporter"), filepath.Join(dir, "anchors"), filepath.Join(dir, "dane.yml")
-	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q, cache_mib: %d}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %[4]d}, fleet_summary: {port: %[4]d, series: summary}}\n%[5]s\n", env.resolver, anchors, *cacheMiB, env.port, settings)
+	config := fmt.Sprintf("resolver: {servers: [%q], trust_anchors: %q, cache_mib: %d, %[6]s}\naccess: {allow_networks: [127.0.0.0/8]}\nmodules: {fleet: {port: %[4]d}, fleet_summary: {port: %[4]d, series: summary}}\n%[5]s\n", env.resolver, anchors, *cacheMiB, env.port, settings, env.resolverSettings)
 	if err := errors.Join(os.Symlink(self, binary), os.WriteFile(anchors, []byte(env.anchors()), 0o600), os.WriteFile(file, []byte(config), 0o600)); err != nil {
 		t.Fatal(err)
 	}
