@@ -351,6 +351,10 @@ func takeScreenshots(t *testing.T, b *browser) {
 	}
 }
 
+// scriptTimeout limits the time of a script. On a busy machine, axe checks the page of all
+// documents for 13 s.
+const scriptTimeout = 3 * timeout
+
 // A browser is a WebDriver session (W3C WebDriver §8).
 type browser struct{ session string }
 
@@ -374,7 +378,7 @@ func startBrowser(t *testing.T, dir string, args ...string) *browser {
 		},
 	}}}, &session)
 	b.session += "/" + session.SessionID
-	b.do(t, "POST", "/timeouts", map[string]any{"implicit": timeout.Milliseconds() / 2}, nil) // wait for elements
+	b.do(t, "POST", "/timeouts", map[string]any{"implicit": timeout.Milliseconds() / 2, "script": scriptTimeout.Milliseconds()}, nil) // implicit: wait for elements
 	t.Cleanup(func() { b.do(t, "DELETE", "", nil, nil) })
 	return b
 }
@@ -394,7 +398,7 @@ func (b *browser) do(t *testing.T, method, path string, body, value any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := http.Client{Timeout: timeout}
+	client := http.Client{Timeout: scriptTimeout + timeout}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
