@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // maxResident is the limit of the exporter's resident memory in bytes, whatever
-// the number of targets.
+// the number of targets. It is doubled if other processes use the machine.
 const maxResident = 200 << 20
 
 // maxCPU is the limit of the exporter's CPU, in cores, at 167 scrapes per second: 100,000
@@ -100,8 +100,12 @@ func TestScale(t *testing.T) {
 	if s.cores > maxCPU && !s.starved() {
 		t.Errorf("the exporter used %.2f of a core, want at most %v", s.cores, maxCPU)
 	}
-	if peak := peakMemory(slices.Concat(s.samples...)); peak > maxResident {
-		t.Errorf("the exporter used %d MiB, want at most %d MiB", peak>>20, maxResident>>20)
+	limit := uint64(maxResident)
+	if s.starved() {
+		limit *= 2 // probes take longer, so more of them are in progress
+	}
+	if peak := peakMemory(slices.Concat(s.samples...)); peak > limit {
+		t.Errorf("the exporter used %d MiB, want at most %d MiB", peak>>20, limit>>20)
 	}
 	if first, last := peakMemory(s.samples[0]), peakMemory(s.samples[len(s.samples)-1]); last > first+first/4+16<<20 {
 		t.Errorf("peak memory grew from %d MiB in the first interval to %d MiB in the last", first>>20, last>>20)
