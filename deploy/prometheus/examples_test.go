@@ -46,9 +46,9 @@ func examples(t *testing.T) []example {
       - targets: ["c:80"]
         labels: {__meta_kubernetes_service_annotationpresent_dane_exporter_target: "true", __meta_kubernetes_service_annotation_dane_exporter_target: example.com, __meta_kubernetes_service_annotation_dane_exporter_module: smtp_mx_full}
       - targets: ["d:80"]
-`, "    kubernetes_sd_configs:\n      - role: endpoints\n        namespaces:\n          names: [monitoring]\n", `    static_configs:
+`, "    kubernetes_sd_configs:\n      - role: pod\n        namespaces:\n          names: [monitoring]\n", `    static_configs:
       - targets: ["dane-exporter.monitoring:10125"]
-        labels: {__meta_kubernetes_service_name: dane-exporter, __meta_kubernetes_pod_name: dane-exporter-0}
+        labels: {__meta_kubernetes_pod_label_app_kubernetes_io_name: dane-exporter, __meta_kubernetes_pod_name: dane-exporter-0}
 `).Replace(read(t, "prometheus-kubernetes.yml"))
 	if strings.Contains(services, "kubernetes_sd_configs") {
 		t.Fatal("prometheus-kubernetes.yml: the discovery was not replaced")
