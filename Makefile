@@ -19,7 +19,7 @@ mutation: ## mutation testing of one package: make mutation PACKAGE=./probe/dane
 	$(call tool,gremlins) unleash $(PACKAGE) --workers 2 --timeout-coefficient 10
 
 integration: ## against other software: needs root and the Debian packages of .ci/install
-	go test -tags integration -count=1 -timeout 20m ./internal/integration/... ./probe/tlsa
+	go test -tags integration -count=1 -timeout 30m ./internal/integration/... ./probe/tlsa
 
 bench: ## cost of a probe, compared with the bare handshake and blackbox_exporter
 	go run ./internal/bench
