@@ -58,7 +58,10 @@ func TestDiscovery(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := discovery.New(discovery.Environment{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Poll: time.Minute,
-			LookupMX: func(context.Context, string) ([]string, error) { return []string{"mx.example"}, nil }})
+			LookupMX: func(ctx context.Context, _ string) ([]string, error) { // one that ends changes the number that are left
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}})
 		f := newFixture(t, proberFunc(instant), func(_ *config.Config, o *Options) { o.Discovery = d })
 		expect := func(path string, status int, part string) {
 			t.Helper()
