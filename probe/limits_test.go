@@ -123,10 +123,10 @@ func TestLargeTargetIsBounded(t *testing.T) {
 		t.Skip("makes hundreds of handshakes")
 	}
 	const (
-		maxPeak = 160 << 20 // bytes
+		maxPeak = 112 << 20 // bytes
 		maxKept = 80 << 20
 	)
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // measure less garbage
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // garbage depends on scheduling
 	for _, c := range []struct {
 		name  string
 		hosts int

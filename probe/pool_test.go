@@ -384,7 +384,7 @@ func TestManyProbesFit(t *testing.T) {
 		hostile.Wait()
 		t.Logf("%d MiB alive, %d MiB held, %d queries", live>>20, held>>20, queries.Load())
 		if live > 256<<20 || held < 128<<20 {
-			t.Errorf("%d MiB alive, %d MiB held", live>>20, held>>20)
+			t.Errorf("%d MiB alive, want at most 256; %d MiB held, want at least 128", live>>20, held>>20)
 		}
 	})
 }

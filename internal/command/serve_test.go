@@ -248,7 +248,10 @@ func TestShutdown(t *testing.T) {
 		answered <- err
 	}
 	go probe()
-	for p.metric("dane_exporter_probes_in_flight") != "1" {
+	for deadline := time.Now().Add(20 * time.Second); p.metric("dane_exporter_probes_in_flight") != "1"; {
+		if time.Now().After(deadline) {
+			t.Fatal("no probe is in flight")
+		}
 		select {
 		case err := <-answered: // on a busy machine, it may end before the metric shows it
 			if err != nil {

@@ -42,7 +42,7 @@ func TestViews(t *testing.T) {
 		fmt.Sprintf(`local-data: "_25._tcp.mx.view.good.test. TLSA 3 1 1 %s"`, strings.Repeat("aa", 32))).start(t)
 	startNamedResolver(t, tb, certificate)
 
-	// A server that is silent for half of the timeout gets a second connection.
+	// A server that is silent for half of the timeout gets a second connection, and the test counts connections.
 	config := writeFile(t, tb.dir, "exporter.yml", fmt.Sprintf(`resolver: {servers: [%q], timeout: 5s, trust_anchors: %q}
 access: {allow_networks: [192.0.2.0/24]}
 modules:
